@@ -1,0 +1,1 @@
+//! The supervised actors of NEXO ROUTE and the saga of one OTP.

@@ -1,0 +1,15 @@
+//! The rules of NEXO ROUTE, pure: no clock, no randomness, no input or output.
+//!
+//! Time and randomness come in as arguments, so every rule here can be tested by walking time.
+
+pub mod api_key;
+pub mod call;
+pub mod carrier_plan;
+pub mod client_ip;
+pub mod ids;
+pub mod ledger;
+pub mod money;
+pub mod otp;
+pub mod phone;
+pub mod phone_window;
+pub mod webhook;

@@ -1,0 +1,120 @@
+//! The one-time code and how it is to be read aloud.
+
+use std::fmt;
+
+use thiserror::Error;
+use zeroize::Zeroize;
+
+/// The most digits that a code has.
+pub const MAX_DIGITS: usize = 8;
+/// The fewest digits that a code has.
+pub const MIN_DIGITS: usize = 4;
+
+/// A one-time code of 4–8 digits. Lives in memory only: `Debug` hides it and its memory is wiped on drop.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Code {
+    digits: [u8; MAX_DIGITS],
+    len: u8,
+}
+
+/// Why a text is no code. Carries nothing of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a code is 4 to 8 ASCII digits")]
+pub struct CodeError;
+
+impl Code {
+    /// Reads 4–8 ASCII digits; other scripts' digits are refused.
+    pub fn parse(text: &str) -> Result<Code, CodeError> {
+        let bytes = text.as_bytes();
+        if !(MIN_DIGITS..=MAX_DIGITS).contains(&bytes.len())
+            || !bytes.iter().all(u8::is_ascii_digit)
+        {
+            return Err(CodeError);
+        }
+        let mut digits = [0; MAX_DIGITS];
+        for (digit, byte) in digits.iter_mut().zip(bytes) {
+            *digit = byte - b'0';
+        }
+        Ok(Code {
+            digits,
+            len: bytes.len() as u8,
+        })
+    }
+
+    /// The digits' values, 0–9, in reading order.
+    pub fn digits(&self) -> &[u8] {
+        &self.digits[..usize::from(self.len)]
+    }
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        self.digits.zeroize();
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(hidden)")
+    }
+}
+
+/// The language in which a code is read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Language {
+    /// Vietnamese, northern.
+    #[default]
+    Vi,
+    /// English.
+    En,
+}
+
+impl Language {
+    /// The language of this ISO 639-1 code, `vi` or `en`.
+    pub fn from_code(code: &str) -> Option<Language> {
+        match code {
+            "vi" => Some(Language::Vi),
+            "en" => Some(Language::En),
+            _ => None,
+        }
+    }
+
+    /// Its ISO 639-1 code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Language::Vi => "vi",
+            Language::En => "en",
+        }
+    }
+}
+
+/// How a code is read aloud.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reading {
+    pub language: Language,
+    /// How often the code is read, at least once.
+    pub repeat: u8,
+    /// The least silence between two digits.
+    pub digit_gap_ms: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_four_to_eight_ascii_digits() {
+        assert_eq!(Code::parse("0423").unwrap().digits(), [0, 4, 2, 3]);
+        assert_eq!(Code::parse("12345678").unwrap().digits().len(), 8);
+        for text in ["", "123", "123456789", "12a4", "12 34", "١٢٣٤", "１２３４", "+123", "1234\n"] {
+            assert_eq!(Code::parse(text), Err(CodeError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_never_shows_itself() {
+        let code = Code::parse("918273").unwrap();
+        assert!(!format!("{code:?}").contains("918273"));
+        assert!(!format!("{code:?}").contains('9'));
+    }
+}

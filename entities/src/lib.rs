@@ -1,0 +1,1 @@
+//! The tables of NEXO ROUTE and every query on them.

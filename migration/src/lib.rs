@@ -1,0 +1,1 @@
+//! The schema of NEXO ROUTE, one frozen step after another.

@@ -1,0 +1,1 @@
+//! NEXO ROUTE: one HTTP POST makes a phone ring and a voice read the code.

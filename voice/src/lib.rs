@@ -1,0 +1,1 @@
+//! SIP, RTP and the voice of NEXO ROUTE, and the sandbox carrier.
