@@ -199,7 +199,10 @@ impl Call {
             return Vec::new();
         }
         match self.state {
-            CallState::Dialling => self.end(CallEnd::NotAccepted(Refusal::Silent), Some(CallEffect::Cancel)),
+            CallState::Dialling => self.end(
+                CallEnd::NotAccepted(Refusal::Silent),
+                Some(CallEffect::Cancel),
+            ),
             CallState::Proceeding | CallState::Ringing => {
                 self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel))
             }

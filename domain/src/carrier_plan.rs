@@ -27,7 +27,10 @@ impl Carrier {
 
     /// The carrier of this name, as the configuration and the API write it.
     pub fn named(name: &str) -> Option<Carrier> {
-        NAMES.iter().position(|n| *n == name).map(|n| Carrier(n as u8))
+        NAMES
+            .iter()
+            .position(|n| *n == name)
+            .map(|n| Carrier(n as u8))
     }
 
     pub fn name(self) -> &'static str {

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod ledger;
 pub mod money;
 pub mod otp;
+pub mod outcome;
 pub mod phone;
 pub mod phone_window;
 pub mod webhook;

@@ -123,8 +123,24 @@ mod tests {
 
     #[test]
     fn what_is_not_an_amount_is_refused() {
-        for text in ["", ".", "1.", ".5", "1,5", "1e3", "0.0000001", "--1", "+1", " 1", "NaN"] {
-            assert_eq!(text.parse::<Micros>(), Err(MoneyError::Malformed), "{text:?}");
+        for text in [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "1,5",
+            "1e3",
+            "0.0000001",
+            "--1",
+            "+1",
+            " 1",
+            "NaN",
+        ] {
+            assert_eq!(
+                text.parse::<Micros>(),
+                Err(MoneyError::Malformed),
+                "{text:?}"
+            );
         }
         assert_eq!("9000000001".parse::<Micros>(), Err(MoneyError::TooLarge));
         assert_eq!(

@@ -106,7 +106,17 @@ mod tests {
     fn a_code_is_four_to_eight_ascii_digits() {
         assert_eq!(Code::parse("0423").unwrap().digits(), [0, 4, 2, 3]);
         assert_eq!(Code::parse("12345678").unwrap().digits().len(), 8);
-        for text in ["", "123", "123456789", "12a4", "12 34", "١٢٣٤", "１２３４", "+123", "1234\n"] {
+        for text in [
+            "",
+            "123",
+            "123456789",
+            "12a4",
+            "12 34",
+            "١٢٣٤",
+            "１２３４",
+            "+123",
+            "1234\n",
+        ] {
             assert_eq!(Code::parse(text), Err(CodeError), "{text:?}");
         }
     }
