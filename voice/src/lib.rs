@@ -1,1 +1,3 @@
 //! SIP, RTP and the voice of NEXO ROUTE, and the sandbox carrier.
+
+pub mod sandbox;

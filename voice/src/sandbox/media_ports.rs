@@ -1,0 +1,190 @@
+//! Local RTP ports: a few sockets that many calls share.
+//!
+//! A socket serves any number of calls as long as each has another far end, which is how packets
+//! are told apart. Callers who use one media address for all their calls get a socket a call.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use socket2::{Domain, Socket, Type};
+
+/// What a stall of the reader may leave in the kernel; the default overflows in a short one.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+/// Tries to find an even port whose odd neighbour is free too.
+const PAIR_TRIES: usize = 32;
+
+/// An even RTP port and, above it, its RTCP port (RFC 3550 §11). Neither blocks.
+pub(super) struct MediaSocket {
+    pub index: usize,
+    pub rtp: UdpSocket,
+    pub rtcp: UdpSocket,
+    pub port: u16,
+}
+
+/// The sockets and who uses them. Grows as calls need it, never shrinks.
+pub(super) struct MediaPorts {
+    ip: IpAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    sockets: Vec<Arc<MediaSocket>>,
+    /// One bit a socket: set while a call with this far end uses it.
+    used_by: HashMap<SocketAddr, Vec<u64>>,
+}
+
+/// One call's claim on a socket, given back when dropped.
+pub(super) struct MediaLease {
+    pub socket: Arc<MediaSocket>,
+    pub remote: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+impl MediaPorts {
+    pub fn new(ip: IpAddr) -> MediaPorts {
+        MediaPorts {
+            ip,
+            state: Arc::default(),
+        }
+    }
+
+    /// A socket that no other call with the same `remote` uses, opened where there is none.
+    ///
+    /// # Errors
+    /// When the system gives no more sockets.
+    pub fn lease(&self, remote: SocketAddr) -> io::Result<MediaLease> {
+        let mut state = locked(&self.state);
+        let free = first_free(state.used_by.get(&remote));
+        if free == state.sockets.len() {
+            let socket = Arc::new(open_pair(self.ip, free)?);
+            state.sockets.push(socket);
+        }
+        let words = state.used_by.entry(remote).or_default();
+        if words.len() <= free / 64 {
+            words.push(0);
+        }
+        words[free / 64] |= 1 << (free % 64);
+        Ok(MediaLease {
+            socket: Arc::clone(&state.sockets[free]),
+            remote,
+            state: Arc::clone(&self.state),
+        })
+    }
+}
+
+impl Drop for MediaLease {
+    fn drop(&mut self) {
+        let mut state = locked(&self.state);
+        let index = self.socket.index;
+        if let Some(words) = state.used_by.get_mut(&self.remote) {
+            words[index / 64] &= !(1 << (index % 64));
+            if words.iter().all(|word| *word == 0) {
+                state.used_by.remove(&self.remote);
+            }
+        }
+    }
+}
+
+/// No code panics while it holds this lock half-way through a change.
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The lowest clear bit. At most one above the highest socket ever used with this far end.
+fn first_free(words: Option<&Vec<u64>>) -> usize {
+    let words = words.map_or(&[][..], Vec::as_slice);
+    words
+        .iter()
+        .position(|word| *word != u64::MAX)
+        .map_or(words.len() * 64, |at| {
+            at * 64 + words[at].trailing_ones() as usize
+        })
+}
+
+fn open_pair(ip: IpAddr, index: usize) -> io::Result<MediaSocket> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    // An odd port from the system is kept until the end, or it would be given out again.
+    let mut odd = Vec::new();
+    for _ in 0..PAIR_TRIES {
+        let rtp = bind(SocketAddr::new(ip, 0))?;
+        let port = rtp.local_addr()?.port();
+        if port % 2 == 1 {
+            odd.push(rtp);
+            continue;
+        }
+        match bind(SocketAddr::new(ip, port + 1)) {
+            Ok(rtcp) => {
+                return Ok(MediaSocket {
+                    index,
+                    rtp,
+                    rtcp,
+                    port,
+                });
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    // Best effort: the system caps it.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn far_end(port: u16) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    fn ports() -> MediaPorts {
+        MediaPorts::new(Ipv4Addr::LOCALHOST.into())
+    }
+
+    #[test]
+    fn calls_of_different_far_ends_share_a_socket_and_of_the_same_never() {
+        let ports = ports();
+        let first = ports.lease(far_end(4000)).unwrap();
+        let other = ports.lease(far_end(4002)).unwrap();
+        let same = ports.lease(far_end(4000)).unwrap();
+        assert_eq!(first.socket.port, other.socket.port);
+        assert_ne!(first.socket.port, same.socket.port);
+        drop(first);
+        let again = ports.lease(far_end(4000)).unwrap();
+        assert_eq!(again.socket.port, other.socket.port);
+    }
+
+    #[test]
+    fn a_socket_has_an_even_port_and_its_neighbour() {
+        let ports = ports();
+        let lease = ports.lease(far_end(4000)).unwrap();
+        assert_eq!(lease.socket.port % 2, 0);
+        let rtcp = lease.socket.rtcp.local_addr().unwrap().port();
+        assert_eq!(rtcp, lease.socket.port + 1);
+    }
+
+    #[test]
+    fn a_far_end_without_calls_leaves_nothing_behind() {
+        let ports = ports();
+        let leases: Vec<_> = (0..130)
+            .map(|_| ports.lease(far_end(4000)).unwrap())
+            .collect();
+        assert_eq!(locked(&ports.state).sockets.len(), 130);
+        drop(leases);
+        assert!(locked(&ports.state).used_by.is_empty());
+        let last = ports.lease(far_end(9)).unwrap();
+        assert_eq!(last.socket.index, 0);
+    }
+}
