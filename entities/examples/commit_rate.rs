@@ -1,0 +1,130 @@
+//! Debits per second by batch size, each with its delivery, its ledger entry and its phone window.
+//!
+//! SQLite in a temporary directory, and PostgreSQL where `NEXO_TEST_POSTGRES_URL` names a fresh
+//! database. Run it with `--release`.
+
+use std::time::{Duration, Instant};
+
+use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
+use nexo_domain::ledger::Bucket;
+use nexo_domain::money::Micros;
+use nexo_domain::phone::Phone;
+use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, WalletCache};
+use nexo_entities::store::wallets::Credit;
+use nexo_entities::{Store, StoreError};
+use uuid::Uuid;
+
+const BATCHES: [usize; 4] = [1, 10, 100, 1_000];
+const MEASURED: Duration = Duration::from_secs(3);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let url = format!("sqlite://{}/rate.db", folder.path().display());
+    measure("SQLite", &url).await?;
+    if let Ok(url) = std::env::var("NEXO_TEST_POSTGRES_URL") {
+        measure("PostgreSQL", &url).await?;
+    }
+    Ok(())
+}
+
+async fn measure(name: &str, url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let store = Store::connect(url, 1).await?;
+    nexo_migration::up(store.connection()).await?;
+    let node = store.start_node("rate", 0, 0).await?;
+    let mut bench = Bench::new(&store, node).await?;
+    for batch in BATCHES {
+        bench.run(&store, batch, Duration::from_millis(300)).await?;
+        let (debits, elapsed) = bench.run(&store, batch, MEASURED).await?;
+        let rate = debits as u128 * 1_000_000_000 / elapsed.as_nanos();
+        let nanos = elapsed.as_nanos() / debits as u128;
+        println!("{name:10} batch {batch:5}: {rate:7} debits/s, {nanos:7} ns each");
+    }
+    store.close().await?;
+    Ok(())
+}
+
+struct Bench {
+    account_id: AccountId,
+    node: NodeEpoch,
+    cache: WalletCache,
+    plan: CarrierPlan,
+    number: u32,
+    made: i64,
+}
+
+impl Bench {
+    async fn new(store: &Store, node: NodeEpoch) -> Result<Self, StoreError> {
+        let account_id = store
+            .create_account(NewAccount {
+                email: "rate@example.com",
+                password_hash: None,
+                operator: false,
+                language: None,
+                created_at_ms: 0,
+            })
+            .await?;
+        let credit = Credit {
+            account_id,
+            bucket: Bucket::Balance,
+            amount: Micros::new(1_000_000_000_000_000),
+            reference: "rate",
+            at_ms: 0,
+        };
+        store.credit_wallet(credit).await?;
+        Ok(Self {
+            account_id,
+            node,
+            cache: WalletCache::new(),
+            plan: CarrierPlan::vietnam(),
+            number: 0,
+            made: 0,
+        })
+    }
+
+    async fn run(
+        &mut self,
+        store: &Store,
+        batch: usize,
+        time: Duration,
+    ) -> Result<(usize, Duration), StoreError> {
+        let start = Instant::now();
+        let mut posted = 0;
+        while start.elapsed() < time {
+            let debits: Vec<Debit> = (0..batch).map(|_| self.debit()).collect();
+            let committed = store
+                .commit(&mut self.cache, &self.node, &debits, &[])
+                .await?;
+            posted += committed
+                .debits
+                .iter()
+                .filter(|outcome| matches!(outcome, DebitOutcome::Posted { .. }))
+                .count();
+        }
+        Ok((posted, start.elapsed()))
+    }
+
+    /// A debit for the next of ten million phones, in an order that is no order to the database.
+    fn debit(&mut self) -> Debit {
+        self.number = (self.number + 7_368_787) % 10_000_000;
+        self.made += 1;
+        let now_ms = self.made / 100;
+        let phone = Phone::parse(&format!("+8498{:07}", self.number), &self.plan)
+            .expect("+8498 and seven digits is a mobile number");
+        Debit {
+            delivery_id: DeliveryId(Uuid::now_v7()),
+            account_id: self.account_id,
+            key_id: KeyId(self.account_id.0),
+            test: false,
+            phone,
+            carrier: phone
+                .carrier(&self.plan)
+                .expect("a parsed number has a carrier"),
+            cost: Micros::new(22_000),
+            created_at_ms: now_ms,
+            window_until_ms: now_ms + 30_000,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Accounts.
+
+use nexo_domain::ids::AccountId;
+use nexo_domain::otp::Language;
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
+    SqlErr,
+};
+use uuid::Uuid;
+
+use super::changes::{Change, append};
+use super::{Conflict, Store, StoreError, record};
+use crate::{accounts, api_keys, wallets};
+
+/// An account to be opened.
+#[derive(Clone)]
+pub struct NewAccount<'a> {
+    /// Lower-cased before it is kept.
+    pub email: &'a str,
+    /// Argon2id, in PHC's text form. Without one nobody signs in.
+    pub password_hash: Option<String>,
+    pub operator: bool,
+    pub language: Option<Language>,
+    pub created_at_ms: i64,
+}
+
+/// An account as it is kept.
+#[derive(Clone)]
+pub struct Account {
+    pub id: AccountId,
+    pub email: String,
+    pub password_hash: Option<String>,
+    pub operator: bool,
+    pub language: Option<Language>,
+    pub created_at_ms: i64,
+    pub closed_at_ms: Option<i64>,
+}
+
+impl Account {
+    fn from_row(row: accounts::Model) -> Result<Account, StoreError> {
+        Ok(Account {
+            id: AccountId(row.id),
+            email: row.email,
+            password_hash: row.password_hash,
+            operator: row.operator,
+            language: record::language(row.language.as_deref())?,
+            created_at_ms: row.created_at_ms,
+            closed_at_ms: row.closed_at_ms,
+        })
+    }
+}
+
+impl Store {
+    /// Opens an account with an empty wallet.
+    ///
+    /// # Errors
+    /// [`Conflict::EmailTaken`]; what the database fails with.
+    pub async fn create_account(&self, new: NewAccount<'_>) -> Result<AccountId, StoreError> {
+        let id = AccountId(Uuid::now_v7());
+        let transaction = self.begin().await?;
+        let account = accounts::ActiveModel {
+            id: Set(id.0),
+            email: Set(new.email.to_lowercase()),
+            password_hash: Set(new.password_hash),
+            operator: Set(new.operator),
+            language: Set(new.language.map(|language| language.code().to_owned())),
+            created_at_ms: Set(new.created_at_ms),
+            closed_at_ms: Set(None),
+        };
+        accounts::Entity::insert(account)
+            .exec(&transaction)
+            .await
+            .map_err(|error| match error.sql_err() {
+                Some(SqlErr::UniqueConstraintViolation(_)) => Conflict::EmailTaken.into(),
+                _ => StoreError::from(error),
+            })?;
+        let wallet = wallets::ActiveModel {
+            account_id: Set(id.0),
+            free_micros: Set(0),
+            bonus_micros: Set(0),
+            balance_micros: Set(0),
+            version: Set(0),
+        };
+        wallets::Entity::insert(wallet).exec(&transaction).await?;
+        append(&transaction, Change::Account(id), new.created_at_ms).await?;
+        transaction.commit().await?;
+        Ok(id)
+    }
+
+    /// The account, closed or not.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        let row = accounts::Entity::find_by_id(id.0).one(&self.reader).await?;
+        row.map(Account::from_row).transpose()
+    }
+
+    /// The account of this address, in whatever case it is written.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+        let row = accounts::Entity::find()
+            .filter(accounts::Column::Email.eq(email.to_lowercase()))
+            .one(&self.reader)
+            .await?;
+        row.map(Account::from_row).transpose()
+    }
+
+    /// Every account, oldest first.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        let rows = accounts::Entity::find()
+            .order_by_asc(accounts::Column::CreatedAtMs)
+            .order_by_asc(accounts::Column::Id)
+            .all(&self.reader)
+            .await?;
+        rows.into_iter().map(Account::from_row).collect()
+    }
+
+    /// Closes an account for good and revokes its keys. False when it was closed already or is
+    /// unknown. Calls under way end as ever, refunds included.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn close_account(&self, id: AccountId, at_ms: i64) -> Result<bool, StoreError> {
+        let transaction = self.begin().await?;
+        let closed = accounts::Entity::update_many()
+            .col_expr(accounts::Column::ClosedAtMs, Expr::value(at_ms))
+            .filter(accounts::Column::Id.eq(id.0))
+            .filter(accounts::Column::ClosedAtMs.is_null())
+            .exec(&transaction)
+            .await?;
+        if closed.rows_affected == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        api_keys::Entity::update_many()
+            .col_expr(api_keys::Column::RevokedAtMs, Expr::value(at_ms))
+            .filter(api_keys::Column::AccountId.eq(id.0))
+            .filter(api_keys::Column::RevokedAtMs.is_null())
+            .exec(&transaction)
+            .await?;
+        bump_wallet(&transaction, id).await?;
+        append(&transaction, Change::Account(id), at_ms).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+}
+
+/// Moves the wallet's version, so that whoever decided on it without asking decides again.
+async fn bump_wallet(transaction: &DatabaseTransaction, id: AccountId) -> Result<(), StoreError> {
+    wallets::Entity::update_many()
+        .col_expr(
+            wallets::Column::Version,
+            Expr::col(wallets::Column::Version).add(1),
+        )
+        .filter(wallets::Column::AccountId.eq(id.0))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Holds the open account's row until `transaction` ends, so that what is counted stays true.
+///
+/// An update that changes nothing does so on both databases.
+pub(super) async fn hold_open_account(
+    transaction: &DatabaseTransaction,
+    id: AccountId,
+) -> Result<(), StoreError> {
+    let held = accounts::Entity::update_many()
+        .col_expr(accounts::Column::Email, Expr::col(accounts::Column::Email))
+        .filter(accounts::Column::Id.eq(id.0))
+        .filter(accounts::Column::ClosedAtMs.is_null())
+        .exec(transaction)
+        .await?;
+    match held.rows_affected {
+        0 => Err(Conflict::AccountClosed.into()),
+        _ => Ok(()),
+    }
+}

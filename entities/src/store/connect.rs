@@ -1,0 +1,181 @@
+//! Opening the database, and saying plainly why that fails.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, ConnectOptions as _, Connection};
+use sea_orm::{ConnectOptions, Database, DbErr, SqlxError};
+use tokio::time::timeout;
+
+use super::error::code;
+use super::{Store, StoreError};
+
+/// How long a writer waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a query waits for a free connection of its pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the database server may take for its first answer.
+const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that only read.
+const READERS: u32 = 4;
+/// Enough for every size of every bulk statement.
+const PREPARED_STATEMENTS: usize = 512;
+/// A connection idle for longer is asked whether it still lives before it is used.
+const IDLE_BEFORE_PING: Duration = Duration::from_secs(15);
+
+impl Store {
+    /// Opens `sqlite://FILE`, creating it and its folder, or connects to `postgres://…`.
+    ///
+    /// `lanes` is how many transactions write at once on PostgreSQL; SQLite has one writer.
+    ///
+    /// # Errors
+    /// Each cause that an operator can mend has its own [`StoreError`].
+    pub async fn connect(url: &str, lanes: u32) -> Result<Store, StoreError> {
+        if url.starts_with("sqlite:") {
+            Self::open_sqlite(url).await
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Self::connect_postgres(url, lanes.max(1)).await
+        } else {
+            Err(StoreError::BadUrl)
+        }
+    }
+
+    async fn open_sqlite(url: &str) -> Result<Store, StoreError> {
+        if url.contains(":memory:") || url.contains("mode=memory") {
+            return Err(StoreError::InMemory);
+        }
+        let file = SqliteConnectOptions::from_str(url).map_err(|_| StoreError::BadUrl)?;
+        let path = file.get_filename().to_path_buf();
+        create_folder(&path)?;
+        // The writer comes first: it creates the file and makes WAL its journal.
+        let writer = Database::connect(sqlite_options(url, 1, sqlite_writer))
+            .await
+            .map_err(|error| sqlite_error(path.clone(), error))?;
+        let reader = Database::connect(sqlite_options(url, READERS, sqlite_reader))
+            .await
+            .map_err(|error| sqlite_error(path, error))?;
+        Ok(Store { writer, reader })
+    }
+
+    async fn connect_postgres(url: &str, lanes: u32) -> Result<Store, StoreError> {
+        let server = PgConnectOptions::from_str(url).map_err(|_| StoreError::BadUrl)?;
+        reach(&server).await?;
+        let pool = |connections: u32| {
+            let mut options = ConnectOptions::new(url);
+            options
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .test_before_acquire(false)
+                .test_before_acquire_if_idle_for(IDLE_BEFORE_PING)
+                .set_application_name("nexo")
+                .sqlx_logging(false);
+            options
+        };
+        Ok(Store {
+            writer: Database::connect(pool(lanes)).await?,
+            reader: Database::connect(pool(READERS)).await?,
+        })
+    }
+}
+
+fn sqlite_options(
+    url: &str,
+    connections: u32,
+    tune: fn(SqliteConnectOptions) -> SqliteConnectOptions,
+) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .min_connections(1)
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A connection to a file does not go stale, and its prepared statements are worth keeping.
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(tune);
+    options
+}
+
+fn sqlite_writer(file: SqliteConnectOptions) -> SqliteConnectOptions {
+    file.create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // NORMAL loses acknowledged rows at a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .statement_cache_capacity(PREPARED_STATEMENTS)
+        // 64 MiB of pages: the indexes' inner pages stay in memory.
+        .pragma("cache_size", "-65536")
+        // A checkpoint every 32 MiB of log writes a hot page once instead of eight times.
+        .pragma("wal_autocheckpoint", "8192")
+        .pragma("temp_store", "MEMORY")
+}
+
+fn sqlite_reader(file: SqliteConnectOptions) -> SqliteConnectOptions {
+    file.busy_timeout(BUSY_TIMEOUT).pragma("query_only", "ON")
+}
+
+fn create_folder(file: &Path) -> Result<(), StoreError> {
+    let Some(folder) = file.parent().filter(|f| !f.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).map_err(|source| StoreError::CannotCreateDirectory {
+        path: folder.to_path_buf(),
+        source,
+    })
+}
+
+/// SQLite's result codes: 8 read-only, 14 cannot open, 26 not a database.
+fn sqlite_error(path: PathBuf, source: DbErr) -> StoreError {
+    let result = code(&source).and_then(|code| code.parse::<u32>().ok());
+    match result.map(|code| code & 0xff) {
+        Some(8) => StoreError::NotWritable { path, source },
+        Some(14) if !path.exists() => StoreError::NotWritable {
+            path: path.parent().map(Path::to_path_buf).unwrap_or(path),
+            source,
+        },
+        Some(26) => StoreError::NotADatabase { path, source },
+        _ => StoreError::CannotOpen { path, source },
+    }
+}
+
+/// One connection outside the pool: a pool would go on trying in silence.
+async fn reach(server: &PgConnectOptions) -> Result<(), StoreError> {
+    let unreachable = |source| StoreError::Unreachable {
+        host: server.get_host().to_owned(),
+        port: server.get_port(),
+        source,
+    };
+    match timeout(REACH_TIMEOUT, server.clone().connect()).await {
+        Err(_) => Err(unreachable(None)),
+        Ok(Ok(connection)) => connection
+            .close()
+            .await
+            .map_err(|error| unreachable(Some(error))),
+        Ok(Err(error)) => Err(refusal(server, error).unwrap_or_else(|e| unreachable(Some(e)))),
+    }
+}
+
+/// The server's own word against this user or database, or the error back.
+fn refusal(server: &PgConnectOptions, error: SqlxError) -> Result<StoreError, SqlxError> {
+    let code = match &error {
+        sqlx::Error::Database(e) => e.code().map(|code| code.into_owned()),
+        _ => None,
+    };
+    match code.as_deref() {
+        Some("3D000") => Ok(StoreError::DatabaseMissing {
+            database: server
+                .get_database()
+                .unwrap_or(server.get_username())
+                .to_owned(),
+        }),
+        Some("28P01" | "28000") => Ok(StoreError::AuthenticationRefused {
+            user: server.get_username().to_owned(),
+        }),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,113 @@
+//! Deliveries and their call attempts, for those who ask.
+
+use std::borrow::Cow;
+
+use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
+use nexo_domain::money::Micros;
+use nexo_domain::outcome::Status;
+use nexo_domain::phone::Phone;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+
+use super::posting::CallAttempt;
+use super::{Store, StoreError, record};
+use crate::{call_attempts, deliveries};
+
+/// A delivery as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub id: DeliveryId,
+    pub account_id: AccountId,
+    pub key_id: KeyId,
+    pub test: bool,
+    pub phone: Phone,
+    pub carrier: Carrier,
+    pub status: Status,
+    pub cost: Micros,
+    pub error_code: Option<String>,
+    pub carrier_status: Option<String>,
+    pub created_at_ms: i64,
+    pub completed_at_ms: Option<i64>,
+}
+
+impl Delivery {
+    pub(super) fn from_row(row: deliveries::Model) -> Result<Delivery, StoreError> {
+        Ok(Delivery {
+            id: DeliveryId(row.id),
+            account_id: AccountId(row.account_id),
+            key_id: KeyId(row.key_id),
+            test: row.test,
+            phone: record::phone("deliveries", &row.phone)?,
+            carrier: record::carrier("deliveries", &row.carrier)?,
+            status: record::status(&row.status)?,
+            cost: Micros::new(row.cost_micros),
+            error_code: row.error_code,
+            carrier_status: row.carrier_status,
+            created_at_ms: row.created_at_ms,
+            completed_at_ms: row.completed_at_ms,
+        })
+    }
+}
+
+impl Store {
+    /// The delivery, if it is this account's.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn delivery(
+        &self,
+        account: AccountId,
+        id: DeliveryId,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let row = deliveries::Entity::find_by_id(id.0)
+            .filter(deliveries::Column::AccountId.eq(account.0))
+            .one(&self.reader)
+            .await?;
+        row.map(Delivery::from_row).transpose()
+    }
+
+    /// The finished legs of a delivery, in the order of dialling.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn call_attempts(
+        &self,
+        delivery: DeliveryId,
+    ) -> Result<Vec<CallAttempt>, StoreError> {
+        let rows = call_attempts::Entity::find()
+            .filter(call_attempts::Column::DeliveryId.eq(delivery.0))
+            .order_by_asc(call_attempts::Column::Number)
+            .all(&self.reader)
+            .await?;
+        rows.into_iter().map(call_attempt).collect()
+    }
+}
+
+fn call_attempt(row: call_attempts::Model) -> Result<CallAttempt, StoreError> {
+    let unreadable = |column| StoreError::Unreadable {
+        table: "call_attempts",
+        column,
+    };
+    Ok(CallAttempt {
+        id: AttemptId(row.id),
+        number: row.number.try_into().map_err(|_| unreadable("number"))?,
+        gateway: row.gateway,
+        call_id: row.call_id,
+        started_at_ms: row.started_at_ms,
+        accepted_at_ms: row.accepted_at_ms,
+        ringing_at_ms: row.ringing_at_ms,
+        answered_at_ms: row.answered_at_ms,
+        ended_at_ms: row.ended_at_ms,
+        sip_code: row
+            .sip_code
+            .map(u16::try_from)
+            .transpose()
+            .map_err(|_| unreadable("sip_code"))?,
+        end_reason: Cow::Owned(row.end_reason),
+        codec: row.codec.map(Cow::Owned),
+        packets_sent: row
+            .packets_sent
+            .try_into()
+            .map_err(|_| unreadable("packets_sent"))?,
+    })
+}

@@ -1,0 +1,95 @@
+//! The wallets and endpoints that one wallet actor knows by heart.
+
+use std::collections::HashMap;
+
+use nexo_domain::ids::{AccountId, EndpointId};
+use nexo_domain::ledger::Buckets;
+
+use super::{Debit, Settlement};
+
+/// Past this many accounts the cache starts anew: a bound on memory, about 20 MB.
+const MAX_ACCOUNTS: usize = 100_000;
+
+/// A wallet as last committed or read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Wallet {
+    pub buckets: Buckets,
+    pub version: i64,
+    pub closed: bool,
+}
+
+impl Wallet {
+    /// The wallet after its row was written.
+    pub(super) fn written(self) -> Wallet {
+        Wallet {
+            version: self.version + 1,
+            ..self
+        }
+    }
+}
+
+/// Wallets and endpoints as last committed or read. One owner at a time; being out of date costs a
+/// second round, never a wrong wallet.
+#[derive(Debug, Default)]
+pub struct WalletCache {
+    wallets: HashMap<AccountId, Wallet>,
+    endpoints: HashMap<AccountId, Vec<EndpointId>>,
+}
+
+impl WalletCache {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the account held after the last commit or read, where that is known.
+    pub fn buckets(&self, account: AccountId) -> Option<Buckets> {
+        self.wallets.get(&account).map(|wallet| wallet.buckets)
+    }
+
+    /// The next batch reads this account's wallet anew.
+    pub fn forget_wallet(&mut self, account: AccountId) {
+        self.wallets.remove(&account);
+    }
+
+    /// The next batch reads this account's active webhook endpoints anew.
+    pub fn forget_endpoints(&mut self, account: AccountId) {
+        self.endpoints.remove(&account);
+    }
+
+    pub(super) fn wallet(&self, account: AccountId) -> Option<Wallet> {
+        self.wallets.get(&account).copied()
+    }
+
+    pub(super) fn endpoints(&self, account: AccountId) -> Option<&Vec<EndpointId>> {
+        self.endpoints.get(&account)
+    }
+
+    pub(super) fn put(&mut self, account: AccountId, wallet: Wallet) {
+        self.wallets.insert(account, wallet);
+    }
+
+    pub(super) fn learn(
+        &mut self,
+        wallets: HashMap<AccountId, Wallet>,
+        endpoints: HashMap<AccountId, Vec<EndpointId>>,
+    ) {
+        if self.wallets.len() > MAX_ACCOUNTS {
+            self.wallets.clear();
+        }
+        if self.endpoints.len() > MAX_ACCOUNTS {
+            self.endpoints.clear();
+        }
+        self.wallets.extend(wallets);
+        self.endpoints.extend(endpoints);
+    }
+
+    pub(super) fn forget_touched(&mut self, debits: &[Debit], settlements: &[Settlement]) {
+        let accounts = debits
+            .iter()
+            .map(|d| d.account_id)
+            .chain(settlements.iter().map(|s| s.account_id));
+        for account in accounts {
+            self.wallets.remove(&account);
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The bulk statements of a batch.
+
+use std::collections::{HashMap, HashSet};
+
+use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
+use nexo_domain::ledger::{Buckets, EntryKind};
+use nexo_domain::money::Micros;
+use nexo_domain::webhook::event_type;
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Value};
+use uuid::Uuid;
+
+use super::cache::Wallet;
+use super::{Debit, DebitOutcome, NodeEpoch, Settlement};
+use crate::store::StoreError;
+use crate::store::bulk::Column::{Bool, Int, Text, Uuid as Id};
+use crate::store::bulk::{Bulk, NONE};
+use crate::store::record::realm;
+
+static LOAD_WALLETS: Bulk = Bulk::new(
+    "SELECT w.account_id, w.free_micros, w.bonus_micros, w.balance_micros, w.version, \
+     a.closed_at_ms \
+     FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
+     WHERE w.account_id IN (SELECT v.column1",
+    &[Id],
+    ") ORDER BY w.account_id",
+);
+
+/// On PostgreSQL the rows read stay as they are until the transaction ends; on SQLite all rows do.
+static LOAD_AND_LOCK_WALLETS: Bulk = Bulk::new(
+    "SELECT w.account_id, w.free_micros, w.bonus_micros, w.balance_micros, w.version, \
+     a.closed_at_ms \
+     FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
+     WHERE w.account_id IN (SELECT v.column1",
+    &[Id],
+    ") ORDER BY w.account_id FOR UPDATE OF w",
+);
+
+static LOAD_ENDPOINTS: Bulk = Bulk::new(
+    "SELECT account_id, id FROM webhook_endpoints \
+     WHERE removed_at_ms IS NULL AND paused_at_ms IS NULL \
+     AND account_id IN (SELECT v.column1",
+    &[Id],
+    ") ORDER BY created_at_ms, id",
+);
+
+static SETTLE: Bulk = Bulk::new(
+    "UPDATE deliveries SET status = v.column2, error_code = NULLIF(v.column3, ''), \
+     carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5",
+    &[Id, Text, Text, Text, Int, Text, Int],
+    "WHERE deliveries.id = v.column1 AND deliveries.status = 'sent' \
+     AND deliveries.node = v.column6 AND deliveries.epoch = v.column7 \
+     RETURNING deliveries.id",
+);
+
+static RELEASE_WINDOWS: Bulk = Bulk::new(
+    "UPDATE phone_windows SET until_ms = since_ms",
+    &[Text, Text, Id],
+    "WHERE phone_windows.realm = v.column1 AND phone_windows.phone = v.column2 \
+     AND phone_windows.delivery_id = v.column3",
+);
+
+static CLAIM_WINDOWS: Bulk = Bulk::new(
+    "INSERT INTO phone_windows (realm, phone, since_ms, until_ms, delivery_id) \
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5",
+    &[Text, Text, Int, Int, Id],
+    "WHERE v.column1 IS NOT NULL \
+     ON CONFLICT (realm, phone) DO UPDATE SET since_ms = excluded.since_ms, \
+     until_ms = excluded.until_ms, delivery_id = excluded.delivery_id \
+     WHERE phone_windows.until_ms <= excluded.since_ms",
+);
+
+static READ_WINDOWS: Bulk = Bulk::new(
+    "SELECT v.column3, w.until_ms",
+    &[Text, Text, Id],
+    "JOIN phone_windows AS w ON w.realm = v.column1 AND w.phone = v.column2 \
+     WHERE w.delivery_id <> v.column3",
+);
+
+static WRITE_WALLETS: Bulk = Bulk::new(
+    "UPDATE wallets SET free_micros = v.column2, bonus_micros = v.column3, \
+     balance_micros = v.column4, version = wallets.version + 1",
+    &[Id, Int, Int, Int, Int],
+    "WHERE wallets.account_id = v.column1 AND wallets.version = v.column5",
+);
+
+static INSERT_DELIVERIES: Bulk = Bulk::new(
+    "INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
+     cost_micros, created_at_ms) \
+     SELECT ?, ?, 'sent', v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, \
+     v.column7, v.column8",
+    &[Id, Id, Id, Bool, Text, Text, Int, Int],
+    "WHERE v.column1 IS NOT NULL",
+);
+
+static INSERT_ENTRIES: Bulk = Bulk::new(
+    "INSERT INTO ledger_entries (account_id, posting_id, delivery_id, kind, bucket, \
+     amount_micros, created_at_ms) \
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7",
+    &[Id, Id, Id, Text, Text, Int, Int],
+    "WHERE v.column1 IS NOT NULL",
+);
+
+static INSERT_CALL_ATTEMPTS: Bulk = Bulk::new(
+    "INSERT INTO call_attempts (id, delivery_id, number, gateway, call_id, started_at_ms, \
+     accepted_at_ms, ringing_at_ms, answered_at_ms, ended_at_ms, sip_code, end_reason, codec, \
+     packets_sent) \
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, \
+     NULLIF(v.column7, -1), NULLIF(v.column8, -1), NULLIF(v.column9, -1), v.column10, \
+     NULLIF(v.column11, -1), v.column12, NULLIF(v.column13, ''), v.column14",
+    &[
+        Id, Id, Int, Text, Text, Int, Int, Int, Int, Int, Int, Text, Text, Int,
+    ],
+    "WHERE v.column1 IS NOT NULL",
+);
+
+/// An endpoint removed or paused since the cache learnt of it gets nothing.
+static QUEUE_WEBHOOKS: Bulk = Bulk::new(
+    "INSERT INTO webhook_attempts (id, endpoint_id, account_id, delivery_id, event_type, body, \
+     status, created_at_ms) \
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, 'pending', \
+     v.column7",
+    &[Id, Id, Id, Id, Text, Text, Int],
+    "JOIN webhook_endpoints AS e ON e.id = v.column2 \
+     WHERE e.removed_at_ms IS NULL AND e.paused_at_ms IS NULL",
+);
+
+pub(super) async fn load_wallets(
+    transaction: &DatabaseTransaction,
+    accounts: &HashSet<AccountId>,
+) -> Result<HashMap<AccountId, Wallet>, StoreError> {
+    let load = match transaction.get_database_backend() {
+        DatabaseBackend::Sqlite => &LOAD_WALLETS,
+        _ => &LOAD_AND_LOCK_WALLETS,
+    };
+    let mut rows = load.rows(accounts.len());
+    for account in accounts {
+        rows.push([account.0.into()]);
+    }
+    let mut wallets = HashMap::with_capacity(accounts.len());
+    for row in load.query(transaction, &[], rows).await? {
+        let micros = |place| row.try_get_by_index(place).map(Micros::new);
+        let wallet = Wallet {
+            buckets: Buckets {
+                free: micros(1)?,
+                bonus: micros(2)?,
+                balance: micros(3)?,
+            },
+            version: row.try_get_by_index(4)?,
+            closed: row.try_get_by_index::<Option<i64>>(5)?.is_some(),
+        };
+        wallets.insert(AccountId(row.try_get_by_index(0)?), wallet);
+    }
+    Ok(wallets)
+}
+
+/// The active endpoints of each of `accounts`, an empty list included.
+pub(super) async fn load_endpoints(
+    transaction: &DatabaseTransaction,
+    accounts: &HashSet<AccountId>,
+) -> Result<HashMap<AccountId, Vec<EndpointId>>, StoreError> {
+    let mut rows = LOAD_ENDPOINTS.rows(accounts.len());
+    let mut endpoints: HashMap<AccountId, Vec<EndpointId>> = HashMap::new();
+    for account in accounts {
+        rows.push([account.0.into()]);
+        endpoints.insert(*account, Vec::new());
+    }
+    for row in LOAD_ENDPOINTS.query(transaction, &[], rows).await? {
+        let account = AccountId(row.try_get_by_index(0)?);
+        let endpoint = EndpointId(row.try_get_by_index(1)?);
+        endpoints.entry(account).or_default().push(endpoint);
+    }
+    Ok(endpoints)
+}
+
+/// Gives each delivery its terminal state, and returns those that were still `sent`.
+pub(super) async fn settle_deliveries<'a>(
+    transaction: &DatabaseTransaction,
+    node: &NodeEpoch,
+    settlements: impl Iterator<Item = &'a Settlement>,
+) -> Result<HashSet<DeliveryId>, StoreError> {
+    let mut rows = SETTLE.rows(settlements.size_hint().1.unwrap_or(0));
+    for s in settlements {
+        rows.push([
+            s.delivery_id.0.into(),
+            s.status.as_str().into(),
+            s.error_code.unwrap_or_default().into(),
+            s.carrier_status.as_deref().unwrap_or_default().into(),
+            s.completed_at_ms.into(),
+            node.node.as_ref().into(),
+            node.epoch.into(),
+        ]);
+    }
+    let settled = SETTLE.query(transaction, &[], rows).await?;
+    let ids: Result<_, DbErr> = settled
+        .iter()
+        .map(|row| Ok(DeliveryId(row.try_get_by_index(0)?)))
+        .collect();
+    Ok(ids?)
+}
+
+pub(super) async fn release_windows<'a>(
+    transaction: &DatabaseTransaction,
+    settlements: impl Iterator<Item = &'a Settlement>,
+) -> Result<(), StoreError> {
+    let mut rows = RELEASE_WINDOWS.rows(0);
+    for s in settlements.filter(|s| s.release_window) {
+        rows.push([
+            realm(s.test).into(),
+            s.phone.to_string().into(),
+            s.delivery_id.0.into(),
+        ]);
+    }
+    RELEASE_WINDOWS.execute(transaction, &[], rows).await?;
+    Ok(())
+}
+
+/// Claims the windows of the debits at `claims`. Returns those lost, with the end of the winner's
+/// window.
+pub(super) async fn claim_windows(
+    transaction: &DatabaseTransaction,
+    debits: &[Debit],
+    claims: &[usize],
+) -> Result<HashMap<usize, i64>, StoreError> {
+    let mut in_order: Vec<&Debit> = claims.iter().map(|place| &debits[*place]).collect();
+    // Every node locks phones in the same order, lest two wait for each other.
+    in_order.sort_unstable_by_key(|debit| (debit.test, debit.phone));
+    let mut rows = CLAIM_WINDOWS.rows(claims.len());
+    for debit in in_order {
+        rows.push([
+            realm(debit.test).into(),
+            debit.phone.to_string().into(),
+            debit.created_at_ms.into(),
+            debit.window_until_ms.into(),
+            debit.delivery_id.0.into(),
+        ]);
+    }
+    let won = CLAIM_WINDOWS.execute(transaction, &[], rows).await?;
+    if won == claims.len() as u64 {
+        return Ok(HashMap::new());
+    }
+    let mut rows = READ_WINDOWS.rows(claims.len());
+    let mut places = HashMap::with_capacity(claims.len());
+    for place in claims {
+        let debit = &debits[*place];
+        places.insert(debit.delivery_id.0, *place);
+        rows.push([
+            realm(debit.test).into(),
+            debit.phone.to_string().into(),
+            debit.delivery_id.0.into(),
+        ]);
+    }
+    let mut lost = HashMap::new();
+    for row in READ_WINDOWS.query(transaction, &[], rows).await? {
+        let delivery: Uuid = row.try_get_by_index(0)?;
+        if let Some(place) = places.get(&delivery) {
+            lost.insert(*place, row.try_get_by_index(1)?);
+        }
+    }
+    Ok(lost)
+}
+
+/// Writes the wallets. False when one of them no longer has the version that was decided on.
+pub(super) async fn write_wallets(
+    transaction: &DatabaseTransaction,
+    wallets: &[(AccountId, Wallet)],
+) -> Result<bool, StoreError> {
+    let mut rows = WRITE_WALLETS.rows(wallets.len());
+    for (account, wallet) in wallets {
+        rows.push([
+            account.0.into(),
+            wallet.buckets.free.get().into(),
+            wallet.buckets.bonus.get().into(),
+            wallet.buckets.balance.get().into(),
+            wallet.version.into(),
+        ]);
+    }
+    let written = WRITE_WALLETS.execute(transaction, &[], rows).await?;
+    Ok(written == wallets.len() as u64)
+}
+
+pub(super) async fn insert_deliveries(
+    transaction: &DatabaseTransaction,
+    node: &NodeEpoch,
+    debits: &[Debit],
+    outcomes: &[DebitOutcome],
+) -> Result<(), StoreError> {
+    let mut rows = INSERT_DELIVERIES.rows(debits.len());
+    for (debit, outcome) in debits.iter().zip(outcomes) {
+        if matches!(outcome, DebitOutcome::Posted { .. }) {
+            rows.push([
+                debit.delivery_id.0.into(),
+                debit.account_id.0.into(),
+                debit.key_id.0.into(),
+                debit.test.into(),
+                debit.phone.to_string().into(),
+                debit.carrier.name().into(),
+                debit.cost.get().into(),
+                debit.created_at_ms.into(),
+            ]);
+        }
+    }
+    let scalars = [node.node.as_ref().into(), node.epoch.into()];
+    INSERT_DELIVERIES
+        .execute(transaction, &scalars, rows)
+        .await?;
+    Ok(())
+}
+
+/// The entries of the posted debits and of the refunds. A debit's posting has its delivery's id.
+pub(super) async fn insert_entries<'a>(
+    transaction: &DatabaseTransaction,
+    debits: &[Debit],
+    outcomes: &[DebitOutcome],
+    settlements: impl Iterator<Item = &'a Settlement>,
+) -> Result<(), StoreError> {
+    let mut rows = INSERT_ENTRIES.rows(debits.len());
+    let mut push = |account: AccountId,
+                    posting: Uuid,
+                    delivery: DeliveryId,
+                    kind: EntryKind,
+                    bucket: &'static str,
+                    amount: i64,
+                    at_ms: i64| {
+        let values: [Value; 7] = [
+            account.0.into(),
+            posting.into(),
+            delivery.0.into(),
+            kind.as_str().into(),
+            bucket.into(),
+            amount.into(),
+            at_ms.into(),
+        ];
+        rows.push(values);
+    };
+    for (debit, outcome) in debits.iter().zip(outcomes) {
+        if let DebitOutcome::Posted { parts, .. } = outcome {
+            for (bucket, part) in parts.taken() {
+                push(
+                    debit.account_id,
+                    debit.delivery_id.0,
+                    debit.delivery_id,
+                    EntryKind::Debit,
+                    bucket.as_str(),
+                    -part.get(),
+                    debit.created_at_ms,
+                );
+            }
+        }
+    }
+    for s in settlements.filter(|s| s.refund) {
+        let posting = Uuid::now_v7();
+        for (bucket, part) in s.parts.taken() {
+            push(
+                s.account_id,
+                posting,
+                s.delivery_id,
+                EntryKind::Refund,
+                bucket.as_str(),
+                part.get(),
+                s.completed_at_ms,
+            );
+        }
+    }
+    INSERT_ENTRIES.execute(transaction, &[], rows).await?;
+    Ok(())
+}
+
+pub(super) async fn insert_call_attempts<'a>(
+    transaction: &DatabaseTransaction,
+    settlements: impl Iterator<Item = &'a Settlement>,
+) -> Result<(), StoreError> {
+    let mut rows = INSERT_CALL_ATTEMPTS.rows(0);
+    for (delivery, call) in settlements.flat_map(|s| s.attempts.iter().map(|a| (s.delivery_id, a)))
+    {
+        rows.push([
+            call.id.0.into(),
+            delivery.0.into(),
+            i64::from(call.number).into(),
+            call.gateway.as_str().into(),
+            call.call_id.as_str().into(),
+            call.started_at_ms.into(),
+            call.accepted_at_ms.unwrap_or(NONE).into(),
+            call.ringing_at_ms.unwrap_or(NONE).into(),
+            call.answered_at_ms.unwrap_or(NONE).into(),
+            call.ended_at_ms.into(),
+            call.sip_code.map_or(NONE, i64::from).into(),
+            call.end_reason.as_ref().into(),
+            call.codec.as_deref().unwrap_or_default().into(),
+            i64::from(call.packets_sent).into(),
+        ]);
+    }
+    INSERT_CALL_ATTEMPTS.execute(transaction, &[], rows).await?;
+    Ok(())
+}
+
+/// Queues one attempt per settlement with a body and endpoint of its account. Returns how many.
+pub(super) async fn queue_webhooks<'a, 'e>(
+    transaction: &DatabaseTransaction,
+    settlements: impl Iterator<Item = &'a Settlement>,
+    endpoints: impl Fn(AccountId) -> Option<&'e Vec<EndpointId>>,
+) -> Result<u64, StoreError> {
+    let mut rows = QUEUE_WEBHOOKS.rows(0);
+    for s in settlements {
+        let Some(body) = &s.webhook_body else {
+            continue;
+        };
+        for endpoint in endpoints(s.account_id).into_iter().flatten() {
+            rows.push([
+                Uuid::now_v7().into(),
+                endpoint.0.into(),
+                s.account_id.0.into(),
+                s.delivery_id.0.into(),
+                event_type(s.status).into(),
+                body.as_str().into(),
+                s.completed_at_ms.into(),
+            ]);
+        }
+    }
+    Ok(QUEUE_WEBHOOKS.execute(transaction, &[], rows).await?)
+}

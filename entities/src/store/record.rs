@@ -1,0 +1,47 @@
+//! Reading the domain's types back from rows.
+
+use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::otp::Language;
+use nexo_domain::outcome::Status;
+use nexo_domain::phone::Phone;
+
+use super::StoreError;
+
+pub(super) fn phone(table: &'static str, text: &str) -> Result<Phone, StoreError> {
+    Phone::from_record(text).ok_or(StoreError::Unreadable {
+        table,
+        column: "phone",
+    })
+}
+
+pub(super) fn carrier(table: &'static str, name: &str) -> Result<Carrier, StoreError> {
+    Carrier::named(name).ok_or(StoreError::Unreadable {
+        table,
+        column: "carrier",
+    })
+}
+
+pub(super) fn status(name: &str) -> Result<Status, StoreError> {
+    [Status::Sent, Status::Delivered, Status::Failed]
+        .into_iter()
+        .find(|status| status.as_str() == name)
+        .ok_or(StoreError::Unreadable {
+            table: "deliveries",
+            column: "status",
+        })
+}
+
+pub(super) fn language(code: Option<&str>) -> Result<Option<Language>, StoreError> {
+    code.map(|code| {
+        Language::from_code(code).ok_or(StoreError::Unreadable {
+            table: "accounts",
+            column: "language",
+        })
+    })
+    .transpose()
+}
+
+/// `live` or `test`: a phone has one window in each.
+pub(super) fn realm(test: bool) -> &'static str {
+    if test { "test" } else { "live" }
+}

@@ -1,0 +1,171 @@
+//! What a node finds of its former life, and what is to be done with it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use nexo_domain::ids::DeliveryId;
+use nexo_domain::ledger::{Bucket, EntryKind, Parts};
+use nexo_domain::money::Micros;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Value,
+};
+use uuid::Uuid;
+
+use super::deliveries::Delivery;
+use super::posting::{NodeEpoch, Settlement, WalletCache};
+use super::{Store, StoreError};
+use crate::{deliveries, ledger_entries, webhook_attempts};
+
+/// How many deliveries are settled in one transaction.
+const PAGE: u64 = 256;
+
+/// A delivery that nobody is calling any more, and what it paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    pub delivery: Delivery,
+    pub paid: Parts,
+}
+
+impl Store {
+    /// Begins a new life of this node: its epoch grows, what is left `sent` is its to settle, and webhook
+    /// attempts that were being sent become `unknown`, since a receiver may have had them.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn start_node(
+        &self,
+        name: &str,
+        now_ms: i64,
+        lease_until_ms: i64,
+    ) -> Result<NodeEpoch, StoreError> {
+        let transaction = self.begin().await?;
+        let statement = self.sql(
+            "INSERT INTO nodes (name, epoch, lease_until_ms) VALUES (?, 1, ?) \
+             ON CONFLICT (name) DO UPDATE SET epoch = nodes.epoch + 1, \
+             lease_until_ms = excluded.lease_until_ms RETURNING epoch",
+            [Value::from(name), Value::from(lease_until_ms)],
+        );
+        let row = transaction.query_one_raw(statement).await?;
+        let epoch: i64 = row
+            .ok_or_else(|| DbErr::RecordNotInserted)?
+            .try_get_by_index(0)?;
+        deliveries::Entity::update_many()
+            .col_expr(deliveries::Column::Epoch, Expr::value(epoch))
+            .filter(deliveries::Column::Node.eq(name))
+            .filter(Expr::cust("status = 'sent'"))
+            .exec(&transaction)
+            .await?;
+        webhook_attempts::Entity::update_many()
+            .col_expr(webhook_attempts::Column::Status, Expr::value("unknown"))
+            .col_expr(webhook_attempts::Column::FinishedAtMs, Expr::value(now_ms))
+            .filter(Expr::cust("status = 'sending'"))
+            .filter(webhook_attempts::Column::Node.eq(name))
+            .exec(&transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(NodeEpoch {
+            node: Arc::from(name),
+            epoch,
+        })
+    }
+
+    /// Settles this node's `sent` deliveries that were accepted before `before_ms` and are not in `live`,
+    /// as `settlement` says. Returns how many it settled.
+    ///
+    /// With nothing live and no limit of time this is the recovery at start; later it is the reaper of
+    /// what a panic left behind.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; what was settled before stays so.
+    pub async fn settle_unfinished(
+        &self,
+        cache: &mut WalletCache,
+        node: &NodeEpoch,
+        before_ms: i64,
+        live: &HashSet<DeliveryId>,
+        settlement: impl Fn(&Unfinished) -> Settlement,
+    ) -> Result<usize, StoreError> {
+        let mut settled = 0;
+        let mut after = None;
+        loop {
+            let page = self.sent_deliveries(node, before_ms, after).await?;
+            let Some(last) = page.last() else {
+                return Ok(settled);
+            };
+            after = Some((last.created_at_ms, last.id));
+            let dead: Vec<Delivery> = page
+                .into_iter()
+                .filter(|delivery| !live.contains(&delivery.id))
+                .collect();
+            let mut paid = self.paid(&dead).await?;
+            let settlements: Vec<Settlement> = dead
+                .into_iter()
+                .map(|delivery| {
+                    let paid = paid.remove(&delivery.id.0).unwrap_or_default();
+                    settlement(&Unfinished { delivery, paid })
+                })
+                .collect();
+            let committed = self.commit(cache, node, &[], &settlements).await?;
+            settled += committed.settled.iter().filter(|done| **done).count();
+        }
+    }
+
+    async fn sent_deliveries(
+        &self,
+        node: &NodeEpoch,
+        before_ms: i64,
+        after: Option<(i64, DeliveryId)>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let mut find = deliveries::Entity::find()
+            // As text, so that the index of what is sent is used.
+            .filter(Expr::cust("status = 'sent'"))
+            .filter(deliveries::Column::Node.eq(node.node.as_ref()))
+            .filter(deliveries::Column::CreatedAtMs.lt(before_ms))
+            .order_by_asc(deliveries::Column::CreatedAtMs)
+            .order_by_asc(deliveries::Column::Id)
+            .limit(PAGE);
+        if let Some((at_ms, id)) = after {
+            let later = Condition::all()
+                .add(deliveries::Column::CreatedAtMs.eq(at_ms))
+                .add(deliveries::Column::Id.gt(id.0));
+            find = find.filter(
+                Condition::any()
+                    .add(deliveries::Column::CreatedAtMs.gt(at_ms))
+                    .add(later),
+            );
+        }
+        let rows = find.all(&self.reader).await?;
+        rows.into_iter().map(Delivery::from_row).collect()
+    }
+
+    /// What each of `deliveries` paid, by its debit's entries.
+    async fn paid(&self, deliveries: &[Delivery]) -> Result<HashMap<Uuid, Parts>, StoreError> {
+        let ids = deliveries.iter().map(|delivery| delivery.id.0);
+        let entries = ledger_entries::Entity::find()
+            .filter(ledger_entries::Column::DeliveryId.is_in(ids))
+            .filter(ledger_entries::Column::Kind.eq(EntryKind::Debit.as_str()))
+            .all(&self.reader)
+            .await?;
+        let mut paid: HashMap<Uuid, Parts> = HashMap::new();
+        for entry in entries {
+            let parts = paid
+                .entry(entry.delivery_id.unwrap_or_default())
+                .or_default();
+            let part = match Bucket::named(&entry.bucket) {
+                Some(Bucket::Free) => &mut parts.free,
+                Some(Bucket::Bonus) => &mut parts.bonus,
+                Some(Bucket::Balance) => &mut parts.balance,
+                None => {
+                    return Err(StoreError::Unreadable {
+                        table: "ledger_entries",
+                        column: "bucket",
+                    });
+                }
+            };
+            *part = Micros::new(-entry.amount_micros);
+        }
+        Ok(paid)
+    }
+}
