@@ -1,0 +1,226 @@
+//! A dialog as the caller sees it (RFC 3261 §12): who is at the other end and how to reach them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::header::{Name, NameAddr, param};
+use super::message::{Method, Response};
+use super::write::Draft;
+
+/// What all messages of one call share.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub call_id: String,
+    pub from_uri: String,
+    pub to_uri: String,
+    pub local_tag: String,
+    /// Our address as the gateway is to see it.
+    pub local: SocketAddr,
+    /// Where the INVITE went.
+    pub gateway: SocketAddr,
+}
+
+/// One dialog that a 2xx opened.
+#[derive(Debug)]
+pub struct Dialog {
+    pub remote_tag: String,
+    target: String,
+    /// In the order in which they are written into Route.
+    routes: Vec<String>,
+    next_hop: SocketAddr,
+    cseq: u32,
+}
+
+impl Dialog {
+    /// The dialog that a 2xx to the INVITE with `cseq` opens (§12.1.2). Without a Contact the
+    /// INVITE's own target stays.
+    pub fn opened_by(answer: &Response, identity: &Identity, cseq: u32) -> Dialog {
+        let target = answer.contact().unwrap_or(&identity.to_uri).to_owned();
+        let mut routes: Vec<String> = answer
+            .values(Name::RecordRoute)
+            .map(str::to_owned)
+            .collect();
+        routes.reverse();
+        let next_hop = routes
+            .first()
+            .and_then(|route| NameAddr::parse(route))
+            .map_or(target.as_str(), |route| route.uri);
+        let next_hop = literal_address(next_hop).unwrap_or(identity.gateway);
+        Dialog {
+            remote_tag: answer.to_tag().unwrap_or_default().to_owned(),
+            target,
+            routes,
+            next_hop,
+            cseq,
+        }
+    }
+
+    /// Where requests in this dialog are sent.
+    pub fn next_hop(&self) -> SocketAddr {
+        self.next_hop
+    }
+
+    /// The ACK for the 2xx: a branch of its own, the INVITE's sequence number (§13.2.2.4).
+    pub fn ack(&self, identity: &Identity, branch: &str) -> Draft {
+        self.request(Method::Ack, self.cseq, identity, branch)
+    }
+
+    /// The next request in this dialog.
+    pub fn next_request(&mut self, method: Method, identity: &Identity, branch: &str) -> Draft {
+        self.cseq += 1;
+        self.request(method, self.cseq, identity, branch)
+    }
+
+    fn request(&self, method: Method, cseq: u32, identity: &Identity, branch: &str) -> Draft {
+        // §12.2.1.1: a strict router (no lr) takes the request-URI, and the target goes last.
+        let strict = self
+            .routes
+            .first()
+            .and_then(|route| NameAddr::parse(route))
+            .filter(|route| !has_lr(route.uri));
+        let mut draft = Draft::request(method, strict.map_or(self.target.as_str(), |s| s.uri));
+        via(&mut draft, identity, branch);
+        for route in self.routes.iter().skip(usize::from(strict.is_some())) {
+            draft.field("Route", route);
+        }
+        if strict.is_some() {
+            draft.field("Route", format_args!("<{}>", self.target));
+        }
+        draft.field("Max-Forwards", 70);
+        draft.field(
+            "From",
+            format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag),
+        );
+        match self.remote_tag.is_empty() {
+            true => draft.field("To", format_args!("<{}>", identity.to_uri)),
+            false => draft.field(
+                "To",
+                format_args!("<{}>;tag={}", identity.to_uri, self.remote_tag),
+            ),
+        };
+        draft.field("Call-ID", &identity.call_id);
+        draft.field("CSeq", format_args!("{cseq} {}", method.name()));
+        draft
+    }
+}
+
+/// Our hop, asking for the answer to come back to where it really came from (RFC 3581).
+pub fn via(draft: &mut Draft, identity: &Identity, branch: &str) {
+    draft.field(
+        "Via",
+        format_args!("SIP/2.0/UDP {};rport;branch={branch}", identity.local),
+    );
+}
+
+fn has_lr(uri: &str) -> bool {
+    uri.split_once(';')
+        .is_some_and(|(_, params)| param(params, "lr").is_some())
+}
+
+/// The address of a SIP URI whose host is written as an IP address.
+fn literal_address(uri: &str) -> Option<SocketAddr> {
+    let rest = uri.strip_prefix("sip:")?;
+    let rest = rest.split([';', '?']).next()?;
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return Some(address);
+    }
+    let ip: IpAddr = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()?;
+    Some(SocketAddr::new(ip, 5060))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::Message;
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            call_id: "c@nexo".into(),
+            from_uri: "sip:+842471234567@192.0.2.1".into(),
+            to_uri: "sip:+84981234567@192.0.2.9".into(),
+            local_tag: "me".into(),
+            local: ([192, 0, 2, 1], 5062).into(),
+            gateway: ([192, 0, 2, 9], 5060).into(),
+        }
+    }
+
+    fn answer(more: &str) -> Response {
+        let text = format!(
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK1\r\n\
+             From: <sip:x@y>;tag=me\r\nTo: <sip:z@y>;tag=you\r\nCall-ID: c@nexo\r\n\
+             CSeq: 1 INVITE\r\n{more}\r\n"
+        );
+        match Message::parse(text.as_bytes()).unwrap() {
+            Message::Response(response) => response,
+            Message::Request(_) => panic!("a request"),
+        }
+    }
+
+    fn text(draft: &Draft) -> String {
+        String::from_utf8(draft.bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_ack_goes_to_the_contact_with_the_invites_number() {
+        let answer = answer("Contact: <sip:b@192.0.2.50:5080>\r\n");
+        let mut dialog = Dialog::opened_by(&answer, &identity(), 1);
+        assert_eq!(dialog.next_hop(), ([192, 0, 2, 50], 5080).into());
+        let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
+        assert!(ack.starts_with("ACK sip:b@192.0.2.50:5080 SIP/2.0\r\n"), "{ack}");
+        assert!(ack.contains("CSeq: 1 ACK\r\n") && ack.contains(";tag=you\r\n"));
+        let bye = text(&dialog.next_request(Method::Bye, &identity(), "z9hG4bK3"));
+        assert!(bye.contains("CSeq: 2 BYE\r\n"));
+    }
+
+    #[test]
+    fn the_route_set_is_the_record_route_reversed() {
+        let answer = answer(
+            "Record-Route: <sip:192.0.2.20;lr>, <sip:192.0.2.21;lr>\r\nContact: <sip:b@host.example>\r\n",
+        );
+        let dialog = Dialog::opened_by(&answer, &identity(), 1);
+        assert_eq!(dialog.next_hop(), ([192, 0, 2, 21], 5060).into());
+        let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
+        assert!(ack.starts_with("ACK sip:b@host.example SIP/2.0\r\n"));
+        assert!(ack.contains("Route: <sip:192.0.2.21;lr>\r\nRoute: <sip:192.0.2.20;lr>\r\n"));
+    }
+
+    #[test]
+    fn a_strict_router_takes_the_request_uri_and_the_target_goes_last() {
+        let answer =
+            answer("Record-Route: <sip:192.0.2.20>\r\nContact: <sip:b@192.0.2.50>\r\n");
+        let dialog = Dialog::opened_by(&answer, &identity(), 1);
+        let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
+        assert!(ack.starts_with("ACK sip:192.0.2.20 SIP/2.0\r\n"));
+        assert!(ack.contains("Route: <sip:b@192.0.2.50>\r\n"));
+    }
+
+    #[test]
+    fn a_missing_contact_or_a_host_name_leaves_the_gateway() {
+        for more in ["", "Contact: <sip:b@host.example>\r\n", "Contact: *\r\n"] {
+            let dialog = Dialog::opened_by(&answer(more), &identity(), 1);
+            assert_eq!(dialog.next_hop(), identity().gateway, "{more:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_read_from_any_sip_uri_that_holds_one() {
+        for (uri, address) in [
+            ("sip:a@192.0.2.1", Some("192.0.2.1:5060")),
+            ("sip:192.0.2.1:5070;lr", Some("192.0.2.1:5070")),
+            ("sip:a@[2001:db8::1]:5061", Some("[2001:db8::1]:5061")),
+            ("sip:a@[2001:db8::1]", Some("[2001:db8::1]:5060")),
+            ("sip:a@host:5060", None),
+            ("tel:+84981234567", None),
+        ] {
+            assert_eq!(
+                literal_address(uri),
+                address.map(|a| a.parse().unwrap()),
+                "{uri}"
+            );
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Header fields: their names in long and compact form, and what their values are made of.
+
+/// A header field's name, where this product reads it; any other is [`Name::Other`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Name {
+    Via,
+    From,
+    To,
+    CallId,
+    CSeq,
+    Contact,
+    RecordRoute,
+    Route,
+    ContentLength,
+    ContentType,
+    MaxForwards,
+    RetryAfter,
+    Require,
+    Supported,
+    Allow,
+    Other,
+}
+
+/// Long and compact names (RFC 3261 §7.3.3), lower case.
+const NAMES: [(&str, Name); 23] = [
+    ("via", Name::Via),
+    ("v", Name::Via),
+    ("from", Name::From),
+    ("f", Name::From),
+    ("to", Name::To),
+    ("t", Name::To),
+    ("call-id", Name::CallId),
+    ("i", Name::CallId),
+    ("cseq", Name::CSeq),
+    ("contact", Name::Contact),
+    ("m", Name::Contact),
+    ("record-route", Name::RecordRoute),
+    ("route", Name::Route),
+    ("content-length", Name::ContentLength),
+    ("l", Name::ContentLength),
+    ("content-type", Name::ContentType),
+    ("c", Name::ContentType),
+    ("max-forwards", Name::MaxForwards),
+    ("retry-after", Name::RetryAfter),
+    ("require", Name::Require),
+    ("supported", Name::Supported),
+    ("k", Name::Supported),
+    ("allow", Name::Allow),
+];
+
+impl Name {
+    /// The name that `text` is, whatever its case.
+    pub fn parse(text: &str) -> Name {
+        NAMES
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(text))
+            .map_or(Name::Other, |(_, name)| *name)
+    }
+}
+
+/// Where a scanner of a value stands: inside quotes or angle brackets separators do not separate.
+#[derive(Default)]
+struct Scan {
+    quoted: bool,
+    escaped: bool,
+    bracketed: bool,
+}
+
+impl Scan {
+    /// Takes the next byte; whether it stands free of quotes and brackets.
+    fn is_free(&mut self, byte: u8) -> bool {
+        if self.escaped {
+            self.escaped = false;
+            return false;
+        }
+        match byte {
+            b'\\' if self.quoted => self.escaped = true,
+            b'"' if !self.bracketed => {
+                self.quoted = !self.quoted;
+                return false;
+            }
+            b'<' if !self.quoted => {
+                self.bracketed = true;
+                return false;
+            }
+            b'>' if !self.quoted => {
+                self.bracketed = false;
+                return false;
+            }
+            _ => {}
+        }
+        !self.quoted && !self.bracketed
+    }
+}
+
+/// Splits at `separator` where it stands outside of quotes and angle brackets; trims the parts.
+pub fn split_free(value: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let mut scan = Scan::default();
+        let end = text
+            .bytes()
+            .position(|byte| scan.is_free(byte) && byte == separator);
+        let part = match end {
+            Some(end) => {
+                rest = Some(&text[end + 1..]);
+                &text[..end]
+            }
+            None => {
+                rest = None;
+                text
+            }
+        };
+        Some(part.trim())
+    })
+}
+
+/// An address with its parameters: `"Name" <sip:user@host>;tag=x`, or a bare URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameAddr<'a> {
+    pub uri: &'a str,
+    /// What follows the address, starting after the first semicolon.
+    pub params: &'a str,
+}
+
+impl<'a> NameAddr<'a> {
+    /// Reads an address (RFC 3261 §20.10): without brackets, parameters are the header's, not the URI's.
+    pub fn parse(value: &'a str) -> Option<NameAddr<'a>> {
+        let mut scan = Scan::default();
+        let open = value.bytes().position(|byte| {
+            scan.is_free(byte);
+            scan.bracketed
+        });
+        let (uri, rest) = match open {
+            Some(open) => {
+                let inside = &value[open + 1..];
+                let close = inside.find('>')?;
+                (&inside[..close], &inside[close + 1..])
+            }
+            None => value.split_at(value.find(';').unwrap_or(value.len())),
+        };
+        let uri = uri.trim();
+        let params = rest.trim_start().strip_prefix(';').unwrap_or("");
+        (!uri.is_empty()).then_some(NameAddr { uri, params })
+    }
+
+    /// A parameter's value; empty for one without a value.
+    pub fn param(&self, name: &str) -> Option<&'a str> {
+        param(self.params, name)
+    }
+
+    pub fn tag(&self) -> Option<&'a str> {
+        self.param("tag").filter(|tag| !tag.is_empty())
+    }
+}
+
+/// The value of parameter `name` in `a=1;b;c="x"`; empty where it has none.
+pub fn param<'a>(params: &'a str, name: &str) -> Option<&'a str> {
+    split_free(params, b';').find_map(|param| {
+        let (key, value) = match param.split_once('=') {
+            Some((key, value)) => (key.trim(), value.trim()),
+            None => (param, ""),
+        };
+        key.eq_ignore_ascii_case(name)
+            .then(|| value.trim_matches('"'))
+    })
+}
+
+/// One hop of a Via header: `SIP/2.0/UDP host:port;branch=…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via<'a> {
+    pub transport: &'a str,
+    /// Host and port as the sender wrote them.
+    pub sent_by: &'a str,
+    pub params: &'a str,
+}
+
+impl<'a> Via<'a> {
+    /// Reads one hop (RFC 3261 §20.42).
+    pub fn parse(value: &'a str) -> Option<Via<'a>> {
+        let (protocol, rest) = value.trim().split_once(char::is_whitespace)?;
+        let mut parts = protocol.split('/');
+        let (name, version, transport) = (parts.next()?, parts.next()?, parts.next()?);
+        let known = name.eq_ignore_ascii_case("SIP") && version == "2.0" && parts.next().is_none();
+        let (sent_by, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let sent_by = sent_by.trim();
+        (known && !sent_by.is_empty()).then_some(Via {
+            transport,
+            sent_by,
+            params,
+        })
+    }
+
+    pub fn branch(&self) -> Option<&'a str> {
+        param(self.params, "branch")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_in_quotes_and_brackets_do_not_separate() {
+        let value = r#""Nguyen, \"A\", B" <sip:a@h;x=1,2>;tag=1, <sip:b@h> , sip:c@h"#;
+        let parts: Vec<_> = split_free(value, b',').collect();
+        assert_eq!(
+            parts,
+            [
+                r#""Nguyen, \"A\", B" <sip:a@h;x=1,2>;tag=1"#,
+                "<sip:b@h>",
+                "sip:c@h"
+            ]
+        );
+    }
+
+    #[test]
+    fn parameters_of_a_bare_uri_are_the_headers() {
+        let bare = NameAddr::parse("sip:a@h;tag=77").unwrap();
+        assert_eq!((bare.uri, bare.tag()), ("sip:a@h", Some("77")));
+        let bracketed = NameAddr::parse("<sip:a@h;transport=tcp>;lr ; tag = 9").unwrap();
+        assert_eq!(bracketed.uri, "sip:a@h;transport=tcp");
+        assert_eq!(bracketed.param("lr"), Some(""));
+        assert_eq!(bracketed.tag(), Some("9"));
+        assert_eq!(NameAddr::parse("\"<\" <sip:x@h>").unwrap().uri, "sip:x@h");
+        assert_eq!(NameAddr::parse("<sip:x@h"), None);
+    }
+
+    #[test]
+    fn a_via_is_read_with_any_parameters_in_any_order() {
+        let via = Via::parse("SIP/2.0/UDP 192.0.2.1:5060 ;rport;maddr=x;branch=z9hG4bK1").unwrap();
+        assert_eq!(via.branch(), Some("z9hG4bK1"));
+        assert_eq!(via.sent_by, "192.0.2.1:5060");
+        assert_eq!(param(via.params, "rport"), Some(""));
+        assert_eq!(Via::parse("SIP/3.0/UDP h"), None);
+        assert_eq!(Via::parse("SIP/2.0/UDP"), None);
+    }
+}

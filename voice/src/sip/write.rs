@@ -1,0 +1,202 @@
+//! Building messages: answers that copy what RFC 3261 §8.2.6 says, and requests field by field.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use super::header::{Name, param};
+use super::message::{Method, Request};
+
+/// The reason phrase of a status code (RFC 3261 §21 and its extensions).
+pub fn reason(code: u16) -> &'static str {
+    match code {
+        100 => "Trying",
+        180 => "Ringing",
+        183 => "Session Progress",
+        200 => "OK",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        420 => "Bad Extension",
+        480 => "Temporarily Unavailable",
+        481 => "Call/Transaction Does Not Exist",
+        486 => "Busy Here",
+        487 => "Request Terminated",
+        488 => "Not Acceptable Here",
+        491 => "Request Pending",
+        500 => "Server Internal Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        603 => "Decline",
+        _ => "Unknown",
+    }
+}
+
+/// A message being written: its head grows, its body comes last.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    head: String,
+    content_type: &'static str,
+    body: Vec<u8>,
+}
+
+impl Draft {
+    /// A request's first line.
+    pub fn request(method: Method, uri: &str) -> Draft {
+        Draft::start(format_args!("{} {uri} SIP/2.0\r\n", method.name()))
+    }
+
+    /// The answer to `request`, with its Via, From, To, Call-ID and CSeq. `to_tag` is added where
+    /// the To has none and the answer is no 100. `source` is where the request came from: it is
+    /// noted in the topmost Via (RFC 3581).
+    pub fn answer(request: &Request, code: u16, to_tag: &str, source: SocketAddr) -> Draft {
+        let mut draft = Draft::start(format_args!("SIP/2.0 {code} {}\r\n", reason(code)));
+        for (place, via) in request.values(Name::Via).enumerate() {
+            match place {
+                0 => draft.field("Via", format_args!("{}", stamped(via, source))),
+                _ => draft.field("Via", via),
+            };
+        }
+        draft.copy(request, Name::From, "From");
+        let to = request.value(Name::To).unwrap_or_default();
+        match request.to_tag().is_some() || code == 100 || to_tag.is_empty() {
+            true => draft.field("To", to),
+            false => draft.field("To", format_args!("{to};tag={to_tag}")),
+        };
+        draft.copy(request, Name::CallId, "Call-ID");
+        draft.copy(request, Name::CSeq, "CSeq");
+        draft
+    }
+
+    fn start(line: std::fmt::Arguments<'_>) -> Draft {
+        let mut head = String::with_capacity(768);
+        // Writing to a String cannot fail.
+        let _ = head.write_fmt(line);
+        Draft {
+            head,
+            content_type: "",
+            body: Vec::new(),
+        }
+    }
+
+    /// Adds a header field.
+    pub fn field(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Draft {
+        let _ = write!(self.head, "{name}: {value}\r\n");
+        self
+    }
+
+    /// Adds the fields of `name` as the request has them.
+    pub fn copy(&mut self, request: &Request, name: Name, written: &str) -> &mut Draft {
+        for value in request.lines(name) {
+            self.field(written, value);
+        }
+        self
+    }
+
+    /// Sets the body, last of all.
+    pub fn body(&mut self, content_type: &'static str, body: Vec<u8>) -> &mut Draft {
+        (self.content_type, self.body) = (content_type, body);
+        self
+    }
+
+    /// The datagram.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.head.len() + self.body.len() + 64);
+        bytes.extend_from_slice(self.head.as_bytes());
+        if !self.content_type.is_empty() {
+            bytes.extend_from_slice(b"Content-Type: ");
+            bytes.extend_from_slice(self.content_type.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", self.body.len()).as_bytes());
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+}
+
+/// A Via with the address that its request really came from.
+fn stamped(via: &str, source: SocketAddr) -> String {
+    let (hop, params) = via.split_once(';').unwrap_or((via, ""));
+    let wants_port = param(params, "rport").is_some();
+    let mut stamped = hop.trim_end().to_owned();
+    for part in params.split(';').map(str::trim).filter(|p| !p.is_empty()) {
+        let key = part.split('=').next().unwrap_or_default().trim();
+        if !key.eq_ignore_ascii_case("rport") && !key.eq_ignore_ascii_case("received") {
+            let _ = write!(stamped, ";{part}");
+        }
+    }
+    let _ = write!(stamped, ";received={}", source.ip());
+    if wants_port {
+        let _ = write!(stamped, ";rport={}", source.port());
+    }
+    stamped
+}
+
+/// Where the answer to `request` goes (RFC 3261 §18.2.2, RFC 3581 §4): its source, at the port that
+/// its Via names unless it asked for the real one.
+pub fn answer_address(request: &Request, source: SocketAddr) -> SocketAddr {
+    let Some(via) = request.via() else {
+        return source;
+    };
+    if param(via.params, "rport").is_some() {
+        return source;
+    }
+    let port = via
+        .sent_by
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    SocketAddr::new(source.ip(), port.unwrap_or(5060))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::Message;
+    use super::*;
+
+    fn request(via: &str) -> Request {
+        let text = format!(
+            "OPTIONS sip:a@h SIP/2.0\r\nVia: {via}\r\nVia: SIP/2.0/UDP p2;branch=2\r\n\
+             From: <sip:x@y>;tag=f\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 3 OPTIONS\r\n\r\n"
+        );
+        match Message::parse(text.as_bytes()).unwrap() {
+            Message::Request(request) => request,
+            Message::Response(_) => panic!("a response"),
+        }
+    }
+
+    #[test]
+    fn an_answer_copies_what_it_must_and_notes_its_source() {
+        let request = request("SIP/2.0/UDP 192.0.2.1:5062;rport;branch=z9hG4bK1");
+        let source: SocketAddr = ([198, 51, 100, 7], 6000).into();
+        let bytes = Draft::answer(&request, 200, "t1", source).bytes();
+        let Message::Response(answer) = Message::parse(&bytes).unwrap() else {
+            panic!("a request");
+        };
+        let via: Vec<_> = answer.lines(Name::Via).collect();
+        assert_eq!(
+            via[0],
+            "SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK1;received=198.51.100.7;rport=6000"
+        );
+        assert_eq!(via[1], "SIP/2.0/UDP p2;branch=2");
+        assert_eq!(answer.to_tag(), Some("t1"));
+        assert_eq!(answer.cseq(), 3);
+        assert_eq!(answer_address(&request, source), source);
+    }
+
+    #[test]
+    fn without_rport_the_answer_goes_to_the_port_of_the_via() {
+        let source: SocketAddr = ([198, 51, 100, 7], 6000).into();
+        let to = |via| answer_address(&request(via), source).port();
+        assert_eq!(to("SIP/2.0/UDP 192.0.2.1:5062;branch=1"), 5062);
+        assert_eq!(to("SIP/2.0/UDP 192.0.2.1;branch=1"), 5060);
+    }
+
+    #[test]
+    fn a_hundred_has_no_tag_of_ours() {
+        let request = request("SIP/2.0/UDP h;branch=1");
+        let source: SocketAddr = ([127, 0, 0, 1], 1).into();
+        let bytes = Draft::answer(&request, 100, "t1", source).bytes();
+        assert!(!String::from_utf8(bytes).unwrap().contains("t1"));
+    }
+}
