@@ -1,1 +1,16 @@
 //! The supervised actors of NEXO ROUTE and the saga of one OTP.
+
+pub mod admission;
+pub mod carrier;
+pub mod changes;
+pub mod clock;
+pub mod dispatch;
+pub mod engine;
+pub mod gateway;
+pub mod live;
+pub mod meters;
+pub mod reaper;
+pub mod wallet;
+pub mod watch;
+pub mod webhook;
+pub mod webhook_client;

@@ -1,0 +1,182 @@
+//! One actor per carrier: its trunk's gateways, its phone windows and channels, its calls' figures.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
+use nexo_domain::call::CallLimits;
+use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::ids::DeliveryId;
+use nexo_domain::otp::{Code, Reading};
+use nexo_domain::phone::Phone;
+use nexo_entities::store::Store;
+use nexo_voice::endpoint::{CallEvents, CallOrder};
+use rand::RngExt;
+
+use crate::admission::{Admission, Realm};
+use crate::clock;
+use crate::gateway::{Gateway, choose};
+use crate::supervised;
+use crate::watch::LifeLine;
+
+/// The most messages that wait for a carrier's actor.
+pub const MAILBOX: usize = 8_192;
+const SWEEP: Duration = Duration::from_secs(5);
+/// The caller shown where the carrier has given us no number.
+const NO_CALLER_ID: &str = "anonymous";
+
+/// Something that places calls: the SIP endpoint, or what a benchmark puts in its place.
+pub trait Line: Send + Sync {
+    /// Starts a call; its news come through what is returned, and dropping that gives the call up.
+    fn place(&self, order: CallOrder) -> CallEvents;
+}
+
+impl Line for nexo_voice::endpoint::Endpoint {
+    fn place(&self, order: CallOrder) -> CallEvents {
+        nexo_voice::endpoint::Endpoint::place(self, order)
+    }
+}
+
+/// A carrier as it is configured.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    pub carrier: Carrier,
+    pub channels: u32,
+    pub calls_per_second: Option<NonZeroU32>,
+    pub caller_ids: Vec<String>,
+    /// For live keys, in any order. Empty: the carrier has no route.
+    pub gateways: Vec<Gateway>,
+    /// For test keys; never a real trunk. Empty: test keys have no route.
+    pub test_gateways: Vec<Gateway>,
+}
+
+impl Trunk {
+    pub fn gateways(&self, realm: Realm) -> &[Gateway] {
+        match realm {
+            Realm::Live => &self.gateways,
+            Realm::Test => &self.test_gateways,
+        }
+    }
+}
+
+/// The actor.
+pub struct CarrierDesk {
+    trunk: Arc<Trunk>,
+    admission: Arc<Admission>,
+    line: Arc<dyn Line>,
+    store: Store,
+    _life_line: LifeLine,
+}
+
+impl CarrierDesk {
+    pub fn new(
+        trunk: Arc<Trunk>,
+        admission: Arc<Admission>,
+        line: Arc<dyn Line>,
+        store: Store,
+        life_line: LifeLine,
+    ) -> Self {
+        Self {
+            trunk,
+            admission,
+            line,
+            store,
+            _life_line: life_line,
+        }
+    }
+}
+
+impl Actor for CarrierDesk {
+    type Context = Context<Self>;
+
+    /// Reloads the open windows before anything else is handled.
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let (store, admission) = (self.store.clone(), Arc::clone(&self.admission));
+        let carrier = self.trunk.carrier;
+        let reload = async move { load_windows(&store, &admission, carrier).await };
+        ctx.wait(actix::fut::wrap_future(reload));
+        ctx.run_interval(SWEEP, |desk, _| desk.admission.sweep(clock::unix_ms()));
+    }
+}
+
+supervised!(CarrierDesk);
+
+/// Fills `admission` with the windows that the database holds for `carrier`'s phones.
+pub async fn load_windows(store: &Store, admission: &Admission, carrier: Carrier) {
+    match store.open_windows(clock::unix_ms()).await {
+        Ok(windows) => windows
+            .into_iter()
+            .filter(|window| window.carrier == carrier)
+            .for_each(|window| {
+                let realm = Realm::of(window.test);
+                admission.learn(realm, window.phone, window.delivery_id, window.until_ms);
+            }),
+        // The tables outlive the actor, and each claim is checked again when it is written.
+        Err(error) => tracing::error!(%carrier, %error, "the phone windows could not be reloaded"),
+    }
+}
+
+/// Place a call on the next gateway not yet tried.
+pub struct PlaceCall {
+    pub delivery_id: DeliveryId,
+    pub realm: Realm,
+    pub phone: Phone,
+    pub code: Code,
+    pub reading: Reading,
+    pub limits: CallLimits,
+    /// The gateways that refused this delivery already.
+    pub tried: Vec<usize>,
+}
+
+/// A call that is on its way.
+pub struct Placed {
+    /// The gateway's place in the trunk.
+    pub gateway: usize,
+    pub gateway_name: String,
+    pub call_id: String,
+    pub events: CallEvents,
+}
+
+impl Message for PlaceCall {
+    /// `None`: no gateway is left.
+    type Result = Option<Placed>;
+}
+
+impl Handler<PlaceCall> for CarrierDesk {
+    type Result = MessageResult<PlaceCall>;
+
+    fn handle(&mut self, call: PlaceCall, _: &mut Self::Context) -> Self::Result {
+        let mut rng = rand::rng();
+        let gateways = self.trunk.gateways(call.realm);
+        let Some(place) = choose(gateways, &call.tried, rng.random()) else {
+            return MessageResult(None);
+        };
+        let gateway = &gateways[place];
+        // Made from the delivery and the attempt, so that a carrier's trace leads to the delivery.
+        let call_id = format!("{}-{}@nexo", call.delivery_id, call.tried.len() + 1);
+        let caller_ids = &self.trunk.caller_ids;
+        let caller_id = match caller_ids.len() {
+            0 => NO_CALLER_ID.to_owned(),
+            n => caller_ids[rng.random_range(0..n)].clone(),
+        };
+        let events = self.line.place(CallOrder {
+            call_id: call_id.clone(),
+            gateway: gateway.address,
+            gateway_host: gateway.host.clone(),
+            number: gateway.number_format.write(call.phone),
+            caller_id,
+            codecs: gateway.codecs.clone(),
+            code: call.code,
+            reading: call.reading,
+            gateway_timeout: gateway.timeout,
+            limits: call.limits,
+        });
+        MessageResult(Some(Placed {
+            gateway: place,
+            gateway_name: gateway.name.clone(),
+            call_id,
+            events,
+        }))
+    }
+}

@@ -1,0 +1,583 @@
+//! The saga of one OTP, from its admission to its terminal state.
+//!
+//! | step | fails as | undone |
+//! |---|---|---|
+//! | claim the phone's window and a channel | `WindowClosed`, `Overloaded` | nothing to undo |
+//! | debit, durably | `FundsShort`, `WindowClosed`, `Overloaded` | window and channel |
+//! | INVITE, gateway after gateway, until one accepts | `NoRoute`, `Throttled` | refund, window and channel |
+//! | the call, to its end | never: it ends as the final states say | by the refund policy |
+//!
+//! The saga is a task of its own: a customer who hangs up on us changes nothing. Should it die,
+//! its delivery is no longer live, and the reaper settles it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nexo_domain::call::{CallEnd, CallLimits, Refusal};
+use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
+use nexo_domain::ledger::{Buckets, Parts};
+use nexo_domain::money::Micros;
+use nexo_domain::otp::{Code, Reading};
+use nexo_domain::outcome::{Ending, Outcome, RefundPolicy, Status};
+use nexo_domain::phone::Phone;
+use nexo_domain::phone_window::{retry_after_seconds, window_until_ms};
+use nexo_domain::timestamp::rfc3339;
+use nexo_domain::webhook::Event;
+use nexo_entities::store::posting::{CallAttempt, Debit, DebitOutcome, Settlement};
+use nexo_voice::endpoint::{CallNews, CallReport};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::admission::{Admission, Admitted, Channel, Realm};
+use crate::carrier::{CarrierDesk, PlaceCall, Placed, Trunk};
+use crate::clock;
+use crate::live::{Live, LiveDelivery};
+use crate::meters::{CarrierMeters, Verdict};
+use crate::wallet::{PostDebit, Refused, SettleDelivery, Wallets};
+use crate::watch::{Handle, Undelivered};
+
+/// How long an actor may take to answer before the saga gives up on it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long a debit may wait for its commit.
+const DEBIT_WITHIN: Duration = Duration::from_secs(10);
+/// Between two tries to reach a carrier's actor that is being replaced.
+const RETRY_CARRIER: Duration = Duration::from_millis(20);
+/// No call lasts longer, whatever its events say: past it the saga settles.
+const CALL_EVENTS_WITHIN: Duration = Duration::from_secs(59);
+
+/// One OTP, checked and routed by the edge.
+#[derive(Debug)]
+pub struct OtpOrder {
+    pub delivery_id: DeliveryId,
+    pub account_id: AccountId,
+    pub key_id: KeyId,
+    pub test: bool,
+    pub phone: Phone,
+    pub code: Code,
+    pub carrier: Carrier,
+    pub cost: Micros,
+    pub reading: Reading,
+}
+
+/// What the customer is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dispatched {
+    /// The carrier took the call.
+    Accepted { after: Buckets },
+    /// The wallet holds less than the cost.
+    FundsShort { total: Micros },
+    /// The phone was called less than 30 s ago.
+    WindowClosed { retry_after_seconds: u32 },
+    /// The carrier throttles; refunded.
+    Throttled { retry_after_seconds: u32 },
+    /// No gateway is configured: nothing was debited.
+    NoGateway,
+    /// Every gateway refused or was silent; refunded.
+    NoRoute,
+    /// A queue, the trunk or the store is full or down; nothing was spent.
+    Overloaded,
+    /// The account was closed a moment ago; nothing was spent.
+    AccountClosed,
+    /// What became of the debit is not known; the reaper will settle it.
+    Lost,
+}
+
+/// A carrier as the edge and the saga see it.
+#[derive(Clone)]
+pub struct CarrierRoute {
+    pub trunk: Arc<Trunk>,
+    pub admission: Arc<Admission>,
+    pub desk: Handle<CarrierDesk>,
+    pub meters: Arc<CarrierMeters>,
+}
+
+/// The settings of dispatching that may change while the gateway runs.
+#[derive(Debug, Clone, Copy)]
+pub struct DispatchSettings {
+    /// All gateways together.
+    pub dispatch_timeout: Duration,
+    pub limits: CallLimits,
+    pub refund: RefundPolicy,
+}
+
+/// Everything that a saga needs.
+pub struct DispatchDesk {
+    /// By [`Carrier::index`].
+    pub carriers: Vec<CarrierRoute>,
+    pub wallets: Wallets,
+    pub live: Arc<Live>,
+    pub settings: DispatchSettings,
+}
+
+impl DispatchDesk {
+    /// Starts the saga of one OTP; the answer for the customer comes through the receiver, and the
+    /// saga goes on whether or not anybody still waits for it.
+    pub fn dispatch(self: &Arc<Self>, order: OtpOrder) -> oneshot::Receiver<Dispatched> {
+        let (answer, answered) = oneshot::channel();
+        let desk = Arc::clone(self);
+        let saga = async move {
+            let meters = Arc::clone(&desk.route(order.carrier).meters);
+            let told = Telling { answer, meters };
+            desk.run(order, told).await;
+        };
+        actix_rt::spawn(saga);
+        answered
+    }
+
+    fn route(&self, carrier: Carrier) -> &CarrierRoute {
+        &self.carriers[carrier.index()]
+    }
+
+    async fn run(&self, order: OtpOrder, told: Telling) {
+        let route = self.route(order.carrier);
+        let realm = Realm::of(order.test);
+        if route.trunk.gateways(realm).is_empty() {
+            return told.tell(Dispatched::NoGateway);
+        }
+        let now_ms = clock::unix_ms();
+        let until_ms = window_until_ms(now_ms);
+        let claimed =
+            route
+                .admission
+                .claim(realm, order.phone, order.delivery_id, now_ms, until_ms);
+        let channel = match claimed {
+            Admitted::Granted(channel) => channel,
+            Admitted::Full => return told.tell(Dispatched::Overloaded),
+            Admitted::WindowClosed { until_ms } => {
+                return told.tell(Dispatched::WindowClosed {
+                    retry_after_seconds: retry_after_seconds(until_ms, now_ms).unwrap_or(1),
+                });
+            }
+        };
+        let live = self.live.begin(order.delivery_id);
+        match self.debit(&order, now_ms, until_ms).await {
+            Ok((parts, after)) => {
+                let paid = Paid {
+                    order,
+                    realm,
+                    parts,
+                    after,
+                    created_at_ms: now_ms,
+                    _channel: channel,
+                    _live: live,
+                };
+                self.call(paid, told).await;
+            }
+            Err(Dispatched::Lost) => told.tell(Dispatched::Lost),
+            Err(refused) => {
+                route
+                    .admission
+                    .release(realm, order.phone, order.delivery_id);
+                if let Dispatched::WindowClosed {
+                    retry_after_seconds,
+                } = refused
+                {
+                    // Another node's claim: known from now on without asking the database.
+                    let until_ms = now_ms + i64::from(retry_after_seconds) * 1000;
+                    route
+                        .admission
+                        .learn(realm, order.phone, order.delivery_id, until_ms);
+                }
+                told.tell(refused);
+            }
+        }
+    }
+
+    async fn debit(
+        &self,
+        order: &OtpOrder,
+        created_at_ms: i64,
+        window_until_ms: i64,
+    ) -> Result<(Parts, Buckets), Dispatched> {
+        let debit = Debit {
+            delivery_id: order.delivery_id,
+            account_id: order.account_id,
+            key_id: order.key_id,
+            test: order.test,
+            phone: order.phone,
+            carrier: order.carrier,
+            cost: order.cost,
+            created_at_ms,
+            window_until_ms,
+        };
+        let (reply, outcome) = oneshot::channel();
+        let wallet = self.wallets.of(order.account_id);
+        wallet
+            .try_send(PostDebit { debit, reply })
+            .map_err(|_| Dispatched::Overloaded)?;
+        match tokio::time::timeout(DEBIT_WITHIN, outcome).await {
+            Ok(Ok(Ok(DebitOutcome::Posted { parts, after }))) => Ok((parts, after)),
+            Ok(Ok(Ok(DebitOutcome::FundsShort { total }))) => {
+                Err(Dispatched::FundsShort { total })
+            }
+            Ok(Ok(Ok(DebitOutcome::WindowClosed { until_ms }))) => Err(Dispatched::WindowClosed {
+                retry_after_seconds: retry_after_seconds(until_ms, clock::unix_ms()).unwrap_or(1),
+            }),
+            Ok(Ok(Ok(DebitOutcome::AccountClosed))) => Err(Dispatched::AccountClosed),
+            Ok(Ok(Err(Refused::Overloaded))) => Err(Dispatched::Overloaded),
+            Ok(Ok(Err(Refused::Unknown))) | Ok(Err(_)) | Err(_) => Err(Dispatched::Lost),
+        }
+    }
+
+    /// Rings the phone, tells the customer, follows the call to its end and settles it.
+    async fn call(&self, paid: Paid, told: Telling) {
+        let route = self.route(paid.order.carrier);
+        let meters = Arc::clone(&route.meters);
+        let mut attempts = Vec::new();
+        match self.accepted_call(&paid, &mut attempts).await {
+            Ok(placed) => {
+                told.tell(Dispatched::Accepted { after: paid.after });
+                let report = follow(placed, &mut attempts).await;
+                let ending = match report {
+                    Some(end) => Ending::Call(end),
+                    None => Ending::Call(CallEnd::TransportLost),
+                };
+                let outcome = Outcome::of(&ending, self.settings.refund);
+                meters.ended(&outcome);
+                self.settle(&paid, outcome, attempts, Settled::Call).await;
+            }
+            Err(refusals) => {
+                let dispatched = answer_of(&refusals);
+                let outcome = Outcome {
+                    status: Status::Failed,
+                    error_code: Some("no_route"),
+                    carrier_status: carrier_status_of(&refusals),
+                    refund: true,
+                };
+                meters.ended(&outcome);
+                let order = (paid.realm, paid.order.phone, paid.order.delivery_id);
+                self.settle(&paid, outcome, attempts, Settled::NoRoute)
+                    .await;
+                route.admission.release(order.0, order.1, order.2);
+                told.tell(dispatched);
+            }
+        }
+    }
+
+    /// Tries gateway after gateway until one accepts, one refuses for good, or time is up.
+    async fn accepted_call(
+        &self,
+        paid: &Paid,
+        attempts: &mut Vec<CallAttempt>,
+    ) -> Result<Accepted, Vec<Refusal>> {
+        let give_up = Instant::now() + self.settings.dispatch_timeout;
+        let mut tried = Vec::new();
+        let mut refusals = Vec::new();
+        while let Some(mut placed) = self.place(paid, &tried, give_up).await {
+            tried.push(placed.gateway);
+            let started_at_ms = clock::unix_ms();
+            let within = tokio::time::timeout_at(give_up.into(), first_answer(&mut placed));
+            let refusal = match within.await {
+                Ok(Ok(())) => {
+                    return Ok(Accepted {
+                        number: tried.len(),
+                        placed,
+                        accepted_at_ms: clock::unix_ms(),
+                        started_at_ms,
+                    });
+                }
+                Ok(Err(report)) => {
+                    let refusal = refusal_of(&report);
+                    attempts.push(refused_attempt(&placed, tried.len(), started_at_ms, &refusal));
+                    refusal
+                }
+                // Dropping the events gives the call up: a late answer is cancelled or hung up.
+                Err(_) => {
+                    let silent = Refusal::Silent;
+                    attempts.push(refused_attempt(&placed, tried.len(), started_at_ms, &silent));
+                    silent
+                }
+            };
+            let next = refusal.may_fail_over();
+            refusals.push(refusal);
+            if !next || Instant::now() >= give_up {
+                break;
+            }
+        }
+        Err(refusals)
+    }
+
+    /// Asks the carrier's actor for a call, and again while it is being replaced.
+    async fn place(&self, paid: &Paid, tried: &[usize], give_up: Instant) -> Option<Placed> {
+        let desk = &self.route(paid.order.carrier).desk;
+        loop {
+            let call = PlaceCall {
+                delivery_id: paid.order.delivery_id,
+                realm: paid.realm,
+                phone: paid.order.phone,
+                code: paid.order.code.clone(),
+                reading: paid.order.reading,
+                limits: self.settings.limits,
+                tried: tried.to_vec(),
+            };
+            match desk.ask(call, ANSWER_WITHIN).await {
+                Ok(placed) => return placed,
+                Err(Undelivered::Down | Undelivered::Full) if Instant::now() < give_up => {
+                    tokio::time::sleep(RETRY_CARRIER).await;
+                }
+                Err(Undelivered::Down | Undelivered::Full) => return None,
+            }
+        }
+    }
+
+    /// Hands the final state to the wallet's actor, again and again until it is durable.
+    async fn settle(
+        &self,
+        paid: &Paid,
+        outcome: Outcome,
+        attempts: Vec<CallAttempt>,
+        settled: Settled,
+    ) {
+        let settlement = paid.settlement(outcome, attempts, settled);
+        let wallet = self.wallets.of(paid.order.account_id);
+        loop {
+            let (reply, done) = oneshot::channel();
+            let order = SettleDelivery {
+                settlement: settlement.clone(),
+                reply,
+            };
+            if wallet.try_send(order).is_ok() && done.await.is_ok() {
+                return;
+            }
+            // The actor died with it, or is full: settling twice settles once.
+            tokio::time::sleep(RETRY_CARRIER).await;
+        }
+    }
+}
+
+/// The customer's answer, given exactly once and counted.
+struct Telling {
+    answer: oneshot::Sender<Dispatched>,
+    meters: Arc<CarrierMeters>,
+}
+
+impl Telling {
+    fn tell(self, dispatched: Dispatched) {
+        self.meters.answered(match &dispatched {
+            Dispatched::Accepted { .. } => Verdict::Accepted,
+            Dispatched::FundsShort { .. } => Verdict::FundsShort,
+            Dispatched::WindowClosed { .. } => Verdict::WindowClosed,
+            Dispatched::Throttled { .. } => Verdict::Throttled,
+            Dispatched::NoGateway | Dispatched::NoRoute => Verdict::NoRoute,
+            Dispatched::Overloaded => Verdict::Overloaded,
+            Dispatched::AccountClosed => Verdict::AccountClosed,
+            Dispatched::Lost => Verdict::Lost,
+        });
+        // Nobody may be waiting any more.
+        let _ = self.answer.send(dispatched);
+    }
+}
+
+/// An OTP that has been debited.
+struct Paid {
+    order: OtpOrder,
+    realm: Realm,
+    parts: Parts,
+    after: Buckets,
+    created_at_ms: i64,
+    _channel: Channel,
+    _live: LiveDelivery,
+}
+
+impl Paid {
+    fn settlement(
+        &self,
+        outcome: Outcome,
+        attempts: Vec<CallAttempt>,
+        settled: Settled,
+    ) -> Settlement {
+        let completed_at_ms = clock::unix_ms();
+        let event = || Event {
+            delivery_id: self.order.delivery_id,
+            phone: self.order.phone,
+            carrier: self.order.carrier.name(),
+            status: outcome.status,
+            cost: self.order.cost,
+            error_code: outcome.error_code,
+            created_at: rfc3339(self.created_at_ms),
+            completed_at: rfc3339(completed_at_ms),
+        };
+        Settlement {
+            delivery_id: self.order.delivery_id,
+            account_id: self.order.account_id,
+            test: self.order.test,
+            phone: self.order.phone,
+            status: outcome.status,
+            error_code: outcome.error_code,
+            webhook_body: (settled == Settled::Call).then(|| event().body()),
+            carrier_status: Some(outcome.carrier_status),
+            completed_at_ms,
+            parts: self.parts,
+            refund: outcome.refund,
+            release_window: settled == Settled::NoRoute,
+            attempts,
+        }
+    }
+}
+
+/// Which part of the saga a settlement closes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    /// A call that had been accepted.
+    Call,
+    /// No gateway accepted.
+    NoRoute,
+}
+
+struct Accepted {
+    placed: Placed,
+    number: usize,
+    started_at_ms: i64,
+    accepted_at_ms: i64,
+}
+
+/// Waits until the gateway accepts; `Err` holds the report of a call that it did not.
+async fn first_answer(placed: &mut Placed) -> Result<(), Option<Box<CallReport>>> {
+    while let Some(news) = placed.events.next().await {
+        match news {
+            CallNews::Accepted { .. } => return Ok(()),
+            CallNews::Ended(report) => return Err(Some(Box::new(report))),
+            CallNews::Dialled
+            | CallNews::Ringing
+            | CallNews::Answered { .. }
+            | CallNews::DigitSpoken { .. }
+            | CallNews::CodeRead { .. } => {}
+        }
+    }
+    Err(None)
+}
+
+/// Follows an accepted call to its end. `None`: its endpoint died without a report.
+async fn follow(mut accepted: Accepted, attempts: &mut Vec<CallAttempt>) -> Option<CallEnd> {
+    let end = async {
+        while let Some(news) = accepted.placed.events.next().await {
+            if let CallNews::Ended(report) = news {
+                return Some(report);
+            }
+        }
+        None
+    };
+    let report = tokio::time::timeout(CALL_EVENTS_WITHIN, end).await.ok()?;
+    attempts.push(accepted_attempt(&accepted, report.as_ref()));
+    report.map(|report| report.end)
+}
+
+fn refusal_of(report: &Option<Box<CallReport>>) -> Refusal {
+    match report.as_ref().map(|report| &report.end) {
+        Some(CallEnd::NotAccepted(refusal)) => refusal.clone(),
+        Some(_) | None => Refusal::TransportLost,
+    }
+}
+
+/// What the customer hears of an OTP that no gateway took: the shortest wait that a gateway asked
+/// for, or that there is no route.
+fn answer_of(refusals: &[Refusal]) -> Dispatched {
+    let throttled = refusals.iter().filter_map(Refusal::throttled_seconds).min();
+    match throttled {
+        Some(seconds) => Dispatched::Throttled {
+            retry_after_seconds: seconds.max(1),
+        },
+        None => Dispatched::NoRoute,
+    }
+}
+
+fn carrier_status_of(refusals: &[Refusal]) -> std::borrow::Cow<'static, str> {
+    match refusals.last() {
+        Some(Refusal::Rejected { code, .. }) => code.to_string().into(),
+        Some(Refusal::Silent) => "silent".into(),
+        Some(Refusal::TransportLost) => "transport_lost".into(),
+        Some(Refusal::Abandoned) | None => "not_placed".into(),
+    }
+}
+
+fn refused_attempt(
+    placed: &Placed,
+    number: usize,
+    started_at_ms: i64,
+    refusal: &Refusal,
+) -> CallAttempt {
+    let (sip_code, end_reason) = match refusal {
+        Refusal::Rejected { code, .. } => (Some(*code), "rejected"),
+        Refusal::Silent => (None, "silent"),
+        Refusal::TransportLost => (None, "transport_lost"),
+        Refusal::Abandoned => (None, "abandoned"),
+    };
+    CallAttempt {
+        id: AttemptId(Uuid::now_v7()),
+        number: number as u16,
+        gateway: placed.gateway_name.clone(),
+        call_id: placed.call_id.clone(),
+        started_at_ms,
+        accepted_at_ms: None,
+        ringing_at_ms: None,
+        answered_at_ms: None,
+        ended_at_ms: clock::unix_ms(),
+        sip_code,
+        end_reason: end_reason.into(),
+        codec: None,
+        packets_sent: 0,
+    }
+}
+
+fn accepted_attempt(accepted: &Accepted, report: Option<&CallReport>) -> CallAttempt {
+    CallAttempt {
+        id: AttemptId(Uuid::now_v7()),
+        number: accepted.number as u16,
+        gateway: accepted.placed.gateway_name.clone(),
+        call_id: accepted.placed.call_id.clone(),
+        started_at_ms: accepted.started_at_ms,
+        accepted_at_ms: Some(accepted.accepted_at_ms),
+        ringing_at_ms: report.and_then(|r| r.ringing_at_ms),
+        answered_at_ms: report.and_then(|r| r.answered_at_ms),
+        ended_at_ms: clock::unix_ms(),
+        sip_code: report.and_then(|r| r.sip_code),
+        end_reason: report.map_or("lost", |r| end_reason(&r.end)).into(),
+        codec: report.and_then(|r| r.codec).map(|codec| codec.name().into()),
+        packets_sent: report.map_or(0, |r| r.packets_sent as u32),
+    }
+}
+
+fn end_reason(end: &CallEnd) -> &'static str {
+    match end {
+        CallEnd::NotAccepted(_) => "not_accepted",
+        CallEnd::Delivered => "delivered",
+        CallEnd::PartialPlayback => "partial_playback",
+        CallEnd::Rejected { .. } => "rejected",
+        CallEnd::NoAnswer => "no_answer",
+        CallEnd::MediaLost => "media_lost",
+        CallEnd::TransportLost => "transport_lost",
+        CallEnd::Abandoned => "abandoned",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(code: u16, retry_after_seconds: Option<u32>) -> Refusal {
+        Refusal::Rejected {
+            code,
+            retry_after_seconds,
+        }
+    }
+
+    #[test]
+    fn a_throttling_carrier_is_told_from_a_missing_route() {
+        let throttled = |seconds| Dispatched::Throttled {
+            retry_after_seconds: seconds,
+        };
+        for (refusals, answer) in [
+            (vec![rejected(503, Some(17))], throttled(17)),
+            (vec![rejected(429, Some(3)), Refusal::Silent], throttled(3)),
+            (vec![rejected(503, Some(17)), rejected(503, Some(5))], throttled(5)),
+            (vec![rejected(503, Some(0))], throttled(1)),
+            (vec![rejected(503, None)], Dispatched::NoRoute),
+            (vec![rejected(480, Some(17))], Dispatched::NoRoute),
+            (vec![Refusal::Silent, Refusal::TransportLost], Dispatched::NoRoute),
+            (vec![], Dispatched::NoRoute),
+        ] {
+            assert_eq!(answer_of(&refusals), answer, "{refusals:?}");
+        }
+    }
+}

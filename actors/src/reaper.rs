@@ -1,0 +1,121 @@
+//! Settles what lost its saga: deliveries of this node that are `sent` and that nobody works on.
+//! At the start of a process that is everything its last life left behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nexo_domain::outcome::{Ending, Outcome, RefundPolicy};
+use nexo_domain::timestamp::rfc3339;
+use nexo_domain::webhook::Event;
+use nexo_entities::store::posting::{NodeEpoch, Settlement, WalletCache};
+use nexo_entities::store::recovery::Unfinished;
+use nexo_entities::store::{Store, StoreError};
+
+use crate::clock;
+use crate::live::Live;
+
+/// How often it looks.
+pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A delivery younger than this may not be in the set of live ones that is compared with.
+const YOUNGEST_MS: i64 = 3_000;
+/// How often windows that are over and changes that everybody has seen are dropped.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// A node that lags behind by more than this starts anew anyway.
+const KEEP_CHANGES_MS: i64 = 3_600_000;
+
+/// The end of a delivery that its process gave up.
+fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
+    let delivery = &unfinished.delivery;
+    let outcome = Outcome::of(&Ending::Interrupted, policy);
+    let completed_at_ms = clock::unix_ms();
+    let event = Event {
+        delivery_id: delivery.id,
+        phone: delivery.phone,
+        carrier: delivery.carrier.name(),
+        status: outcome.status,
+        cost: delivery.cost,
+        error_code: outcome.error_code,
+        created_at: rfc3339(delivery.created_at_ms),
+        completed_at: rfc3339(completed_at_ms),
+    };
+    Settlement {
+        delivery_id: delivery.id,
+        account_id: delivery.account_id,
+        test: delivery.test,
+        phone: delivery.phone,
+        status: outcome.status,
+        error_code: outcome.error_code,
+        carrier_status: Some(outcome.carrier_status),
+        completed_at_ms,
+        parts: unfinished.paid,
+        refund: outcome.refund,
+        // Its phone may have rung: the window is kept.
+        release_window: false,
+        attempts: Vec::new(),
+        webhook_body: Some(event.body()),
+    }
+}
+
+/// Settles everything that this node's last life left `sent`. To be called before the port opens.
+/// Returns how many.
+///
+/// # Errors
+/// What the database fails with.
+pub async fn recover(
+    store: &Store,
+    node: &NodeEpoch,
+    policy: RefundPolicy,
+) -> Result<usize, StoreError> {
+    settle(store, node, i64::MAX, &Live::default(), policy).await
+}
+
+async fn settle(
+    store: &Store,
+    node: &NodeEpoch,
+    before_ms: i64,
+    live: &Live,
+    policy: RefundPolicy,
+) -> Result<usize, StoreError> {
+    let mut cache = WalletCache::default();
+    let live = live.snapshot();
+    store
+        .settle_unfinished(&mut cache, node, before_ms, &live, |unfinished| {
+            interrupted(unfinished, policy)
+        })
+        .await
+}
+
+/// Looks until the process ends.
+pub async fn reap(store: Store, node: NodeEpoch, live: Arc<Live>, policy: RefundPolicy) {
+    let reaped = metrics::counter!("nexo_reaped_deliveries_total");
+    let mut look_due = tokio::time::interval(LOOK_EVERY);
+    look_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tidy_due = tokio::time::interval(TIDY_EVERY);
+    loop {
+        tokio::select! {
+            _ = look_due.tick() => {
+                let before_ms = clock::unix_ms() - YOUNGEST_MS;
+                match settle(&store, &node, before_ms, &live, policy).await {
+                    Ok(0) => {}
+                    Ok(count) => {
+                        tracing::warn!(count, "deliveries without a saga were settled");
+                        reaped.increment(count as u64);
+                    }
+                    Err(error) => tracing::warn!(%error, "lost deliveries could not be settled"),
+                }
+            }
+            _ = tidy_due.tick() => {
+                if let Err(error) = tidy(&store).await {
+                    tracing::warn!(%error, "old windows and changes could not be dropped");
+                }
+            }
+        }
+    }
+}
+
+async fn tidy(store: &Store) -> Result<(), StoreError> {
+    let now_ms = clock::unix_ms();
+    store.drop_windows(now_ms).await?;
+    store.trim_changes(now_ms - KEEP_CHANGES_MS).await?;
+    Ok(())
+}

@@ -1,0 +1,348 @@
+//! Wallet actors: debits and settlements, many to a transaction.
+//!
+//! An account always maps to the same actor, so its postings are serial without a lock. The actor
+//! commits whatever is waiting as soon as the last commit is done: the batch is 1 when idle, and
+//! grows by itself under load (group commit).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use metrics::{Counter, Histogram};
+use nexo_domain::ids::AccountId;
+use nexo_entities::store::posting::{
+    Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+};
+use nexo_entities::store::{Store, StoreError};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::supervised;
+use crate::watch::{Handle, LifeLine};
+use crate::webhook::{Wake, WebhookDesk};
+
+/// The most messages that wait in a wallet actor's mailbox.
+pub const MAILBOX: usize = 16_384;
+/// The most debits that wait for their commit; past it the customer is told 503.
+pub const LONGEST_QUEUE: usize = 16_384;
+/// The most postings in one transaction.
+pub const LARGEST_BATCH: usize = 1_024;
+/// How often a commit is tried again when another writer was in the way.
+const TRIES: u32 = 8;
+const FIRST_WAIT: Duration = Duration::from_millis(5);
+
+/// Take an OTP's price, and write its delivery and window.
+pub struct PostDebit {
+    pub debit: Debit,
+    pub reply: oneshot::Sender<Result<DebitOutcome, Refused>>,
+}
+
+impl Message for PostDebit {
+    type Result = ();
+}
+
+/// Why a debit has no outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Refused {
+    #[error("too many debits are waiting, or the store is down; nothing was taken")]
+    Overloaded,
+    #[error("the store failed while it committed; the debit may have been posted")]
+    Unknown,
+}
+
+/// Make a delivery terminal, once.
+pub struct SettleDelivery {
+    pub settlement: Settlement,
+    /// Told when it is durable; dropped when it is not known to be.
+    pub reply: oneshot::Sender<()>,
+}
+
+impl Message for SettleDelivery {
+    type Result = ();
+}
+
+/// A wallet was changed by somebody else: what is remembered of it is stale.
+#[derive(Clone, Copy)]
+pub struct ForgetWallet(pub AccountId);
+
+impl Message for ForgetWallet {
+    type Result = ();
+}
+
+/// The wallet actors of a process.
+#[derive(Clone)]
+pub struct Wallets(Arc<Vec<Handle<Wallet>>>);
+
+impl Wallets {
+    /// # Panics
+    /// When there is none.
+    pub fn new(wallets: Vec<Handle<Wallet>>) -> Self {
+        assert!(!wallets.is_empty(), "a gateway has at least one wallet actor");
+        Self(Arc::new(wallets))
+    }
+
+    /// The actor that serializes this account's postings.
+    pub fn of(&self, account: AccountId) -> &Handle<Wallet> {
+        let spread = account.0.as_u128() as usize;
+        &self.0[spread % self.0.len()]
+    }
+
+    pub fn all(&self) -> &[Handle<Wallet>] {
+        &self.0
+    }
+}
+
+/// The figures of committing, registered once.
+#[derive(Clone)]
+struct Meters {
+    latency: Histogram,
+    batch: Histogram,
+    debits: Counter,
+    short: Counter,
+    refunds: Counter,
+    retries: Counter,
+}
+
+impl Meters {
+    fn new() -> Self {
+        Self {
+            latency: metrics::histogram!("nexo_ledger_commit_seconds"),
+            batch: metrics::histogram!("nexo_ledger_batch_postings"),
+            debits: metrics::counter!("nexo_ledger_debits_total"),
+            short: metrics::counter!("nexo_ledger_debits_refused_total"),
+            refunds: metrics::counter!("nexo_ledger_refunds_total"),
+            retries: metrics::counter!("nexo_ledger_commit_retries_total"),
+        }
+    }
+}
+
+/// The actor.
+pub struct Wallet {
+    store: Store,
+    node: NodeEpoch,
+    webhooks: Handle<WebhookDesk>,
+    /// `None` while a commit is using it.
+    cache: Option<WalletCache>,
+    /// Told while a commit had the cache; forgotten when it is back.
+    stale: Vec<AccountId>,
+    debits: Vec<PostDebit>,
+    settlements: Vec<SettleDelivery>,
+    commit_is_due: bool,
+    meters: Meters,
+    _life_line: LifeLine,
+}
+
+impl Wallet {
+    pub fn new(
+        store: Store,
+        node: NodeEpoch,
+        webhooks: Handle<WebhookDesk>,
+        life_line: LifeLine,
+    ) -> Self {
+        Self {
+            store,
+            node,
+            webhooks,
+            cache: Some(WalletCache::default()),
+            stale: Vec::new(),
+            debits: Vec::new(),
+            settlements: Vec::new(),
+            commit_is_due: false,
+            meters: Meters::new(),
+            _life_line: life_line,
+        }
+    }
+
+    /// Starts a commit once everything that is in the mailbox now has been taken in.
+    fn commit_soon(&mut self, ctx: &mut Context<Self>) {
+        if self.cache.is_none() || self.commit_is_due {
+            return;
+        }
+        self.commit_is_due = true;
+        ctx.spawn(actix::fut::ready(()).map(|(), wallet: &mut Self, ctx| {
+            wallet.commit_is_due = false;
+            wallet.commit(ctx);
+        }));
+    }
+
+    fn commit(&mut self, ctx: &mut Context<Self>) {
+        if self.debits.is_empty() && self.settlements.is_empty() {
+            return;
+        }
+        let Some(cache) = self.cache.take() else {
+            return;
+        };
+        // Settlements first: what they give back can be spent in the same batch.
+        let settled = self.settlements.len().min(LARGEST_BATCH);
+        let batch = Batch {
+            settlements: self.settlements.drain(..settled).collect(),
+            debits: {
+                let room = LARGEST_BATCH.min(self.debits.len());
+                self.debits.drain(..room).collect()
+            },
+        };
+        let committed = batch.commit(
+            self.store.clone(),
+            self.node.clone(),
+            cache,
+            self.meters.clone(),
+        );
+        ctx.spawn(committed.into_actor(self).map(
+            |(mut cache, webhooks_queued), wallet, ctx| {
+                for account in wallet.stale.drain(..) {
+                    cache.forget_wallet(account);
+                    cache.forget_endpoints(account);
+                }
+                wallet.cache = Some(cache);
+                if webhooks_queued {
+                    // A full mailbox means that it is awake already.
+                    let _ = wallet.webhooks.try_send(Wake);
+                }
+                wallet.commit(ctx);
+            },
+        ));
+    }
+}
+
+impl Actor for Wallet {
+    type Context = Context<Self>;
+}
+
+supervised!(Wallet);
+
+impl Handler<PostDebit> for Wallet {
+    type Result = ();
+
+    fn handle(&mut self, post: PostDebit, ctx: &mut Context<Self>) {
+        if self.debits.len() >= LONGEST_QUEUE {
+            let _ = post.reply.send(Err(Refused::Overloaded));
+            return;
+        }
+        self.debits.push(post);
+        self.commit_soon(ctx);
+    }
+}
+
+impl Handler<SettleDelivery> for Wallet {
+    type Result = ();
+
+    fn handle(&mut self, settle: SettleDelivery, ctx: &mut Context<Self>) {
+        self.settlements.push(settle);
+        self.commit_soon(ctx);
+    }
+}
+
+impl Handler<ForgetWallet> for Wallet {
+    type Result = ();
+
+    fn handle(&mut self, ForgetWallet(account): ForgetWallet, _: &mut Context<Self>) {
+        match &mut self.cache {
+            Some(cache) => {
+                cache.forget_wallet(account);
+                cache.forget_endpoints(account);
+            }
+            None => self.stale.push(account),
+        }
+    }
+}
+
+/// What one transaction writes, and who waits for it.
+struct Batch {
+    debits: Vec<PostDebit>,
+    settlements: Vec<SettleDelivery>,
+}
+
+impl Batch {
+    /// Commits and answers everybody. Gives the cache back, and whether webhooks were queued.
+    async fn commit(
+        self,
+        store: Store,
+        node: NodeEpoch,
+        mut cache: WalletCache,
+        meters: Meters,
+    ) -> (WalletCache, bool) {
+        let (debits, replies): (Vec<Debit>, Vec<_>) = self
+            .debits
+            .into_iter()
+            .map(|post| (post.debit, post.reply))
+            .unzip();
+        let (settlements, settled): (Vec<Settlement>, Vec<_>) = self
+            .settlements
+            .into_iter()
+            .map(|settle| (settle.settlement, settle.reply))
+            .unzip();
+        let started = Instant::now();
+        let result = commit_patiently(
+            &store,
+            &mut cache,
+            &node,
+            (&debits, &settlements),
+            &meters.retries,
+        )
+        .await;
+        meters.latency.record(started.elapsed());
+        meters.batch.record((debits.len() + settlements.len()) as f64);
+        match result {
+            Ok(committed) => {
+                let refunds = settlements.iter().zip(&committed.settled);
+                let refunds = refunds.filter(|(s, now)| s.refund && **now).count() as u64;
+                count(&meters, &committed, refunds);
+                for (reply, outcome) in replies.into_iter().zip(committed.debits) {
+                    let _ = reply.send(Ok(outcome));
+                }
+                for reply in settled {
+                    let _ = reply.send(());
+                }
+                (cache, committed.webhooks > 0)
+            }
+            Err(error) => {
+                tracing::error!(%error, debits = debits.len(), settlements = settlements.len(), "a commit failed");
+                let refused = if error.retryable() {
+                    Refused::Overloaded
+                } else {
+                    Refused::Unknown
+                };
+                for reply in replies {
+                    let _ = reply.send(Err(refused));
+                }
+                // The settlements' replies are dropped: their sagas hand them in again.
+                (WalletCache::default(), false)
+            }
+        }
+    }
+}
+
+fn count(meters: &Meters, committed: &Committed, refunds: u64) {
+    meters.refunds.increment(refunds);
+    let posted = committed
+        .debits
+        .iter()
+        .filter(|outcome| matches!(outcome, DebitOutcome::Posted { .. }))
+        .count() as u64;
+    meters.debits.increment(posted);
+    meters
+        .short
+        .increment(committed.debits.len() as u64 - posted);
+}
+
+async fn commit_patiently(
+    store: &Store,
+    cache: &mut WalletCache,
+    node: &NodeEpoch,
+    (debits, settlements): (&[Debit], &[Settlement]),
+    retries: &Counter,
+) -> Result<Committed, StoreError> {
+    let mut wait = FIRST_WAIT;
+    let mut tries = 1;
+    loop {
+        match store.commit(cache, node, debits, settlements).await {
+            Err(error) if error.retryable() && tries < TRIES => {
+                retries.increment(1);
+                tries += 1;
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+            outcome => return outcome,
+        }
+    }
+}

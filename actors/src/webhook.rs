@@ -1,0 +1,313 @@
+//! The webhook actor: from the outbox to signed POSTs, each sent at most once.
+//!
+//! | attempt | when |
+//! |---|---|
+//! | pending → sending | committed before the POST |
+//! | sending → delivered, failed | committed after it, with others that ended meanwhile |
+//! | sending → unknown | the process died in between; only a person replays it |
+//!
+//! POSTs run beside the actor, so its death interrupts none, and what they report waits in a list
+//! that outlives it. An endpoint has few POSTs at a time; one that is slow is passed over in the
+//! outbox and delays nobody else.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use metrics::{Counter, Gauge, Histogram};
+use nexo_domain::ids::EndpointId;
+use nexo_domain::webhook::HashedSecret;
+use nexo_entities::store::Store;
+use nexo_entities::store::webhooks::{ClaimedWebhook, FinishedWebhook};
+
+use crate::supervised;
+use crate::watch::LifeLine;
+use crate::webhook_client::{Outgoing, Sent, WebhookClient};
+
+/// The most messages that wait for the actor; each only says "look".
+pub const MAILBOX: usize = 64;
+/// The most POSTs to one endpoint at a time.
+pub const PER_ENDPOINT: usize = 16;
+/// The most POSTs at a time.
+pub const IN_FLIGHT: usize = 2_048;
+/// The most attempts that one look takes from the outbox.
+pub const CLAIM: usize = 256;
+/// How often the outbox is looked at without being asked: after a crash, or for other writers.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Look at the outbox, and at what has ended.
+pub struct Wake;
+
+impl Message for Wake {
+    type Result = ();
+}
+
+/// What outlives the actor: the POSTs under way and the results that are not yet written.
+#[derive(Default)]
+pub struct Desk {
+    in_flight: Mutex<HashMap<EndpointId, usize>>,
+    finished: Mutex<Vec<FinishedWebhook>>,
+}
+
+impl Desk {
+    /// How many POSTs are under way.
+    pub fn in_flight(&self) -> usize {
+        self.locked_in_flight().values().sum()
+    }
+
+    fn locked_in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<EndpointId, usize>> {
+        self.in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn locked_finished(&self) -> std::sync::MutexGuard<'_, Vec<FinishedWebhook>> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, endpoint: EndpointId) {
+        *self.locked_in_flight().entry(endpoint).or_default() += 1;
+    }
+
+    fn finish(&self, endpoint: EndpointId, finished: FinishedWebhook) {
+        self.locked_finished().push(finished);
+        let mut in_flight = self.locked_in_flight();
+        if let Some(count) = in_flight.get_mut(&endpoint) {
+            *count -= 1;
+            if *count == 0 {
+                in_flight.remove(&endpoint);
+            }
+        }
+    }
+
+    /// The endpoints that take no more for now, and how many POSTs may still be started.
+    fn room(&self) -> (Vec<EndpointId>, usize) {
+        let in_flight = self.locked_in_flight();
+        let busy = in_flight
+            .iter()
+            .filter(|(_, count)| **count >= PER_ENDPOINT)
+            .map(|(endpoint, _)| *endpoint)
+            .collect();
+        let total: usize = in_flight.values().sum();
+        (busy, IN_FLIGHT.saturating_sub(total).min(CLAIM))
+    }
+
+    fn take_finished(&self) -> Vec<FinishedWebhook> {
+        std::mem::take(&mut self.locked_finished())
+    }
+
+    fn put_back(&self, finished: Vec<FinishedWebhook>) {
+        self.locked_finished().extend(finished);
+    }
+}
+
+#[derive(Clone)]
+struct Meters {
+    delivered: Counter,
+    failed: Counter,
+    latency: Histogram,
+    in_flight: Gauge,
+    backlog: Gauge,
+}
+
+impl Meters {
+    fn new() -> Self {
+        let attempts =
+            |outcome: &'static str| metrics::counter!("nexo_webhook_attempts_total", "outcome" => outcome);
+        Self {
+            delivered: attempts("delivered"),
+            failed: attempts("failed"),
+            latency: metrics::histogram!("nexo_webhook_seconds"),
+            in_flight: metrics::gauge!("nexo_webhooks_in_flight"),
+            backlog: metrics::gauge!("nexo_webhook_backlog"),
+        }
+    }
+
+    fn count(&self, sent: &Sent) {
+        self.latency.record(sent.duration);
+        match sent.is_delivered() {
+            true => self.delivered.increment(1),
+            false => self.failed.increment(1),
+        }
+    }
+}
+
+/// The actor.
+pub struct WebhookDesk {
+    store: Store,
+    client: WebhookClient,
+    desk: Arc<Desk>,
+    looking: bool,
+    look_again: bool,
+    meters: Meters,
+    _life_line: LifeLine,
+}
+
+impl WebhookDesk {
+    pub fn new(store: Store, client: WebhookClient, desk: Arc<Desk>, life_line: LifeLine) -> Self {
+        Self {
+            store,
+            client,
+            desk,
+            looking: false,
+            look_again: false,
+            meters: Meters::new(),
+            _life_line: life_line,
+        }
+    }
+
+    /// Writes what has ended and sends what may be sent, one look at a time.
+    ///
+    /// The look is a task beside the actor: between a claim and its POST nothing may be lost.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        if self.looking {
+            self.look_again = true;
+            return;
+        }
+        self.looking = true;
+        let (store, desk) = (self.store.clone(), Arc::clone(&self.desk));
+        let (client, meters, actor) = (self.client.clone(), self.meters.clone(), ctx.address());
+        actix_rt::spawn(async move {
+            write_finished(&store, &desk).await;
+            let claimed = claim(&store, &desk).await;
+            let may_be_more = claimed.len() == CLAIM;
+            for webhook in claimed {
+                post(webhook, &client, &desk, &meters, &actor);
+            }
+            meters.in_flight.set(desk.in_flight() as f64);
+            // Full: it looks again within a second. Dead: so does its successor.
+            let _ = actor.try_send(Looked { may_be_more });
+        });
+    }
+
+    fn count_backlog(&self, ctx: &mut Context<Self>) {
+        let (store, backlog) = (self.store.clone(), self.meters.backlog.clone());
+        let count = async move {
+            if let Ok(pending) = store.pending_webhooks().await {
+                backlog.set(pending as f64);
+            }
+        };
+        ctx.spawn(count.into_actor(self));
+    }
+}
+
+impl Actor for WebhookDesk {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(LOOK_EVERY, |actor, ctx| {
+            // A look whose report found the mailbox full must not be waited for.
+            actor.looking = false;
+            actor.look(ctx);
+            actor.count_backlog(ctx);
+        });
+        self.look(ctx);
+    }
+}
+
+supervised!(WebhookDesk);
+
+/// A look is over.
+struct Looked {
+    may_be_more: bool,
+}
+
+impl Message for Looked {
+    type Result = ();
+}
+
+impl Handler<Looked> for WebhookDesk {
+    type Result = ();
+
+    fn handle(&mut self, looked: Looked, ctx: &mut Context<Self>) {
+        self.looking = false;
+        if std::mem::take(&mut self.look_again) || looked.may_be_more {
+            self.look(ctx);
+        }
+    }
+}
+
+impl Handler<Wake> for WebhookDesk {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
+        self.look(ctx);
+    }
+}
+
+/// Starts a POST. Its endpoint was counted when it was claimed.
+fn post(
+    webhook: ClaimedWebhook,
+    client: &WebhookClient,
+    desk: &Arc<Desk>,
+    meters: &Meters,
+    actor: &Addr<WebhookDesk>,
+) {
+    let (client, desk) = (client.clone(), Arc::clone(desk));
+    let (meters, actor) = (meters.clone(), actor.clone());
+    actix_rt::spawn(async move {
+        let endpoint = webhook.endpoint_id;
+        let outgoing = outgoing(webhook);
+        let sent = client.send(&outgoing).await;
+        meters.count(&sent);
+        desk.finish(endpoint, finished(&outgoing, sent));
+        // Full: it is awake. Dead: its successor looks within a second.
+        let _ = actor.try_send(Wake);
+    });
+}
+
+async fn write_finished(store: &Store, desk: &Desk) {
+    let finished = desk.take_finished();
+    if finished.is_empty() {
+        return;
+    }
+    if let Err(error) = store.finish_webhooks(&finished).await {
+        tracing::warn!(%error, count = finished.len(), "webhook results are not written yet");
+        desk.put_back(finished);
+    }
+}
+
+/// Claims what may be sent now, and counts it as in flight at once, so that a death in between
+/// leaves no endpoint over its limit.
+async fn claim(store: &Store, desk: &Desk) -> Vec<ClaimedWebhook> {
+    let (busy, room) = desk.room();
+    if room == 0 {
+        return Vec::new();
+    }
+    match store.claim_webhooks(room, PER_ENDPOINT, &busy).await {
+        Ok(claimed) => {
+            claimed.iter().for_each(|w| desk.begin(w.endpoint_id));
+            claimed
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the webhook outbox could not be read");
+            Vec::new()
+        }
+    }
+}
+
+/// What is sent for a claimed attempt.
+pub fn outgoing(webhook: ClaimedWebhook) -> Outgoing {
+    Outgoing {
+        attempt_id: webhook.attempt_id,
+        delivery_id: webhook.delivery_id,
+        url: webhook.url,
+        secret: HashedSecret::from_record(webhook.secret_hash),
+        event_type: webhook.event_type,
+        body: webhook.body,
+    }
+}
+
+/// What is written of a POST that has ended.
+pub fn finished(outgoing: &Outgoing, sent: Sent) -> FinishedWebhook {
+    FinishedWebhook {
+        attempt_id: outgoing.attempt_id,
+        delivered: sent.is_delivered(),
+        status_code: sent.status_code,
+        duration_ms: i64::try_from(sent.duration.as_millis()).unwrap_or(i64::MAX),
+        response_head: sent.head,
+        error: sent.error,
+        finished_at_ms: crate::clock::unix_ms(),
+    }
+}
