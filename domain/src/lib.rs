@@ -13,4 +13,6 @@ pub mod otp;
 pub mod outcome;
 pub mod phone;
 pub mod phone_window;
+pub mod timestamp;
 pub mod webhook;
+pub mod webhook_target;

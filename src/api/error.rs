@@ -1,0 +1,258 @@
+//! The one place where a refusal becomes an HTTP answer.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use nexo_domain::ids::DeliveryId;
+use nexo_domain::money::Micros;
+use nexo_domain::phone::PhoneError;
+
+/// How long a caller is asked to stay away when a queue is full.
+pub const OVERLOADED_RETRY_SECONDS: u32 = 1;
+
+/// Everything that the API answers instead of what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiError {
+    MissingAuth,
+    InvalidKey,
+    IpNotAllowed { detected_ip: IpAddr },
+    InvalidRequest(&'static str),
+    PayloadTooLarge,
+    PhoneMissing,
+    InvalidPhone(PhoneError),
+    InvalidCode,
+    InsufficientBalance { deposit_url: String, cost: Micros, total: Micros },
+    RateLimited { retry_after_seconds: u32 },
+    Throttled { id: DeliveryId, retry_after_seconds: u32 },
+    /// No carrier is configured for the number; nothing was debited.
+    NoCarrier,
+    /// Every gateway refused or was silent; refunded.
+    NoRoute { id: DeliveryId },
+    Overloaded,
+    NotFound,
+    MethodNotAllowed { allow: &'static str },
+    Internal,
+}
+
+impl ApiError {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            ApiError::MissingAuth | ApiError::InvalidKey => StatusCode::UNAUTHORIZED,
+            ApiError::IpNotAllowed { .. } => StatusCode::FORBIDDEN,
+            ApiError::InvalidRequest(_)
+            | ApiError::PhoneMissing
+            | ApiError::InvalidPhone(_)
+            | ApiError::InvalidCode => StatusCode::BAD_REQUEST,
+            ApiError::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::InsufficientBalance { .. } => StatusCode::PAYMENT_REQUIRED,
+            ApiError::RateLimited { .. } | ApiError::Throttled { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            ApiError::NoCarrier | ApiError::NoRoute { .. } => StatusCode::BAD_GATEWAY,
+            ApiError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::NotFound => StatusCode::NOT_FOUND,
+            ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The stable word that programs compare.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ApiError::MissingAuth => "missing_auth",
+            ApiError::InvalidKey => "invalid_key",
+            ApiError::IpNotAllowed { .. } => "ip_not_allowed",
+            ApiError::InvalidRequest(_) => "invalid_request",
+            ApiError::PayloadTooLarge => "payload_too_large",
+            ApiError::PhoneMissing | ApiError::InvalidPhone(_) => "invalid_phone",
+            ApiError::InvalidCode => "invalid_code",
+            ApiError::InsufficientBalance { .. } => "insufficient_balance",
+            ApiError::RateLimited { .. } => "rate_limited",
+            ApiError::Throttled { .. } | ApiError::NoCarrier | ApiError::NoRoute { .. } => {
+                "no_route"
+            }
+            ApiError::Overloaded => "overloaded",
+            ApiError::NotFound => "not_found",
+            ApiError::MethodNotAllowed { .. } => "method_not_allowed",
+            ApiError::Internal => "internal",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            ApiError::MissingAuth => {
+                "Send your API key in an Authorization header: Bearer sk_live_…".into()
+            }
+            ApiError::InvalidKey => {
+                "This API key is mistyped, was revoked or never existed; use an active key.".into()
+            }
+            ApiError::IpNotAllowed { detected_ip } => format!(
+                "{detected_ip} is not on this key's IP allowlist; add it, or call from an address that is."
+            ),
+            ApiError::InvalidRequest(what) => (*what).to_owned(),
+            ApiError::PayloadTooLarge => "The body may be at most 16 KiB.".into(),
+            ApiError::PhoneMissing => {
+                "Send phone as a JSON string of +84 and 9 digits, such as \"+84981234567\".".into()
+            }
+            ApiError::InvalidPhone(why) => format!(
+                "The phone must be a Vietnamese mobile in E.164, such as +84981234567: {why}."
+            ),
+            ApiError::InvalidCode => {
+                "Send code as a JSON string of 4 to 8 digits 0-9, such as \"482917\".".into()
+            }
+            ApiError::InsufficientBalance { cost, total, .. } => format!(
+                "The wallet holds {total} USD and this OTP costs {cost} USD; top up at deposit_url."
+            ),
+            ApiError::RateLimited { retry_after_seconds } => format!(
+                "This phone was called less than 30 seconds ago; try again in {retry_after_seconds} s."
+            ),
+            ApiError::Throttled { retry_after_seconds, .. } => format!(
+                "The carrier is throttling calls; the OTP was refunded, try again in {retry_after_seconds} s."
+            ),
+            ApiError::NoCarrier => {
+                "No carrier is configured for this number; nothing was charged.".into()
+            }
+            ApiError::NoRoute { .. } => {
+                "The carrier did not take the call; the OTP was refunded, try again later.".into()
+            }
+            ApiError::Overloaded => {
+                "The gateway is at its limit; nothing was charged, try again in a moment.".into()
+            }
+            ApiError::NotFound => "There is nothing of yours at this address.".into(),
+            ApiError::MethodNotAllowed { allow } => {
+                format!("This address answers to {allow} only.")
+            }
+            ApiError::Internal => {
+                "Something failed on our side and was logged; quote the X-Request-Id.".into()
+            }
+        }
+    }
+
+    /// Seconds for `Retry-After`, where trying again makes sense.
+    fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            ApiError::RateLimited { retry_after_seconds }
+            | ApiError::Throttled { retry_after_seconds, .. } => Some(*retry_after_seconds),
+            ApiError::Overloaded => Some(OVERLOADED_RETRY_SECONDS),
+            _ => None,
+        }
+    }
+
+    /// The JSON body: `ok`, `error`, `message`, and what else the case tells.
+    fn body(&self) -> String {
+        let message = serde_json::Value::from(self.message());
+        let mut body = format!(
+            r#"{{"ok":false,"error":"{}","message":{message}"#,
+            self.code()
+        );
+        let more = match self {
+            ApiError::IpNotAllowed { detected_ip } => {
+                format!(r#","detected_ip":"{detected_ip}""#)
+            }
+            ApiError::InsufficientBalance { deposit_url, cost, total } => {
+                let deposit_url = serde_json::Value::from(deposit_url.as_str());
+                format!(r#","deposit_url":{deposit_url},"cost":{cost},"total":{total}"#)
+            }
+            ApiError::RateLimited { retry_after_seconds } => {
+                format!(r#","retry_after_seconds":{retry_after_seconds}"#)
+            }
+            ApiError::Throttled { id, retry_after_seconds } => {
+                format!(r#","id":"{id}","retry_after_seconds":{retry_after_seconds}"#)
+            }
+            ApiError::NoRoute { id } => format!(r#","id":"{id}""#),
+            _ => String::new(),
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(body, "{more}}}");
+        body
+    }
+
+    /// The whole answer.
+    pub fn response(&self) -> HttpResponse {
+        let mut answer = HttpResponse::build(self.status());
+        answer.content_type("application/json");
+        if let Some(seconds) = self.retry_after_seconds() {
+            answer.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        match self {
+            ApiError::MissingAuth => {
+                answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            }
+            ApiError::InvalidKey => {
+                answer.insert_header((
+                    header::WWW_AUTHENTICATE,
+                    r#"Bearer error="invalid_token""#,
+                ));
+            }
+            ApiError::MethodNotAllowed { allow } => {
+                answer.insert_header((header::ALLOW, *allow));
+            }
+            _ => {}
+        }
+        answer.body(self.body())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_body_is_json_with_its_code_and_its_figures() {
+        let id: DeliveryId = "8f2e1c4d-0000-4000-8000-000000000001".parse().unwrap();
+        for (error, status, more) in [
+            (ApiError::MissingAuth, 401, ""),
+            (
+                ApiError::IpNotAllowed { detected_ip: [203, 0, 113, 9].into() },
+                403,
+                r#""detected_ip":"203.0.113.9""#,
+            ),
+            (
+                ApiError::InsufficientBalance {
+                    deposit_url: "https://x/dashboard/wallet".into(),
+                    cost: Micros::new(22_000),
+                    total: Micros::ZERO,
+                },
+                402,
+                r#""deposit_url":"https://x/dashboard/wallet","cost":0.022,"total":0.000"#,
+            ),
+            (
+                ApiError::Throttled { id, retry_after_seconds: 17 },
+                429,
+                r#""retry_after_seconds":17"#,
+            ),
+            (
+                ApiError::NoRoute { id },
+                502,
+                r#""id":"8f2e1c4d-0000-4000-8000-000000000001""#,
+            ),
+            (ApiError::Overloaded, 503, ""),
+        ] {
+            let body = error.body();
+            let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(json["ok"], false);
+            assert_eq!(json["error"], error.code());
+            assert!(json["message"].as_str().unwrap().ends_with('.'), "{body}");
+            assert!(body.contains(more), "{body}");
+            assert_eq!(error.response().status(), status);
+        }
+    }
+
+    #[test]
+    fn what_may_be_tried_again_says_when() {
+        let retry = |error: ApiError| {
+            let response = error.response();
+            let value = response.headers().get(header::RETRY_AFTER).cloned();
+            value.map(|v| v.to_str().unwrap().to_owned())
+        };
+        assert_eq!(
+            retry(ApiError::RateLimited { retry_after_seconds: 30 }).as_deref(),
+            Some("30")
+        );
+        assert_eq!(retry(ApiError::Overloaded).as_deref(), Some("1"));
+        assert_eq!(retry(ApiError::Internal), None);
+    }
+}

@@ -1,0 +1,87 @@
+//! `/healthz` while the process lives, `/readyz` while it can take OTPs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use nexo_actors::carrier::CarrierDesk;
+use nexo_actors::dispatch::DispatchDesk;
+use nexo_actors::wallet::Wallet;
+use nexo_actors::watch::{Handle, Supervise};
+use nexo_actors::webhook::WebhookDesk;
+use nexo_entities::store::Store;
+
+use super::Edge;
+
+/// How long the database or an actor may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// What readiness asks.
+pub struct Health {
+    pub migrations: Vec<String>,
+    pub webhooks: Handle<WebhookDesk>,
+    pub line_is_up: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// 200 while the process lives.
+pub async fn healthz() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(r#"{"ok":true}"#)
+}
+
+/// 200 when everything that an OTP needs is there; else 503 with what is wrong.
+pub async fn readyz(edge: web::Data<Edge>) -> HttpResponse {
+    let mut problems = database(&edge.store, &edge.health.migrations).await;
+    problems.extend(actors(&edge.desk, &edge.health.webhooks).await);
+    for route in &edge.desk.carriers {
+        if route.trunk.gateways.is_empty() {
+            problems.push(format!("carrier {} has no gateway", route.trunk.carrier));
+        }
+    }
+    if !(edge.health.line_is_up)() {
+        problems.push("the SIP endpoint is down".to_owned());
+    }
+    if edge.is_draining() {
+        problems.push("shutting down".to_owned());
+    }
+    let mut answer = match problems.is_empty() {
+        true => HttpResponse::Ok(),
+        false => HttpResponse::ServiceUnavailable(),
+    };
+    answer.json(serde_json::json!({ "ok": problems.is_empty(), "problems": problems }))
+}
+
+async fn database(store: &Store, migrations: &[String]) -> Vec<String> {
+    let asked = async {
+        store.ping().await?;
+        store.migrations_current(migrations).await
+    };
+    match tokio::time::timeout(ANSWER_WITHIN, asked).await {
+        Ok(Ok(())) => Vec::new(),
+        Ok(Err(error)) => vec![format!("database: {error}")],
+        Err(_) => vec!["the database does not answer".to_owned()],
+    }
+}
+
+async fn actors(desk: &DispatchDesk, webhooks: &Handle<WebhookDesk>) -> Vec<String> {
+    let mut silent = Vec::new();
+    for carrier in &desk.carriers {
+        silent.extend(silent_name::<CarrierDesk>(&carrier.desk).await);
+    }
+    for wallet in desk.wallets.all() {
+        silent.extend(silent_name::<Wallet>(wallet).await);
+    }
+    silent.extend(silent_name::<WebhookDesk>(webhooks).await);
+    silent
+}
+
+async fn silent_name<A>(actor: &Handle<A>) -> Option<String>
+where
+    A: actix::Actor<Context = actix::Context<A>> + actix::Handler<Supervise>,
+    <A as actix::Handler<Supervise>>::Result: actix::dev::MessageResponse<A, Supervise>,
+{
+    let beat = actor.ask(Supervise::Beat, ANSWER_WITHIN).await;
+    beat.is_err()
+        .then(|| format!("actor {} does not answer", actor.name()))
+}

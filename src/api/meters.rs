@@ -1,0 +1,107 @@
+//! HTTP figures by route and status, registered once.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use actix_web::http::StatusCode;
+use metrics::{Counter, Histogram};
+
+const ROUTES: [&str; 7] = [
+    "/api/v1/send-otp",
+    "/api/v1/deliveries/{id}",
+    "/api/v1/balance",
+    "/api/v1/openapi.json",
+    "/healthz",
+    "/readyz",
+    "other",
+];
+const STATUSES: [u16; 14] = [
+    200, 202, 400, 401, 402, 403, 404, 405, 413, 429, 500, 502, 503, 0,
+];
+
+/// The counters of every route and status, and each route's latency.
+pub struct HttpMeters {
+    requests: Vec<[Counter; STATUSES.len()]>,
+    latency: Vec<Histogram>,
+}
+
+/// One request being measured.
+pub struct Timer {
+    route: usize,
+    started: Instant,
+}
+
+impl HttpMeters {
+    /// The process's meters; registered at first use, after the recorder.
+    pub fn get() -> &'static HttpMeters {
+        static METERS: OnceLock<HttpMeters> = OnceLock::new();
+        METERS.get_or_init(HttpMeters::register)
+    }
+
+    fn register() -> HttpMeters {
+        let counter = |route: &'static str, status: u16| {
+            let status = match status {
+                0 => "other".to_owned(),
+                code => code.to_string(),
+            };
+            metrics::counter!("nexo_http_requests_total", "route" => route, "status" => status)
+        };
+        HttpMeters {
+            requests: ROUTES
+                .iter()
+                .map(|route| STATUSES.map(|status| counter(route, status)))
+                .collect(),
+            latency: ROUTES
+                .iter()
+                .map(|route| metrics::histogram!("nexo_http_request_seconds", "route" => *route))
+                .collect(),
+        }
+    }
+
+    pub fn start(&self, path: &str) -> Timer {
+        Timer {
+            route: route(path),
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Timer {
+    pub fn finish(self, status: StatusCode) {
+        let meters = HttpMeters::get();
+        let place = STATUSES
+            .iter()
+            .position(|known| *known == status.as_u16())
+            .unwrap_or(STATUSES.len() - 1);
+        meters.requests[self.route][place].increment(1);
+        meters.latency[self.route].record(self.started.elapsed());
+    }
+}
+
+fn route(path: &str) -> usize {
+    let is_delivery = path.strip_prefix("/api/v1/deliveries/").is_some();
+    if is_delivery {
+        return 1;
+    }
+    ROUTES
+        .iter()
+        .position(|known| *known == path)
+        .unwrap_or(ROUTES.len() - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_falls_into_a_bounded_set_of_routes() {
+        assert_eq!(ROUTES[route("/api/v1/send-otp")], "/api/v1/send-otp");
+        assert_eq!(
+            ROUTES[route("/api/v1/deliveries/8f2e1c4d")],
+            "/api/v1/deliveries/{id}"
+        );
+        for path in ["/", "/wp-admin.php", "other", "/api/v1/send-otp/x"] {
+            assert_eq!(ROUTES[route(path)], "other", "{path}");
+        }
+    }
+}

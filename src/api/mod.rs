@@ -1,0 +1,152 @@
+//! The HTTP API, `/api/v1`, and the health pages.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{HttpResponse, web};
+use ipnet::IpNet;
+use metrics::Counter;
+use nexo_actors::dispatch::DispatchDesk;
+use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::money::Micros;
+use nexo_domain::otp::Reading;
+use nexo_entities::store::{Store, StoreError};
+
+pub mod error;
+pub mod health;
+pub mod keyring;
+pub mod openapi;
+
+mod caller;
+mod meters;
+mod read;
+mod request_id;
+mod send_otp;
+
+pub use send_otp::LARGEST_BODY;
+
+use error::ApiError;
+use health::Health;
+use keyring::KeyRing;
+use meters::HttpMeters;
+
+/// What the handlers share.
+pub struct Edge {
+    pub store: Store,
+    pub keys: Arc<KeyRing>,
+    pub plan: CarrierPlan,
+    pub desk: Arc<DispatchDesk>,
+    pub health: Health,
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where a customer tops up.
+    pub deposit_url: String,
+    pub price: Micros,
+    /// How a code is read where the account chose nothing else.
+    pub reading: Reading,
+    pub draining: Arc<AtomicBool>,
+    pub internal_errors: Counter,
+}
+
+impl Edge {
+    /// Whether the gateway is shutting down and takes no more OTPs.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Logs and counts a failure that is ours.
+    fn internal(&self, what: &'static str) -> ApiError {
+        self.internal_errors.increment(1);
+        tracing::error!("{what}");
+        ApiError::Internal
+    }
+
+    /// A read that failed: busy connections are an overload, the rest is ours to mend.
+    fn store_failed(&self, what: &'static str, error: &StoreError) -> ApiError {
+        self.internal_errors.increment(1);
+        tracing::error!(%error, "{what}");
+        if error.retryable() {
+            ApiError::Overloaded
+        } else {
+            ApiError::Internal
+        }
+    }
+}
+
+/// Adds every route to an actix-web application.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::scope("/api/v1")
+                .service(
+                    web::resource("/send-otp")
+                        .post(send_otp::send_otp)
+                        .default_service(web::to(|| only("POST"))),
+                )
+                .service(
+                    web::resource("/deliveries/{id}")
+                        .get(read::delivery)
+                        .default_service(web::to(|| only("GET"))),
+                )
+                .service(
+                    web::resource("/balance")
+                        .get(read::balance)
+                        .default_service(web::to(|| only("GET"))),
+                )
+                .service(
+                    web::resource("/openapi.json")
+                        .get(openapi::document)
+                        .default_service(web::to(|| only("GET"))),
+                ),
+        )
+        .service(web::resource("/healthz").get(health::healthz))
+        .service(web::resource("/readyz").get(health::readyz))
+        .default_service(web::to(nothing_here));
+}
+
+async fn only(allow: &'static str) -> HttpResponse {
+    ApiError::MethodNotAllowed { allow }.response()
+}
+
+async fn nothing_here() -> HttpResponse {
+    ApiError::NotFound.response()
+}
+
+/// Gives every answer its request id, counts it, and keeps what it logs under that id.
+pub async fn around<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    use tracing::Instrument;
+
+    let id = request_id::request_id(request.headers());
+    let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
+    let timer = HttpMeters::get().start(request.path());
+    let mut response = next.call(request).instrument(span).await?;
+    timer.finish(response.status());
+    response
+        .headers_mut()
+        .insert(request_id::X_REQUEST_ID, id);
+    Ok(response)
+}
+
+/// The middleware that [`around`] is.
+pub fn middleware<S, B>() -> impl actix_web::dev::Transform<
+    S,
+    ServiceRequest,
+    Response = ServiceResponse<B>,
+    Error = actix_web::Error,
+    InitError = (),
+>
+where
+    S: actix_web::dev::Service<
+            ServiceRequest,
+            Response = ServiceResponse<B>,
+            Error = actix_web::Error,
+        > + 'static,
+    B: MessageBody + 'static,
+{
+    from_fn(around)
+}

@@ -1,0 +1,280 @@
+//! `GET /openapi.json`: OpenAPI 3.1, generated from the types and annotations in this file.
+
+use std::sync::OnceLock;
+
+use actix_web::HttpResponse;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+use uuid::Uuid;
+
+/// Answers with the document.
+pub async fn document() -> HttpResponse {
+    static DOCUMENT: OnceLock<String> = OnceLock::new();
+    let text = DOCUMENT.get_or_init(|| {
+        Api::openapi()
+            .to_json()
+            .expect("a document built from static types is serializable")
+    });
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(text.as_str())
+}
+
+/// An OTP to be called out.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct SendOtp {
+    /// A Vietnamese mobile in E.164: `+84` and nine digits.
+    #[schema(pattern = r"^\+84[0-9]{9}$", example = "+84981234567")]
+    phone: String,
+    /// The code to be read, 4 to 8 ASCII digits.
+    #[schema(pattern = "^[0-9]{4,8}$", example = "482917")]
+    code: String,
+}
+
+/// The carrier took the call. Amounts are USD with at least three decimals.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct Accepted {
+    ok: bool,
+    id: Uuid,
+    #[schema(example = "viettel")]
+    carrier: String,
+    #[schema(pattern = "^sent$", example = "sent")]
+    status: String,
+    #[schema(example = 0.022)]
+    cost: f64,
+    /// The cash balance after this OTP.
+    #[schema(example = 9.978)]
+    balance: f64,
+    /// Cash, bonus and free credit together.
+    #[schema(example = 12.044)]
+    total: f64,
+}
+
+/// One OTP as it stands.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct Delivery {
+    ok: bool,
+    id: Uuid,
+    #[schema(example = "+84981234567")]
+    phone: String,
+    #[schema(example = "viettel")]
+    carrier: String,
+    #[schema(pattern = "^(sent|delivered|failed)$", example = "delivered")]
+    status: String,
+    #[schema(example = 0.022)]
+    cost: f64,
+    /// `partial_playback`, `busy`, `declined`, `no_answer`, `unreachable`, `invalid_number`,
+    /// `carrier_error`, `interrupted` or `no_route`.
+    error_code: Option<String>,
+    /// What the carrier said; null while `sent`.
+    #[schema(example = "success")]
+    carrier_status: Option<String>,
+    #[schema(format = DateTime, example = "2026-05-25T10:00:00Z")]
+    created_at: String,
+    /// Null while `sent`.
+    #[schema(format = DateTime, example = "2026-05-25T10:00:25Z")]
+    completed_at: Option<String>,
+}
+
+/// The wallet's three buckets, in USD. Spent in the order free, bonus, cash.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct Balance {
+    ok: bool,
+    #[schema(example = "USD")]
+    currency: String,
+    #[schema(example = 9.978)]
+    balance: f64,
+    #[schema(example = 2.0)]
+    bonus_credit: f64,
+    #[schema(example = 0.066)]
+    free_credit: f64,
+    #[schema(example = 12.044)]
+    total: f64,
+}
+
+/// Why a request was refused.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct Error {
+    ok: bool,
+    /// A stable word for programs.
+    #[schema(example = "invalid_phone")]
+    error: String,
+    /// One sentence for the developer.
+    message: String,
+    /// With `ip_not_allowed`: the address that the request came from.
+    detected_ip: Option<String>,
+    /// With `insufficient_balance`: the top-up page.
+    deposit_url: Option<String>,
+    /// With `insufficient_balance`: the price of this OTP in USD.
+    cost: Option<f64>,
+    /// With `insufficient_balance`: what the wallet holds in USD.
+    total: Option<f64>,
+    /// With `rate_limited`, and with `no_route` when the carrier throttles.
+    retry_after_seconds: Option<u32>,
+    /// With `no_route` after a debit: the refunded OTP.
+    id: Option<Uuid>,
+}
+
+/// Whether the gateway can take OTPs, and what is wrong when it cannot.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct Readiness {
+    ok: bool,
+    problems: Vec<String>,
+}
+
+/// The process lives.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct Alive {
+    ok: bool,
+}
+
+#[utoipa::path(
+    post,
+    path = "/api/v1/send-otp",
+    operation_id = "sendOtp",
+    summary = "Call a phone and read it a code",
+    params(("X-Request-Id" = Option<String>, Header, description = "Your own id for this request; 1 to 128 of A-Z a-z 0-9 - _ . :")),
+    request_body(content = SendOtp, description = "At most 16 KiB."),
+    responses(
+        (status = 202, description = "The carrier took the call.", body = Accepted, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 400, description = "`invalid_request`, `invalid_phone` or `invalid_code`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 401, description = "`missing_auth` or `invalid_key`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("WWW-Authenticate" = String, description = "`Bearer`"))),
+        (status = 402, description = "`insufficient_balance`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 403, description = "`ip_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
+        (status = 413, description = "`payload_too_large`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 429, description = "`rate_limited`: this phone was called less than 30 s ago. `no_route`: the carrier throttles; refunded.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
+        (status = 500, description = "`internal`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 502, description = "`no_route`: no carrier took the call; with `id`, it was refunded.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 503, description = "`overloaded`: nothing was spent.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
+    ),
+    security(("api_key" = []))
+)]
+#[allow(dead_code)]
+fn send_otp() {}
+
+#[utoipa::path(
+    get,
+    path = "/api/v1/deliveries/{id}",
+    operation_id = "getDelivery",
+    summary = "One OTP as it stands",
+    params(
+        ("id" = String, Path, description = "The id from the 202 answer. A malformed or foreign one is 404."),
+        ("X-Request-Id" = Option<String>, Header, description = "Your own id for this request."),
+    ),
+    responses(
+        (status = 200, description = "The delivery.", body = Delivery, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 401, description = "`missing_auth` or `invalid_key`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("WWW-Authenticate" = String, description = "`Bearer`"))),
+        (status = 403, description = "`ip_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 404, description = "`not_found`: unknown, foreign or malformed.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
+        (status = 500, description = "`internal`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 503, description = "`overloaded`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
+    ),
+    security(("api_key" = []))
+)]
+#[allow(dead_code)]
+fn get_delivery() {}
+
+#[utoipa::path(
+    get,
+    path = "/api/v1/balance",
+    operation_id = "getBalance",
+    summary = "The wallet",
+    params(("X-Request-Id" = Option<String>, Header, description = "Your own id for this request.")),
+    responses(
+        (status = 200, description = "The wallet.", body = Balance, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 401, description = "`missing_auth` or `invalid_key`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("WWW-Authenticate" = String, description = "`Bearer`"))),
+        (status = 403, description = "`ip_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
+        (status = 500, description = "`internal`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 503, description = "`overloaded`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
+    ),
+    security(("api_key" = []))
+)]
+#[allow(dead_code)]
+fn get_balance() {}
+
+#[utoipa::path(
+    get,
+    path = "/api/v1/openapi.json",
+    operation_id = "getOpenApi",
+    summary = "This document",
+    responses(
+        (status = 200, description = "OpenAPI 3.1.", content_type = "application/json", body = serde_json::Value, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
+    )
+)]
+#[allow(dead_code)]
+fn get_openapi() {}
+
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "healthz",
+    summary = "Whether the process lives",
+    responses((status = 200, description = "It does.", body = Alive, headers(("X-Request-Id" = String, description = "The request's id."))))
+)]
+#[allow(dead_code)]
+fn healthz() {}
+
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    summary = "Whether the gateway can take OTPs",
+    responses(
+        (status = 200, description = "It can.", body = Readiness, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 503, description = "It cannot; `problems` says why.", body = Readiness, headers(("X-Request-Id" = String, description = "The request's id."))),
+    )
+)]
+#[allow(dead_code)]
+fn readyz() {}
+
+struct ApiKeyScheme;
+
+impl Modify for ApiKeyScheme {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some("`sk_live_…`, or `sk_test_…` for the sandbox carrier.".into());
+        if let Some(components) = document.components.as_mut() {
+            components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
+        }
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "NEXO ROUTE",
+        description = "One HTTP POST makes a Vietnamese mobile ring and a voice read the code."
+    ),
+    paths(send_otp, get_delivery, get_balance, get_openapi, healthz, readyz),
+    components(schemas(SendOtp, Accepted, Delivery, Balance, Error, Readiness, Alive)),
+    modifiers(&ApiKeyScheme)
+)]
+struct Api;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_openapi_3_1_and_names_every_status_of_send_otp() {
+        let text = Api::openapi().to_json().unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        let send_otp = &document["paths"]["/api/v1/send-otp"]["post"]["responses"];
+        let statuses: Vec<&str> = send_otp.as_object().unwrap().keys().map(String::as_str).collect();
+        for status in ["202", "400", "401", "402", "403", "413", "429", "500", "502", "503"] {
+            assert!(statuses.contains(&status), "{status}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `GET /deliveries/{id}` and `GET /balance`.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use nexo_domain::ids::DeliveryId;
+use nexo_domain::timestamp::rfc3339;
+
+use super::Edge;
+use super::caller::authorize;
+use super::error::ApiError;
+
+/// One delivery of the caller's account.
+pub async fn delivery(
+    request: HttpRequest,
+    id: web::Path<String>,
+    edge: web::Data<Edge>,
+) -> HttpResponse {
+    match read_delivery(&request, &id, &edge).await {
+        Ok(body) => json(body),
+        Err(refused) => refused.response(),
+    }
+}
+
+async fn read_delivery(request: &HttpRequest, id: &str, edge: &Edge) -> Result<String, ApiError> {
+    let key = authorize(request, edge).await?;
+    let id: DeliveryId = id.parse().map_err(|_| ApiError::NotFound)?;
+    let delivery = edge
+        .store
+        .delivery(key.account_id, id)
+        .await
+        .map_err(|error| edge.store_failed("a delivery could not be read", &error))?
+        .ok_or(ApiError::NotFound)?;
+    let quoted = |text: Option<&str>| {
+        text.map_or("null".to_owned(), |t| serde_json::Value::from(t).to_string())
+    };
+    let completed_at = delivery.completed_at_ms.map(rfc3339);
+    Ok(format!(
+        concat!(
+            r#"{{"ok":true,"id":"{}","phone":"{}","carrier":"{}","status":"{}","cost":{},"#,
+            r#""error_code":{},"carrier_status":{},"created_at":"{}","completed_at":{}}}"#
+        ),
+        delivery.id,
+        delivery.phone,
+        delivery.carrier,
+        delivery.status.as_str(),
+        delivery.cost,
+        quoted(delivery.error_code.as_deref()),
+        quoted(delivery.carrier_status.as_deref()),
+        rfc3339(delivery.created_at_ms),
+        quoted(completed_at.as_deref()),
+    ))
+}
+
+/// The caller's wallet.
+pub async fn balance(request: HttpRequest, edge: web::Data<Edge>) -> HttpResponse {
+    match read_balance(&request, &edge).await {
+        Ok(body) => json(body),
+        Err(refused) => refused.response(),
+    }
+}
+
+async fn read_balance(request: &HttpRequest, edge: &Edge) -> Result<String, ApiError> {
+    let key = authorize(request, edge).await?;
+    let wallet = edge
+        .store
+        .wallet(key.account_id)
+        .await
+        .map_err(|error| edge.store_failed("a wallet could not be read", &error))?
+        .ok_or(ApiError::NotFound)?;
+    Ok(format!(
+        concat!(
+            r#"{{"ok":true,"currency":"USD","balance":{},"bonus_credit":{},"#,
+            r#""free_credit":{},"total":{}}}"#
+        ),
+        wallet.balance,
+        wallet.bonus,
+        wallet.free,
+        wallet.total(),
+    ))
+}
+
+fn json(body: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(body)
+}

@@ -1,0 +1,312 @@
+//! One gateway, put together from its configuration.
+//!
+//! The order matters: ports first (a second gateway on the same ports must touch nothing), then the
+//! database and what the last life left in it, then the voice, the actors, and HTTP last.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App as WebApp, HttpServer, web};
+use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
+use nexo_actors::carrier::{Line, Trunk};
+use nexo_actors::clock;
+use nexo_actors::dispatch::DispatchSettings;
+use nexo_actors::engine::{Engine, EngineParts};
+use nexo_actors::reaper;
+use nexo_actors::webhook_client::{TargetRules, WebhookClient};
+use nexo_domain::call::CallLimits;
+use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::otp::Reading;
+use nexo_entities::store::Store;
+use nexo_entities::store::changes::Change;
+use nexo_entities::store::posting::NodeEpoch;
+use nexo_voice::endpoint::{Endpoint, EndpointConfig};
+use nexo_voice::prompts::PromptSet;
+use nexo_voice::sandbox::{Sandbox, SandboxConfig};
+
+use crate::api::health::Health;
+use crate::api::keyring::KeyRing;
+use crate::api::{self, Edge};
+use crate::config::Config;
+use crate::telemetry;
+use crate::trunks;
+
+/// From acceptance to the end of a call. Below the 60 s that customers are promised.
+const LONGEST_CALL: Duration = Duration::from_secs(57);
+/// How long a lease lasts once the node is started.
+const LEASE_MS: i64 = 10_000;
+/// At shutdown calls in progress are waited for no longer than this.
+const DRAIN_WITHIN: Duration = Duration::from_secs(90);
+/// Connections to PostgreSQL that write at once: one for each wallet actor, and some for the rest.
+const POSTGRES_LANES: u32 = 8;
+const WALLET_LANES_POSTGRES: usize = 4;
+const USER_AGENT: &str = concat!("NEXO-ROUTE/", env!("CARGO_PKG_VERSION"));
+
+/// The ports of a gateway, bound before anything else is touched.
+pub struct Ports {
+    http: TcpListener,
+    metrics: TcpListener,
+}
+
+impl Ports {
+    /// Binds the HTTP and the metrics port.
+    ///
+    /// # Errors
+    /// Names the address that is taken, and the setting that moves it.
+    pub fn bind(config: &Config) -> anyhow::Result<Ports> {
+        Ok(Ports {
+            http: listen(config.server.listen, "server.listen")?,
+            metrics: listen(config.metrics.listen, "metrics.listen")?,
+        })
+    }
+}
+
+fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {address} is in use: stop what listens there, or set {key} to another"
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("port {address} needs more rights: set {key} to one above 1023")
+        }
+        _ => anyhow::anyhow!("cannot listen on {address} ({error}): set {key} to an address of this machine"),
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Opens the configured database and brings its schema up to date.
+///
+/// # Errors
+/// The store's own, each with its mend.
+pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let store = Store::connect(&config.database.url, POSTGRES_LANES).await?;
+    nexo_migration::up(store.connection())
+        .await
+        .context("the database schema could not be brought up to date")?;
+    Ok(store)
+}
+
+/// A running gateway.
+pub struct App {
+    pub http: SocketAddr,
+    pub metrics: SocketAddr,
+    pub engine: Engine,
+    pub store: Store,
+    /// The built-in carrier, where it is enabled.
+    pub sandbox: Option<Sandbox>,
+    endpoint: Endpoint,
+    draining: Arc<AtomicBool>,
+    servers: Vec<ServerHandle>,
+}
+
+/// Puts something between the actors and the endpoint: the demo listens there.
+pub type WrapLine = Box<dyn FnOnce(Arc<dyn Line>) -> Arc<dyn Line>>;
+
+impl App {
+    /// Starts everything. `recorder` is the process's metrics.
+    ///
+    /// # Errors
+    /// What keeps the gateway from working, in one line with its mend.
+    pub async fn start(
+        config: &Config,
+        ports: Ports,
+        store: Store,
+        recorder: PrometheusHandle,
+        wrap_line: Option<WrapLine>,
+    ) -> anyhow::Result<App> {
+        let node = begin_life(config, &store).await?;
+        let sandbox = start_sandbox(config).await?;
+        let sandbox_address = sandbox.as_ref().map(Sandbox::local_addr);
+        let trunks = trunks::from_config(config, sandbox_address).await?;
+        let endpoint = start_endpoint(config, &trunks).await?;
+        let mut line: Arc<dyn Line> = Arc::new(endpoint.clone());
+        if let Some(wrap) = wrap_line {
+            line = wrap(line);
+        }
+        let keys = Arc::new(KeyRing::default());
+        let ring = Arc::clone(&keys);
+        let engine = Engine::start(EngineParts {
+            wallet_lanes: if store.is_sqlite() { 1 } else { WALLET_LANES_POSTGRES },
+            store: store.clone(),
+            node,
+            trunks,
+            line,
+            settings: dispatch_settings(config),
+            webhooks: webhook_client(config)?,
+            escalate: Box::new(give_up),
+            on_change: Box::new(move |change| match change {
+                Change::Account(account) => ring.forget_account(*account),
+                Change::Key(key) => ring.forget_key(*key),
+                Change::Wallet(_) | Change::Endpoints(_) | Change::WebhookAttempt(_) => {}
+            }),
+        })
+        .await?;
+        let draining = Arc::new(AtomicBool::new(false));
+        let watched = endpoint.clone();
+        let edge = web::Data::new(Edge {
+            store: store.clone(),
+            keys,
+            plan: CarrierPlan::vietnam(),
+            desk: Arc::clone(&engine.desk),
+            health: Health {
+                migrations: nexo_migration::names(),
+                webhooks: engine.webhooks.clone(),
+                line_is_up: Arc::new(move || watched.is_alive()),
+            },
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            deposit_url: format!(
+                "{}/dashboard/wallet",
+                config.server.public_url.trim_end_matches('/')
+            ),
+            price: config.billing.price_usd,
+            reading: reading(config),
+            draining: Arc::clone(&draining),
+            internal_errors: metrics::counter!("nexo_internal_errors_total"),
+        });
+        let http = ports.http.local_addr()?;
+        let metrics = ports.metrics.local_addr()?;
+        let api = HttpServer::new(move || {
+            WebApp::new()
+                .app_data(edge.clone())
+                .wrap(api::middleware())
+                .configure(api::routes)
+        })
+        .disable_signals()
+        .shutdown_timeout(5)
+        .listen(ports.http)?
+        .run();
+        let page = telemetry::serve_metrics(ports.metrics, recorder)?;
+        telemetry::sample(&engine, &endpoint);
+        let servers = vec![api.handle(), page.handle()];
+        actix_web::rt::spawn(api);
+        actix_web::rt::spawn(page);
+        Ok(App {
+            http,
+            metrics,
+            engine,
+            store,
+            sandbox,
+            endpoint,
+            draining,
+            servers,
+        })
+    }
+
+    /// Takes no more OTPs, waits for the calls in progress, and closes everything in order.
+    pub async fn shutdown(self) {
+        self.draining.store(true, Ordering::Relaxed);
+        let give_up = Instant::now() + DRAIN_WITHIN;
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        while Instant::now() < give_up {
+            look.tick().await;
+            if self.engine.live.is_empty() && self.engine.posts.in_flight() == 0 {
+                break;
+            }
+        }
+        for server in self.servers {
+            server.stop(true).await;
+        }
+        self.endpoint.shutdown(Duration::from_secs(2)).await;
+        if let Some(sandbox) = self.sandbox {
+            sandbox.shutdown().await;
+        }
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "the database was not closed in order");
+        }
+    }
+}
+
+/// Bumps the node's epoch and settles what its last life left behind.
+async fn begin_life(config: &Config, store: &Store) -> anyhow::Result<NodeEpoch> {
+    let name = match config.cluster.node.as_str() {
+        "" => "nexo",
+        name => name,
+    };
+    let now_ms = clock::unix_ms();
+    let node = store.start_node(name, now_ms, now_ms + LEASE_MS).await?;
+    let settled = reaper::recover(store, &node, config.billing.refund).await?;
+    tracing::info!(node = name, epoch = node.epoch, settled, "recovered");
+    Ok(node)
+}
+
+async fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
+    if !config.sandbox.enabled {
+        return Ok(None);
+    }
+    let record_dir = &config.sandbox.record_dir;
+    let sandbox = Sandbox::start(SandboxConfig {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        record_dir: (!record_dir.is_empty()).then(|| record_dir.into()),
+        loss_percent: config.sandbox.loss_percent,
+        jitter_ms: config.sandbox.jitter_ms,
+        seed: rand::random(),
+        ..SandboxConfig::default()
+    })
+    .await?;
+    Ok(Some(sandbox))
+}
+
+async fn start_endpoint(config: &Config, trunks: &[Trunk]) -> anyhow::Result<Endpoint> {
+    let endpoint = Endpoint::start(
+        EndpointConfig {
+            listen_udp: config.sip.listen_udp,
+            rtp_ports: config.sip.rtp_ports,
+            public_ip: config.sip.public_ip,
+            user_agent: USER_AGENT.to_owned(),
+            ..EndpointConfig::default()
+        },
+        PromptSet::built_in(),
+    )
+    .await?;
+    let gateways = trunks
+        .iter()
+        .flat_map(|trunk| trunk.gateways.iter().chain(&trunk.test_gateways));
+    endpoint.set_peers(gateways.map(|gateway| gateway.address).collect());
+    Ok(endpoint)
+}
+
+fn webhook_client(config: &Config) -> anyhow::Result<WebhookClient> {
+    let rules = TargetRules {
+        allow_private: config.webhooks.allow_private,
+        allow_http: config.webhooks.allow_http,
+    };
+    if rules.allow_private || rules.allow_http {
+        tracing::warn!(
+            allow_private = rules.allow_private,
+            allow_http = rules.allow_http,
+            "webhooks may go to addresses that are not public or not encrypted: for development only"
+        );
+    }
+    let timeout = Duration::from_millis(config.webhooks.timeout_ms);
+    Ok(WebhookClient::new(rules, timeout)?)
+}
+
+fn dispatch_settings(config: &Config) -> DispatchSettings {
+    DispatchSettings {
+        dispatch_timeout: Duration::from_millis(config.calls.dispatch_timeout_ms),
+        limits: CallLimits {
+            ring_timeout: Duration::from_secs(config.calls.ring_timeout_seconds),
+            longest_call: LONGEST_CALL,
+        },
+        refund: config.billing.refund,
+    }
+}
+
+fn reading(config: &Config) -> Reading {
+    Reading {
+        language: config.calls.language,
+        repeat: config.calls.repeat,
+        digit_gap_ms: config.calls.digit_gap_ms,
+    }
+}
+
+/// An actor that dies faster than it can be replaced is more than this process can mend.
+fn give_up(actor: &str) {
+    tracing::error!(actor, "an actor keeps dying: the process ends, so that it can be started anew");
+    std::process::exit(1);
+}

@@ -1,0 +1,399 @@
+//! `nexo demo`: one OTP, end to end, in one command, with everything shown and checked.
+
+use std::io::{IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use actix_web::{App as WebApp, HttpRequest, HttpResponse, HttpServer, web};
+use anyhow::{Context, bail};
+use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::ledger::Bucket;
+use nexo_domain::money::Micros;
+use nexo_domain::otp::Code;
+use nexo_domain::phone::Phone;
+use nexo_domain::webhook::HashedSecret;
+use nexo_entities::store::Store;
+use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::wallets::Credit;
+use nexo_voice::sandbox::{CallRecord, SandboxEvent};
+use rand::RngExt;
+use serde_json::Value;
+use tokio::sync::{broadcast, mpsc};
+
+use super::serve::create_key;
+use crate::app::{App, Ports, open_store};
+use crate::config::Config;
+use crate::telemetry;
+
+/// What the demo account starts with.
+const CREDIT: Micros = Micros::new(10_000_000);
+/// An OTP is terminal within 60 s; the webhook and the far end's last words come soon after.
+const PATIENCE: Duration = Duration::from_secs(70);
+
+/// What the demo is asked to do.
+pub struct DemoArgs {
+    pub phone: String,
+    /// A random one where none is given.
+    pub code: Option<String>,
+    /// Where the call is saved.
+    pub save: PathBuf,
+}
+
+/// Runs the demo. `Ok(true)` only when every part of it is right.
+///
+/// # Errors
+/// What kept it from running at all.
+pub async fn run(config: &Config, args: DemoArgs) -> anyhow::Result<bool> {
+    let plan = CarrierPlan::vietnam();
+    Phone::parse(&args.phone, &plan).with_context(|| format!("{:?} cannot be called", args.phone))?;
+    let code = match args.code {
+        Some(code) => code,
+        None => format!("{:06}", rand::rng().random_range(0..1_000_000)),
+    };
+    Code::parse(&code)?;
+    let scratch = Scratch::new()?;
+    let config = demo_config(config, scratch.path());
+    let (hooks, receiver_url) = start_receiver()?;
+    let recorder = telemetry::install_recorder()?;
+    let ports = Ports::bind(&config)?;
+    let store = open_store(&config).await?;
+    let (key, secret) = furnish(&store, &receiver_url).await?;
+    let app = App::start(&config, ports, store, recorder, None).await?;
+    let Some(sandbox) = &app.sandbox else {
+        bail!("the sandbox carrier is off: set sandbox.enabled = true");
+    };
+    let heard = sandbox.subscribe();
+    let client = Client::new(app.http, &key);
+    println!("NEXO ROUTE demo: one OTP from HTTP to the phone's ear, on this machine alone.\n");
+    let before = client.get("balance").await?;
+    println!("wallet   {} USD", before["total"]);
+    println!("request  POST /api/v1/send-otp  {} code {code}", args.phone);
+    let timeline = Timeline::start(code.len(), heard);
+    let (status, answer) = client.send_otp(&args.phone, &code).await?;
+    println!("answer   {status}  {answer}\n");
+    let mut verdict = Verdict::default();
+    verdict.check("the API accepted the OTP (202)", status == 202);
+    if status == 202 {
+        let id = answer["id"].as_str().unwrap_or_default().to_owned();
+        let call = timeline.follow().await;
+        report_call(&call, &code, &args.save, &mut verdict)?;
+        report_webhook(hooks, &secret, &id, &mut verdict).await;
+        report_books(&client, &id, &before, &mut verdict).await?;
+    }
+    app.shutdown().await;
+    Ok(verdict.print())
+}
+
+/// The configuration with every port free, a database of its own and only the sandbox to call.
+fn demo_config(config: &Config, scratch: &Path) -> Config {
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut config = config.clone();
+    config.server.listen = any_port;
+    config.metrics.listen = any_port;
+    config.database.url = format!("sqlite://{}", scratch.join("demo.db").display());
+    config.sip.listen_udp = any_port;
+    config.sip.rtp_ports = nexo_voice::rtp::ports::PortRange::ephemeral();
+    config.sip.public_ip = None;
+    config.webhooks.allow_private = true;
+    config.webhooks.allow_http = true;
+    config.sandbox.enabled = true;
+    config.carriers.clear();
+    config
+}
+
+/// A directory that goes when the demo does.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        let path = std::env::temp_dir().join(format!("nexo-demo-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// An account with a key, credit and a webhook endpoint. Gives the key and the webhook's secret.
+async fn furnish(store: &Store, receiver_url: &str) -> anyhow::Result<(String, String)> {
+    let account_id = store
+        .create_account(NewAccount {
+            email: "demo@localhost",
+            password_hash: None,
+            operator: false,
+            language: None,
+        })
+        .await?;
+    store
+        .credit_wallet(Credit {
+            account_id,
+            bucket: Bucket::Balance,
+            amount: CREDIT,
+            reference: "demo",
+        })
+        .await?;
+    let key = create_key(store, account_id, "demo").await?;
+    let secret = super::webhook::new_secret();
+    let hashed = HashedSecret::of(&secret);
+    store
+        .add_endpoint(account_id, receiver_url, &hashed)
+        .await?;
+    Ok((key.reveal().to_owned(), secret))
+}
+
+/// The customer's side of HTTP.
+struct Client {
+    http: reqwest::Client,
+    base: String,
+    key: String,
+}
+
+impl Client {
+    fn new(address: SocketAddr, key: &str) -> Self {
+        Self {
+            http: reqwest::Client::new(),
+            base: format!("http://{address}/api/v1"),
+            key: key.to_owned(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let url = format!("{}/{path}", self.base);
+        let answer = self.http.get(url).bearer_auth(&self.key).send().await?;
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+    }
+
+    async fn send_otp(&self, phone: &str, code: &str) -> anyhow::Result<(u16, Value)> {
+        let answer = self
+            .http
+            .post(format!("{}/send-otp", self.base))
+            .bearer_auth(&self.key)
+            .header("Content-Type", "application/json")
+            .body(serde_json::json!({ "phone": phone, "code": code }).to_string())
+            .send()
+            .await?;
+        let status = answer.status().as_u16();
+        Ok((status, serde_json::from_slice(&answer.bytes().await?)?))
+    }
+}
+
+/// One webhook as it arrived.
+struct Hook {
+    signature: String,
+    body: Vec<u8>,
+}
+
+/// A webhook receiver on a free port. Gives what it receives, and its URL.
+fn start_receiver() -> anyhow::Result<(mpsc::UnboundedReceiver<Hook>, String)> {
+    let (received, hooks) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let url = format!("http://{}/webhooks/nexo", listener.local_addr()?);
+    let server = HttpServer::new(move || {
+        WebApp::new()
+            .app_data(web::Data::new(received.clone()))
+            .route("/webhooks/nexo", web::post().to(receive))
+    })
+    .workers(1)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    actix_web::rt::spawn(server);
+    Ok((hooks, url))
+}
+
+async fn receive(
+    request: HttpRequest,
+    body: web::Bytes,
+    received: web::Data<mpsc::UnboundedSender<Hook>>,
+) -> HttpResponse {
+    let signature = request
+        .headers()
+        .get("X-NEXO-Signature")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    // The demo may have ended.
+    let _ = received.send(Hook {
+        signature,
+        body: body.to_vec(),
+    });
+    HttpResponse::Ok().finish()
+}
+
+/// Prints the call as it goes, from what the far end sees and hears.
+struct Timeline {
+    started: Instant,
+    digits: usize,
+    events: broadcast::Receiver<SandboxEvent>,
+    heard: String,
+    in_place: bool,
+}
+
+impl Timeline {
+    fn start(digits: usize, events: broadcast::Receiver<SandboxEvent>) -> Self {
+        Self {
+            started: Instant::now(),
+            digits,
+            events,
+            heard: String::new(),
+            in_place: std::io::stdout().is_terminal(),
+        }
+    }
+
+    /// Follows the far end until it has finished. `None` when it never does.
+    async fn follow(mut self) -> Option<CallRecord> {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let event = tokio::time::timeout_at(until, self.events.recv()).await;
+            match event {
+                Ok(Ok(SandboxEvent::Finished { record, .. })) => return Some(record),
+                Ok(Ok(event)) => self.show(&event),
+                Ok(Err(broadcast::error::RecvError::Lagged(_))) => {}
+                Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => return None,
+            }
+        }
+    }
+
+    fn show(&mut self, event: &SandboxEvent) {
+        match event {
+            SandboxEvent::Invited { .. } => self.line("INVITE reaches the phone's carrier"),
+            SandboxEvent::Ringing { .. } => self.line("the phone rings"),
+            SandboxEvent::Answered { .. } => self.line("answered; the voice greets"),
+            SandboxEvent::DigitHeard { digit, .. } => self.digit(*digit),
+            SandboxEvent::HungUp { by, .. } => self.line(&format!("hung up by the {by}")),
+            _ => {}
+        }
+    }
+
+    fn line(&self, what: &str) {
+        println!("  {:>6.2} s  {what}", self.started.elapsed().as_secs_f64());
+    }
+
+    fn digit(&mut self, digit: char) {
+        self.heard.push(digit);
+        let place = (self.heard.len() - 1) % self.digits + 1;
+        let reading = (self.heard.len() - 1) / self.digits + 1;
+        let so_far = &self.heard[self.heard.len() - place..];
+        let mut shown: String = so_far.chars().flat_map(|c| [c, ' ']).collect();
+        shown.push_str(&"· ".repeat(self.digits - place));
+        let text = format!(
+            "  {:>6.2} s  reading {reading}: the far end hears  {shown}",
+            self.started.elapsed().as_secs_f64()
+        );
+        match self.in_place && place < self.digits {
+            true => print!("\r{text}"),
+            false if self.in_place => println!("\r{text}"),
+            false => println!("{text}"),
+        }
+        // A progress line that is not shown at once is none.
+        let _ = std::io::stdout().flush();
+    }
+}
+
+/// What was right and what was not.
+#[derive(Default)]
+struct Verdict(Vec<(String, bool)>);
+
+impl Verdict {
+    fn check(&mut self, what: impl Into<String>, right: bool) {
+        self.0.push((what.into(), right));
+    }
+
+    /// Prints everything; whether all of it is right.
+    fn print(&self) -> bool {
+        println!();
+        for (what, right) in &self.0 {
+            println!("  {}  {what}", if *right { "ok  " } else { "FAIL" });
+        }
+        let all = self.0.iter().all(|(_, right)| *right);
+        println!(
+            "\n{}",
+            match all {
+                true => "The whole main job works.",
+                false => "The demo failed: see FAIL above.",
+            }
+        );
+        all
+    }
+}
+
+fn report_call(
+    call: &Option<CallRecord>,
+    code: &str,
+    save: &Path,
+    verdict: &mut Verdict,
+) -> anyhow::Result<()> {
+    let Some(call) = call else {
+        verdict.check("the far end saw the call to its end", false);
+        return Ok(());
+    };
+    println!("\nfar end  heard {:?}, listened {:.1} s", call.digits_heard, call.seconds);
+    verdict.check("the phone was answered", call.answered);
+    verdict.check(
+        format!("the far end heard the code that was sent ({code})"),
+        call.digits_heard == code,
+    );
+    match call.samples.as_deref() {
+        Some(samples) => {
+            nexo_voice::wav::write(save, samples)
+                .with_context(|| format!("cannot save the call to {}", save.display()))?;
+            println!("audio    saved as {}", save.display());
+        }
+        None => verdict.check("the call was recorded", false),
+    }
+    Ok(())
+}
+
+async fn report_webhook(
+    mut hooks: mpsc::UnboundedReceiver<Hook>,
+    secret: &str,
+    id: &str,
+    verdict: &mut Verdict,
+) {
+    let Ok(Some(hook)) = tokio::time::timeout(PATIENCE, hooks.recv()).await else {
+        return verdict.check("a webhook arrived", false);
+    };
+    let body = String::from_utf8_lossy(&hook.body);
+    println!("webhook  {body}");
+    println!("         X-NEXO-Signature: {}", hook.signature);
+    let event: Value = serde_json::from_slice(&hook.body).unwrap_or_default();
+    verdict.check(
+        "the webhook's signature is right",
+        HashedSecret::of(secret).verify(&hook.body, &hook.signature),
+    );
+    verdict.check(
+        "the webhook says otp.delivered for this OTP",
+        event["type"] == "otp.delivered" && event["id"] == id,
+    );
+}
+
+async fn report_books(
+    client: &Client,
+    id: &str,
+    before: &Value,
+    verdict: &mut Verdict,
+) -> anyhow::Result<()> {
+    let delivery = client.get(&format!("deliveries/{id}")).await?;
+    let after = client.get("balance").await?;
+    println!("delivery {delivery}");
+    println!("wallet   {} USD before, {} USD after", before["total"], after["total"]);
+    verdict.check("GET /deliveries says delivered", delivery["status"] == "delivered");
+    let amount = |value: &Value| value.to_string().parse::<Micros>().ok();
+    let paid = amount(&before["total"])
+        .zip(amount(&after["total"]))
+        .and_then(|(before, after)| before.checked_sub(after));
+    verdict.check(
+        "the wallet paid the OTP's cost, once",
+        paid.is_some() && paid == amount(&delivery["cost"]),
+    );
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! `nexo serve`: runs everything until it is told to stop.
+
+use nexo_domain::api_key::{ApiKey, KeyMode};
+use nexo_domain::ids::AccountId;
+use nexo_domain::ledger::Bucket;
+use nexo_domain::money::Micros;
+use nexo_entities::store::Store;
+use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::keys::NewKey;
+use nexo_entities::store::wallets::Credit;
+use rand::Rng;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, Ports, open_store};
+use crate::config::Config;
+use crate::telemetry;
+
+const DEMO_EMAIL: &str = "demo@localhost";
+
+const EXAMPLE_PHONE: &str = "+84981234567";
+
+/// Runs the gateway. Prints where it listens, and a demo account's key where the database was empty.
+///
+/// # Errors
+/// What keeps the gateway from starting, in one line with its mend.
+pub async fn run(config: &Config, as_json: bool) -> anyhow::Result<()> {
+    let recorder = telemetry::install_recorder()?;
+    let ports = Ports::bind(config)?;
+    let store = open_store(config).await?;
+    let demo_key = demo_account(config, &store).await?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let app = App::start(config, ports, store, recorder, None).await?;
+    match as_json {
+        true => print_json(&app, demo_key.as_ref()),
+        false => print_text(config, &app, demo_key.as_ref()),
+    }
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("shutting down: calls in progress are finished first");
+    tokio::select! {
+        () = app.shutdown() => {}
+        // A second signal does not wait.
+        _ = terminated.recv() => tracing::warn!("stopped at once: calls in progress will be settled at the next start"),
+        _ = tokio::signal::ctrl_c() => tracing::warn!("stopped at once: calls in progress will be settled at the next start"),
+    }
+    Ok(())
+}
+
+/// A fresh database gets an account to try things with. Gives its key, to be shown once.
+async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<ApiKey>> {
+    if !store.accounts().await?.is_empty() {
+        return Ok(None);
+    }
+    let account_id = store
+        .create_account(NewAccount {
+            email: DEMO_EMAIL,
+            password_hash: None,
+            operator: false,
+            language: None,
+        })
+        .await?;
+    let free = config
+        .billing
+        .price_usd
+        .checked_mul(i64::from(config.billing.signup_free_otps))
+        .unwrap_or(Micros::ZERO);
+    if free > Micros::ZERO {
+        store
+            .credit_wallet(Credit {
+                account_id,
+                bucket: Bucket::Free,
+                amount: free,
+                reference: "signup",
+            })
+            .await?;
+    }
+    create_key(store, account_id, "demo").await.map(Some)
+}
+
+/// Makes a live key without an allowlist.
+pub(super) async fn create_key(
+    store: &Store,
+    account_id: AccountId,
+    name: &str,
+) -> anyhow::Result<ApiKey> {
+    let mut random = [0; 96];
+    rand::rng().fill_bytes(&mut random);
+    let key = ApiKey::from_random(KeyMode::Live, &random)?;
+    store
+        .create_key(NewKey {
+            account_id,
+            name,
+            hash: key.hash(),
+            hint: key.hint(),
+            test: false,
+            allowlist: &[],
+        })
+        .await?;
+    Ok(key)
+}
+
+fn print_json(app: &App, demo_key: Option<&ApiKey>) {
+    let sandbox = app.sandbox.as_ref().map(|s| s.local_addr().to_string());
+    println!(
+        "{}",
+        json!({
+            "http": format!("http://{}", app.http),
+            "metrics": format!("http://{}/metrics", app.metrics),
+            "sandbox": sandbox,
+            "demo_key": demo_key.map(ApiKey::reveal),
+        })
+    );
+}
+
+fn print_text(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
+    println!("NEXO ROUTE {} is ready.", env!("CARGO_PKG_VERSION"));
+    println!("  API       http://{}/api/v1", app.http);
+    println!("  metrics   http://{}/metrics", app.metrics);
+    println!("  database  {}", config.database.masked_url());
+    for route in &app.engine.desk.carriers {
+        let gateways: Vec<&str> = route.trunk.gateways.iter().map(|g| g.name.as_str()).collect();
+        let by = match gateways.is_empty() {
+            true => "no route".to_owned(),
+            false => gateways.join(", "),
+        };
+        println!("  {:<9} {by}", format!("{}", route.trunk.carrier));
+    }
+    let Some(key) = demo_key else {
+        return;
+    };
+    println!();
+    println!("The database was empty: the account {DEMO_EMAIL} was made, with test credit.");
+    println!("Its API key is shown this once:");
+    println!();
+    println!("  export NEXO_KEY={}", key.reveal());
+    println!();
+    println!("Send your first OTP:");
+    println!();
+    println!("  curl -X POST http://{}/api/v1/send-otp \\", app.http);
+    println!("    -H \"Authorization: Bearer $NEXO_KEY\" \\");
+    println!("    -H \"Content-Type: application/json\" \\");
+    println!("    -d '{{\"phone\":\"{EXAMPLE_PHONE}\",\"code\":\"482917\"}}'");
+}
+
