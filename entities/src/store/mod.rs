@@ -7,6 +7,7 @@ use sea_orm::{
 };
 
 pub mod accounts;
+pub mod audit;
 pub mod changes;
 pub mod deliveries;
 pub mod error;
@@ -14,6 +15,8 @@ pub mod keys;
 pub mod posting;
 pub mod recovery;
 pub mod wallets;
+pub mod webhook_attempts;
+pub mod webhooks;
 pub mod windows;
 
 mod bulk;

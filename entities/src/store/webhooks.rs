@@ -1,0 +1,159 @@
+//! Webhook endpoints.
+
+use nexo_domain::ids::{AccountId, EndpointId};
+use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS};
+use sea_orm::sea_query::{Expr, Value};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+};
+use uuid::Uuid;
+
+use super::accounts::hold_open_account;
+use super::changes::{Change, append};
+use super::{Conflict, Store, StoreError};
+use crate::webhook_endpoints::{Column, Entity};
+use crate::{webhook_attempts, webhook_endpoints};
+
+/// An endpoint to be added. Its URL has been checked.
+#[derive(Debug, Clone)]
+pub struct NewEndpoint<'a> {
+    pub account_id: AccountId,
+    pub url: &'a str,
+    pub secret: HashedSecret,
+    pub created_at_ms: i64,
+}
+
+/// An endpoint as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub id: EndpointId,
+    pub account_id: AccountId,
+    pub url: String,
+    pub created_at_ms: i64,
+    pub paused_at_ms: Option<i64>,
+}
+
+/// What can be done with an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointChange {
+    /// New events are not queued for it, and queued ones wait.
+    Pause,
+    Resume,
+    /// For good. What was queued for it fails.
+    Remove,
+}
+
+impl Store {
+    /// Adds an endpoint.
+    ///
+    /// # Errors
+    /// [`Conflict::AccountClosed`], [`Conflict::TooManyEndpoints`]; what the database fails with.
+    pub async fn add_endpoint(&self, new: NewEndpoint<'_>) -> Result<EndpointId, StoreError> {
+        let id = EndpointId(Uuid::now_v7());
+        let transaction = self.begin().await?;
+        hold_open_account(&transaction, new.account_id).await?;
+        let active = Entity::find()
+            .filter(Column::AccountId.eq(new.account_id.0))
+            .filter(Column::RemovedAtMs.is_null())
+            .count(&transaction)
+            .await?;
+        if active >= MAX_ENDPOINTS as u64 {
+            return Err(Conflict::TooManyEndpoints { max: MAX_ENDPOINTS }.into());
+        }
+        let endpoint = webhook_endpoints::ActiveModel {
+            id: Set(id.0),
+            account_id: Set(new.account_id.0),
+            url: Set(new.url.to_owned()),
+            secret_hash: Set(new.secret.as_record().to_owned()),
+            created_at_ms: Set(new.created_at_ms),
+            paused_at_ms: Set(None),
+            removed_at_ms: Set(None),
+        };
+        Entity::insert(endpoint).exec(&transaction).await?;
+        let change = Change::Endpoints(new.account_id);
+        append(&transaction, change, new.created_at_ms).await?;
+        transaction.commit().await?;
+        Ok(id)
+    }
+
+    /// Every endpoint that was not removed, or one account's, oldest first.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn endpoints(&self, account: Option<AccountId>) -> Result<Vec<Endpoint>, StoreError> {
+        let mut find = Entity::find()
+            .filter(Column::RemovedAtMs.is_null())
+            .order_by_asc(Column::CreatedAtMs)
+            .order_by_asc(Column::Id);
+        if let Some(account) = account {
+            find = find.filter(Column::AccountId.eq(account.0));
+        }
+        let rows = find.all(&self.reader).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Endpoint {
+                id: EndpointId(row.id),
+                account_id: AccountId(row.account_id),
+                url: row.url,
+                created_at_ms: row.created_at_ms,
+                paused_at_ms: row.paused_at_ms,
+            })
+            .collect())
+    }
+
+    /// Pauses, resumes or removes an endpoint. False when that changes nothing, or the endpoint is not
+    /// `account`'s.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn change_endpoint(
+        &self,
+        account: AccountId,
+        id: EndpointId,
+        change: EndpointChange,
+        at_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let (column, value, applies) = match change {
+            EndpointChange::Pause => (
+                Column::PausedAtMs,
+                Some(at_ms),
+                Column::PausedAtMs.is_null(),
+            ),
+            EndpointChange::Resume => (Column::PausedAtMs, None, Column::PausedAtMs.is_not_null()),
+            EndpointChange::Remove => (
+                Column::RemovedAtMs,
+                Some(at_ms),
+                Column::RemovedAtMs.is_null(),
+            ),
+        };
+        let transaction = self.begin().await?;
+        let changed = Entity::update_many()
+            .col_expr(column, Expr::value(Value::BigInt(value)))
+            .filter(Column::Id.eq(id.0))
+            .filter(Column::AccountId.eq(account.0))
+            .filter(Column::RemovedAtMs.is_null())
+            .filter(applies)
+            .exec(&transaction)
+            .await?;
+        if changed.rows_affected == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        if change == EndpointChange::Remove {
+            webhook_attempts::Entity::update_many()
+                .col_expr(webhook_attempts::Column::Status, Expr::value("failed"))
+                .col_expr(webhook_attempts::Column::FinishedAtMs, Expr::value(at_ms))
+                .col_expr(
+                    webhook_attempts::Column::Error,
+                    Expr::value("the endpoint was removed"),
+                )
+                .filter(Expr::cust("status = 'pending'"))
+                .filter(webhook_attempts::Column::EndpointId.eq(id.0))
+                .exec(&transaction)
+                .await?;
+        }
+        append(&transaction, Change::Endpoints(account), at_ms).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,346 @@
+//! Webhook endpoints and the outbox.
+
+use std::sync::Arc;
+
+use nexo_domain::ids::{EndpointId, WebhookAttemptId};
+use nexo_domain::webhook::MAX_ENDPOINTS;
+use nexo_entities::store::posting::Settlement;
+use nexo_entities::store::webhook_attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
+use nexo_entities::store::webhooks::EndpointChange;
+use nexo_entities::store::{Conflict, StoreError};
+use uuid::Uuid;
+
+use crate::database::Database;
+use crate::world::{COST, NOW, World, delivered, endpoint, otp, paid};
+
+on_both!(
+    a_settlement_queues_one_attempt_for_each_active_endpoint,
+    an_endpoint_removed_behind_the_cache_gets_nothing,
+    an_attempt_is_claimed_once_and_finished_once,
+    a_busy_endpoint_holds_no_other_up,
+    a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it,
+    a_replay_sends_the_same_bytes_once_more,
+    an_account_has_five_endpoints_at_most,
+);
+
+const ALL: ClaimLimits = ClaimLimits {
+    attempts: 100,
+    per_endpoint: 100,
+};
+
+/// Pays, settles and announces one OTP with `body`. Returns how many attempts that queued.
+async fn announce(world: &mut World, number: u32, body: &str) -> (Settlement, u64) {
+    let debit = otp(world.account, number);
+    let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
+    let settlement = Settlement {
+        webhook_body: Some(body.to_owned()),
+        completed_at_ms: NOW + i64::from(number),
+        ..delivered(&debit, parts)
+    };
+    let committed = world.commit(&[], std::slice::from_ref(&settlement)).await;
+    assert_eq!(committed.settled, [true]);
+    (settlement, committed.webhooks)
+}
+
+async fn claim(world: &World, busy: &[EndpointId], limits: ClaimLimits) -> Vec<ClaimedAttempt> {
+    let claimed = world
+        .store
+        .claim_webhooks(&world.node, busy, limits, NOW)
+        .await;
+    claimed.unwrap()
+}
+
+fn finished(id: WebhookAttemptId, delivered: bool) -> FinishedAttempt {
+    FinishedAttempt {
+        id,
+        delivered,
+        status_code: delivered.then_some(204),
+        duration_ms: 31,
+        response_head: delivered.then(|| "o\0k".to_owned()),
+        error: (!delivered).then(|| "timed out after 5 s".to_owned()),
+        finished_at_ms: NOW + 31,
+    }
+}
+
+async fn a_settlement_queues_one_attempt_for_each_active_endpoint(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let (settlement, queued) = announce(&mut world, 1, "{}").await;
+    assert_eq!(queued, 0);
+    assert_eq!(
+        world
+            .store
+            .webhook_attempts(settlement.delivery_id)
+            .await
+            .unwrap(),
+        []
+    );
+
+    let first = endpoint(&world.store, world.account, "https://one.example.com").await;
+    let second = endpoint(&world.store, world.account, "https://two.example.com").await;
+    let paused = endpoint(&world.store, world.account, "https://three.example.com").await;
+    let pause = EndpointChange::Pause;
+    assert!(
+        world
+            .store
+            .change_endpoint(world.account, paused, pause, NOW)
+            .await
+            .unwrap()
+    );
+    world.cache.forget_endpoints(world.account);
+    let body = r#"{"type":"otp.delivered","phone":"+84980000002"}"#;
+    let (settlement, queued) = announce(&mut world, 2, body).await;
+    assert_eq!(queued, 2);
+    let attempts = world
+        .store
+        .webhook_attempts(settlement.delivery_id)
+        .await
+        .unwrap();
+    assert_eq!(attempts.len(), 2);
+    for (attempt, endpoint) in attempts.iter().zip([first, second]) {
+        assert_eq!(
+            (attempt.endpoint_id, attempt.body.as_str()),
+            (endpoint, body)
+        );
+        assert_eq!(
+            (attempt.status.as_str(), attempt.event_type.as_str()),
+            ("pending", "otp.delivered")
+        );
+    }
+    assert_eq!(world.store.webhook_backlog().await.unwrap(), 2);
+}
+
+async fn an_endpoint_removed_behind_the_cache_gets_nothing(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let gone = endpoint(&world.store, world.account, "https://one.example.com").await;
+    assert_eq!(announce(&mut world, 1, "{}").await.1, 1);
+    let remove = EndpointChange::Remove;
+    assert!(
+        world
+            .store
+            .change_endpoint(world.account, gone, remove, NOW)
+            .await
+            .unwrap()
+    );
+    assert_eq!(announce(&mut world, 2, "{}").await.1, 0);
+}
+
+async fn an_attempt_is_claimed_once_and_finished_once(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let mut other = world.beside(&database, "n2").await;
+    endpoint(&world.store, world.account, "https://one.example.com").await;
+    for number in 1..=6 {
+        announce(&mut world, number, "{}").await;
+    }
+    let (ours, theirs) = tokio::join!(claim(&world, &[], ALL), claim(&other, &[], ALL));
+    let mut ids: Vec<_> = ours
+        .iter()
+        .chain(&theirs)
+        .map(|attempt| attempt.id)
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 6);
+    assert_eq!(ours.len() + theirs.len(), 6);
+    assert_eq!(claim(&world, &[], ALL).await, []);
+
+    let (good, bad) = (finished(ids[0], true), finished(ids[1], false));
+    let both = [good.clone(), bad.clone()];
+    assert_eq!(world.store.finish_webhooks(&both).await.unwrap(), 2);
+    assert_eq!(world.store.finish_webhooks(&[good]).await.unwrap(), 0);
+    let kept = world.store.webhook_attempt(ids[0]).await.unwrap().unwrap();
+    assert_eq!(
+        (kept.status.as_str(), kept.status_code),
+        ("delivered", Some(204))
+    );
+    assert_eq!(kept.response_head.as_deref(), Some("o\u{fffd}k"));
+    assert_eq!(
+        (kept.duration_ms, kept.finished_at_ms),
+        (Some(31), Some(NOW + 31))
+    );
+    let kept = world.store.webhook_attempt(ids[1]).await.unwrap().unwrap();
+    assert_eq!((kept.status.as_str(), kept.status_code), ("failed", None));
+    assert_eq!(kept.error.as_deref(), Some("timed out after 5 s"));
+
+    // The death of one node makes only its own attempts unknown.
+    world.node = world.store.start_node("n1", NOW + 9, NOW).await.unwrap();
+    other.node = other.store.start_node("n2", NOW + 9, NOW).await.unwrap();
+    for id in &ids[2..] {
+        let attempt = world.store.webhook_attempt(*id).await.unwrap().unwrap();
+        assert_eq!(
+            (attempt.status.as_str(), attempt.finished_at_ms),
+            ("unknown", Some(NOW + 9))
+        );
+    }
+    assert_eq!(claim(&world, &[], ALL).await, []);
+}
+
+async fn a_busy_endpoint_holds_no_other_up(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let slow = endpoint(&world.store, world.account, "https://slow.example.com").await;
+    let quick = endpoint(&world.store, world.account, "https://quick.example.com").await;
+    for number in 1..=4 {
+        announce(&mut world, number, &number.to_string()).await;
+    }
+    let one_each = ClaimLimits {
+        attempts: 10,
+        per_endpoint: 1,
+    };
+    let claimed = claim(&world, &[], one_each).await;
+    assert_eq!(claimed.len(), 2);
+    assert!(claimed.iter().all(|attempt| attempt.body == "1"));
+    assert_eq!(claimed[0].url, "https://slow.example.com");
+    let rest = claim(&world, &[slow], ALL).await;
+    let bodies: Vec<&str> = rest.iter().map(|attempt| attempt.body.as_str()).collect();
+    assert_eq!(bodies, ["2", "3", "4"]);
+    assert!(rest.iter().all(|attempt| attempt.endpoint_id == quick));
+    assert_eq!(claim(&world, &[slow, quick], ALL).await, []);
+    let two = ClaimLimits {
+        attempts: 2,
+        per_endpoint: 100,
+    };
+    assert_eq!(claim(&world, &[], two).await.len(), 2);
+    assert_eq!(world.store.webhook_backlog().await.unwrap(), 1);
+}
+
+async fn a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let removed = endpoint(&world.store, world.account, "https://one.example.com").await;
+    let paused = endpoint(&world.store, world.account, "https://two.example.com").await;
+    let (settlement, _) = announce(&mut world, 1, "{}").await;
+    let store = world.store.clone();
+    let account = world.account;
+    let change = |id, change| store.change_endpoint(account, id, change, NOW);
+    assert!(change(removed, EndpointChange::Remove).await.unwrap());
+    assert!(!change(removed, EndpointChange::Remove).await.unwrap());
+    assert!(!change(removed, EndpointChange::Pause).await.unwrap());
+    assert!(change(paused, EndpointChange::Pause).await.unwrap());
+    assert!(!change(paused, EndpointChange::Pause).await.unwrap());
+    assert_eq!(claim(&world, &[], ALL).await, []);
+    let attempts = world
+        .store
+        .webhook_attempts(settlement.delivery_id)
+        .await
+        .unwrap();
+    let status = |id| {
+        let attempt = attempts.iter().find(|attempt| attempt.endpoint_id == id);
+        attempt.unwrap().status.as_str()
+    };
+    assert_eq!((status(removed), status(paused)), ("failed", "pending"));
+
+    assert!(change(paused, EndpointChange::Resume).await.unwrap());
+    assert!(!change(paused, EndpointChange::Resume).await.unwrap());
+    assert_eq!(claim(&world, &[], ALL).await.len(), 1);
+    let left = world.store.endpoints(Some(account)).await.unwrap();
+    assert_eq!(
+        left.iter().map(|endpoint| endpoint.id).collect::<Vec<_>>(),
+        [paused]
+    );
+}
+
+async fn a_replay_sends_the_same_bytes_once_more(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let target = endpoint(&world.store, world.account, "https://one.example.com").await;
+    announce(&mut world, 1, r#"{"a":1}"#).await;
+    let old = claim(&world, &[], ALL).await.remove(0);
+    world
+        .store
+        .finish_webhooks(&[finished(old.id, false)])
+        .await
+        .unwrap();
+
+    let account = Some(world.account);
+    let replay = world
+        .store
+        .replay_webhook(old.id, account, NOW + 60_000)
+        .await
+        .unwrap();
+    let claimed = world
+        .store
+        .claim_webhook(&world.node, replay, NOW)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (claimed.body.as_str(), claimed.endpoint_id),
+        (r#"{"a":1}"#, target)
+    );
+    assert_eq!(claimed.secret, old.secret);
+    assert_eq!(
+        world
+            .store
+            .claim_webhook(&world.node, replay, NOW)
+            .await
+            .unwrap(),
+        None
+    );
+    let kept = world.store.webhook_attempt(replay).await.unwrap().unwrap();
+    assert_eq!(
+        (kept.replay_of, kept.created_at_ms),
+        (Some(old.id), NOW + 60_000)
+    );
+    let untouched = world.store.webhook_attempt(old.id).await.unwrap().unwrap();
+    assert_eq!(untouched.status, "failed");
+
+    let foreign = Some(nexo_domain::ids::AccountId(Uuid::from_u128(1)));
+    let unknown = world
+        .store
+        .replay_webhook(old.id, foreign, NOW)
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        unknown,
+        StoreError::Conflict(Conflict::AttemptUnknown)
+    ));
+    let remove = EndpointChange::Remove;
+    world
+        .store
+        .change_endpoint(world.account, target, remove, NOW)
+        .await
+        .unwrap();
+    let gone = world
+        .store
+        .replay_webhook(old.id, account, NOW)
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        gone,
+        StoreError::Conflict(Conflict::EndpointRemoved)
+    ));
+}
+
+async fn an_account_has_five_endpoints_at_most(database: Arc<Database>) {
+    let world = World::with_balance(&database, 0).await;
+    let mut ids = Vec::new();
+    for n in 0..MAX_ENDPOINTS {
+        ids.push(
+            endpoint(
+                &world.store,
+                world.account,
+                &format!("https://{n}.example.com"),
+            )
+            .await,
+        );
+    }
+    let one_more = nexo_entities::store::webhooks::NewEndpoint {
+        account_id: world.account,
+        url: "https://more.example.com",
+        secret: nexo_domain::webhook::HashedSecret::of("whsec_more"),
+        created_at_ms: NOW,
+    };
+    let full = world
+        .store
+        .add_endpoint(one_more.clone())
+        .await
+        .unwrap_err();
+    let max = MAX_ENDPOINTS;
+    assert!(
+        matches!(full, StoreError::Conflict(Conflict::TooManyEndpoints { max: m }) if m == max)
+    );
+    let remove = EndpointChange::Remove;
+    world
+        .store
+        .change_endpoint(world.account, ids[0], remove, NOW)
+        .await
+        .unwrap();
+    world.store.add_endpoint(one_more).await.unwrap();
+}

@@ -1,0 +1,159 @@
+//! Random batches against a simple model of one wallet.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use nexo_domain::ledger::{Bucket, Buckets};
+use nexo_domain::money::Micros;
+use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::database::Database;
+use crate::world::{NOW, World, account, credit, delivered, otp, paid, refunded};
+
+on_both!(random_debits_refunds_and_credits_give_the_models_ledger);
+
+/// One thing that happens to the wallet.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Costs in micro-dollars with phones, in one batch.
+    Debits(Vec<(i64, u32)>),
+    /// Ends the oldest deliveries, each refunded or not.
+    Settle(Vec<bool>),
+    /// A command credits a bucket, behind the cache's back.
+    Credit(usize, i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => prop::collection::vec((0..9_000i64, 0..40u32), 1..14).prop_map(Step::Debits),
+        2 => prop::collection::vec(any::<bool>(), 1..9).prop_map(Step::Settle),
+        1 => (0..3usize, 1..20_000i64).prop_map(|(bucket, amount)| Step::Credit(bucket, amount)),
+    ]
+}
+
+/// The wallet as a few lines of arithmetic: one debit after the other.
+#[derive(Default)]
+struct Model {
+    buckets: Buckets,
+    windows: HashMap<u32, i64>,
+}
+
+impl Model {
+    fn debit(&mut self, cost: i64, phone: u32, now_ms: i64) -> Option<()> {
+        if self
+            .windows
+            .get(&phone)
+            .is_some_and(|until| *until > now_ms)
+        {
+            return None;
+        }
+        let (after, _) = self.buckets.debit(Micros::new(cost)).ok()?;
+        self.buckets = after;
+        self.windows.insert(phone, now_ms + 30_000);
+        Some(())
+    }
+}
+
+async fn random_debits_refunds_and_credits_give_the_models_ledger(database: Arc<Database>) {
+    let world = World::with_balance(&database, 0).await;
+    let runtime = tokio::runtime::Handle::current();
+    let cases = if world.store.is_sqlite() { 24 } else { 12 };
+    let checked = tokio::task::spawn_blocking(move || {
+        let mut runner = TestRunner::new(Config {
+            failure_persistence: None,
+            ..Config::with_cases(cases)
+        });
+        let world = std::cell::RefCell::new((world, 0u32));
+        runner.run(&prop::collection::vec(step(), 1..12), |steps| {
+            let (world, case) = &mut *world.borrow_mut();
+            *case += 1;
+            runtime.block_on(walk(world, *case, steps));
+            Ok(())
+        })
+    });
+    checked.await.unwrap().unwrap();
+}
+
+/// Each case has an account, and phones, of its own.
+async fn walk(world: &mut World, case: u32, steps: Vec<Step>) {
+    world.account = account(&world.store, &format!("{case}@example.com")).await;
+    let mut model = Model::default();
+    let mut sent: Vec<(Debit, DebitOutcome)> = Vec::new();
+    let mut now_ms = NOW;
+    for step in steps {
+        now_ms += 7_000;
+        match step {
+            Step::Credit(bucket, amount) => {
+                let bucket = Bucket::ALL[bucket];
+                credit(&world.store, world.account, bucket, amount).await;
+                model.buckets = model.buckets.credit(bucket, Micros::new(amount)).unwrap();
+            }
+            Step::Debits(costs) => {
+                let debits: Vec<Debit> = costs
+                    .iter()
+                    .map(|(cost, phone)| Debit {
+                        cost: Micros::new(*cost),
+                        created_at_ms: now_ms,
+                        window_until_ms: now_ms + 30_000,
+                        ..otp(world.account, case * 40 + phone)
+                    })
+                    .collect();
+                let outcomes = world.debit(&debits).await;
+                check_debits(&mut model, &costs, &outcomes, now_ms);
+                let posted =
+                    |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
+                sent.extend(debits.into_iter().zip(outcomes).filter(|(_, o)| posted(o)));
+            }
+            Step::Settle(refunds) => {
+                let ends: Vec<Settlement> = sent
+                    .drain(..refunds.len().min(sent.len()))
+                    .zip(refunds)
+                    .map(|((debit, outcome), refund)| end(&mut model, &debit, &outcome, refund))
+                    .collect();
+                assert!(world.settle(&ends).await.iter().all(|settled| *settled));
+            }
+        }
+        assert_eq!(world.held().await, model.buckets);
+    }
+    world.assert_sound_at(now_ms).await;
+}
+
+/// The model takes the debits one by one. A debit behind a lost window may be decided later than in its
+/// turn, so only a batch without one has to agree debit by debit.
+fn check_debits(model: &mut Model, costs: &[(i64, u32)], outcomes: &[DebitOutcome], now_ms: i64) {
+    let lost = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::WindowClosed { .. });
+    if outcomes.iter().any(lost) {
+        for ((_, phone), outcome) in costs.iter().zip(outcomes) {
+            if let DebitOutcome::Posted { parts, .. } = outcome {
+                let (after, taken) = model.buckets.debit(parts.total()).unwrap();
+                assert_eq!(taken.total(), parts.total());
+                model.buckets = after;
+                let until = model.windows.insert(*phone, now_ms + 30_000);
+                assert!(until.is_none_or(|until| until <= now_ms));
+            }
+        }
+        return;
+    }
+    for ((cost, phone), outcome) in costs.iter().zip(outcomes) {
+        let expected = model.debit(*cost, *phone, now_ms);
+        assert_eq!(
+            expected.is_some(),
+            matches!(outcome, DebitOutcome::Posted { .. })
+        );
+        if let DebitOutcome::Posted { after, .. } = outcome {
+            assert_eq!(*after, model.buckets);
+        }
+    }
+}
+
+fn end(model: &mut Model, debit: &Debit, outcome: &DebitOutcome, refund: bool) -> Settlement {
+    let parts = paid(outcome);
+    if refund {
+        model.buckets = model.buckets.refund(parts);
+        refunded(debit, parts)
+    } else {
+        delivered(debit, parts)
+    }
+}

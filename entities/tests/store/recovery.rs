@@ -1,0 +1,112 @@
+//! What a node does with what its former life left behind.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use nexo_domain::ledger::Bucket;
+use nexo_domain::money::Micros;
+use nexo_domain::outcome::Status;
+use nexo_entities::store::posting::{Debit, Settlement, WalletCache};
+use nexo_entities::store::recovery::Unfinished;
+
+use crate::database::Database;
+use crate::world::{COST, NOW, World, credit, delivered, endpoint, otp, paid};
+
+on_both!(
+    a_restarted_node_refunds_and_announces_what_it_left_unfinished,
+    a_live_or_young_delivery_is_left_alone_by_the_reaper,
+    another_nodes_deliveries_are_not_touched,
+);
+
+fn interrupted(unfinished: &Unfinished) -> Settlement {
+    let delivery = &unfinished.delivery;
+    Settlement {
+        delivery_id: delivery.id,
+        account_id: delivery.account_id,
+        test: delivery.test,
+        phone: delivery.phone,
+        status: Status::Failed,
+        error_code: Some("interrupted"),
+        carrier_status: Some("interrupted".into()),
+        completed_at_ms: NOW + 1,
+        parts: unfinished.paid,
+        refund: true,
+        release_window: false,
+        attempts: Vec::new(),
+        webhook_body: Some(format!("{} {}", delivery.phone, delivery.cost)),
+    }
+}
+
+async fn settle_all(world: &mut World, live: &HashSet<nexo_domain::ids::DeliveryId>) -> usize {
+    world
+        .store
+        .settle_unfinished(&mut world.cache, &world.node, NOW + 1, live, interrupted)
+        .await
+        .unwrap()
+}
+
+async fn a_restarted_node_refunds_and_announces_what_it_left_unfinished(database: Arc<Database>) {
+    // Enough for more than one page.
+    let mut world = World::with_balance(&database, 600 * COST).await;
+    credit(&world.store, world.account, Bucket::Free, 10_000).await;
+    endpoint(&world.store, world.account, "https://one.example.com").await;
+    let before = world.held().await;
+    let debits: Vec<Debit> = (0..600).map(|n| otp(world.account, n)).collect();
+    let outcomes = world.debit(&debits).await;
+    let finished = delivered(&debits[5], paid(&outcomes[5]));
+    assert_eq!(world.settle(&[finished]).await, [true]);
+
+    world.node = world.store.start_node("n1", NOW, NOW).await.unwrap();
+    world.cache = WalletCache::new();
+    assert_eq!(settle_all(&mut world, &HashSet::new()).await, 599);
+    assert_eq!(settle_all(&mut world, &HashSet::new()).await, 0);
+    let spent = before.total().checked_sub(world.held().await.total());
+    assert_eq!(spent, Some(Micros::new(COST)));
+    assert_eq!(world.held().await.free, before.free);
+    assert_eq!(world.store.webhook_backlog().await.unwrap(), 599);
+    let delivery = world
+        .store
+        .delivery(world.account, debits[0].delivery_id)
+        .await;
+    let delivery = delivery.unwrap().unwrap();
+    assert_eq!(delivery.status, Status::Failed);
+    assert_eq!(delivery.error_code.as_deref(), Some("interrupted"));
+    let attempts = world.store.webhook_attempts(delivery.id).await.unwrap();
+    assert_eq!(attempts[0].body, "+84980000000 0.022");
+    assert_eq!(attempts[0].event_type, "otp.failed");
+    world.assert_sound().await;
+}
+
+async fn a_live_or_young_delivery_is_left_alone_by_the_reaper(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let (lost, live) = (otp(world.account, 1), otp(world.account, 2));
+    let young = Debit {
+        created_at_ms: NOW + 1,
+        ..otp(world.account, 3)
+    };
+    world
+        .debit(&[lost.clone(), live.clone(), young.clone()])
+        .await;
+    let calls = HashSet::from([live.delivery_id]);
+    assert_eq!(settle_all(&mut world, &calls).await, 1);
+    for (debit, status) in [
+        (lost, Status::Failed),
+        (live, Status::Sent),
+        (young, Status::Sent),
+    ] {
+        let delivery = world.store.delivery(world.account, debit.delivery_id).await;
+        assert_eq!(delivery.unwrap().unwrap().status, status);
+    }
+    world.assert_sound().await;
+}
+
+async fn another_nodes_deliveries_are_not_touched(database: Arc<Database>) {
+    let mut one = World::with_balance(&database, 10 * COST).await;
+    let mut two = one.beside(&database, "n2").await;
+    let debit = otp(one.account, 1);
+    let parts = paid(&one.debit(std::slice::from_ref(&debit)).await[0]);
+    two.node = two.store.start_node("n2", NOW, NOW).await.unwrap();
+    assert_eq!(settle_all(&mut two, &HashSet::new()).await, 0);
+    assert_eq!(two.settle(&[delivered(&debit, parts)]).await, [false]);
+    assert_eq!(one.settle(&[delivered(&debit, parts)]).await, [true]);
+}

@@ -1,0 +1,81 @@
+//! The migrations, up and down.
+
+use std::sync::Arc;
+
+use nexo_entities::StoreError;
+use sea_orm::ConnectionTrait;
+
+use crate::database::Database;
+use crate::world::{COST, World, otp};
+
+on_both!(
+    migrations_go_up_and_down_and_say_where_they_stand,
+    two_nodes_may_migrate_at_once,
+    a_value_of_the_wrong_type_is_refused,
+);
+
+async fn migrations_go_up_and_down_and_say_where_they_stand(database: Arc<Database>) {
+    let store = database.open().await;
+    store.ping().await.unwrap();
+    let names = nexo_migration::names();
+    let missing = store.migrations_current(&names).await.unwrap_err();
+    assert!(matches!(missing, StoreError::MigrationsMissing { missing } if missing == names.len()));
+    let status = nexo_migration::status(store.connection()).await.unwrap();
+    assert!(status.iter().all(|step| !step.applied));
+
+    nexo_migration::up(store.connection()).await.unwrap();
+    nexo_migration::up(store.connection()).await.unwrap();
+    store.migrations_current(&names).await.unwrap();
+    let status = nexo_migration::status(store.connection()).await.unwrap();
+    assert!(status.iter().all(|step| step.applied));
+    assert_eq!(
+        status.iter().map(|step| &step.name).collect::<Vec<_>>(),
+        names.iter().collect::<Vec<_>>()
+    );
+    let unknown = store.migrations_current(&names[1..]).await.unwrap_err();
+    assert!(matches!(unknown, StoreError::MigrationUnknown { name } if name == names[0]));
+
+    let mut world = World::with_balance(&database, COST).await;
+    world.debit(&[otp(world.account, 1)]).await;
+    nexo_migration::down(store.connection(), 1).await.unwrap();
+    let missing = store.migrations_current(&names).await.unwrap_err();
+    assert!(matches!(
+        missing,
+        StoreError::MigrationsMissing { missing: 1 }
+    ));
+    let rest = u32::try_from(names.len()).unwrap();
+    nexo_migration::down(store.connection(), rest)
+        .await
+        .unwrap();
+    nexo_migration::up(store.connection()).await.unwrap();
+    store.migrations_current(&names).await.unwrap();
+    assert!(store.accounts().await.unwrap().is_empty());
+}
+
+async fn two_nodes_may_migrate_at_once(database: Arc<Database>) {
+    let (one, two) = (database.open().await, database.open().await);
+    let (first, second) = tokio::join!(
+        nexo_migration::up(one.connection()),
+        nexo_migration::up(two.connection())
+    );
+    first.unwrap();
+    second.unwrap();
+    one.migrations_current(&nexo_migration::names())
+        .await
+        .unwrap();
+}
+
+async fn a_value_of_the_wrong_type_is_refused(database: Arc<Database>) {
+    let world = World::with_balance(&database, COST).await;
+    for sql in [
+        "UPDATE wallets SET balance_micros = 'much'",
+        "UPDATE wallets SET balance_micros = -1",
+        "UPDATE accounts SET email = 'A@example.com'",
+        "UPDATE accounts SET language = 'fr'",
+        "INSERT INTO phone_windows VALUES ('else', '+84981234567', 0, 0, NULL)",
+    ] {
+        let refused = world.store.connection().execute_unprepared(sql).await;
+        assert!(refused.is_err(), "{sql}");
+    }
+    world.assert_sound().await;
+}

@@ -1,0 +1,199 @@
+//! A gateway's view of the store: an account with money, a node, a wallet actor's cache.
+
+use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId, KeyId};
+use nexo_domain::ledger::{Bucket, Buckets, Parts};
+use nexo_domain::money::Micros;
+use nexo_domain::outcome::Status;
+use nexo_domain::phone::Phone;
+use nexo_domain::webhook::HashedSecret;
+use nexo_entities::Store;
+use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::posting::{
+    CallAttempt, Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+};
+use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::webhooks::NewEndpoint;
+use uuid::Uuid;
+
+use crate::database::Database;
+
+pub const NOW: i64 = 1_780_000_000_000;
+pub const COST: i64 = 22_000;
+
+pub struct World {
+    pub store: Store,
+    pub node: NodeEpoch,
+    pub cache: WalletCache,
+    pub account: AccountId,
+}
+
+impl World {
+    /// A migrated database with one account that holds `balance` micro-dollars.
+    pub async fn with_balance(database: &Database, balance: i64) -> World {
+        let store = database.migrated().await;
+        let account = account(&store, "a@example.com").await;
+        if balance > 0 {
+            credit(&store, account, Bucket::Balance, balance).await;
+        }
+        World::of(store, "n1", account).await
+    }
+
+    /// Another node's view of the same account.
+    pub async fn beside(&self, database: &Database, node: &str) -> World {
+        World::of(database.open().await, node, self.account).await
+    }
+
+    async fn of(store: Store, node: &str, account: AccountId) -> World {
+        let node = store.start_node(node, NOW, NOW).await.unwrap();
+        World {
+            store,
+            node,
+            cache: WalletCache::new(),
+            account,
+        }
+    }
+
+    pub async fn debit(&mut self, debits: &[Debit]) -> Vec<DebitOutcome> {
+        self.commit(debits, &[]).await.debits
+    }
+
+    pub async fn settle(&mut self, settlements: &[Settlement]) -> Vec<bool> {
+        self.commit(&[], settlements).await.settled
+    }
+
+    pub async fn commit(&mut self, debits: &[Debit], settlements: &[Settlement]) -> Committed {
+        self.store
+            .commit(&mut self.cache, &self.node, debits, settlements)
+            .await
+            .unwrap()
+    }
+
+    pub async fn held(&self) -> Buckets {
+        self.store.wallet(self.account).await.unwrap().unwrap()
+    }
+
+    /// Fails with the broken invariants, if there are any.
+    pub async fn assert_sound(&self) {
+        self.assert_sound_at(NOW).await;
+    }
+
+    pub async fn assert_sound_at(&self, now_ms: i64) {
+        let checks = self.store.audit(now_ms).await.unwrap();
+        let broken: Vec<_> = checks.iter().filter(|check| !check.ok).collect();
+        assert!(broken.is_empty(), "{broken:?}");
+    }
+}
+
+pub async fn account(store: &Store, email: &str) -> AccountId {
+    let new = NewAccount {
+        email,
+        password_hash: None,
+        operator: false,
+        language: None,
+        created_at_ms: NOW,
+    };
+    store.create_account(new).await.unwrap()
+}
+
+pub async fn credit(store: &Store, account: AccountId, bucket: Bucket, amount: i64) {
+    let reference = Uuid::new_v4().to_string();
+    let credit = Credit {
+        account_id: account,
+        bucket,
+        amount: Micros::new(amount),
+        reference: &reference,
+        at_ms: NOW,
+    };
+    assert!(store.credit_wallet(credit).await.unwrap().new);
+}
+
+pub async fn endpoint(store: &Store, account: AccountId, url: &str) -> EndpointId {
+    let new = NewEndpoint {
+        account_id: account,
+        url,
+        secret: HashedSecret::of("whsec_test"),
+        created_at_ms: NOW,
+    };
+    store.add_endpoint(new).await.unwrap()
+}
+
+pub fn phone(number: u32) -> Phone {
+    Phone::parse(&format!("+8498{number:07}"), &CarrierPlan::vietnam()).unwrap()
+}
+
+/// An OTP of the usual price to `phone(number)`, accepted at [`NOW`].
+pub fn otp(account: AccountId, number: u32) -> Debit {
+    let phone = phone(number);
+    Debit {
+        delivery_id: DeliveryId(Uuid::now_v7()),
+        account_id: account,
+        key_id: KeyId(Uuid::from_u128(7)),
+        test: false,
+        phone,
+        carrier: phone.carrier(&CarrierPlan::vietnam()).unwrap(),
+        cost: Micros::new(COST),
+        created_at_ms: NOW,
+        window_until_ms: NOW + 30_000,
+    }
+}
+
+/// What a debit paid, or a failed test.
+pub fn paid(outcome: &DebitOutcome) -> Parts {
+    match outcome {
+        DebitOutcome::Posted { parts, .. } => *parts,
+        other => panic!("not posted: {other:?}"),
+    }
+}
+
+pub fn delivered(debit: &Debit, parts: Parts) -> Settlement {
+    Settlement {
+        delivery_id: debit.delivery_id,
+        account_id: debit.account_id,
+        test: debit.test,
+        phone: debit.phone,
+        status: Status::Delivered,
+        error_code: None,
+        carrier_status: Some("success".into()),
+        completed_at_ms: NOW + 25_000,
+        parts,
+        refund: false,
+        release_window: false,
+        attempts: vec![call(1)],
+        webhook_body: None,
+    }
+}
+
+pub fn refunded(debit: &Debit, parts: Parts) -> Settlement {
+    Settlement {
+        status: Status::Failed,
+        error_code: Some("carrier_error"),
+        carrier_status: Some("503".into()),
+        refund: true,
+        ..delivered(debit, parts)
+    }
+}
+
+/// An answered leg; the even ones got no answer at all.
+pub fn call(number: u16) -> CallAttempt {
+    let answered = number % 2 == 1;
+    CallAttempt {
+        id: AttemptId(Uuid::now_v7()),
+        number,
+        gateway: format!("gw{number}"),
+        call_id: format!("{number}@nexo"),
+        started_at_ms: NOW,
+        accepted_at_ms: answered.then_some(NOW + 100),
+        ringing_at_ms: answered.then_some(NOW + 900),
+        answered_at_ms: answered.then_some(NOW + 4_000),
+        ended_at_ms: NOW + 25_000,
+        sip_code: answered.then_some(200),
+        end_reason: if answered {
+            "played".into()
+        } else {
+            "silent".into()
+        },
+        codec: answered.then_some("PCMA".into()),
+        packets_sent: if answered { 1_000 } else { 0 },
+    }
+}
