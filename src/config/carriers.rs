@@ -1,0 +1,194 @@
+//! `[[carriers]]` and `[[carriers.gateways]]`: our trunks.
+
+use std::fmt;
+
+use nexo_actors::gateway::NumberFormat;
+use nexo_domain::carrier_plan::Carrier;
+use nexo_voice::g711::Codec;
+use zeroize::Zeroize;
+
+use super::error::ConfigError;
+use super::gateway_uri::GatewayUri;
+use super::section::{MASK, Reader};
+
+/// `[[carriers]]`: our trunk to one carrier of the numbering plan.
+#[derive(Debug, Clone)]
+pub struct CarrierConfig {
+    /// As the numbering plan names it.
+    pub name: String,
+    /// How many calls may be in progress at once; one more gets a 503.
+    pub channels: u32,
+    /// How many calls may be set up in a second. 0: as many as there are.
+    pub calls_per_second: u32,
+    /// The numbers that we call from, taken in turn. None: anonymous, which many carriers refuse.
+    pub caller_ids: Vec<String>,
+    /// Where its calls are handed over. None: the sandbox takes them, where it is enabled.
+    pub gateways: Vec<GatewayConfig>,
+}
+
+/// `[[carriers.gateways]]`: one signalling endpoint of the trunk.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// What logs, metrics and commands call it.
+    pub name: String,
+    /// Where it is, and how SIP travels there.
+    pub uri: GatewayUri,
+    /// For digest authentication. Empty: the carrier knows us by our address.
+    pub username: String,
+    pub password: GatewayPassword,
+    /// Whether we register before we call.
+    pub register: bool,
+    /// Lower is tried first.
+    pub priority: u16,
+    /// Its share of the calls among gateways of the same priority.
+    pub weight: u16,
+    /// How it wants numbers written. A wrong one makes every number invalid.
+    pub number_format: NumberFormat,
+    /// What it is offered, in order of preference.
+    pub codecs: Vec<Codec>,
+    /// Whether the audio is encrypted.
+    pub srtp: bool,
+    /// How often it is asked whether it lives. 0: never; then only failed calls show that it does not.
+    pub options_ping_seconds: u32,
+}
+
+/// A gateway's password. `Debug` hides it and its memory is wiped on drop.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GatewayPassword(String);
+
+impl GatewayPassword {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Drop for GatewayPassword {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for GatewayPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewayPassword(hidden)")
+    }
+}
+
+/// Reads all carriers, and checks that none is there twice.
+pub(super) fn read(reader: &mut Reader) -> Result<Vec<CarrierConfig>, ConfigError> {
+    let mut carriers: Vec<CarrierConfig> = Vec::new();
+    for path in reader.tables("carriers")? {
+        let carrier = CarrierConfig::read(reader, &path)?;
+        if carriers.iter().any(|earlier| earlier.name == carrier.name) {
+            let key = format!("{path}.name");
+            return Err(reader.refuse(&key, "one [[carriers]] table for each carrier"));
+        }
+        carriers.push(carrier);
+    }
+    Ok(carriers)
+}
+
+impl CarrierConfig {
+    fn read(reader: &mut Reader, path: &str) -> Result<Self, ConfigError> {
+        let names: Vec<&str> = Carrier::all().map(Carrier::name).collect();
+        let mut table = reader.table(path);
+        let mut carrier = Self {
+            name: table.required(
+                "name",
+                &format!("a carrier of the numbering plan: {}", names.join(", ")),
+                |text| Carrier::named(text).map(|carrier| carrier.name().to_owned()),
+            )?,
+            channels: table.whole("channels", 500, 1..=100_000)?,
+            calls_per_second: table.whole("calls_per_second", 50, 0..=100_000)?,
+            caller_ids: table.list(
+                "caller_ids",
+                &[],
+                r#"a list of numbers as + and 8 to 15 digits, such as ["+842471234567"]"#,
+                parse_caller_id,
+            )?,
+            gateways: Vec::new(),
+        };
+        for path in reader.tables(&format!("{path}.gateways"))? {
+            let gateway = GatewayConfig::read(reader, &path)?;
+            if carrier.gateways.iter().any(|g| g.name == gateway.name) {
+                let key = format!("{path}.name");
+                return Err(reader.refuse(&key, "a name that no other gateway of the carrier has"));
+            }
+            carrier.gateways.push(gateway);
+        }
+        Ok(carrier)
+    }
+}
+
+impl GatewayConfig {
+    fn read(reader: &mut Reader, path: &str) -> Result<Self, ConfigError> {
+        let mut table = reader.table(path);
+        let any_text = |text: &str| Some(text.to_owned());
+        Ok(Self {
+            name: table.required(
+                "name",
+                "1 to 32 letters, digits, hyphens and underscores",
+                parse_name,
+            )?,
+            uri: table.required(
+                "uri",
+                "sip:HOST[:PORT][;transport=udp|tcp|tls], such as sip:203.0.113.10:5060;transport=udp",
+                |text| text.parse().ok(),
+            )?,
+            username: table.parsed("username", "", "text", any_text)?,
+            password: table.masked(
+                "password",
+                "",
+                "text",
+                |text| Some(GatewayPassword(text.to_owned())),
+                |text| if text.is_empty() { String::new() } else { MASK.to_owned() },
+            )?,
+            register: table.flag("register", false)?,
+            priority: table.whole("priority", 1, 0..=65_535)?,
+            weight: table.whole("weight", 10, 0..=65_535)?,
+            number_format: table.choice(
+                "number_format",
+                "e164",
+                &[
+                    ("e164", NumberFormat::E164),
+                    ("international", NumberFormat::International),
+                    ("national", NumberFormat::National),
+                ],
+            )?,
+            codecs: read_codecs(reader, path)?,
+            srtp: reader.table(path).flag("srtp", false)?,
+            options_ping_seconds: reader
+                .table(path)
+                .whole("options_ping_seconds", 30, 0..=3_600)?,
+        })
+    }
+}
+
+fn read_codecs(reader: &mut Reader, path: &str) -> Result<Vec<Codec>, ConfigError> {
+    let allowed = r#"a list of "PCMA" and "PCMU", each at most once and at least one"#;
+    let mut table = reader.table(path);
+    let codecs = table.list("codecs", &["PCMA", "PCMU"], allowed, |text| match text {
+        "PCMA" => Some(Codec::Pcma),
+        "PCMU" => Some(Codec::Pcmu),
+        _ => None,
+    })?;
+    let doubled = codecs
+        .iter()
+        .enumerate()
+        .any(|(place, codec)| codecs[..place].contains(codec));
+    match codecs.is_empty() || doubled {
+        true => Err(reader.refuse(&format!("{path}.codecs"), allowed)),
+        false => Ok(codecs),
+    }
+}
+
+fn parse_name(text: &str) -> Option<String> {
+    let sane = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    ((1..=32).contains(&text.len()) && text.chars().all(sane)).then(|| text.to_owned())
+}
+
+fn parse_caller_id(text: &str) -> Option<String> {
+    let digits = text.strip_prefix('+')?;
+    let sane = (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    sane.then(|| text.to_owned())
+}

@@ -1,0 +1,166 @@
+//! `[database]` and `[cluster]`: where everything durable is, and who shares it.
+
+use std::fmt;
+
+use super::error::ConfigError;
+use super::section::{MASK, Reader};
+
+/// `[database]`.
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    /// `sqlite://FILE`, relative to the working directory, for one node; `postgres://…` for many.
+    /// May hold a password: show [`DatabaseConfig::masked_url`].
+    pub url: String,
+}
+
+/// `[cluster]`.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    /// This node's name. Two running nodes of one name would settle each other's calls.
+    pub node: String,
+}
+
+impl DatabaseConfig {
+    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+        let mut section = reader.section("database")?;
+        Ok(Self {
+            url: section.masked(
+                "url",
+                "sqlite://data/nexo.db",
+                "sqlite://FILE or postgres://USER@HOST/DATABASE",
+                parse_url,
+                masked,
+            )?,
+        })
+    }
+
+    /// The URL without its password.
+    pub fn masked_url(&self) -> String {
+        masked(&self.url)
+    }
+
+    /// The file of an SQLite database.
+    pub fn sqlite_file(&self) -> Option<&str> {
+        sqlite_file(&self.url)
+    }
+}
+
+impl fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseConfig")
+            .field("url", &self.masked_url())
+            .finish()
+    }
+}
+
+impl ClusterConfig {
+    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+        let mut section = reader.section("cluster")?;
+        Ok(Self {
+            node: section.parsed(
+                "node",
+                "",
+                "empty, or at most 64 letters, digits, dots and hyphens",
+                |text| {
+                    let sane = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+                    (text.len() <= 64 && text.chars().all(sane)).then(|| text.to_owned())
+                },
+            )?,
+        })
+    }
+}
+
+fn sqlite_file(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("sqlite:")?;
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (file, _) = rest.split_once('?').unwrap_or((rest, ""));
+    Some(file)
+}
+
+fn parse_url(text: &str) -> Option<String> {
+    let is_file = sqlite_file(text).is_some_and(|file| !file.is_empty());
+    let is_server = ["postgres://", "postgresql://"].iter().any(|scheme| {
+        text.strip_prefix(scheme)
+            .is_some_and(|rest| !rest.is_empty())
+    });
+    (is_file || is_server).then(|| text.to_owned())
+}
+
+/// Masks everything between the user's name and the host, and a password among the parameters.
+///
+/// What is no URL is shown as one whose password cannot be found: not at all.
+fn masked(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return match url.starts_with("sqlite:") {
+            true => url.to_owned(),
+            false => MASK.to_owned(),
+        };
+    };
+    // The last @ ends the password: one inside it may not have been escaped.
+    let rest = match rest.rsplit_once('@') {
+        None => rest.to_owned(),
+        Some((credentials, rest)) => match credentials.split_once(':') {
+            Some((user, _)) => format!("{user}:{MASK}@{rest}"),
+            None => format!("{credentials}@{rest}"),
+        },
+    };
+    let Some((address, parameters)) = rest.split_once('?') else {
+        return format!("{scheme}://{rest}");
+    };
+    let parameters: Vec<String> = parameters
+        .split('&')
+        .map(|parameter| match parameter.split_once('=') {
+            Some((name, _)) if name.to_lowercase().contains("password") => {
+                format!("{name}={MASK}")
+            }
+            _ => parameter.to_owned(),
+        })
+        .collect();
+    format!("{scheme}://{address}?{}", parameters.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("sqlite://data/nexo.db", "sqlite://data/nexo.db"),
+            ("sqlite:nexo.db", "sqlite:nexo.db"),
+            ("postgres://nexo@db/nexo", "postgres://nexo@db/nexo"),
+            (
+                "postgres://nexo:s3cret@db:5432/nexo",
+                "postgres://nexo:********@db:5432/nexo",
+            ),
+            (
+                "postgres://nexo:s3:cr@et@db/nexo",
+                "postgres://nexo:********@db/nexo",
+            ),
+            (
+                "postgres://nexo:s3/cr?et@db/nexo",
+                "postgres://nexo:********@db/nexo",
+            ),
+            (
+                "postgres://db/nexo?user=nexo&password=s3cret&sslmode=require",
+                "postgres://db/nexo?user=nexo&password=********&sslmode=require",
+            ),
+            ("nexo:s3cret@db", "********"),
+        ] {
+            let database = DatabaseConfig { url: url.into() };
+            assert_eq!(database.masked_url(), shown);
+            assert!(!format!("{database:?}").contains("s3"));
+        }
+    }
+
+    #[test]
+    fn the_file_of_an_sqlite_url_is_found() {
+        assert_eq!(sqlite_file("sqlite://data/nexo.db"), Some("data/nexo.db"));
+        assert_eq!(
+            sqlite_file("sqlite:///var/nexo.db?mode=rwc"),
+            Some("/var/nexo.db")
+        );
+        assert_eq!(sqlite_file("sqlite:nexo.db"), Some("nexo.db"));
+        assert_eq!(sqlite_file("postgres://db/nexo"), None);
+    }
+}

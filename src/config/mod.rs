@@ -1,0 +1,121 @@
+//! The configuration: defaults, under a file, under the environment.
+//!
+//! A file a concern. Each key is named once, where it is read, with its default and what is allowed;
+//! from that come the refusals, the suggestions and `config print`.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+pub mod billing;
+pub mod calls;
+pub mod carriers;
+pub mod database;
+pub mod effective;
+pub mod error;
+pub mod gateway_uri;
+pub mod sandbox;
+pub mod server;
+pub mod sip;
+pub mod source;
+pub mod webhooks;
+
+mod given;
+mod section;
+#[cfg(test)]
+mod tests;
+mod unsupported;
+
+use billing::BillingConfig;
+use calls::CallsConfig;
+use carriers::CarrierConfig;
+use database::{ClusterConfig, DatabaseConfig};
+use effective::EffectiveConfig;
+pub use error::ConfigError;
+use given::AllGiven;
+use sandbox::SandboxSettings;
+use section::Reader;
+use server::{MetricsConfig, ServerConfig};
+use sip::SipConfig;
+use webhooks::WebhooksConfig;
+
+/// The file that is read where none is named and this one exists.
+pub const DEFAULT_FILE: &str = "nexo.toml";
+
+/// All settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub metrics: MetricsConfig,
+    pub database: DatabaseConfig,
+    pub cluster: ClusterConfig,
+    pub billing: BillingConfig,
+    pub calls: CallsConfig,
+    pub sip: SipConfig,
+    pub webhooks: WebhooksConfig,
+    pub sandbox: SandboxSettings,
+    pub carriers: Vec<CarrierConfig>,
+}
+
+/// A configuration, and where each of its settings comes from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub config: Config,
+    pub effective: EffectiveConfig,
+}
+
+impl Config {
+    /// Reads `file`, or `nexo.toml` where none is named and it exists, and then `variables`, of which
+    /// only those that start with `NEXO_` count.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in one line: where it stands, the key, and what is allowed.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Loaded, ConfigError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) if file.is_none() && error.kind() == ErrorKind::NotFound => None,
+            Err(source) => {
+                return Err(ConfigError::Unreadable {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+        };
+        let name = path.display().to_string();
+        Self::from_texts(text.as_deref().map(|text| (name.as_str(), text)), variables)
+    }
+
+    /// The same of a file's name and text.
+    pub fn from_texts(
+        file: Option<(&str, &str)>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Loaded, ConfigError> {
+        let mut given = AllGiven::default();
+        if let Some((name, text)) = file {
+            given.add_file(name, text)?;
+        }
+        given.add_variables(variables)?;
+        let mut reader = Reader::new(given);
+        let config = Config {
+            server: ServerConfig::read(&mut reader)?,
+            metrics: MetricsConfig::read(&mut reader)?,
+            database: DatabaseConfig::read(&mut reader)?,
+            cluster: ClusterConfig::read(&mut reader)?,
+            billing: BillingConfig::read(&mut reader)?,
+            calls: CallsConfig::read(&mut reader)?,
+            sip: SipConfig::read(&mut reader)?,
+            webhooks: WebhooksConfig::read(&mut reader)?,
+            sandbox: SandboxSettings::read(&mut reader)?,
+            carriers: carriers::read(&mut reader)?,
+        };
+        unsupported::refuse(&config, &reader)?;
+        let keys = reader.finish()?;
+        Ok(Loaded {
+            config,
+            effective: EffectiveConfig { keys },
+        })
+    }
+}

@@ -1,0 +1,536 @@
+//! The configuration as an operator meets it: what is accepted, what is refused, and in which words.
+
+use super::*;
+
+fn load(file: &str, variables: &[(&str, &str)]) -> Result<Loaded, String> {
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::from_texts(Some(("nexo.toml", file)), variables).map_err(|error| error.to_string())
+}
+
+fn refusal(file: &str, variables: &[(&str, &str)]) -> String {
+    let message = load(file, variables).expect_err("it must be refused");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    message
+}
+
+const WITH_CARRIER: &str = r#"
+[[carriers]]
+name = "viettel"
+caller_ids = ["+842471234567"]
+  [[carriers.gateways]]
+  name = "hn1"
+  uri = "sip:203.0.113.10:5060;transport=udp"
+"#;
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let loaded = load("", &[]).unwrap();
+    let expected = r#"
+[server]
+listen = "127.0.0.1:8080"
+public_url = "http://127.0.0.1:8080"
+trusted_proxies = ["127.0.0.0/8", "::1/128"]
+[metrics]
+listen = "127.0.0.1:9464"
+[database]
+url = "sqlite://data/nexo.db"
+[cluster]
+node = ""
+[billing]
+price_usd = "0.022"
+signup_free_otps = 5
+refund = "carrier"
+[calls]
+language = "vi"
+repeat = 2
+digit_gap_ms = 350
+require_keypress = false
+dispatch_timeout_ms = 4000
+gateway_timeout_ms = 2000
+ring_timeout_seconds = 30
+[sip]
+listen_udp = "0.0.0.0:5062"
+rtp_ports = "20000-20063"
+public_ip = ""
+[webhooks]
+timeout_ms = 5000
+allow_private = false
+allow_http = false
+[sandbox]
+enabled = true
+loss_percent = 0
+jitter_ms = 0
+record_dir = ""
+"#;
+    let shown: toml::Table = loaded.effective.to_toml().parse().unwrap();
+    assert_eq!(shown, expected.parse().unwrap());
+    assert!(loaded.config.carriers.is_empty());
+    assert_eq!(loaded.config.billing.price_usd.get(), 22_000);
+    assert_eq!(loaded.config.sip.public_ip, None);
+}
+
+#[test]
+fn a_carrier_and_its_gateway_have_the_contracts_defaults() {
+    let loaded = load(WITH_CARRIER, &[]).unwrap();
+    let expected = r#"
+[[carriers]]
+name = "viettel"
+channels = 500
+calls_per_second = 50
+caller_ids = ["+842471234567"]
+  [[carriers.gateways]]
+  name = "hn1"
+  uri = "sip:203.0.113.10:5060;transport=udp"
+  username = ""
+  password = ""
+  register = false
+  priority = 1
+  weight = 10
+  number_format = "e164"
+  codecs = ["PCMA", "PCMU"]
+  srtp = false
+  options_ping_seconds = 30
+"#;
+    let shown: toml::Table = loaded.effective.to_toml().parse().unwrap();
+    let expected: toml::Table = expected.parse().unwrap();
+    assert_eq!(shown["carriers"], expected["carriers"]);
+    let gateway = &loaded.config.carriers[0].gateways[0];
+    assert_eq!(gateway.uri.host_and_port(), "203.0.113.10:5060");
+}
+
+#[test]
+fn the_environment_goes_over_the_file_and_the_file_over_the_defaults() {
+    let file = "[server]\nlisten = \"127.0.0.1:1\"\npublic_url = \"https://otp.example.com\"\n";
+    let loaded = load(file, &[("NEXO_SERVER__LISTEN", "127.0.0.1:2")]).unwrap();
+    assert_eq!(loaded.config.server.listen.port(), 2);
+    assert_eq!(loaded.config.server.public_url, "https://otp.example.com");
+    assert_eq!(loaded.config.metrics.listen.port(), 9464);
+    let sources = &loaded.effective.to_json()["sources"];
+    assert_eq!(sources["server.listen"], "NEXO_SERVER__LISTEN");
+    assert_eq!(sources["server.public_url"], "nexo.toml:3");
+    assert_eq!(sources["metrics.listen"], "default");
+}
+
+#[test]
+fn a_variable_is_read_as_its_key_wants_it() {
+    let loaded = load(
+        "",
+        &[
+            (
+                "NEXO_SERVER__TRUSTED_PROXIES",
+                r#"["10.0.0.0/8", "192.0.2.1"]"#,
+            ),
+            ("NEXO_BILLING__PRICE_USD", "0.5"),
+            ("NEXO_BILLING__REFUND", "\"never\""),
+            ("NEXO_CALLS__REPEAT", "3"),
+            ("NEXO_CALLS__LANGUAGE", "en"),
+            ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
+            ("NEXO_CLUSTER__NODE", "7"),
+            ("NEXO_SIP__PUBLIC_IP", "203.0.113.9"),
+            ("NEXO_SIP__RTP_PORTS", "0"),
+        ],
+    )
+    .unwrap();
+    let config = &loaded.config;
+    assert_eq!(config.server.trusted_proxies.len(), 2);
+    assert_eq!(config.server.trusted_proxies[1].to_string(), "192.0.2.1/32");
+    assert_eq!(config.billing.price_usd.get(), 500_000);
+    assert_eq!(config.calls.repeat, 3);
+    assert_eq!(config.calls.language.code(), "en");
+    assert!(config.webhooks.allow_http);
+    assert_eq!(config.cluster.node, "7");
+    assert_eq!(config.sip.public_ip, Some([203, 0, 113, 9].into()));
+}
+
+#[test]
+fn the_carriers_of_a_variable_replace_those_of_the_file() {
+    let carriers = r#"[{name = "mobifone", gateways = [{name = "a", uri = "sip:198.51.100.1"}, {name = "b", uri = "sip:198.51.100.2"}]}]"#;
+    let loaded = load(WITH_CARRIER, &[("NEXO_CARRIERS", carriers)]).unwrap();
+    assert_eq!(loaded.config.carriers.len(), 1);
+    assert_eq!(loaded.config.carriers[0].name, "mobifone");
+    assert_eq!(loaded.config.carriers[0].gateways[1].name, "b");
+    let json = loaded.effective.to_json();
+    assert_eq!(
+        json["carriers"][0]["gateways"][1]["uri"],
+        "sip:198.51.100.2"
+    );
+    assert_eq!(
+        json["sources"]["carriers[0].gateways[1].uri"],
+        "NEXO_CARRIERS"
+    );
+    let none = load(WITH_CARRIER, &[("NEXO_CARRIERS", "[]")]).unwrap();
+    assert!(none.config.carriers.is_empty());
+    assert_eq!(none.effective.to_json()["carriers"], serde_json::json!([]));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_known_one() {
+    for (file, message) in [
+        (
+            "[calls]\nrepeats = 2\n",
+            "nexo.toml:2: there is no key calls.repeats; did you mean calls.repeat?",
+        ),
+        (
+            "\n\n[server]\nprice_usd = \"0.022\"\n",
+            "nexo.toml:4: there is no key server.price_usd; did you mean billing.price_usd?",
+        ),
+        (
+            "[servr]\nlisten = \"127.0.0.1:1\"\n",
+            "nexo.toml:1: there is no key servr; did you mean server?",
+        ),
+        (
+            "[calls]\nmusic_on_hold = true\n",
+            "nexo.toml:2: there is no key calls.music_on_hold; `nexo config print` lists every key",
+        ),
+        (
+            "[calls.repeat]\n",
+            "nexo.toml:1: calls.repeat is a table; allowed is a whole number from 1 to 3",
+        ),
+        (
+            "server = 5\n",
+            "nexo.toml:1: server is 5; allowed is one section [server]",
+        ),
+        (
+            "[[server]]\n",
+            "nexo.toml:1: server is a table; allowed is one section [server]",
+        ),
+        (
+            "[carriers]\nname = \"viettel\"\n",
+            "nexo.toml:1: carriers is a table; allowed is tables [[carriers]]",
+        ),
+        (
+            "[[carriers]]\nname = \"viettel\"\nchanels = 5\n",
+            "nexo.toml:3: there is no key carriers[0].chanels; did you mean carriers.channels?",
+        ),
+    ] {
+        assert_eq!(refusal(file, &[]), message);
+    }
+}
+
+#[test]
+fn an_unknown_variable_is_named_with_the_nearest_known_one() {
+    for (name, message) in [
+        (
+            "NEXO_CALLS__REPEATS",
+            "NEXO_CALLS__REPEATS: there is no key calls.repeats; did you mean NEXO_CALLS__REPEAT?",
+        ),
+        (
+            "NEXO_DATABASE_URL",
+            "NEXO_DATABASE_URL: there is no key database_url; did you mean NEXO_DATABASE__URL?",
+        ),
+        (
+            "NEXO_CARRIERS__CHANNELS",
+            "NEXO_CARRIERS__CHANNELS: there is no key carriers.channels; carriers are set as one TOML array in NEXO_CARRIERS",
+        ),
+    ] {
+        assert_eq!(refusal(WITH_CARRIER, &[(name, "x")]), message);
+    }
+}
+
+#[test]
+fn variables_of_others_are_left_alone() {
+    let others = [
+        ("NEXO_KEY", "sk_live_x"),
+        ("NEXO_TEST_POSTGRES_URL", "postgres://x"),
+        ("SERVER__LISTEN", "x"),
+        ("PATH", "/bin"),
+    ];
+    load("", &others).unwrap();
+}
+
+#[test]
+fn a_bad_value_is_refused_with_what_is_allowed() {
+    for (section, key, value, allowed) in [
+        (
+            "server",
+            "listen",
+            "\"localhost\"",
+            "an IP address and port",
+        ),
+        ("server", "listen", "8080", "an IP address and port"),
+        (
+            "server",
+            "public_url",
+            "\"ftp://x\"",
+            "an http or https URL",
+        ),
+        (
+            "server",
+            "public_url",
+            "\"https://x?y=1\"",
+            "an http or https URL",
+        ),
+        (
+            "server",
+            "trusted_proxies",
+            "\"10.0.0.0/8\"",
+            "a list of addresses",
+        ),
+        (
+            "server",
+            "trusted_proxies",
+            "[\"10.0.0.0/8\", 5]",
+            "a list of addresses",
+        ),
+        ("metrics", "listen", "\":9464\"", "an IP address and port"),
+        ("cluster", "node", "\"a b\"", "empty, or at most 64"),
+        ("billing", "price_usd", "0.022", "an amount in quotes"),
+        ("billing", "price_usd", "\"0\"", "more than zero"),
+        ("billing", "price_usd", "\"-1\"", "more than zero"),
+        (
+            "billing",
+            "price_usd",
+            "\"0.0000001\"",
+            "at most six decimals",
+        ),
+        ("billing", "signup_free_otps", "-1", "from 0 to 1000"),
+        (
+            "billing",
+            "refund",
+            "\"always\"",
+            r#""carrier" or "never" or "undelivered""#,
+        ),
+        ("calls", "language", "\"fr\"", r#""vi" or "en""#),
+        ("calls", "repeat", "0", "from 1 to 3"),
+        ("calls", "repeat", "4", "from 1 to 3"),
+        ("calls", "repeat", "\"2\"", "from 1 to 3"),
+        ("calls", "repeat", "2.0", "from 1 to 3"),
+        ("calls", "digit_gap_ms", "99", "from 100 to 2000"),
+        ("calls", "digit_gap_ms", "2001", "from 100 to 2000"),
+        ("calls", "require_keypress", "1", "true or false"),
+        ("calls", "dispatch_timeout_ms", "0", "from 1 to"),
+        ("calls", "gateway_timeout_ms", "0", "from 1 to"),
+        ("calls", "ring_timeout_seconds", "0", "from 1 to"),
+        ("sip", "listen_udp", "\"5062\"", "an IP address and port"),
+        ("sip", "rtp_ports", "\"20000\"", "two ports"),
+        ("sip", "rtp_ports", "\"20001-20000\"", "two ports"),
+        ("sip", "rtp_ports", "\"80-90\"", "two ports"),
+        ("sip", "rtp_ports", "\"65000-65536\"", "two ports"),
+        (
+            "sip",
+            "public_ip",
+            "\"0.0.0.0\"",
+            "empty, or the IP address",
+        ),
+        (
+            "sip",
+            "public_ip",
+            "\"example.com\"",
+            "empty, or the IP address",
+        ),
+        ("webhooks", "timeout_ms", "0", "from 1 to"),
+        ("webhooks", "allow_http", "\"yes\"", "true or false"),
+        ("sandbox", "loss_percent", "101", "from 0 to 100"),
+        ("sandbox", "jitter_ms", "-1", "from 0 to"),
+    ] {
+        let message = refusal(&format!("[{section}]\n{key} = {value}\n"), &[]);
+        let start = format!("nexo.toml:2: {section}.{key} is ");
+        assert!(message.starts_with(&start), "{message}");
+        assert!(message.contains(allowed), "{message}");
+    }
+}
+
+#[test]
+fn a_bad_variable_is_refused_by_its_own_name() {
+    assert_eq!(
+        refusal("[calls]\nrepeat = 2\n", &[("NEXO_CALLS__REPEAT", "many")]),
+        "NEXO_CALLS__REPEAT: calls.repeat is \"many\"; allowed is a whole number from 1 to 3"
+    );
+    let message = refusal("", &[("NEXO_SERVER__TRUSTED_PROXIES", "10.0.0.0/8")]);
+    assert!(message.contains("a list of addresses"), "{message}");
+    let message = refusal("", &[("NEXO_CARRIERS", "[{name=")]);
+    assert!(message.starts_with("NEXO_CARRIERS: "), "{message}");
+}
+
+#[test]
+fn a_bad_carrier_or_gateway_is_refused_at_its_line() {
+    for (old, new, message) in [
+        (
+            "\"viettel\"",
+            "\"Viettel\"",
+            "nexo.toml:3: carriers[0].name is \"Viettel\"; allowed is a carrier of the numbering plan: viettel, ",
+        ),
+        (
+            "name = \"viettel\"\n",
+            "",
+            "nexo.toml:2: carriers[0].name is missing; it is a carrier",
+        ),
+        (
+            "[\"+842471234567\"]",
+            "[\"842471234567\"]",
+            "nexo.toml:4: carriers[0].caller_ids is \"842471234567\" in its list; allowed is a list of numbers",
+        ),
+        (
+            "name = \"hn1\"",
+            "name = \"h n\"",
+            "nexo.toml:6: carriers[0].gateways[0].name is \"h n\"; allowed is 1 to 32",
+        ),
+        (
+            "sip:203",
+            "sips:203",
+            "nexo.toml:7: carriers[0].gateways[0].uri is \"sips:203.0.113.10:5060;transport=udp\"; allowed is sip:HOST",
+        ),
+        (
+            "  uri",
+            "  codecs = [\"G729\"]\n  uri",
+            "nexo.toml:7: carriers[0].gateways[0].codecs is \"G729\" in its list; allowed is",
+        ),
+        (
+            "  uri",
+            "  codecs = []\n  uri",
+            "nexo.toml:7: carriers[0].gateways[0].codecs is []; allowed is",
+        ),
+        (
+            "  uri",
+            "  codecs = [\"PCMA\", \"PCMA\"]\n  uri",
+            "nexo.toml:7: carriers[0].gateways[0].codecs is [\"PCMA\", \"PCMA\"]; allowed is",
+        ),
+        (
+            "  uri",
+            "  number_format = \"local\"\n  uri",
+            "nexo.toml:7: carriers[0].gateways[0].number_format is \"local\"; allowed is",
+        ),
+        (
+            "  uri",
+            "  priority = -1\n  uri",
+            "nexo.toml:7: carriers[0].gateways[0].priority is -1; allowed is",
+        ),
+    ] {
+        let refused = refusal(&WITH_CARRIER.replace(old, new), &[]);
+        assert!(refused.starts_with(message), "{refused}");
+    }
+}
+
+#[test]
+fn the_same_carrier_or_gateway_twice_is_refused() {
+    let twice = format!("{WITH_CARRIER}{WITH_CARRIER}");
+    assert_eq!(
+        refusal(&twice, &[]),
+        "nexo.toml:10: carriers[1].name is \"viettel\"; allowed is one [[carriers]] table for each carrier"
+    );
+    let twice = format!(
+        "{WITH_CARRIER}  [[carriers.gateways]]\n  name = \"hn1\"\n  uri = \"sip:203.0.113.11\"\n"
+    );
+    assert_eq!(
+        refusal(&twice, &[]),
+        "nexo.toml:9: carriers[0].gateways[1].name is \"hn1\"; allowed is a name that no other gateway of the carrier has"
+    );
+}
+
+#[test]
+fn a_gateway_may_not_take_longer_than_all_of_them() {
+    assert_eq!(
+        refusal("[calls]\ngateway_timeout_ms = 5000\n", &[]),
+        "nexo.toml:2: calls.gateway_timeout_ms is 5000; allowed is at most dispatch_timeout_ms (4000)"
+    );
+    assert_eq!(
+        refusal("[calls]\ndispatch_timeout_ms = 1000\n", &[]),
+        "nexo.toml:2: calls.dispatch_timeout_ms is 1000; allowed is at least gateway_timeout_ms (2000)"
+    );
+}
+
+#[test]
+fn what_this_version_cannot_honour_is_refused() {
+    for (setting, message) in [
+        (
+            "uri = \"sip:203.0.113.11;transport=tls\"",
+            "allowed is transport=udp: this version",
+        ),
+        (
+            "uri = \"sip:203.0.113.11;transport=tcp\"",
+            "allowed is transport=udp: this version",
+        ),
+        (
+            "register = true",
+            "allowed is false: this version does not register",
+        ),
+        (
+            "srtp = true",
+            "allowed is false: this version does not encrypt",
+        ),
+        (
+            "username = \"nexo\"",
+            "allowed is empty: this version has no digest",
+        ),
+        (
+            "password = \"s3cret\"",
+            "allowed is empty: this version has no digest",
+        ),
+    ] {
+        let uri = "  uri = \"sip:203.0.113.10:5060;transport=udp\"\n";
+        let line = match setting.starts_with("uri") {
+            true => format!("  {setting}\n"),
+            false => format!("{uri}  {setting}\n"),
+        };
+        let refused = refusal(&WITH_CARRIER.replace(uri, &line), &[]);
+        assert!(refused.contains(message), "{refused}");
+        assert!(!refused.contains("s3cret"), "{refused}");
+    }
+    let refused = refusal("[calls]\nrequire_keypress = true\n", &[]);
+    assert!(
+        refused.contains("allowed is false: this version"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let url = "postgres://nexo:s3cret@db/nexo";
+    let loaded = load("", &[("NEXO_DATABASE__URL", url)]).unwrap();
+    assert_eq!(loaded.config.database.url, url);
+    assert!(!loaded.effective.to_toml().contains("s3cret"));
+    assert!(!loaded.effective.to_json().to_string().contains("s3cret"));
+    assert!(!format!("{loaded:?}").contains("s3cret"));
+    for bad in ["s3cret@db", "mysql://nexo:s3cret@db/nexo"] {
+        let message = refusal("", &[("NEXO_DATABASE__URL", bad)]);
+        assert!(
+            message.contains("allowed is sqlite://FILE or postgres://"),
+            "{message}"
+        );
+        assert!(!message.contains("s3cret"), "{message}");
+    }
+    let number = WITH_CARRIER.replace("  uri", "  password = 53123\n  uri");
+    assert!(!refusal(&number, &[]).contains("53123"));
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_refused_at_its_line() {
+    let message = refusal("[server]\nlisten = \n", &[]);
+    assert!(message.starts_with("nexo.toml:2: "), "{message}");
+    let message = refusal(
+        "[server]\nlisten = \"127.0.0.1:1\"\nlisten = \"127.0.0.1:2\"\n",
+        &[],
+    );
+    assert!(message.starts_with("nexo.toml:3: "), "{message}");
+}
+
+#[test]
+fn a_file_that_was_named_must_exist() {
+    let error = Config::load(Some(Path::new("/nowhere/nexo.toml")), []).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.starts_with("cannot read /nowhere/nexo.toml: "),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_is_printed_can_be_read_again() {
+    let loaded = load(WITH_CARRIER, &[("NEXO_CALLS__REPEAT", "3")]).unwrap();
+    let printed = loaded.effective.to_toml();
+    assert!(printed.contains("# NEXO_CALLS__REPEAT"), "{printed}");
+    assert!(printed.contains("# nexo.toml:7"), "{printed}");
+    let again = load(&printed, &[]).unwrap();
+    assert_eq!(again.config.calls.repeat, 3);
+    let strip = |json: serde_json::Value| {
+        let mut json = json;
+        json.as_object_mut().unwrap().remove("sources").unwrap();
+        json
+    };
+    assert_eq!(
+        strip(again.effective.to_json()),
+        strip(loaded.effective.to_json())
+    );
+}

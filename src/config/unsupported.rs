@@ -1,0 +1,52 @@
+//! What can be written in the configuration but not be honoured by this version.
+//!
+//! It is refused at the start: a trunk that seems to work and does not is worse than none.
+
+use super::Config;
+use super::error::ConfigError;
+use super::gateway_uri::Transport;
+use super::section::Reader;
+
+/// Refuses the first setting that this version cannot honour.
+pub(super) fn refuse(config: &Config, reader: &Reader) -> Result<(), ConfigError> {
+    if config.calls.require_keypress {
+        let allowed = "false: this version cannot hear keys";
+        return Err(reader.refuse("calls.require_keypress", allowed));
+    }
+    for (c, carrier) in config.carriers.iter().enumerate() {
+        for (g, gateway) in carrier.gateways.iter().enumerate() {
+            let refused = [
+                (
+                    "uri",
+                    gateway.uri.transport != Transport::Udp,
+                    "transport=udp: this version speaks SIP over UDP only",
+                ),
+                (
+                    "username",
+                    !gateway.username.is_empty(),
+                    "empty: this version has no digest authentication, so the carrier must know us by our address",
+                ),
+                (
+                    "password",
+                    !gateway.password.is_empty(),
+                    "empty: this version has no digest authentication, so the carrier must know us by our address",
+                ),
+                (
+                    "register",
+                    gateway.register,
+                    "false: this version does not register",
+                ),
+                (
+                    "srtp",
+                    gateway.srtp,
+                    "false: this version does not encrypt audio",
+                ),
+            ];
+            if let Some((key, _, allowed)) = refused.iter().find(|(_, refused, _)| *refused) {
+                let path = format!("carriers[{c}].gateways[{g}].{key}");
+                return Err(reader.refuse(&path, *allowed));
+            }
+        }
+    }
+    Ok(())
+}
