@@ -5,12 +5,13 @@
 //! | 1 | wallets not in the cache, or short by it, are loaded | only then |
 //! | 2 | `sent` deliveries of this epoch take their terminal state | no |
 //! | 3 | phone windows are given back, then claimed; the losers drop out | only for losers |
-//! | 4 | each touched wallet is written once, if its version is the known one | no |
+//! | 4 | each touched wallet is written once, if its version is the known one | only for those moved |
 //! | 5 | deliveries, entries, call attempts, webhook attempts | no |
 //!
 //! What is decided in between is pure ([`Deciding`]). A wallet whose version moved, since a command
-//! or another node wrote it, undoes the transaction, and the batch is decided again on fresh wallets.
-//! The cache learns of anything only after COMMIT.
+//! or another node wrote it, is read again and charged with the same debits; where those do not fit any
+//! more, the transaction is undone and the whole batch decided again. The cache learns of anything only
+//! after COMMIT.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -200,11 +201,9 @@ impl Store {
         statements::release_windows(&transaction, settled_now()).await?;
         decide(&transaction, &mut deciding).await?;
 
+        write(&transaction, &mut deciding).await?;
+
         let touched = deciding.touched();
-        if !statements::write_wallets(&transaction, &touched).await? {
-            transaction.rollback().await?;
-            return Err(Undone::Moved);
-        }
         let outcomes = deciding.into_outcomes();
         statements::insert_deliveries(&transaction, node, debits, &outcomes).await?;
         statements::insert_entries(&transaction, debits, &outcomes, settled_now()).await?;
@@ -309,4 +308,27 @@ async fn decide(
         deciding.close_round(round, &lost);
     }
     Ok(())
+}
+
+/// Writes the touched wallets. Those that a command or another node moved are decided on again.
+async fn write(
+    transaction: &DatabaseTransaction,
+    deciding: &mut Deciding<'_>,
+) -> Result<(), Undone> {
+    let touched = deciding.touched();
+    let moved = statements::write_wallets(transaction, touched.into_iter()).await?;
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let fresh = statements::lock_wallets(transaction, &moved).await?;
+    if !deciding.rebase(&fresh) {
+        return Err(Undone::Moved);
+    }
+    let mut again = deciding.touched();
+    again.retain(|account, _| moved.contains(account));
+    let moved = statements::write_wallets(transaction, again.into_iter()).await?;
+    match moved.is_empty() {
+        true => Ok(()),
+        false => Err(Undone::Moved),
+    }
 }

@@ -1,6 +1,6 @@
 //! Which debits of a batch are posted, in memory: pure, so that its order can be read and tested.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use nexo_domain::ids::AccountId;
 use nexo_domain::ledger::{Buckets, Parts};
@@ -22,6 +22,7 @@ pub(super) struct Deciding<'a> {
     debits: &'a [Debit],
     outcomes: Vec<Option<DebitOutcome>>,
     wallets: HashMap<AccountId, Working>,
+    refunds: Vec<(AccountId, Parts)>,
     /// Windows known to be taken, and until when.
     taken: HashMap<Window, i64>,
 }
@@ -76,6 +77,7 @@ impl<'a> Deciding<'a> {
             debits,
             outcomes: vec![None; debits.len()],
             wallets,
+            refunds: Vec::new(),
             taken: HashMap::new(),
         }
     }
@@ -92,7 +94,44 @@ impl<'a> Deciding<'a> {
         if let Some(working) = self.wallets.get_mut(&account) {
             working.wallet.buckets = working.wallet.buckets.refund(parts);
             working.touched = true;
+            self.refunds.push((account, parts));
         }
+    }
+
+    /// Decides again on `moved` wallets, once all is decided: the same refunds, and the same debits in
+    /// the same order. False when those do not fit any more.
+    pub(super) fn rebase(&mut self, moved: &HashMap<AccountId, Wallet>) -> bool {
+        for (account, wallet) in moved {
+            if let Some(working) = self.wallets.get_mut(account) {
+                working.wallet = *wallet;
+            }
+        }
+        for (account, parts) in &self.refunds {
+            if let (Some(working), true) =
+                (self.wallets.get_mut(account), moved.contains_key(account))
+            {
+                working.wallet.buckets = working.wallet.buckets.refund(*parts);
+            }
+        }
+        for (debit, outcome) in self.debits.iter().zip(&mut self.outcomes) {
+            let Some(DebitOutcome::Posted { .. }) = outcome else {
+                continue;
+            };
+            if !moved.contains_key(&debit.account_id) {
+                continue;
+            }
+            let Some(working) = self.wallets.get_mut(&debit.account_id) else {
+                return false;
+            };
+            match working.wallet.buckets.debit(debit.cost) {
+                Ok((after, parts)) if !working.wallet.closed => {
+                    working.wallet.buckets = after;
+                    *outcome = Some(DebitOutcome::Posted { parts, after });
+                }
+                _ => return false,
+            }
+        }
+        true
     }
 
     pub(super) fn undecided(&self) -> bool {
@@ -177,7 +216,8 @@ impl<'a> Deciding<'a> {
     }
 
     /// The wallets to be written: their content to be, and the version that they must still have.
-    pub(super) fn touched(&self) -> Vec<(AccountId, Wallet)> {
+    /// Every node writes them in the same order.
+    pub(super) fn touched(&self) -> BTreeMap<AccountId, Wallet> {
         self.wallets
             .iter()
             .filter(|(_, working)| working.touched)
@@ -317,6 +357,38 @@ mod tests {
         free.close_round(round, &HashMap::new());
         assert!(free.touched().is_empty());
         assert_eq!(free.into_outcomes(), [posted(0, 0)]);
+    }
+
+    #[test]
+    fn a_moved_wallet_is_charged_for_the_same_debits_or_for_none() {
+        let debits = [debit(1, 6), debit(2, 3)];
+        let decided = || {
+            let mut deciding = deciding(&debits, 10, false);
+            deciding.refund(
+                ACCOUNT,
+                Parts {
+                    balance: Micros::new(1),
+                    ..Parts::default()
+                },
+            );
+            let round = deciding.round();
+            deciding.close_round(round, &HashMap::new());
+            deciding
+        };
+        let moved = |balance| {
+            let wallet = Wallet {
+                buckets: cash(balance),
+                version: 8,
+                closed: false,
+            };
+            HashMap::from([(ACCOUNT, wallet)])
+        };
+        let mut richer = decided();
+        assert!(richer.rebase(&moved(50)));
+        assert_eq!(richer.touched()[&ACCOUNT].version, 8);
+        assert_eq!(richer.into_outcomes(), [posted(6, 45), posted(3, 42)]);
+        assert!(decided().rebase(&moved(8)));
+        assert!(!decided().rebase(&moved(7)));
     }
 
     #[test]

@@ -26,7 +26,7 @@ static LOAD_WALLETS: Bulk = Bulk::new(
 );
 
 /// On PostgreSQL the rows read stay as they are until the transaction ends; on SQLite all rows do.
-static LOAD_AND_LOCK_WALLETS: Bulk = Bulk::new(
+static LOCK_WALLETS: Bulk = Bulk::new(
     "SELECT w.account_id, w.free_micros, w.bonus_micros, w.balance_micros, w.version, \
      a.closed_at_ms \
      FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
@@ -80,7 +80,8 @@ static WRITE_WALLETS: Bulk = Bulk::new(
     "UPDATE wallets SET free_micros = v.column2, bonus_micros = v.column3, \
      balance_micros = v.column4, version = wallets.version + 1",
     &[Id, Int, Int, Int, Int],
-    "WHERE wallets.account_id = v.column1 AND wallets.version = v.column5",
+    "WHERE wallets.account_id = v.column1 AND wallets.version = v.column5 \
+     RETURNING wallets.account_id",
 );
 
 static INSERT_DELIVERIES: Bulk = Bulk::new(
@@ -124,14 +125,34 @@ static QUEUE_WEBHOOKS: Bulk = Bulk::new(
      WHERE e.removed_at_ms IS NULL AND e.paused_at_ms IS NULL",
 );
 
+/// The wallets of `accounts` as they are. They may move before the transaction ends.
 pub(super) async fn load_wallets(
     transaction: &DatabaseTransaction,
     accounts: &HashSet<AccountId>,
 ) -> Result<HashMap<AccountId, Wallet>, StoreError> {
-    let load = match transaction.get_database_backend() {
+    read_wallets(&LOAD_WALLETS, transaction, accounts).await
+}
+
+/// The wallets of `accounts`, held until the transaction ends.
+///
+/// Only to be called after the windows were claimed: who held a wallet while it waits for a window would
+/// wait for a node that has the window and wants the wallet.
+pub(super) async fn lock_wallets(
+    transaction: &DatabaseTransaction,
+    accounts: &HashSet<AccountId>,
+) -> Result<HashMap<AccountId, Wallet>, StoreError> {
+    let lock = match transaction.get_database_backend() {
         DatabaseBackend::Sqlite => &LOAD_WALLETS,
-        _ => &LOAD_AND_LOCK_WALLETS,
+        _ => &LOCK_WALLETS,
     };
+    read_wallets(lock, transaction, accounts).await
+}
+
+async fn read_wallets(
+    load: &'static Bulk,
+    transaction: &DatabaseTransaction,
+    accounts: &HashSet<AccountId>,
+) -> Result<HashMap<AccountId, Wallet>, StoreError> {
     let mut rows = load.rows(accounts.len());
     for account in accounts {
         rows.push([account.0.into()]);
@@ -259,13 +280,15 @@ pub(super) async fn claim_windows(
     Ok(lost)
 }
 
-/// Writes the wallets. False when one of them no longer has the version that was decided on.
+/// Writes the wallets that still have the version that was decided on. Returns the others.
 pub(super) async fn write_wallets(
     transaction: &DatabaseTransaction,
-    wallets: &[(AccountId, Wallet)],
-) -> Result<bool, StoreError> {
+    wallets: impl ExactSizeIterator<Item = (AccountId, Wallet)>,
+) -> Result<HashSet<AccountId>, StoreError> {
     let mut rows = WRITE_WALLETS.rows(wallets.len());
+    let mut moved = HashSet::with_capacity(wallets.len());
     for (account, wallet) in wallets {
+        moved.insert(account);
         rows.push([
             account.0.into(),
             wallet.buckets.free.get().into(),
@@ -274,8 +297,10 @@ pub(super) async fn write_wallets(
             wallet.version.into(),
         ]);
     }
-    let written = WRITE_WALLETS.execute(transaction, &[], rows).await?;
-    Ok(written == wallets.len() as u64)
+    for row in WRITE_WALLETS.query(transaction, &[], rows).await? {
+        moved.remove(&AccountId(row.try_get_by_index(0)?));
+    }
+    Ok(moved)
 }
 
 pub(super) async fn insert_deliveries(
