@@ -1,3 +1,7 @@
 //! SIP, RTP and the voice of NEXO ROUTE, and the sandbox carrier.
 
+pub mod g711;
+pub mod prompts;
 pub mod sandbox;
+pub mod sip;
+pub mod wav;

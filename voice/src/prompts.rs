@@ -1,0 +1,346 @@
+//! What is said: prompts encoded once, and the script of one call made of slices of them.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use nexo_domain::otp::{Code, Language, Reading};
+
+use crate::g711::Codec;
+
+/// Bytes of one frame: 20 ms at 8 kHz.
+pub const FRAME: usize = 160;
+pub const FRAME_MS: u32 = 20;
+
+/// Silence before the greeting, so that a phone that opens its ear late misses nothing.
+const LEAD_IN_MS: u32 = 300;
+/// Silence between a phrase and the first digit after it.
+const AFTER_PHRASE_MS: u32 = 350;
+/// Later readings leave so much more room between the digits.
+const SLOWER_GAP_PERCENT: u32 = 150;
+
+/// A place in the script whose passing is news.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mark {
+    /// A digit has been said; both count from 0.
+    DigitSpoken { reading: u8, position: u8 },
+    /// The last digit of a reading has been said.
+    ReadingDone { reading: u8 },
+}
+
+/// Whole frames, said one or several times.
+#[derive(Clone, Copy)]
+pub struct Piece {
+    pub audio: &'static [u8],
+    pub repeat: u32,
+    /// Passed once the last frame has been sent.
+    pub mark: Option<Mark>,
+}
+
+impl Piece {
+    /// How many frames it takes, repetitions included.
+    pub fn frames(&self) -> u32 {
+        (self.audio.len() / FRAME) as u32 * self.repeat
+    }
+}
+
+/// Everything that one call says. Deliberately without `Debug`: it spells the code.
+#[derive(Clone)]
+pub struct Script {
+    pub pieces: Vec<Piece>,
+}
+
+impl Script {
+    pub fn frames(&self) -> u32 {
+        self.pieces.iter().map(Piece::frames).sum()
+    }
+
+    pub fn duration(&self) -> Duration {
+        Duration::from_millis(u64::from(self.frames() * FRAME_MS))
+    }
+}
+
+/// The words of one language in one codec.
+struct Words {
+    greeting: &'static [u8],
+    again: &'static [u8],
+    goodbye: &'static [u8],
+    digits: [&'static [u8]; 10],
+    slow_digits: [&'static [u8]; 10],
+}
+
+/// All prompts, in both languages and both codecs.
+pub struct PromptSet {
+    words: [Words; 4],
+    silence: [&'static [u8]; 2],
+}
+
+macro_rules! words {
+    ($language:literal) => {
+        Words {
+            greeting: asset!($language, "greeting"),
+            again: asset!($language, "again"),
+            goodbye: asset!($language, "goodbye"),
+            digits: digits!($language, ""),
+            slow_digits: digits!($language, "slow-"),
+        }
+    };
+}
+
+macro_rules! asset {
+    ($language:literal, $name:expr) => {
+        include_bytes!(concat!("../assets/", $language, "/", $name, ".al"))
+    };
+}
+
+macro_rules! digits {
+    ($language:literal, $speed:literal) => {
+        [
+            asset!($language, concat!($speed, "0")),
+            asset!($language, concat!($speed, "1")),
+            asset!($language, concat!($speed, "2")),
+            asset!($language, concat!($speed, "3")),
+            asset!($language, concat!($speed, "4")),
+            asset!($language, concat!($speed, "5")),
+            asset!($language, concat!($speed, "6")),
+            asset!($language, concat!($speed, "7")),
+            asset!($language, concat!($speed, "8")),
+            asset!($language, concat!($speed, "9")),
+        ]
+    };
+}
+
+impl PromptSet {
+    /// The prompts that come with the product.
+    pub fn built_in() -> &'static PromptSet {
+        static BUILT_IN: OnceLock<PromptSet> = OnceLock::new();
+        BUILT_IN.get_or_init(|| {
+            let (vi, en) = (words!("vi"), words!("en"));
+            PromptSet {
+                silence: Codec::ALL.map(silent_frame),
+                words: [to_mu_law(&vi), to_mu_law(&en), vi, en],
+            }
+        })
+    }
+
+    fn words(&self, language: Language, codec: Codec) -> &Words {
+        let place = match (codec, language) {
+            (Codec::Pcmu, Language::Vi) => 0,
+            (Codec::Pcmu, Language::En) => 1,
+            (Codec::Pcma, Language::Vi) => 2,
+            (Codec::Pcma, Language::En) => 3,
+        };
+        &self.words[place]
+    }
+
+    /// What a call says: greeting, the code, then for each further reading "again" and the code
+    /// more slowly, and goodbye. Between two digits there is at least `digit_gap_ms` of silence.
+    pub fn script(&self, code: &Code, reading: Reading, codec: Codec) -> Script {
+        let words = self.words(reading.language, codec);
+        let mut script = Writer {
+            silence: self.silence[usize::from(codec == Codec::Pcmu)],
+            pieces: Vec::with_capacity(8 + usize::from(reading.repeat) * 2 * code.digits().len()),
+        };
+        script.pause(LEAD_IN_MS);
+        for round in 0..reading.repeat.max(1) {
+            let (phrase, digits, gap_ms) = match round {
+                0 => (words.greeting, &words.digits, reading.digit_gap_ms),
+                _ => (
+                    words.again,
+                    &words.slow_digits,
+                    reading.digit_gap_ms * SLOWER_GAP_PERCENT / 100,
+                ),
+            };
+            script.say(phrase, None);
+            script.pause(AFTER_PHRASE_MS);
+            for (place, digit) in code.digits().iter().enumerate() {
+                let spoken = Mark::DigitSpoken {
+                    reading: round,
+                    position: place as u8,
+                };
+                script.say(digits[usize::from(*digit)], Some(spoken));
+                if place + 1 < code.digits().len() {
+                    script.pause(gap_ms);
+                }
+            }
+            script.pause(FRAME_MS);
+            script.mark(Mark::ReadingDone { reading: round });
+            script.pause(gap_ms.max(AFTER_PHRASE_MS));
+        }
+        script.say(words.goodbye, None);
+        Script {
+            pieces: script.pieces,
+        }
+    }
+
+    /// The script as samples, to be listened to.
+    pub fn render(&self, code: &Code, reading: Reading) -> Vec<i16> {
+        let script = self.script(code, reading, Codec::Pcma);
+        let mut samples = Vec::with_capacity(script.frames() as usize * FRAME);
+        for piece in &script.pieces {
+            for _ in 0..piece.repeat {
+                Codec::Pcma.decode(piece.audio, &mut samples);
+            }
+        }
+        samples
+    }
+
+    /// A digit's prompt as samples, at reading speed or slow.
+    pub fn digit_samples(&self, language: Language, digit: u8, slow: bool) -> Vec<i16> {
+        let words = self.words(language, Codec::Pcma);
+        let digits = match slow {
+            true => &words.slow_digits,
+            false => &words.digits,
+        };
+        samples(digits[usize::from(digit)])
+    }
+
+    /// The phrases' prompts as samples: greeting, again, goodbye.
+    pub fn phrase_samples(&self, language: Language) -> [Vec<i16>; 3] {
+        let words = self.words(language, Codec::Pcma);
+        [words.greeting, words.again, words.goodbye].map(samples)
+    }
+}
+
+struct Writer {
+    silence: &'static [u8],
+    pieces: Vec<Piece>,
+}
+
+impl Writer {
+    fn say(&mut self, audio: &'static [u8], mark: Option<Mark>) {
+        self.pieces.push(Piece {
+            audio,
+            repeat: 1,
+            mark,
+        });
+    }
+
+    fn pause(&mut self, at_least_ms: u32) {
+        self.pieces.push(Piece {
+            audio: self.silence,
+            repeat: at_least_ms.div_ceil(FRAME_MS),
+            mark: None,
+        });
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        if let Some(last) = self.pieces.last_mut() {
+            last.mark = Some(mark);
+        }
+    }
+}
+
+fn samples(a_law: &[u8]) -> Vec<i16> {
+    let mut samples = Vec::with_capacity(a_law.len());
+    Codec::Pcma.decode(a_law, &mut samples);
+    samples
+}
+
+fn silent_frame(codec: Codec) -> &'static [u8] {
+    Box::leak(Box::new([codec.silence(); FRAME]))
+}
+
+fn to_mu_law(a_law: &Words) -> Words {
+    let convert = |bytes: &[u8]| -> &'static [u8] {
+        let mut converted = Vec::with_capacity(bytes.len());
+        Codec::Pcmu.encode(&samples(bytes), &mut converted);
+        Vec::leak(converted)
+    };
+    Words {
+        greeting: convert(a_law.greeting),
+        again: convert(a_law.again),
+        goodbye: convert(a_law.goodbye),
+        digits: a_law.digits.map(convert),
+        slow_digits: a_law.slow_digits.map(convert),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(language: Language, repeat: u8, digit_gap_ms: u32) -> Reading {
+        Reading {
+            language,
+            repeat,
+            digit_gap_ms,
+        }
+    }
+
+    #[test]
+    fn every_prompt_is_whole_frames_of_something_audible() {
+        let set = PromptSet::built_in();
+        for words in &set.words {
+            let all = [words.greeting, words.again, words.goodbye];
+            for prompt in all.into_iter().chain(words.digits).chain(words.slow_digits) {
+                assert_eq!(prompt.len() % FRAME, 0);
+                assert!(prompt.len() >= 10 * FRAME, "{} bytes", prompt.len());
+            }
+        }
+    }
+
+    #[test]
+    fn each_digit_and_each_reading_is_marked_once_in_order() {
+        let code = Code::parse("0423").unwrap();
+        let script = PromptSet::built_in().script(&code, reading(Language::Vi, 2, 350), Codec::Pcma);
+        let marks: Vec<Mark> = script.pieces.iter().filter_map(|p| p.mark).collect();
+        let mut expected = Vec::new();
+        for reading in 0..2 {
+            for position in 0..4 {
+                expected.push(Mark::DigitSpoken { reading, position });
+            }
+            expected.push(Mark::ReadingDone { reading });
+        }
+        assert_eq!(marks, expected);
+    }
+
+    #[test]
+    fn between_two_digits_there_is_at_least_the_gap_asked_for() {
+        for gap_ms in [100, 350, 355, 2000] {
+            let code = Code::parse("98765432").unwrap();
+            let script =
+                PromptSet::built_in().script(&code, reading(Language::En, 2, gap_ms), Codec::Pcmu);
+            let spoken: Vec<usize> = (0..script.pieces.len())
+                .filter(|n| matches!(script.pieces[*n].mark, Some(Mark::DigitSpoken { .. })))
+                .collect();
+            for pair in spoken.windows(2) {
+                let silent: u32 = script.pieces[pair[0] + 1..pair[1]]
+                    .iter()
+                    .filter(|piece| piece.audio.iter().all(|b| *b == Codec::Pcmu.silence()))
+                    .map(Piece::frames)
+                    .sum();
+                assert!(silent * FRAME_MS >= gap_ms, "{silent} frames for {gap_ms} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_code_is_read_twice_within_the_time_of_a_call() {
+        let code = Code::parse("33333333").unwrap();
+        for language in [Language::Vi, Language::En] {
+            let script =
+                PromptSet::built_in().script(&code, reading(language, 2, 350), Codec::Pcma);
+            assert!(script.duration() < Duration::from_secs(27), "{:?}", script.duration());
+        }
+    }
+
+    #[test]
+    fn the_second_reading_is_slower() {
+        let set = PromptSet::built_in();
+        for language in [Language::Vi, Language::En] {
+            for digit in 0..10 {
+                let quick = set.digit_samples(language, digit, false).len();
+                assert!(set.digit_samples(language, digit, true).len() > quick, "{digit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rendered_code_is_as_long_as_its_script() {
+        let code = Code::parse("482917").unwrap();
+        let set = PromptSet::built_in();
+        let reading = reading(Language::Vi, 2, 350);
+        let frames = set.script(&code, reading, Codec::Pcma).frames() as usize;
+        assert_eq!(set.render(&code, reading).len(), frames * FRAME);
+    }
+}
