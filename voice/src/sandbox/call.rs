@@ -163,10 +163,6 @@ impl Call {
         (call, steps)
     }
 
-    pub fn state(&self) -> CallState {
-        self.state
-    }
-
     /// When [`Call::tick`] has something to do next.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {

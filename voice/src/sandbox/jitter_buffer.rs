@@ -10,7 +10,6 @@ const NEW_STREAM_SAMPLES: i32 = 16_000;
 pub(super) struct JitterBuffer {
     delay_samples: usize,
     stream: Option<Stream>,
-    late: u32,
 }
 
 struct Stream {
@@ -28,7 +27,6 @@ impl JitterBuffer {
         JitterBuffer {
             delay_samples,
             stream: None,
-            late: 0,
         }
     }
 
@@ -50,9 +48,18 @@ impl JitterBuffer {
             stream.next_timestamp = timestamp.wrapping_sub(stream.samples.len() as u32);
             offset = stream.samples.len() as i32;
         }
+        if stream.wait > 0 && offset < 0 {
+            // Nothing was heard yet: the stream begins earlier than its first packet to arrive.
+            let earlier = offset.unsigned_abs() as usize;
+            for _ in 0..earlier {
+                stream.samples.push_front(0);
+            }
+            stream.next_timestamp = timestamp;
+            stream.wait = stream.wait.saturating_sub(earlier);
+            offset = 0;
+        }
         let skipped = usize::try_from(-i64::from(offset)).unwrap_or(0);
         if skipped >= audio.len() {
-            self.late += 1;
             return;
         }
         let audio = &audio[skipped..];
@@ -85,11 +92,6 @@ impl JitterBuffer {
         if let Some(stream) = self.stream.take() {
             heard.extend(stream.samples);
         }
-    }
-
-    /// Packets that came after their time.
-    pub fn late(&self) -> u32 {
-        self.late
     }
 }
 
@@ -126,6 +128,20 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_whose_first_packets_come_in_the_wrong_order_is_heard_whole() {
+        let mut buffer = JitterBuffer::new(480);
+        for n in [2, 3, 0, 1] {
+            insert(&mut buffer, n, 0);
+        }
+        let mut heard = Vec::new();
+        for _ in 0..5 {
+            buffer.pull(160, &mut heard);
+        }
+        // Two of three frames of delay went to the frames before the first to arrive.
+        assert_eq!(frames(&heard), [1, 2, 3, 4]);
+    }
+
+    #[test]
     fn a_lost_packet_is_silence_and_a_late_one_is_dropped() {
         let mut buffer = JitterBuffer::new(160);
         insert(&mut buffer, 0, 0);
@@ -136,7 +152,6 @@ mod tests {
         }
         assert_eq!(frames(&heard), [1, 0]);
         insert(&mut buffer, 1, 0);
-        assert_eq!(buffer.late(), 1);
         buffer.drain(&mut heard);
         assert_eq!(frames(&heard), [1, 0, 3]);
     }
@@ -181,7 +196,6 @@ mod tests {
             buffer.pull(160, &mut heard);
         }
         assert_eq!(frames(&heard), [1, 50, 60, 61]);
-        assert_eq!(buffer.late(), 0);
     }
 
     #[test]

@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{self, Cursor};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::events::CallRecord;
+use crate::wav;
 
-/// Sampling rate of the telephone network, in Hz.
-const SAMPLE_RATE: u32 = 8000;
 /// File names end at 255 bytes; this leaves room for the endings.
 const LONGEST_STEM: usize = 200;
 
@@ -30,8 +29,10 @@ struct Facts<'a> {
 /// When a file cannot be written.
 pub(super) fn save(dir: &Path, record: &CallRecord) -> io::Result<Option<PathBuf>> {
     let stem = file_stem(&record.call_id);
-    let wav = match record.answered {
-        true => Some(put(dir, &stem, "wav", &wav_file(&record.samples)?)?),
+    let audio = match record.answered {
+        true => Some(put(dir, &stem, "wav", |path| {
+            wav::write(path, &record.samples).map_err(io::Error::other)
+        })?),
         false => None,
     };
     let facts = Facts {
@@ -42,8 +43,8 @@ pub(super) fn save(dir: &Path, record: &CallRecord) -> io::Result<Option<PathBuf
     };
     let mut text = serde_json::to_vec(&facts)?;
     text.push(b'\n');
-    put(dir, &stem, "json", &text)?;
-    Ok(wav)
+    put(dir, &stem, "json", |path| fs::write(path, &text))?;
+    Ok(audio)
 }
 
 /// Rounded down to milliseconds.
@@ -51,28 +52,18 @@ fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
-fn put(dir: &Path, stem: &str, ending: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+/// Writes a file under another name, then gives it its own.
+fn put(
+    dir: &Path,
+    stem: &str,
+    ending: &str,
+    write: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<PathBuf> {
     let path = dir.join(format!("{stem}.{ending}"));
     let partial = dir.join(format!(".{stem}.{ending}.partial"));
-    fs::write(&partial, bytes)?;
+    write(&partial)?;
     fs::rename(&partial, &path)?;
     Ok(path)
-}
-
-fn wav_file(samples: &[i16]) -> io::Result<Vec<u8>> {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: SAMPLE_RATE,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut file = Cursor::new(Vec::new());
-    let mut writer = hound::WavWriter::new(&mut file, spec).map_err(io::Error::other)?;
-    for sample in samples {
-        writer.write_sample(*sample).map_err(io::Error::other)?;
-    }
-    writer.finalize().map_err(io::Error::other)?;
-    Ok(file.into_inner())
 }
 
 /// A file name made of a Call-ID, which a stranger chose: no separators, no leading dot, not too
@@ -136,11 +127,7 @@ mod tests {
             text,
             "{\"phone\":\"+84981234567\",\"digits_heard\":\"428193\",\"answered\":true,\"seconds\":12.345}\n"
         );
-        let mut reader = hound::WavReader::open(wav.unwrap()).unwrap();
-        assert_eq!(reader.spec().sample_rate, 8000);
-        assert_eq!(reader.spec().channels, 1);
-        assert_eq!(reader.spec().bits_per_sample, 16);
-        let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();
+        let samples = wav::read(&wav.unwrap()).unwrap();
         assert_eq!(samples, [0, 1, -1, i16::MIN]);
     }
 

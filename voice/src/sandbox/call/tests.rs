@@ -99,7 +99,7 @@ fn a_refusal_without_an_ack_is_forgotten_after_64_t1() {
     let (mut call, _, now) = call_to(Behaviour::Congested);
     let done = run(&mut call, now, Duration::from_secs(200));
     assert_eq!(times_of(Step::Forget, &done), [32_000]);
-    assert_eq!(call.state(), CallState::Over);
+    assert_eq!(call.state, CallState::Over);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_cancel_that_crosses_the_answer_changes_nothing() {
     assert_eq!(call.cancelled(now), []);
     call.acknowledged(now);
     assert_eq!(call.cancelled(now), []);
-    assert!(matches!(call.state(), CallState::Talking { .. }));
+    assert!(matches!(call.state, CallState::Talking { .. }));
 }
 
 #[test]
@@ -169,19 +169,19 @@ fn a_caller_that_vanishes_is_hung_up_and_a_ring_ends_some_time() {
     call.acknowledged(now);
     let done = run(&mut call, now, Duration::from_secs(200));
     assert_eq!(times_of(Step::Bye, &done), [90_000]);
-    assert_eq!(call.state(), CallState::Over);
+    assert_eq!(call.state, CallState::Over);
 
     let (mut call, _, now) = call_to(Behaviour::NeverAnswers);
     let done = run(&mut call, now, Duration::from_secs(400));
     assert_eq!(times_of(respond(480), &done), [180_000]);
-    assert_eq!(call.state(), CallState::Over);
+    assert_eq!(call.state, CallState::Over);
 }
 
 #[test]
 fn a_bye_before_the_ack_ends_the_call() {
     let (mut call, now) = answered(Behaviour::Listens);
     assert_eq!(call.hung_up(now)[0], Step::HungUp(Party::Caller));
-    assert_eq!(call.state(), CallState::Over);
+    assert_eq!(call.state, CallState::Over);
 }
 
 #[test]

@@ -1,0 +1,243 @@
+//! The callee's media thread: one 20 ms tick receives and sends the audio of all calls.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::ears::{CallNumber, EarInput, Ears, EndedCall};
+use super::leg::{FRAME, Leg};
+use super::media_ports::{MediaLease, MediaSocket};
+
+/// A stall longer than this is not caught up with: the packets of its time are left out.
+const LONGEST_STALL: Duration = Duration::from_secs(1);
+/// No RTP or RTCP packet over a 1,500 byte link is longer.
+const DATAGRAM_BYTES: usize = 1500;
+
+/// However many calls come and go, audio is moved in between.
+const COMMANDS_A_TICK: usize = 1000;
+
+/// What the callee asks of the media thread.
+pub(super) enum MediaCommand {
+    /// A call is answered. With a lease of the socket that its SDP names.
+    Open {
+        call: CallNumber,
+        lease: MediaLease,
+        /// Where the caller wants reports.
+        rtcp: SocketAddr,
+        leg: Box<Leg>,
+    },
+    /// An opened call is over: what it said last goes to the ears, then this.
+    Close(EndedCall),
+}
+
+/// Starts the thread. It ends when the command queue's sender is gone.
+///
+/// # Errors
+/// When the system starts no more threads.
+pub(super) fn start(ears: Ears) -> io::Result<(Sender<MediaCommand>, JoinHandle<()>)> {
+    let (sender, commands) = channel();
+    let media = Media {
+        ears,
+        legs: HashMap::new(),
+        sockets: HashMap::new(),
+        closing: Vec::new(),
+    };
+    let thread = thread::Builder::new()
+        .name("sandbox-media".into())
+        .spawn(move || media.run(&commands))?;
+    Ok((sender, thread))
+}
+
+struct Media {
+    ears: Ears,
+    legs: HashMap<CallNumber, OpenLeg>,
+    sockets: HashMap<usize, SharedSocket>,
+    /// Closed at the end of the tick, when what was received before is read.
+    closing: Vec<EndedCall>,
+}
+
+struct OpenLeg {
+    leg: Box<Leg>,
+    lease: MediaLease,
+    rtcp: SocketAddr,
+    /// Where its packets really come from, where that is not the address of its offer.
+    latched: Option<SocketAddr>,
+}
+
+/// A socket and its calls by the far end's address.
+struct SharedSocket {
+    socket: Arc<MediaSocket>,
+    calls: HashMap<SocketAddr, CallNumber>,
+}
+
+impl Media {
+    fn run(mut self, commands: &Receiver<MediaCommand>) {
+        let mut next_tick = Instant::now();
+        loop {
+            if self.legs.is_empty() {
+                let Ok(command) = commands.recv() else { return };
+                next_tick = Instant::now();
+                self.take(command);
+            }
+            let open = self.take_until(next_tick, commands);
+            let now = Instant::now();
+            self.receive(now);
+            if !open {
+                return self.close_ended();
+            }
+            if now.saturating_duration_since(next_tick) > LONGEST_STALL {
+                next_tick = now;
+            }
+            while next_tick <= now {
+                self.tick(now);
+                next_tick += FRAME;
+            }
+            self.close_ended();
+        }
+    }
+
+    /// Takes commands until the tick is due; false when no more can come.
+    fn take_until(&mut self, next_tick: Instant, commands: &Receiver<MediaCommand>) -> bool {
+        for _ in 0..COMMANDS_A_TICK {
+            let left = next_tick.saturating_duration_since(Instant::now());
+            match commands.recv_timeout(left) {
+                Ok(command) => self.take(command),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+        true
+    }
+
+    fn take(&mut self, command: MediaCommand) {
+        match command {
+            MediaCommand::Open {
+                call,
+                lease,
+                rtcp,
+                leg,
+            } => {
+                if let Some(call_id) = leg.heard_as() {
+                    self.ears.send(EarInput::Listen { call, call_id });
+                }
+                let open = OpenLeg {
+                    leg,
+                    lease,
+                    rtcp,
+                    latched: None,
+                };
+                self.open(call, open);
+            }
+            MediaCommand::Close(ended) => self.closing.push(ended),
+        }
+    }
+
+    fn open(&mut self, call: CallNumber, open: OpenLeg) {
+        let shared = self
+            .sockets
+            .entry(open.lease.socket.index)
+            .or_insert_with(|| SharedSocket::of(&open.lease.socket));
+        shared.calls.insert(open.lease.remote, call);
+        self.legs.insert(call, open);
+    }
+
+    fn receive(&mut self, now: Instant) {
+        let mut datagram = [0; DATAGRAM_BYTES];
+        for shared in self.sockets.values_mut() {
+            while let Ok((length, source)) = shared.socket.rtp.recv_from(&mut datagram) {
+                let call = match shared.calls.get(&source) {
+                    Some(call) => *call,
+                    None => match latch(shared, &mut self.legs, source) {
+                        Some(call) => call,
+                        None => continue,
+                    },
+                };
+                if let Some(open) = self.legs.get_mut(&call) {
+                    open.leg.receive(&datagram[..length], now);
+                }
+            }
+            // Nothing is done with the caller's reports, but they must not fill the socket.
+            while shared.socket.rtcp.recv_from(&mut datagram).is_ok() {}
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        for (call, open) in &mut self.legs {
+            let socket = &open.lease.socket;
+            // A packet that cannot be sent is a lost packet.
+            let _ = socket
+                .rtp
+                .send_to(open.leg.next_packet(), open.lease.remote);
+            if let Some(report) = open.leg.report(now) {
+                let _ = socket.rtcp.send_to(&report, open.rtcp);
+            }
+            if let Some(samples) = open.leg.hear(now) {
+                let call = *call;
+                self.ears.send(EarInput::Audio { call, samples });
+            }
+        }
+    }
+
+    fn close_ended(&mut self) {
+        for ended in std::mem::take(&mut self.closing) {
+            let call = ended.call;
+            if let Some(mut open) = self.legs.remove(&call) {
+                if let Some(samples) = open.leg.hear_rest() {
+                    self.ears.send(EarInput::Audio { call, samples });
+                }
+                self.release(&open);
+            }
+            self.ears.send(EarInput::Ended(ended));
+        }
+    }
+
+    fn release(&mut self, open: &OpenLeg) {
+        let index = open.lease.socket.index;
+        let Some(shared) = self.sockets.get_mut(&index) else {
+            return;
+        };
+        shared.calls.remove(&open.lease.remote);
+        if let Some(latched) = open.latched {
+            shared.calls.remove(&latched);
+        }
+        if shared.calls.is_empty() {
+            self.sockets.remove(&index);
+        }
+    }
+}
+
+impl SharedSocket {
+    /// Discards what strangers sent while the socket was not in use.
+    fn of(socket: &Arc<MediaSocket>) -> SharedSocket {
+        let mut datagram = [0; DATAGRAM_BYTES];
+        while socket.rtp.recv_from(&mut datagram).is_ok() {}
+        SharedSocket {
+            socket: Arc::clone(socket),
+            calls: HashMap::new(),
+        }
+    }
+}
+
+/// Finds the call of packets from an address that no offer named: the one on this socket that has
+/// heard nothing yet, where there is only one (symmetric RTP through a NAT, RFC 4961).
+fn latch(
+    shared: &mut SharedSocket,
+    legs: &mut HashMap<CallNumber, OpenLeg>,
+    source: SocketAddr,
+) -> Option<CallNumber> {
+    let unheard = |call: &&CallNumber| {
+        legs.get(*call)
+            .is_some_and(|open| open.latched.is_none() && !open.leg.has_received())
+    };
+    let mut candidates = shared.calls.values().filter(unheard);
+    let (Some(call), None) = (candidates.next().copied(), candidates.next()) else {
+        return None;
+    };
+    legs.get_mut(&call)?.latched = Some(source);
+    shared.calls.insert(source, call);
+    Some(call)
+}
