@@ -1,7 +1,8 @@
-//! Debits per second by batch size, each with its delivery, its ledger entry and its phone window.
+//! Debits per second by batch size, each with its delivery, its ledger entry and its phone window, beside
+//! the least that could be done: one row and one balance in the same kind of transaction.
 //!
 //! SQLite in a temporary directory, and PostgreSQL where `NEXO_TEST_POSTGRES_URL` names a fresh
-//! database. Run it with `--release`.
+//! database. Run it with `--release`; the two columns of one run can be compared, those of two cannot.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, WalletCache};
 use nexo_entities::store::wallets::Credit;
 use nexo_entities::{Store, StoreError};
+use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
 use uuid::Uuid;
 
 const BATCHES: [usize; 4] = [1, 10, 100, 1_000];
@@ -38,12 +40,45 @@ async fn measure(name: &str, url: &str) -> Result<(), Box<dyn std::error::Error>
     for batch in BATCHES {
         bench.run(&store, batch, Duration::from_millis(300)).await?;
         let (debits, elapsed) = bench.run(&store, batch, MEASURED).await?;
-        let rate = debits as u128 * 1_000_000_000 / elapsed.as_nanos();
-        let nanos = elapsed.as_nanos() / debits as u128;
-        println!("{name:10} batch {batch:5}: {rate:7} debits/s, {nanos:7} ns each");
+        let least = least(&store, batch).await?;
+        let rate = per_second(debits, elapsed);
+        println!("{name:10} batch {batch:5}: {rate:7} debits/s, least {least:7} rows/s");
     }
     store.close().await?;
     Ok(())
+}
+
+fn per_second(count: usize, elapsed: Duration) -> u128 {
+    count as u128 * 1_000_000_000 / elapsed.as_nanos()
+}
+
+/// Rows per second of a bare balance and a bare table without an index.
+async fn least(store: &Store, batch: usize) -> Result<u128, sea_orm::DbErr> {
+    let connection = store.connection();
+    for sql in [
+        "DROP TABLE IF EXISTS least_balance",
+        "DROP TABLE IF EXISTS least_rows",
+        "CREATE TABLE least_balance (micros bigint NOT NULL)",
+        "CREATE TABLE least_rows (micros bigint NOT NULL, at_ms bigint NOT NULL)",
+        "INSERT INTO least_balance VALUES (1000000000000)",
+    ] {
+        connection.execute_unprepared(sql).await?;
+    }
+    let rows = vec!["(22000, 1780000000000)"; batch].join(",");
+    let insert = format!("INSERT INTO least_rows VALUES {rows}");
+    let debit =
+        format!("UPDATE least_balance SET micros = micros - {batch} WHERE micros >= {batch}");
+    let prepared =
+        |sql: &str| Statement::from_sql_and_values(connection.get_database_backend(), sql, []);
+    let (start, mut count) = (Instant::now(), 0);
+    while start.elapsed() < MEASURED {
+        let transaction = connection.begin().await?;
+        transaction.execute_raw(prepared(&debit)).await?;
+        transaction.execute_raw(prepared(&insert)).await?;
+        transaction.commit().await?;
+        count += batch;
+    }
+    Ok(per_second(count, start.elapsed()))
 }
 
 struct Bench {

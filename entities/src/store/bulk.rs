@@ -222,6 +222,63 @@ impl Bulk {
     }
 }
 
+/// Several bulk statements, one after another.
+///
+/// SQLite takes them as one text: each text is a trip to the connection's thread and back, which for a
+/// small batch costs more than the rows.
+#[derive(Default)]
+pub(super) struct Script {
+    parts: Vec<(&'static Bulk, Vec<Value>, Rows)>,
+}
+
+impl Script {
+    /// Adds a statement, unless it has no rows.
+    pub(super) fn push(&mut self, bulk: &'static Bulk, scalars: Vec<Value>, rows: Rows) {
+        if !rows.is_empty() {
+            self.parts.push((bulk, scalars, rows));
+        }
+    }
+
+    /// How many rows it writes where no condition drops one.
+    pub(super) fn len(&self) -> u64 {
+        self.parts
+            .iter()
+            .map(|(_, _, rows)| rows.len() as u64)
+            .sum()
+    }
+
+    /// Runs it and returns how many rows it wrote.
+    pub(super) async fn execute(self, connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
+        let backend = connection.get_database_backend();
+        let mut statements: Vec<Statement> = self
+            .parts
+            .into_iter()
+            .flat_map(|(bulk, scalars, rows)| bulk.statements(backend, &scalars, rows))
+            .collect();
+        if backend == DatabaseBackend::Sqlite && statements.len() > 1 {
+            statements = vec![joined(statements)];
+        }
+        let mut written = 0;
+        for statement in statements {
+            written += connection.execute_raw(statement).await?.rows_affected();
+        }
+        Ok(written)
+    }
+}
+
+/// One text with all their values: SQLite counts each `?` anew, sqlx hands the values on in order.
+fn joined(statements: Vec<Statement>) -> Statement {
+    let length = statements.iter().map(|s| s.sql.len() + 1).sum();
+    let mut sql = String::with_capacity(length);
+    let mut values = Vec::new();
+    for statement in statements {
+        sql.push_str(&statement.sql);
+        sql.push(';');
+        values.extend(statement.values.into_iter().flat_map(|values| values.0));
+    }
+    Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)
+}
+
 /// `text` with its parameters `?` written as the database wants them.
 pub(super) fn numbered(text: &str, backend: DatabaseBackend) -> String {
     if backend == DatabaseBackend::Sqlite {

@@ -8,10 +8,12 @@
 //! | 4 | each touched wallet is written once, if its version is the known one | only for those moved |
 //! | 5 | deliveries, entries, call attempts, webhook attempts | no |
 //!
-//! What is decided in between is pure ([`Deciding`]). A wallet whose version moved, since a command
-//! or another node wrote it, is read again and charged with the same debits; where those do not fit any
-//! more, the transaction is undone and the whole batch decided again. The cache learns of anything only
-//! after COMMIT.
+//! What is decided in between is pure ([`Deciding`]). Steps 3 to 5 go at once, in the hope that no window
+//! is lost and no wallet moved, as is so when this node's actors are the only writers. Where the count of
+//! written rows says otherwise, all is undone and done step by step. There a wallet whose version moved,
+//! since a command or another node wrote it, is read again and charged with the same debits; where those
+//! do not fit any more, the batch is decided from the start. The cache learns of anything only after
+//! COMMIT.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -31,6 +33,7 @@ mod statements;
 
 pub use cache::WalletCache;
 
+use super::bulk::Script;
 use super::{Store, StoreError};
 use deciding::Deciding;
 
@@ -126,8 +129,18 @@ pub struct Committed {
     pub webhooks: u64,
 }
 
+/// One transaction's work.
+struct Batch<'a> {
+    node: &'a NodeEpoch,
+    debits: &'a [Debit],
+    settlements: &'a [Settlement],
+    pace: Pace,
+}
+
 /// Why a transaction did not come to its end.
 enum Undone {
+    /// A window was lost or a wallet moved where neither was expected.
+    TooBold,
     /// A wallet is not what the cache said.
     Moved,
     Failed(StoreError),
@@ -137,6 +150,16 @@ impl<E: Into<StoreError>> From<E> for Undone {
     fn from(error: E) -> Self {
         Undone::Failed(error.into())
     }
+}
+
+/// How a transaction goes about its writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// All at once, in the hope that no window is lost and no wallet moved. When one is, everything is
+    /// undone and tried step by step.
+    Bold,
+    /// The windows, then the wallets, then the rest.
+    StepByStep,
 }
 
 impl Store {
@@ -154,9 +177,16 @@ impl Store {
         debits: &[Debit],
         settlements: &[Settlement],
     ) -> Result<Committed, StoreError> {
+        let mut batch = Batch {
+            node,
+            debits,
+            settlements,
+            pace: Pace::Bold,
+        };
         for _ in 0..MAX_ROUNDS {
-            match self.try_commit(cache, node, debits, settlements).await {
+            match self.try_commit(cache, &batch).await {
                 Ok(committed) => return Ok(committed),
+                Err(Undone::TooBold) => {}
                 Err(Undone::Moved) => cache.forget_touched(debits, settlements),
                 Err(Undone::Failed(error)) => {
                     cache.forget_touched(debits, settlements);
@@ -165,6 +195,7 @@ impl Store {
                     }
                 }
             }
+            batch.pace = Pace::StepByStep;
         }
         Err(StoreError::Contended)
     }
@@ -172,49 +203,48 @@ impl Store {
     async fn try_commit(
         &self,
         cache: &mut WalletCache,
-        node: &NodeEpoch,
-        debits: &[Debit],
-        settlements: &[Settlement],
+        batch: &Batch<'_>,
     ) -> Result<Committed, Undone> {
+        let Batch {
+            debits,
+            settlements,
+            ..
+        } = *batch;
         let doubtful = doubtful_wallets(cache, debits, settlements);
         let transaction = self.begin().await?;
         let loaded = statements::load_wallets(&transaction, &doubtful).await?;
         let endpoints = load_endpoints(&transaction, cache, settlements).await?;
 
-        let settled = settle(&transaction, node, settlements).await?;
-        let settled_now = || {
-            settlements
-                .iter()
-                .zip(&settled)
-                .filter(|(_, s)| **s)
-                .map(|(s, _)| s)
-        };
+        let settled = settle(&transaction, batch.node, settlements).await?;
+        let ended: Vec<&Settlement> = settlements
+            .iter()
+            .zip(&settled)
+            .filter(|(_, settled)| **settled)
+            .map(|(settlement, _)| settlement)
+            .collect();
+        statements::release_windows(&transaction, &ended).await?;
         let mut deciding = Deciding::new(debits, refunded(settlements), |account| {
             match loaded.get(&account) {
                 Some(wallet) => Some((*wallet, true)),
                 None => cache.wallet(account).map(|wallet| (wallet, false)),
             }
         });
-        for settlement in settled_now().filter(|s| s.refund) {
+        for settlement in ended.iter().filter(|s| s.refund) {
             deciding.refund(settlement.account_id, settlement.parts);
         }
-        statements::release_windows(&transaction, settled_now()).await?;
-        decide(&transaction, &mut deciding).await?;
-
-        write(&transaction, &mut deciding).await?;
-
-        let touched = deciding.touched();
-        let outcomes = deciding.into_outcomes();
-        statements::insert_deliveries(&transaction, node, debits, &outcomes).await?;
-        statements::insert_entries(&transaction, debits, &outcomes, settled_now()).await?;
-        statements::insert_call_attempts(&transaction, settled_now()).await?;
-        let webhooks = statements::queue_webhooks(&transaction, settled_now(), |account| {
+        match batch.pace {
+            Pace::Bold => write_boldly(&transaction, batch, &mut deciding, &ended).await?,
+            Pace::StepByStep => write(&transaction, batch, &mut deciding, &ended).await?,
+        }
+        let webhooks = statements::queue_webhooks(&transaction, &ended, |account| {
             endpoints.get(&account).or(cache.endpoints(account))
         })
         .await?;
 
+        let touched = deciding.touched();
+        let outcomes = deciding.into_outcomes();
         let posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
-        if outcomes.iter().any(posted) || settled.contains(&true) {
+        if outcomes.iter().any(posted) || !ended.is_empty() {
             transaction.commit().await?;
         } else {
             transaction.rollback().await?;
@@ -294,29 +324,76 @@ async fn settle(
         .collect())
 }
 
-/// Decides round after round until every debit has its outcome.
-async fn decide(
+/// Decides in one round and writes everything at once; counts the rows to see whether it held.
+async fn write_boldly(
     transaction: &DatabaseTransaction,
+    batch: &Batch<'_>,
     deciding: &mut Deciding<'_>,
+    ended: &[&Settlement],
+) -> Result<(), Undone> {
+    let round = deciding.round();
+    if !round.doubted.is_empty() {
+        return Err(Undone::Moved);
+    }
+    let mut script = Script::default();
+    statements::push_windows(&mut script, batch.debits, &round.claims);
+    deciding.close_round(round, &HashMap::new());
+    // A second debit for a phone of this very batch has waited for the first one's claim.
+    let rest = deciding.round();
+    if !rest.claims.is_empty() || !rest.doubted.is_empty() {
+        return Err(Undone::TooBold);
+    }
+    deciding.close_round(rest, &HashMap::new());
+    statements::push_wallets(&mut script, &deciding.touched());
+    push_records(&mut script, batch, deciding, ended);
+    let expected = script.len();
+    match script.execute(transaction).await? {
+        written if written == expected => Ok(()),
+        _ => Err(Undone::TooBold),
+    }
+}
+
+/// Decides round after round, each on the windows that the one before has won.
+async fn write(
+    transaction: &DatabaseTransaction,
+    batch: &Batch<'_>,
+    deciding: &mut Deciding<'_>,
+    ended: &[&Settlement],
 ) -> Result<(), Undone> {
     while deciding.undecided() {
         let round = deciding.round();
         if !round.doubted.is_empty() {
             return Err(Undone::Moved);
         }
-        let lost = statements::claim_windows(transaction, deciding.debits(), &round.claims).await?;
+        let lost = statements::claim_windows(transaction, batch.debits, &round.claims).await?;
         deciding.close_round(round, &lost);
     }
+    write_wallets(transaction, deciding).await?;
+    let mut script = Script::default();
+    push_records(&mut script, batch, deciding, ended);
+    script.execute(transaction).await?;
     Ok(())
 }
 
+/// What follows from the decisions and can fail no more.
+fn push_records(
+    script: &mut Script,
+    batch: &Batch<'_>,
+    deciding: &Deciding<'_>,
+    ended: &[&Settlement],
+) {
+    let posted: Vec<(&Debit, Parts)> = deciding.posted().collect();
+    statements::push_deliveries(script, batch.node, &posted);
+    statements::push_entries(script, &posted, ended);
+    statements::push_call_attempts(script, ended);
+}
+
 /// Writes the touched wallets. Those that a command or another node moved are decided on again.
-async fn write(
+async fn write_wallets(
     transaction: &DatabaseTransaction,
     deciding: &mut Deciding<'_>,
 ) -> Result<(), Undone> {
-    let touched = deciding.touched();
-    let moved = statements::write_wallets(transaction, touched.into_iter()).await?;
+    let moved = statements::write_wallets(transaction, &deciding.touched()).await?;
     if moved.is_empty() {
         return Ok(());
     }
@@ -326,8 +403,10 @@ async fn write(
     }
     let mut again = deciding.touched();
     again.retain(|account, _| moved.contains(account));
-    let moved = statements::write_wallets(transaction, again.into_iter()).await?;
-    match moved.is_empty() {
+    match statements::write_wallets(transaction, &again)
+        .await?
+        .is_empty()
+    {
         true => Ok(()),
         false => Err(Undone::Moved),
     }

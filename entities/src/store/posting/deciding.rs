@@ -82,10 +82,6 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    pub(super) fn debits(&self) -> &'a [Debit] {
-        self.debits
-    }
-
     /// Gives a delivery's price back, before any debit is decided.
     pub(super) fn refund(&mut self, account: AccountId, parts: Parts) {
         if parts == Parts::default() {
@@ -223,6 +219,17 @@ impl<'a> Deciding<'a> {
             .filter(|(_, working)| working.touched)
             .map(|(account, working)| (*account, working.wallet))
             .collect()
+    }
+
+    /// The debits that are posted so far, and what they paid.
+    pub(super) fn posted(&self) -> impl Iterator<Item = (&'a Debit, Parts)> {
+        self.debits
+            .iter()
+            .zip(&self.outcomes)
+            .filter_map(|(debit, outcome)| match outcome {
+                Some(DebitOutcome::Posted { parts, .. }) => Some((debit, *parts)),
+                _ => None,
+            })
     }
 
     /// The outcomes in the order of the debits, once none is undecided.

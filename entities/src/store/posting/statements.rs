@@ -1,19 +1,19 @@
 //! The bulk statements of a batch.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
-use nexo_domain::ledger::{Buckets, EntryKind};
+use nexo_domain::ledger::{Buckets, EntryKind, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::webhook::event_type;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Value};
 use uuid::Uuid;
 
 use super::cache::Wallet;
-use super::{Debit, DebitOutcome, NodeEpoch, Settlement};
+use super::{Debit, NodeEpoch, Settlement};
 use crate::store::StoreError;
 use crate::store::bulk::Column::{Bool, Int, Text, Uuid as Id};
-use crate::store::bulk::{Bulk, NONE};
+use crate::store::bulk::{Bulk, NONE, Rows, Script};
 use crate::store::record::realm;
 
 static LOAD_WALLETS: Bulk = Bulk::new(
@@ -219,12 +219,12 @@ pub(super) async fn settle_deliveries<'a>(
     Ok(ids?)
 }
 
-pub(super) async fn release_windows<'a>(
+pub(super) async fn release_windows(
     transaction: &DatabaseTransaction,
-    settlements: impl Iterator<Item = &'a Settlement>,
+    ended: &[&Settlement],
 ) -> Result<(), StoreError> {
     let mut rows = RELEASE_WINDOWS.rows(0);
-    for s in settlements.filter(|s| s.release_window) {
+    for s in ended.iter().filter(|s| s.release_window) {
         rows.push([
             realm(s.test).into(),
             s.phone.to_string().into(),
@@ -235,13 +235,8 @@ pub(super) async fn release_windows<'a>(
     Ok(())
 }
 
-/// Claims the windows of the debits at `claims`. Returns those lost, with the end of the winner's
-/// window.
-pub(super) async fn claim_windows(
-    transaction: &DatabaseTransaction,
-    debits: &[Debit],
-    claims: &[usize],
-) -> Result<HashMap<usize, i64>, StoreError> {
+/// Claims the windows of the debits at `claims`.
+pub(super) fn push_windows(script: &mut Script, debits: &[Debit], claims: &[usize]) {
     let mut in_order: Vec<&Debit> = claims.iter().map(|place| &debits[*place]).collect();
     // Every node locks phones in the same order, lest two wait for each other.
     in_order.sort_unstable_by_key(|debit| (debit.test, debit.phone));
@@ -255,7 +250,19 @@ pub(super) async fn claim_windows(
             debit.delivery_id.0.into(),
         ]);
     }
-    let won = CLAIM_WINDOWS.execute(transaction, &[], rows).await?;
+    script.push(&CLAIM_WINDOWS, Vec::new(), rows);
+}
+
+/// Claims the windows of the debits at `claims`. Returns those lost, with the end of the winner's
+/// window.
+pub(super) async fn claim_windows(
+    transaction: &DatabaseTransaction,
+    debits: &[Debit],
+    claims: &[usize],
+) -> Result<HashMap<usize, i64>, StoreError> {
+    let mut script = Script::default();
+    push_windows(&mut script, debits, claims);
+    let won = script.execute(transaction).await?;
     if won == claims.len() as u64 {
         return Ok(HashMap::new());
     }
@@ -280,15 +287,14 @@ pub(super) async fn claim_windows(
     Ok(lost)
 }
 
-/// Writes the wallets that still have the version that was decided on. Returns the others.
-pub(super) async fn write_wallets(
-    transaction: &DatabaseTransaction,
-    wallets: impl ExactSizeIterator<Item = (AccountId, Wallet)>,
-) -> Result<HashSet<AccountId>, StoreError> {
+/// Writes the wallets that still have the version that was decided on.
+pub(super) fn push_wallets(script: &mut Script, wallets: &BTreeMap<AccountId, Wallet>) {
+    script.push(&WRITE_WALLETS, Vec::new(), wallet_rows(wallets));
+}
+
+fn wallet_rows(wallets: &BTreeMap<AccountId, Wallet>) -> Rows {
     let mut rows = WRITE_WALLETS.rows(wallets.len());
-    let mut moved = HashSet::with_capacity(wallets.len());
     for (account, wallet) in wallets {
-        moved.insert(account);
         rows.push([
             account.0.into(),
             wallet.buckets.free.get().into(),
@@ -297,48 +303,43 @@ pub(super) async fn write_wallets(
             wallet.version.into(),
         ]);
     }
+    rows
+}
+
+/// Writes the wallets that still have the version that was decided on. Returns the others.
+pub(super) async fn write_wallets(
+    transaction: &DatabaseTransaction,
+    wallets: &BTreeMap<AccountId, Wallet>,
+) -> Result<HashSet<AccountId>, StoreError> {
+    let mut moved: HashSet<AccountId> = wallets.keys().copied().collect();
+    let rows = wallet_rows(wallets);
     for row in WRITE_WALLETS.query(transaction, &[], rows).await? {
         moved.remove(&AccountId(row.try_get_by_index(0)?));
     }
     Ok(moved)
 }
 
-pub(super) async fn insert_deliveries(
-    transaction: &DatabaseTransaction,
-    node: &NodeEpoch,
-    debits: &[Debit],
-    outcomes: &[DebitOutcome],
-) -> Result<(), StoreError> {
-    let mut rows = INSERT_DELIVERIES.rows(debits.len());
-    for (debit, outcome) in debits.iter().zip(outcomes) {
-        if matches!(outcome, DebitOutcome::Posted { .. }) {
-            rows.push([
-                debit.delivery_id.0.into(),
-                debit.account_id.0.into(),
-                debit.key_id.0.into(),
-                debit.test.into(),
-                debit.phone.to_string().into(),
-                debit.carrier.name().into(),
-                debit.cost.get().into(),
-                debit.created_at_ms.into(),
-            ]);
-        }
+pub(super) fn push_deliveries(script: &mut Script, node: &NodeEpoch, posted: &[(&Debit, Parts)]) {
+    let mut rows = INSERT_DELIVERIES.rows(posted.len());
+    for (debit, _) in posted {
+        rows.push([
+            debit.delivery_id.0.into(),
+            debit.account_id.0.into(),
+            debit.key_id.0.into(),
+            debit.test.into(),
+            debit.phone.to_string().into(),
+            debit.carrier.name().into(),
+            debit.cost.get().into(),
+            debit.created_at_ms.into(),
+        ]);
     }
-    let scalars = [node.node.as_ref().into(), node.epoch.into()];
-    INSERT_DELIVERIES
-        .execute(transaction, &scalars, rows)
-        .await?;
-    Ok(())
+    let scalars = vec![node.node.as_ref().into(), node.epoch.into()];
+    script.push(&INSERT_DELIVERIES, scalars, rows);
 }
 
 /// The entries of the posted debits and of the refunds. A debit's posting has its delivery's id.
-pub(super) async fn insert_entries<'a>(
-    transaction: &DatabaseTransaction,
-    debits: &[Debit],
-    outcomes: &[DebitOutcome],
-    settlements: impl Iterator<Item = &'a Settlement>,
-) -> Result<(), StoreError> {
-    let mut rows = INSERT_ENTRIES.rows(debits.len());
+pub(super) fn push_entries(script: &mut Script, posted: &[(&Debit, Parts)], ended: &[&Settlement]) {
+    let mut rows = INSERT_ENTRIES.rows(posted.len());
     let mut push = |account: AccountId,
                     posting: Uuid,
                     delivery: DeliveryId,
@@ -357,22 +358,20 @@ pub(super) async fn insert_entries<'a>(
         ];
         rows.push(values);
     };
-    for (debit, outcome) in debits.iter().zip(outcomes) {
-        if let DebitOutcome::Posted { parts, .. } = outcome {
-            for (bucket, part) in parts.taken() {
-                push(
-                    debit.account_id,
-                    debit.delivery_id.0,
-                    debit.delivery_id,
-                    EntryKind::Debit,
-                    bucket.as_str(),
-                    -part.get(),
-                    debit.created_at_ms,
-                );
-            }
+    for (debit, parts) in posted {
+        for (bucket, part) in parts.taken() {
+            push(
+                debit.account_id,
+                debit.delivery_id.0,
+                debit.delivery_id,
+                EntryKind::Debit,
+                bucket.as_str(),
+                -part.get(),
+                debit.created_at_ms,
+            );
         }
     }
-    for s in settlements.filter(|s| s.refund) {
+    for s in ended.iter().filter(|s| s.refund) {
         let posting = Uuid::now_v7();
         for (bucket, part) in s.parts.taken() {
             push(
@@ -386,17 +385,15 @@ pub(super) async fn insert_entries<'a>(
             );
         }
     }
-    INSERT_ENTRIES.execute(transaction, &[], rows).await?;
-    Ok(())
+    script.push(&INSERT_ENTRIES, Vec::new(), rows);
 }
 
-pub(super) async fn insert_call_attempts<'a>(
-    transaction: &DatabaseTransaction,
-    settlements: impl Iterator<Item = &'a Settlement>,
-) -> Result<(), StoreError> {
+pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
     let mut rows = INSERT_CALL_ATTEMPTS.rows(0);
-    for (delivery, call) in settlements.flat_map(|s| s.attempts.iter().map(|a| (s.delivery_id, a)))
-    {
+    let calls = ended
+        .iter()
+        .flat_map(|s| s.attempts.iter().map(|call| (s.delivery_id, call)));
+    for (delivery, call) in calls {
         rows.push([
             call.id.0.into(),
             delivery.0.into(),
@@ -414,18 +411,17 @@ pub(super) async fn insert_call_attempts<'a>(
             i64::from(call.packets_sent).into(),
         ]);
     }
-    INSERT_CALL_ATTEMPTS.execute(transaction, &[], rows).await?;
-    Ok(())
+    script.push(&INSERT_CALL_ATTEMPTS, Vec::new(), rows);
 }
 
 /// Queues one attempt per settlement with a body and endpoint of its account. Returns how many.
-pub(super) async fn queue_webhooks<'a, 'e>(
+pub(super) async fn queue_webhooks<'e>(
     transaction: &DatabaseTransaction,
-    settlements: impl Iterator<Item = &'a Settlement>,
+    ended: &[&Settlement],
     endpoints: impl Fn(AccountId) -> Option<&'e Vec<EndpointId>>,
 ) -> Result<u64, StoreError> {
     let mut rows = QUEUE_WEBHOOKS.rows(0);
-    for s in settlements {
+    for s in ended {
         let Some(body) = &s.webhook_body else {
             continue;
         };
