@@ -42,11 +42,11 @@ impl Codec {
 
     /// The byte of a sample of zero.
     pub fn silence(self) -> u8 {
-        self.encode_sample(0)
+        self.encode(0)
     }
 
     /// One byte as a 16-bit sample.
-    pub fn decode_sample(self, byte: u8) -> i16 {
+    pub fn decode(self, byte: u8) -> i16 {
         match self {
             Codec::Pcma => decode_a_law(byte),
             Codec::Pcmu => decode_mu_law(byte),
@@ -54,21 +54,11 @@ impl Codec {
     }
 
     /// One 16-bit sample as a byte.
-    pub fn encode_sample(self, sample: i16) -> u8 {
+    pub fn encode(self, sample: i16) -> u8 {
         match self {
             Codec::Pcma => encode_a_law(sample),
             Codec::Pcmu => encode_mu_law(sample),
         }
-    }
-
-    /// Appends the samples of `bytes`.
-    pub fn decode(self, bytes: &[u8], samples: &mut Vec<i16>) {
-        samples.extend(bytes.iter().map(|byte| self.decode_sample(*byte)));
-    }
-
-    /// Appends the bytes of `samples`.
-    pub fn encode(self, samples: &[i16], bytes: &mut Vec<u8>) {
-        bytes.extend(samples.iter().map(|sample| self.encode_sample(*sample)));
     }
 }
 
@@ -132,7 +122,7 @@ mod tests {
     fn every_byte_survives_decoding_and_encoding() {
         for codec in Codec::ALL {
             for byte in 0..=255u8 {
-                let again = codec.encode_sample(codec.decode_sample(byte));
+                let again = codec.encode(codec.decode(byte));
                 // µ-law has two zeros.
                 let same = again == byte || (codec == Codec::Pcmu && byte == 0x7f && again == 0xff);
                 assert!(same, "{codec:?} {byte:#x} became {again:#x}");
@@ -144,17 +134,17 @@ mod tests {
     fn known_values_are_as_the_standard_has_them() {
         assert_eq!(Codec::Pcma.silence(), 0xd5);
         assert_eq!(Codec::Pcmu.silence(), 0xff);
-        assert_eq!(Codec::Pcma.decode_sample(0xaa), 32_256);
-        assert_eq!(Codec::Pcma.decode_sample(0x2a), -32_256);
-        assert_eq!(Codec::Pcmu.decode_sample(0x80), 32_124);
-        assert_eq!(Codec::Pcmu.decode_sample(0x00), -32_124);
+        assert_eq!(Codec::Pcma.decode(0xaa), 32_256);
+        assert_eq!(Codec::Pcma.decode(0x2a), -32_256);
+        assert_eq!(Codec::Pcmu.decode(0x80), 32_124);
+        assert_eq!(Codec::Pcmu.decode(0x00), -32_124);
     }
 
     #[test]
     fn a_sample_loses_no_more_than_its_segments_step() {
         for codec in Codec::ALL {
             for sample in (i16::MIN..=i16::MAX).step_by(7) {
-                let decoded = i32::from(codec.decode_sample(codec.encode_sample(sample)));
+                let decoded = i32::from(codec.decode(codec.encode(sample)));
                 let error = (decoded - i32::from(sample)).abs();
                 let allowed = (i32::from(sample).abs() / 16).max(16);
                 assert!(error <= allowed, "{codec:?} {sample} became {decoded}");

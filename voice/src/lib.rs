@@ -1,7 +1,9 @@
 //! SIP, RTP and the voice of NEXO ROUTE, and the sandbox carrier.
 
+pub mod endpoint;
 pub mod g711;
 pub mod prompts;
+pub mod rtp;
 pub mod sandbox;
 pub mod sip;
 pub mod wav;

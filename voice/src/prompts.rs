@@ -178,7 +178,7 @@ impl PromptSet {
         let mut samples = Vec::with_capacity(script.frames() as usize * FRAME);
         for piece in &script.pieces {
             for _ in 0..piece.repeat {
-                Codec::Pcma.decode(piece.audio, &mut samples);
+                samples.extend(decoded(piece.audio));
             }
         }
         samples
@@ -230,10 +230,12 @@ impl Writer {
     }
 }
 
+fn decoded(a_law: &[u8]) -> impl Iterator<Item = i16> {
+    a_law.iter().map(|byte| Codec::Pcma.decode(*byte))
+}
+
 fn samples(a_law: &[u8]) -> Vec<i16> {
-    let mut samples = Vec::with_capacity(a_law.len());
-    Codec::Pcma.decode(a_law, &mut samples);
-    samples
+    decoded(a_law).collect()
 }
 
 fn silent_frame(codec: Codec) -> &'static [u8] {
@@ -242,9 +244,7 @@ fn silent_frame(codec: Codec) -> &'static [u8] {
 
 fn to_mu_law(a_law: &Words) -> Words {
     let convert = |bytes: &[u8]| -> &'static [u8] {
-        let mut converted = Vec::with_capacity(bytes.len());
-        Codec::Pcmu.encode(&samples(bytes), &mut converted);
-        Vec::leak(converted)
+        Vec::leak(decoded(bytes).map(|sample| Codec::Pcmu.encode(sample)).collect())
     };
     Words {
         greeting: convert(a_law.greeting),

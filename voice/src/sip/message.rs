@@ -542,6 +542,12 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_carriage_return_is_refused() {
+        let text = INVITE.replace("abc@nexo", "abc\rBYE sip:x SIP/2.0");
+        assert_eq!(request(&text).map(|_| ()), Err(ParseError::Header));
+    }
+
+    #[test]
     fn blank_lines_are_a_keep_alive() {
         assert_eq!(Message::parse(b"\r\n\r\n").unwrap_err(), ParseError::KeepAlive);
         assert_eq!(Message::parse(b"").unwrap_err(), ParseError::KeepAlive);

@@ -217,6 +217,12 @@ mod tests {
     }
 
     #[test]
+    fn another_streams_address_is_not_the_audios() {
+        let text = "v=0\r\nc=IN IP4 192.0.2.1\r\nm=video 6000 RTP/AVP 96\r\nc=IN IP4 192.0.2.66\r\nm=audio 4000 RTP/AVP 8\r\n";
+        assert_eq!(read(text.as_bytes()).unwrap().rtp, ([192, 0, 2, 1], 4000).into());
+    }
+
+    #[test]
     fn what_cannot_be_used_says_why() {
         for (text, error) in [
             ("", SdpError::Malformed),

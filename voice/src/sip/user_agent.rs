@@ -65,6 +65,8 @@ pub enum SipEvent {
 pub struct Transmit {
     pub to: SocketAddr,
     pub bytes: Arc<[u8]>,
+    /// The call that it is of, if any.
+    pub call: Option<CallHandle>,
 }
 
 /// What was dropped, by reason.
@@ -202,6 +204,7 @@ impl UserAgent {
         self.transmits.push_back(Transmit {
             to: answer_address(request, from),
             bytes: draft.bytes().into(),
+            call: None,
         });
     }
 
@@ -284,7 +287,10 @@ impl UserAgent {
         let (transmits, events, random) =
             (&mut self.transmits, &mut self.events, &mut self.random);
         act(&mut Outlet {
-            send: &mut |to, bytes| transmits.push_back(Transmit { to, bytes }),
+            send: &mut |to, bytes| {
+                let call = Some(handle);
+                transmits.push_back(Transmit { to, bytes, call });
+            },
             tell: &mut |event| events.push_back((handle, event)),
             // RFC 3261 §8.1.1.7: the cookie says that the branch is unique.
             branch: &mut || format!("z9hG4bK{}", token(random)),

@@ -606,3 +606,30 @@ fn what_is_answered_carries_the_requests_via() {
     };
     assert!(response.value(Name::Via).unwrap().contains("branch=z9hG4bKfar"));
 }
+
+#[test]
+fn a_fork_beyond_the_remembered_ones_is_hung_up_too() {
+    let mut scene = Scene::answered();
+    for fork in 0..20 {
+        scene.answer(200, &format!("fork{fork}"));
+        assert_eq!(scene.sent_methods(), [Method::Ack, Method::Bye], "fork {fork}");
+    }
+}
+
+#[test]
+fn the_487_after_a_late_cancel_is_acknowledged() {
+    let mut scene = Scene::new();
+    scene.walk(31_000 * MS);
+    scene.answer(180, "b");
+    assert_eq!(scene.sent_methods(), [Method::Cancel]);
+    scene.walk(1500 * MS);
+    scene.answer(487, "b");
+    assert_eq!(scene.sent_methods(), [Method::Ack]);
+}
+
+#[test]
+fn a_cancel_that_the_answer_overtook_hangs_up() {
+    let mut scene = Scene::answered();
+    scene.ua.cancel(scene.now, scene.call);
+    assert_eq!(scene.sent_methods(), [Method::Bye]);
+}

@@ -1,0 +1,116 @@
+//! One call as the endpoint holds it: its machine, its audio, and what its report will say.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use nexo_domain::call::{Call, CallEnd};
+use tokio::sync::mpsc;
+
+use super::{CallNews, CallOrder, CallReport};
+use crate::g711::Codec;
+use crate::rtp::clock::{Reserved, StreamFigures};
+use crate::sip::sdp::Audio;
+
+/// A call that has not been reported yet.
+pub(super) struct LiveCall {
+    /// The number by which its [`super::CallEvents`] know it.
+    pub number: u64,
+    pub machine: Call,
+    pub order: Box<CallOrder>,
+    pub stream: Reserved,
+    /// The far end's audio, once it has answered.
+    pub remote: Option<(Audio, Codec)>,
+    /// Whether the clock has been told of the stream.
+    pub plays: bool,
+    /// The end, while the stream's figures are waited for.
+    pub end: Option<CallEnd>,
+    pub report: CallReport,
+    /// The deadline that the desk has noted.
+    pub noted: Option<Instant>,
+    news: mpsc::UnboundedSender<CallNews>,
+}
+
+impl LiveCall {
+    pub fn new(
+        number: u64,
+        machine: Call,
+        order: Box<CallOrder>,
+        stream: Reserved,
+        news: mpsc::UnboundedSender<CallNews>,
+    ) -> LiveCall {
+        LiveCall {
+            number,
+            machine,
+            order,
+            stream,
+            remote: None,
+            plays: false,
+            end: None,
+            report: CallReport {
+                end: CallEnd::Abandoned,
+                sip_code: None,
+                codec: None,
+                packets_sent: 0,
+                packets_received: 0,
+                fraction_lost: None,
+                jitter: None,
+                started_at_ms: unix_ms(),
+                accepted_at_ms: None,
+                ringing_at_ms: None,
+                answered_at_ms: None,
+                ended_at_ms: 0,
+            },
+            noted: None,
+            news,
+        }
+    }
+
+    /// Tells whoever follows the call. Nobody may any more: dropping the news gives the call up.
+    pub fn tell(&self, news: CallNews) {
+        let _ = self.news.send(news);
+    }
+
+    /// Notes a provisional answer; tells of the first ringing.
+    pub fn note_provisional(&mut self, code: u16) {
+        self.report.sip_code = Some(code);
+        let rings = matches!(code, 180..=182);
+        if rings && self.report.ringing_at_ms.is_none() {
+            self.report.ringing_at_ms = Some(unix_ms());
+            self.tell(CallNews::Ringing);
+        }
+    }
+
+    /// Tells that the call was accepted, by the answer noted last.
+    pub fn accepted(&mut self) {
+        self.report.accepted_at_ms = Some(unix_ms());
+        let sip_code = self.report.sip_code.unwrap_or_default();
+        self.tell(CallNews::Accepted { sip_code });
+    }
+
+    /// The first codec of the answer that was offered.
+    pub fn common_codec(&self, audio: &Audio) -> Option<Codec> {
+        audio
+            .codecs
+            .iter()
+            .copied()
+            .find(|codec| self.order.codecs.contains(codec))
+    }
+
+    /// Tells of the end, with what the stream came to.
+    pub fn close(mut self, end: CallEnd, figures: StreamFigures) {
+        self.report.end = end;
+        self.report.packets_sent = figures.packets_sent;
+        self.report.packets_received = figures.packets_received;
+        self.report.fraction_lost = figures.fraction_lost;
+        self.report.jitter = figures.jitter;
+        self.report.ended_at_ms = unix_ms();
+        let report = self.report.clone();
+        self.tell(CallNews::Ended(report));
+    }
+}
+
+/// Milliseconds since 1970, UTC.
+pub(super) fn unix_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
+}

@@ -1,0 +1,7 @@
+//! RTP and RTCP (RFC 3550, RFC 3551), and the clock that paces every call's audio.
+
+pub mod clock;
+pub mod packet;
+pub mod ports;
+pub mod rtcp;
+mod stream;
