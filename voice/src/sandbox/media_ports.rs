@@ -8,10 +8,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use socket2::{Domain, Socket, Type};
+use crate::rtp::ports::bind;
 
-/// What a stall of the reader may leave in the kernel; the default overflows in a short one.
-const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// Tries to find an even port whose odd neighbour is free too.
 const PAIR_TRIES: usize = 32;
 
@@ -109,13 +107,13 @@ fn open_pair(ip: IpAddr, index: usize) -> io::Result<MediaSocket> {
     // An odd port from the system is kept until the end, or it would be given out again.
     let mut odd = Vec::new();
     for _ in 0..PAIR_TRIES {
-        let rtp = bind(SocketAddr::new(ip, 0))?;
+        let rtp = bind(ip, 0)?;
         let port = rtp.local_addr()?.port();
         if port % 2 == 1 {
             odd.push(rtp);
             continue;
         }
-        match bind(SocketAddr::new(ip, port + 1)) {
+        match bind(ip, port + 1) {
             Ok(rtcp) => {
                 return Ok(MediaSocket {
                     index,
@@ -128,15 +126,6 @@ fn open_pair(ip: IpAddr, index: usize) -> io::Result<MediaSocket> {
         }
     }
     Err(last)
-}
-
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
-    // Best effort: the system caps it.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
 }
 
 #[cfg(test)]

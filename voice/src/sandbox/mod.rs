@@ -1,11 +1,34 @@
 //! The sandbox carrier: a real SIP and RTP callee that rings, answers, listens and understands.
+//!
+//! | part | is |
+//! |---|---|
+//! | `behaviour` | what a number does with a call |
+//! | `call` | one call's machine |
+//! | `callee`, `live_call`, `dialog`, `bygone` | all calls, on the wire |
+//! | `leg`, `jitter_buffer`, `impairment`, `reception`, `greeting` | one call's audio |
+//! | `recogniser` | what digits were said |
+//! | `server`, `media`, `media_ports`, `ears` | sockets and threads |
+//! | `events`, `recording` | what is told and kept of a call |
 
 mod behaviour;
 mod bygone;
 mod call;
+mod callee;
+mod dialog;
+mod ears;
 mod events;
 mod greeting;
 mod impairment;
 mod jitter_buffer;
+mod leg;
+mod live_call;
+mod media;
 mod media_ports;
+mod reception;
+pub mod recogniser;
 mod recording;
+mod server;
+
+pub use behaviour::Behaviour;
+pub use events::{CallId, CallRecord, Party, SandboxEvent};
+pub use server::{Sandbox, SandboxConfig, SandboxError};

@@ -8,7 +8,6 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::net::UdpSocket;
 use tokio::sync::{broadcast, oneshot};
@@ -21,11 +20,11 @@ use super::impairment::Impairment;
 use super::leg::Leg;
 use super::media::{self, MediaCommand};
 use super::media_ports::MediaPorts;
+use crate::rtp::ports::bind;
 use crate::sip::sdp::Audio;
 
 /// News that a watcher may leave unread before it loses the oldest.
 const EVENTS_KEPT: usize = 1024;
-const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// The longest UDP payload.
 const DATAGRAM_BYTES: usize = 65_535;
 /// Datagrams taken in one go before anything else is looked at.
@@ -110,7 +109,9 @@ impl Sandbox {
             address: config.listen,
             source,
         };
-        let socket = bind(config.listen).map_err(listen_error)?;
+        let socket = bind(config.listen.ip(), config.listen.port())
+            .and_then(UdpSocket::from_std)
+            .map_err(listen_error)?;
         let local = socket.local_addr().map_err(listen_error)?;
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let (ears, mut threads) =
@@ -175,15 +176,6 @@ fn check_writable(dir: &std::path::Path) -> io::Result<()> {
     let probe = dir.join(".nexo-sandbox.probe");
     std::fs::write(&probe, b"")?;
     std::fs::remove_file(&probe)
-}
-
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
-    // Best effort: the system caps it.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
 }
 
 struct Server {
