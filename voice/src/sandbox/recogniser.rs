@@ -25,7 +25,7 @@ const LONGEST_FRAMES: usize = 400;
 /// Digits take no longer than this.
 const LONGEST_DIGIT_FRAMES: usize = 95;
 /// Beyond this distance a sound is no known word.
-const FARTHEST: f32 = 5.2;
+const FARTHEST: f32 = 2.5;
 /// Another digit must be so much farther away than the nearest.
 const CLEARLY: f32 = 1.06;
 
