@@ -1,5 +1,7 @@
 //! Header fields: their names in long and compact form, and what their values are made of.
 
+use std::net::IpAddr;
+
 /// A header field's name, where this product reads it; any other is [`Name::Other`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Name {
@@ -142,7 +144,9 @@ impl<'a> NameAddr<'a> {
         };
         let uri = uri.trim();
         let params = rest.trim_start().strip_prefix(';').unwrap_or("");
-        (!uri.is_empty()).then_some(NameAddr { uri, params })
+        // A URI is written again into request lines, where a blank would end it.
+        let ends = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>');
+        (!uri.is_empty() && !uri.contains(ends)).then_some(NameAddr { uri, params })
     }
 
     /// A parameter's value; empty for one without a value.
@@ -177,12 +181,14 @@ pub struct Via<'a> {
 }
 
 impl<'a> Via<'a> {
-    /// Reads one hop (RFC 3261 §20.42).
+    /// Reads one hop (RFC 3261 §20.42); blanks may stand around the slashes.
     pub fn parse(value: &'a str) -> Option<Via<'a>> {
-        let (protocol, rest) = value.trim().split_once(char::is_whitespace)?;
-        let mut parts = protocol.split('/');
-        let (name, version, transport) = (parts.next()?, parts.next()?, parts.next()?);
-        let known = name.eq_ignore_ascii_case("SIP") && version == "2.0" && parts.next().is_none();
+        let (name, rest) = value.split_once('/')?;
+        let (version, rest) = rest.split_once('/')?;
+        let (transport, rest) = rest.trim_start().split_once(char::is_whitespace)?;
+        let known = name.trim().eq_ignore_ascii_case("SIP")
+            && version.trim() == "2.0"
+            && !transport.contains(['/', ';']);
         let (sent_by, params) = rest.split_once(';').unwrap_or((rest, ""));
         let sent_by = sent_by.trim();
         (known && !sent_by.is_empty()).then_some(Via {
@@ -194,6 +200,28 @@ impl<'a> Via<'a> {
 
     pub fn branch(&self) -> Option<&'a str> {
         param(self.params, "branch")
+    }
+
+    /// The port that the sender wrote behind its host.
+    pub fn port(&self) -> Option<u16> {
+        let (_, port) = self.sent_by.rsplit_once(':')?;
+        port.trim().parse().ok().filter(|port| *port != 0)
+    }
+
+    /// Whether the answer is to go to the port that the request came from (RFC 3581 §3).
+    pub fn wants_rport(&self) -> bool {
+        param(self.params, "rport").is_some()
+    }
+
+    /// The address that the request came from, as whoever answers it saw it.
+    pub fn received(&self) -> Option<IpAddr> {
+        let text = param(self.params, "received")?;
+        text.trim_matches(['[', ']']).parse().ok()
+    }
+
+    /// The port that the request came from, as whoever answers it saw it (RFC 3581 §4).
+    pub fn rport(&self) -> Option<u16> {
+        param(self.params, "rport")?.parse().ok()
     }
 }
 
@@ -225,6 +253,11 @@ mod tests {
         assert_eq!(bracketed.tag(), Some("9"));
         assert_eq!(NameAddr::parse("\"<\" <sip:x@h>").unwrap().uri, "sip:x@h");
         assert_eq!(NameAddr::parse("<sip:x@h"), None);
+        assert_eq!(
+            NameAddr::parse("<sip:x@h SIP/2.0>"),
+            None,
+            "it would end a request line"
+        );
     }
 
     #[test]
@@ -233,6 +266,17 @@ mod tests {
         assert_eq!(via.branch(), Some("z9hG4bK1"));
         assert_eq!(via.sent_by, "192.0.2.1:5060");
         assert_eq!(param(via.params, "rport"), Some(""));
+        assert!(via.wants_rport());
+        assert_eq!(
+            (via.rport(), via.received(), via.port()),
+            (None, None, Some(5060))
+        );
+        let seen =
+            Via::parse("SIP / 2.0 / UDP  [2001:db8::1] ; received = [2001:db8::9];rport=6000")
+                .unwrap();
+        assert_eq!((seen.transport, seen.sent_by), ("UDP", "[2001:db8::1]"));
+        assert_eq!(seen.received(), "2001:db8::9".parse().ok());
+        assert_eq!((seen.rport(), seen.port()), (Some(6000), None));
         assert_eq!(Via::parse("SIP/3.0/UDP h"), None);
         assert_eq!(Via::parse("SIP/2.0/UDP"), None);
     }

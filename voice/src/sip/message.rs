@@ -1,30 +1,9 @@
-//! SIP messages: read from one datagram, whole or not at all (RFC 3261 §7, §18.3).
+//! SIP messages and their fields (RFC 3261 §7, §20). They are read by [`Message::parse`] and
+//! written by [`Draft`](super::write::Draft).
 
 use std::ops::Range;
 
-use thiserror::Error;
-
 use super::header::{Name, NameAddr, Via, split_free};
-
-/// The most header fields that a message may have.
-pub const MAX_HEADERS: usize = 256;
-
-/// Why a datagram is no SIP message. Carries nothing of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum ParseError {
-    #[error("a keep-alive, not a message")]
-    KeepAlive,
-    #[error("the first line is neither a request nor a status line")]
-    StartLine,
-    #[error("a header field is malformed")]
-    Header,
-    #[error("there are too many header fields")]
-    TooManyHeaders,
-    #[error("a mandatory header field is missing, repeated or malformed")]
-    Mandatory,
-    #[error("the body's length is not what Content-Length says")]
-    ContentLength,
-}
 
 /// A request's method.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -89,35 +68,35 @@ pub enum Message {
 /// A request with its header fields and body.
 #[derive(Clone)]
 pub struct Request {
-    method: Method,
-    uri: Range<usize>,
-    fields: Fields,
+    pub(super) method: Method,
+    pub(super) uri: Range<usize>,
+    pub(super) fields: Fields,
 }
 
 /// A response with its header fields and body.
 #[derive(Clone)]
 pub struct Response {
-    code: u16,
-    reason: Range<usize>,
-    fields: Fields,
+    pub(super) code: u16,
+    pub(super) reason: Range<usize>,
+    pub(super) fields: Fields,
 }
 
 /// What both kinds have: the text, where its fields are, and the body.
 #[derive(Clone)]
 pub struct Fields {
-    text: String,
-    entries: Vec<Entry>,
-    cseq: u32,
-    cseq_method: Method,
-    body: Vec<u8>,
+    pub(super) text: String,
+    pub(super) entries: Vec<Entry>,
+    pub(super) cseq: u32,
+    pub(super) cseq_method: Method,
+    pub(super) body: Vec<u8>,
 }
 
 #[derive(Clone)]
-struct Entry {
-    name: Name,
+pub(super) struct Entry {
+    pub(super) name: Name,
     /// As it was written, for fields that [`Name`] does not know.
-    written: Range<usize>,
-    value: Range<usize>,
+    pub(super) written: Range<usize>,
+    pub(super) value: Range<usize>,
 }
 
 macro_rules! without_content {
@@ -144,172 +123,6 @@ macro_rules! common_fields {
     )*};
 }
 common_fields!(Request, Response);
-
-impl Message {
-    /// Reads one datagram. Never panics, whatever the bytes.
-    ///
-    /// # Errors
-    /// [`ParseError`], by the first thing that is wrong.
-    pub fn parse(datagram: &[u8]) -> Result<Message, ParseError> {
-        let start = datagram
-            .iter()
-            .position(|b| !matches!(b, b'\r' | b'\n'))
-            .ok_or(ParseError::KeepAlive)?;
-        let datagram = &datagram[start..];
-        let (head, body) = split_body(datagram);
-        let text = unfolded(head);
-        let (line, fields_start) = match text.find('\n') {
-            Some(end) => (0..trimmed_end(&text, end), end + 1),
-            None => (0..text.len(), text.len()),
-        };
-        let entries = entries(&text, fields_start)?;
-        let start_line = StartLine::parse(&text, line)?;
-        let mut fields = Fields {
-            text,
-            entries,
-            cseq: 0,
-            cseq_method: Method::Other,
-            body: Vec::new(),
-        };
-        fields.check()?;
-        fields.body = fields.checked_body(body)?.to_vec();
-        match start_line {
-            StartLine::Request { method, .. }
-                if method != fields.cseq_method && method != Method::Other =>
-            {
-                Err(ParseError::Mandatory)
-            }
-            StartLine::Request { method, uri } => Ok(Message::Request(Request {
-                method,
-                uri,
-                fields,
-            })),
-            StartLine::Status { code, reason } => Ok(Message::Response(Response {
-                code,
-                reason,
-                fields,
-            })),
-        }
-    }
-}
-
-enum StartLine {
-    Request { method: Method, uri: Range<usize> },
-    Status { code: u16, reason: Range<usize> },
-}
-
-impl StartLine {
-    fn parse(text: &str, line: Range<usize>) -> Result<StartLine, ParseError> {
-        let written = &text[line.clone()];
-        if let Some(rest) = strip_prefix_ignore_case(written, "SIP/2.0 ") {
-            let code = rest.get(..3).ok_or(ParseError::StartLine)?;
-            let is_code = code.bytes().all(|b| b.is_ascii_digit());
-            let code: u16 = code.parse().map_err(|_| ParseError::StartLine)?;
-            let separated = rest.len() == 3 || rest.as_bytes()[3] == b' ';
-            if !is_code || !separated || !(100..700).contains(&code) {
-                return Err(ParseError::StartLine);
-            }
-            let reason = (line.end - rest.len() + 4).min(line.end)..line.end;
-            return Ok(StartLine::Status { code, reason });
-        }
-        let mut parts = written.split(' ');
-        let (method, uri) = (parts.next(), parts.next());
-        let (version, more) = (parts.next(), parts.next());
-        match (method, uri, version, more) {
-            (Some(method), Some(uri), Some(version), None)
-                if is_token(method) && !uri.is_empty() && version.eq_ignore_ascii_case("SIP/2.0") =>
-            {
-                let start = line.start + method.len() + 1;
-                Ok(StartLine::Request {
-                    method: Method::parse(method),
-                    uri: start..start + uri.len(),
-                })
-            }
-            _ => Err(ParseError::StartLine),
-        }
-    }
-}
-
-/// The head with its last line's end, and the body after the empty line.
-fn split_body(datagram: &[u8]) -> (&[u8], &[u8]) {
-    let mut at = 0;
-    while let Some(end) = datagram[at..].iter().position(|b| *b == b'\n') {
-        let next = at + end + 1;
-        match &datagram[next..] {
-            [b'\r', b'\n', body @ ..] | [b'\n', body @ ..] => return (&datagram[..next], body),
-            _ => at = next,
-        }
-    }
-    (datagram, &[])
-}
-
-/// The head as text, its folded lines joined: a line that starts with a blank continues the last.
-fn unfolded(head: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(head).into_owned();
-    if !text.contains("\n ") && !text.contains("\n\t") {
-        return text;
-    }
-    let mut bytes = text.into_bytes();
-    for at in 1..bytes.len() {
-        if matches!(bytes[at], b' ' | b'\t') && bytes[at - 1] == b'\n' {
-            bytes[at - 1] = b' ';
-            if at >= 2 && bytes[at - 2] == b'\r' {
-                bytes[at - 2] = b' ';
-            }
-        }
-    }
-    text = String::from_utf8(bytes).unwrap_or_default();
-    text
-}
-
-fn trimmed_end(text: &str, end: usize) -> usize {
-    match text[..end].ends_with('\r') {
-        true => end - 1,
-        false => end,
-    }
-}
-
-fn entries(text: &str, start: usize) -> Result<Vec<Entry>, ParseError> {
-    let mut entries = Vec::with_capacity(16);
-    let mut at = start;
-    while at < text.len() {
-        let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
-        let line = at..trimmed_end(text, end);
-        at = end + 1;
-        if text[line.clone()].trim().is_empty() {
-            continue;
-        }
-        if entries.len() == MAX_HEADERS {
-            return Err(ParseError::TooManyHeaders);
-        }
-        let written = &text[line.clone()];
-        let colon = written.find(':').ok_or(ParseError::Header)?;
-        let name = written[..colon].trim_end();
-        if !is_token(name) {
-            return Err(ParseError::Header);
-        }
-        let value = &written[colon + 1..];
-        let lead = value.len() - value.trim_start().len();
-        let start = line.start + colon + 1 + lead;
-        entries.push(Entry {
-            name: Name::parse(name),
-            written: line.start..line.start + name.len(),
-            value: start..start + value.trim().len(),
-        });
-    }
-    Ok(entries)
-}
-
-fn is_token(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
-    !text.is_empty() && text.bytes().all(allowed)
-}
-
-fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix)
-        .then(|| &text[prefix.len()..])
-}
 
 impl Fields {
     /// The value of the first field of this name.
@@ -392,44 +205,6 @@ impl Fields {
     pub fn body(&self) -> &[u8] {
         &self.body
     }
-
-    /// The fields that every message must have, each once, and the CSeq's parts.
-    fn check(&mut self) -> Result<(), ParseError> {
-        let once = |name| self.lines(name).count() == 1;
-        let all_once = [Name::From, Name::To, Name::CallId, Name::CSeq]
-            .into_iter()
-            .all(once);
-        let addressed = self.from().is_some() && self.to().is_some();
-        if !all_once || !addressed || self.call_id().is_empty() || self.via().is_none() {
-            return Err(ParseError::Mandatory);
-        }
-        let cseq = self.value(Name::CSeq).unwrap_or_default();
-        let (number, method) = cseq
-            .split_once(char::is_whitespace)
-            .ok_or(ParseError::Mandatory)?;
-        let is_number = number.bytes().all(|b| b.is_ascii_digit());
-        let number: u32 = number.parse().map_err(|_| ParseError::Mandatory)?;
-        let method = Method::parse(method.trim());
-        if !is_number || number > i32::MAX as u32 {
-            return Err(ParseError::Mandatory);
-        }
-        (self.cseq, self.cseq_method) = (number, method);
-        Ok(())
-    }
-
-    /// The body, if it is as long as it says; without a length it is the rest of the datagram.
-    fn checked_body<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], ParseError> {
-        let mut lengths = self.lines(Name::ContentLength);
-        let Some(length) = lengths.next() else {
-            return Ok(body);
-        };
-        let same = lengths.all(|other| other == length);
-        let is_number = length.bytes().all(|b| b.is_ascii_digit());
-        match length.parse::<usize>() {
-            Ok(length) if same && is_number && length == body.len() => Ok(body),
-            Ok(_) | Err(_) => Err(ParseError::ContentLength),
-        }
-    }
 }
 
 impl Request {
@@ -450,126 +225,5 @@ impl Response {
 
     pub fn reason(&self) -> &str {
         &self.fields.text[self.reason.clone()]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn request(text: &str) -> Result<Request, ParseError> {
-        match Message::parse(text.replace('\n', "\r\n").as_bytes())? {
-            Message::Request(request) => Ok(request),
-            Message::Response(_) => panic!("a response"),
-        }
-    }
-
-    const INVITE: &str = "INVITE sip:+84981234567@192.0.2.9 SIP/2.0\n\
-        v: SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bKa, SIP/2.0/TCP proxy\n\
-        Via: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bKb\n\
-        f: \"A, \\\"B\\\"\" <sip:a@192.0.2.1>\n ;tag=from1\n\
-        TO: sip:b@192.0.2.9;tag=to1\n\
-        I: abc@nexo\n\
-        CSeq: 7\tINVITE\n\
-        m: <sip:a@192.0.2.1:5062;x=1>;expires=3\n\
-        X-Thing : one\n\
-        l: 4\n\nbody";
-
-    #[test]
-    fn compact_folded_and_listed_fields_are_read() {
-        let request = request(INVITE).unwrap();
-        assert_eq!(request.method(), Method::Invite);
-        assert_eq!(request.uri(), "sip:+84981234567@192.0.2.9");
-        assert_eq!(request.from_tag(), Some("from1"));
-        assert_eq!(request.to_tag(), Some("to1"));
-        assert_eq!(request.call_id(), "abc@nexo");
-        assert_eq!(request.cseq(), 7);
-        assert_eq!(request.contact(), Some("sip:a@192.0.2.1:5062;x=1"));
-        assert_eq!(request.via().unwrap().branch(), Some("z9hG4bKa"));
-        assert_eq!(request.values(Name::Via).count(), 3);
-        assert_eq!(request.named("x-thing"), Some("one"));
-        assert_eq!(request.body(), b"body");
-    }
-
-    #[test]
-    fn a_status_line_needs_a_code_and_may_lack_a_reason() {
-        let response = |line: &str| {
-            let text = INVITE.split_once('\n').unwrap().1;
-            let text = format!("{line}\n{text}").replace('\n', "\r\n");
-            match Message::parse(text.as_bytes()) {
-                Ok(Message::Response(r)) => Ok((r.code(), r.reason().to_owned())),
-                Ok(Message::Request(_)) => panic!("a request"),
-                Err(error) => Err(error),
-            }
-        };
-        assert_eq!(response("SIP/2.0 180 Ringing"), Ok((180, "Ringing".into())));
-        assert_eq!(response("SIP/2.0 200"), Ok((200, String::new())));
-        assert_eq!(response("sip/2.0 486 "), Ok((486, String::new())));
-        for line in ["SIP/2.0 20 OK", "SIP/2.0 2000 OK", "SIP/2.0 099 X", "SIP/2.0 +20 X"] {
-            assert_eq!(response(line), Err(ParseError::StartLine), "{line}");
-        }
-    }
-
-    #[test]
-    fn a_body_that_is_not_as_long_as_it_says_is_an_error() {
-        for (length, outcome) in [
-            ("l: 4", Ok(())),
-            ("l: 3", Err(ParseError::ContentLength)),
-            ("l: 5", Err(ParseError::ContentLength)),
-            ("l: -4", Err(ParseError::ContentLength)),
-            ("l: 4\nContent-Length: 5", Err(ParseError::ContentLength)),
-            ("X: 1", Ok(())),
-        ] {
-            let got = request(&INVITE.replace("l: 4", length)).map(|_| ());
-            assert_eq!(got, outcome, "{length}");
-        }
-    }
-
-    #[test]
-    fn a_missing_or_repeated_mandatory_field_is_an_error() {
-        for (from, to) in [
-            ("I: abc@nexo\n", ""),
-            ("CSeq: 7\tINVITE", "CSeq: 7"),
-            ("CSeq: 7\tINVITE", "CSeq: 99999999999 INVITE"),
-            ("CSeq: 7\tINVITE", "CSeq: 7 BYE"),
-            ("TO: sip:b@192.0.2.9;tag=to1\n", "To: <sip:b\n"),
-            ("I: abc@nexo", "I: abc@nexo\ni: again"),
-        ] {
-            let text = INVITE.replace(from, to);
-            assert_eq!(request(&text).map(|_| ()), Err(ParseError::Mandatory), "{to:?}");
-        }
-    }
-
-    #[test]
-    fn a_bare_carriage_return_is_refused() {
-        let text = INVITE.replace("abc@nexo", "abc\rBYE sip:x SIP/2.0");
-        assert_eq!(request(&text).map(|_| ()), Err(ParseError::Header));
-    }
-
-    #[test]
-    fn blank_lines_are_a_keep_alive() {
-        assert_eq!(Message::parse(b"\r\n\r\n").unwrap_err(), ParseError::KeepAlive);
-        assert_eq!(Message::parse(b"").unwrap_err(), ParseError::KeepAlive);
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = Message::parse(&bytes);
-        }
-
-        #[test]
-        fn no_damage_to_a_message_makes_the_reader_panic(
-            place in 0usize..400, byte in any::<u8>(), cut in 0usize..400,
-        ) {
-            let mut bytes = INVITE.replace('\n', "\r\n").into_bytes();
-            let place = place % bytes.len();
-            bytes[place] = byte;
-            bytes.truncate(cut.max(1));
-            if let Ok(Message::Request(request)) = Message::parse(&bytes) {
-                let _ = (request.via(), request.contact(), request.from_tag(), request.to_tag());
-            }
-        }
     }
 }

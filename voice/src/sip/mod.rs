@@ -4,6 +4,7 @@ pub mod dialog;
 pub mod header;
 mod leg;
 pub mod message;
+pub mod parse;
 pub mod sdp;
 pub mod transaction;
 pub mod user_agent;

@@ -63,31 +63,108 @@ pub fn write(audio: &Audio, session: u64) -> String {
     text
 }
 
-/// Reads the first usable audio stream of a description.
+/// Reads the first audio stream of a description.
 ///
 /// # Errors
 /// [`SdpError`], by what keeps it from being used.
 pub fn read(body: &[u8]) -> Result<Audio, SdpError> {
+    Ok(read_description(body)?.audio)
+}
+
+/// Which way a party wants media to flow, as it says itself (RFC 3264 §5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Direction {
+    fn parse(attribute: &str) -> Option<Direction> {
+        match attribute.trim() {
+            "sendrecv" => Some(Direction::SendRecv),
+            "sendonly" => Some(Direction::SendOnly),
+            "recvonly" => Some(Direction::RecvOnly),
+            "inactive" => Some(Direction::Inactive),
+            _ => None,
+        }
+    }
+
+    /// Whether the party that says so listens.
+    pub fn listens(self) -> bool {
+        match self {
+            Direction::SendRecv | Direction::RecvOnly => true,
+            Direction::SendOnly | Direction::Inactive => false,
+        }
+    }
+}
+
+/// What an answer to our offer agrees to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The first codec of the answer that was offered.
+    pub codec: Codec,
+    /// Where the far end wants RTP.
+    pub rtp: SocketAddr,
+    /// Where the far end wants RTCP (RFC 3605, else one port up).
+    pub rtcp: SocketAddr,
+    pub direction: Direction,
+    /// How much audio it would like in a packet, in milliseconds.
+    pub ptime_ms: Option<u16>,
+}
+
+/// Reads the answer to an offer of `offered`.
+///
+/// # Errors
+/// [`SdpError`], by what keeps it from being used; [`SdpError::NoCodec`] also where it lists none
+/// that was offered.
+pub fn read_answer(body: &[u8], offered: &[Codec]) -> Result<Answer, SdpError> {
+    let description = read_description(body)?;
+    let mut listed = description.audio.codecs.iter().copied();
+    Ok(Answer {
+        codec: listed
+            .find(|codec| offered.contains(codec))
+            .ok_or(SdpError::NoCodec)?,
+        rtp: description.audio.rtp,
+        rtcp: description.audio.rtcp,
+        direction: description.direction,
+        ptime_ms: description.ptime_ms,
+    })
+}
+
+struct Description {
+    audio: Audio,
+    direction: Direction,
+    ptime_ms: Option<u16>,
+}
+
+fn read_description(body: &[u8]) -> Result<Description, SdpError> {
     let text = std::str::from_utf8(body).map_err(|_| SdpError::Malformed)?;
     if !text.trim_start().starts_with("v=") {
         return Err(SdpError::Malformed);
     }
-    let mut session_ip = None;
-    let mut stream: Option<Stream> = None;
+    let (mut session_ip, mut session_direction) = (None, None);
+    let mut section = Section::Session;
     for line in text.lines() {
         let Some((kind, value)) = line.trim().split_once('=') else {
             continue;
         };
-        match (kind, &mut stream) {
-            ("m", Some(_)) => break,
-            ("m", None) => stream = Stream::parse(value),
-            ("c", None) => session_ip = connection(value),
-            ("c", Some(stream)) => stream.ip = connection(value),
-            ("a", Some(stream)) => stream.attribute(value),
+        match (kind, &mut section) {
+            ("m", Section::Audio(_)) => break,
+            ("m", Section::Session | Section::Unusable) => section = Section::of(value),
+            ("c", Section::Session) => session_ip = connection(value),
+            ("c", Section::Audio(stream)) => stream.ip = connection(value),
+            ("a", Section::Session) => {
+                session_direction = Direction::parse(value).or(session_direction);
+            }
+            ("a", Section::Audio(stream)) => stream.attribute(value),
             _ => {}
         }
     }
-    let stream = stream.ok_or(SdpError::NoAudio)?;
+    let Section::Audio(stream) = section else {
+        return Err(SdpError::NoAudio);
+    };
     if stream.port == 0 {
         return Err(SdpError::Rejected);
     }
@@ -100,11 +177,31 @@ pub fn read(body: &[u8]) -> Result<Audio, SdpError> {
         stream.rtcp_ip.unwrap_or(ip),
         stream.rtcp_port.unwrap_or(stream.port.wrapping_add(1)),
     );
-    Ok(Audio {
-        rtp: SocketAddr::new(ip, stream.port),
-        rtcp,
-        codecs,
+    Ok(Description {
+        audio: Audio {
+            rtp: SocketAddr::new(ip, stream.port),
+            rtcp,
+            codecs,
+        },
+        direction: stream
+            .direction
+            .or(session_direction)
+            .unwrap_or(Direction::SendRecv),
+        ptime_ms: stream.ptime_ms,
     })
+}
+
+/// Whose lines are being read.
+enum Section {
+    Session,
+    Audio(Stream),
+    Unusable,
+}
+
+impl Section {
+    fn of(media: &str) -> Section {
+        Stream::parse(media).map_or(Section::Unusable, Section::Audio)
+    }
 }
 
 struct Stream {
@@ -115,6 +212,8 @@ struct Stream {
     ip: Option<IpAddr>,
     rtcp_port: Option<u16>,
     rtcp_ip: Option<IpAddr>,
+    direction: Option<Direction>,
+    ptime_ms: Option<u16>,
 }
 
 impl Stream {
@@ -131,6 +230,8 @@ impl Stream {
             ip: None,
             rtcp_port: None,
             rtcp_ip: None,
+            direction: None,
+            ptime_ms: None,
         })
     }
 
@@ -143,12 +244,17 @@ impl Stream {
             let (name, rate) = (parts.next().unwrap_or_default(), parts.next());
             let codec = Codec::from_name(&name.to_ascii_uppercase());
             if let Ok(number) = number.trim().parse() {
-                self.mapped.push((number, codec.filter(|_| rate == Some("8000"))));
+                self.mapped
+                    .push((number, codec.filter(|_| rate == Some("8000"))));
             }
         } else if let Some(rtcp) = value.strip_prefix("rtcp:") {
             let mut parts = rtcp.split_whitespace();
             self.rtcp_port = parts.next().and_then(|port| port.parse().ok());
             self.rtcp_ip = parts.nth(2).and_then(|ip| ip.parse().ok());
+        } else if let Some(ptime) = value.strip_prefix("ptime:") {
+            self.ptime_ms = ptime.trim().parse().ok();
+        } else if let Some(direction) = Direction::parse(value) {
+            self.direction = Some(direction);
         }
     }
 
@@ -217,9 +323,36 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_takes_the_first_codec_that_was_offered() {
+        let text = "v=0\r\nc=IN IP4 192.0.2.1\r\na=sendonly\r\nm=audio 4000 RTP/AVP 18 0 8\r\na=ptime:40\r\n";
+        let both = read_answer(text.as_bytes(), &[Codec::Pcma, Codec::Pcmu]).unwrap();
+        assert_eq!((both.codec, both.ptime_ms), (Codec::Pcmu, Some(40)));
+        assert_eq!(both.direction, Direction::SendOnly);
+        assert!(!both.direction.listens());
+        let one = read_answer(text.as_bytes(), &[Codec::Pcma]).unwrap();
+        assert_eq!(one.codec, Codec::Pcma);
+        assert_eq!(read_answer(text.as_bytes(), &[]), Err(SdpError::NoCodec));
+    }
+
+    #[test]
+    fn the_streams_own_direction_beats_the_sessions() {
+        let text =
+            "v=0\r\nc=IN IP4 192.0.2.1\r\na=inactive\r\nm=audio 4000 RTP/AVP 8\r\na=recvonly\r\n";
+        let answer = read_answer(text.as_bytes(), &[Codec::Pcma]).unwrap();
+        assert_eq!(answer.direction, Direction::RecvOnly);
+        assert!(answer.direction.listens());
+        let silent = write(&audio(), 7).replace("a=sendrecv\r\n", "");
+        let answer = read_answer(silent.as_bytes(), &[Codec::Pcma]).unwrap();
+        assert_eq!(answer.direction, Direction::SendRecv);
+    }
+
+    #[test]
     fn another_streams_address_is_not_the_audios() {
         let text = "v=0\r\nc=IN IP4 192.0.2.1\r\nm=video 6000 RTP/AVP 96\r\nc=IN IP4 192.0.2.66\r\nm=audio 4000 RTP/AVP 8\r\n";
-        assert_eq!(read(text.as_bytes()).unwrap().rtp, ([192, 0, 2, 1], 4000).into());
+        assert_eq!(
+            read(text.as_bytes()).unwrap().rtp,
+            ([192, 0, 2, 1], 4000).into()
+        );
     }
 
     #[test]
@@ -229,12 +362,27 @@ mod tests {
             ("hello", SdpError::Malformed),
             ("v=0\r\nc=IN IP4 192.0.2.1\r\n", SdpError::NoAudio),
             ("v=0\r\nm=audio 4000 RTP/SAVP 8\r\n", SdpError::NoAudio),
-            ("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 8\r\n", SdpError::Rejected),
-            ("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 18\r\n", SdpError::NoCodec),
-            ("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\na=rtpmap:8 G729/8000\r\n", SdpError::NoCodec),
+            (
+                "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 8\r\n",
+                SdpError::Rejected,
+            ),
+            (
+                "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 18\r\n",
+                SdpError::NoCodec,
+            ),
+            (
+                "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\na=rtpmap:8 G729/8000\r\n",
+                SdpError::NoCodec,
+            ),
             ("v=0\r\nm=audio 9 RTP/AVP 8\r\n", SdpError::NoAddress),
-            ("v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 9 RTP/AVP 8\r\n", SdpError::NoAddress),
-            ("v=0\r\nc=IN IP4 host.example\r\nm=audio 9 RTP/AVP 8\r\n", SdpError::NoAddress),
+            (
+                "v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 9 RTP/AVP 8\r\n",
+                SdpError::NoAddress,
+            ),
+            (
+                "v=0\r\nc=IN IP4 host.example\r\nm=audio 9 RTP/AVP 8\r\n",
+                SdpError::NoAddress,
+            ),
         ] {
             assert_eq!(read(text.as_bytes()), Err(error), "{text:?}");
         }

@@ -136,17 +136,10 @@ fn stamped(via: &str, source: SocketAddr) -> String {
 /// Where the answer to `request` goes (RFC 3261 §18.2.2, RFC 3581 §4): its source, at the port that
 /// its Via names unless it asked for the real one.
 pub fn answer_address(request: &Request, source: SocketAddr) -> SocketAddr {
-    let Some(via) = request.via() else {
-        return source;
-    };
-    if param(via.params, "rport").is_some() {
-        return source;
+    match request.via() {
+        Some(via) if !via.wants_rport() => SocketAddr::new(source.ip(), via.port().unwrap_or(5060)),
+        Some(_) | None => source,
     }
-    let port = via
-        .sent_by
-        .rsplit_once(':')
-        .and_then(|(_, port)| port.parse().ok());
-    SocketAddr::new(source.ip(), port.unwrap_or(5060))
 }
 
 #[cfg(test)]
@@ -190,6 +183,8 @@ mod tests {
         let to = |via| answer_address(&request(via), source).port();
         assert_eq!(to("SIP/2.0/UDP 192.0.2.1:5062;branch=1"), 5062);
         assert_eq!(to("SIP/2.0/UDP 192.0.2.1;branch=1"), 5060);
+        assert_eq!(to("SIP/2.0/UDP [2001:db8::1]:5063;branch=1"), 5063);
+        assert_eq!(to("SIP/2.0/UDP 192.0.2.1:0;branch=1"), 5060);
     }
 
     #[test]
