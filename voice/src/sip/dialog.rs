@@ -170,7 +170,10 @@ mod tests {
         let mut dialog = Dialog::opened_by(&answer, &identity(), 1);
         assert_eq!(dialog.next_hop(), ([192, 0, 2, 50], 5080).into());
         let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
-        assert!(ack.starts_with("ACK sip:b@192.0.2.50:5080 SIP/2.0\r\n"), "{ack}");
+        assert!(
+            ack.starts_with("ACK sip:b@192.0.2.50:5080 SIP/2.0\r\n"),
+            "{ack}"
+        );
         assert!(ack.contains("CSeq: 1 ACK\r\n") && ack.contains(";tag=you\r\n"));
         let bye = text(&dialog.next_request(Method::Bye, &identity(), "z9hG4bK3"));
         assert!(bye.contains("CSeq: 2 BYE\r\n"));
@@ -190,8 +193,7 @@ mod tests {
 
     #[test]
     fn a_strict_router_takes_the_request_uri_and_the_target_goes_last() {
-        let answer =
-            answer("Record-Route: <sip:192.0.2.20>\r\nContact: <sip:b@192.0.2.50>\r\n");
+        let answer = answer("Record-Route: <sip:192.0.2.20>\r\nContact: <sip:b@192.0.2.50>\r\n");
         let dialog = Dialog::opened_by(&answer, &identity(), 1);
         let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
         assert!(ack.starts_with("ACK sip:192.0.2.20 SIP/2.0\r\n"));

@@ -87,7 +87,13 @@ impl Leg {
             gateway: invite.gateway,
         };
         let branch = (out.branch)();
-        let mut draft = request(Method::Invite, &invite.request_uri, &identity, &branch, None);
+        let mut draft = request(
+            Method::Invite,
+            &invite.request_uri,
+            &identity,
+            &branch,
+            None,
+        );
         draft
             .field("Contact", format_args!("<sip:nexo@{}>", identity.local))
             .field("Allow", ALLOW)
@@ -124,7 +130,12 @@ impl Leg {
 
     /// Gives an unanswered call up: CANCEL as soon as the gateway has answered at all, ACK and BYE
     /// should a 2xx still come.
+    ///
+    /// A call that was answered meanwhile is hung up.
     pub fn cancel(&mut self, out: &mut Outlet<'_>) {
+        if let Some(place) = self.call.take() {
+            self.bye(place, out);
+        }
         if self.invite.abandon(out.now, out.timers) {
             self.send_cancel(out);
         }
@@ -133,13 +144,7 @@ impl Leg {
 
     /// Ends the call, whatever its state.
     pub fn hang_up(&mut self, out: &mut Outlet<'_>) {
-        match self.call.take() {
-            Some(place) => {
-                self.bye(place, out);
-                self.let_go();
-            }
-            None => self.cancel(out),
-        }
+        self.cancel(out);
     }
 
     /// The transport to the gateway failed: nothing more is sent for the INVITE.
@@ -174,6 +179,7 @@ impl Leg {
         );
         let bytes: Arc<[u8]> = draft.bytes().into();
         out.send(self.identity.gateway, &bytes);
+        self.invite.cancelled(out.now, out.timers);
         let branch = self.invite_branch.clone();
         self.cancel = Some(RequestTransaction::start(
             out.now, branch, bytes, out.timers,
@@ -247,12 +253,15 @@ impl Leg {
             return out.send(to, &ack);
         }
         let wanted = self.invite.accepted(out.now, out.timers);
-        let dialog = Dialog::opened_by(response, &self.identity, INVITE_CSEQ);
+        let mut dialog = Dialog::opened_by(response, &self.identity, INVITE_CSEQ);
         let name = (out.branch)();
         let ack: Arc<[u8]> = dialog.ack(&self.identity, &name).bytes().into();
         out.send(dialog.next_hop(), &ack);
         if self.branches.len() == MOST_DIALOGS {
-            return;
+            // Too many to remember: this BYE is not sent again, but each repeated 2xx makes one.
+            let name = (out.branch)();
+            let bye = dialog.next_request(Method::Bye, &self.identity, &name);
+            return out.send(dialog.next_hop(), &bye.bytes().into());
         }
         self.branches.push(Branch {
             dialog,
@@ -405,8 +414,7 @@ impl Leg {
 
     /// Whether nothing more can come of it.
     pub fn is_over(&self) -> bool {
-        let done =
-            |r: &RequestTransaction| matches!(r.state, RequestState::Terminated);
+        let done = |r: &RequestTransaction| matches!(r.state, RequestState::Terminated);
         self.invite.state == InviteState::Terminated
             && self.call.is_none()
             && self.keep_until.is_none()

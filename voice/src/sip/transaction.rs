@@ -47,8 +47,8 @@ impl Timers {
 /// | Calling, Proceeding, Abandoned | 300–699 | Completed | ACK; timer D |
 /// | Completed | 300–699 again | Completed | ACK again |
 /// | Accepted | 2xx, the same or forked | Accepted | the dialog's |
-/// | Abandoned | 1xx | Abandoned | the caller cancels |
-/// | Abandoned | 64·T1 since the INVITE | Terminated | |
+/// | Abandoned | 1xx | Abandoned | the caller cancels, which starts 64·T1 anew |
+/// | Abandoned | 64·T1 since the INVITE, or since the CANCEL | Terminated | |
 /// | Accepted | timer M | Terminated | |
 /// | Completed | timer D | Terminated | |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,7 +135,6 @@ impl InviteTransaction {
                 false
             }
             InviteState::Proceeding => {
-                // RFC 3261 §9.1: without a final answer in 64·T1 after CANCEL, it is over.
                 self.enter_end(InviteState::Abandoned, now + timers.patience());
                 true
             }
@@ -143,6 +142,14 @@ impl InviteTransaction {
             | InviteState::Accepted
             | InviteState::Completed
             | InviteState::Terminated => false,
+        }
+    }
+
+    /// CANCEL is sent at `now`: its outcome is awaited for 64·T1 from here (RFC 3261 §9.1), however
+    /// late in the INVITE's own time that is.
+    pub fn cancelled(&mut self, now: Instant, timers: Timers) {
+        if self.state == InviteState::Abandoned {
+            self.timer_end = self.timer_end.max(Some(now + timers.patience()));
         }
     }
 
@@ -314,7 +321,13 @@ mod tests {
         let again = InviteDue::SendAgain;
         assert_eq!(
             dues,
-            [again, again, again, InviteDue::Silent, InviteDue::Terminated]
+            [
+                again,
+                again,
+                again,
+                InviteDue::Silent,
+                InviteDue::Terminated
+            ]
         );
     }
 
@@ -372,7 +385,9 @@ mod tests {
         );
         assert_eq!(
             at,
-            [500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500, 32_000]
+            [
+                500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500, 32_000
+            ]
         );
         assert_eq!(sent, 10);
         assert_eq!(bye.state, RequestState::Terminated);

@@ -284,8 +284,7 @@ impl UserAgent {
         handle: CallHandle,
         act: impl FnOnce(&mut Outlet<'_>) -> R,
     ) -> R {
-        let (transmits, events, random) =
-            (&mut self.transmits, &mut self.events, &mut self.random);
+        let (transmits, events, random) = (&mut self.transmits, &mut self.events, &mut self.random);
         act(&mut Outlet {
             send: &mut |to, bytes| {
                 let call = Some(handle);

@@ -4,7 +4,8 @@ use super::*;
 use crate::sip::header::Name;
 use crate::sip::message::Response;
 
-const GATEWAY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)), 5060);
+const GATEWAY: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)), 5060);
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5062);
 const MS: Duration = Duration::from_millis(1);
 
@@ -145,7 +146,10 @@ fn a_provisional_stops_the_repetition_and_each_is_told() {
     assert_eq!(scene.walk(20_000 * MS), []);
     assert_eq!(
         scene.events(),
-        [SipEvent::Provisional { code: 100 }, SipEvent::Provisional { code: 180 }]
+        [
+            SipEvent::Provisional { code: 100 },
+            SipEvent::Provisional { code: 180 }
+        ]
     );
 }
 
@@ -157,8 +161,14 @@ fn an_answer_is_acknowledged_on_a_branch_of_its_own_at_the_contact() {
     assert_eq!(ack.to, SocketAddr::new(GATEWAY.ip(), 5070));
     let ack = request_of(&ack.bytes);
     assert_eq!(ack.uri(), "sip:b@192.0.2.9:5070");
-    assert_eq!((ack.method(), ack.cseq()), (Method::Ack, scene.invite.cseq()));
-    assert_ne!(ack.via().unwrap().branch(), scene.invite.via().unwrap().branch());
+    assert_eq!(
+        (ack.method(), ack.cseq()),
+        (Method::Ack, scene.invite.cseq())
+    );
+    assert_ne!(
+        ack.via().unwrap().branch(),
+        scene.invite.via().unwrap().branch()
+    );
     assert_eq!(ack.to_tag(), Some("b"));
 }
 
@@ -200,7 +210,10 @@ fn a_failure_is_acknowledged_on_the_invites_branch_each_time_and_told_once() {
     assert_eq!(sent.len(), 2);
     for ack in sent {
         assert_eq!(ack.method(), Method::Ack);
-        assert_eq!(ack.via().unwrap().branch(), scene.invite.via().unwrap().branch());
+        assert_eq!(
+            ack.via().unwrap().branch(),
+            scene.invite.via().unwrap().branch()
+        );
         assert_eq!(ack.uri(), scene.invite.uri());
         assert_eq!(ack.to_tag(), Some("b"));
     }
@@ -217,12 +230,19 @@ fn a_failure_is_acknowledged_on_the_invites_branch_each_time_and_told_once() {
 fn a_cancel_waits_for_a_provisional_and_takes_the_invites_branch() {
     let mut scene = Scene::new();
     scene.ua.cancel(scene.now, scene.call);
-    assert_eq!(scene.walk(1000 * MS), [], "nothing to cancel yet, nothing sent again");
+    assert_eq!(
+        scene.walk(1000 * MS),
+        [],
+        "nothing to cancel yet, nothing sent again"
+    );
     scene.answer(180, "b");
     let sent = scene.sent();
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].method(), Method::Cancel);
-    assert_eq!(sent[0].via().unwrap().branch(), scene.invite.via().unwrap().branch());
+    assert_eq!(
+        sent[0].via().unwrap().branch(),
+        scene.invite.via().unwrap().branch()
+    );
     assert_eq!(sent[0].cseq(), scene.invite.cseq());
     assert_eq!(sent[0].to_tag(), None);
     scene.answer_to(&sent[0], 200);
@@ -266,7 +286,10 @@ fn a_lost_cancel_is_sent_again_after_t1() {
     scene.answer(180, "b");
     scene.ua.cancel(scene.now, scene.call);
     scene.sent();
-    assert_eq!(scene.walk(1600 * MS), [(500, Method::Cancel), (1500, Method::Cancel)]);
+    assert_eq!(
+        scene.walk(1600 * MS),
+        [(500, Method::Cancel), (1500, Method::Cancel)]
+    );
 }
 
 #[test]
@@ -297,7 +320,10 @@ fn a_repeated_bye_of_the_far_end_is_answered_again() {
     let mut scene = Scene::answered();
     scene.ask("BYE", "b");
     scene.ask("BYE", "b");
-    assert_eq!((scene.sent_code(), scene.sent_code()), (Some(200), Some(200)));
+    assert_eq!(
+        (scene.sent_code(), scene.sent_code()),
+        (Some(200), Some(200))
+    );
     assert_eq!(scene.events(), [SipEvent::RemoteHungUp]);
     scene.walk(70_000 * MS);
     assert_eq!(scene.ua.legs(), 0);
@@ -455,14 +481,26 @@ fn storm(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let loss = [0.0, 0.05, 0.2, 0.4][(seed % 4) as usize];
     let code: u16 = [200, 200, 486, 503][(seed / 4 % 4) as usize];
-    let cancel_at = (seed % 3 == 0).then(|| start + Duration::from_millis(random.random_range(0..3000)));
+    let cancel_at =
+        (seed % 3 == 0).then(|| start + Duration::from_millis(random.random_range(0..3000)));
     let mut hang_up_at = None;
     let answer_after = Duration::from_millis(random.random_range(0..2000));
-    let mut net = Storm { random, loss, flying: BinaryHeap::new(), sent: 0 };
+    let mut net = Storm {
+        random,
+        loss,
+        flying: BinaryHeap::new(),
+        sent: 0,
+    };
     let mut far = FarEnd::default();
     let mut ua = UserAgent::new("test", Timers::default(), seed);
     ua.set_peers([GATEWAY].into());
-    let call = ua.invite(start, Invite { gateway_timeout: 4000 * MS, ..invite() });
+    let call = ua.invite(
+        start,
+        Invite {
+            gateway_timeout: 4000 * MS,
+            ..invite()
+        },
+    );
     let (mut now, mut ended, mut cancelled) = (start, 0, false);
     let mut answered = false;
     for _ in 0..10_000 {
@@ -477,7 +515,9 @@ fn storm(seed: u64) {
                     answered = true;
                     hang_up_at = Some(now + 1000 * MS);
                 }
-                SipEvent::Rejected { .. } | SipEvent::Silent | SipEvent::RemoteHungUp
+                SipEvent::Rejected { .. }
+                | SipEvent::Silent
+                | SipEvent::RemoteHungUp
                 | SipEvent::TransportFailed => ended += 1,
             }
         }
@@ -550,7 +590,11 @@ impl FarEnd {
                 self.repeating = None;
             }
             Method::Cancel => {
-                net.throw(now, false, &reply(if self.invite.is_some() { 200 } else { 481 }));
+                net.throw(
+                    now,
+                    false,
+                    &reply(if self.invite.is_some() { 200 } else { 481 }),
+                );
                 if !self.answered && self.invite.is_some() {
                     self.answer_due = None;
                     self.finally(now, 487, net);
@@ -604,7 +648,12 @@ fn what_is_answered_carries_the_requests_via() {
         Message::Response(response) => response,
         Message::Request(_) => panic!("a request"),
     };
-    assert!(response.value(Name::Via).unwrap().contains("branch=z9hG4bKfar"));
+    assert!(
+        response
+            .value(Name::Via)
+            .unwrap()
+            .contains("branch=z9hG4bKfar")
+    );
 }
 
 #[test]
@@ -612,7 +661,11 @@ fn a_fork_beyond_the_remembered_ones_is_hung_up_too() {
     let mut scene = Scene::answered();
     for fork in 0..20 {
         scene.answer(200, &format!("fork{fork}"));
-        assert_eq!(scene.sent_methods(), [Method::Ack, Method::Bye], "fork {fork}");
+        assert_eq!(
+            scene.sent_methods(),
+            [Method::Ack, Method::Bye],
+            "fork {fork}"
+        );
     }
 }
 
