@@ -1,1 +1,5 @@
 //! NEXO ROUTE: one HTTP POST makes a phone ring and a voice read the code.
+
+pub mod cli;
+pub mod config;
+pub mod password;

@@ -167,11 +167,7 @@ impl GatewayConfig {
 fn read_codecs(reader: &mut Reader, path: &str) -> Result<Vec<Codec>, ConfigError> {
     let allowed = r#"a list of "PCMA" and "PCMU", each at most once and at least one"#;
     let mut table = reader.table(path);
-    let codecs = table.list("codecs", &["PCMA", "PCMU"], allowed, |text| match text {
-        "PCMA" => Some(Codec::Pcma),
-        "PCMU" => Some(Codec::Pcmu),
-        _ => None,
-    })?;
+    let codecs = table.list("codecs", &["PCMA", "PCMU"], allowed, Codec::from_name)?;
     let doubled = codecs
         .iter()
         .enumerate()

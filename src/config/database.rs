@@ -54,6 +54,14 @@ impl fmt::Debug for DatabaseConfig {
 }
 
 impl ClusterConfig {
+    /// The configured name, or `nexo` for a node that is alone.
+    pub fn node_name(&self) -> &str {
+        match self.node.as_str() {
+            "" => "nexo",
+            name => name,
+        }
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("cluster")?;
         Ok(Self {

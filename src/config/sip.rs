@@ -52,15 +52,11 @@ fn parse_public_ip(text: &str) -> Option<Option<IpAddr>> {
     (!address.is_unspecified() && !address.is_multicast()).then_some(Some(address))
 }
 
-/// `20000-20063`; `0` for any that are free.
+/// `20000-20063`; `0` or `0-0` for any that are free.
 fn parse_ports(text: &str) -> Option<PortRange> {
     if text == "0" {
         return Some(PortRange::ephemeral());
     }
-    let (first, last) = text.split_once('-')?;
-    let port = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port >= 1024);
-    let (first, last) = (port(first)?, port(last)?);
-    (first < last)
-        .then(|| PortRange::new(first, last))
-        .flatten()
+    let range: PortRange = text.parse().ok()?;
+    (range == PortRange::ephemeral() || range.first >= 1024).then_some(range)
 }

@@ -1,0 +1,153 @@
+//! `nexo account`.
+
+use std::io::BufRead;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use nexo_actors::clock::unix_ms;
+use nexo_domain::otp::Language;
+use nexo_domain::timestamp::rfc3339;
+use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::{Conflict, Store, StoreError};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::answer::{Answer, table};
+use super::{args, database};
+use crate::config::Config;
+use crate::password;
+
+/// What can be done with accounts.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Open an account with an empty wallet
+    Create {
+        #[arg(long, value_parser = args::email)]
+        email: String,
+        /// For the dashboard, at least 10 characters; `-` reads it from standard input
+        #[arg(long)]
+        password: Option<String>,
+        /// Let it see and decide what operators do
+        #[arg(long)]
+        operator: bool,
+    },
+    /// List all accounts
+    List,
+    /// Close an account for good; its keys stop working
+    Close {
+        #[arg(long, value_name = "EMAIL", value_parser = args::email, alias = "email")]
+        account: String,
+    },
+}
+
+/// Runs it.
+///
+/// # Errors
+/// In one line, with the mend.
+pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
+    let store = database::open(config).await?;
+    match command {
+        Command::Create {
+            email,
+            password,
+            operator,
+        } => create(&store, &email, password, operator).await,
+        Command::List => list(&store).await,
+        Command::Close { account } => close(&store, &account).await,
+    }
+}
+
+async fn create(
+    store: &Store,
+    email: &str,
+    password: Option<String>,
+    operator: bool,
+) -> anyhow::Result<Answer> {
+    let password_hash = match password.map(Zeroizing::new) {
+        None => None,
+        Some(given) if given.as_str() == "-" => Some(password::hash(&password_from_stdin()?)?),
+        Some(given) => Some(password::hash(&given)?),
+    };
+    let created = store
+        .create_account(NewAccount {
+            email,
+            password_hash,
+            operator,
+            language: None,
+            created_at_ms: unix_ms(),
+        })
+        .await;
+    let id = match created {
+        Err(StoreError::Conflict(Conflict::EmailTaken)) => {
+            bail!("an account {email} exists already: `nexo account list` shows it")
+        }
+        created => created?,
+    };
+    let text = format!(
+        "Opened the account {email} ({id}).\n\
+         Give it a key:   nexo key create --account {email} --name NAME\n\
+         Give it credit:  nexo wallet credit --account {email} --bucket balance --amount 10.00 --reference R"
+    );
+    Ok(Answer::new(text, json!({ "id": id, "email": email })))
+}
+
+fn password_from_stdin() -> anyhow::Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::new());
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("cannot read the password from standard input")?;
+    let end = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(end);
+    Ok(line)
+}
+
+async fn list(store: &Store) -> anyhow::Result<Answer> {
+    let accounts = store.accounts().await?;
+    let list: Vec<_> = accounts
+        .iter()
+        .map(|account| {
+            json!({
+                "id": account.id,
+                "email": account.email,
+                "operator": account.operator,
+                "language": account.language.map(Language::code),
+                "created_at": rfc3339(account.created_at_ms),
+                "closed_at": account.closed_at_ms.map(rfc3339),
+            })
+        })
+        .collect();
+    let rows: Vec<_> = accounts
+        .iter()
+        .map(|account| {
+            let state = match (account.closed_at_ms, account.operator) {
+                (Some(at), _) => format!("closed {}", rfc3339(at)),
+                (None, true) => "operator".to_owned(),
+                (None, false) => "customer".to_owned(),
+            };
+            let created = rfc3339(account.created_at_ms);
+            [
+                account.email.clone(),
+                state,
+                created,
+                account.id.to_string(),
+            ]
+        })
+        .collect();
+    let text = match rows.is_empty() {
+        true => "No account yet: nexo account create --email EMAIL".to_owned(),
+        false => table(["EMAIL", "STATE", "CREATED", "ID"], &rows),
+    };
+    Ok(Answer::new(text, json!({ "accounts": list })))
+}
+
+async fn close(store: &Store, email: &str) -> anyhow::Result<Answer> {
+    let account = database::account(store, email).await?;
+    let now = store.close_account(account.id, unix_ms()).await?;
+    let text = match now {
+        true => format!("Closed the account {email}. Its keys no longer work."),
+        false => format!("The account {email} was closed before."),
+    };
+    let json = json!({ "id": account.id, "email": email, "closed": true });
+    Ok(Answer::new(text, json))
+}

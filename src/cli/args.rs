@@ -1,0 +1,106 @@
+//! Arguments that several commands take, checked as they are read.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use nexo_domain::ledger::Bucket;
+use nexo_domain::money::Micros;
+use nexo_domain::otp::Language;
+
+/// `vi` or `en`.
+pub fn language() -> impl TypedValueParser<Value = Language> {
+    PossibleValuesParser::new(["vi", "en"])
+        .map(|code| Language::from_code(&code).expect("one of the possible values"))
+}
+
+/// `balance`, `bonus` or `free`.
+pub fn bucket() -> impl TypedValueParser<Value = Bucket> {
+    PossibleValuesParser::new(["balance", "bonus", "free"])
+        .map(|name| Bucket::named(&name).expect("one of the possible values"))
+}
+
+/// US dollars, more than zero.
+pub fn amount(text: &str) -> Result<Micros, String> {
+    match text.parse::<Micros>() {
+        Ok(amount) if amount > Micros::ZERO => Ok(amount),
+        Ok(_) => Err("the amount must be more than zero".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A name that people gave: 1 to 64 characters on one line.
+pub fn name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err("a name is 1 to 64 characters".to_owned()),
+    }
+}
+
+/// What a credit is known by: 1 to 128 visible ASCII characters.
+pub fn reference(text: &str) -> Result<String, String> {
+    match (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("a reference is 1 to 128 ASCII characters without blanks".to_owned()),
+    }
+}
+
+/// An e-mail address, in lower case. Whether mail arrives there is not asked.
+pub fn email(text: &str) -> Result<String, String> {
+    let text = text.trim().to_lowercase();
+    let sane_domain = |domain: &str| {
+        domain.split('.').all(|label| {
+            !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+        })
+    };
+    let sane = text.split_once('@').is_some_and(|(local, domain)| {
+        (1..=64).contains(&local.len())
+            && !local.chars().any(|c| c.is_whitespace() || c.is_control())
+            && !domain.contains('@')
+            && sane_domain(domain)
+    });
+    match sane && text.len() <= 254 {
+        true => Ok(text),
+        false => Err("this is no e-mail address such as ops@example.com".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_email_address_is_lower_cased_and_sane() {
+        assert_eq!(email(" Ops@Example.COM "), Ok("ops@example.com".to_owned()));
+        assert_eq!(email("demo@localhost"), Ok("demo@localhost".to_owned()));
+        for text in [
+            "",
+            "ops",
+            "@example.com",
+            "ops@",
+            "ops@example..com",
+            "a b@example.com",
+            "ops@exa mple.com",
+            "ops@a@b",
+            "ops@.com",
+            "ops@example.com\n,x@y",
+        ] {
+            assert!(email(text).is_err(), "{text:?}");
+        }
+        assert!(email(&format!("{}@example.com", "a".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn an_amount_is_more_than_zero() {
+        assert_eq!(amount("10.00").unwrap().get(), 10_000_000);
+        for text in ["0", "0.000", "-1", "1e3", "ten", "", "0.0000001"] {
+            assert!(amount(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_or_reference_is_short_and_visible() {
+        assert_eq!(name(" máy chủ 1 "), Ok("máy chủ 1".to_owned()));
+        assert!(name(" ").is_err() && name("a\nb").is_err() && name(&"a".repeat(65)).is_err());
+        assert!(reference("INV-2026/001").is_ok());
+        assert!(reference("").is_err() && reference("a b").is_err() && reference("ă").is_err());
+    }
+}

@@ -1,0 +1,167 @@
+//! The command line: what each command takes, and what it answers.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod account;
+pub mod answer;
+pub mod args;
+pub mod audit;
+pub mod config;
+pub mod database;
+pub mod demo;
+pub mod key;
+pub mod migrate;
+pub mod prompts;
+pub mod sandbox;
+pub mod serve;
+pub mod usage;
+pub mod wallet;
+pub mod webhook;
+
+use crate::config::Config;
+use crate::telemetry;
+use answer::Answer;
+
+/// A self-hosted voice-OTP gateway: one HTTP POST makes a phone ring and a voice read the code.
+#[derive(Debug, Parser)]
+#[command(name = "nexo", version, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration file [default: nexo.toml where it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answer with one JSON object
+    #[arg(long, global = true)]
+    json: bool,
+    /// `serve` where none is given
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway: API, calls, webhooks and metrics (the default)
+    Serve,
+    /// Send one OTP through everything on this machine, and show and check what happens
+    Demo(demo_args::Args),
+    /// Run the sandbox carrier alone, for load tests and staging
+    Sandbox(sandbox::Args),
+    /// Customers' accounts
+    #[command(subcommand, arg_required_else_help = false)]
+    Account(account::Command),
+    /// API keys
+    #[command(subcommand, arg_required_else_help = false)]
+    Key(key::Command),
+    /// Wallets
+    #[command(subcommand, arg_required_else_help = false)]
+    Wallet(wallet::Command),
+    /// Webhook endpoints
+    #[command(subcommand, arg_required_else_help = false)]
+    Webhook(webhook::Command),
+    /// What is said to whoever answers
+    #[command(subcommand, arg_required_else_help = false)]
+    Prompts(prompts::Command),
+    /// Check every ledger invariant
+    Audit,
+    /// The database's schema
+    #[command(subcommand, arg_required_else_help = false)]
+    Migrate(migrate::Command),
+    /// The configuration
+    #[command(subcommand, arg_required_else_help = false)]
+    Config(config::Command),
+}
+
+mod demo_args {
+    use std::path::PathBuf;
+
+    use nexo_domain::otp::Language;
+
+    #[derive(Debug, clap::Args)]
+    pub struct Args {
+        /// The number to call; its last two digits choose what the sandbox carrier does
+        #[arg(default_value = "+84981234567")]
+        pub phone: String,
+        /// The code to read, 4 to 8 digits [default: a random one]
+        pub code: Option<String>,
+        /// The language of the voice: vi or en
+        #[arg(long, value_parser = super::args::language())]
+        pub language: Option<Language>,
+        /// Where the call is saved as WAV
+        #[arg(long, value_name = "FILE", default_value = "demo-call.wav")]
+        pub save: PathBuf,
+    }
+}
+
+/// Runs the command that `arguments` name and prints its answer. The process's whole work.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error),
+    };
+    let as_json = cli.json;
+    let outcome = actix_web::rt::System::new().block_on(cli.run(variables));
+    match outcome {
+        Ok(Some(answer)) => answer.print(as_json),
+        Ok(None) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", answer::one_line(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Cli {
+    /// `None` when the command has said everything itself.
+    async fn run(
+        self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Option<Answer>> {
+        let loaded = Config::load(self.config.as_deref(), variables)?;
+        let config = &loaded.config;
+        let answer = match self.command.unwrap_or(Command::Serve) {
+            Command::Serve => {
+                telemetry::log_to_stderr();
+                serve::run(config, self.json).await?;
+                return Ok(None);
+            }
+            Command::Demo(args) => return run_demo(config, args).await.map(Some),
+            Command::Sandbox(args) => {
+                telemetry::log_to_stderr();
+                sandbox::run(config, args, self.json).await?;
+                return Ok(None);
+            }
+            Command::Account(command) => account::run(config, command).await?,
+            Command::Key(command) => key::run(config, command).await?,
+            Command::Wallet(command) => wallet::run(config, command).await?,
+            Command::Webhook(command) => webhook::run(config, command).await?,
+            Command::Prompts(command) => prompts::run(config, command)?,
+            Command::Audit => audit::run(config).await?,
+            Command::Migrate(command) => migrate::run(config, command).await?,
+            Command::Config(command) => config::run(&loaded, &command),
+        };
+        Ok(Some(answer))
+    }
+}
+
+async fn run_demo(config: &Config, args: demo_args::Args) -> anyhow::Result<Answer> {
+    let mut config = config.clone();
+    if let Some(language) = args.language {
+        config.calls.language = language;
+    }
+    let right = demo::run(
+        &config,
+        demo::DemoArgs {
+            phone: args.phone,
+            code: args.code,
+            save: args.save,
+        },
+    )
+    .await?;
+    Ok(Answer::said(right))
+}

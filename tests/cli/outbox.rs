@@ -1,0 +1,67 @@
+//! A webhook attempt in the database, as a finished OTP leaves it.
+
+use std::sync::Arc;
+
+use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::ids::{AccountId, DeliveryId, KeyId, WebhookAttemptId};
+use nexo_domain::money::Micros;
+use nexo_domain::outcome::Status;
+use nexo_domain::phone::Phone;
+use nexo_entities::store::Store;
+use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
+use uuid::Uuid;
+
+/// What the event says.
+pub const BODY: &str = r#"{"type":"otp.delivered","note":"các byte này"}"#;
+
+/// Pays and settles an OTP of nothing, and gives its one webhook attempt, which waits to be sent.
+pub async fn finished_otp(store: &Store, account: AccountId) -> WebhookAttemptId {
+    let node = NodeEpoch {
+        node: Arc::from("test"),
+        epoch: store.start_node("test", 1, 2).await.unwrap().epoch,
+    };
+    let plan = CarrierPlan::vietnam();
+    let phone = Phone::parse("+84981234567", &plan).unwrap();
+    let delivery_id = DeliveryId(Uuid::now_v7());
+    let debit = Debit {
+        delivery_id,
+        account_id: account,
+        key_id: KeyId(Uuid::now_v7()),
+        test: false,
+        phone,
+        carrier: phone.carrier(&plan).unwrap(),
+        cost: Micros::ZERO,
+        created_at_ms: 1,
+        window_until_ms: 2,
+    };
+    let mut cache = WalletCache::default();
+    let committed = store
+        .commit(&mut cache, &node, &[debit], &[])
+        .await
+        .unwrap();
+    let [DebitOutcome::Posted { parts, .. }] = committed.debits[..] else {
+        panic!("{committed:?}");
+    };
+    let settlement = Settlement {
+        delivery_id,
+        account_id: account,
+        test: false,
+        phone,
+        status: Status::Delivered,
+        error_code: None,
+        carrier_status: Some("success".into()),
+        completed_at_ms: 3,
+        parts,
+        refund: false,
+        release_window: true,
+        attempts: Vec::new(),
+        webhook_body: Some(BODY.to_owned()),
+    };
+    store
+        .commit(&mut cache, &node, &[], &[settlement])
+        .await
+        .unwrap();
+    let attempts = store.webhook_attempts(delivery_id).await.unwrap();
+    assert_eq!(attempts.len(), 1);
+    attempts[0].id
+}

@@ -1,0 +1,109 @@
+//! `nexo prompts` and `nexo sandbox`.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::nexo::Nexo;
+
+#[test]
+fn a_code_is_rendered_as_a_wav_file() {
+    let nexo = Nexo::without_database();
+    let render = |language: &str, out: &str| {
+        let arguments = [
+            "prompts",
+            "render",
+            "482917",
+            "--language",
+            language,
+            "--out",
+            out,
+        ];
+        let json = nexo.json(&arguments);
+        assert_eq!(json["file"], out);
+        let wav = std::fs::read(nexo.dir().join(out)).unwrap();
+        assert_eq!(&wav[..4], b"RIFF");
+        assert_eq!(&wav[8..16], b"WAVEfmt ");
+        let two = |at: usize| u16::from_le_bytes([wav[at], wav[at + 1]]);
+        assert_eq!((two(20), two(22), two(24), two(34)), (1, 1, 8000, 16));
+        let seconds = json["seconds"].as_f64().unwrap();
+        assert!((5.0..40.0).contains(&seconds), "{seconds}");
+        wav
+    };
+    assert_ne!(render("vi", "vi.wav"), render("en", "en.wav"));
+    let error = nexo.fail(1, &["prompts", "render", "482917", "--out", "no/where.wav"]);
+    assert!(
+        error.starts_with("error: cannot write no/where.wav: "),
+        "{error}"
+    );
+    assert!(!error.contains("482917"), "{error}");
+}
+
+#[test]
+fn the_sandbox_says_where_it_listens_takes_sip_and_ends_in_order() {
+    let nexo = Nexo::without_database();
+    let mut sandbox = nexo.start(&["sandbox", "--listen", "127.0.0.1:0", "--json"]);
+    let first: Value = serde_json::from_str(&sandbox.line()).unwrap();
+    let address: SocketAddr = first["listen"].as_str().unwrap().parse().unwrap();
+
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let local = socket.local_addr().unwrap();
+    let invite = busy_invite(local, address);
+    socket.send_to(invite.as_bytes(), address).unwrap();
+    let mut buffer = [0; 2048];
+    loop {
+        let (length, _) = socket.recv_from(&mut buffer).unwrap();
+        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if answer.starts_with("SIP/2.0 486") {
+            let to = answer.lines().find(|line| line.starts_with("To:")).unwrap();
+            let ack = invite
+                .replace("INVITE", "ACK")
+                .replace("To: <sip:+84981234590@sandbox>", to.trim_end());
+            socket.send_to(ack.as_bytes(), address).unwrap();
+            break;
+        }
+        assert!(answer.starts_with("SIP/2.0 1"), "{answer}");
+    }
+    let call: Value = serde_json::from_str(&sandbox.line()).unwrap();
+    assert_eq!(call["call_id"], "one-busy-call");
+    assert_eq!(call["phone"], "+84981234590");
+    assert_eq!(call["answered"], false);
+    assert_eq!(call["digits_heard"], "");
+
+    assert!(sandbox.terminate().success());
+}
+
+/// An INVITE for a number that is busy.
+fn busy_invite(local: SocketAddr, remote: SocketAddr) -> String {
+    let sdp = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio {} RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n",
+        local.port()
+    );
+    format!(
+        "INVITE sip:+84981234590@{remote} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {local};branch=z9hG4bK-one-busy-call;rport\r\n\
+         Max-Forwards: 70\r\n\
+         From: <sip:+842471234567@{local}>;tag=caller\r\n\
+         To: <sip:+84981234590@sandbox>\r\n\
+         Call-ID: one-busy-call\r\n\
+         CSeq: 1 INVITE\r\n\
+         Contact: <sip:caller@{local}>\r\n\
+         Content-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    )
+}
+
+#[test]
+fn a_sandbox_whose_port_is_taken_says_so() {
+    let nexo = Nexo::without_database();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let error = nexo.fail(1, &["sandbox", "--listen", &address]);
+    assert!(error.contains(&address), "{error}");
+}

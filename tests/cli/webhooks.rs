@@ -1,0 +1,212 @@
+//! `nexo webhook`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::thread::JoinHandle;
+
+use nexo_domain::ids::AccountId;
+use nexo_domain::webhook::HashedSecret;
+use serde_json::{Value, json};
+
+use crate::nexo::{Nexo, on_each_database};
+use crate::outbox::{BODY, finished_otp};
+
+const UNKNOWN: &str = "8f2e1c4d-0000-4000-8000-000000000001";
+
+fn add<'a>(email: &'a str, url: &'a str) -> [&'a str; 6] {
+    ["webhook", "add", "--account", email, "--url", url]
+}
+
+/// Opens what development needs, for the commands' environment.
+fn open_targets(nexo: &Nexo, arguments: &[&str]) -> (i32, Value, String) {
+    let output = nexo
+        .command(&[arguments, &["--json"]].concat())
+        .env("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true")
+        .env("NEXO_WEBHOOKS__ALLOW_HTTP", "true")
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    (
+        output.status.code().unwrap(),
+        serde_json::from_str(&stdout).unwrap_or_default(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn an_endpoint_is_added_and_listed_and_its_secret_shown_once() {
+    on_each_database(|nexo| {
+        nexo.account("a@example.com");
+        let added = nexo.json(&add("a@example.com", "https://1.1.1.1/hooks"));
+        assert_eq!(added.as_object().unwrap().len(), 2);
+        let secret = added["secret"].as_str().unwrap();
+        assert!(
+            secret.starts_with("whsec_") && secret.len() == 6 + 32,
+            "{secret}"
+        );
+
+        let listed = nexo.json(&["webhook", "list"]);
+        let endpoint = &listed["webhooks"][0];
+        assert_eq!(endpoint["id"], added["id"]);
+        assert_eq!(endpoint["account"], "a@example.com");
+        assert_eq!(endpoint["url"], "https://1.1.1.1/hooks");
+        assert!(!listed.to_string().contains("whsec_"));
+        let text = nexo.succeed(&["webhook", "list", "--account", "a@example.com"]);
+        assert!(text.contains("https://1.1.1.1/hooks"), "{text}");
+        let said = nexo.succeed(&add("a@example.com", "https://1.1.1.1/more"));
+        assert!(
+            said.contains("whsec_") && said.contains("shown this once"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn a_sixth_endpoint_is_refused() {
+    on_each_database(|nexo| {
+        nexo.account("a@example.com");
+        for _ in 0..5 {
+            nexo.succeed(&add("a@example.com", "https://1.1.1.1/hooks"));
+        }
+        assert_eq!(
+            nexo.fail(1, &add("a@example.com", "https://1.1.1.1/hooks")),
+            "error: an account has at most 5 active webhook endpoints: remove one first"
+        );
+    });
+}
+
+#[test]
+fn only_https_on_public_addresses_is_taken() {
+    on_each_database(|nexo| {
+        nexo.account("a@example.com");
+        for (url, message) in [
+            (
+                "http://1.1.1.1/",
+                "the URL must be https (webhooks.allow_http",
+            ),
+            ("hooks", "the URL is not absolute"),
+            (
+                "https://127.0.0.1/",
+                "not on a public address (webhooks.allow_private",
+            ),
+            ("https://[::ffff:10.0.0.1]/", "not on a public address"),
+            ("https://169.254.169.254/", "not on a public address"),
+            ("https://localhost/", "not on a public address"),
+            (
+                "https://user:pw@1.1.1.1/",
+                "carries a user name or password",
+            ),
+        ] {
+            let error = nexo.fail(1, &add("a@example.com", url));
+            assert!(
+                error.starts_with(&format!("error: {url} cannot be")),
+                "{error}"
+            );
+            assert!(error.contains(message), "{error}");
+        }
+        assert_eq!(nexo.json(&["webhook", "list"]), json!({ "webhooks": [] }));
+    });
+}
+
+/// Takes one POST and answers it. Gives its header lines and its body.
+fn receiver(status: &'static str) -> (String, JoinHandle<(Vec<String>, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+    let received = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(connection.try_clone().unwrap());
+        let mut head = Vec::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            match line.trim_end() {
+                "" => break,
+                line => head.push(line.to_lowercase()),
+            }
+        }
+        let length = header(&head, "content-length").parse().unwrap();
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        connection.write_all(answer.as_bytes()).unwrap();
+        (head, String::from_utf8(body).unwrap())
+    });
+    (url, received)
+}
+
+fn header<'h>(head: &'h [String], name: &str) -> &'h str {
+    let start = format!("{name}: ");
+    let found = head.iter().find_map(|line| line.strip_prefix(&start));
+    found.unwrap_or_else(|| panic!("{name} in {head:?}"))
+}
+
+#[test]
+fn a_replay_sends_the_same_signed_bytes_without_a_gateway() {
+    on_each_database(|nexo| {
+        let account = AccountId(nexo.account("a@example.com").parse().unwrap());
+        let (url, received) = receiver("204 No Content");
+        let (code, added, _) = open_targets(nexo, &add("a@example.com", &url));
+        assert_eq!(code, 0);
+        let first = nexo.with_store(async |store| finished_otp(store, account).await);
+
+        let replay = ["webhook", "replay", &first.to_string()];
+        let (code, answer, stderr) = open_targets(nexo, &replay);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert_eq!(answer["status_code"], 204);
+        let attempt = answer["attempt_id"].as_str().unwrap();
+        assert_ne!(attempt, first.to_string());
+        let (head, body) = received.join().unwrap();
+        assert_eq!(body, BODY);
+        assert_eq!(header(&head, "x-nexo-attempt-id"), attempt);
+        let secret = HashedSecret::of(added["secret"].as_str().unwrap());
+        let signature = header(&head, "x-nexo-signature");
+        assert!(secret.verify(body.as_bytes(), signature), "{signature}");
+
+        nexo.with_store(async |store| {
+            let id = attempt.parse().unwrap();
+            let kept = store.webhook_attempt(id).await.unwrap().unwrap();
+            assert_eq!(kept.status, "delivered");
+            assert_eq!(kept.replay_of, Some(first));
+            let original = store.webhook_attempt(first).await.unwrap().unwrap();
+            assert_eq!(original.status, "pending", "only the gateway sends it");
+        });
+    });
+}
+
+#[test]
+fn a_replay_that_is_not_taken_is_a_failure() {
+    on_each_database(|nexo| {
+        let account = AccountId(nexo.account("a@example.com").parse().unwrap());
+        let (url, received) = receiver("500 Internal Server Error");
+        open_targets(nexo, &add("a@example.com", &url));
+        let first = nexo.with_store(async |store| finished_otp(store, account).await);
+        let replay = ["webhook", "replay", &first.to_string()];
+        let (code, answer, stderr) = open_targets(nexo, &replay);
+        received.join().unwrap();
+        assert_eq!((code, &answer["status_code"]), (1, &json!(500)));
+        assert_eq!(
+            stderr,
+            "error: the receiver did not take it: answered 500\n"
+        );
+
+        // The receiver is gone now.
+        let (code, answer, stderr) = open_targets(nexo, &replay);
+        assert_eq!((code, &answer["status_code"]), (1, &Value::Null));
+        assert!(stderr.contains("could not connect"), "{stderr}");
+        // And without the permission for development nothing is sent at all.
+        let error = nexo.fail(1, &replay);
+        assert!(error.contains("the URL must be https"), "{error}");
+    });
+}
+
+#[test]
+fn an_unknown_attempt_is_not_replayed() {
+    on_each_database(|nexo| {
+        assert_eq!(
+            nexo.fail(1, &["webhook", "replay", UNKNOWN]),
+            format!(
+                "error: there is no webhook attempt {UNKNOWN}: its id came as X-NEXO-Attempt-Id"
+            )
+        );
+    });
+}
