@@ -240,12 +240,11 @@ async fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
     }
     let record_dir = &config.sandbox.record_dir;
     let sandbox = Sandbox::start(SandboxConfig {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         record_dir: (!record_dir.is_empty()).then(|| record_dir.into()),
         loss_percent: config.sandbox.loss_percent,
         jitter_ms: config.sandbox.jitter_ms,
         seed: rand::random(),
-        ..SandboxConfig::default()
+        ..SandboxConfig::on(SocketAddr::from(([127, 0, 0, 1], 0)))
     })
     .await?;
     Ok(Some(sandbox))
@@ -258,7 +257,6 @@ async fn start_endpoint(config: &Config, trunks: &[Trunk]) -> anyhow::Result<End
             rtp_ports: config.sip.rtp_ports,
             public_ip: config.sip.public_ip,
             user_agent: USER_AGENT.to_owned(),
-            ..EndpointConfig::default()
         },
         PromptSet::built_in(),
     )

@@ -1,5 +1,9 @@
 //! NEXO ROUTE: one HTTP POST makes a phone ring and a voice read the code.
 
+pub mod api;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod password;
+pub mod telemetry;
+pub mod trunks;

@@ -102,10 +102,11 @@ fn hire_webhooks(
     posts: &Arc<Desk>,
 ) -> Handle<WebhookDesk> {
     let (store, client) = (parts.store.clone(), parts.webhooks.clone());
-    let posts = Arc::clone(posts);
+    let (node, posts) = (parts.node.clone(), Arc::clone(posts));
     watcher.hire("webhook", webhook::MAILBOX, move |life_line| {
         WebhookDesk::new(
             store.clone(),
+            node.clone(),
             client.clone(),
             Arc::clone(&posts),
             life_line,

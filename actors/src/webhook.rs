@@ -17,9 +17,9 @@ use std::time::Duration;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use metrics::{Counter, Gauge, Histogram};
 use nexo_domain::ids::EndpointId;
-use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
-use nexo_entities::store::webhooks::{ClaimedWebhook, FinishedWebhook};
+use nexo_entities::store::posting::NodeEpoch;
+use nexo_entities::store::webhook_attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
 
 use crate::supervised;
 use crate::watch::LifeLine;
@@ -28,11 +28,11 @@ use crate::webhook_client::{Outgoing, Sent, WebhookClient};
 /// The most messages that wait for the actor; each only says "look".
 pub const MAILBOX: usize = 64;
 /// The most POSTs to one endpoint at a time.
-pub const PER_ENDPOINT: usize = 16;
+pub const PER_ENDPOINT: u32 = 16;
 /// The most POSTs at a time.
-pub const IN_FLIGHT: usize = 2_048;
+pub const IN_FLIGHT: u32 = 2_048;
 /// The most attempts that one look takes from the outbox.
-pub const CLAIM: usize = 256;
+pub const CLAIM: u32 = 256;
 /// How often the outbox is looked at without being asked: after a crash, or for other writers.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -46,23 +46,23 @@ impl Message for Wake {
 /// What outlives the actor: the POSTs under way and the results that are not yet written.
 #[derive(Default)]
 pub struct Desk {
-    in_flight: Mutex<HashMap<EndpointId, usize>>,
-    finished: Mutex<Vec<FinishedWebhook>>,
+    in_flight: Mutex<HashMap<EndpointId, u32>>,
+    finished: Mutex<Vec<FinishedAttempt>>,
 }
 
 impl Desk {
     /// How many POSTs are under way.
-    pub fn in_flight(&self) -> usize {
+    pub fn in_flight(&self) -> u32 {
         self.locked_in_flight().values().sum()
     }
 
-    fn locked_in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<EndpointId, usize>> {
+    fn locked_in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<EndpointId, u32>> {
         self.in_flight
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn locked_finished(&self) -> std::sync::MutexGuard<'_, Vec<FinishedWebhook>> {
+    fn locked_finished(&self) -> std::sync::MutexGuard<'_, Vec<FinishedAttempt>> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -70,7 +70,7 @@ impl Desk {
         *self.locked_in_flight().entry(endpoint).or_default() += 1;
     }
 
-    fn finish(&self, endpoint: EndpointId, finished: FinishedWebhook) {
+    fn finish(&self, endpoint: EndpointId, finished: FinishedAttempt) {
         self.locked_finished().push(finished);
         let mut in_flight = self.locked_in_flight();
         if let Some(count) = in_flight.get_mut(&endpoint) {
@@ -82,22 +82,22 @@ impl Desk {
     }
 
     /// The endpoints that take no more for now, and how many POSTs may still be started.
-    fn room(&self) -> (Vec<EndpointId>, usize) {
+    fn room(&self) -> (Vec<EndpointId>, u32) {
         let in_flight = self.locked_in_flight();
         let busy = in_flight
             .iter()
             .filter(|(_, count)| **count >= PER_ENDPOINT)
             .map(|(endpoint, _)| *endpoint)
             .collect();
-        let total: usize = in_flight.values().sum();
+        let total: u32 = in_flight.values().sum();
         (busy, IN_FLIGHT.saturating_sub(total).min(CLAIM))
     }
 
-    fn take_finished(&self) -> Vec<FinishedWebhook> {
+    fn take_finished(&self) -> Vec<FinishedAttempt> {
         std::mem::take(&mut self.locked_finished())
     }
 
-    fn put_back(&self, finished: Vec<FinishedWebhook>) {
+    fn put_back(&self, finished: Vec<FinishedAttempt>) {
         self.locked_finished().extend(finished);
     }
 }
@@ -136,6 +136,7 @@ impl Meters {
 /// The actor.
 pub struct WebhookDesk {
     store: Store,
+    node: NodeEpoch,
     client: WebhookClient,
     desk: Arc<Desk>,
     looking: bool,
@@ -145,9 +146,16 @@ pub struct WebhookDesk {
 }
 
 impl WebhookDesk {
-    pub fn new(store: Store, client: WebhookClient, desk: Arc<Desk>, life_line: LifeLine) -> Self {
+    pub fn new(
+        store: Store,
+        node: NodeEpoch,
+        client: WebhookClient,
+        desk: Arc<Desk>,
+        life_line: LifeLine,
+    ) -> Self {
         Self {
             store,
+            node,
             client,
             desk,
             looking: false,
@@ -166,16 +174,17 @@ impl WebhookDesk {
             return;
         }
         self.looking = true;
-        let (store, desk) = (self.store.clone(), Arc::clone(&self.desk));
+        let (store, node) = (self.store.clone(), self.node.clone());
+        let desk = Arc::clone(&self.desk);
         let (client, meters, actor) = (self.client.clone(), self.meters.clone(), ctx.address());
         actix_rt::spawn(async move {
             write_finished(&store, &desk).await;
-            let claimed = claim(&store, &desk).await;
-            let may_be_more = claimed.len() == CLAIM;
+            let claimed = claim(&store, &node, &desk).await;
+            let may_be_more = claimed.len() == CLAIM as usize;
             for webhook in claimed {
                 post(webhook, &client, &desk, &meters, &actor);
             }
-            meters.in_flight.set(desk.in_flight() as f64);
+            meters.in_flight.set(f64::from(desk.in_flight()));
             // Full: it looks again within a second. Dead: so does its successor.
             let _ = actor.try_send(Looked { may_be_more });
         });
@@ -184,7 +193,7 @@ impl WebhookDesk {
     fn count_backlog(&self, ctx: &mut Context<Self>) {
         let (store, backlog) = (self.store.clone(), self.meters.backlog.clone());
         let count = async move {
-            if let Ok(pending) = store.pending_webhooks().await {
+            if let Ok(pending) = store.webhook_backlog().await {
                 backlog.set(pending as f64);
             }
         };
@@ -238,7 +247,7 @@ impl Handler<Wake> for WebhookDesk {
 
 /// Starts a POST. Its endpoint was counted when it was claimed.
 fn post(
-    webhook: ClaimedWebhook,
+    webhook: ClaimedAttempt,
     client: &WebhookClient,
     desk: &Arc<Desk>,
     meters: &Meters,
@@ -270,12 +279,17 @@ async fn write_finished(store: &Store, desk: &Desk) {
 
 /// Claims what may be sent now, and counts it as in flight at once, so that a death in between
 /// leaves no endpoint over its limit.
-async fn claim(store: &Store, desk: &Desk) -> Vec<ClaimedWebhook> {
+async fn claim(store: &Store, node: &NodeEpoch, desk: &Desk) -> Vec<ClaimedAttempt> {
     let (busy, room) = desk.room();
     if room == 0 {
         return Vec::new();
     }
-    match store.claim_webhooks(room, PER_ENDPOINT, &busy).await {
+    let limits = ClaimLimits {
+        attempts: room,
+        per_endpoint: PER_ENDPOINT,
+    };
+    let now_ms = crate::clock::unix_ms();
+    match store.claim_webhooks(node, &busy, limits, now_ms).await {
         Ok(claimed) => {
             claimed.iter().for_each(|w| desk.begin(w.endpoint_id));
             claimed
@@ -288,21 +302,21 @@ async fn claim(store: &Store, desk: &Desk) -> Vec<ClaimedWebhook> {
 }
 
 /// What is sent for a claimed attempt.
-pub fn outgoing(webhook: ClaimedWebhook) -> Outgoing {
+pub fn outgoing(webhook: ClaimedAttempt) -> Outgoing {
     Outgoing {
-        attempt_id: webhook.attempt_id,
+        attempt_id: webhook.id,
         delivery_id: webhook.delivery_id,
         url: webhook.url,
-        secret: HashedSecret::from_record(webhook.secret_hash),
+        secret: webhook.secret,
         event_type: webhook.event_type,
         body: webhook.body,
     }
 }
 
 /// What is written of a POST that has ended.
-pub fn finished(outgoing: &Outgoing, sent: Sent) -> FinishedWebhook {
-    FinishedWebhook {
-        attempt_id: outgoing.attempt_id,
+pub fn finished(outgoing: &Outgoing, sent: Sent) -> FinishedAttempt {
+    FinishedAttempt {
+        id: outgoing.attempt_id,
         delivered: sent.is_delivered(),
         status_code: sent.status_code,
         duration_ms: i64::try_from(sent.duration.as_millis()).unwrap_or(i64::MAX),

@@ -3,10 +3,12 @@
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::{Context, bail};
+use nexo_actors::clock::unix_ms;
 use nexo_domain::carrier_plan::CarrierPlan;
 use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
@@ -16,7 +18,8 @@ use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::wallets::Credit;
-use nexo_voice::sandbox::{CallRecord, SandboxEvent};
+use nexo_entities::store::webhooks::NewEndpoint;
+use nexo_voice::sandbox::{CallRecord, Party, SandboxEvent};
 use rand::RngExt;
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc};
@@ -131,6 +134,7 @@ async fn furnish(store: &Store, receiver_url: &str) -> anyhow::Result<(String, S
             password_hash: None,
             operator: false,
             language: None,
+            created_at_ms: unix_ms(),
         })
         .await?;
     store
@@ -139,13 +143,19 @@ async fn furnish(store: &Store, receiver_url: &str) -> anyhow::Result<(String, S
             bucket: Bucket::Balance,
             amount: CREDIT,
             reference: "demo",
+            at_ms: unix_ms(),
         })
         .await?;
     let key = create_key(store, account_id, "demo").await?;
     let secret = super::webhook::new_secret();
     let hashed = HashedSecret::of(&secret);
     store
-        .add_endpoint(account_id, receiver_url, &hashed)
+        .add_endpoint(NewEndpoint {
+            account_id,
+            url: receiver_url,
+            secret: hashed,
+            created_at_ms: unix_ms(),
+        })
         .await?;
     Ok((key.reveal().to_owned(), secret))
 }
@@ -250,7 +260,7 @@ impl Timeline {
     }
 
     /// Follows the far end until it has finished. `None` when it never does.
-    async fn follow(mut self) -> Option<CallRecord> {
+    async fn follow(mut self) -> Option<Arc<CallRecord>> {
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
             let event = tokio::time::timeout_at(until, self.events.recv()).await;
@@ -268,9 +278,12 @@ impl Timeline {
             SandboxEvent::Invited { .. } => self.line("INVITE reaches the phone's carrier"),
             SandboxEvent::Ringing { .. } => self.line("the phone rings"),
             SandboxEvent::Answered { .. } => self.line("answered; the voice greets"),
-            SandboxEvent::DigitHeard { digit, .. } => self.digit(*digit),
-            SandboxEvent::HungUp { by, .. } => self.line(&format!("hung up by the {by}")),
-            _ => {}
+            SandboxEvent::DigitHeard { digit, .. } => self.digit(char::from(b'0' + digit)),
+            SandboxEvent::Rejected { code, .. } => self.line(&format!("rejected with {code}")),
+            SandboxEvent::Cancelled { .. } => self.line("the caller gave up"),
+            SandboxEvent::HungUp { by: Party::Caller, .. } => self.line("we hang up"),
+            SandboxEvent::HungUp { by: Party::Callee, .. } => self.line("the phone hangs up"),
+            SandboxEvent::Finished { .. } => {}
         }
     }
 
@@ -327,7 +340,7 @@ impl Verdict {
 }
 
 fn report_call(
-    call: &Option<CallRecord>,
+    call: &Option<Arc<CallRecord>>,
     code: &str,
     save: &Path,
     verdict: &mut Verdict,
@@ -336,20 +349,23 @@ fn report_call(
         verdict.check("the far end saw the call to its end", false);
         return Ok(());
     };
-    println!("\nfar end  heard {:?}, listened {:.1} s", call.digits_heard, call.seconds);
+    println!(
+        "\nfar end  heard {:?} in {:.1} s",
+        call.digits_heard,
+        call.talked.as_secs_f64()
+    );
     verdict.check("the phone was answered", call.answered);
     verdict.check(
         format!("the far end heard the code that was sent ({code})"),
         call.digits_heard == code,
     );
-    match call.samples.as_deref() {
-        Some(samples) => {
-            nexo_voice::wav::write(save, samples)
-                .with_context(|| format!("cannot save the call to {}", save.display()))?;
-            println!("audio    saved as {}", save.display());
-        }
-        None => verdict.check("the call was recorded", false),
+    if call.samples.is_empty() {
+        verdict.check("the call was recorded", false);
+        return Ok(());
     }
+    nexo_voice::wav::write(save, &call.samples)
+        .with_context(|| format!("cannot save the call to {}", save.display()))?;
+    println!("audio    saved as {}", save.display());
     Ok(())
 }
 

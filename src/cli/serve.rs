@@ -1,5 +1,6 @@
 //! `nexo serve`: runs everything until it is told to stop.
 
+use nexo_actors::clock::unix_ms;
 use nexo_domain::api_key::{ApiKey, KeyMode};
 use nexo_domain::ids::AccountId;
 use nexo_domain::ledger::Bucket;
@@ -60,6 +61,7 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
             password_hash: None,
             operator: false,
             language: None,
+            created_at_ms: unix_ms(),
         })
         .await?;
     let free = config
@@ -74,6 +76,7 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
                 bucket: Bucket::Free,
                 amount: free,
                 reference: "signup",
+                at_ms: unix_ms(),
             })
             .await?;
     }
@@ -97,6 +100,7 @@ pub(super) async fn create_key(
             hint: key.hint(),
             test: false,
             allowlist: &[],
+            created_at_ms: unix_ms(),
         })
         .await?;
     Ok(key)

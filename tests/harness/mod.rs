@@ -1,0 +1,402 @@
+//! A gateway of its own for each test: a fresh database, free ports, the real binary.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The database that a gateway runs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// SQLite always; PostgreSQL where `tests/run` has started one.
+pub fn backends() -> Vec<Backend> {
+    match std::env::var("NEXO_TEST_POSTGRES_URL") {
+        Ok(_) => vec![Backend::Sqlite, Backend::Postgres],
+        Err(_) => vec![Backend::Sqlite],
+    }
+}
+
+/// A running `nexo serve`. Killed when dropped.
+pub struct Gateway {
+    pub url: String,
+    pub metrics: String,
+    pub demo_key: Option<String>,
+    pub dir: TempDir,
+    env: Vec<(String, String)>,
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    postgres: Option<String>,
+}
+
+/// An answer with everything that tests look at.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+    pub json: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub fn error(&self) -> &str {
+        self.json["error"].as_str().unwrap_or("")
+    }
+}
+
+impl Gateway {
+    /// Starts one on a fresh database, with these settings besides.
+    pub fn start(backend: Backend, settings: &[(&str, &str)]) -> Gateway {
+        let dir = tempfile::tempdir().unwrap();
+        let mut env = base_env();
+        let postgres = match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres => Some(create_database()),
+        };
+        if let Some(name) = &postgres {
+            env.push(("NEXO_DATABASE__URL".into(), database_url(name)));
+        }
+        env.extend(settings.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+        let mut child = spawn(dir.path(), &env);
+        let (ready, stdout) = read_ready(&mut child);
+        Gateway {
+            url: ready["http"].as_str().unwrap().to_owned(),
+            metrics: ready["metrics"].as_str().unwrap().to_owned(),
+            demo_key: ready["demo_key"].as_str().map(str::to_owned),
+            dir,
+            env,
+            child,
+            _stdout: stdout,
+            postgres,
+        }
+    }
+
+    /// Kills it as a power cut would, and starts it again on the same database.
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(self.dir.path(), &self.env);
+        let (ready, stdout) = read_ready(&mut self.child);
+        self.url = ready["http"].as_str().unwrap().to_owned();
+        self.metrics = ready["metrics"].as_str().unwrap().to_owned();
+        self._stdout = stdout;
+    }
+
+    /// Asks it to end, and waits; its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        let until = Instant::now() + Duration::from_secs(100);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Runs a `nexo` command on the same database; its JSON answer.
+    pub fn nexo(&self, args: &[&str]) -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_nexo"))
+            .arg("--json")
+            .args(args)
+            .current_dir(self.dir.path())
+            .envs(self.env.iter().cloned())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// An account with this much cash, and a key of it.
+    pub fn customer(&self, email: &str, cash: &str) -> Customer {
+        self.nexo(&["account", "create", "--email", email]);
+        if cash != "0" {
+            let credit = ["wallet", "credit", "--account", email, "--bucket", "balance"];
+            let credit = [&credit[..], &["--amount", cash, "--reference", "start"]].concat();
+            self.nexo(&credit);
+        }
+        let key = self.nexo(&["key", "create", "--account", email, "--name", "test"]);
+        Customer {
+            key: key["key"].as_str().unwrap().to_owned(),
+            key_id: key["id"].as_str().unwrap().to_owned(),
+            api: format!("{}/api/v1", self.url),
+            http: client(),
+        }
+    }
+
+    /// The figures of one metric, all labels added up.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let page = client().get(&self.metrics).send().await.unwrap();
+        let page = page.text().await.unwrap();
+        page.lines()
+            .filter(|line| line.split(['{', ' ']).next() == Some(name))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Whether every invariant of the ledger holds.
+    pub fn audit(&self) {
+        let audit = self.nexo(&["audit"]);
+        assert_eq!(audit["ok"], true, "{audit:#}");
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(name) = &self.postgres {
+            psql(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        }
+    }
+}
+
+/// One customer of a gateway.
+#[derive(Clone)]
+pub struct Customer {
+    pub key: String,
+    pub key_id: String,
+    pub api: String,
+    pub http: reqwest::Client,
+}
+
+impl Customer {
+    pub async fn send(&self, phone: &str, code: &str) -> Answer {
+        self.post(&json!({ "phone": phone, "code": code }).to_string())
+            .await
+    }
+
+    pub async fn post(&self, body: &str) -> Answer {
+        let request = self
+            .http
+            .post(format!("{}/send-otp", self.api))
+            .bearer_auth(&self.key)
+            .header("Content-Type", "application/json")
+            .body(body.to_owned());
+        answer(request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        let url = format!("{}/{path}", self.api);
+        answer(self.http.get(url).bearer_auth(&self.key)).await
+    }
+
+    /// What the wallet holds, as the API writes it: cash and total.
+    pub async fn balance(&self) -> (String, String) {
+        let answer = self.get("balance").await;
+        (
+            number(&answer.text, "balance"),
+            number(&answer.text, "total"),
+        )
+    }
+
+    /// Waits until the delivery is terminal, at most as long as the product promises.
+    pub async fn terminal(&self, id: &str) -> Answer {
+        let until = Instant::now() + Duration::from_secs(62);
+        loop {
+            let answer = self.get(&format!("deliveries/{id}")).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            if answer.json["status"] != "sent" {
+                return answer;
+            }
+            assert!(Instant::now() < until, "still sent after 62 s");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// A number of a JSON text exactly as it is written.
+pub fn number(json: &str, key: &str) -> String {
+    let start = json.find(&format!("\"{key}\":")).unwrap() + key.len() + 3;
+    json[start..]
+        .split([',', '}'])
+        .next()
+        .unwrap()
+        .trim()
+        .to_owned()
+}
+
+/// Sends a request and reads its whole answer.
+pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    Answer {
+        status,
+        headers,
+        json: serde_json::from_str(&text).unwrap_or(Value::Null),
+        text,
+    }
+}
+
+pub fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// A phone that no other call of this process has had, ending in these two digits.
+pub fn phone(last_two: u32) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("+8498{n:05}{last_two:02}")
+}
+
+fn base_env() -> Vec<(String, String)> {
+    [
+        ("NEXO_SERVER__LISTEN", "127.0.0.1:0"),
+        ("NEXO_METRICS__LISTEN", "127.0.0.1:0"),
+        ("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0"),
+        ("NEXO_SIP__RTP_PORTS", "0-0"),
+        ("RUST_LOG", "warn"),
+    ]
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .to_vec()
+}
+
+fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_nexo"))
+        .args(["--json", "serve"])
+        .current_dir(dir)
+        .envs(env.iter().cloned())
+        .stdout(Stdio::piped())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn read_ready(child: &mut Child) -> (Value, BufReader<ChildStdout>) {
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let ready = serde_json::from_str(&line)
+        .unwrap_or_else(|_| panic!("nexo serve said {line:?} instead of where it listens"));
+    (ready, stdout)
+}
+
+fn create_database() -> String {
+    let name = format!("nexo_test_{}", uuid::Uuid::new_v4().simple());
+    psql(&format!("CREATE DATABASE {name}"));
+    name
+}
+
+fn database_url(name: &str) -> String {
+    let server = std::env::var("NEXO_TEST_POSTGRES_URL").unwrap();
+    let (server, _) = server.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
+}
+
+fn psql(command: &str) {
+    let status = Command::new("psql")
+        .args([&std::env::var("NEXO_TEST_POSTGRES_URL").unwrap(), "-qc", command])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{command}");
+}
+
+/// A webhook as it arrived.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Hook {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map_or("", |(_, value)| value)
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// A webhook receiver on a free port that answers 200 to everything.
+pub struct Receiver {
+    pub address: SocketAddr,
+    hooks: std::sync::mpsc::Receiver<Hook>,
+}
+
+impl Receiver {
+    pub fn start() -> Receiver {
+        let listener = TcpListener::bind((IpAddr::from([127, 0, 0, 1]), 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, hooks) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let tell = tell.clone();
+                std::thread::spawn(move || receive(stream, &tell));
+            }
+        });
+        Receiver { address, hooks }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
+    }
+
+    pub fn next(&self) -> Hook {
+        self.hooks
+            .recv_timeout(Duration::from_secs(70))
+            .expect("a webhook within 70 s")
+    }
+
+    pub fn try_next(&self) -> Option<Hook> {
+        self.hooks.try_recv().ok()
+    }
+}
+
+fn receive(mut stream: std::net::TcpStream, tell: &std::sync::mpsc::Sender<Hook>) {
+    use std::io::Write;
+
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let mut headers = Vec::new();
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            match line.trim().split_once(':') {
+                Some((name, value)) => headers.push((name.to_owned(), value.trim().to_owned())),
+                None => break,
+            }
+        }
+        let mut hook = Hook {
+            headers,
+            body: String::new(),
+        };
+        let length: usize = hook.header("content-length").parse().unwrap();
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        hook.body = String::from_utf8(body).unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        if tell.send(hook).is_err() {
+            return;
+        }
+    }
+}
