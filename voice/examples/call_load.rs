@@ -75,7 +75,10 @@ async fn load(gateway: SocketAddr, rate: u64, seconds: u64) {
     let each = |used: Duration| used.as_secs_f64() * 1e6 / placed as f64;
     println!("{placed} calls in {:.1} s", took.as_secs_f64());
     println!("SIP thread   {:.1} us CPU a call", each(sip - sip_before));
-    println!("media thread {:.1} us CPU a call", each(media - media_before));
+    println!(
+        "media thread {:.1} us CPU a call",
+        each(media - media_before)
+    );
     println!("all of it    {:.1} us CPU a call", each(cpu - cpu_before));
     for (end, calls) in ends {
         println!("{calls:>8} {end}");

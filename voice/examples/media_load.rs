@@ -42,7 +42,7 @@ fn main() {
     };
     let (streams, seconds): (usize, u64) = (number(2000), number(10) as u64);
 
-    let clock = MediaClock::start(LOOPBACK, PortRange::ephemeral(), Box::new(|_| {}))
+    let clock = MediaClock::start(LOOPBACK, PortRange::ephemeral(), 1, Box::new(|_| {}))
         .expect("loopback has free ports");
     let stop = Arc::new(AtomicBool::new(false));
     let sinks: Vec<UdpSocket> = (0..SINKS).map(|_| far_end()).collect();
@@ -59,15 +59,17 @@ fn main() {
     });
 
     let frames = ((seconds + 60) * 50) as u32;
+    let mut playing = Vec::new();
     for n in 0..streams {
         let remote = match n < TIMED.min(streams) {
             true => timed_address,
             false => addresses[n % SINKS],
         };
-        clock.play(Play {
+        playing.push(clock.play(Play {
             stream: clock.reserve().stream,
             remote,
             remote_rtcp: SocketAddr::new(remote.ip(), 9),
+            gateway: LOOPBACK,
             codec: Codec::Pcma,
             script: Script {
                 pieces: vec![Piece {
@@ -76,7 +78,7 @@ fn main() {
                     mark: None,
                 }],
             },
-        });
+        }));
     }
     thread::sleep(WARM_UP);
     let (before, started) = (cpu::of_thread("media"), Instant::now());

@@ -41,7 +41,9 @@ pub struct EndpointConfig {
 /// Why an endpoint cannot be started.
 #[derive(Debug, Error)]
 pub enum EndpointError {
-    #[error("UDP port {address} is in use: stop what listens there, or set sip.listen_udp to another")]
+    #[error(
+        "UDP port {address} is in use: stop what listens there, or set sip.listen_udp to another"
+    )]
     AddressInUse { address: SocketAddr },
     #[error("cannot listen on UDP {address}: set sip.listen_udp to an address of this machine")]
     Address {
@@ -79,13 +81,22 @@ pub enum CallNews {
     /// The INVITE is on its way.
     Dialled,
     /// The carrier took the call, with this code.
-    Accepted { sip_code: u16 },
+    Accepted {
+        sip_code: u16,
+    },
     Ringing,
-    Answered { codec: Codec },
+    Answered {
+        codec: Codec,
+    },
     /// A digit has been said; both count from 0.
-    DigitSpoken { reading: u8, position: u8 },
+    DigitSpoken {
+        reading: u8,
+        position: u8,
+    },
     /// A reading has been said to its last digit.
-    CodeRead { reading: u8 },
+    CodeRead {
+        reading: u8,
+    },
     Ended(CallReport),
 }
 
@@ -210,6 +221,7 @@ impl Endpoint {
         let clock = MediaClock::start(
             address.ip(),
             config.rtp_ports,
+            rand::random(),
             Box::new(move |events| {
                 for event in events {
                     // Nobody listens any more at shutdown.

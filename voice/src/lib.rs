@@ -6,4 +6,5 @@ pub mod prompts;
 pub mod rtp;
 pub mod sandbox;
 pub mod sip;
+mod udp;
 pub mod wav;

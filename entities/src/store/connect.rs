@@ -31,6 +31,9 @@ impl Store {
     ///
     /// `lanes` is how many transactions write at once on PostgreSQL; SQLite has one writer.
     ///
+    /// A connection to PostgreSQL lives on the runtime that opened it. All are opened here, so the runtime
+    /// that calls this has to outlive the store.
+    ///
     /// # Errors
     /// Each cause that an operator can mend has its own [`StoreError`].
     pub async fn connect(url: &str, lanes: u32) -> Result<Store, StoreError> {
@@ -66,8 +69,11 @@ impl Store {
         let pool = |connections: u32| {
             let mut options = ConnectOptions::new(url);
             options
+                .min_connections(connections)
                 .max_connections(connections)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
+                .idle_timeout(None::<Duration>)
+                .max_lifetime(None::<Duration>)
                 .test_before_acquire(false)
                 .test_before_acquire_if_idle_for(IDLE_BEFORE_PING)
                 .set_application_name("nexo")

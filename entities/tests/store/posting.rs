@@ -251,7 +251,7 @@ async fn a_released_window_lets_the_next_otp_in(database: Arc<Database>) {
     // Given back and taken again in one batch.
     let next = otp(world.account, 1);
     let committed = world
-        .commit(&[next.clone()], std::slice::from_ref(&rejected))
+        .commit(std::slice::from_ref(&next), std::slice::from_ref(&rejected))
         .await;
     paid(&committed.debits[0]);
     // The window is the second one's now: settling the first again releases nothing.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::live_call::{LiveCall, unix_ms};
 use super::{CallNews, CallOrder, Inbox, Order, Shared};
 use crate::prompts::Mark;
-use crate::rtp::clock::{MediaEvent, Play, StreamFigures, StreamId};
+use crate::rtp::clock::{MediaEvent, Play, StreamId};
 use crate::sip::sdp::{self, Audio};
 use crate::sip::transaction::Timers;
 use crate::sip::user_agent::{CallHandle, Invite, SipEvent, Transmit, UserAgent};
@@ -49,11 +49,8 @@ pub(super) struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     pub fn new(socket: UdpSocket, shared: &'a mut Shared) -> Self {
-        let mut agent = UserAgent::new(
-            &shared.config.user_agent,
-            Timers::default(),
-            rand::random(),
-        );
+        let mut agent =
+            UserAgent::new(&shared.config.user_agent, Timers::default(), rand::random());
         agent.set_peers(shared.peers.clone());
         Self {
             socket,
@@ -136,12 +133,7 @@ impl<'a> Desk<'a> {
         ControlFlow::Continue(())
     }
 
-    fn place(
-        &mut self,
-        number: u64,
-        order: Box<CallOrder>,
-        news: mpsc::UnboundedSender<CallNews>,
-    ) {
+    fn place(&mut self, number: u64, order: Box<CallOrder>, news: mpsc::UnboundedSender<CallNews>) {
         let now = Instant::now();
         let ip = self.local_ip(order.gateway);
         let stream = self.shared.clock.reserve();
@@ -289,15 +281,8 @@ impl<'a> Desk<'a> {
                     self.step(handle, CallInput::Played);
                 }
             }
-            MediaEvent::Stopped { stream, figures } => self.stopped(stream, figures),
-            MediaEvent::Restarted => {
-                let playing: Vec<CallHandle> = self
-                    .calls
-                    .iter()
-                    .filter(|(_, call)| call.plays)
-                    .map(|(handle, _)| *handle)
-                    .collect();
-                for handle in playing {
+            MediaEvent::Lost { stream } => {
+                if let Some(handle) = self.by_stream.get(&stream).copied() {
                     self.step(handle, CallInput::MediaLost);
                 }
             }
@@ -320,25 +305,6 @@ impl<'a> Desk<'a> {
                 self.step(handle, CallInput::CodeRead);
             }
         }
-    }
-
-    /// A stream's figures are in: a call that waited for them is reported.
-    fn stopped(&mut self, stream: StreamId, figures: StreamFigures) {
-        let Some(handle) = self.by_stream.remove(&stream) else {
-            return;
-        };
-        if let Some(mut call) = self.calls.remove(&handle)
-            && let Some(end) = call.end.take()
-        {
-            self.close(call, end, figures);
-        }
-    }
-
-    fn close(&mut self, call: LiveCall, end: CallEnd, figures: StreamFigures) {
-        self.by_number.remove(&call.number);
-        self.shared.in_progress.fetch_sub(1, Ordering::Relaxed);
-        self.meters.ended(&call.report);
-        call.close(end, figures);
     }
 
     fn step(&mut self, handle: CallHandle, input: CallInput) {
@@ -393,31 +359,28 @@ impl<'a> Desk<'a> {
         let Some((audio, codec)) = &call.remote else {
             return;
         };
-        call.plays = true;
         let (code, reading) = (&call.order.code, call.order.reading);
-        self.shared.clock.play(Play {
+        let playing = self.shared.clock.play(Play {
             stream: call.stream.stream,
             remote: audio.rtp,
             remote_rtcp: audio.rtcp,
+            gateway: call.order.gateway.ip(),
             codec: *codec,
             script: self.shared.prompts.script(code, reading, *codec),
         });
+        call.playing = Some(playing);
     }
 
-    /// The machine is done. A call that spoke is reported when its stream's figures are in.
+    /// The machine is done: the call is reported and forgotten.
     fn ended(&mut self, handle: CallHandle, end: CallEnd) {
-        let Some(call) = self.calls.get_mut(&handle) else {
+        let Some(call) = self.calls.remove(&handle) else {
             return;
         };
-        if call.plays {
-            call.end = Some(end);
-            self.shared.clock.stop(call.stream.stream);
-            return;
-        }
+        self.by_number.remove(&call.number);
         self.by_stream.remove(&call.stream.stream);
-        if let Some(call) = self.calls.remove(&handle) {
-            self.close(call, end, StreamFigures::default());
-        }
+        self.shared.in_progress.fetch_sub(1, Ordering::Relaxed);
+        let report = call.close(end);
+        self.meters.ended(&report);
     }
 
     fn schedule(&mut self, handle: CallHandle, deadline: Option<Instant>) {
@@ -426,7 +389,8 @@ impl<'a> Desk<'a> {
         };
         if deadline != call.noted {
             call.noted = deadline;
-            self.deadlines.extend(deadline.map(|at| Reverse((at, handle))));
+            self.deadlines
+                .extend(deadline.map(|at| Reverse((at, handle))));
         }
     }
 

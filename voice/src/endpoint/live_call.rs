@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{CallNews, CallOrder, CallReport};
 use crate::g711::Codec;
-use crate::rtp::clock::{Reserved, StreamFigures};
+use crate::rtp::clock::{Playing, Reserved};
 use crate::sip::sdp::Audio;
 
 /// A call that has not been reported yet.
@@ -19,10 +19,8 @@ pub(super) struct LiveCall {
     pub stream: Reserved,
     /// The far end's audio, once it has answered.
     pub remote: Option<(Audio, Codec)>,
-    /// Whether the clock has been told of the stream.
-    pub plays: bool,
-    /// The end, while the stream's figures are waited for.
-    pub end: Option<CallEnd>,
+    /// The audio that is being sent.
+    pub playing: Option<Playing>,
     pub report: CallReport,
     /// The deadline that the desk has noted.
     pub noted: Option<Instant>,
@@ -43,8 +41,7 @@ impl LiveCall {
             order,
             stream,
             remote: None,
-            plays: false,
-            end: None,
+            playing: None,
             report: CallReport {
                 end: CallEnd::Abandoned,
                 sip_code: None,
@@ -95,16 +92,21 @@ impl LiveCall {
             .find(|codec| self.order.codecs.contains(codec))
     }
 
-    /// Tells of the end, with what the stream came to.
-    pub fn close(mut self, end: CallEnd, figures: StreamFigures) {
-        self.report.end = end;
-        self.report.packets_sent = figures.packets_sent;
-        self.report.packets_received = figures.packets_received;
-        self.report.fraction_lost = figures.fraction_lost;
-        self.report.jitter = figures.jitter;
-        self.report.ended_at_ms = unix_ms();
-        let report = self.report.clone();
-        self.tell(CallNews::Ended(report));
+    /// Stops the audio and tells of the end, with what the stream came to.
+    pub fn close(mut self, end: CallEnd) -> CallReport {
+        let figures = self.playing.take().map(|playing| playing.figures());
+        let figures = figures.unwrap_or_default();
+        let report = CallReport {
+            end,
+            packets_sent: figures.packets_sent,
+            packets_received: figures.packets_received,
+            fraction_lost: figures.fraction_lost,
+            jitter: figures.jitter,
+            ended_at_ms: unix_ms(),
+            ..self.report.clone()
+        };
+        self.tell(CallNews::Ended(report.clone()));
+        report
     }
 }
 

@@ -1,53 +1,26 @@
-//! The media clock: one thread that sends every call's frames on their 20 ms.
+//! The media clock: a thread that sends every call's frames on their 20 ms.
 //!
-//! Streams are spread over [`SLOTS`] slots of a millisecond, so that thousands of calls are no
-//! burst. A slot's packets go to the kernel in batches of [`BATCH`], each a 12-byte header and a
-//! slice of a prompt that was encoded once. The thread sleeps while there is nothing to send.
-//!
-//! The schedule is absolute: a late tick is counted and caught up with, and never moves the next
-//! one. Only after a stall of [`LONGEST_LAG`] does the schedule start anew, since a burst of old
-//! audio helps nobody.
+//! The handle reserves ports for the offer, starts a stream when the call is answered, and tells
+//! what became of it. What the thread does each millisecond is the [`super::wheel`]'s.
 
-use std::collections::HashMap;
-use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, Thread};
 
-use metrics::Counter;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
-use rand::RngExt;
-
-use super::packet::HEADER_BYTES;
 use super::ports::{Pair, PortRange, PortsError, open};
-use super::rtcp;
-use super::stream::{After, Stream};
+use super::stream::Shared;
+use super::wheel::Wheel;
 use crate::g711::Codec;
 use crate::prompts::{Mark, Script};
 
-/// The slots that a frame's time is cut into.
-pub const SLOTS: usize = 20;
-/// The most packets handed to the kernel at once.
-pub const BATCH: usize = 64;
-const SLOT_MS: u64 = 1;
-/// A tick is late when it comes so much after its time.
-const LATE_AFTER: Duration = Duration::from_millis(5);
-const LONGEST_LAG: Duration = Duration::from_millis(200);
-/// Of what is received, so much is read: a header, or a small compound report.
-const READ_BYTES: usize = 512;
-/// The most datagrams read from one socket in one round, so that reading never delays sending.
-const READS_A_ROUND: usize = 512;
-
-/// One outgoing stream. Holds the socket that it was given.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+/// One outgoing stream. Knows the socket that it was given.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct StreamId(u64);
 
 impl StreamId {
-    pub(super) fn socket(self) -> usize {
+    fn socket(self) -> usize {
         (self.0 & 0xff) as usize
     }
 }
@@ -60,11 +33,14 @@ pub struct Reserved {
     pub rtcp_port: u16,
 }
 
-/// What is to be sent where.
+/// What is to be sent where. Deliberately without `Debug`: the script spells the code.
 pub struct Play {
     pub stream: StreamId,
+    /// As the far end announced it.
     pub remote: SocketAddr,
     pub remote_rtcp: SocketAddr,
+    /// Where the signalling comes from: a far end behind a NAT sends from there too.
+    pub gateway: IpAddr,
     pub codec: Codec,
     pub script: Script,
 }
@@ -85,78 +61,89 @@ pub struct StreamFigures {
 pub enum MediaEvent {
     /// The script passed a mark.
     Marked { stream: StreamId, mark: Mark },
-    /// All of the script has been sent.
+    /// All of the script has been sent, and the time of its last frame has passed.
     Finished { stream: StreamId },
-    /// The stream was stopped; nothing more comes of it.
-    Stopped {
-        stream: StreamId,
-        figures: StreamFigures,
-    },
-    /// The thread died and was started anew: every stream is lost.
-    Restarted,
+    /// Nothing could be sent for a second, or the thread panicked: the stream is gone.
+    Lost { stream: StreamId },
 }
 
-enum Command {
-    Play(Box<Play>),
-    Stop(StreamId),
-    #[cfg(test)]
-    Panic,
+/// Where the clock tells its news: everything that a tick brought, at once.
+pub type OnMediaEvents = Box<dyn Fn(&[MediaEvent]) + Send + Sync>;
+
+/// A stream that plays. Dropping it stops the stream: not one packet more is sent.
+#[derive(Debug)]
+pub struct Playing {
+    shared: Arc<Shared>,
 }
 
-/// The handle of the media thread. The thread ends when the last handle is gone.
+impl Playing {
+    /// What became of the stream so far.
+    pub fn figures(&self) -> StreamFigures {
+        self.shared.figures()
+    }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Release);
+    }
+}
+
+/// The handle of the media threads. They end when the last handle is gone.
 #[derive(Clone)]
 pub struct MediaClock {
-    commands: Sender<Command>,
+    lanes: Arc<[Lane]>,
+    /// RTP and RTCP port of each socket.
     ports: Arc<[(u16, u16)]>,
     next: Arc<AtomicU64>,
 }
 
-/// What outlives a panic of the thread.
-#[derive(Clone)]
-struct Shared {
-    pairs: Arc<[Pair]>,
-    events: Arc<dyn Fn(&[MediaEvent]) + Send + Sync>,
+/// One media thread, as seen from outside.
+struct Lane {
+    mailbox: Arc<Mailbox>,
 }
 
-/// Runs the wheel, and a new one after a panic: its streams are lost, which is news, but the ports
-/// and the calls to come are not.
-fn run_and_restart(shared: &Shared, orders: &Receiver<Command>) {
-    loop {
-        let wheel = Wheel::new(shared.clone());
-        match catch_unwind(AssertUnwindSafe(|| wheel.run(orders))) {
-            Ok(()) => return,
-            Err(_) => {
-                metrics::counter!("nexo_actor_restarts_total", "actor" => "media").increment(1);
-                (shared.events)(&[MediaEvent::Restarted]);
-            }
-        }
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.mailbox.close();
     }
 }
 
 impl MediaClock {
-    /// Opens the ports and starts the thread. `events` is called from it, with everything that a
-    /// tick brought.
+    /// Opens the ports and starts the threads. `events` is called from them. `seed` makes the
+    /// numbers at which streams start.
     ///
     /// # Errors
     /// When no port is free, or no thread can be started.
     pub fn start(
         bind_ip: IpAddr,
         range: PortRange,
-        events: Box<dyn Fn(&[MediaEvent]) + Send + Sync>,
+        seed: u64,
+        events: OnMediaEvents,
     ) -> Result<MediaClock, PortsError> {
         let pairs = open(bind_ip, range)?;
         let ports = pairs.iter().map(|p| (p.rtp_port, p.rtcp_port)).collect();
-        let (commands, orders) = channel();
-        let shared = Shared {
-            pairs: pairs.into(),
-            events: events.into(),
-        };
-        std::thread::Builder::new()
-            .name("media".into())
-            .spawn(move || run_and_restart(&shared, &orders))
-            .map_err(PortsError::Thread)?;
+        let events: Arc<dyn Fn(&[MediaEvent]) + Send + Sync> = events.into();
+        let mut shares: Vec<Vec<Pair>> = Vec::new();
+        shares.resize_with(threads().min(pairs.len()), Vec::new);
+        let lanes = shares.len();
+        for (socket, pair) in pairs.into_iter().enumerate() {
+            shares[socket % lanes].push(pair);
+        }
+        let lanes = shares.into_iter().zip(seed..).map(|(pairs, seed)| {
+            let mailbox = Arc::new(Mailbox::default());
+            let lane = Lane {
+                mailbox: Arc::clone(&mailbox),
+            };
+            let events = Arc::clone(&events);
+            thread::Builder::new()
+                .name("media".into())
+                .spawn(move || run_and_restart(&pairs, seed, &*events, &mailbox))
+                .map_err(PortsError::Thread)?;
+            Ok(lane)
+        });
         Ok(MediaClock {
-            commands,
+            lanes: lanes.collect::<Result<_, PortsError>>()?,
             ports,
             next: Arc::default(),
         })
@@ -174,329 +161,124 @@ impl MediaClock {
         }
     }
 
-    /// Starts sending within 20 ms.
-    pub fn play(&self, play: Play) {
-        // The thread ends only with its last handle.
-        let _ = self.commands.send(Command::Play(Box::new(play)));
-    }
-
-    /// Stops at once.
-    pub fn stop(&self, stream: StreamId) {
-        let _ = self.commands.send(Command::Stop(stream));
-    }
-
-    /// Makes the thread panic, so that a test can see it survive.
-    #[cfg(test)]
-    fn provoke_panic(&self) {
-        let _ = self.commands.send(Command::Panic);
-    }
-}
-
-/// A packet that is about to be sent.
-struct Outgoing {
-    header: [u8; HEADER_BYTES],
-    audio: &'static [u8],
-    to: Option<SockaddrStorage>,
-}
-
-struct Wheel {
-    pairs: Arc<[Pair]>,
-    events: Arc<dyn Fn(&[MediaEvent]) + Send + Sync>,
-    streams: HashMap<StreamId, Stream>,
-    slots: [Vec<StreamId>; SLOTS],
-    /// By socket: who sends from where, for what is received.
-    by_remote: HashMap<(usize, SocketAddr), StreamId>,
-    by_ssrc: HashMap<u32, StreamId>,
-    batches: Vec<Vec<Outgoing>>,
-    news: Vec<MediaEvent>,
-    /// The time of tick 0.
-    base: Instant,
-    tick: u64,
-    next_slot: usize,
-    cname: String,
-    sent: Counter,
-    failed: Counter,
-    late: Counter,
-}
-
-impl Wheel {
-    fn new(Shared { pairs, events }: Shared) -> Wheel {
-        let host: u32 = rand::rng().random();
-        Wheel {
-            batches: pairs.iter().map(|_| Vec::with_capacity(BATCH)).collect(),
-            pairs,
-            events,
-            streams: HashMap::new(),
-            slots: std::array::from_fn(|_| Vec::new()),
-            by_remote: HashMap::new(),
-            by_ssrc: HashMap::new(),
-            news: Vec::new(),
-            base: Instant::now(),
-            tick: 0,
-            next_slot: 0,
-            cname: format!("nexo-{host:08x}"),
-            sent: metrics::counter!("nexo_rtp_packets_sent_total"),
-            failed: metrics::counter!("nexo_rtp_send_errors_total"),
-            late: metrics::counter!("nexo_rtp_late_ticks_total"),
-        }
-    }
-
-    fn run(mut self, orders: &Receiver<Command>) {
-        loop {
-            if self.streams.is_empty() {
-                match orders.recv() {
-                    Ok(order) => {
-                        self.start_over();
-                        self.obey(order);
-                    }
-                    Err(_) => return,
-                }
-            }
-            loop {
-                match orders.try_recv() {
-                    Ok(order) => self.obey(order),
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => return,
-                }
-            }
-            self.turn();
-            let wait = self.next_due().saturating_duration_since(Instant::now());
-            if !wait.is_zero() && !self.streams.is_empty() {
-                match orders.recv_timeout(wait) {
-                    Ok(order) => self.obey(order),
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-            }
-        }
-    }
-
-    fn start_over(&mut self) {
-        self.base = Instant::now();
-        self.tick = 0;
-    }
-
-    fn obey(&mut self, order: Command) {
-        match order {
-            Command::Play(play) => {
-                let random = rand::rng().random();
-                let stream = Stream::new(*play, random, Instant::now());
-                // Spread evenly, and never into the slot whose time is now.
-                self.next_slot = (self.next_slot + 7) % SLOTS;
-                self.slots[self.next_slot].push(stream.id);
-                self.by_remote
-                    .insert((stream.socket, stream.remote), stream.id);
-                self.by_ssrc.insert(stream.ssrc(), stream.id);
-                self.streams.insert(stream.id, stream);
-            }
-            Command::Stop(id) => self.stop(id),
-            #[cfg(test)]
-            Command::Panic => panic!("provoked by a test"),
-        }
-    }
-
-    fn stop(&mut self, id: StreamId) {
-        let figures = match self.streams.remove(&id) {
-            Some(stream) => {
-                let pair = &self.pairs[stream.socket];
-                // The far end may be gone already.
-                let _ = pair
-                    .rtcp
-                    .send_to(&stream.goodbye(&self.cname), stream.remote_rtcp);
-                self.by_ssrc.remove(&stream.ssrc());
-                let place = (stream.socket, stream.remote);
-                if self.by_remote.get(&place) == Some(&id) {
-                    self.by_remote.remove(&place);
-                }
-                stream.figures()
-            }
-            None => StreamFigures::default(),
-        };
-        for slot in &mut self.slots {
-            slot.retain(|other| *other != id);
-        }
-        self.news.push(MediaEvent::Stopped {
-            stream: id,
-            figures,
+    /// Starts a stream; its first packet leaves within 40 ms.
+    pub fn play(&self, play: Play) -> Playing {
+        let shared = Arc::<Shared>::default();
+        let socket = play.stream.socket();
+        let lane = &self.lanes[socket % self.lanes.len()];
+        lane.mailbox.post(Order::Play {
+            socket: socket / self.lanes.len(),
+            play,
+            shared: Arc::clone(&shared),
         });
-        self.report_news();
+        Playing { shared }
     }
 
-    /// Runs every tick that is due.
-    fn turn(&mut self) {
-        let now = Instant::now();
-        if now.saturating_duration_since(self.time_of(self.tick)) > LONGEST_LAG {
-            self.late.increment(1);
-            self.base = now;
-            self.tick = 0;
-        }
-        while !self.streams.is_empty() && self.time_of(self.tick) <= now {
-            let slot = (self.tick % SLOTS as u64) as usize;
-            let lag = Instant::now().saturating_duration_since(self.time_of(self.tick));
-            if lag > LATE_AFTER && !self.slots[slot].is_empty() {
-                self.late.increment(1);
-            }
-            self.send_slot(slot, now);
-            if slot == 0 {
-                self.read_all();
-            }
-            self.tick += 1;
-        }
-        self.report_news();
-    }
-
-    fn time_of(&self, tick: u64) -> Instant {
-        self.base + Duration::from_millis(tick * SLOT_MS)
-    }
-
-    /// When something is to be sent or read next.
-    fn next_due(&self) -> Instant {
-        let busy = (0..SLOTS as u64)
-            .map(|ahead| self.tick + ahead)
-            .find(|tick| {
-                let slot = (tick % SLOTS as u64) as usize;
-                slot == 0 || !self.slots[slot].is_empty()
-            });
-        self.time_of(busy.unwrap_or(self.tick))
-    }
-
-    fn send_slot(&mut self, slot: usize, now: Instant) {
-        let mut finished = false;
-        for id in &self.slots[slot] {
-            let Some(stream) = self.streams.get_mut(id) else {
-                continue;
-            };
-            let Some((header, audio, after)) = stream.next() else {
-                self.news.push(MediaEvent::Finished { stream: *id });
-                finished = true;
-                continue;
-            };
-            self.batches[stream.socket].push(Outgoing {
-                header,
-                audio,
-                to: Some(stream.remote.into()),
-            });
-            match after {
-                After::Nothing => {}
-                After::Marked(mark) => self.news.push(MediaEvent::Marked { stream: *id, mark }),
-                // Told when its time has passed, so that the far end hears the last frame.
-                After::Finished => {}
-            }
-            if let Some(report) = stream.report(now, &self.cname) {
-                let rtcp = &self.pairs[stream.socket].rtcp;
-                let _ = rtcp.send_to(&report, stream.remote_rtcp);
-            }
-        }
-        if finished {
-            let news = &self.news;
-            let is_done = |id: &StreamId| news.contains(&MediaEvent::Finished { stream: *id });
-            self.slots[slot].retain(|id| !is_done(id));
-        }
-        for (pair, batch) in self.pairs.iter().zip(&mut self.batches) {
-            for packets in batch.chunks(BATCH) {
-                let sent = send(pair, packets);
-                self.sent.increment(sent as u64);
-                self.failed.increment((packets.len() - sent) as u64);
-            }
-            batch.clear();
-        }
-    }
-
-    fn report_news(&mut self) {
-        if !self.news.is_empty() {
-            (self.events)(&self.news);
-            self.news.clear();
-        }
-    }
-
-    /// Reads what came, so that the kernel's buffers stay empty.
-    fn read_all(&mut self) {
-        let mut buffer = [0; READ_BYTES];
-        for socket in 0..self.pairs.len() {
-            for _ in 0..READS_A_ROUND {
-                let Ok((_, from)) = self.pairs[socket].rtp.recv_from(&mut buffer) else {
-                    break;
-                };
-                self.received(socket, from);
-            }
-            for _ in 0..READS_A_ROUND {
-                let Ok((length, _)) = self.pairs[socket].rtcp.recv_from(&mut buffer) else {
-                    break;
-                };
-                for block in rtcp::report_blocks(&buffer[..length]) {
-                    let id = self.by_ssrc.get(&block.ssrc);
-                    if let Some(stream) = id.and_then(|id| self.streams.get_mut(id)) {
-                        stream.reported(block);
-                    }
-                }
-            }
-        }
-    }
-
-    /// RTP came from there: it counts for the stream that sends there. A stream that has received
-    /// nothing yet follows its far end to another port once (symmetric RTP).
-    fn received(&mut self, socket: usize, from: SocketAddr) {
-        let id = match self.by_remote.get(&(socket, from)) {
-            Some(id) => *id,
-            None => {
-                let mut silent = self.streams.values().filter(|stream| {
-                    stream.socket == socket
-                        && stream.received == 0
-                        && stream.remote.ip() == from.ip()
-                });
-                // With two of them nobody can tell whose it is.
-                let (Some(stream), None) = (silent.next(), silent.next()) else {
-                    return;
-                };
-                let id = stream.id;
-                self.by_remote.insert((socket, from), id);
-                id
-            }
-        };
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.received += 1;
-            if stream.remote != from {
-                self.by_remote.remove(&(socket, stream.remote));
-                stream.remote = from;
-            }
+    /// Makes the threads panic, so that a test can see them survive.
+    #[cfg(test)]
+    pub(crate) fn provoke_panic(&self) {
+        for lane in self.lanes.iter() {
+            lane.mailbox.post(Order::Panic);
         }
     }
 }
 
-/// Hands packets to the kernel in one call; how many it took.
-fn send(pair: &Pair, packets: &[Outgoing]) -> usize {
-    let slices: Vec<[IoSlice<'_>; 2]> = packets
-        .iter()
-        .map(|p| [IoSlice::new(&p.header), IoSlice::new(p.audio)])
-        .collect();
-    let addresses: Vec<Option<SockaddrStorage>> = packets.iter().map(|p| p.to).collect();
-    let mut headers = MultiHeaders::preallocate(packets.len(), None);
-    let sent = sendmmsg(
-        pair.rtp.as_raw_fd(),
-        &mut headers,
-        &slices,
-        &addresses,
-        [],
-        MsgFlags::empty(),
-    );
-    match sent {
-        Ok(results) => results.count(),
-        // One bad address must not keep the others silent.
-        Err(_) => packets.iter().filter(|p| send_one(pair, p)).count(),
+/// One is enough for what a small machine can send; more would only take turns.
+fn threads() -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    (cores / 4).clamp(1, 2)
+}
+
+/// What a media thread is asked to do. A stream is stopped through what it shares.
+pub(super) enum Order {
+    Play {
+        /// Its place among the thread's own.
+        socket: usize,
+        play: Play,
+        shared: Arc<Shared>,
+    },
+    #[cfg(test)]
+    Panic,
+}
+
+/// The way into a media thread. A thread that plays looks into it at each tick and is not woken.
+#[derive(Default)]
+pub(super) struct Mailbox {
+    orders: Mutex<Vec<Order>>,
+    is_asleep: AtomicBool,
+    is_closed: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+impl Mailbox {
+    fn post(&self, order: Order) {
+        self.locked().push(order);
+        self.wake();
+    }
+
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if self.is_asleep.swap(false, Ordering::SeqCst)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Nothing can panic while the lock is held.
+    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<Order>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    /// Moves what has come to `orders`, which is empty.
+    pub fn take(&self, orders: &mut Vec<Order>) {
+        std::mem::swap(&mut *self.locked(), orders);
+    }
+
+    /// Sleeps until there is an order, or the mailbox is closed.
+    pub fn sleep(&self) {
+        loop {
+            // Said before the last look: whoever posts after it sees that there is one to be woken.
+            self.is_asleep.store(true, Ordering::SeqCst);
+            if self.is_closed.load(Ordering::SeqCst) || !self.locked().is_empty() {
+                self.is_asleep.store(false, Ordering::SeqCst);
+                return;
+            }
+            thread::park();
+        }
     }
 }
 
-fn send_one(pair: &Pair, packet: &Outgoing) -> bool {
-    let mut bytes = packet.header.to_vec();
-    bytes.extend_from_slice(packet.audio);
-    let to = packet.to.as_ref().and_then(|to| {
-        let v4 = to.as_sockaddr_in().map(|a| SocketAddr::from((a.ip(), a.port())));
-        v4.or_else(|| {
-            to.as_sockaddr_in6()
-                .map(|a| SocketAddr::from((a.ip(), a.port())))
-        })
-    });
-    to.is_some_and(|to| pair.rtp.send_to(&bytes, to).is_ok())
+/// Runs the wheel, and a new one after a panic: its streams are lost, which is news, but the ports
+/// and the streams to come are not.
+fn run_and_restart(
+    pairs: &[Pair],
+    seed: u64,
+    events: &(dyn Fn(&[MediaEvent]) + Send + Sync),
+    mailbox: &Mailbox,
+) {
+    mailbox.thread.get_or_init(thread::current);
+    for life in 0.. {
+        let mut wheel = Wheel::new(pairs, events, seed.wrapping_add(life << 32));
+        let run = catch_unwind(AssertUnwindSafe(|| wheel.run(mailbox)));
+        if run.is_ok() {
+            return;
+        }
+        metrics::counter!("nexo_actor_restarts_total", "actor" => "media").increment(1);
+        let lost: Vec<MediaEvent> = wheel
+            .streams()
+            .map(|stream| MediaEvent::Lost { stream })
+            .collect();
+        events(&lost);
+    }
 }
 
 #[cfg(test)]

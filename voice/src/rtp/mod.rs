@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod packet;
 pub mod ports;
+mod reception;
 pub mod rtcp;
 mod stream;
+mod wheel;

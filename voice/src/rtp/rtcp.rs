@@ -41,9 +41,8 @@ pub fn ntp(at: SystemTime) -> u64 {
     seconds << 32 | fraction
 }
 
-/// Writes a compound packet: sender report and CNAME, and a BYE where the stream ends.
-pub fn write(report: &SenderReport, cname: &str, goodbye: bool) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(72);
+/// Appends a compound packet: sender report and CNAME, and a BYE where the stream ends.
+pub fn write(report: &SenderReport, cname: &str, goodbye: bool, bytes: &mut Vec<u8>) {
     bytes.extend([0x80, SENDER_REPORT, 0, 6]);
     bytes.extend(report.ssrc.to_be_bytes());
     bytes.extend(report.ntp.to_be_bytes());
@@ -64,7 +63,6 @@ pub fn write(report: &SenderReport, cname: &str, goodbye: bool) -> Vec<u8> {
         bytes.extend([0x81, GOODBYE, 0, 1]);
         bytes.extend(report.ssrc.to_be_bytes());
     }
-    bytes
 }
 
 /// The report blocks of a compound packet; none for what is no RTCP.
@@ -91,7 +89,8 @@ pub fn report_blocks(datagram: &[u8]) -> Vec<ReportBlock> {
 }
 
 fn block(bytes: &[u8]) -> ReportBlock {
-    let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let word =
+        |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     ReportBlock {
         ssrc: word(0),
         fraction_lost: bytes[4],
@@ -115,10 +114,14 @@ mod tests {
 
     #[test]
     fn a_sender_report_is_laid_out_as_the_rfc_has_it() {
-        let bytes = write(&REPORT, "nexo@h", true);
+        let mut bytes = Vec::new();
+        write(&REPORT, "nexo@h", true, &mut bytes);
         assert_eq!(bytes[..4], [0x80, 200, 0, 6]);
         assert_eq!(bytes[4..8], [1, 2, 3, 4]);
-        assert_eq!(bytes[8..16], [0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18]);
+        assert_eq!(
+            bytes[8..16],
+            [0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18]
+        );
         assert_eq!(bytes[16..28], [0, 0, 0, 160, 0, 0, 0, 50, 0, 0, 0x1f, 0x40]);
         assert_eq!(bytes[28..32], [0x81, 202, 0, 4]);
         assert_eq!(bytes[36..44], *b"\x01\x06nexo@h");
@@ -139,7 +142,8 @@ mod tests {
         ];
         let mut receiver = vec![0x81, 201, 0, 7, 9, 9, 9, 9];
         receiver.extend(block);
-        let mut sender = write(&REPORT, "x", false);
+        let mut sender = Vec::new();
+        write(&REPORT, "x", false, &mut sender);
         sender.extend(&receiver);
         let expected = ReportBlock {
             ssrc: 0x0102_0304,

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use nexo_domain::ids::{AccountId, EndpointId};
 use nexo_domain::ledger::Buckets;
 
-use super::{Debit, Settlement};
+use super::{Debit, Pace, Settlement};
 
 /// Past this many accounts the cache starts anew: a bound on memory, about 20 MB.
 const MAX_ACCOUNTS: usize = 100_000;
+
+/// How many batches go step by step after another writer was met.
+const WARY_BATCHES: u8 = 16;
 
 /// A wallet as last committed or read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +37,8 @@ impl Wallet {
 pub struct WalletCache {
     wallets: HashMap<AccountId, Wallet>,
     endpoints: HashMap<AccountId, Vec<EndpointId>>,
+    /// How many of the next batches go step by step.
+    wary: u8,
 }
 
 impl WalletCache {
@@ -54,6 +59,22 @@ impl WalletCache {
     /// The next batch reads this account's active webhook endpoints anew.
     pub fn forget_endpoints(&mut self, account: AccountId) {
         self.endpoints.remove(&account);
+    }
+
+    /// How the next batch is to go about it.
+    pub(super) fn pace(&mut self) -> Pace {
+        match self.wary.checked_sub(1) {
+            Some(left) => {
+                self.wary = left;
+                Pace::StepByStep
+            }
+            None => Pace::Bold,
+        }
+    }
+
+    /// Another writer was met: where there was one there will be more.
+    pub(super) fn expect_others(&mut self) {
+        self.wary = WARY_BATCHES;
     }
 
     pub(super) fn wallet(&self, account: AccountId) -> Option<Wallet> {

@@ -1,0 +1,100 @@
+//! What goes into a batch and what comes out.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
+use nexo_domain::ledger::{Buckets, Parts};
+use nexo_domain::money::Micros;
+use nexo_domain::outcome::Status;
+use nexo_domain::phone::Phone;
+
+/// This node in its present life. Deliveries carry it, and only it settles them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeEpoch {
+    pub node: Arc<str>,
+    pub epoch: i64,
+}
+
+/// One OTP that waits to be paid. Ids are best made in the order of time (UUIDv7): the database
+/// then appends instead of writing all over its indexes.
+#[derive(Debug, Clone)]
+pub struct Debit {
+    pub delivery_id: DeliveryId,
+    pub account_id: AccountId,
+    pub key_id: KeyId,
+    /// Whether its key is a test key. Its windows are apart from the live ones.
+    pub test: bool,
+    pub phone: Phone,
+    pub carrier: Carrier,
+    /// Zero writes no entries.
+    pub cost: Micros,
+    pub created_at_ms: i64,
+    pub window_until_ms: i64,
+}
+
+/// What became of a [`Debit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DebitOutcome {
+    /// Paid; the delivery is `sent` and the phone's window is taken.
+    Posted { parts: Parts, after: Buckets },
+    /// The wallet holds less than the cost: `total`.
+    FundsShort { total: Micros },
+    /// Another OTP has the phone's window.
+    WindowClosed { until_ms: i64 },
+    /// The account is closed or unknown.
+    AccountClosed,
+}
+
+/// The end of one delivery.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    pub delivery_id: DeliveryId,
+    pub account_id: AccountId,
+    pub test: bool,
+    pub phone: Phone,
+    /// Delivered or failed.
+    pub status: Status,
+    pub error_code: Option<&'static str>,
+    pub carrier_status: Option<Cow<'static, str>>,
+    pub completed_at_ms: i64,
+    /// What the delivery paid, known from its debit. Given back where `refund` is set.
+    pub parts: Parts,
+    pub refund: bool,
+    /// Whether the phone may be called again at once.
+    pub release_window: bool,
+    pub attempts: Vec<CallAttempt>,
+    /// The exact bytes for each active endpoint; without them no webhook is queued.
+    pub webhook_body: Option<String>,
+}
+
+/// The call detail record of one finished leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallAttempt {
+    pub id: AttemptId,
+    /// From 1, in the order of dialling.
+    pub number: u16,
+    pub gateway: String,
+    /// SIP's Call-ID.
+    pub call_id: String,
+    pub started_at_ms: i64,
+    pub accepted_at_ms: Option<i64>,
+    pub ringing_at_ms: Option<i64>,
+    pub answered_at_ms: Option<i64>,
+    pub ended_at_ms: i64,
+    pub sip_code: Option<u16>,
+    pub end_reason: Cow<'static, str>,
+    pub codec: Option<Cow<'static, str>>,
+    pub packets_sent: u32,
+}
+
+/// What a batch came to, in the order of its debits and settlements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    pub debits: Vec<DebitOutcome>,
+    /// False where the delivery had been settled before, or is another epoch's: nothing was written.
+    pub settled: Vec<bool>,
+    /// How many webhook attempts were queued.
+    pub webhooks: u64,
+}

@@ -1,0 +1,113 @@
+//! The texts of a batch's statements. Each is written for both databases at once.
+
+use crate::store::bulk::Bulk;
+use crate::store::bulk::Column::{Bool, Int, Text, Uuid as Id};
+
+pub(super) static LOAD_WALLETS: Bulk = Bulk::new(
+    "SELECT w.account_id, w.free_micros, w.bonus_micros, w.balance_micros, w.version, \
+     a.closed_at_ms \
+     FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
+     WHERE w.account_id IN (SELECT v.column1",
+    &[Id],
+    ") ORDER BY w.account_id",
+);
+
+/// On PostgreSQL the rows read stay as they are until the transaction ends; on SQLite all rows do.
+pub(super) static LOCK_WALLETS: Bulk = Bulk::new(
+    "SELECT w.account_id, w.free_micros, w.bonus_micros, w.balance_micros, w.version, \
+     a.closed_at_ms \
+     FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
+     WHERE w.account_id IN (SELECT v.column1",
+    &[Id],
+    ") ORDER BY w.account_id FOR UPDATE OF w",
+);
+
+pub(super) static LOAD_ENDPOINTS: Bulk = Bulk::new(
+    "SELECT account_id, id FROM webhook_endpoints \
+     WHERE removed_at_ms IS NULL AND paused_at_ms IS NULL \
+     AND account_id IN (SELECT v.column1",
+    &[Id],
+    ") ORDER BY created_at_ms, id",
+);
+
+pub(super) static SETTLE: Bulk = Bulk::new(
+    "UPDATE deliveries SET status = v.column2, error_code = NULLIF(v.column3, ''), \
+     carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5",
+    &[Id, Text, Text, Text, Int, Text, Int],
+    "WHERE deliveries.id = v.column1 AND deliveries.status = 'sent' \
+     AND deliveries.node = v.column6 AND deliveries.epoch = v.column7 \
+     RETURNING deliveries.id",
+);
+
+pub(super) static RELEASE_WINDOWS: Bulk = Bulk::new(
+    "UPDATE phone_windows SET until_ms = since_ms",
+    &[Text, Text, Id],
+    "WHERE phone_windows.realm = v.column1 AND phone_windows.phone = v.column2 \
+     AND phone_windows.delivery_id = v.column3",
+);
+
+pub(super) static CLAIM_WINDOWS: Bulk = Bulk::new(
+    "INSERT INTO phone_windows (realm, phone, since_ms, until_ms, delivery_id) \
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5",
+    &[Text, Text, Int, Int, Id],
+    "WHERE v.column1 IS NOT NULL \
+     ON CONFLICT (realm, phone) DO UPDATE SET since_ms = excluded.since_ms, \
+     until_ms = excluded.until_ms, delivery_id = excluded.delivery_id \
+     WHERE phone_windows.until_ms <= excluded.since_ms",
+);
+
+pub(super) static READ_WINDOWS: Bulk = Bulk::new(
+    "SELECT v.column3, w.until_ms",
+    &[Text, Text, Id],
+    "JOIN phone_windows AS w ON w.realm = v.column1 AND w.phone = v.column2 \
+     WHERE w.delivery_id <> v.column3",
+);
+
+pub(super) static WRITE_WALLETS: Bulk = Bulk::new(
+    "UPDATE wallets SET free_micros = v.column2, bonus_micros = v.column3, \
+     balance_micros = v.column4, version = wallets.version + 1",
+    &[Id, Int, Int, Int, Int],
+    "WHERE wallets.account_id = v.column1 AND wallets.version = v.column5 \
+     RETURNING wallets.account_id",
+);
+
+pub(super) static INSERT_DELIVERIES: Bulk = Bulk::new(
+    "INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
+     cost_micros, created_at_ms) \
+     SELECT ?, ?, 'sent', v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, \
+     v.column7, v.column8",
+    &[Id, Id, Id, Bool, Text, Text, Int, Int],
+    "WHERE v.column1 IS NOT NULL",
+);
+
+pub(super) static INSERT_ENTRIES: Bulk = Bulk::new(
+    "INSERT INTO ledger_entries (account_id, posting_id, delivery_id, kind, bucket, \
+     amount_micros, created_at_ms) \
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7",
+    &[Id, Id, Id, Text, Text, Int, Int],
+    "WHERE v.column1 IS NOT NULL",
+);
+
+pub(super) static INSERT_CALL_ATTEMPTS: Bulk = Bulk::new(
+    "INSERT INTO call_attempts (id, delivery_id, number, gateway, call_id, started_at_ms, \
+     accepted_at_ms, ringing_at_ms, answered_at_ms, ended_at_ms, sip_code, end_reason, codec, \
+     packets_sent) \
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, \
+     NULLIF(v.column7, -1), NULLIF(v.column8, -1), NULLIF(v.column9, -1), v.column10, \
+     NULLIF(v.column11, -1), v.column12, NULLIF(v.column13, ''), v.column14",
+    &[
+        Id, Id, Int, Text, Text, Int, Int, Int, Int, Int, Int, Text, Text, Int,
+    ],
+    "WHERE v.column1 IS NOT NULL",
+);
+
+/// An endpoint removed or paused since the cache learnt of it gets nothing.
+pub(super) static QUEUE_WEBHOOKS: Bulk = Bulk::new(
+    "INSERT INTO webhook_attempts (id, endpoint_id, account_id, delivery_id, event_type, body, \
+     status, created_at_ms) \
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, 'pending', \
+     v.column7",
+    &[Id, Id, Id, Id, Text, Text, Int],
+    "JOIN webhook_endpoints AS e ON e.id = v.column2 \
+     WHERE e.removed_at_ms IS NULL AND e.paused_at_ms IS NULL",
+);
