@@ -112,7 +112,7 @@ async fn follow(mut events: CallEvents) -> String {
 
 fn order(gateway: SocketAddr, n: u64) -> CallOrder {
     CallOrder {
-        call_id: format!("load-{n}@nexo"),
+        call_id: format!("load-{}-{n}@nexo", std::process::id()),
         gateway,
         gateway_host: gateway.to_string(),
         number: "+84981234567".into(),
