@@ -13,7 +13,6 @@ use nexo_domain::otp::{Code, Language, Reading};
 use nexo_voice::endpoint::{CallEvents, CallNews, CallOrder, Endpoint, EndpointConfig};
 use nexo_voice::g711::Codec;
 use nexo_voice::prompts::PromptSet;
-use nexo_voice::rtp::ports::PortRange;
 use tokio::task::JoinSet;
 
 #[path = "load/cpu.rs"]
@@ -43,9 +42,7 @@ fn main() {
 async fn load(gateway: SocketAddr, rate: u64, seconds: u64) {
     let config = EndpointConfig {
         listen_udp: SocketAddr::from(([127, 0, 0, 1], 0)),
-        rtp_ports: PortRange::ephemeral(),
-        public_ip: None,
-        user_agent: "call_load".into(),
+        ..EndpointConfig::default()
     };
     let endpoint = Endpoint::start(config, PromptSet::built_in())
         .await
@@ -112,7 +109,7 @@ async fn follow(mut events: CallEvents) -> String {
 
 fn order(gateway: SocketAddr, n: u64) -> CallOrder {
     CallOrder {
-        call_id: format!("load-{n}@nexo"),
+        call_id: format!("load-{}-{n}@nexo", std::process::id()),
         gateway,
         gateway_host: gateway.to_string(),
         number: "+84981234567".into(),

@@ -1,31 +1,37 @@
 //! The only owner of the SIP socket: places calls, speaks to who answers, and reports each call's
 //! end exactly once.
 //!
-//! One thread drains the socket, the orders and the media clock's news, feeds them to the pure
-//! machines (the user agent and one [`nexo_domain::call::Call`] a call) and does what they say.
+//! One thread takes datagrams, orders and the media clock's news, feeds them to the pure machines
+//! (the user agent and one [`nexo_domain::call::Call`] a call) and does what they say.
 
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, PipeReader};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nexo_domain::call::{CallEnd, CallLimits};
-use nexo_domain::otp::{Code, Reading};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::g711::Codec;
 use crate::prompts::PromptSet;
-use crate::rtp::clock::{MediaClock, MediaEvent};
-use crate::rtp::ports::{PortRange, PortsError, bind};
+use crate::rtp::clock::MediaClock;
+use crate::rtp::ports::{PortRange, PortsError};
+use crate::sip::transaction::Timers;
+use crate::udp::bind;
 
 mod desk;
 mod live_call;
+mod mailbox;
+mod meters;
+mod news;
+mod wire;
 
 use desk::Desk;
+use mailbox::{Mailbox, Order};
+pub use news::{CallEvents, CallNews, CallOrder, CallReport};
+use wire::Wire;
 
 /// Where an endpoint listens and how it shows itself.
 #[derive(Clone, Debug)]
@@ -36,6 +42,20 @@ pub struct EndpointConfig {
     pub public_ip: Option<IpAddr>,
     /// The User-Agent header field.
     pub user_agent: String,
+    pub timers: Timers,
+}
+
+impl Default for EndpointConfig {
+    /// Every IPv4 address of this machine, any free ports, RFC 3261's timers.
+    fn default() -> Self {
+        EndpointConfig {
+            listen_udp: SocketAddr::from(([0, 0, 0, 0], 0)),
+            rtp_ports: PortRange::ephemeral(),
+            public_ip: None,
+            user_agent: concat!("NEXO-ROUTE/", env!("CARGO_PKG_VERSION")).to_owned(),
+            timers: Timers::default(),
+        }
+    }
 }
 
 /// Why an endpoint cannot be started.
@@ -56,131 +76,24 @@ pub enum EndpointError {
     Thread(#[source] io::Error),
 }
 
-/// A call to be placed.
-#[derive(Debug)]
-pub struct CallOrder {
-    /// Unique among all calls.
-    pub call_id: String,
-    pub gateway: SocketAddr,
-    /// Host and port as they stand in SIP URIs.
-    pub gateway_host: String,
-    /// In the gateway's number format: digits with an optional leading plus.
-    pub number: String,
-    /// The number that is shown, or `anonymous`.
-    pub caller_id: String,
-    pub codecs: Vec<Codec>,
-    pub code: Code,
-    pub reading: Reading,
-    pub gateway_timeout: Duration,
-    pub limits: CallLimits,
-}
-
-/// News of a call. [`CallNews::Ended`] comes exactly once, and last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallNews {
-    /// The INVITE is on its way.
-    Dialled,
-    /// The carrier took the call, with this code.
-    Accepted {
-        sip_code: u16,
-    },
-    Ringing,
-    Answered {
-        codec: Codec,
-    },
-    /// A digit has been said; both count from 0.
-    DigitSpoken {
-        reading: u8,
-        position: u8,
-    },
-    /// A reading has been said to its last digit.
-    CodeRead {
-        reading: u8,
-    },
-    Ended(CallReport),
-}
-
-/// What became of a call. Times are Unix milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallReport {
-    pub end: CallEnd,
-    /// The last status code that the gateway sent for the INVITE.
-    pub sip_code: Option<u16>,
-    pub codec: Option<Codec>,
-    pub packets_sent: u64,
-    pub packets_received: u64,
-    /// As the far end reported last, in 1/256.
-    pub fraction_lost: Option<u8>,
-    /// As the far end reported last, in timestamp units.
-    pub jitter: Option<u32>,
-    pub started_at_ms: i64,
-    pub accepted_at_ms: Option<i64>,
-    pub ringing_at_ms: Option<i64>,
-    pub answered_at_ms: Option<i64>,
-    pub ended_at_ms: i64,
-}
-
-/// The news of one call. Dropping it gives the call up.
-#[derive(Debug)]
-pub struct CallEvents {
-    news: mpsc::UnboundedReceiver<CallNews>,
-    call: u64,
-    orders: Option<mpsc::UnboundedSender<Order>>,
-}
-
-impl CallEvents {
-    /// A call's news and who tells them, for something other than an endpoint that places calls.
-    pub fn channel() -> (mpsc::UnboundedSender<CallNews>, CallEvents) {
-        let (tell, news) = mpsc::unbounded_channel();
-        let events = CallEvents {
-            news,
-            call: 0,
-            orders: None,
-        };
-        (tell, events)
-    }
-
-    /// The next news. `None` after the end, and when the endpoint died with the call.
-    pub async fn next(&mut self) -> Option<CallNews> {
-        let news = self.news.recv().await;
-        if matches!(news, None | Some(CallNews::Ended(_))) {
-            self.orders = None;
-        }
-        news
-    }
-}
-
-impl Drop for CallEvents {
-    fn drop(&mut self) {
-        if let Some(orders) = self.orders.take() {
-            // The endpoint may be gone, and the call with it.
-            let _ = orders.send(Order::Abandon(self.call));
-        }
-    }
-}
-
-/// What the thread is asked to do.
-enum Order {
-    Place {
-        call: u64,
-        order: Box<CallOrder>,
-        news: mpsc::UnboundedSender<CallNews>,
-    },
-    Abandon(u64),
-    SetPeers(HashSet<SocketAddr>),
-    Shutdown(oneshot::Sender<()>),
-    #[cfg(test)]
-    Panic,
-}
-
-/// The handle of an endpoint. Clones share it.
+/// The handle of an endpoint. Clones share it; with the last one the endpoint hangs up and ends.
 #[derive(Clone)]
 pub struct Endpoint {
-    orders: mpsc::UnboundedSender<Order>,
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    mailbox: Arc<Mailbox>,
     local: SocketAddr,
-    last_call: Arc<AtomicU64>,
+    last_call: AtomicU64,
     in_progress: Arc<AtomicUsize>,
-    alive: Arc<AtomicBool>,
+    is_alive: Arc<AtomicBool>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
 }
 
 /// What outlives a panic of the thread.
@@ -188,14 +101,9 @@ struct Shared {
     config: EndpointConfig,
     prompts: &'static PromptSet,
     clock: MediaClock,
+    mailbox: Arc<Mailbox>,
     in_progress: Arc<AtomicUsize>,
     peers: HashSet<SocketAddr>,
-}
-
-/// Where news come from.
-struct Inbox {
-    orders: mpsc::UnboundedReceiver<Order>,
-    media: mpsc::UnboundedReceiver<MediaEvent>,
 }
 
 impl Endpoint {
@@ -208,145 +116,141 @@ impl Endpoint {
         prompts: &'static PromptSet,
     ) -> Result<Endpoint, EndpointError> {
         let address = config.listen_udp;
-        let socket = bind(address.ip(), address.port()).map_err(|source| {
-            match source.kind() == io::ErrorKind::AddrInUse {
-                true => EndpointError::AddressInUse { address },
-                false => EndpointError::Address { address, source },
-            }
+        let socket = bind(address).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => EndpointError::AddressInUse { address },
+            _ => EndpointError::Address { address, source },
         })?;
         let local = socket
             .local_addr()
             .map_err(|source| EndpointError::Address { address, source })?;
-        let (media_news, media) = mpsc::unbounded_channel();
+        let (mailbox, bell) = Mailbox::new().map_err(EndpointError::Thread)?;
+        let mailbox = Arc::new(mailbox);
+        let media_mailbox = Arc::clone(&mailbox);
         let clock = MediaClock::start(
             address.ip(),
             config.rtp_ports,
             rand::random(),
-            Box::new(move |events| {
-                for event in events {
-                    // Nobody listens any more at shutdown.
-                    let _ = media_news.send(*event);
-                }
-            }),
+            Box::new(move |events| media_mailbox.post_media(events)),
         )?;
-        let (orders, order_inbox) = mpsc::unbounded_channel();
-        let in_progress = Arc::new(AtomicUsize::new(0));
-        let alive = Arc::new(AtomicBool::new(true));
+        let handle = Handle {
+            mailbox: Arc::clone(&mailbox),
+            local,
+            last_call: AtomicU64::new(0),
+            in_progress: Arc::default(),
+            is_alive: Arc::new(AtomicBool::new(true)),
+        };
         let shared = Shared {
             config,
             prompts,
             clock,
-            in_progress: Arc::clone(&in_progress),
+            mailbox: Arc::clone(&mailbox),
+            in_progress: Arc::clone(&handle.in_progress),
             peers: HashSet::new(),
         };
-        let inbox = Inbox {
-            orders: order_inbox,
-            media,
+        let pulse = Pulse {
+            is_alive: Arc::clone(&handle.is_alive),
+            mailbox,
         };
-        let pulse = Pulse(Arc::clone(&alive));
         std::thread::Builder::new()
             .name("sip".into())
             .spawn(move || {
                 let _pulse = pulse;
-                run_and_restart(&socket, shared, inbox);
+                run_and_restart(&socket, &bell, local, shared);
             })
             .map_err(EndpointError::Thread)?;
         Ok(Endpoint {
-            orders,
-            local,
-            last_call: Arc::default(),
-            in_progress,
-            alive,
+            handle: Arc::new(handle),
         })
     }
 
     /// Places a call. Never waits; what becomes of it comes through what is returned.
     pub fn place(&self, order: CallOrder) -> CallEvents {
-        let call = self.last_call.fetch_add(1, Ordering::Relaxed) + 1;
+        let call = self.handle.last_call.fetch_add(1, Ordering::Relaxed) + 1;
         let (news, events) = mpsc::unbounded_channel();
-        let placed = self.orders.send(Order::Place {
+        let mailbox = &self.handle.mailbox;
+        mailbox.post(Order::Place {
             call,
             order: Box::new(order),
             news,
         });
-        CallEvents {
-            news: events,
-            call,
-            orders: placed.is_ok().then(|| self.orders.clone()),
-        }
+        CallEvents::of(call, events, Arc::clone(mailbox))
     }
 
     /// The gateways: SIP from anywhere else is dropped and counted.
     pub fn set_peers(&self, peers: HashSet<SocketAddr>) {
-        let _ = self.orders.send(Order::SetPeers(peers));
+        self.handle.mailbox.post(Order::SetPeers(peers));
     }
 
+    /// Where it takes SIP.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.handle.local
     }
 
     /// Calls that have been placed and have not ended.
     pub fn calls_in_progress(&self) -> usize {
-        self.in_progress.load(Ordering::Relaxed)
+        self.handle.in_progress.load(Ordering::Relaxed)
     }
 
-    /// Whether the SIP thread lives.
+    /// Whether the SIP thread lives. It survives a panic; after too many of them it does not.
     pub fn is_alive(&self) -> bool {
-        self.alive.load(Ordering::Acquire)
+        self.handle.is_alive.load(Ordering::Acquire)
     }
 
-    /// Hangs up what is left, gives the last messages `within` to go out, and closes the sockets.
+    /// Hangs up what is left, gives the far ends up to `within` to say that they know, and closes
+    /// the sockets.
     pub async fn shutdown(self, within: Duration) {
         let (done, ended) = oneshot::channel();
-        if self.orders.send(Order::Shutdown(done)).is_ok() {
-            // Past that nobody waits for the network any more.
-            let _ = tokio::time::timeout(within, ended).await;
-        }
+        self.handle.mailbox.post(Order::Shutdown {
+            until: Instant::now() + within,
+            done,
+        });
+        // An error means that the thread is gone, which is what is waited for.
+        let _ = ended.await;
     }
 
     #[cfg(test)]
     fn provoke_panic(&self) {
-        let _ = self.orders.send(Order::Panic);
+        self.handle.mailbox.post(Order::Panic);
     }
 }
 
-/// Says that the thread is gone, however it went.
-struct Pulse(Arc<AtomicBool>);
+/// Says that the thread is gone, however it went, and that no order will be taken any more.
+struct Pulse {
+    is_alive: Arc<AtomicBool>,
+    mailbox: Arc<Mailbox>,
+}
 
 impl Drop for Pulse {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.is_alive.store(false, Ordering::Release);
+        self.mailbox.close();
     }
 }
+
+/// Panics that come faster than one in so long, [`MOST_RESTARTS`] in a row, are not survived.
+const RESTART_FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+const MOST_RESTARTS: u32 = 5;
 
 /// Runs the desk, and a new one after a panic: the calls in progress are lost, which their
 /// [`CallEvents`] tell, but the port and the calls to come are not.
-fn run_and_restart(socket: &UdpSocket, mut shared: Shared, mut inbox: Inbox) {
-    loop {
-        let run = catch_unwind(AssertUnwindSafe(|| run(socket, &mut shared, &mut inbox)));
-        match run {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the SIP thread ends");
-                return;
-            }
-            Err(_) => {
-                metrics::counter!("nexo_actor_restarts_total", "actor" => "sip").increment(1);
-                shared.in_progress.store(0, Ordering::Relaxed);
-            }
+fn run_and_restart(socket: &UdpSocket, bell: &PipeReader, local: SocketAddr, mut shared: Shared) {
+    let mut restarts = 0;
+    while restarts <= MOST_RESTARTS {
+        let started = Instant::now();
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            Desk::new(Wire::new(socket, bell, local), &mut shared).run();
+        }));
+        if run.is_ok() {
+            return;
         }
+        metrics::counter!("nexo_actor_restarts_total", "actor" => "sip").increment(1);
+        shared.in_progress.store(0, Ordering::Relaxed);
+        restarts = match started.elapsed() > RESTART_FORGOTTEN_AFTER {
+            true => 1,
+            false => restarts + 1,
+        };
     }
-}
-
-fn run(socket: &UdpSocket, shared: &mut Shared, inbox: &mut Inbox) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let socket = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
-        Desk::new(socket, shared).run(inbox).await;
-        Ok(())
-    })
+    tracing::error!("the SIP thread panics again and again and is given up");
 }
 
 #[cfg(test)]

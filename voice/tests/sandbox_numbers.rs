@@ -144,9 +144,8 @@ impl Caller {
         assert_eq!(self.answer().await, (200, "BYE".into()));
     }
 
-    /// Sends `count` packets of `payload`, paced by the packets that come back.
+    /// Sends `count` packets of `payload` in one go, and sees that audio comes back.
     async fn speak(&self, to: SocketAddr, payload: [u8; 160], count: u16) {
-        let mut datagram = [0; 400];
         for n in 0..count {
             let mut packet = vec![0x80, 8];
             packet.extend(n.to_be_bytes());
@@ -154,9 +153,10 @@ impl Caller {
             packet.extend([0, 0, 0, 9]);
             packet.extend(payload);
             self.rtp.send_to(&packet, to).await.unwrap();
-            let received = timeout(PATIENCE, self.rtp.recv_from(&mut datagram)).await;
-            assert_eq!(received.expect("audio comes back").unwrap().1, to);
         }
+        let mut datagram = [0; 400];
+        let received = timeout(PATIENCE, self.rtp.recv_from(&mut datagram)).await;
+        assert_eq!(received.expect("audio comes back").unwrap(), (172, to));
     }
 }
 
@@ -331,8 +331,7 @@ async fn a_listening_number_records_what_it_receives() {
     assert_eq!(record.digits_heard, "");
     let wav = record.wav.clone().unwrap();
     assert_eq!(wav.parent(), Some(dir.path().join("calls").as_path()));
-    let loud = loud_samples(&wav);
-    assert!((7_900..=8_000).contains(&loud), "{loud} of 8000 samples");
+    assert_eq!(loud_samples(&wav), 8000);
     let facts = std::fs::read_to_string(wav.with_extension("json")).unwrap();
     assert!(
         facts.starts_with(
@@ -409,7 +408,7 @@ async fn a_sandbox_that_stops_hangs_up_and_saves_its_calls() {
     caller.speak(far_end, buzz(), 10).await;
     sandbox.shutdown().await;
     assert!(caller.message().await.starts_with("BYE "));
-    assert!(loud_samples(&dir.path().join("stopped.wav")) > 1000);
+    assert_eq!(loud_samples(&dir.path().join("stopped.wav")), 1600);
     assert!(dir.path().join("stopped.json").exists());
 }
 

@@ -2,114 +2,132 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::net::{IpAddr, SocketAddr, UdpSocket as StdUdpSocket};
-use std::ops::ControlFlow;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use nexo_domain::call::{Call, CallEffect, CallEnd, CallInput, CallState};
-use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use nexo_domain::call::{Call, CallEffect, CallEnd, CallInput};
+use nix::errno::Errno;
+use tokio::sync::{mpsc, oneshot};
 
 use super::live_call::{LiveCall, unix_ms};
-use super::{CallNews, CallOrder, Inbox, Order, Shared};
+use super::mailbox::{Order, Post};
+use super::meters::Meters;
+use super::wire::{Wire, Woken};
+use super::{CallNews, CallOrder, Shared};
 use crate::prompts::Mark;
 use crate::rtp::clock::{MediaEvent, Play, StreamId};
 use crate::sip::sdp::{self, Audio};
-use crate::sip::transaction::Timers;
-use crate::sip::user_agent::{CallHandle, Invite, SipEvent, Transmit, UserAgent};
+use crate::sip::user_agent::{CallHandle, Invite, SipEvent, UserAgent};
 
-mod meters;
-
-use meters::Meters;
-
-/// The most of one kind of input that is taken before the others have their turn.
-const TURN: usize = 256;
-/// No SIP message over UDP is longer.
-const DATAGRAM_BYTES: usize = 65_535;
-/// Without anything due the thread looks around so often.
-const IDLE: Duration = Duration::from_secs(3600);
-/// How often what was dropped is counted.
-const COUNT_DROPPED_EVERY: usize = 64;
+/// The most calls at a time; more are refused at once, as if the gateway could not be reached.
+const MOST_CALLS: usize = 50_000;
+/// The most batches of datagrams that are taken before anything else has its turn.
+const BATCHES_A_TURN: usize = 4;
 
 pub(super) struct Desk<'a> {
-    socket: UdpSocket,
+    wire: Wire<'a>,
     shared: &'a mut Shared,
     agent: UserAgent,
     calls: HashMap<CallHandle, LiveCall>,
     by_number: HashMap<u64, CallHandle>,
     by_stream: HashMap<StreamId, CallHandle>,
     deadlines: BinaryHeap<Reverse<(Instant, CallHandle)>>,
-    /// Our address as each gateway sees it.
-    locals: HashMap<SocketAddr, IpAddr>,
-    buffer: Vec<u8>,
+    post: Post,
     meters: Meters,
-    received: usize,
+    sent_at: Instant,
+    closing: Option<Closing>,
 }
 
+/// The end is near: nothing new is begun, and the far ends are waited for.
+struct Closing {
+    until: Instant,
+    /// Nobody waits when the last handle was simply dropped.
+    done: Option<oneshot::Sender<()>>,
+}
+
+/// How long the last handle's drop leaves for BYE to be answered.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// What a retransmission may come later than its timer.
+const QUIET_MARGIN: Duration = Duration::from_millis(50);
+
 impl<'a> Desk<'a> {
-    pub fn new(socket: UdpSocket, shared: &'a mut Shared) -> Self {
-        let mut agent =
-            UserAgent::new(&shared.config.user_agent, Timers::default(), rand::random());
+    pub fn new(wire: Wire<'a>, shared: &'a mut Shared) -> Self {
+        let config = &shared.config;
+        let mut agent = UserAgent::new(&config.user_agent, config.timers, rand::random());
         agent.set_peers(shared.peers.clone());
         Self {
-            socket,
+            wire,
             shared,
             agent,
             calls: HashMap::new(),
             by_number: HashMap::new(),
             by_stream: HashMap::new(),
             deadlines: BinaryHeap::new(),
-            locals: HashMap::new(),
-            buffer: vec![0; DATAGRAM_BYTES],
+            post: Post::default(),
             meters: Meters::new(),
-            received: 0,
+            sent_at: Instant::now(),
+            closing: None,
         }
     }
 
     /// Runs until it is told to shut down, or until every handle is gone.
-    pub async fn run(mut self, inbox: &mut Inbox) {
+    pub fn run(mut self) {
+        let mut woken = Woken::Readable;
         loop {
-            let due = self.next_due();
-            tokio::select! {
-                order = inbox.orders.recv() => {
-                    let Some(order) = order else { return };
-                    if self.obey(order).is_break() {
-                        return;
-                    }
-                    for _ in 0..TURN {
-                        let Ok(order) = inbox.orders.try_recv() else { break };
-                        if self.obey(order).is_break() {
-                            return;
-                        }
-                    }
-                }
-                Some(event) = inbox.media.recv() => {
-                    self.heard(event);
-                    for _ in 0..TURN {
-                        let Ok(event) = inbox.media.try_recv() else { break };
-                        self.heard(event);
-                    }
-                }
-                readable = self.socket.readable() => {
-                    if readable.is_ok() {
-                        self.read_socket();
-                    }
-                }
-                () = tokio::time::sleep_until(due.into()) => {}
+            self.take_post();
+            let mut more = woken == Woken::Readable;
+            for _ in 0..BATCHES_A_TURN {
+                more = more && self.receive();
             }
             self.tick();
             self.pump();
+            if self.is_done() {
+                break;
+            }
+            woken = match more {
+                true => Woken::Readable,
+                false => self.sleep(),
+            };
+        }
+        if let Some(Closing {
+            done: Some(done), ..
+        }) = self.closing.take()
+        {
+            // Whoever waited may have stopped.
+            let _ = done.send(());
         }
     }
 
-    fn next_due(&self) -> Instant {
+    fn sleep(&self) -> Woken {
+        if self.shared.mailbox.is_to_stay_awake() && self.closing.is_none() {
+            return Woken::Otherwise;
+        }
         let calls = self.deadlines.peek().map(|Reverse((at, _))| *at);
-        let due = calls.into_iter().chain(self.agent.next_deadline()).min();
-        due.unwrap_or_else(|| Instant::now() + IDLE)
+        let closing = self.closing.as_ref();
+        let closing = closing.map(|closing| self.quiet_at().min(closing.until));
+        let due = calls.into_iter().chain(self.agent.next_deadline());
+        let woken = self.wire.sleep(due.chain(closing).min());
+        self.shared.mailbox.woken();
+        woken
     }
 
-    fn obey(&mut self, order: Order) -> ControlFlow<()> {
+    fn take_post(&mut self) {
+        let mut post = std::mem::take(&mut self.post);
+        self.shared.mailbox.take(&mut post);
+        for order in post.orders.drain(..) {
+            self.obey(order);
+        }
+        for event in post.media.drain(..) {
+            self.heard(event);
+        }
+        self.post = post;
+        if self.shared.mailbox.is_closed() && self.closing.is_none() {
+            self.begin_to_close(Instant::now() + LAST_WORDS, None);
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
         match order {
             Order::Place { call, order, news } => self.place(call, order, news),
             Order::Abandon(call) => {
@@ -118,83 +136,84 @@ impl<'a> Desk<'a> {
                 }
             }
             Order::SetPeers(peers) => {
-                self.shared.peers = peers.clone();
+                self.shared.peers.clone_from(&peers);
                 self.agent.set_peers(peers);
             }
-            Order::Shutdown(done) => {
-                self.give_up_all();
-                // The other side may have stopped waiting.
-                let _ = done.send(());
-                return ControlFlow::Break(());
+            Order::Shutdown { until, done } => {
+                self.shared.mailbox.close();
+                self.begin_to_close(until, Some(done));
             }
             #[cfg(test)]
             Order::Panic => panic!("provoked by a test"),
         }
-        ControlFlow::Continue(())
+    }
+
+    fn begin_to_close(&mut self, until: Instant, done: Option<oneshot::Sender<()>>) {
+        let handles: Vec<CallHandle> = self.calls.keys().copied().collect();
+        for handle in handles {
+            self.step(handle, CallInput::Abandoned);
+        }
+        self.closing = Some(Closing { until, done });
+    }
+
+    /// Whether the thread may end: it is to, and every far end knows, or has had its time.
+    fn is_done(&self) -> bool {
+        self.closing
+            .as_ref()
+            .is_some_and(|closing| self.quiet_at().min(closing.until) <= Instant::now())
+    }
+
+    /// When everything that was sent would have been sent again, had it not been answered.
+    fn quiet_at(&self) -> Instant {
+        match self.agent.legs() {
+            0 => self.sent_at,
+            _ => self.sent_at + self.shared.config.timers.t1 + QUIET_MARGIN,
+        }
     }
 
     fn place(&mut self, number: u64, order: Box<CallOrder>, news: mpsc::UnboundedSender<CallNews>) {
+        if self.calls.len() >= MOST_CALLS || self.closing.is_some() {
+            // Dropping its news ends the call.
+            return;
+        }
         let now = Instant::now();
-        let ip = self.local_ip(order.gateway);
+        let local = self.wire.local_for(order.gateway, &self.shared.config);
         let stream = self.shared.clock.reserve();
         let offer = Audio {
-            rtp: SocketAddr::new(ip, stream.rtp_port),
-            rtcp: SocketAddr::new(ip, stream.rtcp_port),
+            rtp: SocketAddr::new(local.ip(), stream.rtp_port),
+            rtcp: SocketAddr::new(local.ip(), stream.rtcp_port),
             codecs: order.codecs.clone(),
         };
-        let local_port = self.socket.local_addr().map_or(0, |local| local.port());
-        let local = SocketAddr::new(ip, local_port);
         let uri = format!("sip:{}@{}", order.number, order.gateway_host);
-        let handle = self.agent.invite(
-            now,
-            Invite {
-                call_id: order.call_id.clone(),
-                gateway: order.gateway,
-                local,
-                to_uri: uri.clone(),
-                request_uri: uri,
-                from_uri: from_uri(&order.caller_id, local),
-                sdp: sdp::write(&offer, unix_ms() as u64).into_bytes(),
-                gateway_timeout: order.gateway_timeout,
-            },
-        );
-        let machine = Call::dial(order.limits, now);
-        let call = LiveCall::new(number, machine, order, stream, news);
+        let invite = Invite {
+            call_id: order.call_id.clone(),
+            gateway: order.gateway,
+            local,
+            to_uri: uri.clone(),
+            request_uri: uri,
+            from_uri: from_uri(&order.caller_id, local),
+            sdp: sdp::write(&offer, unix_ms() as u64).into_bytes(),
+            gateway_timeout: order.gateway_timeout,
+        };
+        let call = LiveCall::new(number, Call::dial(order.limits, now), order, stream, news);
         call.tell(CallNews::Dialled);
-        let deadline = call.machine.deadline();
+        let handle = self.agent.invite(now, invite);
         self.by_number.insert(number, handle);
         self.by_stream.insert(stream.stream, handle);
         self.calls.insert(handle, call);
-        self.schedule(handle, deadline);
-        self.shared.in_progress.fetch_add(1, Ordering::Relaxed);
+        self.show_in_progress();
+        self.schedule(handle);
         self.meters.placed();
     }
 
-    /// Our address as the gateway is to see it.
-    fn local_ip(&mut self, gateway: SocketAddr) -> IpAddr {
-        let listen = self.shared.config.listen_udp.ip();
-        match self.shared.config.public_ip {
-            Some(public) => public,
-            None if !listen.is_unspecified() => listen,
-            None => *self
-                .locals
-                .entry(gateway)
-                .or_insert_with(|| address_towards(gateway).unwrap_or(listen)),
+    /// Takes a batch of datagrams; whether there may be more.
+    fn receive(&mut self) -> bool {
+        let more = self.wire.receive();
+        let now = Instant::now();
+        for (datagram, from) in self.wire.received() {
+            self.agent.receive(now, from, datagram);
         }
-    }
-
-    fn read_socket(&mut self) {
-        for _ in 0..TURN {
-            let Ok((length, from)) = self.socket.try_recv_from(&mut self.buffer) else {
-                break;
-            };
-            self.agent
-                .receive(Instant::now(), from, &self.buffer[..length]);
-            self.received += 1;
-            if self.received.is_multiple_of(COUNT_DROPPED_EVERY) {
-                self.meters.dropped(self.agent.dropped());
-            }
-        }
+        more
     }
 
     /// Hands on what the user agent has to say and to send.
@@ -203,69 +222,61 @@ impl<'a> Desk<'a> {
             while let Some((handle, event)) = self.agent.poll_event() {
                 self.told(handle, event);
             }
-            let Some(transmit) = self.agent.poll_transmit() else {
+            let mut is_quiet = true;
+            while let Some(transmit) = self.agent.poll_transmit() {
+                self.wire.push(transmit);
+                is_quiet = false;
+            }
+            if is_quiet {
                 break;
-            };
-            self.transmit(&transmit);
+            }
+            self.sent_at = Instant::now();
+            let (agent, meters) = (&mut self.agent, &self.meters);
+            self.wire.flush(|transmit, error| {
+                meters.send_error();
+                // A full buffer loses a datagram as the network might; retransmission mends it.
+                let is_full = matches!(error, Errno::EAGAIN | Errno::ENOBUFS);
+                if let Some(call) = transmit.call.filter(|_| !is_full) {
+                    tracing::debug!(to = %transmit.to, %error, "SIP could not be sent");
+                    agent.transport_failed(Instant::now(), call);
+                }
+            });
         }
-        if self.received == 0 || self.agent.legs() == 0 {
-            self.meters.dropped(self.agent.dropped());
-        }
+        self.meters.dropped(self.agent.dropped());
     }
 
-    fn transmit(&mut self, transmit: &Transmit) {
-        let Err(error) = self.socket.try_send_to(&transmit.bytes, transmit.to) else {
-            return;
-        };
-        self.meters.send_error();
-        // A full buffer loses a datagram as the network might; retransmission mends it.
-        if error.kind() != std::io::ErrorKind::WouldBlock
-            && let Some(call) = transmit.call
-        {
-            tracing::warn!(to = %transmit.to, %error, "SIP could not be sent");
-            self.agent.transport_failed(Instant::now(), call);
-        }
+    fn show_in_progress(&self) {
+        let calls = self.calls.len();
+        self.shared.in_progress.store(calls, Ordering::Relaxed);
     }
 
     fn told(&mut self, handle: CallHandle, event: SipEvent) {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
+        if let SipEvent::Provisional { code }
+        | SipEvent::Answered { code, .. }
+        | SipEvent::Rejected { code, .. } = event
+        {
+            self.meters.response(code);
+            call.report.sip_code = Some(code);
+        }
         let input = match event {
-            SipEvent::Provisional { code } => {
-                self.meters.response(code);
-                call.note_provisional(code);
-                if call.machine.state() == CallState::Dialling {
-                    self.meters.first_answer(call.report.started_at_ms);
-                }
-                CallInput::Provisional { code }
-            }
-            SipEvent::Answered { code, sdp } => {
-                self.meters.response(code);
-                call.report.sip_code = Some(code);
-                call.report.answered_at_ms = Some(unix_ms());
-                let audio = sdp::read(&sdp);
-                match audio.map(|audio| (call.common_codec(&audio), audio)) {
-                    Ok((Some(codec), audio)) => {
-                        call.report.codec = Some(codec);
-                        call.remote = Some((audio, codec));
-                        call.tell(CallNews::Answered { codec });
-                        CallInput::Answered
-                    }
-                    Ok((None, _)) | Err(_) => CallInput::MediaLost,
+            SipEvent::Provisional { code } => CallInput::Provisional { code },
+            SipEvent::Answered { sdp, .. } => {
+                self.meters.answered();
+                match call.answered(sdp::read(&sdp).ok()) {
+                    true => CallInput::Answered,
+                    false => CallInput::MediaLost,
                 }
             }
             SipEvent::Rejected {
                 code,
                 retry_after_seconds,
-            } => {
-                self.meters.response(code);
-                call.report.sip_code = Some(code);
-                CallInput::Rejected {
-                    code,
-                    retry_after_seconds,
-                }
-            }
+            } => CallInput::Rejected {
+                code,
+                retry_after_seconds,
+            },
             SipEvent::Silent => CallInput::Silent,
             SipEvent::RemoteHungUp => CallInput::RemoteHungUp,
             SipEvent::TransportFailed => CallInput::TransportLost,
@@ -274,25 +285,20 @@ impl<'a> Desk<'a> {
     }
 
     fn heard(&mut self, event: MediaEvent) {
-        match event {
-            MediaEvent::Marked { stream, mark } => self.marked(stream, mark),
-            MediaEvent::Finished { stream } => {
-                if let Some(handle) = self.by_stream.get(&stream).copied() {
-                    self.step(handle, CallInput::Played);
-                }
-            }
-            MediaEvent::Lost { stream } => {
-                if let Some(handle) = self.by_stream.get(&stream).copied() {
-                    self.step(handle, CallInput::MediaLost);
-                }
-            }
-        }
-    }
-
-    fn marked(&mut self, stream: StreamId, mark: Mark) {
+        let (MediaEvent::Marked { stream, .. }
+        | MediaEvent::Finished { stream }
+        | MediaEvent::Lost { stream }) = event;
         let Some(handle) = self.by_stream.get(&stream).copied() else {
             return;
         };
+        match event {
+            MediaEvent::Marked { mark, .. } => self.marked(handle, mark),
+            MediaEvent::Finished { .. } => self.step(handle, CallInput::Played),
+            MediaEvent::Lost { .. } => self.step(handle, CallInput::MediaLost),
+        }
+    }
+
+    fn marked(&mut self, handle: CallHandle, mark: Mark) {
         let Some(call) = self.calls.get(&handle) else {
             return;
         };
@@ -309,11 +315,10 @@ impl<'a> Desk<'a> {
 
     fn step(&mut self, handle: CallHandle, input: CallInput) {
         let now = Instant::now();
-        let Some(call) = self.calls.get_mut(&handle) else {
-            return;
-        };
-        let effects = call.machine.step(input, now);
-        self.perform(handle, effects);
+        if let Some(call) = self.calls.get_mut(&handle) {
+            let effects = call.machine.step(input, now);
+            self.perform(handle, effects, now);
+        }
     }
 
     /// Takes the time: for the user agent's timers and for each call's own deadline.
@@ -325,16 +330,14 @@ impl<'a> Desk<'a> {
                 break;
             }
             self.deadlines.pop();
-            let Some(call) = self.calls.get_mut(&handle) else {
-                continue;
-            };
-            let effects = call.machine.tick(now);
-            self.perform(handle, effects);
+            if let Some(call) = self.calls.get_mut(&handle) {
+                let effects = call.machine.tick(now);
+                self.perform(handle, effects, now);
+            }
         }
     }
 
-    fn perform(&mut self, handle: CallHandle, effects: Vec<CallEffect>) {
-        let now = Instant::now();
+    fn perform(&mut self, handle: CallHandle, effects: Vec<CallEffect>, now: Instant) {
         for effect in effects {
             match effect {
                 CallEffect::Accepted => {
@@ -348,8 +351,10 @@ impl<'a> Desk<'a> {
                 CallEffect::Ended(end) => self.ended(handle, end),
             }
         }
-        let deadline = self.calls.get(&handle).and_then(|c| c.machine.deadline());
-        self.schedule(handle, deadline);
+        if let Some(call) = self.calls.get_mut(&handle) {
+            call.note_ringing();
+            self.schedule(handle);
+        }
     }
 
     fn speak(&mut self, handle: CallHandle) {
@@ -368,56 +373,39 @@ impl<'a> Desk<'a> {
             codec: *codec,
             script: self.shared.prompts.script(code, reading, *codec),
         });
+        call.tell(CallNews::Answered { codec: *codec });
         call.playing = Some(playing);
     }
 
     /// The machine is done: the call is reported and forgotten.
     fn ended(&mut self, handle: CallHandle, end: CallEnd) {
-        let Some(call) = self.calls.remove(&handle) else {
-            return;
-        };
-        self.by_number.remove(&call.number);
-        self.by_stream.remove(&call.stream.stream);
-        self.shared.in_progress.fetch_sub(1, Ordering::Relaxed);
-        let report = call.close(end);
-        self.meters.ended(&report);
-    }
-
-    fn schedule(&mut self, handle: CallHandle, deadline: Option<Instant>) {
-        let Some(call) = self.calls.get_mut(&handle) else {
-            return;
-        };
-        if deadline != call.noted {
-            call.noted = deadline;
-            self.deadlines
-                .extend(deadline.map(|at| Reverse((at, handle))));
+        if let Some(call) = self.calls.remove(&handle) {
+            self.by_number.remove(&call.number);
+            self.by_stream.remove(&call.stream.stream);
+            self.show_in_progress();
+            let report = call.close(end);
+            self.meters.ended(&report);
         }
     }
 
-    fn give_up_all(&mut self) {
-        let handles: Vec<CallHandle> = self.calls.keys().copied().collect();
-        for handle in handles {
-            self.step(handle, CallInput::Abandoned);
+    /// Notes the call's deadline where it has changed.
+    fn schedule(&mut self, handle: CallHandle) {
+        if let Some(call) = self.calls.get_mut(&handle) {
+            let deadline = call.machine.deadline();
+            if deadline != call.noted {
+                call.noted = deadline;
+                let entry = deadline.map(|at| Reverse((at, handle)));
+                self.deadlines.extend(entry);
+            }
         }
-        self.pump();
     }
 }
 
 /// RFC 3323 §4.1.1.3 for a caller without a number.
 fn from_uri(caller_id: &str, local: SocketAddr) -> String {
-    match caller_id {
-        "anonymous" => "sip:anonymous@anonymous.invalid".to_owned(),
-        number => format!("sip:{number}@{}", local.ip()),
+    match (caller_id, local) {
+        ("anonymous", _) => "sip:anonymous@anonymous.invalid".to_owned(),
+        (number, SocketAddr::V4(local)) => format!("sip:{number}@{}", local.ip()),
+        (number, SocketAddr::V6(local)) => format!("sip:{number}@[{}]", local.ip()),
     }
-}
-
-/// The address that packets to `peer` leave from.
-fn address_towards(peer: SocketAddr) -> Option<IpAddr> {
-    let any = match peer {
-        SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
-        SocketAddr::V6(_) => SocketAddr::from(([0; 16], 0)),
-    };
-    let probe = StdUdpSocket::bind(any).ok()?;
-    probe.connect(peer).ok()?;
-    probe.local_addr().ok().map(|local| local.ip())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use nexo_domain::call::{Call, CallEnd};
+use nexo_domain::call::{Call, CallEnd, CallState};
 use tokio::sync::mpsc;
 
 use super::{CallNews, CallOrder, CallReport};
@@ -42,20 +42,7 @@ impl LiveCall {
             stream,
             remote: None,
             playing: None,
-            report: CallReport {
-                end: CallEnd::Abandoned,
-                sip_code: None,
-                codec: None,
-                packets_sent: 0,
-                packets_received: 0,
-                fraction_lost: None,
-                jitter: None,
-                started_at_ms: unix_ms(),
-                accepted_at_ms: None,
-                ringing_at_ms: None,
-                answered_at_ms: None,
-                ended_at_ms: 0,
-            },
+            report: CallReport::start(),
             noted: None,
             news,
         }
@@ -66,16 +53,6 @@ impl LiveCall {
         let _ = self.news.send(news);
     }
 
-    /// Notes a provisional answer; tells of the first ringing.
-    pub fn note_provisional(&mut self, code: u16) {
-        self.report.sip_code = Some(code);
-        let rings = matches!(code, 180..=182);
-        if rings && self.report.ringing_at_ms.is_none() {
-            self.report.ringing_at_ms = Some(unix_ms());
-            self.tell(CallNews::Ringing);
-        }
-    }
-
     /// Tells that the call was accepted, by the answer noted last.
     pub fn accepted(&mut self) {
         self.report.accepted_at_ms = Some(unix_ms());
@@ -83,13 +60,26 @@ impl LiveCall {
         self.tell(CallNews::Accepted { sip_code });
     }
 
-    /// The first codec of the answer that was offered.
-    pub fn common_codec(&self, audio: &Audio) -> Option<Codec> {
-        audio
-            .codecs
-            .iter()
-            .copied()
-            .find(|codec| self.order.codecs.contains(codec))
+    /// Tells of the first ringing.
+    pub fn note_ringing(&mut self) {
+        if self.machine.state() == CallState::Ringing && self.report.ringing_at_ms.is_none() {
+            self.report.ringing_at_ms = Some(unix_ms());
+            self.tell(CallNews::Ringing);
+        }
+    }
+
+    /// Takes the far end's answer: whether its audio can be used. The first of its codecs that was
+    /// offered is.
+    pub fn answered(&mut self, audio: Option<Audio>) -> bool {
+        self.report.answered_at_ms = Some(unix_ms());
+        let offered = &self.order.codecs;
+        let usable = audio.and_then(|audio| {
+            let codec = audio.codecs.iter().find(|codec| offered.contains(codec));
+            codec.copied().map(|codec| (audio, codec))
+        });
+        self.report.codec = usable.as_ref().map(|(_, codec)| *codec);
+        self.remote = usable;
+        self.remote.is_some()
     }
 
     /// Stops the audio and tells of the end, with what the stream came to.

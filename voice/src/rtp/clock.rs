@@ -67,8 +67,8 @@ pub enum MediaEvent {
     Lost { stream: StreamId },
 }
 
-/// Where the clock tells its news: everything that a tick brought, at once.
-pub type OnMediaEvents = Box<dyn Fn(&[MediaEvent]) + Send + Sync>;
+/// Takes the clock's news: everything that a tick brought, at once.
+pub type OnMediaEvents = dyn Fn(&[MediaEvent]) + Send + Sync;
 
 /// A stream that plays. Dropping it stops the stream: not one packet more is sent.
 #[derive(Debug)]
@@ -119,11 +119,11 @@ impl MediaClock {
         bind_ip: IpAddr,
         range: PortRange,
         seed: u64,
-        events: OnMediaEvents,
+        events: Box<OnMediaEvents>,
     ) -> Result<MediaClock, PortsError> {
         let pairs = open(bind_ip, range)?;
         let ports = pairs.iter().map(|p| (p.rtp_port, p.rtcp_port)).collect();
-        let events: Arc<dyn Fn(&[MediaEvent]) + Send + Sync> = events.into();
+        let events: Arc<OnMediaEvents> = events.into();
         let mut shares: Vec<Vec<Pair>> = Vec::new();
         shares.resize_with(threads().min(pairs.len()), Vec::new);
         let lanes = shares.len();
@@ -259,12 +259,7 @@ impl Mailbox {
 
 /// Runs the wheel, and a new one after a panic: its streams are lost, which is news, but the ports
 /// and the streams to come are not.
-fn run_and_restart(
-    pairs: &[Pair],
-    seed: u64,
-    events: &(dyn Fn(&[MediaEvent]) + Send + Sync),
-    mailbox: &Mailbox,
-) {
+fn run_and_restart(pairs: &[Pair], seed: u64, events: &OnMediaEvents, mailbox: &Mailbox) {
     mailbox.thread.get_or_init(thread::current);
     for life in 0.. {
         let mut wheel = Wheel::new(pairs, events, seed.wrapping_add(life << 32));

@@ -197,7 +197,7 @@ impl Stream {
     pub fn is_report_due(&mut self, spread: impl FnOnce() -> u32) -> bool {
         let is_due = self.ticks >= self.report_at;
         if is_due {
-            let spread = u64::from(spread()) * u64::from(REPORT_EVERY_FRAMES) >> 32;
+            let spread = (u64::from(spread()) * u64::from(REPORT_EVERY_FRAMES)) >> 32;
             self.report_at = self.ticks + REPORT_EVERY_FRAMES / 2 + spread as u32;
         }
         is_due

@@ -18,7 +18,7 @@ use nix::sys::socket::SockaddrStorage;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::clock::{Mailbox, MediaEvent, Order, Play, StreamId};
+use super::clock::{Mailbox, MediaEvent, OnMediaEvents, Order, Play, StreamId};
 use super::packet::{self, HEADER_BYTES};
 use super::ports::Pair;
 use super::reception::{Place, Reception};
@@ -47,7 +47,7 @@ struct Outgoing {
 
 pub(super) struct Wheel<'a> {
     pairs: &'a [Pair],
-    events: &'a (dyn Fn(&[MediaEvent]) + Send + Sync),
+    events: &'a OnMediaEvents,
     streams: Vec<Option<Stream>>,
     free: Vec<Place>,
     playing: usize,
@@ -79,11 +79,7 @@ struct Meters {
 }
 
 impl<'a> Wheel<'a> {
-    pub fn new(
-        pairs: &'a [Pair],
-        events: &'a (dyn Fn(&[MediaEvent]) + Send + Sync),
-        seed: u64,
-    ) -> Wheel<'a> {
+    pub fn new(pairs: &'a [Pair], events: &'a OnMediaEvents, seed: u64) -> Wheel<'a> {
         let mut random = StdRng::seed_from_u64(seed);
         let cname = format!("nexo-{:016x}", random.random::<u64>());
         Wheel {

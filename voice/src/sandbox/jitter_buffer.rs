@@ -5,8 +5,12 @@ use std::collections::VecDeque;
 /// Audio further ahead than this, or further behind, is a new stream rather than a straggler: 2 s at 8 kHz.
 const NEW_STREAM_SAMPLES: i32 = 16_000;
 
-/// A fixed-delay jitter buffer for 8 kHz audio. What never came sounds as silence; what comes after
-/// its time is dropped.
+/// So many late packets, each the one before's successor, are no jitter but a sender that stood
+/// still for a while.
+const FALLEN_BEHIND: u32 = 5;
+
+/// A jitter buffer for 8 kHz audio. What never came sounds as silence; what comes after its time is
+/// dropped, until the whole stream is seen to have fallen behind: then it is waited for.
 pub(super) struct JitterBuffer {
     delay_samples: usize,
     stream: Option<Stream>,
@@ -19,6 +23,26 @@ struct Stream {
     samples: VecDeque<i16>,
     /// Samples of delay still to be waited before the first is heard.
     wait: usize,
+    late: LateRun,
+}
+
+/// Late packets that followed each other without a gap.
+#[derive(Default)]
+struct LateRun {
+    count: u32,
+    next_timestamp: u32,
+}
+
+impl LateRun {
+    /// Counts a late packet; how many there are in a row.
+    fn count(&mut self, timestamp: u32, samples: usize) -> u32 {
+        if timestamp != self.next_timestamp {
+            self.count = 0;
+        }
+        self.count += 1;
+        self.next_timestamp = timestamp.wrapping_add(samples as u32);
+        self.count
+    }
 }
 
 impl JitterBuffer {
@@ -32,6 +56,9 @@ impl JitterBuffer {
 
     /// Takes one packet's samples, which begin at `timestamp`.
     pub fn insert(&mut self, ssrc: u32, timestamp: u32, audio: &[i16]) {
+        if audio.is_empty() {
+            return;
+        }
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => none.insert(Stream {
@@ -39,6 +66,7 @@ impl JitterBuffer {
                 next_timestamp: timestamp,
                 samples: VecDeque::new(),
                 wait: self.delay_samples,
+                late: LateRun::default(),
             }),
         };
         let mut offset = timestamp.wrapping_sub(stream.next_timestamp) as i32;
@@ -60,8 +88,15 @@ impl JitterBuffer {
         }
         let skipped = usize::try_from(-i64::from(offset)).unwrap_or(0);
         if skipped >= audio.len() {
-            return;
+            if stream.late.count(timestamp, audio.len()) < FALLEN_BEHIND {
+                return;
+            }
+            stream.next_timestamp = timestamp.wrapping_sub(self.delay_samples as u32);
+            stream.samples.clear();
+            offset = self.delay_samples as i32;
         }
+        stream.late.count = 0;
+        let skipped = usize::try_from(-i64::from(offset)).unwrap_or(0);
         let audio = &audio[skipped..];
         let begin = usize::try_from(offset).unwrap_or(0);
         if stream.samples.len() < begin + audio.len() {
@@ -154,6 +189,29 @@ mod tests {
         insert(&mut buffer, 1, 0);
         buffer.drain(&mut heard);
         assert_eq!(frames(&heard), [1, 0, 3]);
+    }
+
+    #[test]
+    fn a_stream_that_falls_behind_for_good_is_waited_for() {
+        let mut buffer = JitterBuffer::new(160);
+        let mut heard = Vec::new();
+        for n in 0..30 {
+            // From the eleventh packet on, everything comes three frames later.
+            match n {
+                0..10 => insert(&mut buffer, n, 0),
+                10..13 => {}
+                _ => insert(&mut buffer, n - 3, 0),
+            }
+            buffer.pull(160, &mut heard);
+        }
+        let heard = frames(&heard);
+        assert_eq!(heard[..10], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        // Four packets were too late, the fifth set the delay anew.
+        assert_eq!(heard[10..17], [0; 7]);
+        assert_eq!(
+            heard[17..],
+            [15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26]
+        );
     }
 
     #[test]

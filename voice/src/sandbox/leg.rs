@@ -7,7 +7,7 @@ use super::events::CallId;
 use super::greeting::voicemail_greeting;
 use super::impairment::Impairment;
 use super::jitter_buffer::JitterBuffer;
-use super::reception::Reception;
+use super::receiver_report::ReceivedStream;
 use crate::g711::Codec;
 use crate::rtp::packet::{self, Header};
 
@@ -25,7 +25,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// A call's audio in both directions.
 pub(super) struct Leg {
     speech: Speech,
-    reception: Option<Reception>,
+    received: Option<ReceivedStream>,
     /// When the next report on what is received is due.
     report_at: Option<Instant>,
     hearing: Option<Hearing>,
@@ -75,7 +75,7 @@ impl Leg {
                 },
                 packet: Vec::new(),
             },
-            reception: None,
+            received: None,
             report_at: None,
             hearing: heard_as.map(|(call_id, path)| Hearing {
                 call_id,
@@ -94,7 +94,7 @@ impl Leg {
 
     /// Whether anything came from the caller yet.
     pub fn has_received(&self) -> bool {
-        self.reception.is_some()
+        self.received.is_some()
     }
 
     /// Takes a datagram from the caller. What the path loses is not even counted.
@@ -106,10 +106,10 @@ impl Leg {
         let (Some(delay), Some((header, _))) = (delay, packet::parse(datagram)) else {
             return;
         };
-        match &mut self.reception {
-            Some(reception) => reception.count(&header, now + delay),
+        match &mut self.received {
+            Some(stream) => stream.count(&header, now + delay),
             none => {
-                *none = Some(Reception::of(&header, now + delay));
+                *none = Some(ReceivedStream::of(&header, now + delay));
                 self.report_at = Some(now + REPORT_INTERVAL);
             }
         }
@@ -125,9 +125,7 @@ impl Leg {
         self.report_at.filter(|at| now >= *at)?;
         self.report_at = Some(now + REPORT_INTERVAL);
         let ssrc = self.speech.header.ssrc;
-        self.reception
-            .as_mut()
-            .map(|reception| reception.report(ssrc))
+        self.received.as_mut().map(|stream| stream.report(ssrc))
     }
 
     /// The packet of the next 20 ms for the caller.

@@ -20,6 +20,9 @@ const DATAGRAM_BYTES: usize = 1500;
 /// However many calls come and go, audio is moved in between.
 const COMMANDS_A_TICK: usize = 1000;
 
+/// Packets from unknown addresses that are kept for a tick.
+const MOST_STRANGERS: usize = 1000;
+
 /// What the callee asks of the media thread.
 pub(super) enum MediaCommand {
     /// A call is answered. With a lease of the socket that its SDP names.
@@ -45,6 +48,7 @@ pub(super) fn start(ears: Ears) -> io::Result<(Sender<MediaCommand>, JoinHandle<
         legs: HashMap::new(),
         sockets: HashMap::new(),
         closing: Vec::new(),
+        strangers: Vec::new(),
     };
     let thread = thread::Builder::new()
         .name("sandbox-media".into())
@@ -58,14 +62,21 @@ struct Media {
     sockets: HashMap<usize, SharedSocket>,
     /// Closed at the end of the tick, when what was received before is read.
     closing: Vec<EndedCall>,
+    strangers: Vec<Stranger>,
 }
 
 struct OpenLeg {
     leg: Box<Leg>,
     lease: MediaLease,
     rtcp: SocketAddr,
-    /// Where its packets really come from, where that is not the address of its offer.
-    latched: Option<SocketAddr>,
+}
+
+/// A packet from an address that is no call's. The command that opens its call may be under way:
+/// it is looked at once more a tick later.
+struct Stranger {
+    index: usize,
+    source: SocketAddr,
+    bytes: Vec<u8>,
 }
 
 /// A socket and its calls by the far end's address.
@@ -124,12 +135,7 @@ impl Media {
                 if let Some(call_id) = leg.heard_as() {
                     self.ears.send(EarInput::Listen { call, call_id });
                 }
-                let open = OpenLeg {
-                    leg,
-                    lease,
-                    rtcp,
-                    latched: None,
-                };
+                let open = OpenLeg { leg, lease, rtcp };
                 self.open(call, open);
             }
             MediaCommand::Close(ended) => self.closing.push(ended),
@@ -140,28 +146,51 @@ impl Media {
         let shared = self
             .sockets
             .entry(open.lease.socket.index)
-            .or_insert_with(|| SharedSocket::of(&open.lease.socket));
+            .or_insert_with(|| SharedSocket {
+                socket: Arc::clone(&open.lease.socket),
+                calls: HashMap::new(),
+            });
         shared.calls.insert(open.lease.remote, call);
         self.legs.insert(call, open);
     }
 
     fn receive(&mut self, now: Instant) {
+        for stranger in std::mem::take(&mut self.strangers) {
+            self.receive_again(&stranger, now);
+        }
         let mut datagram = [0; DATAGRAM_BYTES];
-        for shared in self.sockets.values_mut() {
+        for (index, shared) in &self.sockets {
             while let Ok((length, source)) = shared.socket.rtp.recv_from(&mut datagram) {
-                let call = match shared.calls.get(&source) {
-                    Some(call) => *call,
-                    None => match latch(shared, &mut self.legs, source) {
-                        Some(call) => call,
-                        None => continue,
-                    },
-                };
-                if let Some(open) = self.legs.get_mut(&call) {
-                    open.leg.receive(&datagram[..length], now);
+                let bytes = &datagram[..length];
+                let call = shared.calls.get(&source);
+                match call.and_then(|call| self.legs.get_mut(call)) {
+                    Some(open) => open.leg.receive(bytes, now),
+                    None if self.strangers.len() < MOST_STRANGERS => {
+                        self.strangers.push(Stranger {
+                            index: *index,
+                            source,
+                            bytes: bytes.to_vec(),
+                        });
+                    }
+                    None => {}
                 }
             }
             // Nothing is done with the caller's reports, but they must not fill the socket.
             while shared.socket.rtcp.recv_from(&mut datagram).is_ok() {}
+        }
+    }
+
+    /// A packet whose call was not known a tick ago.
+    fn receive_again(&mut self, stranger: &Stranger, now: Instant) {
+        let Some(shared) = self.sockets.get_mut(&stranger.index) else {
+            return;
+        };
+        let call = match shared.calls.get(&stranger.source) {
+            Some(call) => Some(*call),
+            None => latch(shared, &self.legs, stranger.source),
+        };
+        if let Some(open) = call.and_then(|call| self.legs.get_mut(&call)) {
+            open.leg.receive(&stranger.bytes, now);
         }
     }
 
@@ -189,55 +218,37 @@ impl Media {
                 if let Some(samples) = open.leg.hear_rest() {
                     self.ears.send(EarInput::Audio { call, samples });
                 }
-                self.release(&open);
+                self.release(call, open.lease.socket.index);
             }
             self.ears.send(EarInput::Ended(ended));
         }
     }
 
-    fn release(&mut self, open: &OpenLeg) {
-        let index = open.lease.socket.index;
+    fn release(&mut self, call: CallNumber, index: usize) {
         let Some(shared) = self.sockets.get_mut(&index) else {
             return;
         };
-        shared.calls.remove(&open.lease.remote);
-        if let Some(latched) = open.latched {
-            shared.calls.remove(&latched);
-        }
+        shared.calls.retain(|_, of| *of != call);
         if shared.calls.is_empty() {
             self.sockets.remove(&index);
         }
     }
 }
 
-impl SharedSocket {
-    /// Discards what strangers sent while the socket was not in use.
-    fn of(socket: &Arc<MediaSocket>) -> SharedSocket {
-        let mut datagram = [0; DATAGRAM_BYTES];
-        while socket.rtp.recv_from(&mut datagram).is_ok() {}
-        SharedSocket {
-            socket: Arc::clone(socket),
-            calls: HashMap::new(),
-        }
-    }
-}
-
-/// Finds the call of packets from an address that no offer named: the one on this socket that has
-/// heard nothing yet, where there is only one (symmetric RTP through a NAT, RFC 4961).
+/// Finds the call of packets from an address that no offer named: the socket's only call, if it
+/// has heard nothing yet (symmetric RTP through a NAT, RFC 4961).
 fn latch(
     shared: &mut SharedSocket,
-    legs: &mut HashMap<CallNumber, OpenLeg>,
+    legs: &HashMap<CallNumber, OpenLeg>,
     source: SocketAddr,
 ) -> Option<CallNumber> {
-    let unheard = |call: &&CallNumber| {
-        legs.get(*call)
-            .is_some_and(|open| open.latched.is_none() && !open.leg.has_received())
-    };
-    let mut candidates = shared.calls.values().filter(unheard);
-    let (Some(call), None) = (candidates.next().copied(), candidates.next()) else {
+    let mut calls = shared.calls.values().copied();
+    let (Some(call), None) = (calls.next(), calls.next()) else {
         return None;
     };
-    legs.get_mut(&call)?.latched = Some(source);
+    if legs.get(&call)?.leg.has_received() {
+        return None;
+    }
     shared.calls.insert(source, call);
     Some(call)
 }

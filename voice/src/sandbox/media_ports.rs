@@ -21,6 +21,16 @@ pub(super) struct MediaSocket {
     pub port: u16,
 }
 
+impl MediaSocket {
+    /// Forgets what came while no call used it.
+    fn discard_all(&self) {
+        let mut datagram = [0; 1];
+        for socket in [&self.rtp, &self.rtcp] {
+            while socket.recv_from(&mut datagram).is_ok() {}
+        }
+    }
+}
+
 /// The sockets and who uses them. Grows as calls need it, never shrinks.
 pub(super) struct MediaPorts {
     ip: IpAddr,
@@ -30,6 +40,8 @@ pub(super) struct MediaPorts {
 #[derive(Default)]
 struct State {
     sockets: Vec<Arc<MediaSocket>>,
+    /// How many calls use each socket.
+    users: Vec<usize>,
     /// One bit a socket: set while a call with this far end uses it.
     used_by: HashMap<SocketAddr, Vec<u64>>,
 }
@@ -59,7 +71,12 @@ impl MediaPorts {
         if free == state.sockets.len() {
             let socket = Arc::new(open_pair(self.ip, free)?);
             state.sockets.push(socket);
+            state.users.push(0);
         }
+        if state.users[free] == 0 {
+            state.sockets[free].discard_all();
+        }
+        state.users[free] += 1;
         let words = state.used_by.entry(remote).or_default();
         if words.len() <= free / 64 {
             words.push(0);
@@ -77,6 +94,7 @@ impl Drop for MediaLease {
     fn drop(&mut self) {
         let mut state = locked(&self.state);
         let index = self.socket.index;
+        state.users[index] -= 1;
         if let Some(words) = state.used_by.get_mut(&self.remote) {
             words[index / 64] &= !(1 << (index % 64));
             if words.iter().all(|word| *word == 0) {
@@ -153,6 +171,23 @@ mod tests {
         drop(first);
         let again = ports.lease(far_end(4000)).unwrap();
         assert_eq!(again.socket.port, other.socket.port);
+    }
+
+    #[test]
+    fn what_came_between_two_calls_is_not_heard_in_the_second() {
+        let ports = ports();
+        let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let lease = ports.lease(far_end(4000)).unwrap();
+        let address = lease.socket.rtp.local_addr().unwrap();
+        drop(lease);
+        stranger.send_to(b"late", address).unwrap();
+        let lease = ports.lease(far_end(4000)).unwrap();
+        stranger.send_to(b"early", address).unwrap();
+        // What comes while the socket is in use stays, also when another call joins.
+        let _other = ports.lease(far_end(4002)).unwrap();
+        let mut datagram = [0; 10];
+        let (length, _) = lease.socket.rtp.recv_from(&mut datagram).unwrap();
+        assert_eq!(&datagram[..length], b"early");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | `behaviour` | what a number does with a call |
 //! | `call` | one call's machine |
 //! | `callee`, `live_call`, `dialog`, `bygone` | all calls, on the wire |
-//! | `leg`, `jitter_buffer`, `impairment`, `reception`, `greeting` | one call's audio |
+//! | `leg`, `jitter_buffer`, `impairment`, `receiver_report`, `greeting` | one call's audio |
 //! | `recogniser` | what digits were said |
 //! | `server`, `media`, `media_ports`, `ears` | sockets and threads |
 //! | `events`, `recording` | what is told and kept of a call |
@@ -24,7 +24,7 @@ mod leg;
 mod live_call;
 mod media;
 mod media_ports;
-mod reception;
+mod receiver_report;
 pub mod recogniser;
 mod recording;
 mod server;

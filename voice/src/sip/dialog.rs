@@ -1,15 +1,16 @@
 //! A dialog as the caller sees it (RFC 3261 §12): who is at the other end and how to reach them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::header::{Name, NameAddr, param};
-use super::message::{Method, Response};
+use super::message::{Method, Request, Response};
 use super::write::Draft;
 
 /// What all messages of one call share.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    pub call_id: String,
+    pub call_id: Arc<str>,
     pub from_uri: String,
     pub to_uri: String,
     pub local_tag: String,
@@ -17,6 +18,16 @@ pub struct Identity {
     pub local: SocketAddr,
     /// Where the INVITE went.
     pub gateway: SocketAddr,
+}
+
+impl Identity {
+    /// About how many bytes it holds outside of itself.
+    pub fn bytes_held(&self) -> usize {
+        self.call_id.len()
+            + self.from_uri.capacity()
+            + self.to_uri.capacity()
+            + self.local_tag.capacity()
+    }
 }
 
 /// One dialog that a 2xx opened.
@@ -27,31 +38,56 @@ pub struct Dialog {
     /// In the order in which they are written into Route.
     routes: Vec<String>,
     next_hop: SocketAddr,
-    cseq: u32,
+    local_cseq: u32,
+    /// Of the last request of the far end that was taken.
+    remote_cseq: Option<u32>,
 }
 
 impl Dialog {
-    /// The dialog that a 2xx to the INVITE with `cseq` opens (§12.1.2). Without a Contact the
-    /// INVITE's own target stays.
-    pub fn opened_by(answer: &Response, identity: &Identity, cseq: u32) -> Dialog {
-        let target = answer.contact().unwrap_or(&identity.to_uri).to_owned();
+    /// The dialog that a 2xx to the INVITE with `cseq` opens (§12.1.2). Without a Contact that SIP
+    /// can reach, the INVITE's own request-URI, `target`, stays.
+    pub fn opened_by(answer: &Response, identity: &Identity, target: &str, cseq: u32) -> Dialog {
         let mut routes: Vec<String> = answer
             .values(Name::RecordRoute)
+            .filter(|route| NameAddr::parse(route).is_some_and(|route| is_sip(route.uri)))
             .map(str::to_owned)
             .collect();
         routes.reverse();
-        let next_hop = routes
-            .first()
-            .and_then(|route| NameAddr::parse(route))
-            .map_or(target.as_str(), |route| route.uri);
-        let next_hop = literal_address(next_hop).unwrap_or(identity.gateway);
-        Dialog {
+        let contact = answer.contact().filter(|uri| is_sip(uri));
+        let mut dialog = Dialog {
             remote_tag: answer.to_tag().unwrap_or_default().to_owned(),
-            target,
+            target: String::new(),
             routes,
-            next_hop,
-            cseq,
+            next_hop: identity.gateway,
+            local_cseq: cseq,
+            remote_cseq: None,
+        };
+        dialog.aim(contact.unwrap_or(target), identity);
+        dialog
+    }
+
+    /// A request of the far end that may move it: its Contact is the target from now on (§12.2.2).
+    pub fn refresh(&mut self, request: &Request, identity: &Identity) {
+        if let Some(contact) = request.contact().filter(|uri| is_sip(uri)) {
+            self.aim(contact, identity);
         }
+    }
+
+    /// Notes the number of a request of the far end. Whether it comes in order, or once more.
+    pub fn is_in_order(&mut self, cseq: u32) -> bool {
+        let in_order = self.remote_cseq.is_none_or(|last| cseq >= last);
+        if in_order {
+            self.remote_cseq = Some(cseq);
+        }
+        in_order
+    }
+
+    fn aim(&mut self, target: &str, identity: &Identity) {
+        target.clone_into(&mut self.target);
+        let first = self.routes.first();
+        let first = first.and_then(|route| NameAddr::parse(route));
+        let hop = first.map_or(self.target.as_str(), |route| route.uri);
+        self.next_hop = literal_address(hop).unwrap_or(identity.gateway);
     }
 
     /// Where requests in this dialog are sent.
@@ -61,13 +97,23 @@ impl Dialog {
 
     /// The ACK for the 2xx: a branch of its own, the INVITE's sequence number (§13.2.2.4).
     pub fn ack(&self, identity: &Identity, branch: &str) -> Draft {
-        self.request(Method::Ack, self.cseq, identity, branch)
+        self.request(Method::Ack, self.local_cseq, identity, branch)
     }
 
     /// The next request in this dialog.
     pub fn next_request(&mut self, method: Method, identity: &Identity, branch: &str) -> Draft {
-        self.cseq += 1;
-        self.request(method, self.cseq, identity, branch)
+        self.local_cseq += 1;
+        self.request(method, self.local_cseq, identity, branch)
+    }
+
+    /// About how many bytes it holds, itself included.
+    pub fn bytes_held(&self) -> usize {
+        let routes: usize = self
+            .routes
+            .iter()
+            .map(|route| size_of::<String>() + route.capacity())
+            .sum();
+        size_of::<Self>() + self.remote_tag.capacity() + self.target.capacity() + routes
     }
 
     fn request(&self, method: Method, cseq: u32, identity: &Identity, branch: &str) -> Draft {
@@ -116,26 +162,33 @@ fn has_lr(uri: &str) -> bool {
         .is_some_and(|(_, params)| param(params, "lr").is_some())
 }
 
-/// The address of a SIP URI whose host is written as an IP address.
+fn is_sip(uri: &str) -> bool {
+    let scheme = uri.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|s| s.eq_ignore_ascii_case("sip") || s.eq_ignore_ascii_case("sips"))
+}
+
+/// The address of a SIP URI whose host is written as an IP address that can be sent to.
 fn literal_address(uri: &str) -> Option<SocketAddr> {
-    let rest = uri.strip_prefix("sip:")?;
+    let (scheme, rest) = uri.split_once(':')?;
     let rest = rest.split([';', '?']).next()?;
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    if let Ok(address) = host.parse::<SocketAddr>() {
-        return Some(address);
-    }
-    let ip: IpAddr = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse()
-        .ok()?;
-    Some(SocketAddr::new(ip, 5060))
+    let address = match host.parse::<SocketAddr>() {
+        Ok(address) => address,
+        Err(_) => {
+            let ip = host.trim_start_matches('[').trim_end_matches(']');
+            SocketAddr::new(ip.parse::<IpAddr>().ok()?, 5060)
+        }
+    };
+    let is_usable = address.port() != 0 && !address.ip().is_unspecified();
+    (scheme.eq_ignore_ascii_case("sip") && is_usable).then_some(address)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::message::Message;
     use super::*;
+
+    const TARGET: &str = "sip:+84981234567@192.0.2.9:5060";
 
     fn identity() -> Identity {
         Identity {
@@ -167,7 +220,7 @@ mod tests {
     #[test]
     fn an_ack_goes_to_the_contact_with_the_invites_number() {
         let answer = answer("Contact: <sip:b@192.0.2.50:5080>\r\n");
-        let mut dialog = Dialog::opened_by(&answer, &identity(), 1);
+        let mut dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
         assert_eq!(dialog.next_hop(), ([192, 0, 2, 50], 5080).into());
         let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
         assert!(
@@ -184,7 +237,7 @@ mod tests {
         let answer = answer(
             "Record-Route: <sip:192.0.2.20;lr>, <sip:192.0.2.21;lr>\r\nContact: <sip:b@host.example>\r\n",
         );
-        let dialog = Dialog::opened_by(&answer, &identity(), 1);
+        let dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
         assert_eq!(dialog.next_hop(), ([192, 0, 2, 21], 5060).into());
         let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
         assert!(ack.starts_with("ACK sip:b@host.example SIP/2.0\r\n"));
@@ -194,7 +247,7 @@ mod tests {
     #[test]
     fn a_strict_router_takes_the_request_uri_and_the_target_goes_last() {
         let answer = answer("Record-Route: <sip:192.0.2.20>\r\nContact: <sip:b@192.0.2.50>\r\n");
-        let dialog = Dialog::opened_by(&answer, &identity(), 1);
+        let dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
         let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
         assert!(ack.starts_with("ACK sip:192.0.2.20 SIP/2.0\r\n"));
         assert!(ack.contains("Route: <sip:b@192.0.2.50>\r\n"));
@@ -203,8 +256,25 @@ mod tests {
     #[test]
     fn a_missing_contact_or_a_host_name_leaves_the_gateway() {
         for more in ["", "Contact: <sip:b@host.example>\r\n", "Contact: *\r\n"] {
-            let dialog = Dialog::opened_by(&answer(more), &identity(), 1);
+            let dialog = Dialog::opened_by(&answer(more), &identity(), TARGET, 1);
             assert_eq!(dialog.next_hop(), identity().gateway, "{more:?}");
+        }
+    }
+
+    #[test]
+    fn a_contact_that_sip_cannot_reach_leaves_the_invites_target() {
+        for more in [
+            "",
+            "Contact: *\r\n",
+            "Contact: <tel:+84981234567>\r\n",
+            "Contact: <sip:a b@h>\r\n",
+        ] {
+            let dialog = Dialog::opened_by(&answer(more), &identity(), TARGET, 1);
+            let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
+            assert!(
+                ack.starts_with(&format!("ACK {TARGET} SIP/2.0\r\n")),
+                "{more:?}"
+            );
         }
     }
 
@@ -215,7 +285,10 @@ mod tests {
             ("sip:192.0.2.1:5070;lr", Some("192.0.2.1:5070")),
             ("sip:a@[2001:db8::1]:5061", Some("[2001:db8::1]:5061")),
             ("sip:a@[2001:db8::1]", Some("[2001:db8::1]:5060")),
+            ("SIP:a@192.0.2.1", Some("192.0.2.1:5060")),
             ("sip:a@host:5060", None),
+            ("sip:a@192.0.2.1:0", None),
+            ("sip:a@0.0.0.0:5060", None),
             ("tel:+84981234567", None),
         ] {
             assert_eq!(

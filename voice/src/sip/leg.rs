@@ -7,67 +7,48 @@
 //! | given up, cancelled or silent | any | ACK, BYE |
 //! | answered | the same again | the same ACK again |
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::dialog::{self, Dialog, Identity};
+use super::call::{Invite, SipEvent};
+use super::dialog::{self, Identity};
 use super::header::Name;
-use super::message::{Method, Request, Response};
+use super::message::{Method, Response};
+use super::outlet::Outlet;
 use super::sdp;
 use super::transaction::{
-    InviteDue, InviteState, InviteTransaction, RequestState, RequestTransaction, Timers,
+    InviteDue, InviteState, InviteTransaction, RequestState, RequestTransaction,
 };
-use super::user_agent::{Invite, SipEvent};
-use super::write::{Draft, answer_address};
+use super::write::Draft;
+
+mod early;
+mod fork;
+mod requests;
+
+use early::Early;
+use fork::Fork;
 
 /// What the network may make of one INVITE; a fork beyond it is hung up without being remembered.
-const MOST_DIALOGS: usize = 16;
+const MOST_FORKS: usize = 16;
 
-/// Where a leg puts what it sends and says, and takes its branches from.
-pub(super) struct Outlet<'a> {
-    pub send: &'a mut dyn FnMut(SocketAddr, Arc<[u8]>),
-    pub tell: &'a mut dyn FnMut(SipEvent),
-    pub branch: &'a mut dyn FnMut() -> String,
-    pub user_agent: &'a str,
-    pub timers: Timers,
-    pub now: Instant,
-}
-
-impl Outlet<'_> {
-    fn send(&mut self, to: SocketAddr, bytes: &Arc<[u8]>) {
-        (self.send)(to, Arc::clone(bytes));
-    }
-
-    fn tell(&mut self, event: SipEvent) {
-        (self.tell)(event);
-    }
-}
-
-/// A dialog with what is needed to end it and to answer what is repeated.
-#[derive(Debug)]
-struct Branch {
-    dialog: Dialog,
-    ack: Arc<[u8]>,
-    bye: Option<RequestTransaction>,
-    is_over: bool,
-}
-
-/// One call.
+/// One call. What a living call alone needs is dropped as soon as it has ended.
 #[derive(Debug)]
 pub(super) struct Leg {
     identity: Identity,
     invite: InviteTransaction,
     invite_branch: String,
-    /// The INVITE, until nothing can make us send it again or cancel it.
+    /// The INVITE, until nothing can make us send it again.
     invite_bytes: Option<Arc<[u8]>>,
     request_uri: String,
     /// Our description, for a re-INVITE; until the call is over.
     sdp: Vec<u8>,
+    /// The provisional answers, until a final one.
+    early: Option<Box<Early>>,
     failure_ack: Option<Arc<[u8]>>,
-    cancel: Option<RequestTransaction>,
-    branches: Vec<Branch>,
-    /// The dialog that is the call.
+    cancel: Option<Box<RequestTransaction>>,
+    forks: Vec<Fork>,
+    /// The fork that is the call.
     call: Option<usize>,
     /// Until then a BYE of the far end is answered again when it is repeated.
     keep_until: Option<Instant>,
@@ -79,14 +60,14 @@ impl Leg {
     /// Sends the INVITE.
     pub fn start(invite: Invite, local_tag: String, out: &mut Outlet<'_>) -> Leg {
         let identity = Identity {
-            call_id: invite.call_id,
+            call_id: invite.call_id.into(),
             from_uri: invite.from_uri,
             to_uri: invite.to_uri,
             local_tag,
             local: invite.local,
             gateway: invite.gateway,
         };
-        let branch = (out.branch)();
+        let branch = out.branch();
         let mut draft = request(
             Method::Invite,
             &invite.request_uri,
@@ -95,21 +76,23 @@ impl Leg {
             None,
         );
         draft
-            .field("Contact", format_args!("<sip:nexo@{}>", identity.local))
+            .field("Contact", contact(&identity))
             .field("Allow", ALLOW)
             .field("User-Agent", out.user_agent)
             .body(sdp::CONTENT_TYPE, invite.sdp.clone());
         let bytes: Arc<[u8]> = draft.bytes().into();
-        out.send(identity.gateway, &bytes);
+        out.send(identity.gateway, Method::Invite, &bytes);
         Leg {
             invite: InviteTransaction::start(out.now, invite.gateway_timeout, out.timers),
             invite_branch: branch,
             invite_bytes: Some(bytes),
             request_uri: invite.request_uri,
             sdp: invite.sdp,
+            early: None,
             failure_ack: None,
             cancel: None,
-            branches: Vec::new(),
+            // Nearly every call has one; a vector left to itself starts with four.
+            forks: Vec::with_capacity(1),
             call: None,
             keep_until: None,
             scheduled: None,
@@ -117,24 +100,22 @@ impl Leg {
         }
     }
 
-    pub fn call_id(&self) -> &str {
+    pub fn call_id(&self) -> &Arc<str> {
         &self.identity.call_id
     }
 
     /// Whether the leg expects messages from there: its gateway, or where its dialogs live.
     pub fn expects(&self, from: IpAddr) -> bool {
-        let hops = self.branches.iter().map(|b| b.dialog.next_hop().ip());
-        hops.chain([self.identity.gateway.ip()])
-            .any(|ip| ip.to_canonical() == from.to_canonical())
+        let from = from.to_canonical();
+        self.identity.gateway.ip().to_canonical() == from
+            || self.forks.iter().any(|f| f.is_at(from))
     }
 
-    /// Gives an unanswered call up: CANCEL as soon as the gateway has answered at all, ACK and BYE
-    /// should a 2xx still come.
-    ///
-    /// A call that was answered meanwhile is hung up.
-    pub fn cancel(&mut self, out: &mut Outlet<'_>) {
+    /// Gives the call up. Answered: BYE. Not answered: CANCEL as soon as the gateway has said
+    /// anything at all, and ACK and BYE should a 2xx still come.
+    pub fn give_up(&mut self, out: &mut Outlet<'_>) {
         if let Some(place) = self.call.take() {
-            self.bye(place, out);
+            self.forks[place].hang_up(&self.identity, out);
         }
         if self.invite.abandon(out.now, out.timers) {
             self.send_cancel(out);
@@ -142,17 +123,10 @@ impl Leg {
         self.let_go();
     }
 
-    /// Ends the call, whatever its state.
-    pub fn hang_up(&mut self, out: &mut Outlet<'_>) {
-        self.cancel(out);
-    }
-
-    /// The transport to the gateway failed: nothing more is sent for the INVITE.
+    /// The INVITE could not be sent: it is not sent again. Once the gateway has the call, a lost
+    /// message is mended by its repetition, and this is no reason to end the call.
     pub fn transport_failed(&mut self, out: &mut Outlet<'_>) {
-        if matches!(
-            self.invite.state,
-            InviteState::Calling | InviteState::Proceeding
-        ) {
+        if self.invite.state == InviteState::Calling {
             self.invite.abandon(out.now, out.timers);
             self.let_go();
             out.tell(SipEvent::TransportFailed);
@@ -163,6 +137,7 @@ impl Leg {
     fn let_go(&mut self) {
         self.sdp = Vec::new();
         self.invite_bytes = None;
+        self.early = None;
     }
 
     fn send_cancel(&mut self, out: &mut Outlet<'_>) {
@@ -178,32 +153,18 @@ impl Leg {
             None,
         );
         let bytes: Arc<[u8]> = draft.bytes().into();
-        out.send(self.identity.gateway, &bytes);
+        out.send(self.identity.gateway, Method::Cancel, &bytes);
         self.invite.cancelled(out.now, out.timers);
         let branch = self.invite_branch.clone();
-        self.cancel = Some(RequestTransaction::start(
+        self.cancel = Some(Box::new(RequestTransaction::start(
             out.now, branch, bytes, out.timers,
-        ));
-    }
-
-    fn bye(&mut self, place: usize, out: &mut Outlet<'_>) {
-        let branch = &mut self.branches[place];
-        if branch.is_over {
-            return;
-        }
-        branch.is_over = true;
-        let name = (out.branch)();
-        let draft = branch
-            .dialog
-            .next_request(Method::Bye, &self.identity, &name);
-        let bytes: Arc<[u8]> = draft.bytes().into();
-        out.send(branch.dialog.next_hop(), &bytes);
-        branch.bye = Some(RequestTransaction::start(out.now, name, bytes, out.timers));
+        )));
     }
 
     /// Takes an answer. Whether it belongs to anything here.
     pub fn answered(&mut self, response: &Response, out: &mut Outlet<'_>) -> bool {
-        let branch = response.via().and_then(|via| via.branch());
+        let via = response.via();
+        let branch = via.and_then(|via| via.branch());
         match response.cseq_method() {
             Method::Invite if branch == Some(&self.invite_branch) => {
                 self.invite_answered(response, out);
@@ -217,12 +178,9 @@ impl Leg {
                 Some(_) | None => false,
             },
             Method::Bye => self
-                .branches
+                .forks
                 .iter_mut()
-                .filter_map(|b| b.bye.as_mut())
-                .find(|bye| branch == Some(&bye.branch))
-                .map(|bye| bye.answered(response.code(), out.now, out.timers))
-                .is_some(),
+                .any(|fork| fork.bye_answered(branch, response.code(), out)),
             _ => false,
         }
     }
@@ -232,7 +190,11 @@ impl Leg {
             code @ 100..=199 => {
                 self.invite.provisional();
                 match self.invite.state {
-                    InviteState::Proceeding => out.tell(SipEvent::Provisional { code }),
+                    InviteState::Proceeding => {
+                        if self.early.get_or_insert_default().is_new(response) {
+                            out.tell(SipEvent::Provisional { code });
+                        }
+                    }
                     InviteState::Abandoned => self.send_cancel(out),
                     InviteState::Calling
                     | InviteState::Accepted
@@ -247,38 +209,31 @@ impl Leg {
 
     fn accepted(&mut self, response: &Response, out: &mut Outlet<'_>) {
         let tag = response.to_tag().unwrap_or_default();
-        let known = self.branches.iter().find(|b| b.dialog.remote_tag == tag);
-        if let Some(known) = known {
-            let (to, ack) = (known.dialog.next_hop(), Arc::clone(&known.ack));
-            return out.send(to, &ack);
+        if let Some(known) = self.forks.iter().find(|fork| fork.remote_tag == tag) {
+            return known.acknowledge_again(out);
         }
         let wanted = self.invite.accepted(out.now, out.timers);
-        let mut dialog = Dialog::opened_by(response, &self.identity, INVITE_CSEQ);
-        let name = (out.branch)();
-        let ack: Arc<[u8]> = dialog.ack(&self.identity, &name).bytes().into();
-        out.send(dialog.next_hop(), &ack);
-        if self.branches.len() == MOST_DIALOGS {
-            // Too many to remember: this BYE is not sent again, but each repeated 2xx makes one.
-            let name = (out.branch)();
-            let bye = dialog.next_request(Method::Bye, &self.identity, &name);
-            return out.send(dialog.next_hop(), &bye.bytes().into());
-        }
-        self.branches.push(Branch {
-            dialog,
-            ack,
-            bye: None,
-            is_over: false,
-        });
-        let place = self.branches.len() - 1;
+        let (identity, target) = (&self.identity, &self.request_uri);
+        let mut fork = Fork::open(response, identity, target, INVITE_CSEQ, out);
         if wanted {
             self.invite_bytes = None;
-            self.call = Some(place);
+            self.call = Some(self.forks.len());
+            let early = self.early.take();
+            let sdp = match response.body() {
+                [] => early.and_then(|early| early.description_of(tag)),
+                body => Some(body.to_vec()),
+            };
             out.tell(SipEvent::Answered {
                 code: response.code(),
-                sdp: response.body().to_vec(),
+                sdp: sdp.unwrap_or_default(),
             });
         } else {
-            self.bye(place, out);
+            fork.hang_up(identity, out);
+        }
+        // One too many to remember: its BYE is not sent again by itself, but each repeated 2xx
+        // makes another.
+        if self.forks.len() < MOST_FORKS {
+            self.forks.push(fork);
         }
     }
 
@@ -287,24 +242,22 @@ impl Leg {
         if self.invite.state != InviteState::Completed {
             return;
         }
-        let ack = match &self.failure_ack {
-            Some(ack) => Arc::clone(ack),
+        match &self.failure_ack {
+            Some(ack) => out.send_again(self.identity.gateway, Method::Ack, ack),
             None => {
                 // §17.1.1.3: the INVITE's branch and request-URI, the answer's To.
-                let ack: Arc<[u8]> = request(
+                let draft = request(
                     Method::Ack,
                     &self.request_uri,
                     &self.identity,
                     &self.invite_branch,
                     response.value(Name::To),
-                )
-                .bytes()
-                .into();
-                self.failure_ack = Some(Arc::clone(&ack));
-                ack
+                );
+                let ack: Arc<[u8]> = draft.bytes().into();
+                out.send(self.identity.gateway, Method::Ack, &ack);
+                self.failure_ack = Some(ack);
             }
-        };
-        out.send(self.identity.gateway, &ack);
+        }
         self.let_go();
         if wanted {
             out.tell(SipEvent::Rejected {
@@ -314,68 +267,12 @@ impl Leg {
         }
     }
 
-    /// Takes a request of the far end in one of this call's dialogs. Whether it is in one.
-    pub fn requested(&mut self, request: &Request, from: SocketAddr, out: &mut Outlet<'_>) -> bool {
-        let is_ours = request.to_tag() == Some(&self.identity.local_tag);
-        let remote_tag = request.from_tag().unwrap_or_default();
-        let place = self
-            .branches
-            .iter()
-            .position(|b| b.dialog.remote_tag == remote_tag);
-        let Some(place) = place.filter(|_| is_ours) else {
-            return false;
-        };
-        let mut answer = |code: u16, extra: &dyn Fn(&mut Draft)| {
-            let mut draft = Draft::answer(request, code, "", from);
-            extra(&mut draft);
-            (out.send)(answer_address(request, from), draft.bytes().into());
-        };
-        match request.method() {
-            Method::Ack => {}
-            Method::Bye => {
-                answer(200, &|_| {});
-                self.branches[place].is_over = true;
-                self.keep_until = Some(out.now + out.timers.patience());
-                if self.call == Some(place) {
-                    self.call = None;
-                    self.let_go();
-                    out.tell(SipEvent::RemoteHungUp);
-                }
-            }
-            Method::Invite | Method::Update if self.call == Some(place) => {
-                let contact = format!("<sip:nexo@{}>", self.identity.local);
-                let has_offer = request.method() == Method::Invite || !request.body().is_empty();
-                answer(200, &|draft| {
-                    draft.field("Contact", &contact);
-                    if has_offer {
-                        // What was agreed stays as it is.
-                        draft.body(sdp::CONTENT_TYPE, self.sdp.clone());
-                    }
-                });
-            }
-            Method::Options | Method::Info => answer(200, &|draft| {
-                draft.field("Allow", ALLOW);
-            }),
-            Method::Invite | Method::Update | Method::Cancel | Method::Prack => {
-                answer(481, &|_| {});
-            }
-            Method::Register
-            | Method::Refer
-            | Method::Notify
-            | Method::Subscribe
-            | Method::Message
-            | Method::Other => answer(405, &|draft| {
-                draft.field("Allow", ALLOW);
-            }),
-        }
-        true
-    }
-
     /// When [`Leg::tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        let byes = self.branches.iter().filter_map(|b| b.bye.as_ref());
-        let requests = byes.chain(&self.cancel).filter_map(|r| r.deadline());
-        requests
+        let forks = self.forks.iter().filter_map(Fork::deadline);
+        let cancel = self.cancel.as_ref().and_then(|cancel| cancel.deadline());
+        forks
+            .chain(cancel)
             .chain(self.invite.deadline())
             .chain(self.keep_until)
             .min()
@@ -386,8 +283,8 @@ impl Leg {
         match self.invite.tick(out.now, out.timers) {
             InviteDue::Nothing | InviteDue::Terminated => {}
             InviteDue::SendAgain => {
-                if let Some(bytes) = self.invite_bytes.clone() {
-                    out.send(self.identity.gateway, &bytes);
+                if let Some(bytes) = &self.invite_bytes {
+                    out.send_again(self.identity.gateway, Method::Invite, bytes);
                 }
             }
             InviteDue::Silent => {
@@ -398,64 +295,64 @@ impl Leg {
         if let Some(cancel) = &mut self.cancel
             && let Some(bytes) = cancel.tick(out.now, out.timers)
         {
-            out.send(self.identity.gateway, &bytes);
+            out.send_again(self.identity.gateway, Method::Cancel, &bytes);
         }
-        for branch in &mut self.branches {
-            if let Some(bye) = &mut branch.bye
-                && let Some(bytes) = bye.tick(out.now, out.timers)
-            {
-                out.send(branch.dialog.next_hop(), &bytes);
-            }
+        for fork in &mut self.forks {
+            fork.tick(out);
         }
         if self.keep_until.is_some_and(|until| until <= out.now) {
             self.keep_until = None;
         }
     }
 
-    /// Whether nothing more can come of it.
-    pub fn is_over(&self) -> bool {
-        let done = |r: &RequestTransaction| matches!(r.state, RequestState::Terminated);
-        self.invite.state == InviteState::Terminated
-            && self.call.is_none()
-            && self.keep_until.is_none()
-            && self.cancel.as_ref().is_none_or(done)
-            && self
-                .branches
-                .iter()
-                .all(|b| b.is_over && b.bye.as_ref().is_none_or(done))
+    /// Whether the far end knows, or will never know, that the call is over.
+    pub fn is_settled(&self) -> bool {
+        let has_ended = match self.invite.state {
+            InviteState::Calling | InviteState::Proceeding | InviteState::Abandoned => false,
+            InviteState::Accepted | InviteState::Completed | InviteState::Terminated => true,
+        };
+        has_ended && self.forks.iter().all(Fork::is_settled)
     }
 
-    /// About how many bytes the leg holds.
+    /// Whether nothing more can come of it.
+    pub fn is_over(&self) -> bool {
+        let cancelled = self.cancel.as_ref();
+        self.invite.state == InviteState::Terminated
+            && self.keep_until.is_none()
+            && cancelled.is_none_or(|cancel| cancel.state == RequestState::Terminated)
+            && self.forks.iter().all(Fork::is_over)
+    }
+
+    /// About how many bytes the leg holds, itself included.
     pub fn bytes_held(&self) -> usize {
-        let text = |s: &String| s.capacity();
-        let shared = |b: &Option<Arc<[u8]>>| b.as_ref().map_or(0, |b| b.len());
-        let identity = text(&self.identity.call_id)
-            + text(&self.identity.from_uri)
-            + text(&self.identity.to_uri)
-            + text(&self.identity.local_tag);
-        let branches: usize = self
-            .branches
-            .iter()
-            .map(|b| {
-                let bye = b.bye.as_ref().map_or(0, |bye| shared(&bye.bytes) + 32);
-                size_of::<Branch>() + b.ack.len() + bye + 128
-            })
-            .sum();
+        let shared = |bytes: &Option<Arc<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
+        let forks: usize = self.forks.iter().map(Fork::bytes_held).sum();
+        let cancel = self.cancel.as_ref().map_or(0, |cancel| {
+            size_of::<RequestTransaction>() + cancel.bytes_held()
+        });
+        let early = self.early.as_ref().map_or(0, |early| early.bytes_held());
         size_of::<Self>()
-            + identity
-            + text(&self.request_uri)
+            + self.identity.bytes_held()
+            + self.invite_branch.capacity()
+            + self.request_uri.capacity()
             + self.sdp.capacity()
+            + self.forks.capacity() * size_of::<Fork>()
             + shared(&self.invite_bytes)
             + shared(&self.failure_ack)
-            + self.cancel.as_ref().map_or(0, |c| shared(&c.bytes) + 32)
-            + branches
+            + forks
+            + cancel
+            + early
     }
 }
 
-/// What a caller answers to.
-pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
+/// What a caller answers to within a call.
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
 
 const INVITE_CSEQ: u32 = 1;
+
+fn contact(identity: &Identity) -> String {
+    format!("<sip:nexo@{}>", identity.local)
+}
 
 /// INVITE, or the CANCEL or ACK that share its branch and number.
 fn request(

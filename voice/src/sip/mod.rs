@@ -1,9 +1,11 @@
 //! SIP (RFC 3261), sans-IO: bytes and time come in, bytes and events go out.
 
+mod call;
 pub mod dialog;
 pub mod header;
 mod leg;
 pub mod message;
+mod outlet;
 pub mod parse;
 pub mod sdp;
 pub mod transaction;

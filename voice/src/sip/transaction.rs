@@ -254,6 +254,11 @@ impl RequestTransaction {
         }
     }
 
+    /// About how many bytes it holds outside of itself.
+    pub fn bytes_held(&self) -> usize {
+        self.branch.capacity() + self.bytes.as_ref().map_or(0, |bytes| bytes.len())
+    }
+
     /// When [`RequestTransaction::tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         [self.timer_e, self.timer_f, self.timer_k]

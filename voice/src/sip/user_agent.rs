@@ -6,68 +6,25 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::leg::{ALLOW, Leg, Outlet};
+pub use super::call::{CallHandle, Invite, Kind, SipEvent, Transmit};
+use super::header::Name;
+use super::leg::Leg;
 use super::message::{Message, Method, Request};
+use super::outlet::{Outbox, Outlet};
+use super::parse::ParseError;
 use super::transaction::Timers;
 use super::write::{Draft, answer_address};
 
-/// One call of a user agent.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct CallHandle(u64);
-
-/// A call to be placed. Every URI is a whole `sip:` URI without brackets.
-#[derive(Clone, Debug)]
-pub struct Invite {
-    /// Unique; no other call of this user agent has it.
-    pub call_id: String,
-    /// Where the INVITE is sent.
-    pub gateway: SocketAddr,
-    /// Our address as the gateway is to see it.
-    pub local: SocketAddr,
-    pub request_uri: String,
-    pub from_uri: String,
-    pub to_uri: String,
-    pub sdp: Vec<u8>,
-    /// How long the gateway may say nothing at all: a short timer B.
-    pub gateway_timeout: Duration,
-}
-
-/// News of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SipEvent {
-    /// A 1xx.
-    Provisional { code: u16 },
-    /// The first 2xx; it has been acknowledged.
-    Answered { code: u16, sdp: Vec<u8> },
-    /// A final answer of 300 or more. A 3xx is never followed.
-    Rejected {
-        code: u16,
-        retry_after_seconds: Option<u32>,
-    },
-    /// No answer of any kind within the gateway's time. What still comes late is cancelled, or
-    /// acknowledged and hung up.
-    Silent,
-    /// The far end hung up the answered call.
-    RemoteHungUp,
-    /// The INVITE could not be sent.
-    TransportFailed,
-}
-
-/// A datagram to be sent.
-#[derive(Clone, Debug)]
-pub struct Transmit {
-    pub to: SocketAddr,
-    pub bytes: Arc<[u8]>,
-    /// The call that it is of, if any.
-    pub call: Option<CallHandle>,
-}
+/// What a caller answers to outside of a call.
+const ALLOW: &str = "ACK, BYE, CANCEL, OPTIONS";
 
 /// What was dropped, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,33 +39,35 @@ pub struct Dropped {
 
 /// The user agent.
 pub struct UserAgent {
-    user_agent: String,
-    timers: Timers,
-    random: StdRng,
+    outbox: Outbox,
+    /// Makes the tags of answers outside of calls, the same for the same request.
+    secret: u64,
     peers: HashSet<SocketAddr>,
-    legs: HashMap<CallHandle, Leg>,
-    by_call_id: HashMap<String, CallHandle>,
+    legs: HashMap<CallHandle, Box<Leg>>,
+    by_call_id: HashMap<Arc<str>, CallHandle>,
     deadlines: BinaryHeap<Reverse<(Instant, CallHandle)>>,
-    transmits: VecDeque<Transmit>,
-    events: VecDeque<(CallHandle, SipEvent)>,
     last: u64,
     dropped: Dropped,
 }
 
 impl UserAgent {
     /// A user agent without calls. `user_agent` is the header field's value; `seed` makes tags and
-    /// branches.
+    /// branches, and must not be guessable.
     pub fn new(user_agent: &str, timers: Timers, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
         Self {
-            user_agent: user_agent.to_owned(),
-            timers,
-            random: StdRng::seed_from_u64(seed),
+            secret: random.random(),
+            outbox: Outbox {
+                user_agent: user_agent.to_owned(),
+                timers,
+                random,
+                transmits: VecDeque::new(),
+                events: VecDeque::new(),
+            },
             peers: HashSet::new(),
             legs: HashMap::new(),
             by_call_id: HashMap::new(),
             deadlines: BinaryHeap::new(),
-            transmits: VecDeque::new(),
-            events: VecDeque::new(),
             last: 0,
             dropped: Dropped::default(),
         }
@@ -116,32 +75,33 @@ impl UserAgent {
 
     /// The gateways: only they may ask anything outside of a call.
     pub fn set_peers(&mut self, peers: HashSet<SocketAddr>) {
-        self.peers = peers;
+        self.peers = peers.into_iter().map(canonical).collect();
     }
 
     /// Places a call.
     pub fn invite(&mut self, now: Instant, invite: Invite) -> CallHandle {
         self.last += 1;
         let handle = CallHandle(self.last);
-        let tag = token(&mut self.random);
-        let leg = self.with_outlet(now, handle, |out| Leg::start(invite, tag, out));
-        self.by_call_id.insert(leg.call_id().to_owned(), handle);
-        self.legs.insert(handle, leg);
-        self.schedule(handle);
+        let tag = self.outbox.tag();
+        let mut leg = Leg::start(invite, tag, &mut self.outbox.outlet(now, handle));
+        note_deadline(&mut leg, handle, &mut self.deadlines);
+        self.by_call_id.insert(Arc::clone(leg.call_id()), handle);
+        self.legs.insert(handle, Box::new(leg));
         handle
     }
 
-    /// Gives up a call that is not answered.
+    /// Gives up a call that is not answered; one that was answered meanwhile is hung up.
     pub fn cancel(&mut self, now: Instant, handle: CallHandle) {
-        self.with_leg(now, handle, Leg::cancel);
+        self.with_leg(now, handle, Leg::give_up);
     }
 
     /// Ends a call, answered or not.
     pub fn hang_up(&mut self, now: Instant, handle: CallHandle) {
-        self.with_leg(now, handle, Leg::hang_up);
+        self.with_leg(now, handle, Leg::give_up);
     }
 
-    /// The call's messages could not be sent.
+    /// A message of the call could not be sent. That ends a call whose gateway has not answered;
+    /// later on repetition mends it.
     pub fn transport_failed(&mut self, now: Instant, handle: CallHandle) {
         self.with_leg(now, handle, Leg::transport_failed);
     }
@@ -150,6 +110,7 @@ impl UserAgent {
     pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         let message = match Message::parse(datagram) {
             Ok(message) => message,
+            Err(ParseError::KeepAlive) => return,
             Err(_) => {
                 self.dropped.garbage += 1;
                 return;
@@ -165,7 +126,7 @@ impl UserAgent {
                 .get(handle)
                 .is_some_and(|leg| leg.expects(from.ip()))
         });
-        if handle.is_none() && !self.peers.contains(&from) {
+        if handle.is_none() && !self.peers.contains(&canonical(from)) {
             self.dropped.foreign += 1;
             return;
         }
@@ -198,24 +159,33 @@ impl UserAgent {
             _ if in_dialog => 481,
             _ => 405,
         };
-        let tag = token(&mut self.random);
-        let mut draft = Draft::answer(request, code, &tag, from);
+        let mut draft = Draft::answer(request, code, &self.stateless_tag(request), from);
         draft.field("Allow", ALLOW);
-        self.transmits.push_back(Transmit {
+        self.outbox.transmits.push_back(Transmit {
             to: answer_address(request, from),
             bytes: draft.bytes().into(),
             call: None,
+            kind: Kind::Response(code),
+            is_repeat: false,
         });
+    }
+
+    /// RFC 3261 §8.2.7: the same tag each time that the same request comes.
+    fn stateless_tag(&self, request: &Request) -> String {
+        let mut hasher = DefaultHasher::new();
+        let via = request.value(Name::Via);
+        (self.secret, request.call_id(), request.cseq(), via).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
     }
 
     /// The next datagram to be sent.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        self.outbox.transmits.pop_front()
     }
 
     /// The next news.
     pub fn poll_event(&mut self) -> Option<(CallHandle, SipEvent)> {
-        self.events.pop_front()
+        self.outbox.events.pop_front()
     }
 
     /// When [`UserAgent::tick`] is due. It may turn out that nothing was.
@@ -240,7 +210,7 @@ impl UserAgent {
             if leg.deadline().is_some_and(|due| due <= now) {
                 self.with_leg(now, handle, Leg::tick);
             } else {
-                self.schedule(handle);
+                note_deadline(leg, handle, &mut self.deadlines);
             }
         }
     }
@@ -250,11 +220,18 @@ impl UserAgent {
         self.legs.len()
     }
 
-    /// About how many bytes the calls hold.
+    /// The calls of which the far end may still think that they go on: up, or with an INVITE or a
+    /// BYE of ours unanswered. Looks at every call.
+    pub fn unsettled(&self) -> usize {
+        self.legs.values().filter(|leg| !leg.is_settled()).count()
+    }
+
+    /// About how many bytes the calls hold. Looks at every call.
     pub fn bytes_held(&self) -> usize {
-        let each = size_of::<(CallHandle, Leg)>() + 96;
-        let legs: usize = self.legs.values().map(Leg::bytes_held).sum();
-        legs + self.legs.len() * (each - size_of::<Leg>())
+        let legs: usize = self.legs.values().map(|leg| leg.bytes_held()).sum();
+        let entry = size_of::<(CallHandle, Box<Leg>)>() + size_of::<(Arc<str>, CallHandle)>();
+        let deadline = size_of::<Reverse<(Instant, CallHandle)>>();
+        legs + self.legs.len() * entry + self.deadlines.len() * deadline
     }
 
     pub fn dropped(&self) -> Dropped {
@@ -267,56 +244,50 @@ impl UserAgent {
         handle: CallHandle,
         act: impl FnOnce(&mut Leg, &mut Outlet<'_>) -> R,
     ) -> Option<R> {
-        let mut leg = self.legs.remove(&handle)?;
-        let result = self.with_outlet(now, handle, |out| act(&mut leg, out));
+        let leg = self.legs.get_mut(&handle)?;
+        let mut out = self.outbox.outlet(now, handle);
+        let result = act(leg, &mut out);
         if leg.is_over() {
             self.by_call_id.remove(leg.call_id());
+            self.legs.remove(&handle);
+            self.release_room();
         } else {
-            self.legs.insert(handle, leg);
-            self.schedule(handle);
+            note_deadline(leg, handle, &mut self.deadlines);
         }
         Some(result)
     }
 
-    fn with_outlet<R>(
-        &mut self,
-        now: Instant,
-        handle: CallHandle,
-        act: impl FnOnce(&mut Outlet<'_>) -> R,
-    ) -> R {
-        let (transmits, events, random) = (&mut self.transmits, &mut self.events, &mut self.random);
-        act(&mut Outlet {
-            send: &mut |to, bytes| {
-                let call = Some(handle);
-                transmits.push_back(Transmit { to, bytes, call });
-            },
-            tell: &mut |event| events.push_back((handle, event)),
-            // RFC 3261 §8.1.1.7: the cookie says that the branch is unique.
-            branch: &mut || format!("z9hG4bK{}", token(random)),
-            user_agent: &self.user_agent,
-            timers: self.timers,
-            now,
-        })
-    }
-
-    /// Notes the leg's next deadline, where that is sooner than what is noted.
-    fn schedule(&mut self, handle: CallHandle) {
-        let Some(leg) = self.legs.get_mut(&handle) else {
-            return;
-        };
-        let Some(due) = leg.deadline() else {
-            return;
-        };
-        if leg.scheduled.is_none_or(|noted| due < noted) {
-            leg.scheduled = Some(due);
-            self.deadlines.push(Reverse((due, handle)));
+    /// Gives back what a rush of calls made the tables grow to, once they are nearly empty.
+    fn release_room(&mut self) {
+        if self.legs.capacity() > ROOM_KEPT && self.legs.len() < self.legs.capacity() / 8 {
+            self.legs.shrink_to(ROOM_KEPT);
+            self.by_call_id.shrink_to(ROOM_KEPT);
+            self.deadlines.shrink_to(ROOM_KEPT);
         }
     }
 }
 
-/// 64 random bits as hex text.
-fn token(random: &mut StdRng) -> String {
-    format!("{:016x}", random.random::<u64>())
+/// The calls that the tables have room for, however few there are.
+const ROOM_KEPT: usize = 1024;
+
+/// Notes the leg's next deadline, where that is sooner than what is noted.
+fn note_deadline(
+    leg: &mut Leg,
+    handle: CallHandle,
+    deadlines: &mut BinaryHeap<Reverse<(Instant, CallHandle)>>,
+) {
+    let Some(due) = leg.deadline() else {
+        return;
+    };
+    if leg.scheduled.is_none_or(|noted| due < noted) {
+        leg.scheduled = Some(due);
+        deadlines.push(Reverse((due, handle)));
+    }
+}
+
+/// An IPv4 address as such, though a socket for both families shows it as IPv6.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

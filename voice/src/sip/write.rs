@@ -126,7 +126,7 @@ fn stamped(via: &str, source: SocketAddr) -> String {
             let _ = write!(stamped, ";{part}");
         }
     }
-    let _ = write!(stamped, ";received={}", source.ip());
+    let _ = write!(stamped, ";received={}", source.ip().to_canonical());
     if wants_port {
         let _ = write!(stamped, ";rport={}", source.port());
     }

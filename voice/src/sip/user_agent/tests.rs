@@ -1,4 +1,5 @@
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::*;
 use crate::sip::header::Name;
@@ -685,4 +686,236 @@ fn a_cancel_that_the_answer_overtook_hangs_up() {
     let mut scene = Scene::answered();
     scene.ua.cancel(scene.now, scene.call);
     assert_eq!(scene.sent_methods(), [Method::Bye]);
+}
+
+impl Scene {
+    /// Hands the user agent a request of the gateway, in the dialog with tag `b`.
+    fn ask_in_dialog(&mut self, method: &str, cseq: u32, fields: &str, body: &str) {
+        let to_tag = self.invite.from_tag().unwrap();
+        let text = format!(
+            "{method} sip:nexo@192.0.2.1:5062 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;rport;branch=z9hG4bK{cseq}\r\n\
+             From: <sip:b@192.0.2.9>;tag=b\r\nTo: <sip:a@192.0.2.1>;tag={to_tag}\r\n\
+             Call-ID: 8f2e1c4d-1@nexo\r\nCSeq: {cseq} {method}\r\n{fields}\r\n{body}"
+        );
+        self.ua.receive(self.now, GATEWAY, text.as_bytes());
+    }
+
+    fn answer_with(&mut self, code: u16, tag: &str, body: &str) {
+        let mut draft = Draft::answer(&self.invite, code, tag, LOCAL);
+        if !body.is_empty() {
+            draft.body("application/sdp", body.into());
+        }
+        self.ua.receive(self.now, GATEWAY, &draft.bytes());
+    }
+}
+
+#[test]
+fn a_repeated_provisional_is_told_once_and_a_changed_one_again() {
+    let mut scene = Scene::new();
+    for _ in 0..3 {
+        scene.answer(180, "b");
+        scene.answer(100, "");
+    }
+    scene.answer_with(183, "b", "v=0");
+    scene.answer_with(183, "b", "v=1");
+    let codes = scene.events().into_iter().map(|event| match event {
+        SipEvent::Provisional { code } => code,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(codes.collect::<Vec<_>>(), [180, 100, 183, 183]);
+}
+
+#[test]
+fn an_answer_without_a_description_takes_that_of_its_early_media() {
+    for (early_tag, told) in [("b", "v=early"), ("other", "")] {
+        let mut scene = Scene::new();
+        scene.answer_with(183, early_tag, "v=early");
+        scene.answer_with(200, "b", "");
+        let answered = SipEvent::Answered {
+            code: 200,
+            sdp: told.into(),
+        };
+        assert_eq!(scene.events()[1], answered, "{early_tag}");
+    }
+    let mut scene = Scene::new();
+    scene.answer_with(183, "b", "v=early");
+    scene.answer_with(200, "b", "v=own");
+    let own = SipEvent::Answered {
+        code: 200,
+        sdp: "v=own".into(),
+    };
+    assert_eq!(scene.events()[1], own, "it may differ in 200");
+}
+
+#[test]
+fn a_re_invite_that_moves_the_far_end_moves_where_our_bye_goes() {
+    let mut scene = Scene::answered();
+    scene.ask_in_dialog("INVITE", 9, "Contact: <sip:moved@192.0.2.77:5099>\r\n", "");
+    assert_eq!(scene.sent_code(), Some(200));
+    scene.ua.hang_up(scene.now, scene.call);
+    let bye = scene.ua.poll_transmit().unwrap();
+    assert_eq!(bye.to, "192.0.2.77:5099".parse().unwrap());
+    let bye = request_of(&bye.bytes);
+    assert_eq!(bye.uri(), "sip:moved@192.0.2.77:5099");
+}
+
+#[test]
+fn a_re_invite_is_judged_by_what_it_asks() {
+    let audio = "v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/AVP 8\r\n";
+    let hold = "v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 4000 RTP/AVP 8\r\n";
+    let video = "v=0\r\nc=IN IP4 192.0.2.9\r\nm=video 4000 RTP/AVP 96\r\n";
+    for (method, fields, body, code) in [
+        ("INVITE", "", audio, 200),
+        ("INVITE", "", hold, 200),
+        ("INVITE", "", "", 200),
+        ("INVITE", "", video, 488),
+        ("UPDATE", "", "", 200),
+        ("UPDATE", "", video, 488),
+        ("INVITE", "Require: 100rel\r\n", audio, 420),
+        ("INFO", "", "", 200),
+        ("OPTIONS", "", "", 200),
+        ("PRACK", "", "", 481),
+        ("REFER", "", "", 405),
+    ] {
+        let mut scene = Scene::answered();
+        scene.ask_in_dialog(method, 9, fields, body);
+        assert_eq!(scene.sent_code(), Some(code), "{method} {fields} {body}");
+        assert_eq!(scene.events(), [], "the call goes on");
+    }
+}
+
+#[test]
+fn what_the_far_end_asks_out_of_order_is_refused_but_a_bye_ends_the_call() {
+    let mut scene = Scene::answered();
+    scene.ask_in_dialog("INVITE", 9, "", "");
+    scene.ask_in_dialog("INVITE", 9, "", "");
+    scene.ask_in_dialog("UPDATE", 8, "", "");
+    let codes = [scene.sent_code(), scene.sent_code(), scene.sent_code()];
+    assert_eq!(codes, [Some(200), Some(200), Some(500)]);
+    scene.ask_in_dialog("BYE", 3, "", "");
+    assert_eq!(scene.sent_code(), Some(200));
+    assert_eq!(scene.events(), [SipEvent::RemoteHungUp]);
+    scene.ask_in_dialog("INVITE", 10, "", "");
+    assert_eq!(scene.sent_code(), Some(481), "there is no call any more");
+}
+
+#[test]
+fn a_refusal_that_is_asked_for_again_is_the_same_refusal() {
+    let mut scene = Scene::new();
+    let invite = b"INVITE sip:nexo@h SIP/2.0\r\nVia: SIP/2.0/UDP h;rport;branch=1\r\nFrom: <sip:x@y>;tag=f\r\n\
+        To: <sip:a@h>\r\nCall-ID: other\r\nCSeq: 3 INVITE\r\n\r\n";
+    scene.ua.receive(scene.now, GATEWAY, invite);
+    scene.ua.receive(scene.now, GATEWAY, invite);
+    let first = scene.ua.poll_transmit().unwrap();
+    let again = scene.ua.poll_transmit().unwrap();
+    assert_eq!(first.bytes, again.bytes, "RFC 3261 §8.2.7: the same tag");
+    let Message::Response(refusal) = Message::parse(&first.bytes).unwrap() else {
+        panic!("a request");
+    };
+    assert!(refusal.to_tag().is_some());
+    assert!(!refusal.value(Name::Allow).unwrap().contains("INVITE"));
+}
+
+#[test]
+fn a_gateway_seen_through_a_socket_for_both_families_is_the_same_gateway() {
+    let mut scene = Scene::new();
+    let mapped = SocketAddr::new("::ffff:192.0.2.9".parse().unwrap(), 5060);
+    let options = b"OPTIONS sip:nexo@h SIP/2.0\r\nVia: SIP/2.0/UDP h;rport;branch=1\r\nFrom: <sip:x@y>;tag=f\r\n\
+        To: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 3 OPTIONS\r\n\r\n";
+    scene.ua.receive(scene.now, mapped, options);
+    let answer = scene.ua.poll_transmit().expect("it is a peer");
+    assert_eq!(answer.to, mapped);
+}
+
+#[test]
+fn a_keep_alive_is_no_garbage() {
+    let mut scene = Scene::new();
+    scene.ua.receive(scene.now, GATEWAY, b"\r\n\r\n");
+    assert_eq!(scene.ua.dropped(), Dropped::default());
+    scene.ua.receive(scene.now, GATEWAY, b"hello");
+    assert_eq!(scene.ua.dropped().garbage, 1);
+}
+
+#[test]
+fn what_is_sent_says_what_it_is_and_whether_it_is_said_again() {
+    let mut ua = UserAgent::new("test", Timers::default(), 1);
+    let now = Instant::now();
+    ua.invite(now, invite());
+    ua.tick(now + 500 * MS);
+    let sent: Vec<_> = std::iter::from_fn(|| ua.poll_transmit())
+        .map(|sent| (sent.kind, sent.is_repeat))
+        .collect();
+    let invite = Kind::Request(Method::Invite);
+    assert_eq!(sent, [(invite, false), (invite, true)]);
+    let mut scene = Scene::answered();
+    scene.answer(200, "b");
+    let ack = scene.ua.poll_transmit().unwrap();
+    assert_eq!(
+        (ack.kind, ack.is_repeat),
+        (Kind::Request(Method::Ack), true)
+    );
+    scene.ask("BYE", "b");
+    let answer = scene.ua.poll_transmit().unwrap();
+    assert_eq!(
+        (answer.kind, answer.is_repeat),
+        (Kind::Response(200), false)
+    );
+}
+
+#[test]
+fn a_call_is_settled_when_the_far_end_knows_that_it_is_over() {
+    let mut scene = Scene::answered();
+    assert_eq!(scene.ua.unsettled(), 1, "it is up");
+    scene.ua.hang_up(scene.now, scene.call);
+    let bye = scene.sent().remove(0);
+    assert_eq!(scene.ua.unsettled(), 1, "the BYE is not answered");
+    scene.answer_to(&bye, 200);
+    assert_eq!((scene.ua.unsettled(), scene.ua.legs()), (0, 1));
+
+    let mut scene = Scene::new();
+    scene.answer(180, "b");
+    scene.ua.cancel(scene.now, scene.call);
+    let cancel = scene.sent().remove(0);
+    scene.answer_to(&cancel, 200);
+    assert_eq!(scene.ua.unsettled(), 1, "a 2xx may still come");
+    scene.answer(487, "b");
+    assert_eq!(scene.ua.unsettled(), 0);
+}
+
+#[test]
+fn an_answer_without_a_contact_is_acknowledged_at_the_invites_own_target() {
+    let mut scene = Scene::new();
+    scene.answer_with(200, "b", "");
+    let ack = scene.ua.poll_transmit().unwrap();
+    assert_eq!(ack.to, GATEWAY);
+    assert_eq!(request_of(&ack.bytes).uri(), scene.invite.uri());
+}
+
+#[test]
+fn an_invite_that_could_not_be_sent_is_told_once_and_a_late_life_sign_cancelled() {
+    let mut scene = Scene::new();
+    scene.ua.transport_failed(scene.now, scene.call);
+    scene.ua.transport_failed(scene.now, scene.call);
+    assert_eq!(scene.events(), [SipEvent::TransportFailed]);
+    assert_eq!(scene.walk(1000 * MS), [], "it is not sent again");
+    scene.answer(180, "b");
+    assert_eq!(scene.sent_methods(), [Method::Cancel]);
+    scene.walk(90_000 * MS);
+    assert_eq!((scene.events(), scene.ua.legs()), (vec![], 0));
+}
+
+#[test]
+fn a_dialog_through_another_host_is_heard_from_there() {
+    let mut scene = Scene::new();
+    let elsewhere: SocketAddr = ([192, 0, 2, 50], 5080).into();
+    let mut draft = Draft::answer(&scene.invite, 200, "b", LOCAL);
+    draft.field("Contact", "<sip:b@192.0.2.50:5080>");
+    scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
+    assert_eq!(scene.ua.poll_transmit().unwrap().to, elsewhere);
+    scene.ua.hang_up(scene.now, scene.call);
+    let bye = scene.ua.poll_transmit().unwrap();
+    assert_eq!(bye.to, elsewhere);
+    let answer = Draft::answer(&request_of(&bye.bytes), 200, "b", LOCAL).bytes();
+    scene.ua.receive(scene.now, elsewhere, &answer);
+    assert_eq!((scene.ua.unsettled(), scene.ua.dropped().foreign), (0, 0));
 }

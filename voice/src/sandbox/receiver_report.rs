@@ -12,7 +12,7 @@ const WORDS: u16 = 7;
 const UNITS_A_MS: u64 = 8;
 
 /// Counts of one received stream.
-pub(super) struct Reception {
+pub(super) struct ReceivedStream {
     ssrc: u32,
     start: Instant,
     first_sequence: u32,
@@ -26,11 +26,11 @@ pub(super) struct Reception {
     received_before: u32,
 }
 
-impl Reception {
+impl ReceivedStream {
     /// A stream that begins with this packet.
-    pub fn of(first: &Header, now: Instant) -> Reception {
+    pub fn of(first: &Header, now: Instant) -> ReceivedStream {
         let sequence = u32::from(first.sequence);
-        Reception {
+        ReceivedStream {
             ssrc: first.ssrc,
             start: now,
             first_sequence: sequence,
@@ -46,7 +46,7 @@ impl Reception {
     /// Counts a further packet. Another source's begins a new stream.
     pub fn count(&mut self, header: &Header, now: Instant) {
         if header.ssrc != self.ssrc {
-            *self = Reception::of(header, now);
+            *self = ReceivedStream::of(header, now);
             return;
         }
         self.received += 1;
@@ -96,16 +96,16 @@ mod tests {
     use crate::rtp::rtcp::{ReportBlock, report_blocks};
 
     /// Receives those of 100 packets for which `delay` gives a delay in ms.
-    fn reception(delay: impl Fn(u16) -> Option<u64>) -> Reception {
+    fn stream(delay: impl Fn(u16) -> Option<u64>) -> ReceivedStream {
         let start = Instant::now();
-        let mut reception = Reception::of(&header_at(0), start);
+        let mut stream = ReceivedStream::of(&header_at(0), start);
         for n in 1..100 {
             if let Some(ms) = delay(n) {
                 let at = start + Duration::from_millis(u64::from(n) * 20 + ms);
-                reception.count(&header_at(n), at);
+                stream.count(&header_at(n), at);
             }
         }
-        reception
+        stream
     }
 
     fn header_at(n: u16) -> Header {
@@ -118,40 +118,40 @@ mod tests {
         }
     }
 
-    fn block(reception: &mut Reception) -> ReportBlock {
-        let report = reception.report(9);
+    fn block(stream: &mut ReceivedStream) -> ReportBlock {
+        let report = stream.report(9);
         assert_eq!(report.len(), 32);
         report_blocks(&report)[0]
     }
 
     #[test]
     fn an_even_stream_is_reported_without_loss_or_jitter() {
-        let mut reception = reception(|_| Some(0));
+        let mut stream = stream(|_| Some(0));
         let expected = ReportBlock {
             ssrc: 5,
             fraction_lost: 0,
             jitter: 0,
         };
-        assert_eq!(block(&mut reception), expected);
-        let report = reception.report(9);
+        assert_eq!(block(&mut stream), expected);
+        let report = stream.report(9);
         // The sequence has wrapped around once: 65,530 + 99.
         assert_eq!(report[16..20], 65_629u32.to_be_bytes());
     }
 
     #[test]
     fn a_quarter_lost_is_reported_once_and_in_total() {
-        let mut reception = reception(|n| (n % 4 != 1).then_some(0));
-        assert_eq!(block(&mut reception).fraction_lost, 64);
-        let report = reception.report(9);
+        let mut stream = stream(|n| (n % 4 != 1).then_some(0));
+        assert_eq!(block(&mut stream).fraction_lost, 64);
+        let report = stream.report(9);
         assert_eq!(report[12], 0);
         assert_eq!(report[13..16], [0, 0, 25]);
     }
 
     #[test]
     fn uneven_delays_are_jitter() {
-        let mut reception = reception(|n| Some(u64::from(n % 2) * 10));
+        let mut stream = stream(|n| Some(u64::from(n % 2) * 10));
         // Every packet is 10 ms, or 80 units, off its neighbours.
-        let jitter = block(&mut reception).jitter;
+        let jitter = block(&mut stream).jitter;
         assert!((75..=80).contains(&jitter), "{jitter}");
     }
 }

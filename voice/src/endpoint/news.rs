@@ -1,0 +1,226 @@
+//! What an endpoint is asked and what it tells: one call's order, its news, and its report.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nexo_domain::call::{CallEnd, CallLimits, Refusal};
+use nexo_domain::otp::{Code, Reading};
+use tokio::sync::mpsc;
+
+use super::live_call::unix_ms;
+use super::mailbox::{Mailbox, Order};
+use crate::g711::Codec;
+
+/// A call to be placed. Deliberately without `Debug`: it holds a phone number.
+pub struct CallOrder {
+    /// Unique among all calls.
+    pub call_id: String,
+    pub gateway: SocketAddr,
+    /// Host and port as they stand in SIP URIs.
+    pub gateway_host: String,
+    /// In the gateway's number format: digits with an optional leading plus.
+    pub number: String,
+    /// The number that is shown, or `anonymous`.
+    pub caller_id: String,
+    /// What is offered, the preferred one first.
+    pub codecs: Vec<Codec>,
+    pub code: Code,
+    pub reading: Reading,
+    pub gateway_timeout: Duration,
+    pub limits: CallLimits,
+}
+
+/// News of a call. [`CallNews::Ended`] comes exactly once, and last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallNews {
+    /// The INVITE is on its way.
+    Dialled,
+    /// The carrier took the call, with this code.
+    Accepted {
+        sip_code: u16,
+    },
+    Ringing,
+    Answered {
+        codec: Codec,
+    },
+    /// A digit has been said; both count from 0.
+    DigitSpoken {
+        reading: u8,
+        position: u8,
+    },
+    /// A reading has been said to its last digit.
+    CodeRead {
+        reading: u8,
+    },
+    Ended(CallReport),
+}
+
+/// What became of a call. Times are Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallReport {
+    pub end: CallEnd,
+    /// The last status code that the gateway sent for the INVITE.
+    pub sip_code: Option<u16>,
+    pub codec: Option<Codec>,
+    pub packets_sent: u64,
+    pub packets_received: u64,
+    /// As the far end reported last, in 1/256.
+    pub fraction_lost: Option<u8>,
+    /// As the far end reported last, in timestamp units.
+    pub jitter: Option<u32>,
+    pub started_at_ms: i64,
+    pub accepted_at_ms: Option<i64>,
+    pub ringing_at_ms: Option<i64>,
+    pub answered_at_ms: Option<i64>,
+    pub ended_at_ms: i64,
+}
+
+impl CallReport {
+    /// The report of a call that starts now.
+    pub(super) fn start() -> CallReport {
+        CallReport {
+            end: CallEnd::NotAccepted(Refusal::TransportLost),
+            sip_code: None,
+            codec: None,
+            packets_sent: 0,
+            packets_received: 0,
+            fraction_lost: None,
+            jitter: None,
+            started_at_ms: unix_ms(),
+            accepted_at_ms: None,
+            ringing_at_ms: None,
+            answered_at_ms: None,
+            ended_at_ms: 0,
+        }
+    }
+}
+
+/// The news of one call. Dropping it gives the call up.
+pub struct CallEvents {
+    news: mpsc::UnboundedReceiver<CallNews>,
+    /// What to report should the endpoint die with the call; `None` once the end was told.
+    so_far: Option<CallReport>,
+    call: u64,
+    mailbox: Option<Arc<Mailbox>>,
+}
+
+impl CallEvents {
+    /// A call's news and who tells them, for something other than an endpoint that places calls.
+    /// Dropping the sender before the end loses the call.
+    pub fn channel() -> (mpsc::UnboundedSender<CallNews>, CallEvents) {
+        let (tell, news) = mpsc::unbounded_channel();
+        let events = CallEvents {
+            news,
+            so_far: Some(CallReport::start()),
+            call: 0,
+            mailbox: None,
+        };
+        (tell, events)
+    }
+
+    /// The news of a call that `mailbox` was asked for by this number.
+    pub(super) fn of(
+        call: u64,
+        news: mpsc::UnboundedReceiver<CallNews>,
+        mailbox: Arc<Mailbox>,
+    ) -> CallEvents {
+        CallEvents {
+            news,
+            so_far: Some(CallReport::start()),
+            call,
+            mailbox: Some(mailbox),
+        }
+    }
+
+    /// The next news. `None` after the end. When the endpoint dies, its calls end here, as the
+    /// transport's loss ends a call.
+    pub async fn next(&mut self) -> Option<CallNews> {
+        let news = self.news.recv().await;
+        let Some(so_far) = &mut self.so_far else {
+            return news;
+        };
+        let now = unix_ms();
+        match &news {
+            None => {
+                let mut report = self.so_far.take()?;
+                report.ended_at_ms = now;
+                self.mailbox = None;
+                return Some(CallNews::Ended(report));
+            }
+            Some(CallNews::Ended(_)) => {
+                self.so_far = None;
+                self.mailbox = None;
+            }
+            Some(CallNews::Accepted { sip_code }) => {
+                so_far.sip_code = Some(*sip_code);
+                so_far.accepted_at_ms = Some(now);
+                so_far.end = CallEnd::TransportLost;
+            }
+            Some(CallNews::Ringing) => so_far.ringing_at_ms = Some(now),
+            Some(CallNews::Answered { codec }) => {
+                so_far.codec = Some(*codec);
+                so_far.answered_at_ms = Some(now);
+            }
+            Some(CallNews::CodeRead { .. }) => so_far.end = CallEnd::Delivered,
+            Some(CallNews::Dialled | CallNews::DigitSpoken { .. }) => {}
+        }
+        news
+    }
+}
+
+impl Drop for CallEvents {
+    fn drop(&mut self) {
+        if let Some(mailbox) = self.mailbox.take() {
+            mailbox.post(Order::Abandon(self.call));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn end_after(told: &[CallNews]) -> CallReport {
+        let (tell, mut events) = CallEvents::channel();
+        for news in told {
+            tell.send(news.clone()).unwrap();
+        }
+        drop(tell);
+        for news in told {
+            assert_eq!(events.next().await.as_ref(), Some(news));
+        }
+        let Some(CallNews::Ended(report)) = events.next().await else {
+            panic!("no end");
+        };
+        assert_eq!(events.next().await, None, "the end comes once");
+        report
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_endpoint_dies_ends_as_far_as_it_came() {
+        let accepted = CallNews::Accepted { sip_code: 183 };
+        let answered = CallNews::Answered { codec: Codec::Pcmu };
+        let read = CallNews::CodeRead { reading: 0 };
+        let report = end_after(&[]).await;
+        let not_accepted = CallEnd::NotAccepted(Refusal::TransportLost);
+        assert_eq!((report.end, report.sip_code), (not_accepted, None));
+        let report = end_after(&[CallNews::Dialled, accepted.clone()]).await;
+        assert_eq!(report.end, CallEnd::TransportLost);
+        assert_eq!(report.sip_code, Some(183));
+        let report = end_after(&[accepted, answered, read]).await;
+        assert_eq!(report.end, CallEnd::Delivered);
+        assert_eq!(report.codec, Some(Codec::Pcmu));
+        assert!(report.answered_at_ms.is_some() && report.ended_at_ms > 0);
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_the_end() {
+        let (tell, mut events) = CallEvents::channel();
+        let ended = CallNews::Ended(CallReport::start());
+        tell.send(ended.clone()).unwrap();
+        drop(tell);
+        assert_eq!(events.next().await, Some(ended));
+        assert_eq!(events.next().await, None);
+    }
+}

@@ -1,0 +1,145 @@
+//! One dialog that a 2xx to our INVITE opened, with what ends it and what answers its repetitions.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::dialog::{Dialog, Identity};
+use super::super::message::{Method, Response};
+use super::super::outlet::Outlet;
+use super::super::transaction::{RequestState, RequestTransaction};
+
+/// An opened dialog. Once it is over, only its ACK is kept, and the BYE until that is answered.
+#[derive(Debug)]
+pub(super) struct Fork {
+    pub remote_tag: String,
+    /// While it is up.
+    dialog: Option<Box<Dialog>>,
+    /// Where the ACK goes.
+    hop: SocketAddr,
+    ack: Arc<[u8]>,
+    bye: Option<Box<Bye>>,
+}
+
+#[derive(Debug)]
+struct Bye {
+    to: SocketAddr,
+    transaction: RequestTransaction,
+}
+
+impl Fork {
+    /// Acknowledges a 2xx that is the first with its To tag.
+    pub fn open(
+        answer: &Response,
+        identity: &Identity,
+        target: &str,
+        cseq: u32,
+        out: &mut Outlet<'_>,
+    ) -> Fork {
+        let dialog = Dialog::opened_by(answer, identity, target, cseq);
+        let ack: Arc<[u8]> = dialog.ack(identity, &out.branch()).bytes().into();
+        let hop = dialog.next_hop();
+        out.send(hop, Method::Ack, &ack);
+        Fork {
+            remote_tag: dialog.remote_tag.clone(),
+            dialog: Some(Box::new(dialog)),
+            hop,
+            ack,
+            bye: None,
+        }
+    }
+
+    /// Acknowledges the same 2xx once more.
+    pub fn acknowledge_again(&self, out: &mut Outlet<'_>) {
+        out.send_again(self.hop, Method::Ack, &self.ack);
+    }
+
+    /// The dialog, while it is up.
+    pub fn dialog_mut(&mut self) -> Option<&mut Dialog> {
+        self.dialog.as_deref_mut()
+    }
+
+    /// Hangs up, where it is still up.
+    pub fn hang_up(&mut self, identity: &Identity, out: &mut Outlet<'_>) {
+        let Some(mut dialog) = self.dialog.take() else {
+            return;
+        };
+        let branch = out.branch();
+        let draft = dialog.next_request(Method::Bye, identity, &branch);
+        let bytes: Arc<[u8]> = draft.bytes().into();
+        let to = dialog.next_hop();
+        out.send(to, Method::Bye, &bytes);
+        let transaction = RequestTransaction::start(out.now, branch, bytes, out.timers);
+        self.bye = Some(Box::new(Bye { to, transaction }));
+    }
+
+    /// The far end hung up.
+    pub fn hung_up(&mut self) {
+        self.dialog = None;
+    }
+
+    /// Takes an answer to a BYE. Whether it is to the one of this fork.
+    pub fn bye_answered(&mut self, branch: Option<&str>, code: u16, out: &mut Outlet<'_>) -> bool {
+        match &mut self.bye {
+            Some(bye) if branch == Some(&bye.transaction.branch) => {
+                bye.transaction.answered(code, out.now, out.timers);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Whether the far end lives there.
+    pub fn is_at(&self, ip: IpAddr) -> bool {
+        let dialog = self.dialog.as_ref().map(|dialog| dialog.next_hop());
+        let bye = self.bye.as_ref().map(|bye| bye.to);
+        [Some(self.hop), dialog, bye]
+            .into_iter()
+            .flatten()
+            .any(|hop| hop.ip().to_canonical() == ip)
+    }
+
+    /// Whether the far end knows, or will never know, that the dialog is over.
+    pub fn is_settled(&self) -> bool {
+        let open = |bye: &Bye| {
+            matches!(
+                bye.transaction.state,
+                RequestState::Trying | RequestState::Proceeding
+            )
+        };
+        self.dialog.is_none() && !self.bye.as_deref().is_some_and(open)
+    }
+
+    /// Whether nothing of it waits for anything.
+    pub fn is_over(&self) -> bool {
+        self.dialog.is_none() && self.bye.is_none()
+    }
+
+    /// When [`Fork::tick`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.bye.as_ref()?.transaction.deadline()
+    }
+
+    /// Takes the time.
+    pub fn tick(&mut self, out: &mut Outlet<'_>) {
+        let Some(bye) = &mut self.bye else {
+            return;
+        };
+        if let Some(bytes) = bye.transaction.tick(out.now, out.timers) {
+            out.send_again(bye.to, Method::Bye, &bytes);
+        }
+        if bye.transaction.state == RequestState::Terminated {
+            self.bye = None;
+        }
+    }
+
+    /// About how many bytes it holds outside of itself.
+    pub fn bytes_held(&self) -> usize {
+        let bye = self
+            .bye
+            .as_ref()
+            .map_or(0, |bye| size_of::<Bye>() + bye.transaction.bytes_held());
+        let dialog = self.dialog.as_ref().map_or(0, |dialog| dialog.bytes_held());
+        self.remote_tag.capacity() + self.ack.len() + bye + dialog
+    }
+}

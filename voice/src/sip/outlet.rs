@@ -1,0 +1,89 @@
+//! What a leg may touch of its user agent while it takes a message or the time.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::call::{CallHandle, Kind, SipEvent, Transmit};
+use super::message::Method;
+use super::transaction::Timers;
+
+/// What all legs of a user agent share.
+pub(super) struct Outbox {
+    pub user_agent: String,
+    pub timers: Timers,
+    pub random: StdRng,
+    pub transmits: VecDeque<Transmit>,
+    pub events: VecDeque<(CallHandle, SipEvent)>,
+}
+
+impl Outbox {
+    pub fn outlet(&mut self, now: Instant, call: CallHandle) -> Outlet<'_> {
+        Outlet {
+            call,
+            now,
+            timers: self.timers,
+            user_agent: &self.user_agent,
+            transmits: &mut self.transmits,
+            events: &mut self.events,
+            random: &mut self.random,
+        }
+    }
+
+    /// A new tag.
+    pub fn tag(&mut self) -> String {
+        format!("{:016x}", self.random.random::<u64>())
+    }
+}
+
+/// Where a leg puts what it sends and tells, and what it takes its randomness from.
+pub(super) struct Outlet<'a> {
+    pub call: CallHandle,
+    pub now: Instant,
+    pub timers: Timers,
+    /// The User-Agent header field.
+    pub user_agent: &'a str,
+    transmits: &'a mut VecDeque<Transmit>,
+    events: &'a mut VecDeque<(CallHandle, SipEvent)>,
+    random: &'a mut StdRng,
+}
+
+impl Outlet<'_> {
+    /// Sends a request for the first time.
+    pub fn send(&mut self, to: SocketAddr, method: Method, bytes: &Arc<[u8]>) {
+        self.push(to, Kind::Request(method), bytes, false);
+    }
+
+    /// Sends the same request once more.
+    pub fn send_again(&mut self, to: SocketAddr, method: Method, bytes: &Arc<[u8]>) {
+        self.push(to, Kind::Request(method), bytes, true);
+    }
+
+    /// Answers a request. Nothing is remembered of it, so that no answer counts as a repeated one.
+    pub fn respond(&mut self, to: SocketAddr, code: u16, bytes: &Arc<[u8]>) {
+        self.push(to, Kind::Response(code), bytes, false);
+    }
+
+    fn push(&mut self, to: SocketAddr, kind: Kind, bytes: &Arc<[u8]>, is_repeat: bool) {
+        self.transmits.push_back(Transmit {
+            to,
+            bytes: Arc::clone(bytes),
+            call: Some(self.call),
+            kind,
+            is_repeat,
+        });
+    }
+
+    pub fn tell(&mut self, event: SipEvent) {
+        self.events.push_back((self.call, event));
+    }
+
+    /// A new branch. RFC 3261 §8.1.1.7: the cookie says that it is unique.
+    pub fn branch(&mut self) -> String {
+        format!("z9hG4bK{:016x}", self.random.random::<u64>())
+    }
+}
