@@ -27,6 +27,7 @@ use nexo_entities::store::posting::NodeEpoch;
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
 use nexo_voice::prompts::PromptSet;
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
+use nexo_voice::sip::transaction::Timers;
 
 use crate::api::health::Health;
 use crate::api::keyring::KeyRing;
@@ -257,6 +258,7 @@ async fn start_endpoint(config: &Config, trunks: &[Trunk]) -> anyhow::Result<End
             rtp_ports: config.sip.rtp_ports,
             public_ip: config.sip.public_ip,
             user_agent: USER_AGENT.to_owned(),
+            timers: Timers::default(),
         },
         PromptSet::built_in(),
     )
