@@ -2,6 +2,9 @@
 //!
 //! On SQLite, and on PostgreSQL too where `NEXO_TEST_POSTGRES_URL` names a server.
 
+// A test says what is wrong by failing.
+#![allow(clippy::unwrap_used)]
+
 #[path = "cli/accounts.rs"]
 mod accounts;
 #[path = "cli/configuration.rs"]

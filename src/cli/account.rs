@@ -22,6 +22,7 @@ use crate::password;
 pub enum Command {
     /// Open an account with an empty wallet
     Create {
+        /// Its e-mail address; each has one account
         #[arg(long, value_parser = args::email)]
         email: String,
         /// For the dashboard, at least 10 characters; `-` reads it from standard input
@@ -35,6 +36,7 @@ pub enum Command {
     List,
     /// Close an account for good; its keys stop working
     Close {
+        /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email, alias = "email")]
         account: String,
     },

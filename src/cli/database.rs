@@ -44,8 +44,7 @@ pub async fn present(config: &Config) -> anyhow::Result<Store> {
 /// # Errors
 /// In one line, with what mends it.
 pub async fn connect(config: &Config) -> anyhow::Result<Store> {
-    let store = Store::connect(&config.database.url, LANES).await?;
-    Ok(store)
+    crate::database::connect(&config.database, LANES).await
 }
 
 /// The account of this e-mail address, closed or not.

@@ -21,6 +21,7 @@ use crate::config::Config;
 pub enum Command {
     /// Make a key; it is shown this once
     Create {
+        /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: String,
         /// What tells it from the account's other keys
@@ -35,6 +36,7 @@ pub enum Command {
     },
     /// List keys
     List {
+        /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: Option<String>,
     },

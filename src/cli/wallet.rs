@@ -15,6 +15,7 @@ use crate::config::Config;
 pub enum Command {
     /// Add to one bucket of a wallet, once for each reference
     Credit {
+        /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: String,
         /// Where it goes: cash to balance, promotions to bonus, trials to free

@@ -32,6 +32,7 @@ const GATEWAY_GRACE: Duration = Duration::from_secs(5);
 pub enum Command {
     /// Add an endpoint; its secret is shown this once
     Add {
+        /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: String,
         /// An https URL on a public address
@@ -40,6 +41,7 @@ pub enum Command {
     },
     /// List endpoints
     List {
+        /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: Option<String>,
     },

@@ -85,10 +85,7 @@ fn a_bad_variable_or_missing_file_is_refused() {
 fn bad_usage_is_one_line_and_exit_code_2() {
     let nexo = Nexo::without_database();
     for (arguments, message) in [
-        (
-            &["acount", "list"][..],
-            "'account'",
-        ),
+        (&["acount", "list"][..], "'account'"),
         (&["account"], "requires a subcommand"),
         (&["key", "create", "--name", "n"], "--account <EMAIL>"),
         (

@@ -101,11 +101,24 @@ impl Nexo {
 
     /// Starts a command that runs until it is told to end.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self.command(arguments).spawn().unwrap();
-        Running {
-            stdout: BufReader::new(child.stdout.take().unwrap()),
-            child,
-        }
+        Running::of(&mut self.command(arguments))
+    }
+
+    /// Starts the gateway on free ports, and waits until it is ready. It may call any webhook.
+    pub fn start_gateway(&self) -> Running {
+        let mut command = self.command(&["serve", "--json"]);
+        command.envs([
+            ("NEXO_SERVER__LISTEN", "127.0.0.1:0"),
+            ("NEXO_METRICS__LISTEN", "127.0.0.1:0"),
+            ("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0"),
+            ("NEXO_SIP__RTP_PORTS", "0"),
+            ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
+            ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
+        ]);
+        // Its log goes where the test's does.
+        let mut running = Running::of(command.stderr(Stdio::inherit()));
+        running.line();
+        running
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
@@ -164,6 +177,14 @@ impl Nexo {
 }
 
 impl Running {
+    fn of(command: &mut Command) -> Running {
+        let mut child = command.spawn().unwrap();
+        Running {
+            stdout: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
     /// The next line that it says.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
@@ -174,8 +195,9 @@ impl Running {
 
     /// Tells it to end, and waits until it has.
     pub fn terminate(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").arg(pid).status().unwrap();
+        // A shell has `kill` built in; a machine without procps has no other.
+        let kill = format!("kill {}", self.child.id());
+        let told = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(told.success());
         self.child.wait().unwrap()
     }

@@ -82,14 +82,37 @@ fn a_directory_that_cannot_be_written_is_said_in_one_line() {
     let mut nexo = Nexo::without_database();
     // A file where the directory should be stops root, too.
     nexo.write("data", "");
+    assert_eq!(
+        nexo.fail(1, &["migrate", "up"]),
+        "error: cannot create the directory data: File exists (os error 17); make the directory \
+         above it writable for this user, or set database.url to another place"
+    );
+    nexo.set("NEXO_DATABASE__URL", "sqlite:///proc/nexo.db");
     let error = nexo.fail(1, &["migrate", "up"]);
-    assert!(error.contains("data"), "{error}");
-    nexo.set("NEXO_DATABASE__URL", "sqlite:///proc/nexo/nexo.db");
+    assert_eq!(
+        error,
+        "error: cannot write to /proc: make it writable for this user, or give another file"
+    );
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_named() {
+    let mut nexo = Nexo::without_database();
+    // A port that was free a moment ago: nobody answers there.
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let url = format!("postgres://nexo:s3cret@127.0.0.1:{port}/nexo");
+    nexo.set("NEXO_DATABASE__URL", &url);
     let error = nexo.fail(1, &["migrate", "up"]);
+    let start = format!("error: the database server at 127.0.0.1:{port} does not answer: ");
+    assert!(error.starts_with(&start), "{error}");
     assert!(
-        error.contains("cannot create the directory /proc/nexo"),
+        error.ends_with("; start it, or set database.url to another place"),
         "{error}"
     );
+    assert!(!error.contains("s3cret"), "{error}");
 }
 
 #[test]
@@ -97,10 +120,9 @@ fn a_file_that_is_no_database_is_said_in_one_line() {
     let nexo = Nexo::without_database();
     std::fs::create_dir(nexo.dir().join("data")).unwrap();
     nexo.write("data/nexo.db", &"This is a letter. ".repeat(100));
-    let error = nexo.fail(1, &["account", "list"]);
-    assert!(
-        error.contains("data/nexo.db is no SQLite database"),
-        "{error}"
+    assert_eq!(
+        nexo.fail(1, &["account", "list"]),
+        "error: data/nexo.db is no SQLite database: move it away, or set database.url to another place"
     );
 }
 

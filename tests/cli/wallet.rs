@@ -60,10 +60,9 @@ fn the_same_reference_credits_once() {
 }
 
 #[test]
-fn a_credit_that_no_wallet_holds_is_refused() {
+fn an_amount_beyond_what_money_holds_is_bad_usage() {
     on_each_database(|nexo| {
         nexo.account("a@example.com");
-        // The bucket's end is at some 2.3 million million dollars, an amount's at 9 thousand million.
         nexo.succeed(&credit("balance", "9000000000", "a"));
         let error = nexo.fail(2, &credit("balance", "9000000001", "b"));
         assert!(

@@ -108,11 +108,18 @@ fn only_https_on_public_addresses_is_taken() {
     });
 }
 
-/// Takes one POST and answers it. Gives its header lines and its body.
-fn receiver(status: &'static str) -> (String, JoinHandle<(Vec<String>, String)>) {
+/// What a receiver took: its header lines in lower case, and its body.
+type Received = JoinHandle<(Vec<String>, String)>;
+
+/// Takes one POST and answers it. Gives its URL.
+fn receiver(status: &'static str) -> (String, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hooks", listener.local_addr().unwrap());
-    let received = std::thread::spawn(move || {
+    (url, take_one(listener, status))
+}
+
+fn take_one(listener: TcpListener, status: &'static str) -> Received {
+    std::thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
         let mut reader = BufReader::new(connection.try_clone().unwrap());
         let mut head = Vec::new();
@@ -130,8 +137,7 @@ fn receiver(status: &'static str) -> (String, JoinHandle<(Vec<String>, String)>)
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         connection.write_all(answer.as_bytes()).unwrap();
         (head, String::from_utf8(body).unwrap())
-    });
-    (url, received)
+    })
 }
 
 fn header<'h>(head: &'h [String], name: &str) -> &'h str {
@@ -208,5 +214,39 @@ fn an_unknown_attempt_is_not_replayed() {
                 "error: there is no webhook attempt {UNKNOWN}: its id came as X-NEXO-Attempt-Id"
             )
         );
+    });
+}
+
+#[test]
+fn a_replay_beside_a_running_gateway_is_sent_once() {
+    on_each_database(|nexo| {
+        let account = AccountId(nexo.account("a@example.com").parse().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+        open_targets(nexo, &add("a@example.com", &url));
+        let received = take_one(listener.try_clone().unwrap(), "200 OK");
+        let gateway = nexo.start_gateway();
+        let first = nexo.with_store(async |store| finished_otp(store, account).await);
+        let (head, _) = received.join().unwrap();
+        assert_eq!(header(&head, "x-nexo-attempt-id"), first.to_string());
+
+        let received = take_one(listener.try_clone().unwrap(), "200 OK");
+        let replay = ["webhook", "replay", &first.to_string()];
+        let (code, answer, stderr) = open_targets(nexo, &replay);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{answer}");
+        let (head, body) = received.join().unwrap();
+        assert_eq!(header(&head, "x-nexo-attempt-id"), answer["attempt_id"]);
+        assert_eq!(body, BODY);
+        assert!(gateway.terminate().success());
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "it was sent twice");
+        nexo.with_store(async |store| {
+            let id = answer["attempt_id"].as_str().unwrap().parse().unwrap();
+            let kept = store.webhook_attempt(id).await.unwrap().unwrap();
+            assert_eq!(
+                (kept.status.as_str(), kept.status_code),
+                ("delivered", Some(200))
+            );
+        });
     });
 }

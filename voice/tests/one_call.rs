@@ -15,7 +15,6 @@ use nexo_domain::otp::{Code, Language, Reading};
 use nexo_voice::endpoint::{CallNews, CallOrder, CallReport, Endpoint, EndpointConfig};
 use nexo_voice::g711::Codec;
 use nexo_voice::prompts::PromptSet;
-use nexo_voice::rtp::ports::PortRange;
 use nexo_voice::sandbox::{CallRecord, Sandbox, SandboxConfig, SandboxEvent};
 use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinSet;
@@ -28,9 +27,7 @@ const CODE: &str = "482917";
 async fn endpoint(sandboxes: &[&Sandbox]) -> Endpoint {
     let config = EndpointConfig {
         listen_udp: (Ipv4Addr::LOCALHOST, 0).into(),
-        rtp_ports: PortRange::ephemeral(),
-        public_ip: None,
-        user_agent: "test".into(),
+        ..EndpointConfig::default()
     };
     let endpoint = Endpoint::start(config, PromptSet::built_in())
         .await

@@ -35,7 +35,6 @@ pub(super) struct Desk<'a> {
     deadlines: BinaryHeap<Reverse<(Instant, CallHandle)>>,
     post: Post,
     meters: Meters,
-    sent_at: Instant,
     closing: Option<Closing>,
 }
 
@@ -48,8 +47,6 @@ struct Closing {
 
 /// How long the last handle's drop leaves for BYE to be answered.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// What a retransmission may come later than its timer.
-const QUIET_MARGIN: Duration = Duration::from_millis(50);
 
 impl<'a> Desk<'a> {
     pub fn new(wire: Wire<'a>, shared: &'a mut Shared) -> Self {
@@ -66,7 +63,6 @@ impl<'a> Desk<'a> {
             deadlines: BinaryHeap::new(),
             post: Post::default(),
             meters: Meters::new(),
-            sent_at: Instant::now(),
             closing: None,
         }
     }
@@ -104,8 +100,7 @@ impl<'a> Desk<'a> {
             return Woken::Otherwise;
         }
         let calls = self.deadlines.peek().map(|Reverse((at, _))| *at);
-        let closing = self.closing.as_ref();
-        let closing = closing.map(|closing| self.quiet_at().min(closing.until));
+        let closing = self.closing.as_ref().map(|closing| closing.until);
         let due = calls.into_iter().chain(self.agent.next_deadline());
         let woken = self.wire.sleep(due.chain(closing).min());
         self.shared.mailbox.woken();
@@ -158,17 +153,8 @@ impl<'a> Desk<'a> {
 
     /// Whether the thread may end: it is to, and every far end knows, or has had its time.
     fn is_done(&self) -> bool {
-        self.closing
-            .as_ref()
-            .is_some_and(|closing| self.quiet_at().min(closing.until) <= Instant::now())
-    }
-
-    /// When everything that was sent would have been sent again, had it not been answered.
-    fn quiet_at(&self) -> Instant {
-        match self.agent.legs() {
-            0 => self.sent_at,
-            _ => self.sent_at + self.shared.config.timers.t1 + QUIET_MARGIN,
-        }
+        let closing = self.closing.as_ref();
+        closing.is_some_and(|c| c.until <= Instant::now() || self.agent.unsettled() == 0)
     }
 
     fn place(&mut self, number: u64, order: Box<CallOrder>, news: mpsc::UnboundedSender<CallNews>) {
@@ -230,7 +216,6 @@ impl<'a> Desk<'a> {
             if is_quiet {
                 break;
             }
-            self.sent_at = Instant::now();
             let (agent, meters) = (&mut self.agent, &self.meters);
             self.wire.flush(|transmit, error| {
                 meters.send_error();

@@ -8,10 +8,16 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::sys::resource::{Resource, getrlimit};
+
 use crate::rtp::ports::bind;
 
 /// Tries to find an even port whose odd neighbour is free too.
 const PAIR_TRIES: usize = 32;
+/// The most pairs, however many files the process may open.
+const MOST_PAIRS: usize = 4096;
+/// A pair for so many files that the process may open: a quarter of them, as a pair is two.
+const FILES_A_PAIR: u64 = 8;
 
 /// An even RTP port and, above it, its RTCP port (RFC 3550 §11). Neither blocks.
 pub(super) struct MediaSocket {
@@ -34,6 +40,7 @@ impl MediaSocket {
 /// The sockets and who uses them. Grows as calls need it, never shrinks.
 pub(super) struct MediaPorts {
     ip: IpAddr,
+    most: usize,
     state: Arc<Mutex<State>>,
 }
 
@@ -55,8 +62,11 @@ pub(super) struct MediaLease {
 
 impl MediaPorts {
     pub fn new(ip: IpAddr) -> MediaPorts {
+        let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+        let most = usize::try_from(files / FILES_A_PAIR).unwrap_or(MOST_PAIRS);
         MediaPorts {
             ip,
+            most: most.clamp(1, MOST_PAIRS),
             state: Arc::default(),
         }
     }
@@ -64,11 +74,15 @@ impl MediaPorts {
     /// A socket that no other call with the same `remote` uses, opened where there is none.
     ///
     /// # Errors
-    /// When the system gives no more sockets.
+    /// When the system gives no more sockets, or as many are open as are good for the process:
+    /// whatever else it does needs files too.
     pub fn lease(&self, remote: SocketAddr) -> io::Result<MediaLease> {
         let mut state = locked(&self.state);
         let free = first_free(state.used_by.get(&remote));
         if free == state.sockets.len() {
+            if free == self.most {
+                return Err(io::Error::from(io::ErrorKind::QuotaExceeded));
+            }
             let socket = Arc::new(open_pair(self.ip, free)?);
             state.sockets.push(socket);
             state.users.push(0);
@@ -200,8 +214,23 @@ mod tests {
     }
 
     #[test]
+    fn no_more_sockets_are_opened_than_are_good_for_the_process() {
+        let mut ports = ports();
+        assert!((1..=MOST_PAIRS).contains(&ports.most), "{}", ports.most);
+        ports.most = 2;
+        let leases = [4000, 4000].map(|port| ports.lease(far_end(port)).unwrap());
+        let error = ports.lease(far_end(4000)).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+        // Another far end still finds its place.
+        assert!(ports.lease(far_end(4002)).is_ok());
+        drop(leases);
+        assert!(ports.lease(far_end(4000)).is_ok());
+    }
+
+    #[test]
     fn a_far_end_without_calls_leaves_nothing_behind() {
-        let ports = ports();
+        let mut ports = ports();
+        ports.most = 130;
         let leases: Vec<_> = (0..130)
             .map(|_| ports.lease(far_end(4000)).unwrap())
             .collect();

@@ -1,0 +1,111 @@
+//! What a 2xx makes of a call, or of several.
+
+use super::*;
+
+#[test]
+fn an_answer_is_acknowledged_on_a_branch_of_its_own_at_the_contact() {
+    let mut scene = Scene::new();
+    scene.answer(200, "b");
+    let ack = scene.ua.poll_transmit().unwrap();
+    assert_eq!(ack.to, SocketAddr::new(GATEWAY.ip(), 5070));
+    let ack = request_of(&ack.bytes);
+    assert_eq!(ack.uri(), "sip:b@192.0.2.9:5070");
+    assert_eq!(
+        (ack.method(), ack.cseq()),
+        (Method::Ack, scene.invite.cseq())
+    );
+    assert_ne!(
+        ack.via().unwrap().branch(),
+        scene.invite.via().unwrap().branch()
+    );
+    assert_eq!(ack.to_tag(), Some("b"));
+}
+
+#[test]
+fn a_repeated_answer_is_acknowledged_again_with_the_same_bytes_and_not_told_again() {
+    let mut scene = Scene::new();
+    scene.answer(200, "b");
+    let first = scene.ua.poll_transmit().unwrap().bytes;
+    scene.events();
+    scene.now += 4000 * MS;
+    scene.answer(200, "b");
+    assert_eq!(scene.ua.poll_transmit().unwrap().bytes, first);
+    assert_eq!(scene.events(), []);
+}
+
+#[test]
+fn a_forked_second_answer_is_acknowledged_and_hung_up() {
+    let mut scene = Scene::answered();
+    scene.answer(200, "fork");
+    let sent = scene.sent();
+    let methods: Vec<_> = sent.iter().map(Request::method).collect();
+    assert_eq!(methods, [Method::Ack, Method::Bye]);
+    assert!(sent.iter().all(|r| r.to_tag() == Some("fork")));
+    assert_eq!(scene.events(), []);
+    // The fork's own BYE leaves the call alone.
+    scene.ask("BYE", "fork");
+    assert_eq!(scene.sent_code(), Some(200));
+    assert_eq!(scene.events(), []);
+    scene.ask("BYE", "b");
+    assert_eq!(scene.events(), [SipEvent::RemoteHungUp]);
+}
+
+#[test]
+fn a_fork_beyond_the_remembered_ones_is_hung_up_too() {
+    let mut scene = Scene::answered();
+    for fork in 0..20 {
+        scene.answer(200, &format!("fork{fork}"));
+        assert_eq!(
+            scene.sent_methods(),
+            [Method::Ack, Method::Bye],
+            "fork {fork}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_without_a_description_takes_that_of_its_early_media() {
+    for (early_tag, told) in [("b", "v=early"), ("other", "")] {
+        let mut scene = Scene::new();
+        scene.answer_with(183, early_tag, "v=early");
+        scene.answer_with(200, "b", "");
+        let answered = SipEvent::Answered {
+            code: 200,
+            sdp: told.into(),
+        };
+        assert_eq!(scene.events()[1], answered, "{early_tag}");
+    }
+    let mut scene = Scene::new();
+    scene.answer_with(183, "b", "v=early");
+    scene.answer_with(200, "b", "v=own");
+    let own = SipEvent::Answered {
+        code: 200,
+        sdp: "v=own".into(),
+    };
+    assert_eq!(scene.events()[1], own, "it may differ in 200");
+}
+
+#[test]
+fn an_answer_without_a_contact_is_acknowledged_at_the_invites_own_target() {
+    let mut scene = Scene::new();
+    scene.answer_with(200, "b", "");
+    let ack = scene.ua.poll_transmit().unwrap();
+    assert_eq!(ack.to, GATEWAY);
+    assert_eq!(request_of(&ack.bytes).uri(), scene.invite.uri());
+}
+
+#[test]
+fn a_dialog_through_another_host_is_heard_from_there() {
+    let mut scene = Scene::new();
+    let elsewhere: SocketAddr = ([192, 0, 2, 50], 5080).into();
+    let mut draft = Draft::answer(&scene.invite, 200, "b", LOCAL);
+    draft.field("Contact", "<sip:b@192.0.2.50:5080>");
+    scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
+    assert_eq!(scene.ua.poll_transmit().unwrap().to, elsewhere);
+    scene.ua.hang_up(scene.now, scene.call);
+    let bye = scene.ua.poll_transmit().unwrap();
+    assert_eq!(bye.to, elsewhere);
+    let answer = Draft::answer(&request_of(&bye.bytes), 200, "b", LOCAL).bytes();
+    scene.ua.receive(scene.now, elsewhere, &answer);
+    assert_eq!((scene.ua.unsettled(), scene.ua.dropped().foreign), (0, 0));
+}

@@ -1,0 +1,156 @@
+//! How calls end, and what is kept of them.
+
+use super::*;
+
+#[test]
+fn a_cancel_waits_for_a_provisional_and_takes_the_invites_branch() {
+    let mut scene = Scene::new();
+    scene.ua.cancel(scene.now, scene.call);
+    assert_eq!(
+        scene.walk(1000 * MS),
+        [],
+        "nothing to cancel yet, nothing sent again"
+    );
+    scene.answer(180, "b");
+    let sent = scene.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].method(), Method::Cancel);
+    assert_eq!(
+        sent[0].via().unwrap().branch(),
+        scene.invite.via().unwrap().branch()
+    );
+    assert_eq!(sent[0].cseq(), scene.invite.cseq());
+    assert_eq!(sent[0].to_tag(), None);
+    scene.answer_to(&sent[0], 200);
+    scene.answer(487, "b");
+    assert_eq!(scene.sent_methods(), [Method::Ack]);
+    assert_eq!(scene.events(), [], "whoever cancelled knows");
+    scene.walk(40_000 * MS);
+    assert_eq!(scene.ua.legs(), 0);
+}
+
+#[test]
+fn an_answer_that_races_the_cancel_is_hung_up() {
+    let mut scene = Scene::new();
+    scene.answer(180, "b");
+    scene.ua.cancel(scene.now, scene.call);
+    assert_eq!(scene.sent_methods(), [Method::Cancel]);
+    scene.answer(200, "b");
+    assert_eq!(scene.sent_methods(), [Method::Ack, Method::Bye]);
+    assert_eq!(
+        scene.events(),
+        [SipEvent::Provisional { code: 180 }],
+        "no answer is told"
+    );
+}
+
+#[test]
+fn a_gateway_that_wakes_up_after_its_time_is_cancelled_or_hung_up() {
+    let mut scene = Scene::new();
+    scene.walk(2500 * MS);
+    assert_eq!(scene.events(), [SipEvent::Silent]);
+    scene.answer(180, "b");
+    assert_eq!(scene.sent_methods(), [Method::Cancel]);
+    scene.answer(200, "b");
+    assert_eq!(scene.sent_methods(), [Method::Ack, Method::Bye]);
+    assert_eq!(scene.events(), []);
+}
+
+#[test]
+fn a_lost_cancel_is_sent_again_after_t1() {
+    let mut scene = Scene::new();
+    scene.answer(180, "b");
+    scene.ua.cancel(scene.now, scene.call);
+    scene.sent();
+    assert_eq!(
+        scene.walk(1600 * MS),
+        [(500, Method::Cancel), (1500, Method::Cancel)]
+    );
+}
+
+#[test]
+fn a_lost_bye_is_sent_again_after_t1_until_it_is_answered() {
+    let mut scene = Scene::answered();
+    scene.ua.hang_up(scene.now, scene.call);
+    let bye = scene.sent().remove(0);
+    assert_eq!((bye.method(), bye.cseq()), (Method::Bye, 2));
+    assert_eq!(scene.walk(600 * MS), [(500, Method::Bye)]);
+    scene.answer_to(&bye, 200);
+    assert_eq!(scene.walk(60_000 * MS), []);
+    assert_eq!(scene.ua.legs(), 0);
+    assert_eq!(scene.events(), []);
+}
+
+#[test]
+fn byes_that_cross_are_both_answered_and_nobody_is_told_of_a_hang_up() {
+    let mut scene = Scene::answered();
+    scene.ua.hang_up(scene.now, scene.call);
+    scene.sent();
+    scene.ask("BYE", "b");
+    assert_eq!(scene.sent_code(), Some(200));
+    assert_eq!(scene.events(), []);
+}
+
+#[test]
+fn a_repeated_bye_of_the_far_end_is_answered_again() {
+    let mut scene = Scene::answered();
+    scene.ask("BYE", "b");
+    scene.ask("BYE", "b");
+    assert_eq!(
+        (scene.sent_code(), scene.sent_code()),
+        (Some(200), Some(200))
+    );
+    assert_eq!(scene.events(), [SipEvent::RemoteHungUp]);
+    scene.walk(70_000 * MS);
+    assert_eq!(scene.ua.legs(), 0);
+}
+
+#[test]
+fn a_finished_call_keeps_less_than_four_kilobytes_and_in_the_end_nothing() {
+    let mut scene = Scene::answered();
+    scene.ua.hang_up(scene.now, scene.call);
+    let bye = scene.sent().remove(0);
+    scene.answer_to(&bye, 200);
+    let held = scene.ua.bytes_held();
+    assert!(held < 4096, "{held} bytes");
+    scene.walk(40_000 * MS);
+    assert_eq!((scene.ua.legs(), scene.ua.bytes_held()), (0, 0));
+}
+
+#[test]
+fn the_487_after_a_late_cancel_is_acknowledged() {
+    let mut scene = Scene::new();
+    scene.walk(31_000 * MS);
+    scene.answer(180, "b");
+    assert_eq!(scene.sent_methods(), [Method::Cancel]);
+    scene.walk(1500 * MS);
+    scene.answer(487, "b");
+    assert_eq!(scene.sent_methods(), [Method::Ack]);
+}
+
+#[test]
+fn a_cancel_that_the_answer_overtook_hangs_up() {
+    let mut scene = Scene::answered();
+    scene.ua.cancel(scene.now, scene.call);
+    assert_eq!(scene.sent_methods(), [Method::Bye]);
+}
+
+#[test]
+fn a_call_is_settled_when_the_far_end_knows_that_it_is_over() {
+    let mut scene = Scene::answered();
+    assert_eq!(scene.ua.unsettled(), 1, "it is up");
+    scene.ua.hang_up(scene.now, scene.call);
+    let bye = scene.sent().remove(0);
+    assert_eq!(scene.ua.unsettled(), 1, "the BYE is not answered");
+    scene.answer_to(&bye, 200);
+    assert_eq!((scene.ua.unsettled(), scene.ua.legs()), (0, 1));
+
+    let mut scene = Scene::new();
+    scene.answer(180, "b");
+    scene.ua.cancel(scene.now, scene.call);
+    let cancel = scene.sent().remove(0);
+    scene.answer_to(&cancel, 200);
+    assert_eq!(scene.ua.unsettled(), 1, "a 2xx may still come");
+    scene.answer(487, "b");
+    assert_eq!(scene.ua.unsettled(), 0);
+}

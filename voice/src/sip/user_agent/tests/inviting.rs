@@ -1,0 +1,151 @@
+//! From the INVITE to its first final answer.
+
+use super::*;
+
+#[test]
+fn an_unanswered_invite_is_repeated_and_told_to_be_silent_once() {
+    let mut scene = Scene::new();
+    let again = scene.walk(40_000 * MS);
+    assert_eq!(again, [(500, Method::Invite), (1500, Method::Invite)]);
+    assert_eq!(scene.events(), [SipEvent::Silent]);
+    assert_eq!(scene.ua.legs(), 0, "nothing is kept");
+}
+
+#[test]
+fn a_provisional_stops_the_repetition_and_each_is_told() {
+    let mut scene = Scene::new();
+    scene.answer(100, "");
+    scene.answer(180, "b");
+    assert_eq!(scene.walk(20_000 * MS), []);
+    assert_eq!(
+        scene.events(),
+        [
+            SipEvent::Provisional { code: 100 },
+            SipEvent::Provisional { code: 180 }
+        ]
+    );
+}
+
+#[test]
+fn a_failure_is_acknowledged_on_the_invites_branch_each_time_and_told_once() {
+    let mut scene = Scene::new();
+    scene.answer(486, "b");
+    scene.answer(486, "b");
+    let sent = scene.sent();
+    assert_eq!(sent.len(), 2);
+    for ack in sent {
+        assert_eq!(ack.method(), Method::Ack);
+        assert_eq!(
+            ack.via().unwrap().branch(),
+            scene.invite.via().unwrap().branch()
+        );
+        assert_eq!(ack.uri(), scene.invite.uri());
+        assert_eq!(ack.to_tag(), Some("b"));
+    }
+    let rejected = SipEvent::Rejected {
+        code: 486,
+        retry_after_seconds: None,
+    };
+    assert_eq!(scene.events(), [rejected]);
+    scene.walk(33_000 * MS);
+    assert_eq!(scene.ua.legs(), 0);
+}
+
+#[test]
+fn early_media_without_a_tag_is_a_provisional_and_no_dialog() {
+    let mut scene = Scene::new();
+    scene.answer(183, "");
+    assert_eq!(scene.events(), [SipEvent::Provisional { code: 183 }]);
+    assert_eq!(scene.sent_methods(), []);
+}
+
+#[test]
+fn a_redirection_is_a_rejection_and_is_not_followed() {
+    let mut scene = Scene::new();
+    scene.answer(302, "b");
+    assert_eq!(scene.sent_methods(), [Method::Ack]);
+    let rejected = SipEvent::Rejected {
+        code: 302,
+        retry_after_seconds: None,
+    };
+    assert_eq!(scene.events(), [rejected]);
+}
+
+#[test]
+fn a_throttling_gateway_says_when_to_come_back() {
+    let mut scene = Scene::new();
+    let mut draft = Draft::answer(&scene.invite, 503, "b", LOCAL);
+    draft.field("Retry-After", "17 (busy);duration=60");
+    scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
+    let rejected = SipEvent::Rejected {
+        code: 503,
+        retry_after_seconds: Some(17),
+    };
+    assert_eq!(scene.events(), [rejected]);
+}
+
+#[test]
+fn an_answer_on_another_branch_is_nobodys() {
+    let mut scene = Scene::new();
+    let branch = scene.invite.via().unwrap().branch().unwrap().to_owned();
+    let text = String::from_utf8(Draft::answer(&scene.invite, 200, "b", LOCAL).bytes()).unwrap();
+    let text = text.replace(&branch, "z9hG4bKother");
+    scene.ua.receive(scene.now, GATEWAY, text.as_bytes());
+    assert_eq!(scene.events(), []);
+    assert_eq!(scene.ua.dropped().stray, 1);
+}
+
+#[test]
+fn a_repeated_provisional_is_told_once_and_a_changed_one_again() {
+    let mut scene = Scene::new();
+    for _ in 0..3 {
+        scene.answer(180, "b");
+        scene.answer(100, "");
+    }
+    scene.answer_with(183, "b", "v=0");
+    scene.answer_with(183, "b", "v=1");
+    let codes = scene.events().into_iter().map(|event| match event {
+        SipEvent::Provisional { code } => code,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(codes.collect::<Vec<_>>(), [180, 100, 183, 183]);
+}
+
+#[test]
+fn what_is_sent_says_what_it_is_and_whether_it_is_said_again() {
+    let mut ua = UserAgent::new("test", Timers::default(), 1);
+    let now = Instant::now();
+    ua.invite(now, invite());
+    ua.tick(now + 500 * MS);
+    let sent: Vec<_> = std::iter::from_fn(|| ua.poll_transmit())
+        .map(|sent| (sent.kind, sent.is_repeat))
+        .collect();
+    let invite = Kind::Request(Method::Invite);
+    assert_eq!(sent, [(invite, false), (invite, true)]);
+    let mut scene = Scene::answered();
+    scene.answer(200, "b");
+    let ack = scene.ua.poll_transmit().unwrap();
+    assert_eq!(
+        (ack.kind, ack.is_repeat),
+        (Kind::Request(Method::Ack), true)
+    );
+    scene.ask("BYE", "b");
+    let answer = scene.ua.poll_transmit().unwrap();
+    assert_eq!(
+        (answer.kind, answer.is_repeat),
+        (Kind::Response(200), false)
+    );
+}
+
+#[test]
+fn an_invite_that_could_not_be_sent_is_told_once_and_a_late_life_sign_cancelled() {
+    let mut scene = Scene::new();
+    scene.ua.transport_failed(scene.now, scene.call);
+    scene.ua.transport_failed(scene.now, scene.call);
+    assert_eq!(scene.events(), [SipEvent::TransportFailed]);
+    assert_eq!(scene.walk(1000 * MS), [], "it is not sent again");
+    scene.answer(180, "b");
+    assert_eq!(scene.sent_methods(), [Method::Cancel]);
+    scene.walk(90_000 * MS);
+    assert_eq!((scene.events(), scene.ua.legs()), (vec![], 0));
+}

@@ -1,0 +1,158 @@
+//! What others ask of us, and who may.
+
+use super::*;
+
+#[test]
+fn a_re_invite_in_mid_call_is_answered_with_what_was_agreed() {
+    let mut scene = Scene::answered();
+    scene.ask("INVITE", "b");
+    let bytes = scene.ua.poll_transmit().unwrap().bytes;
+    let Message::Response(answer) = Message::parse(&bytes).unwrap() else {
+        panic!("a request");
+    };
+    assert_eq!((answer.code(), answer.body()), (200, &b"v=0\r\n"[..]));
+    assert_eq!(answer.contact(), Some("sip:nexo@192.0.2.1:5062"));
+    assert_eq!(scene.events(), []);
+}
+
+#[test]
+fn who_is_no_gateway_gets_no_answer_and_is_counted() {
+    let mut scene = Scene::new();
+    let stranger: SocketAddr = ([203, 0, 113, 66], 5060).into();
+    let answer = Draft::answer(&scene.invite, 200, "b", LOCAL).bytes();
+    scene.ua.receive(scene.now, stranger, &answer);
+    let options = b"OPTIONS sip:nexo@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=1\r\nFrom: <sip:x@y>;tag=f\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 3 OPTIONS\r\n\r\n";
+    scene.ua.receive(scene.now, stranger, options);
+    assert!(scene.ua.poll_transmit().is_none());
+    assert_eq!(scene.events(), []);
+    assert_eq!(scene.ua.dropped().foreign, 2);
+}
+
+#[test]
+fn a_gateway_that_calls_us_or_asks_after_unknown_dialogs_is_refused() {
+    for (method, to, code) in [
+        ("INVITE", "<sip:a@h>", Some(405)),
+        ("REGISTER", "<sip:a@h>", Some(405)),
+        ("REFER", "<sip:a@h>", Some(405)),
+        ("OPTIONS", "<sip:a@h>", Some(200)),
+        ("BYE", "<sip:a@h>;tag=x", Some(481)),
+        ("INVITE", "<sip:a@h>;tag=x", Some(481)),
+        ("CANCEL", "<sip:a@h>", Some(481)),
+        ("ACK", "<sip:a@h>;tag=x", None),
+    ] {
+        let mut scene = Scene::new();
+        let text = format!(
+            "{method} sip:nexo@h SIP/2.0\r\nVia: SIP/2.0/UDP h;rport;branch=1\r\nFrom: <sip:x@y>;tag=f\r\n\
+             To: {to}\r\nCall-ID: other\r\nCSeq: 3 {method}\r\n\r\n"
+        );
+        scene.ua.receive(scene.now, GATEWAY, text.as_bytes());
+        assert_eq!(scene.sent_code(), code, "{method} {to}");
+    }
+}
+
+#[test]
+fn what_is_answered_carries_the_requests_via() {
+    let mut scene = Scene::answered();
+    scene.ask("BYE", "b");
+    let sent = scene.ua.poll_transmit().unwrap();
+    assert_eq!(sent.to, GATEWAY);
+    let response: Response = match Message::parse(&sent.bytes).unwrap() {
+        Message::Response(response) => response,
+        Message::Request(_) => panic!("a request"),
+    };
+    assert!(
+        response
+            .value(Name::Via)
+            .unwrap()
+            .contains("branch=z9hG4bKfar")
+    );
+}
+
+#[test]
+fn a_re_invite_that_moves_the_far_end_moves_where_our_bye_goes() {
+    let mut scene = Scene::answered();
+    scene.ask_in_dialog("INVITE", 9, "Contact: <sip:moved@192.0.2.77:5099>\r\n", "");
+    assert_eq!(scene.sent_code(), Some(200));
+    scene.ua.hang_up(scene.now, scene.call);
+    let bye = scene.ua.poll_transmit().unwrap();
+    assert_eq!(bye.to, "192.0.2.77:5099".parse().unwrap());
+    let bye = request_of(&bye.bytes);
+    assert_eq!(bye.uri(), "sip:moved@192.0.2.77:5099");
+}
+
+#[test]
+fn a_re_invite_is_judged_by_what_it_asks() {
+    let audio = "v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/AVP 8\r\n";
+    let hold = "v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 4000 RTP/AVP 8\r\n";
+    let video = "v=0\r\nc=IN IP4 192.0.2.9\r\nm=video 4000 RTP/AVP 96\r\n";
+    for (method, fields, body, code) in [
+        ("INVITE", "", audio, 200),
+        ("INVITE", "", hold, 200),
+        ("INVITE", "", "", 200),
+        ("INVITE", "", video, 488),
+        ("UPDATE", "", "", 200),
+        ("UPDATE", "", video, 488),
+        ("INVITE", "Require: 100rel\r\n", audio, 420),
+        ("INFO", "", "", 200),
+        ("OPTIONS", "", "", 200),
+        ("PRACK", "", "", 481),
+        ("REFER", "", "", 405),
+    ] {
+        let mut scene = Scene::answered();
+        scene.ask_in_dialog(method, 9, fields, body);
+        assert_eq!(scene.sent_code(), Some(code), "{method} {fields} {body}");
+        assert_eq!(scene.events(), [], "the call goes on");
+    }
+}
+
+#[test]
+fn what_the_far_end_asks_out_of_order_is_refused_but_a_bye_ends_the_call() {
+    let mut scene = Scene::answered();
+    scene.ask_in_dialog("INVITE", 9, "", "");
+    scene.ask_in_dialog("INVITE", 9, "", "");
+    scene.ask_in_dialog("UPDATE", 8, "", "");
+    let codes = [scene.sent_code(), scene.sent_code(), scene.sent_code()];
+    assert_eq!(codes, [Some(200), Some(200), Some(500)]);
+    scene.ask_in_dialog("BYE", 3, "", "");
+    assert_eq!(scene.sent_code(), Some(200));
+    assert_eq!(scene.events(), [SipEvent::RemoteHungUp]);
+    scene.ask_in_dialog("INVITE", 10, "", "");
+    assert_eq!(scene.sent_code(), Some(481), "there is no call any more");
+}
+
+#[test]
+fn a_refusal_that_is_asked_for_again_is_the_same_refusal() {
+    let mut scene = Scene::new();
+    let invite = b"INVITE sip:nexo@h SIP/2.0\r\nVia: SIP/2.0/UDP h;rport;branch=1\r\nFrom: <sip:x@y>;tag=f\r\n\
+        To: <sip:a@h>\r\nCall-ID: other\r\nCSeq: 3 INVITE\r\n\r\n";
+    scene.ua.receive(scene.now, GATEWAY, invite);
+    scene.ua.receive(scene.now, GATEWAY, invite);
+    let first = scene.ua.poll_transmit().unwrap();
+    let again = scene.ua.poll_transmit().unwrap();
+    assert_eq!(first.bytes, again.bytes, "RFC 3261 §8.2.7: the same tag");
+    let Message::Response(refusal) = Message::parse(&first.bytes).unwrap() else {
+        panic!("a request");
+    };
+    assert!(refusal.to_tag().is_some());
+    assert!(!refusal.value(Name::Allow).unwrap().contains("INVITE"));
+}
+
+#[test]
+fn a_gateway_seen_through_a_socket_for_both_families_is_the_same_gateway() {
+    let mut scene = Scene::new();
+    let mapped = SocketAddr::new("::ffff:192.0.2.9".parse().unwrap(), 5060);
+    let options = b"OPTIONS sip:nexo@h SIP/2.0\r\nVia: SIP/2.0/UDP h;rport;branch=1\r\nFrom: <sip:x@y>;tag=f\r\n\
+        To: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 3 OPTIONS\r\n\r\n";
+    scene.ua.receive(scene.now, mapped, options);
+    let answer = scene.ua.poll_transmit().expect("it is a peer");
+    assert_eq!(answer.to, mapped);
+}
+
+#[test]
+fn a_keep_alive_is_no_garbage() {
+    let mut scene = Scene::new();
+    scene.ua.receive(scene.now, GATEWAY, b"\r\n\r\n");
+    assert_eq!(scene.ua.dropped(), Dropped::default());
+    scene.ua.receive(scene.now, GATEWAY, b"hello");
+    assert_eq!(scene.ua.dropped().garbage, 1);
+}

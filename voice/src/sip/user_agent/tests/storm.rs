@@ -1,0 +1,244 @@
+//! Calls through a network that loses, repeats, delays and reorders, to far ends that follow the
+//! RFC: every call ends once, every dialog is closed, and nothing is kept.
+
+use super::*;
+
+mod far_end;
+
+use far_end::{FarEnd, Script};
+
+const CALLS: usize = 4;
+
+const SCRIPTS: [Script; 9] = [
+    Script::Answer,
+    Script::Fork,
+    Script::HangUp,
+    Script::Reinvite,
+    Script::Refuse(486),
+    Script::Refuse(503),
+    Script::Refuse(302),
+    Script::Ring,
+    Script::Silent,
+];
+
+/// When a datagram arrives, its number, to which call's far end (or to us), and what it is.
+type Flight = (Instant, u64, Option<usize>, Vec<u8>);
+
+/// Datagrams under way.
+struct Network {
+    random: StdRng,
+    loss: f64,
+    flying: BinaryHeap<Reverse<Flight>>,
+    thrown: u64,
+}
+
+impl Network {
+    fn throw(&mut self, now: Instant, far: Option<usize>, bytes: &[u8]) {
+        let copies = 1 + u32::from(self.random.random_bool(0.1));
+        for _ in 0..copies {
+            if self.random.random_bool(self.loss) {
+                continue;
+            }
+            self.thrown += 1;
+            let delay = Duration::from_millis(self.random.random_range(1..300));
+            let flight = (now + delay, self.thrown, far, bytes.to_vec());
+            self.flying.push(Reverse(flight));
+        }
+    }
+}
+
+/// Our side of one call: what was done to it and what was told of it.
+#[derive(Default, Debug)]
+struct Ours {
+    cancels_at: Option<Instant>,
+    hangs_up_at: Option<Instant>,
+    was_answered: bool,
+    was_given_up: bool,
+    ends: usize,
+}
+
+struct Storm {
+    seed: u64,
+    ua: UserAgent,
+    net: Network,
+    calls: Vec<(CallHandle, FarEnd, Ours)>,
+    now: Instant,
+}
+
+impl Storm {
+    fn gather(seed: u64) -> Storm {
+        let now = Instant::now();
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut ua = UserAgent::new("test", Timers::default(), seed);
+        ua.set_peers([GATEWAY].into());
+        let calls = (0..CALLS).map(|n| {
+            let script = SCRIPTS[random.random_range(0..SCRIPTS.len())];
+            let rings_for = Duration::from_millis(random.random_range(0..2000));
+            let cancels = random.random_bool(0.3) || script == Script::Ring;
+            let cancels_at = now + Duration::from_millis(random.random_range(0..3000));
+            let invite = Invite {
+                call_id: n.to_string(),
+                gateway_timeout: 4000 * MS,
+                ..invite()
+            };
+            let ours = Ours {
+                cancels_at: cancels.then_some(cancels_at),
+                ..Ours::default()
+            };
+            (ua.invite(now, invite), FarEnd::new(script, rings_for), ours)
+        });
+        Storm {
+            seed,
+            calls: calls.collect(),
+            net: Network {
+                loss: [0.0, 0.05, 0.2, 0.4][(seed % 4) as usize],
+                random,
+                flying: BinaryHeap::new(),
+                thrown: 0,
+            },
+            ua,
+            now,
+        }
+    }
+
+    fn blow(&mut self) {
+        let start = self.now;
+        loop {
+            while let Some(sent) = self.ua.poll_transmit() {
+                let place = self.place(sent.call.expect("nothing is asked outside of a call"));
+                self.net.throw(self.now, Some(place), &sent.bytes);
+            }
+            while let Some((call, event)) = self.ua.poll_event() {
+                self.told(call, &event);
+            }
+            let far = self
+                .calls
+                .iter_mut()
+                .filter_map(|(_, far, _)| far.deadline())
+                .min();
+            let ours = self
+                .calls
+                .iter()
+                .flat_map(|(.., o)| [o.cancels_at, o.hangs_up_at]);
+            let next = ours
+                .chain([self.ua.next_deadline(), far])
+                .chain([self.net.flying.peek().map(|Reverse((at, ..))| *at)])
+                .flatten()
+                .min();
+            let Some(next) = next else { break };
+            self.now = next.max(self.now);
+            assert!(
+                self.now - start < 200_000 * MS,
+                "seed {}: it never ends",
+                self.seed
+            );
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        let now = self.now;
+        self.ua.tick(now);
+        for (call, far, ours) in &mut self.calls {
+            far.tick(now, &mut self.net);
+            if ours.cancels_at.take_if(|at| *at <= now).is_some() && ours.ends == 0 {
+                (ours.was_given_up, ours.ends) = (true, 1);
+                self.ua.cancel(now, *call);
+            }
+            if ours.hangs_up_at.take_if(|at| *at <= now).is_some() && ours.ends == 0 {
+                (ours.was_given_up, ours.ends) = (true, 1);
+                self.ua.hang_up(now, *call);
+            }
+        }
+        while let Some(Reverse((at, ..))) = self.net.flying.peek()
+            && *at <= now
+        {
+            let Some(Reverse((.., far, bytes))) = self.net.flying.pop() else {
+                break;
+            };
+            match far {
+                Some(place) => self.calls[place].1.receive(now, &bytes, &mut self.net),
+                None => self.ua.receive(now, GATEWAY, &bytes),
+            }
+        }
+    }
+
+    fn place(&self, call: CallHandle) -> usize {
+        self.calls.iter().position(|(c, ..)| *c == call).unwrap()
+    }
+
+    fn told(&mut self, call: CallHandle, event: &SipEvent) {
+        let (place, seed, now) = (self.place(call), self.seed, self.now);
+        let ours = &mut self.calls[place].2;
+        match event {
+            SipEvent::Provisional { .. } => {}
+            SipEvent::Answered { .. } => {
+                assert!(!ours.was_answered, "seed {seed}: answered twice");
+                // What was told before the call was given up may still be in the queue.
+                ours.was_answered = true;
+                ours.hangs_up_at = Some(now + 3000 * MS);
+            }
+            SipEvent::Rejected { .. }
+            | SipEvent::Silent
+            | SipEvent::RemoteHungUp
+            | SipEvent::TransportFailed => {
+                assert!(!ours.was_given_up, "seed {seed}: {event:?} after the end");
+                ours.ends += 1;
+            }
+        }
+    }
+
+    fn check(&self) {
+        let (seed, ua) = (self.seed, &self.ua);
+        assert_eq!(
+            (ua.legs(), ua.unsettled(), ua.bytes_held()),
+            (0, 0, 0),
+            "seed {seed}"
+        );
+        for (_, far, ours) in &self.calls {
+            assert_eq!(
+                ours.ends, 1,
+                "seed {seed}: {:?} ends once: {ours:?}",
+                far.script
+            );
+            // At 40% loss even eleven BYEs may all be lost.
+            let is_open = far.dialogs.iter().any(|d| d.is_acked && !d.is_closed);
+            assert!(
+                !is_open || self.net.loss >= 0.4,
+                "seed {seed}: {:?} stays up",
+                far.script
+            );
+        }
+    }
+}
+
+#[test]
+fn whatever_the_network_does_every_call_ends_and_every_dialog_is_closed() {
+    let mut outcomes = HashMap::<String, u32>::new();
+    for seed in 0..600 {
+        let mut storm = Storm::gather(seed);
+        storm.blow();
+        storm.check();
+        for (_, far, ours) in &storm.calls {
+            let closed = far.dialogs.iter().filter(|d| d.is_closed).count();
+            let outcome = format!("{:?} {} {closed}", far.script, ours.was_answered);
+            *outcomes.entry(outcome).or_default() += 1;
+        }
+    }
+    // The storm is worth its name only if each of these really came about.
+    for outcome in [
+        "Answer true 1",
+        "Answer false 1",
+        "Fork true 2",
+        "HangUp true 1",
+        "Reinvite true 1",
+        "Refuse(486) false 0",
+        "Ring false 0",
+        "Silent false 0",
+    ] {
+        assert!(
+            outcomes.contains_key(outcome),
+            "{outcome} never happened: {outcomes:?}"
+        );
+    }
+}
