@@ -85,7 +85,7 @@ fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
 /// # Errors
 /// The store's own, each with its mend.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let store = Store::connect(&config.database.url, POSTGRES_LANES).await?;
+    let store = crate::database::connect(&config.database, POSTGRES_LANES).await?;
     nexo_migration::up(store.connection())
         .await
         .context("the database schema could not be brought up to date")?;
@@ -224,10 +224,7 @@ impl App {
 
 /// Bumps the node's epoch and settles what its last life left behind.
 async fn begin_life(config: &Config, store: &Store) -> anyhow::Result<NodeEpoch> {
-    let name = match config.cluster.node.as_str() {
-        "" => "nexo",
-        name => name,
-    };
+    let name = config.cluster.node_name();
     let now_ms = clock::unix_ms();
     let node = store.start_node(name, now_ms, now_ms + LEASE_MS).await?;
     let settled = reaper::recover(store, &node, config.billing.refund).await?;

@@ -14,6 +14,9 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::phone::Phone;
 
+/// The most test calls of a carrier's numbers at a time.
+pub const TEST_CHANNELS: u32 = 10_000;
+
 /// Which world a call belongs to: a test key's OTP must not close a real phone's window.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Realm {
@@ -39,6 +42,8 @@ pub struct Admission {
     windows: DashMap<(Realm, Phone), Claim>,
     channels_limit: AtomicU32,
     channels_used: AtomicU32,
+    /// Test calls go to the sandbox carrier and take nothing of the trunk.
+    test_channels_used: AtomicU32,
     calls_per_second: ArcSwapOption<DefaultDirectRateLimiter>,
 }
 
@@ -55,11 +60,11 @@ pub enum Admitted {
 
 /// One call's place on the trunk; given back on drop.
 #[derive(Debug)]
-pub struct Channel(Arc<Admission>);
+pub struct Channel(Arc<Admission>, Realm);
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        self.0.channels_used.fetch_sub(1, Ordering::AcqRel);
+        self.0.used(self.1).fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -72,6 +77,7 @@ impl Admission {
             windows: DashMap::new(),
             channels_limit: AtomicU32::new(channels),
             channels_used: AtomicU32::new(0),
+            test_channels_used: AtomicU32::new(0),
             calls_per_second: ArcSwapOption::new(limiter),
         })
     }
@@ -93,7 +99,7 @@ impl Admission {
                 until_ms: held.get().until_ms,
             };
         }
-        let Some(channel) = self.take_channel() else {
+        let Some(channel) = self.take_channel(realm) else {
             return Admitted::Full;
         };
         entry.insert(Claim {
@@ -103,19 +109,27 @@ impl Admission {
         Admitted::Granted(channel)
     }
 
-    fn take_channel(self: &Arc<Self>) -> Option<Channel> {
-        let limit = self.channels_limit.load(Ordering::Relaxed);
-        self.channels_used
+    fn used(&self, realm: Realm) -> &AtomicU32 {
+        match realm {
+            Realm::Live => &self.channels_used,
+            Realm::Test => &self.test_channels_used,
+        }
+    }
+
+    fn take_channel(self: &Arc<Self>, realm: Realm) -> Option<Channel> {
+        let limit = match realm {
+            Realm::Live => self.channels_limit.load(Ordering::Relaxed),
+            Realm::Test => TEST_CHANNELS,
+        };
+        self.used(realm)
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
                 (used < limit).then_some(used + 1)
             })
             .ok()?;
-        let channel = Channel(Arc::clone(self));
-        let too_fast = self
-            .calls_per_second
-            .load()
-            .as_ref()
-            .is_some_and(|limiter| limiter.check().is_err());
+        let channel = Channel(Arc::clone(self), realm);
+        let limiter = self.calls_per_second.load();
+        let too_fast = realm == Realm::Live
+            && limiter.as_ref().is_some_and(|limiter| limiter.check().is_err());
         (!too_fast).then_some(channel)
     }
 
@@ -216,10 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn a_test_call_leaves_the_live_window_open() {
-        let admission = Admission::new(10, None);
+    fn a_test_call_leaves_the_live_window_and_the_live_channels_free() {
+        let admission = Admission::new(1, NonZeroU32::new(1));
         let tested = admission.claim(Realm::Test, phone(), id(), 0, 30_000);
         assert!(matches!(tested, Admitted::Granted(_)));
+        assert_eq!(admission.channels_used(), 0);
         assert!(matches!(claim(&admission, id(), 0), Admitted::Granted(_)));
     }
 

@@ -48,7 +48,7 @@ impl KeyRing {
         let Some(record) = store.key_by_hash(&hash).await? else {
             return Ok(None);
         };
-        if record.test != (key.mode() == KeyMode::Test) {
+        if record.revoked || record.test != (key.mode() == KeyMode::Test) {
             return Ok(None);
         }
         // An unreadable entry must not open a restricted key, so it matches nothing.
