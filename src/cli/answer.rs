@@ -78,6 +78,21 @@ pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// An error and its causes in one line. Many errors repeat their cause: it is said once.
+pub fn causes(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said.push_str(": ");
+            said.push_str(&cause);
+        }
+    }
+    one_line(&said)
+}
+
 /// Rows under their headers, in aligned columns.
 pub fn table<const N: usize>(headers: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = headers.map(|header| header.chars().count());
@@ -121,5 +136,14 @@ mod tests {
     #[test]
     fn an_error_is_one_line() {
         assert_eq!(one_line("a\n  b\t c\r\n"), "a b c");
+    }
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        let full = || anyhow::Error::new(io::Error::other("disk\nfull"));
+        let error = full().context("cannot write x: disk\nfull; make room");
+        assert_eq!(causes(&error), "cannot write x: disk full; make room");
+        let error = full().context("cannot write x");
+        assert_eq!(causes(&error), "cannot write x: disk full");
     }
 }

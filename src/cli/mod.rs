@@ -110,7 +110,7 @@ pub fn main(
         Ok(Some(answer)) => answer.print(as_json),
         Ok(None) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", answer::one_line(&format!("{error:#}")));
+            eprintln!("error: {}", answer::causes(&error));
             ExitCode::FAILURE
         }
     }
