@@ -74,7 +74,9 @@ fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
         std::io::ErrorKind::PermissionDenied => {
             anyhow::anyhow!("port {address} needs more rights: set {key} to one above 1023")
         }
-        _ => anyhow::anyhow!("cannot listen on {address} ({error}): set {key} to an address of this machine"),
+        _ => anyhow::anyhow!(
+            "cannot listen on {address} ({error}): set {key} to an address of this machine"
+        ),
     })?;
     listener.set_nonblocking(true)?;
     Ok(listener)
@@ -132,7 +134,11 @@ impl App {
         let keys = Arc::new(KeyRing::default());
         let ring = Arc::clone(&keys);
         let engine = Engine::start(EngineParts {
-            wallet_lanes: if store.is_sqlite() { 1 } else { WALLET_LANES_POSTGRES },
+            wallet_lanes: if store.is_sqlite() {
+                1
+            } else {
+                WALLET_LANES_POSTGRES
+            },
             store: store.clone(),
             node,
             trunks,
@@ -304,6 +310,9 @@ fn reading(config: &Config) -> Reading {
 
 /// An actor that dies faster than it can be replaced is more than this process can mend.
 fn give_up(actor: &str) {
-    tracing::error!(actor, "an actor keeps dying: the process ends, so that it can be started anew");
+    tracing::error!(
+        actor,
+        "an actor keeps dying: the process ends, so that it can be started anew"
+    );
     std::process::exit(1);
 }

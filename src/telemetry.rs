@@ -86,29 +86,80 @@ async fn metrics_page(handle: web::Data<PrometheusHandle>) -> HttpResponse {
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
 
-    describe_counter!("nexo_http_requests_total", "HTTP requests by route and status.");
-    describe_histogram!("nexo_http_request_seconds", "Time to answer an HTTP request.");
-    describe_counter!("nexo_otp_requests_total", "OTPs asked for, by carrier and by what the customer was told.");
-    describe_counter!("nexo_otps_total", "OTPs that reached a final state, by carrier and outcome.");
+    describe_counter!(
+        "nexo_http_requests_total",
+        "HTTP requests by route and status."
+    );
+    describe_histogram!(
+        "nexo_http_request_seconds",
+        "Time to answer an HTTP request."
+    );
+    describe_counter!(
+        "nexo_otp_requests_total",
+        "OTPs asked for, by carrier and by what the customer was told."
+    );
+    describe_counter!(
+        "nexo_otps_total",
+        "OTPs that reached a final state, by carrier and outcome."
+    );
     describe_counter!("nexo_otp_refunds_total", "OTPs refunded, by carrier.");
-    describe_counter!("nexo_phone_window_rejections_total", "OTPs refused because the phone was called less than 30 s ago.");
-    describe_gauge!("nexo_calls_in_progress", "Calls that have been placed and have not ended.");
+    describe_counter!(
+        "nexo_phone_window_rejections_total",
+        "OTPs refused because the phone was called less than 30 s ago."
+    );
+    describe_gauge!(
+        "nexo_calls_in_progress",
+        "Calls that have been placed and have not ended."
+    );
     describe_gauge!("nexo_channels_used", "Channels in use, by carrier.");
-    describe_gauge!("nexo_channels_limit", "Channels that may be in use, by carrier.");
-    describe_gauge!("nexo_gateway_up", "Whether a gateway may be called, by carrier and gateway.");
-    describe_histogram!("nexo_ledger_commit_seconds", "Time to commit one batch of postings.");
+    describe_gauge!(
+        "nexo_channels_limit",
+        "Channels that may be in use, by carrier."
+    );
+    describe_gauge!(
+        "nexo_gateway_up",
+        "Whether a gateway may be called, by carrier and gateway."
+    );
+    describe_histogram!(
+        "nexo_ledger_commit_seconds",
+        "Time to commit one batch of postings."
+    );
     describe_histogram!("nexo_ledger_batch_postings", "Postings in one commit.");
     describe_counter!("nexo_ledger_debits_total", "Debits posted.");
-    describe_counter!("nexo_ledger_debits_refused_total", "Debits refused: funds short or window closed.");
+    describe_counter!(
+        "nexo_ledger_debits_refused_total",
+        "Debits refused: funds short or window closed."
+    );
     describe_counter!("nexo_ledger_refunds_total", "Refunds posted.");
-    describe_counter!("nexo_ledger_commit_retries_total", "Commits tried again because another writer was in the way.");
-    describe_counter!("nexo_webhook_attempts_total", "Webhook attempts, by outcome.");
+    describe_counter!(
+        "nexo_ledger_commit_retries_total",
+        "Commits tried again because another writer was in the way."
+    );
+    describe_counter!(
+        "nexo_webhook_attempts_total",
+        "Webhook attempts, by outcome."
+    );
     describe_histogram!("nexo_webhook_seconds", "Time of one webhook attempt.");
-    describe_gauge!("nexo_webhook_backlog", "Webhook attempts that wait to be sent.");
-    describe_gauge!("nexo_actor_mailbox_messages", "Messages that wait for an actor.");
-    describe_histogram!("nexo_actor_handle_seconds", "Time an actor spends on one message.");
-    describe_counter!("nexo_actor_restarts_total", "Actors replaced after a panic or a freeze.");
-    describe_counter!("nexo_internal_errors_total", "Failures that are ours; any is worth an alert.");
+    describe_gauge!(
+        "nexo_webhook_backlog",
+        "Webhook attempts that wait to be sent."
+    );
+    describe_gauge!(
+        "nexo_actor_mailbox_messages",
+        "Messages that wait for an actor."
+    );
+    describe_histogram!(
+        "nexo_actor_handle_seconds",
+        "Time an actor spends on one message."
+    );
+    describe_counter!(
+        "nexo_actor_restarts_total",
+        "Actors replaced after a panic or a freeze."
+    );
+    describe_counter!(
+        "nexo_internal_errors_total",
+        "Failures that are ours; any is worth an alert."
+    );
 }
 
 /// Samples the gauges that are states, not events.

@@ -33,10 +33,7 @@ pub async fn from_config(
         .collect();
     let mut trunks = Vec::new();
     for carrier in Carrier::all() {
-        let configured = config
-            .carriers
-            .iter()
-            .find(|c| c.name == carrier.name());
+        let configured = config.carriers.iter().find(|c| c.name == carrier.name());
         let mut gateways = Vec::new();
         for gateway in configured.map_or(&[][..], |c| &c.gateways) {
             gateways.push(resolve(carrier, gateway, timeout).await?);

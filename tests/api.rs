@@ -47,7 +47,14 @@ async fn each_malformed_request_is_refused_in_the_contracts_order() {
         for key in ["Bearer ", "Bearer sk_live_nonsense", "Bearer x"] {
             assert_error(&answer(bare(Some(key))).await, 401, "invalid_key");
         }
-        for body in ["no JSON", "[]", "\"x\"", "", "null", "[\"+84981234567\",\"1234\"]"] {
+        for body in [
+            "no JSON",
+            "[]",
+            "\"x\"",
+            "",
+            "null",
+            "[\"+84981234567\",\"1234\"]",
+        ] {
             assert_error(&customer.post(body).await, 400, "invalid_request");
         }
         let large = format!("{{\"phone\":\"{}\"}}", "9".repeat(17_000));
@@ -90,7 +97,14 @@ async fn an_otp_is_called_read_paid_and_told_and_everything_agrees() {
         let customer = gateway.customer("a@example.com", "10.00");
         let receiver = Receiver::start();
         let url = receiver.url();
-        let hook = gateway.nexo(&["webhook", "add", "--account", "a@example.com", "--url", &url]);
+        let hook = gateway.nexo(&[
+            "webhook",
+            "add",
+            "--account",
+            "a@example.com",
+            "--url",
+            &url,
+        ]);
         let secret = hook["secret"].as_str().unwrap();
         let to = phone(67);
         let sent = customer.send(&to, "482917").await;
@@ -122,7 +136,10 @@ async fn an_otp_is_called_read_paid_and_told_and_everything_agrees() {
         assert_eq!(hook.header("webhook-id"), id);
         let hashed = nexo_domain::webhook::HashedSecret::of(secret);
         assert!(hashed.verify(hook.body.as_bytes(), hook.header("x-nexo-signature")));
-        assert!(!hashed.verify(format!("{} ", hook.body).as_bytes(), hook.header("x-nexo-signature")));
+        assert!(!hashed.verify(
+            format!("{} ", hook.body).as_bytes(),
+            hook.header("x-nexo-signature")
+        ));
         assert_eq!(hook.json()["completed_at"], ended.json["completed_at"]);
         assert_eq!(customer.balance().await, ("9.978".into(), "9.978".into()));
         gateway.audit();
@@ -139,16 +156,66 @@ struct Case {
 }
 
 const CASES: [Case; 10] = [
-    Case { last_two: 90, status: 202, error: "", outcome: Some(("busy", "busy", true)) },
-    Case { last_two: 91, status: 202, error: "", outcome: Some(("no_answer", "no_answer", true)) },
-    Case { last_two: 92, status: 202, error: "", outcome: Some(("declined", "declined", true)) },
-    Case { last_two: 93, status: 202, error: "", outcome: Some(("invalid_number", "invalid_number", false)) },
-    Case { last_two: 94, status: 202, error: "", outcome: Some(("unreachable", "unreachable", false)) },
-    Case { last_two: 95, status: 502, error: "no_route", outcome: None },
-    Case { last_two: 96, status: 429, error: "no_route", outcome: None },
-    Case { last_two: 97, status: 502, error: "no_route", outcome: None },
-    Case { last_two: 98, status: 202, error: "", outcome: Some(("partial_playback", "hangup", true)) },
-    Case { last_two: 99, status: 202, error: "", outcome: Some(("", "success", true)) },
+    Case {
+        last_two: 90,
+        status: 202,
+        error: "",
+        outcome: Some(("busy", "busy", true)),
+    },
+    Case {
+        last_two: 91,
+        status: 202,
+        error: "",
+        outcome: Some(("no_answer", "no_answer", true)),
+    },
+    Case {
+        last_two: 92,
+        status: 202,
+        error: "",
+        outcome: Some(("declined", "declined", true)),
+    },
+    Case {
+        last_two: 93,
+        status: 202,
+        error: "",
+        outcome: Some(("invalid_number", "invalid_number", false)),
+    },
+    Case {
+        last_two: 94,
+        status: 202,
+        error: "",
+        outcome: Some(("unreachable", "unreachable", false)),
+    },
+    Case {
+        last_two: 95,
+        status: 502,
+        error: "no_route",
+        outcome: None,
+    },
+    Case {
+        last_two: 96,
+        status: 429,
+        error: "no_route",
+        outcome: None,
+    },
+    Case {
+        last_two: 97,
+        status: 502,
+        error: "no_route",
+        outcome: None,
+    },
+    Case {
+        last_two: 98,
+        status: 202,
+        error: "",
+        outcome: Some(("partial_playback", "hangup", true)),
+    },
+    Case {
+        last_two: 99,
+        status: 202,
+        error: "",
+        outcome: Some(("", "success", true)),
+    },
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +247,10 @@ async fn check(case: &Case, customer: &harness::Customer) {
     if let Some((error_code, carrier_status, _)) = case.outcome {
         let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
         let delivered = error_code.is_empty();
-        assert_eq!(ended.json["status"], if delivered { "delivered" } else { "failed" });
+        assert_eq!(
+            ended.json["status"],
+            if delivered { "delivered" } else { "failed" }
+        );
         assert_eq!(ended.json["error_code"].as_str().unwrap_or(""), error_code);
         assert_eq!(ended.json["carrier_status"], carrier_status);
     } else {
@@ -266,8 +336,16 @@ async fn buckets_are_spent_free_first_and_refunded_where_they_came_from() {
         let customer = gateway.customer("a@example.com", "1.00");
         for (bucket, amount) in [("free", "0.010"), ("bonus", "0.005")] {
             gateway.nexo(&[
-                "wallet", "credit", "--account", "a@example.com", "--bucket", bucket, "--amount",
-                amount, "--reference", bucket,
+                "wallet",
+                "credit",
+                "--account",
+                "a@example.com",
+                "--bucket",
+                bucket,
+                "--amount",
+                amount,
+                "--reference",
+                bucket,
             ]);
         }
         let buckets = || async {
@@ -290,8 +368,16 @@ async fn a_key_is_held_to_its_allowlist_and_a_revoked_one_stops_within_a_second(
         let gateway = Gateway::start(backend, &[]);
         gateway.customer("a@example.com", "1.00");
         let key = gateway.nexo(&[
-            "key", "create", "--account", "a@example.com", "--name", "office", "--allow",
-            "203.0.113.0/24", "--allow", "2001:db8::7",
+            "key",
+            "create",
+            "--account",
+            "a@example.com",
+            "--name",
+            "office",
+            "--allow",
+            "203.0.113.0/24",
+            "--allow",
+            "2001:db8::7",
         ]);
         let secret = key["key"].as_str().unwrap().to_owned();
         let from = |header: &'static str, value: &'static str| {
@@ -314,7 +400,10 @@ async fn a_key_is_held_to_its_allowlist_and_a_revoked_one_stops_within_a_second(
         gateway.nexo(&["key", "revoke", key["id"].as_str().unwrap()]);
         let revoked = std::time::Instant::now();
         while from("CF-Connecting-IP", "203.0.113.7").await.status == 200 {
-            assert!(revoked.elapsed().as_millis() < 1000, "still accepted after a second");
+            assert!(
+                revoked.elapsed().as_millis() < 1000,
+                "still accepted after a second"
+            );
         }
         let refused = from("CF-Connecting-IP", "203.0.113.7").await;
         assert_error(&refused, 401, "invalid_key");
@@ -346,10 +435,22 @@ async fn a_test_key_costs_nothing_and_leaves_the_live_phone_free() {
     let carriers = r#"[{name="viettel",channels=1,calls_per_second=1,caller_ids=[],gateways=[{name="none",uri="sip:127.0.0.1:9"}]}]"#;
     let gateway = Gateway::start(
         harness::Backend::Sqlite,
-        &[QUICK, ("NEXO_CARRIERS", carriers), ("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "300")],
+        &[
+            QUICK,
+            ("NEXO_CARRIERS", carriers),
+            ("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "300"),
+        ],
     );
     let live = gateway.customer("a@example.com", "1.00");
-    let key = gateway.nexo(&["key", "create", "--account", "a@example.com", "--name", "t", "--test"]);
+    let key = gateway.nexo(&[
+        "key",
+        "create",
+        "--account",
+        "a@example.com",
+        "--name",
+        "t",
+        "--test",
+    ]);
     let test = harness::Customer {
         key: key["key"].as_str().unwrap().to_owned(),
         ..live.clone()
@@ -378,7 +479,11 @@ async fn a_number_without_a_carrier_is_told_so_and_nothing_is_debited() {
     assert_eq!(refused.json["id"], Value::Null);
     let ready = answer(client().get(format!("{}/readyz", gateway.url))).await;
     assert_eq!(ready.status, 503);
-    assert!(ready.json["problems"].as_array().unwrap().len() >= 7, "{}", ready.text);
+    assert!(
+        ready.json["problems"].as_array().unwrap().len() >= 7,
+        "{}",
+        ready.text
+    );
     assert_eq!(customer.balance().await.1, "1.000");
 }
 
@@ -392,7 +497,12 @@ async fn health_pages_and_the_document_answer() {
         }
         let url = format!("{}/api/v1/openapi.json", gateway.url);
         let document = answer(client().get(url)).await;
-        assert!(document.json["openapi"].as_str().unwrap().starts_with("3.1"));
+        assert!(
+            document.json["openapi"]
+                .as_str()
+                .unwrap()
+                .starts_with("3.1")
+        );
         let own = client().get(format!("{}/healthz", gateway.url));
         let own = answer(own.header("X-Request-Id", "mine-1")).await;
         assert_eq!(own.header("x-request-id"), Some("mine-1"));
@@ -407,7 +517,14 @@ async fn a_process_that_dies_in_mid_call_refunds_and_tells_when_it_comes_back() 
         let mut customer = gateway.customer("a@example.com", "1.00");
         let receiver = Receiver::start();
         let url = receiver.url();
-        gateway.nexo(&["webhook", "add", "--account", "a@example.com", "--url", &url]);
+        gateway.nexo(&[
+            "webhook",
+            "add",
+            "--account",
+            "a@example.com",
+            "--url",
+            &url,
+        ]);
         let to = phone(67);
         let mut ids = HashSet::new();
         for to in [to.clone(), phone(67), phone(91)] {

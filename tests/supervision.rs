@@ -2,8 +2,8 @@
 //! wallet is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nexo_actors::clock::unix_ms;
@@ -73,7 +73,13 @@ async fn load(url: String, key: String, stop: Arc<AtomicBool>, next: Arc<AtomicU
     while !stop.load(Ordering::Relaxed) {
         let n = next.fetch_add(1, Ordering::Relaxed);
         let body = format!(r#"{{"phone":"+8497{:05}90","code":"1234"}}"#, n % 100_000);
-        let answer = http.post(&url).bearer_auth(&key).body(body).send().await.unwrap();
+        let answer = http
+            .post(&url)
+            .bearer_auth(&key)
+            .body(body)
+            .send()
+            .await
+            .unwrap();
         match answer.status().as_u16() {
             202 => accepted += 1,
             // An actor that is being replaced: nothing spent, or settled by the reaper.

@@ -129,7 +129,9 @@ impl Admission {
         let channel = Channel(Arc::clone(self), realm);
         let limiter = self.calls_per_second.load();
         let too_fast = realm == Realm::Live
-            && limiter.as_ref().is_some_and(|limiter| limiter.check().is_err());
+            && limiter
+                .as_ref()
+                .is_some_and(|limiter| limiter.check().is_err());
         (!too_fast).then_some(channel)
     }
 
@@ -202,9 +204,7 @@ mod tests {
                 .map(|_| {
                     scope.spawn(|| {
                         (0..100)
-                            .filter(|_| {
-                                matches!(claim(&admission, id(), 5), Admitted::Granted(_))
-                            })
+                            .filter(|_| matches!(claim(&admission, id(), 5), Admitted::Granted(_)))
                             .count()
                     })
                 })

@@ -208,9 +208,7 @@ impl DispatchDesk {
             .map_err(|_| Dispatched::Overloaded)?;
         match tokio::time::timeout(DEBIT_WITHIN, outcome).await {
             Ok(Ok(Ok(DebitOutcome::Posted { parts, after }))) => Ok((parts, after)),
-            Ok(Ok(Ok(DebitOutcome::FundsShort { total }))) => {
-                Err(Dispatched::FundsShort { total })
-            }
+            Ok(Ok(Ok(DebitOutcome::FundsShort { total }))) => Err(Dispatched::FundsShort { total }),
             Ok(Ok(Ok(DebitOutcome::WindowClosed { until_ms }))) => Err(Dispatched::WindowClosed {
                 retry_after_seconds: retry_after_seconds(until_ms, clock::unix_ms()).unwrap_or(1),
             }),
@@ -279,13 +277,23 @@ impl DispatchDesk {
                 }
                 Ok(Err(report)) => {
                     let refusal = refusal_of(&report);
-                    attempts.push(refused_attempt(&placed, tried.len(), started_at_ms, &refusal));
+                    attempts.push(refused_attempt(
+                        &placed,
+                        tried.len(),
+                        started_at_ms,
+                        &refusal,
+                    ));
                     refusal
                 }
                 // Dropping the events gives the call up: a late answer is cancelled or hung up.
                 Err(_) => {
                     let silent = Refusal::Silent;
-                    attempts.push(refused_attempt(&placed, tried.len(), started_at_ms, &silent));
+                    attempts.push(refused_attempt(
+                        &placed,
+                        tried.len(),
+                        started_at_ms,
+                        &silent,
+                    ));
                     silent
                 }
             };
@@ -533,7 +541,9 @@ fn accepted_attempt(accepted: &Accepted, report: Option<&CallReport>) -> CallAtt
         ended_at_ms: clock::unix_ms(),
         sip_code: report.and_then(|r| r.sip_code),
         end_reason: report.map_or("lost", |r| end_reason(&r.end)).into(),
-        codec: report.and_then(|r| r.codec).map(|codec| codec.name().into()),
+        codec: report
+            .and_then(|r| r.codec)
+            .map(|codec| codec.name().into()),
         packets_sent: report.map_or(0, |r| r.packets_sent as u32),
     }
 }
@@ -570,11 +580,17 @@ mod tests {
         for (refusals, answer) in [
             (vec![rejected(503, Some(17))], throttled(17)),
             (vec![rejected(429, Some(3)), Refusal::Silent], throttled(3)),
-            (vec![rejected(503, Some(17)), rejected(503, Some(5))], throttled(5)),
+            (
+                vec![rejected(503, Some(17)), rejected(503, Some(5))],
+                throttled(5),
+            ),
             (vec![rejected(503, Some(0))], throttled(1)),
             (vec![rejected(503, None)], Dispatched::NoRoute),
             (vec![rejected(480, Some(17))], Dispatched::NoRoute),
-            (vec![Refusal::Silent, Refusal::TransportLost], Dispatched::NoRoute),
+            (
+                vec![Refusal::Silent, Refusal::TransportLost],
+                Dispatched::NoRoute,
+            ),
             (vec![], Dispatched::NoRoute),
         ] {
             assert_eq!(answer_of(&refusals), answer, "{refusals:?}");

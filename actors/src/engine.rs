@@ -125,9 +125,7 @@ fn hire_wallets(
         watcher.hire(
             &format!("wallet-{lane}"),
             wallet::MAILBOX,
-            move |life_line| {
-                Wallet::new(store.clone(), node.clone(), webhooks.clone(), life_line)
-            },
+            move |life_line| Wallet::new(store.clone(), node.clone(), webhooks.clone(), life_line),
         )
     });
     Wallets::new(lanes.collect())

@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn weight_shares_the_calls_within_a_priority() {
         let gateways = [gateway(1, 10), gateway(1, 30), gateway(1, 0)];
-        let mut calls = [0; 3];
+        let mut calls = [0_u32; 3];
         for n in 0..4100u32 {
             let random = n.wrapping_mul(u32::MAX / 4100);
             calls[choose(&gateways, &[], random).unwrap()] += 1;

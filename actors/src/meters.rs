@@ -86,7 +86,9 @@ impl CarrierMeters {
         match outcome.status {
             Status::Delivered => self.delivered.increment(1),
             Status::Sent | Status::Failed => {
-                let place = ENDINGS.iter().position(|code| Some(*code) == outcome.error_code);
+                let place = ENDINGS
+                    .iter()
+                    .position(|code| Some(*code) == outcome.error_code);
                 if let Some(place) = place {
                     self.failed[place].increment(1);
                 }

@@ -77,7 +77,10 @@ impl Wallets {
     /// # Panics
     /// When there is none.
     pub fn new(wallets: Vec<Handle<Wallet>>) -> Self {
-        assert!(!wallets.is_empty(), "a gateway has at least one wallet actor");
+        assert!(
+            !wallets.is_empty(),
+            "a gateway has at least one wallet actor"
+        );
         Self(Arc::new(wallets))
     }
 
@@ -187,20 +190,22 @@ impl Wallet {
             cache,
             self.meters.clone(),
         );
-        ctx.spawn(committed.into_actor(self).map(
-            |(mut cache, webhooks_queued), wallet, ctx| {
-                for account in wallet.stale.drain(..) {
-                    cache.forget_wallet(account);
-                    cache.forget_endpoints(account);
-                }
-                wallet.cache = Some(cache);
-                if webhooks_queued {
-                    // A full mailbox means that it is awake already.
-                    let _ = wallet.webhooks.try_send(Wake);
-                }
-                wallet.commit(ctx);
-            },
-        ));
+        ctx.spawn(
+            committed
+                .into_actor(self)
+                .map(|(mut cache, webhooks_queued), wallet, ctx| {
+                    for account in wallet.stale.drain(..) {
+                        cache.forget_wallet(account);
+                        cache.forget_endpoints(account);
+                    }
+                    wallet.cache = Some(cache);
+                    if webhooks_queued {
+                        // A full mailbox means that it is awake already.
+                        let _ = wallet.webhooks.try_send(Wake);
+                    }
+                    wallet.commit(ctx);
+                }),
+        );
     }
 }
 
@@ -281,7 +286,9 @@ impl Batch {
         )
         .await;
         meters.latency.record(started.elapsed());
-        meters.batch.record((debits.len() + settlements.len()) as f64);
+        meters
+            .batch
+            .record((debits.len() + settlements.len()) as f64);
         match result {
             Ok(committed) => {
                 let refunds = settlements.iter().zip(&committed.settled);

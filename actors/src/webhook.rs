@@ -113,8 +113,7 @@ struct Meters {
 
 impl Meters {
     fn new() -> Self {
-        let attempts =
-            |outcome: &'static str| metrics::counter!("nexo_webhook_attempts_total", "outcome" => outcome);
+        let attempts = |outcome: &'static str| metrics::counter!("nexo_webhook_attempts_total", "outcome" => outcome);
         Self {
             delivered: attempts("delivered"),
             failed: attempts("failed"),

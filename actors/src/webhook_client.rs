@@ -39,7 +39,9 @@ pub enum TargetError {
     NotHttps,
     #[error("the URL carries a user name or password")]
     Credentials,
-    #[error("the host is not on a public address (webhooks.allow_private opens that for development)")]
+    #[error(
+        "the host is not on a public address (webhooks.allow_private opens that for development)"
+    )]
     NotPublic,
     #[error("the host name does not resolve")]
     Unresolved,
@@ -226,7 +228,10 @@ impl WebhookClient {
             .header("X-NEXO-Attempt-Id", outgoing.attempt_id.to_string())
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp.to_string())
-            .header("webhook-signature", format!("v1,{}", STANDARD.encode(standard)))
+            .header(
+                "webhook-signature",
+                format!("v1,{}", STANDARD.encode(standard)),
+            )
             .body(outgoing.body.clone())
     }
 }
@@ -297,10 +302,7 @@ mod tests {
             ..CLOSED
         };
         assert!(http.check("http://example.com/").is_ok());
-        assert_eq!(
-            http.check("http://127.0.0.1/"),
-            Err(TargetError::NotPublic)
-        );
+        assert_eq!(http.check("http://127.0.0.1/"), Err(TargetError::NotPublic));
         let private = TargetRules {
             allow_private: true,
             ..CLOSED

@@ -38,9 +38,11 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         None => (value, &value[value.len()..]),
     };
     // What is not text is no key either, and is refused as one.
-    scheme
-        .eq_ignore_ascii_case(b"bearer")
-        .then(|| std::str::from_utf8(credentials).unwrap_or("").trim_matches(' '))
+    scheme.eq_ignore_ascii_case(b"bearer").then(|| {
+        std::str::from_utf8(credentials)
+            .unwrap_or("")
+            .trim_matches(' ')
+    })
 }
 
 fn address(request: &HttpRequest, edge: &Edge) -> IpAddr {

@@ -18,22 +18,37 @@ pub const OVERLOADED_RETRY_SECONDS: u32 = 1;
 pub enum ApiError {
     MissingAuth,
     InvalidKey,
-    IpNotAllowed { detected_ip: IpAddr },
+    IpNotAllowed {
+        detected_ip: IpAddr,
+    },
     InvalidRequest(&'static str),
     PayloadTooLarge,
     PhoneMissing,
     InvalidPhone(PhoneError),
     InvalidCode,
-    InsufficientBalance { deposit_url: String, cost: Micros, total: Micros },
-    RateLimited { retry_after_seconds: u32 },
-    Throttled { id: DeliveryId, retry_after_seconds: u32 },
+    InsufficientBalance {
+        deposit_url: String,
+        cost: Micros,
+        total: Micros,
+    },
+    RateLimited {
+        retry_after_seconds: u32,
+    },
+    Throttled {
+        id: DeliveryId,
+        retry_after_seconds: u32,
+    },
     /// No carrier is configured for the number; nothing was debited.
     NoCarrier,
     /// Every gateway refused or was silent; refunded.
-    NoRoute { id: DeliveryId },
+    NoRoute {
+        id: DeliveryId,
+    },
     Overloaded,
     NotFound,
-    MethodNotAllowed { allow: &'static str },
+    MethodNotAllowed {
+        allow: &'static str,
+    },
     Internal,
 }
 
@@ -106,10 +121,15 @@ impl ApiError {
             ApiError::InsufficientBalance { cost, total, .. } => format!(
                 "The wallet holds {total} USD and this OTP costs {cost} USD; top up at deposit_url."
             ),
-            ApiError::RateLimited { retry_after_seconds } => format!(
+            ApiError::RateLimited {
+                retry_after_seconds,
+            } => format!(
                 "This phone was called less than 30 seconds ago; try again in {retry_after_seconds} s."
             ),
-            ApiError::Throttled { retry_after_seconds, .. } => format!(
+            ApiError::Throttled {
+                retry_after_seconds,
+                ..
+            } => format!(
                 "The carrier is throttling calls; the OTP was refunded, try again in {retry_after_seconds} s."
             ),
             ApiError::NoCarrier => {
@@ -134,8 +154,13 @@ impl ApiError {
     /// Seconds for `Retry-After`, where trying again makes sense.
     fn retry_after_seconds(&self) -> Option<u32> {
         match self {
-            ApiError::RateLimited { retry_after_seconds }
-            | ApiError::Throttled { retry_after_seconds, .. } => Some(*retry_after_seconds),
+            ApiError::RateLimited {
+                retry_after_seconds,
+            }
+            | ApiError::Throttled {
+                retry_after_seconds,
+                ..
+            } => Some(*retry_after_seconds),
             ApiError::Overloaded => Some(OVERLOADED_RETRY_SECONDS),
             _ => None,
         }
@@ -152,14 +177,23 @@ impl ApiError {
             ApiError::IpNotAllowed { detected_ip } => {
                 format!(r#","detected_ip":"{detected_ip}""#)
             }
-            ApiError::InsufficientBalance { deposit_url, cost, total } => {
+            ApiError::InsufficientBalance {
+                deposit_url,
+                cost,
+                total,
+            } => {
                 let deposit_url = serde_json::Value::from(deposit_url.as_str());
                 format!(r#","deposit_url":{deposit_url},"cost":{cost},"total":{total}"#)
             }
-            ApiError::RateLimited { retry_after_seconds } => {
+            ApiError::RateLimited {
+                retry_after_seconds,
+            } => {
                 format!(r#","retry_after_seconds":{retry_after_seconds}"#)
             }
-            ApiError::Throttled { id, retry_after_seconds } => {
+            ApiError::Throttled {
+                id,
+                retry_after_seconds,
+            } => {
                 format!(r#","id":"{id}","retry_after_seconds":{retry_after_seconds}"#)
             }
             ApiError::NoRoute { id } => format!(r#","id":"{id}""#),
@@ -182,10 +216,7 @@ impl ApiError {
                 answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             }
             ApiError::InvalidKey => {
-                answer.insert_header((
-                    header::WWW_AUTHENTICATE,
-                    r#"Bearer error="invalid_token""#,
-                ));
+                answer.insert_header((header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#));
             }
             ApiError::MethodNotAllowed { allow } => {
                 answer.insert_header((header::ALLOW, *allow));
@@ -206,7 +237,9 @@ mod tests {
         for (error, status, more) in [
             (ApiError::MissingAuth, 401, ""),
             (
-                ApiError::IpNotAllowed { detected_ip: [203, 0, 113, 9].into() },
+                ApiError::IpNotAllowed {
+                    detected_ip: [203, 0, 113, 9].into(),
+                },
                 403,
                 r#""detected_ip":"203.0.113.9""#,
             ),
@@ -220,7 +253,10 @@ mod tests {
                 r#""deposit_url":"https://x/dashboard/wallet","cost":0.022,"total":0.000"#,
             ),
             (
-                ApiError::Throttled { id, retry_after_seconds: 17 },
+                ApiError::Throttled {
+                    id,
+                    retry_after_seconds: 17,
+                },
                 429,
                 r#""retry_after_seconds":17"#,
             ),
@@ -249,7 +285,10 @@ mod tests {
             value.map(|v| v.to_str().unwrap().to_owned())
         };
         assert_eq!(
-            retry(ApiError::RateLimited { retry_after_seconds: 30 }).as_deref(),
+            retry(ApiError::RateLimited {
+                retry_after_seconds: 30
+            })
+            .as_deref(),
             Some("30")
         );
         assert_eq!(retry(ApiError::Overloaded).as_deref(), Some("1"));

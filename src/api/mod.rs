@@ -126,9 +126,7 @@ pub async fn around<B: MessageBody>(
     let timer = HttpMeters::get().start(request.path());
     let mut response = next.call(request).instrument(span).await?;
     timer.finish(response.status());
-    response
-        .headers_mut()
-        .insert(request_id::X_REQUEST_ID, id);
+    response.headers_mut().insert(request_id::X_REQUEST_ID, id);
     Ok(response)
 }
 

@@ -272,8 +272,15 @@ mod tests {
         let document: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
         let send_otp = &document["paths"]["/api/v1/send-otp"]["post"]["responses"];
-        let statuses: Vec<&str> = send_otp.as_object().unwrap().keys().map(String::as_str).collect();
-        for status in ["202", "400", "401", "402", "403", "413", "429", "500", "502", "503"] {
+        let statuses: Vec<&str> = send_otp
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        for status in [
+            "202", "400", "401", "402", "403", "413", "429", "500", "502", "503",
+        ] {
             assert!(statuses.contains(&status), "{status}");
         }
     }

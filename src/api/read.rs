@@ -30,7 +30,9 @@ async fn read_delivery(request: &HttpRequest, id: &str, edge: &Edge) -> Result<S
         .map_err(|error| edge.store_failed("a delivery could not be read", &error))?
         .ok_or(ApiError::NotFound)?;
     let quoted = |text: Option<&str>| {
-        text.map_or("null".to_owned(), |t| serde_json::Value::from(t).to_string())
+        text.map_or("null".to_owned(), |t| {
+            serde_json::Value::from(t).to_string()
+        })
     };
     let completed_at = delivery.completed_at_ms.map(rfc3339);
     Ok(format!(

@@ -65,18 +65,28 @@ async fn accept(
     let id = order.delivery_id;
     let dispatched = edge.desk.dispatch(order).await;
     match dispatched.unwrap_or(Dispatched::Lost) {
-        Dispatched::Accepted { after } => Ok(Accepted { id, carrier, cost, after }),
+        Dispatched::Accepted { after } => Ok(Accepted {
+            id,
+            carrier,
+            cost,
+            after,
+        }),
         Dispatched::FundsShort { total } => Err(ApiError::InsufficientBalance {
             deposit_url: edge.deposit_url.clone(),
             cost,
             total,
         }),
-        Dispatched::WindowClosed { retry_after_seconds } => {
-            Err(ApiError::RateLimited { retry_after_seconds })
-        }
-        Dispatched::Throttled { retry_after_seconds } => {
-            Err(ApiError::Throttled { id, retry_after_seconds })
-        }
+        Dispatched::WindowClosed {
+            retry_after_seconds,
+        } => Err(ApiError::RateLimited {
+            retry_after_seconds,
+        }),
+        Dispatched::Throttled {
+            retry_after_seconds,
+        } => Err(ApiError::Throttled {
+            id,
+            retry_after_seconds,
+        }),
         Dispatched::NoGateway => Err(ApiError::NoCarrier),
         Dispatched::NoRoute => Err(ApiError::NoRoute { id }),
         Dispatched::Overloaded => Err(ApiError::Overloaded),
@@ -125,8 +135,7 @@ async fn read_body(
     // Room for all of it at once: a vector that grows leaves copies behind.
     let mut body = Zeroizing::new(Vec::with_capacity(announced.max(256)));
     while let Some(chunk) = payload.next().await {
-        let chunk =
-            chunk.map_err(|_| ApiError::InvalidRequest("The body could not be read."))?;
+        let chunk = chunk.map_err(|_| ApiError::InvalidRequest("The body could not be read."))?;
         if body.len() + chunk.len() > LARGEST_BODY {
             return Err(ApiError::PayloadTooLarge);
         }

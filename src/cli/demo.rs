@@ -49,7 +49,8 @@ pub struct DemoArgs {
 /// What kept it from running at all.
 pub async fn run(config: &Config, args: DemoArgs) -> anyhow::Result<bool> {
     let plan = CarrierPlan::vietnam();
-    Phone::parse(&args.phone, &plan).with_context(|| format!("{:?} cannot be called", args.phone))?;
+    Phone::parse(&args.phone, &plan)
+        .with_context(|| format!("{:?} cannot be called", args.phone))?;
     let code = match args.code {
         Some(code) => code,
         None => format!("{:06}", rand::rng().random_range(0..1_000_000)),
@@ -281,8 +282,12 @@ impl Timeline {
             SandboxEvent::DigitHeard { digit, .. } => self.digit(char::from(b'0' + digit)),
             SandboxEvent::Rejected { code, .. } => self.line(&format!("rejected with {code}")),
             SandboxEvent::Cancelled { .. } => self.line("the caller gave up"),
-            SandboxEvent::HungUp { by: Party::Caller, .. } => self.line("we hang up"),
-            SandboxEvent::HungUp { by: Party::Callee, .. } => self.line("the phone hangs up"),
+            SandboxEvent::HungUp {
+                by: Party::Caller, ..
+            } => self.line("we hang up"),
+            SandboxEvent::HungUp {
+                by: Party::Callee, ..
+            } => self.line("the phone hangs up"),
             SandboxEvent::Finished { .. } => {}
         }
     }
@@ -401,8 +406,14 @@ async fn report_books(
     let delivery = client.get(&format!("deliveries/{id}")).await?;
     let after = client.get("balance").await?;
     println!("delivery {delivery}");
-    println!("wallet   {} USD before, {} USD after", before["total"], after["total"]);
-    verdict.check("GET /deliveries says delivered", delivery["status"] == "delivered");
+    println!(
+        "wallet   {} USD before, {} USD after",
+        before["total"], after["total"]
+    );
+    verdict.check(
+        "GET /deliveries says delivered",
+        delivery["status"] == "delivered",
+    );
     let amount = |value: &Value| value.to_string().parse::<Micros>().ok();
     let paid = amount(&before["total"])
         .zip(amount(&after["total"]))

@@ -125,7 +125,12 @@ fn print_text(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
     println!("  metrics   http://{}/metrics", app.metrics);
     println!("  database  {}", config.database.masked_url());
     for route in &app.engine.desk.carriers {
-        let gateways: Vec<&str> = route.trunk.gateways.iter().map(|g| g.name.as_str()).collect();
+        let gateways: Vec<&str> = route
+            .trunk
+            .gateways
+            .iter()
+            .map(|g| g.name.as_str())
+            .collect();
         let by = match gateways.is_empty() {
             true => "no route".to_owned(),
             false => gateways.join(", "),
@@ -148,4 +153,3 @@ fn print_text(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
     println!("    -H \"Content-Type: application/json\" \\");
     println!("    -d '{{\"phone\":\"{EXAMPLE_PHONE}\",\"code\":\"482917\"}}'");
 }
-

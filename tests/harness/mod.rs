@@ -130,7 +130,14 @@ impl Gateway {
     pub fn customer(&self, email: &str, cash: &str) -> Customer {
         self.nexo(&["account", "create", "--email", email]);
         if cash != "0" {
-            let credit = ["wallet", "credit", "--account", email, "--bucket", "balance"];
+            let credit = [
+                "wallet",
+                "credit",
+                "--account",
+                email,
+                "--bucket",
+                "balance",
+            ];
             let credit = [&credit[..], &["--amount", cash, "--reference", "start"]].concat();
             self.nexo(&credit);
         }
@@ -306,7 +313,11 @@ fn database_url(name: &str) -> String {
 
 fn psql(command: &str) {
     let status = Command::new("psql")
-        .args([&std::env::var("NEXO_TEST_POSTGRES_URL").unwrap(), "-qc", command])
+        .args([
+            &std::env::var("NEXO_TEST_POSTGRES_URL").unwrap(),
+            "-qc",
+            command,
+        ])
         .stderr(Stdio::null())
         .status()
         .unwrap();

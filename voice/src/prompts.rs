@@ -244,7 +244,11 @@ fn silent_frame(codec: Codec) -> &'static [u8] {
 
 fn to_mu_law(a_law: &Words) -> Words {
     let convert = |bytes: &[u8]| -> &'static [u8] {
-        Vec::leak(decoded(bytes).map(|sample| Codec::Pcmu.encode(sample)).collect())
+        Vec::leak(
+            decoded(bytes)
+                .map(|sample| Codec::Pcmu.encode(sample))
+                .collect(),
+        )
     };
     Words {
         greeting: convert(a_law.greeting),
@@ -282,7 +286,8 @@ mod tests {
     #[test]
     fn each_digit_and_each_reading_is_marked_once_in_order() {
         let code = Code::parse("0423").unwrap();
-        let script = PromptSet::built_in().script(&code, reading(Language::Vi, 2, 350), Codec::Pcma);
+        let script =
+            PromptSet::built_in().script(&code, reading(Language::Vi, 2, 350), Codec::Pcma);
         let marks: Vec<Mark> = script.pieces.iter().filter_map(|p| p.mark).collect();
         let mut expected = Vec::new();
         for reading in 0..2 {
@@ -309,7 +314,10 @@ mod tests {
                     .filter(|piece| piece.audio.iter().all(|b| *b == Codec::Pcmu.silence()))
                     .map(Piece::frames)
                     .sum();
-                assert!(silent * FRAME_MS >= gap_ms, "{silent} frames for {gap_ms} ms");
+                assert!(
+                    silent * FRAME_MS >= gap_ms,
+                    "{silent} frames for {gap_ms} ms"
+                );
             }
         }
     }
@@ -320,7 +328,11 @@ mod tests {
         for language in [Language::Vi, Language::En] {
             let script =
                 PromptSet::built_in().script(&code, reading(language, 2, 350), Codec::Pcma);
-            assert!(script.duration() < Duration::from_secs(27), "{:?}", script.duration());
+            assert!(
+                script.duration() < Duration::from_secs(27),
+                "{:?}",
+                script.duration()
+            );
         }
     }
 
@@ -330,7 +342,10 @@ mod tests {
         for language in [Language::Vi, Language::En] {
             for digit in 0..10 {
                 let quick = set.digit_samples(language, digit, false).len();
-                assert!(set.digit_samples(language, digit, true).len() > quick, "{digit}");
+                assert!(
+                    set.digit_samples(language, digit, true).len() > quick,
+                    "{digit}"
+                );
             }
         }
     }

@@ -68,9 +68,9 @@ async fn report(endpoint: &Endpoint, order: CallOrder) -> CallReport {
     let mut events = endpoint.place(order);
     loop {
         let news = timeout(PATIENCE, events.next()).await;
-        match news.expect("the call ends in time").expect("an end") {
-            CallNews::Ended(report) => return report,
-            _ => {}
+        let news = news.expect("the call ends in time").expect("an end");
+        if let CallNews::Ended(report) = news {
+            return report;
         }
     }
 }

@@ -180,10 +180,17 @@ pub(super) fn normalised(frames: &[Frame]) -> Vec<[f32; COEFFICIENTS]> {
         .flat_map(|frame| frame.bands)
         .fold(f32::NEG_INFINITY, f32::max);
     let cepstra = frames.iter().map(|frame| {
-        let bands = frame.bands.map(|band| band.max(loudest - DYNAMICS) - loudest);
+        let bands = frame
+            .bands
+            .map(|band| band.max(loudest - DYNAMICS) - loudest);
         std::array::from_fn(|c| {
             let cosines = &plan.cosines[c];
-            bands.iter().zip(cosines).map(|(b, cos)| b * cos).sum::<f32>() / 4.0
+            bands
+                .iter()
+                .zip(cosines)
+                .map(|(b, cos)| b * cos)
+                .sum::<f32>()
+                / 4.0
         })
     });
     cepstra.collect()
