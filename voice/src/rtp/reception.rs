@@ -10,11 +10,14 @@
 //! | the gateway's IP address, where the announced one is private | to where it came from: a NAT stands between (RFC 4961) |
 //! | anywhere else | unchanged, and the packet is dropped: or anyone could have the audio sent to him |
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// A stream's place in the clock's table.
 pub(super) type Place = u32;
+
+/// So many streams that have ended are still recognised by their late packets.
+const MOST_ENDED: usize = 256;
 
 /// Where a stream's packets are expected from.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,9 @@ pub(super) struct Reception {
     heard: HashMap<SocketAddr, Vec<Heard>>,
     /// Not heard yet, by each IP address that may be theirs.
     awaited: HashMap<IpAddr, Vec<(Place, Expected)>>,
+    /// Who was heard in streams that have ended: a late packet of theirs must not draw the next
+    /// call's audio to them.
+    ended: VecDeque<(SocketAddr, u32)>,
 }
 
 impl Reception {
@@ -61,6 +67,9 @@ impl Reception {
         }
         let awaited = self.awaited.get(&from.ip()).map_or(&[][..], Vec::as_slice);
         let announced = awaited.iter().find(|(_, e)| e.announced == from);
+        if announced.is_none() && self.ended.contains(&(from, ssrc)) {
+            return None;
+        }
         let found = match (announced, known, awaited) {
             (Some(found), _, _) => *found,
             // Its far end was replaced, or started anew.
@@ -88,10 +97,16 @@ impl Reception {
     /// The stream has ended.
     pub fn forget(&mut self, place: Place, expected: Expected) {
         self.no_longer_awaited(place, expected);
-        self.heard.retain(|_, heard| {
+        let ended = &mut self.ended;
+        self.heard.retain(|from, heard| {
+            let of_place = heard.iter().filter(|heard| heard.place == place);
+            ended.extend(of_place.map(|heard| (*from, heard.ssrc)));
             heard.retain(|heard| heard.place != place);
             !heard.is_empty()
         });
+        while self.ended.len() > MOST_ENDED {
+            self.ended.pop_front();
+        }
     }
 
     fn no_longer_awaited(&mut self, place: Place, expected: Expected) {
@@ -219,6 +234,28 @@ mod tests {
         assert_eq!(reception.take(seen, 7), Some(Belongs::there(0)));
         let another = SocketAddr::new(GATEWAY, 61_001);
         assert_eq!(reception.take(another, 7), None);
+    }
+
+    #[test]
+    fn a_late_packet_of_an_ended_call_does_not_draw_the_next_ones_audio_to_it() {
+        let mut reception = reception(&["192.168.1.5:4000"]);
+        let old = SocketAddr::new(GATEWAY, 61_000);
+        assert!(reception.take(old, 7).is_some());
+        let expected = |announced: &str| Expected {
+            announced: at(announced),
+            gateway: GATEWAY,
+        };
+        reception.forget(0, expected("192.168.1.5:4000"));
+        reception.expect(1, expected("192.168.1.6:4000"));
+        assert_eq!(reception.take(old, 7), None);
+        let new = SocketAddr::new(GATEWAY, 61_002);
+        assert_eq!(
+            reception.take(new, 8),
+            Some(Belongs {
+                place: 1,
+                redirect: Some(new)
+            })
+        );
     }
 
     #[test]
