@@ -99,7 +99,7 @@ impl ApiError {
     fn message(&self) -> String {
         match self {
             ApiError::MissingAuth => {
-                "Send your API key in an Authorization header: Bearer sk_live_…".into()
+                "Send your API key with every request, as Authorization: Bearer sk_live_….".into()
             }
             ApiError::InvalidKey => {
                 "This API key is mistyped, was revoked or never existed; use an active key.".into()
