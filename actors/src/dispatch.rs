@@ -19,7 +19,7 @@ use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
 use nexo_domain::ledger::{Buckets, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Reading};
-use nexo_domain::outcome::{Ending, Outcome, RefundPolicy, Status};
+use nexo_domain::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone_window::{retry_after_seconds, window_until_ms};
 use nexo_domain::timestamp::rfc3339;
@@ -239,7 +239,7 @@ impl DispatchDesk {
                 let dispatched = answer_of(&refusals);
                 let outcome = Outcome {
                     status: Status::Failed,
-                    error_code: Some("no_route"),
+                    error_code: Some(NO_ROUTE),
                     carrier_status: carrier_status_of(&refusals),
                     refund: true,
                 };

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use crate::call::CallEnd;
 
+/// The error code of an OTP that no gateway took: it gives the phone's window back.
+pub const NO_ROUTE: &str = "no_route";
+
 /// A delivery's status, as the API writes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Status {

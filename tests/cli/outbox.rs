@@ -53,7 +53,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> WebhookAttemptId
         completed_at_ms: 3,
         parts,
         refund: false,
-        release_window: true,
+        release_window: false,
         attempts: Vec::new(),
         webhook_body: Some(BODY.to_owned()),
     };

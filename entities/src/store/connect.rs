@@ -11,6 +11,7 @@ use sea_orm::{ConnectOptions, Database, DbErr, SqlxError};
 use tokio::time::timeout;
 
 use super::error::code;
+use super::window_book::WindowBook;
 use super::{Store, StoreError};
 
 /// How long a writer waits for another process's transaction.
@@ -59,8 +60,13 @@ impl Store {
             .map_err(|error| sqlite_error(path.clone(), error))?;
         let reader = Database::connect(sqlite_options(url, READERS, sqlite_reader))
             .await
-            .map_err(|error| sqlite_error(path, error))?;
-        Ok(Store { writer, reader })
+            .map_err(|error| sqlite_error(path.clone(), error))?;
+        let book = Some(WindowBook::of(&path));
+        Ok(Store {
+            writer,
+            reader,
+            book,
+        })
     }
 
     async fn connect_postgres(url: &str, lanes: u32) -> Result<Store, StoreError> {
@@ -83,6 +89,7 @@ impl Store {
         Ok(Store {
             writer: Database::connect(pool(lanes)).await?,
             reader: Database::connect(pool(READERS)).await?,
+            book: None,
         })
     }
 }

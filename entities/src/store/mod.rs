@@ -1,6 +1,8 @@
 //! Every query. A method is named for what it answers or does; reads take a read connection, and
 //! each write is one transaction.
 
+use std::sync::Arc;
+
 use sea_orm::{
     DatabaseBackend, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, Statement,
     TransactionOptions, TransactionTrait, Value,
@@ -23,8 +25,10 @@ mod bulk;
 mod connect;
 mod record;
 mod schema;
+mod window_book;
 
 pub use error::{Conflict, StoreError};
+use window_book::WindowBook;
 
 /// The database, ready for queries. Clones share the same connections.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub struct Store {
     /// SQLite: one connection, since it takes one writer at a time. PostgreSQL: the writers' lanes.
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    /// On SQLite. PostgreSQL keeps the windows in a table, for all its nodes.
+    book: Option<Arc<WindowBook>>,
 }
 
 impl Store {

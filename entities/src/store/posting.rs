@@ -8,18 +8,18 @@
 //! | 4 | each touched wallet is written once, if its version is the known one | only for those moved |
 //! | 5 | deliveries, entries, call attempts, webhook attempts | no |
 //!
-//! What is decided in between is pure ([`Deciding`]). Steps 3 to 5 go at once, in the hope that no window
-//! is lost and no wallet moved, as is so when this node's actors are the only writers. Where the count of
-//! written rows says otherwise, all is undone and done step by step. There a wallet whose version moved,
-//! since a command or another node wrote it, is read again and charged with the same debits; where those
-//! do not fit any more, the batch is decided from the start. The cache learns of anything only after
-//! COMMIT.
+//! What is decided in between is pure ([`Deciding`]). Steps 2 to 5 go at once, in the hope that no delivery
+//! was settled before, no window is lost and no wallet moved, as is so when this node's actors are the only
+//! writers. Where the count of written rows says otherwise, all is undone and done step by step. There a
+//! wallet whose version moved, since a command or another node wrote it, is read again and charged with the
+//! same debits; where those do not fit any more, the batch is decided from the start. The cache learns of
+//! anything only after COMMIT. On SQLite step 3 is a look into memory ([`WindowBook`]).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use nexo_domain::ids::{AccountId, EndpointId};
 use nexo_domain::ledger::Parts;
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, DbErr, SqlErr};
 
 mod cache;
 mod deciding;
@@ -31,7 +31,9 @@ pub use cache::WalletCache;
 pub use records::{CallAttempt, Committed, Debit, DebitOutcome, NodeEpoch, Settlement};
 
 use super::bulk::Script;
+use super::window_book::{WindowBook, Written};
 use super::{Store, StoreError};
+use cache::Wallet;
 use deciding::Deciding;
 
 /// How often one batch is decided again because other writers were faster.
@@ -113,60 +115,112 @@ impl Store {
         cache: &mut WalletCache,
         batch: &Batch<'_>,
     ) -> Result<Committed, Undone> {
-        let Batch {
-            debits,
-            settlements,
-            ..
-        } = *batch;
-        let doubtful = doubtful_wallets(cache, debits, settlements);
+        let doubtful = doubtful_wallets(cache, batch.debits, batch.settlements);
         let transaction = self.begin().await?;
+        let book = self.read_book(&transaction, batch.debits).await?;
         let loaded = statements::load_wallets(&transaction, &doubtful).await?;
-        let endpoints = load_endpoints(&transaction, cache, settlements).await?;
-
-        let settled = settle(&transaction, batch.node, settlements).await?;
-        let ended: Vec<&Settlement> = settlements
-            .iter()
-            .zip(&settled)
-            .filter(|(_, settled)| **settled)
-            .map(|(settlement, _)| settlement)
-            .collect();
-        statements::release_windows(&transaction, &ended).await?;
-        let mut deciding = Deciding::new(debits, refunded(settlements), |account| {
-            match loaded.get(&account) {
+        let endpoints = load_endpoints(&transaction, cache, batch.settlements).await?;
+        let known = Known {
+            wallets: |account| match loaded.get(&account) {
                 Some(wallet) => Some((*wallet, true)),
                 None => cache.wallet(account).map(|wallet| (wallet, false)),
-            }
-        });
-        for settlement in ended.iter().filter(|s| s.refund) {
-            deciding.refund(settlement.account_id, settlement.parts);
-        }
-        match batch.pace {
-            Pace::Bold => write_boldly(&transaction, batch, &mut deciding, &ended).await?,
-            Pace::StepByStep => write(&transaction, batch, &mut deciding, &ended).await?,
-        }
-        let webhooks = statements::queue_webhooks(&transaction, &ended, |account| {
-            endpoints.get(&account).or(cache.endpoints(account))
-        })
-        .await?;
+            },
+            endpoints: |account| endpoints.get(&account).or(cache.endpoints(account)),
+            book,
+        };
+        let done = match batch.pace {
+            Pace::Bold => write_boldly(&transaction, batch, &known).await?,
+            Pace::StepByStep => write(&transaction, batch, &known).await?,
+        };
 
-        let touched = deciding.touched();
-        let outcomes = deciding.into_outcomes();
         let posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
-        if outcomes.iter().any(posted) || !ended.is_empty() {
+        if done.debits.iter().any(posted) || done.settled.contains(&true) {
+            let written = book.map(|book| {
+                let debits = batch.debits.iter().zip(&done.debits);
+                let new = debits.filter(|(_, outcome)| posted(outcome));
+                book.write(
+                    new.map(|(debit, _)| debit),
+                    &ended(batch.settlements, &done.settled),
+                )
+            });
             transaction.commit().await?;
+            written.map(Written::keep);
         } else {
             transaction.rollback().await?;
         }
         cache.learn(loaded, endpoints);
-        for (account, wallet) in touched {
+        for (account, wallet) in done.touched {
             cache.put(account, wallet.written());
         }
         Ok(Committed {
-            debits: outcomes,
-            settled,
-            webhooks,
+            debits: done.debits,
+            settled: done.settled,
+            webhooks: done.webhooks,
         })
     }
+
+    /// The book of windows, where there is one and it is asked for. Read from the deliveries first,
+    /// if it was not before.
+    async fn read_book(
+        &self,
+        transaction: &DatabaseTransaction,
+        debits: &[Debit],
+    ) -> Result<Option<&WindowBook>, StoreError> {
+        let Some(book) = self.book.as_deref() else {
+            return Ok(None);
+        };
+        let earliest_ms = debits.iter().map(|debit| debit.created_at_ms).min();
+        if let (false, Some(now_ms)) = (book.is_read(), earliest_ms) {
+            book.read(&self.open_windows_on(transaction, now_ms).await?);
+        }
+        Ok(Some(book))
+    }
+}
+
+/// What a transaction goes by beside its batch.
+struct Known<'k, W, E> {
+    /// An account's wallet, and whether it was read in this transaction.
+    wallets: W,
+    /// An account's active endpoints.
+    endpoints: E,
+    /// The windows, where they are not in a table.
+    book: Option<&'k WindowBook>,
+}
+
+/// What a transaction wrote.
+struct Done {
+    debits: Vec<DebitOutcome>,
+    settled: Vec<bool>,
+    webhooks: u64,
+    touched: BTreeMap<AccountId, Wallet>,
+}
+
+impl Done {
+    fn of(deciding: Deciding<'_>, settled: Vec<bool>, webhooks: u64) -> Done {
+        Done {
+            touched: deciding.touched(),
+            debits: deciding.into_outcomes(),
+            settled,
+            webhooks,
+        }
+    }
+}
+
+/// The settlements that took effect.
+fn ended<'s>(settlements: &'s [Settlement], settled: &[bool]) -> Vec<&'s Settlement> {
+    let both = settlements.iter().zip(settled);
+    both.filter(|(_, settled)| **settled)
+        .map(|(settlement, _)| settlement)
+        .collect()
+}
+
+/// Of several settlements for one delivery only the first counts.
+fn first_of_each(settlements: &[Settlement]) -> Vec<bool> {
+    let mut seen = HashSet::with_capacity(settlements.len());
+    settlements
+        .iter()
+        .map(|s| seen.insert(s.delivery_id))
+        .collect()
 }
 
 /// The wallets that the cache does not know, and those that by the cache hold too little: a command
@@ -208,78 +262,138 @@ async fn load_endpoints(
     statements::load_endpoints(transaction, &unknown).await
 }
 
-/// Which of `settlements` found their delivery `sent`. Of two for one delivery the first counts.
+/// Decides in one round and writes everything at once; counts the rows to see whether it held.
+async fn write_boldly<'e>(
+    transaction: &DatabaseTransaction,
+    batch: &Batch<'_>,
+    known: &Known<
+        '_,
+        impl Fn(AccountId) -> Option<(Wallet, bool)>,
+        impl Fn(AccountId) -> Option<&'e Vec<EndpointId>>,
+    >,
+) -> Result<Done, Undone> {
+    let settled = first_of_each(batch.settlements);
+    let ended = ended(batch.settlements, &settled);
+    let mut script = Script::default();
+    statements::push_settlements(&mut script, batch.node, &ended);
+    let mut deciding = refund_and_decide(batch, &ended, &known.wallets);
+    match known.book {
+        Some(book) => decide_by_book(&mut deciding, batch.debits, &ended, book)?,
+        None => {
+            statements::push_releases(&mut script, &ended);
+            let round = deciding.round();
+            if !round.doubted.is_empty() {
+                return Err(Undone::Moved);
+            }
+            statements::push_windows(&mut script, batch.debits, &round.claims);
+            deciding.close_round(round, &HashMap::new());
+            // A second debit for a phone of this very batch has waited for the first one's claim.
+            let rest = deciding.round();
+            if !rest.claims.is_empty() || !rest.doubted.is_empty() {
+                return Err(Undone::TooBold);
+            }
+            deciding.close_round(rest, &HashMap::new());
+        }
+    }
+    statements::push_wallets(&mut script, &deciding.touched());
+    push_records(&mut script, batch, &deciding, &ended);
+    let before = script.len();
+    statements::push_webhooks(&mut script, &ended, &known.endpoints);
+    let expected = script.len();
+    match script.execute(transaction).await {
+        Ok(written) if written == expected => Ok(Done::of(deciding, settled, expected - before)),
+        Ok(_) => Err(Undone::TooBold),
+        // What follows a settlement that was written before is there already.
+        Err(error) if is_duplicate(&error) => Err(Undone::TooBold),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_duplicate(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+}
+
+/// Decides round after round, each on the windows that the one before has won.
+async fn write<'e>(
+    transaction: &DatabaseTransaction,
+    batch: &Batch<'_>,
+    known: &Known<
+        '_,
+        impl Fn(AccountId) -> Option<(Wallet, bool)>,
+        impl Fn(AccountId) -> Option<&'e Vec<EndpointId>>,
+    >,
+) -> Result<Done, Undone> {
+    let settled = settle(transaction, batch).await?;
+    let ended = ended(batch.settlements, &settled);
+    let mut deciding = refund_and_decide(batch, &ended, &known.wallets);
+    match known.book {
+        Some(book) => decide_by_book(&mut deciding, batch.debits, &ended, book)?,
+        None => {
+            let mut releases = Script::default();
+            statements::push_releases(&mut releases, &ended);
+            releases.execute(transaction).await?;
+            while deciding.undecided() {
+                let round = deciding.round();
+                if !round.doubted.is_empty() {
+                    return Err(Undone::Moved);
+                }
+                let lost =
+                    statements::claim_windows(transaction, batch.debits, &round.claims).await?;
+                deciding.close_round(round, &lost);
+            }
+        }
+    }
+    write_wallets(transaction, &mut deciding).await?;
+    let mut script = Script::default();
+    push_records(&mut script, batch, &deciding, &ended);
+    script.execute(transaction).await?;
+    let mut webhooks = Script::default();
+    statements::push_webhooks(&mut webhooks, &ended, &known.endpoints);
+    let queued = webhooks.execute(transaction).await?;
+    Ok(Done::of(deciding, settled, queued))
+}
+
+/// Which of the settlements found their delivery `sent`.
 async fn settle(
     transaction: &DatabaseTransaction,
-    node: &NodeEpoch,
-    settlements: &[Settlement],
+    batch: &Batch<'_>,
 ) -> Result<Vec<bool>, StoreError> {
-    let mut seen = HashSet::with_capacity(settlements.len());
-    let first: Vec<bool> = settlements
-        .iter()
-        .map(|s| seen.insert(s.delivery_id))
-        .collect();
-    let firsts = settlements
-        .iter()
-        .zip(&first)
-        .filter(|(_, f)| **f)
-        .map(|(s, _)| s);
-    let found = statements::settle_deliveries(transaction, node, firsts).await?;
-    Ok(settlements
-        .iter()
-        .zip(first)
+    let first = first_of_each(batch.settlements);
+    let firsts = ended(batch.settlements, &first);
+    let found = statements::settle_deliveries(transaction, batch.node, &firsts).await?;
+    let both = batch.settlements.iter().zip(first);
+    Ok(both
         .map(|(s, first)| first && found.contains(&s.delivery_id))
         .collect())
 }
 
-/// Decides in one round and writes everything at once; counts the rows to see whether it held.
-async fn write_boldly(
-    transaction: &DatabaseTransaction,
-    batch: &Batch<'_>,
-    deciding: &mut Deciding<'_>,
+fn refund_and_decide<'d>(
+    batch: &Batch<'d>,
     ended: &[&Settlement],
-) -> Result<(), Undone> {
-    let round = deciding.round();
-    if !round.doubted.is_empty() {
-        return Err(Undone::Moved);
+    wallets: impl Fn(AccountId) -> Option<(Wallet, bool)>,
+) -> Deciding<'d> {
+    let mut deciding = Deciding::new(batch.debits, refunded(batch.settlements), wallets);
+    for settlement in ended.iter().filter(|s| s.refund) {
+        deciding.refund(settlement.account_id, settlement.parts);
     }
-    let mut script = Script::default();
-    statements::push_windows(&mut script, batch.debits, &round.claims);
-    deciding.close_round(round, &HashMap::new());
-    // A second debit for a phone of this very batch has waited for the first one's claim.
-    let rest = deciding.round();
-    if !rest.claims.is_empty() || !rest.doubted.is_empty() {
-        return Err(Undone::TooBold);
-    }
-    deciding.close_round(rest, &HashMap::new());
-    statements::push_wallets(&mut script, &deciding.touched());
-    push_records(&mut script, batch, deciding, ended);
-    let expected = script.len();
-    match script.execute(transaction).await? {
-        written if written == expected => Ok(()),
-        _ => Err(Undone::TooBold),
-    }
+    deciding
 }
 
-/// Decides round after round, each on the windows that the one before has won.
-async fn write(
-    transaction: &DatabaseTransaction,
-    batch: &Batch<'_>,
+/// Decides all debits, the windows being known.
+fn decide_by_book(
     deciding: &mut Deciding<'_>,
+    debits: &[Debit],
     ended: &[&Settlement],
+    book: &WindowBook,
 ) -> Result<(), Undone> {
     while deciding.undecided() {
         let round = deciding.round();
         if !round.doubted.is_empty() {
             return Err(Undone::Moved);
         }
-        let lost = statements::claim_windows(transaction, batch.debits, &round.claims).await?;
+        let lost = book.lost(debits, &round.claims, ended);
         deciding.close_round(round, &lost);
     }
-    write_wallets(transaction, deciding).await?;
-    let mut script = Script::default();
-    push_records(&mut script, batch, deciding, ended);
-    script.execute(transaction).await?;
     Ok(())
 }
 

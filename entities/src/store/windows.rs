@@ -2,10 +2,16 @@
 
 use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::ids::DeliveryId;
+use nexo_domain::outcome::NO_ROUTE;
 use nexo_domain::phone::Phone;
-use sea_orm::{ConnectionTrait, Value};
+use nexo_domain::phone_window::{WINDOW_MS, window_until_ms};
+use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
+use uuid::Uuid;
 
 use super::{Store, StoreError, record};
+
+/// How far apart the time in a delivery's id and its own may be.
+const ID_AHEAD_MS: i64 = 60_000;
 
 /// A window that is still open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,38 +30,111 @@ impl Store {
     /// # Errors
     /// What the database fails with.
     pub async fn open_windows(&self, now_ms: i64) -> Result<Vec<OpenWindow>, StoreError> {
-        let statement = self.sql(
+        self.open_windows_on(&self.reader, now_ms).await
+    }
+
+    /// The same as seen by `connection`.
+    pub(super) async fn open_windows_on(
+        &self,
+        connection: &impl ConnectionTrait,
+        now_ms: i64,
+    ) -> Result<Vec<OpenWindow>, StoreError> {
+        let (statement, row): (
+            Statement,
+            fn(&QueryResult) -> Result<OpenWindow, StoreError>,
+        ) = match self.is_sqlite() {
+            true => (self.by_deliveries(now_ms), of_delivery),
+            false => (self.by_table(now_ms), of_window),
+        };
+        let rows = connection.query_all_raw(statement).await?;
+        rows.iter().map(row).collect()
+    }
+
+    fn by_table(&self, now_ms: i64) -> Statement {
+        self.sql(
             "SELECT w.realm, w.phone, w.until_ms, w.delivery_id, d.carrier \
              FROM phone_windows AS w JOIN deliveries AS d ON d.id = w.delivery_id \
              WHERE w.until_ms > ?",
             [Value::from(now_ms)],
-        );
-        let rows = self.reader.query_all_raw(statement).await?;
-        rows.iter()
-            .map(|row| {
-                let realm: String = row.try_get_by_index(0)?;
-                let phone: String = row.try_get_by_index(1)?;
-                let carrier: String = row.try_get_by_index(4)?;
-                Ok(OpenWindow {
-                    test: realm == record::realm(true),
-                    phone: record::phone("phone_windows", &phone)?,
-                    until_ms: row.try_get_by_index(2)?,
-                    delivery_id: DeliveryId(row.try_get_by_index(3)?),
-                    carrier: record::carrier("deliveries", &carrier)?,
-                })
-            })
-            .collect()
+        )
     }
 
-    /// Drops the windows that were over at `before_ms`. Returns how many.
+    /// A delivery holds its phone's window unless no gateway took the call. Ids are in the order of
+    /// time, so that only the end of the table is read.
+    fn by_deliveries(&self, now_ms: i64) -> Statement {
+        let since_ms = now_ms - WINDOW_MS;
+        self.sql(
+            "SELECT test, phone, created_at_ms, id, carrier FROM deliveries \
+             WHERE id >= ? AND created_at_ms > ? \
+             AND NOT (status = 'failed' AND error_code = ?) ORDER BY created_at_ms",
+            [
+                first_id(since_ms - ID_AHEAD_MS).into(),
+                since_ms.into(),
+                NO_ROUTE.into(),
+            ],
+        )
+    }
+
+    /// Drops the windows that were over at `before_ms`. Returns how many. On SQLite there are none to
+    /// be dropped: they are in memory.
     ///
     /// # Errors
     /// What the database fails with.
     pub async fn drop_windows(&self, before_ms: i64) -> Result<u64, StoreError> {
+        if self.is_sqlite() {
+            return Ok(0);
+        }
         let statement = self.sql(
             "DELETE FROM phone_windows WHERE until_ms <= ?",
             [Value::from(before_ms)],
         );
         Ok(self.writer.execute_raw(statement).await?.rows_affected())
+    }
+}
+
+/// No UUIDv7 of this time or later is smaller: it begins with the milliseconds.
+fn first_id(at_ms: i64) -> Uuid {
+    Uuid::from_u128((at_ms.max(0) as u128) << 80)
+}
+
+fn of_window(row: &QueryResult) -> Result<OpenWindow, StoreError> {
+    let realm: String = row.try_get_by_index(0)?;
+    let phone: String = row.try_get_by_index(1)?;
+    let carrier: String = row.try_get_by_index(4)?;
+    Ok(OpenWindow {
+        test: realm == record::realm(true),
+        phone: record::phone("phone_windows", &phone)?,
+        until_ms: row.try_get_by_index(2)?,
+        delivery_id: DeliveryId(row.try_get_by_index(3)?),
+        carrier: record::carrier("deliveries", &carrier)?,
+    })
+}
+
+fn of_delivery(row: &QueryResult) -> Result<OpenWindow, StoreError> {
+    let phone: String = row.try_get_by_index(1)?;
+    let carrier: String = row.try_get_by_index(4)?;
+    Ok(OpenWindow {
+        test: row.try_get_by_index(0)?,
+        phone: record::phone("deliveries", &phone)?,
+        until_ms: window_until_ms(row.try_get_by_index(2)?),
+        delivery_id: DeliveryId(row.try_get_by_index(3)?),
+        carrier: record::carrier("deliveries", &carrier)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::{NoContext, Timestamp};
+
+    #[test]
+    fn every_id_of_a_time_is_at_or_after_its_first() {
+        let at_ms = 1_780_000_000_123;
+        let (seconds, nanos) = (1_780_000_000, 123_000_000);
+        for _ in 0..100 {
+            let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos));
+            assert!(first_id(at_ms) <= id);
+            assert!(first_id(at_ms + 1) > id);
+        }
     }
 }

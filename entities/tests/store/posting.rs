@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::ledger::{Bucket, Buckets, Parts};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
+use nexo_domain::outcome::{NO_ROUTE, Status};
 use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
@@ -75,7 +75,9 @@ async fn a_posted_debit_is_a_delivery_an_entry_and_a_window(database: Arc<Databa
     );
     assert_eq!(world.store.open_windows(NOW + 30_000).await.unwrap(), []);
     assert_eq!(world.store.drop_windows(NOW + 29_999).await.unwrap(), 0);
-    assert_eq!(world.store.drop_windows(NOW + 30_000).await.unwrap(), 1);
+    let in_a_table = u64::from(!world.store.is_sqlite());
+    let dropped = world.store.drop_windows(NOW + 30_000).await.unwrap();
+    assert_eq!(dropped, in_a_table);
     world.assert_sound().await;
 }
 
@@ -245,6 +247,7 @@ async fn a_released_window_lets_the_next_otp_in(database: Arc<Database>) {
     let debit = otp(world.account, 1);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
     let rejected = Settlement {
+        error_code: Some(NO_ROUTE),
         release_window: true,
         ..refunded(&debit, parts)
     };

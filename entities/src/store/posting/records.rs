@@ -62,7 +62,10 @@ pub struct Settlement {
     /// What the delivery paid, known from its debit. Given back where `refund` is set.
     pub parts: Parts,
     pub refund: bool,
-    /// Whether the phone may be called again at once.
+    /// Whether the phone may be called again at once: so where the error code is [`NO_ROUTE`], and nowhere
+    /// else.
+    ///
+    /// [`NO_ROUTE`]: nexo_domain::outcome::NO_ROUTE
     pub release_window: bool,
     pub attempts: Vec<CallAttempt>,
     /// The exact bytes for each active endpoint; without them no webhook is queued.

@@ -35,6 +35,15 @@ pub(super) static SETTLE: Bulk = Bulk::new(
      carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5",
     &[Id, Text, Text, Text, Int, Text, Int],
     "WHERE deliveries.id = v.column1 AND deliveries.status = 'sent' \
+     AND deliveries.node = v.column6 AND deliveries.epoch = v.column7",
+);
+
+/// [`SETTLE`], and which it found.
+pub(super) static SETTLE_RETURNING: Bulk = Bulk::new(
+    "UPDATE deliveries SET status = v.column2, error_code = NULLIF(v.column3, ''), \
+     carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5",
+    &[Id, Text, Text, Text, Int, Text, Int],
+    "WHERE deliveries.id = v.column1 AND deliveries.status = 'sent' \
      AND deliveries.node = v.column6 AND deliveries.epoch = v.column7 \
      RETURNING deliveries.id",
 );

@@ -13,7 +13,7 @@ use super::cache::Wallet;
 use super::sql::{
     CLAIM_WINDOWS, INSERT_CALL_ATTEMPTS, INSERT_DELIVERIES, INSERT_ENTRIES, LOAD_ENDPOINTS,
     LOAD_WALLETS, LOCK_WALLETS, QUEUE_WEBHOOKS, READ_WINDOWS, RELEASE_WINDOWS, SETTLE,
-    WRITE_WALLETS,
+    SETTLE_RETURNING, WRITE_WALLETS,
 };
 use super::{Debit, NodeEpoch, Settlement};
 use crate::store::StoreError;
@@ -88,13 +88,28 @@ pub(super) async fn load_endpoints(
     Ok(endpoints)
 }
 
+/// Gives each delivery its terminal state, if it is still `sent`.
+pub(super) fn push_settlements(script: &mut Script, node: &NodeEpoch, ended: &[&Settlement]) {
+    script.push(&SETTLE, Vec::new(), settlement_rows(&SETTLE, node, ended));
+}
+
 /// Gives each delivery its terminal state, and returns those that were still `sent`.
-pub(super) async fn settle_deliveries<'a>(
+pub(super) async fn settle_deliveries(
     transaction: &DatabaseTransaction,
     node: &NodeEpoch,
-    settlements: impl Iterator<Item = &'a Settlement>,
+    settlements: &[&Settlement],
 ) -> Result<HashSet<DeliveryId>, StoreError> {
-    let mut rows = SETTLE.rows(settlements.size_hint().1.unwrap_or(0));
+    let rows = settlement_rows(&SETTLE_RETURNING, node, settlements);
+    let settled = SETTLE_RETURNING.query(transaction, &[], rows).await?;
+    let ids: Result<_, DbErr> = settled
+        .iter()
+        .map(|row| Ok(DeliveryId(row.try_get_by_index(0)?)))
+        .collect();
+    Ok(ids?)
+}
+
+fn settlement_rows(bulk: &'static Bulk, node: &NodeEpoch, settlements: &[&Settlement]) -> Rows {
+    let mut rows = bulk.rows(settlements.len());
     for s in settlements {
         rows.push([
             s.delivery_id.0.into(),
@@ -106,18 +121,10 @@ pub(super) async fn settle_deliveries<'a>(
             node.epoch.into(),
         ]);
     }
-    let settled = SETTLE.query(transaction, &[], rows).await?;
-    let ids: Result<_, DbErr> = settled
-        .iter()
-        .map(|row| Ok(DeliveryId(row.try_get_by_index(0)?)))
-        .collect();
-    Ok(ids?)
+    rows
 }
 
-pub(super) async fn release_windows(
-    transaction: &DatabaseTransaction,
-    ended: &[&Settlement],
-) -> Result<(), StoreError> {
+pub(super) fn push_releases(script: &mut Script, ended: &[&Settlement]) {
     let mut rows = RELEASE_WINDOWS.rows(0);
     for s in ended.iter().filter(|s| s.release_window) {
         rows.push([
@@ -126,8 +133,7 @@ pub(super) async fn release_windows(
             s.delivery_id.0.into(),
         ]);
     }
-    RELEASE_WINDOWS.execute(transaction, &[], rows).await?;
-    Ok(())
+    script.push(&RELEASE_WINDOWS, Vec::new(), rows);
 }
 
 /// Claims the windows of the debits at `claims`.
@@ -309,12 +315,12 @@ pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
     script.push(&INSERT_CALL_ATTEMPTS, Vec::new(), rows);
 }
 
-/// Queues one attempt per settlement with a body and endpoint of its account. Returns how many.
-pub(super) async fn queue_webhooks<'e>(
-    transaction: &DatabaseTransaction,
+/// One attempt per settlement with a body and endpoint of its account.
+pub(super) fn push_webhooks<'e>(
+    script: &mut Script,
     ended: &[&Settlement],
     endpoints: impl Fn(AccountId) -> Option<&'e Vec<EndpointId>>,
-) -> Result<u64, StoreError> {
+) {
     let mut rows = QUEUE_WEBHOOKS.rows(0);
     for s in ended {
         let Some(body) = &s.webhook_body else {
@@ -332,5 +338,5 @@ pub(super) async fn queue_webhooks<'e>(
             ]);
         }
     }
-    Ok(QUEUE_WEBHOOKS.execute(transaction, &[], rows).await?)
+    script.push(&QUEUE_WEBHOOKS, Vec::new(), rows);
 }

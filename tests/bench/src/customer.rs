@@ -1,0 +1,105 @@
+//! One account with more money than any run can spend, and its key.
+
+use anyhow::Context;
+use nexo_actors::clock::unix_ms;
+use nexo_domain::api_key::{ApiKey, KeyMode};
+use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
+use nexo_domain::ledger::Bucket;
+use nexo_domain::money::Micros;
+use nexo_domain::phone::Phone;
+use nexo_domain::phone_window::window_until_ms;
+use nexo_entities::store::Store;
+use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::keys::NewKey;
+use nexo_entities::store::posting::Debit;
+use nexo_entities::store::wallets::Credit;
+use uuid::Uuid;
+
+const CASH: Micros = Micros::new(1_000_000_000_000);
+pub const COST: Micros = Micros::new(22_000);
+
+pub struct Customer {
+    pub account_id: AccountId,
+    pub key: ApiKey,
+}
+
+impl Customer {
+    pub async fn create(store: &Store) -> anyhow::Result<Customer> {
+        let account_id = store
+            .create_account(NewAccount {
+                email: "bench@example.com",
+                password_hash: None,
+                operator: false,
+                language: None,
+                created_at_ms: unix_ms(),
+            })
+            .await?;
+        store
+            .credit_wallet(Credit {
+                account_id,
+                bucket: Bucket::Balance,
+                amount: CASH,
+                reference: "bench",
+                at_ms: unix_ms(),
+            })
+            .await?;
+        let random: Vec<u8> = std::iter::repeat_with(Uuid::new_v4)
+            .take(8)
+            .flat_map(Uuid::into_bytes)
+            .collect();
+        let key = ApiKey::from_random(KeyMode::Live, &random)?;
+        store
+            .create_key(NewKey {
+                account_id,
+                name: "bench",
+                hash: key.hash(),
+                hint: key.hint(),
+                test: false,
+                allowlist: &[],
+                created_at_ms: unix_ms(),
+            })
+            .await?;
+        Ok(Customer { account_id, key })
+    }
+}
+
+/// Ten million phones, in an order that is no order to the database.
+pub struct Phones {
+    plan: CarrierPlan,
+    next: u32,
+}
+
+impl Phones {
+    pub fn new() -> Phones {
+        Phones {
+            plan: CarrierPlan::vietnam(),
+            next: 0,
+        }
+    }
+
+    pub fn take(&mut self) -> Phone {
+        self.next = (self.next + 7_368_787) % 10_000_000;
+        Phone::parse(&format!("+8498{:07}", self.next), &self.plan)
+            .expect("+8498 and seven digits is a mobile number")
+    }
+
+    /// A debit of [`COST`] for the next phone.
+    pub fn debit(&mut self, account_id: AccountId) -> anyhow::Result<Debit> {
+        let phone = self.take();
+        let now_ms = unix_ms();
+        Ok(Debit {
+            delivery_id: DeliveryId(Uuid::now_v7()),
+            account_id,
+            key_id: KeyId(account_id.0),
+            test: false,
+            phone,
+            carrier: phone
+                .carrier(&self.plan)
+                .context("a mobile number has a carrier")?,
+            cost: COST,
+            created_at_ms: now_ms,
+            window_until_ms: window_until_ms(now_ms),
+        })
+    }
+}

@@ -1,0 +1,208 @@
+//! Durable POST /send-otp a second beside a bare actix-web JSON route, under the same wrk load.
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{App as WebApp, HttpResponse, HttpServer, web};
+use anyhow::{Context, ensure};
+use nexo_actors::clock::unix_ms;
+use nexo_route::app::{App, Ports, WrapLine};
+use nexo_route::config::Config;
+use nexo_route::telemetry;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::accepting_line::AcceptingLine;
+use crate::customer::Customer;
+use crate::ledger::medians;
+use crate::process::Running;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Each measurement's length
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How often both sides are measured in turn
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Connections that wrk keeps busy
+    #[arg(long, default_value_t = 256)]
+    connections: u32,
+    /// The script that makes wrk's requests
+    #[arg(long)]
+    script: String,
+    #[command(flatten)]
+    gateway: GatewayArgs,
+}
+
+#[derive(clap::Args)]
+pub struct GatewayArgs {
+    /// How long each call lasts, from its acceptance to its settlement
+    #[arg(long, default_value_t = 1_000)]
+    call_ms: u64,
+    /// A fresh PostgreSQL database; SQLite in a temporary directory where none is given
+    #[arg(long)]
+    database: Option<String>,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let itself = std::env::current_exe()?;
+    let mut bare = Running::start(Command::new(&itself).arg("bare-route"))?;
+    let mut command = Command::new(&itself);
+    command.args([
+        "accepting-gateway",
+        "--call-ms",
+        &args.gateway.call_ms.to_string(),
+    ]);
+    if let Some(url) = &args.gateway.database {
+        command.args(["--database", url]);
+    }
+    let mut gateway = Running::start(&mut command)?;
+    let (bare_at, gateway_at) = (Target::of(&mut bare)?, Target::of(&mut gateway)?);
+
+    let mut rows = Vec::new();
+    let mut spent = Duration::ZERO;
+    let mut requests = 0.0;
+    for round in 0..args.rounds {
+        let bare = bare_at.wrk(&args, round)?;
+        let before = gateway.cpu()?;
+        let ours = gateway_at.wrk(&args, round + 1)?;
+        // What was accepted is settled before the other side is measured.
+        tokio::time::sleep(Duration::from_millis(args.gateway.call_ms + 1_000)).await;
+        spent += gateway.cpu()? - before;
+        requests += ours * args.seconds as f64;
+        rows.push([bare, ours, ours / bare]);
+    }
+    let [bare_rate, ours, ratio] = medians(&rows);
+    println!(
+        "POST /send-otp a second, wrk with {} connections (median of {}):",
+        args.connections, args.rounds
+    );
+    println!("  bare actix-web JSON route            {bare_rate:>9.0}");
+    println!(
+        "  durable, accepted and settled        {ours:>9.0}   {:.0} % of it",
+        ratio * 100.0
+    );
+    println!(
+        "  CPU of the gateway an OTP, both ends {:>9.1} us",
+        spent.as_secs_f64() * 1e6 / requests
+    );
+    bare.end()?;
+    gateway.end().context("the gateway's ledger")
+}
+
+/// Where wrk sends its requests.
+struct Target {
+    url: String,
+    key: String,
+}
+
+impl Target {
+    fn of(server: &mut Running) -> anyhow::Result<Target> {
+        let ready = server.ready()?;
+        let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
+        Ok(Target {
+            url: text("url"),
+            key: text("key"),
+        })
+    }
+
+    /// Requests a second; every one of them was answered 202.
+    fn wrk(&self, args: &Args, round: usize) -> anyhow::Result<f64> {
+        let output = Command::new("wrk")
+            .args(["-t2", &format!("-c{}", args.connections)])
+            .args([
+                &format!("-d{}s", args.seconds),
+                "-s",
+                &args.script,
+                &self.url,
+            ])
+            .args(["--", &self.key, &round.to_string()])
+            .output()
+            .context("wrk cannot be started: install Debian's package wrk")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let figure = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|figure| figure.trim().parse::<f64>().ok())
+        };
+        let (rate, failed) = (figure("rate:"), figure("failed:"));
+        let (rate, failed) = rate
+            .zip(failed)
+            .with_context(|| format!("wrk said {text}"))?;
+        ensure!(
+            failed == 0.0,
+            "{failed} requests were not answered 202: {text}"
+        );
+        Ok(rate)
+    }
+}
+
+#[derive(Deserialize)]
+struct Body {
+    phone: String,
+    code: String,
+}
+
+/// The least that a JSON route can do: read the object, write one.
+pub async fn serve_bare_route() -> anyhow::Result<()> {
+    async fn bare(body: web::Json<Body>) -> HttpResponse {
+        HttpResponse::Accepted().json(json!({
+            "ok": body.phone.len() > body.code.len(),
+            "id": "8f2e1c4d-0000-0000-0000-000000000000",
+        }))
+    }
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let url = format!("http://{}/api/v1/send-otp", listener.local_addr()?);
+    println!("{}", json!({ "url": url, "key": "" }));
+    let server = HttpServer::new(|| WebApp::new().route("/api/v1/send-otp", web::post().to(bare)));
+    server.listen(listener)?.run().await?;
+    Ok(())
+}
+
+/// Settings of a gateway that listens on free ports of loopback only.
+pub fn bench_variables(database: &str) -> Vec<(String, String)> {
+    [
+        ("NEXO_SERVER__LISTEN", "127.0.0.1:0"),
+        ("NEXO_METRICS__LISTEN", "127.0.0.1:0"),
+        ("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0"),
+        ("NEXO_SIP__RTP_PORTS", "0-0"),
+        ("NEXO_DATABASE__URL", database),
+        (
+            "NEXO_CARRIERS",
+            r#"[{name="viettel",channels=100000,calls_per_second=100000,gateways=[{name="in-process",uri="sip:127.0.0.1:9"}]}]"#,
+        ),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+/// The whole gateway with an [`AcceptingLine`]; ends with an audit.
+pub async fn serve_accepting_gateway(args: GatewayArgs) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let url = args
+        .database
+        .unwrap_or_else(|| format!("sqlite://{}/bench.db", folder.path().display()));
+    let config = Config::from_texts(None, bench_variables(&url))?.config;
+    let recorder = telemetry::install_recorder()?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let ports = Ports::bind(&config)?;
+    let store = nexo_route::app::open_store(&config).await?;
+    let customer = Customer::create(&store).await?;
+    let line = AcceptingLine::start(Duration::from_millis(args.call_ms));
+    let wrap: WrapLine = Box::new(move |_| Arc::new(line));
+    let app = App::start(&config, ports, store.clone(), recorder, Some(wrap)).await?;
+    let url = format!("http://{}/api/v1/send-otp", app.http);
+    println!("{}", json!({ "url": url, "key": customer.key.reveal() }));
+    terminated.recv().await;
+    while !app.engine.live.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let audit = store.audit(unix_ms()).await?;
+    let broken: Vec<_> = audit.iter().filter(|check| !check.ok).collect();
+    ensure!(broken.is_empty(), "the audit fails: {broken:?}");
+    app.shutdown().await;
+    Ok(())
+}
