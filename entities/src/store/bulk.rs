@@ -196,7 +196,7 @@ impl Bulk {
         )
     }
 
-    fn sqlite_text(&self, rows: usize) -> String {
+    pub(super) fn sqlite_text(&self, rows: usize) -> String {
         let row = format!("({})", vec!["?"; self.columns.len()].join(","));
         let rows = vec![row.as_str(); rows].join(",");
         format!("{} FROM (VALUES {rows}) AS v {}", self.head, self.tail)

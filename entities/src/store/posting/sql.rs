@@ -30,11 +30,13 @@ pub(super) static LOAD_ENDPOINTS: Bulk = Bulk::new(
     ") ORDER BY created_at_ms, id",
 );
 
+/// `completed_at_ms IS NULL` says that the delivery is `sent`, as a constraint of the table has it. By its
+/// status SQLite would look at all that are sent, through their index, instead of by id.
 pub(super) static SETTLE: Bulk = Bulk::new(
     "UPDATE deliveries SET status = v.column2, error_code = NULLIF(v.column3, ''), \
      carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5",
     &[Id, Text, Text, Text, Int, Text, Int],
-    "WHERE deliveries.id = v.column1 AND deliveries.status = 'sent' \
+    "WHERE deliveries.id = v.column1 AND deliveries.completed_at_ms IS NULL \
      AND deliveries.node = v.column6 AND deliveries.epoch = v.column7",
 );
 
@@ -43,7 +45,7 @@ pub(super) static SETTLE_RETURNING: Bulk = Bulk::new(
     "UPDATE deliveries SET status = v.column2, error_code = NULLIF(v.column3, ''), \
      carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5",
     &[Id, Text, Text, Text, Int, Text, Int],
-    "WHERE deliveries.id = v.column1 AND deliveries.status = 'sent' \
+    "WHERE deliveries.id = v.column1 AND deliveries.completed_at_ms IS NULL \
      AND deliveries.node = v.column6 AND deliveries.epoch = v.column7 \
      RETURNING deliveries.id",
 );
@@ -120,3 +122,50 @@ pub(super) static QUEUE_WEBHOOKS: Bulk = Bulk::new(
     "JOIN webhook_endpoints AS e ON e.id = v.column2 \
      WHERE e.removed_at_ms IS NULL AND e.paused_at_ms IS NULL",
 );
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
+
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn no_statement_of_a_batch_goes_through_a_whole_table_on_sqlite() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/plans.db", folder.path().display());
+        let store = Store::connect(&url, 1).await.unwrap();
+        nexo_migration::up(store.connection()).await.unwrap();
+        let bulks = [
+            &LOAD_WALLETS,
+            &LOAD_ENDPOINTS,
+            &SETTLE,
+            &SETTLE_RETURNING,
+            &RELEASE_WINDOWS,
+            &CLAIM_WINDOWS,
+            &READ_WINDOWS,
+            &WRITE_WALLETS,
+            &INSERT_DELIVERIES,
+            &INSERT_ENTRIES,
+            &INSERT_CALL_ATTEMPTS,
+            &QUEUE_WEBHOOKS,
+        ];
+        for (bulk, rows) in bulks
+            .iter()
+            .flat_map(|bulk| [(bulk, 1), (bulk, 2), (bulk, 384)])
+        {
+            let sql = format!("EXPLAIN QUERY PLAN {}", bulk.sqlite_text(rows));
+            let explain = Statement::from_string(DatabaseBackend::Sqlite, sql.as_str());
+            for step in store.connection().query_all_raw(explain).await.unwrap() {
+                let step: String = step.try_get_by_index(3).unwrap();
+                let is_of_rows =
+                    step.contains(" v") || step.contains("CONSTANT") || step.contains("VALUES");
+                let goes_through = step.starts_with("SCAN") && !is_of_rows;
+                assert!(
+                    !goes_through && !step.contains("AUTOMATIC"),
+                    "{step}: {sql:.120}"
+                );
+            }
+        }
+    }
+}
