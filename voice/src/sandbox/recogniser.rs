@@ -4,30 +4,19 @@
 //! moves and compared with each known word by dynamic time warping. What is like none of them is
 //! not heard as a digit. Neither the code, nor the language, nor where words begin is known to it.
 
-use std::sync::OnceLock;
-
-use nexo_domain::otp::Language;
-
-use crate::prompts::PromptSet;
+use std::cmp::Reverse;
 
 mod features;
+mod utterance;
+mod vocabulary;
 mod warping;
 
-use features::{Analysis, Frame};
-use warping::distance;
+use features::Analysis;
+use utterance::{Cut, Cutter};
+use vocabulary::Vocabulary;
 
-/// A pause so long ends an utterance. The codes are spoken with longer ones.
-const PAUSE_FRAMES: usize = 14;
-/// Shorter sounds are clicks.
-const SHORTEST_FRAMES: usize = 12;
-/// Longer ones are phrases, cut off there so that memory stays bounded.
-const LONGEST_FRAMES: usize = 400;
-/// Digits take no longer than this.
-const LONGEST_DIGIT_FRAMES: usize = 95;
-/// Beyond this distance a sound is no known word.
-const FARTHEST: f32 = 2.5;
-/// Another digit must be so much farther away than the nearest.
-const CLEARLY: f32 = 1.06;
+/// Stands in a reading for a word that was not understood.
+const NOT_UNDERSTOOD: char = '?';
 
 /// One recognised utterance.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,15 +43,15 @@ impl Word {
 pub struct Heard {
     /// The digits between two phrases, each reading apart.
     pub readings: Vec<String>,
-    /// The longest reading, the first of several; empty where no digit was heard.
+    /// The reading with the most digits, of these the one with the fewest holes, of these the first;
+    /// empty where no digit was heard. A word that was not understood stands as `?`.
     pub digits: String,
 }
 
 /// Listens to one call.
 pub struct Recogniser {
     analysis: Analysis,
-    utterance: Vec<Frame>,
-    pause: usize,
+    cutter: Cutter,
     readings: Vec<String>,
     reading: String,
 }
@@ -77,18 +66,19 @@ impl Recogniser {
     pub fn new() -> Self {
         Self {
             analysis: Analysis::new(),
-            utterance: Vec::new(),
-            pause: 0,
+            cutter: Cutter::default(),
             readings: Vec::new(),
             reading: String::new(),
         }
     }
 
-    /// Listens to samples at 8 kHz; gives the utterances that ended in them.
+    /// Listens to samples at 8 kHz; gives the words that ended in them.
     pub fn push(&mut self, samples: &[i16]) -> Vec<Word> {
         let mut words = Vec::new();
         for frame in self.analysis.push(samples) {
-            words.extend(self.take(frame));
+            if let Some(cut) = self.cutter.push(frame) {
+                words.append(&mut self.understand(cut));
+            }
         }
         words
     }
@@ -96,50 +86,35 @@ impl Recogniser {
     /// Ends the call.
     pub fn finish(mut self) -> Heard {
         for frame in self.analysis.finish() {
-            self.take(frame);
-        }
-        self.end_utterance();
-        self.end_reading();
-        let mut digits = String::new();
-        for reading in &self.readings {
-            if reading.len() > digits.len() {
-                digits.clone_from(reading);
+            if let Some(cut) = self.cutter.push(frame) {
+                self.understand(cut);
             }
         }
+        if let Some(cut) = self.cutter.finish() {
+            self.understand(cut);
+        }
+        self.end_reading();
+        let digits = best_reading(&self.readings);
         Heard {
             readings: self.readings,
             digits,
         }
     }
 
-    fn take(&mut self, frame: Frame) -> Option<Word> {
-        if frame.is_sound {
-            self.pause = 0;
-        } else if !self.utterance.is_empty() {
-            self.pause += 1;
-        } else {
-            return None;
+    fn understand(&mut self, cut: Cut) -> Vec<Word> {
+        let words = match cut {
+            Cut::Utterance(utterance) => Vocabulary::known().recognise(&utterance),
+            Cut::Drone => vec![Word::Phrase],
+        };
+        for word in &words {
+            match word {
+                Word::Digit(digit) => self.reading.push(char::from(b'0' + digit)),
+                Word::Phrase => self.end_reading(),
+                // A hole in the reading: what comes after it is not the code's next digit.
+                Word::Unknown => self.reading.push(NOT_UNDERSTOOD),
+            }
         }
-        self.utterance.push(frame);
-        let ends = self.pause >= PAUSE_FRAMES || self.utterance.len() >= LONGEST_FRAMES;
-        ends.then(|| self.end_utterance()).flatten()
-    }
-
-    fn end_utterance(&mut self) -> Option<Word> {
-        let mut utterance = std::mem::take(&mut self.utterance);
-        utterance.truncate(utterance.len() - self.pause);
-        self.pause = 0;
-        if utterance.len() < SHORTEST_FRAMES {
-            return None;
-        }
-        let word = Vocabulary::known().recognise(&utterance);
-        match word {
-            Word::Digit(digit) => self.reading.push(char::from(b'0' + digit)),
-            Word::Phrase => self.end_reading(),
-            // A hole in the reading: what comes after it is not the code's next digit.
-            Word::Unknown => self.reading.push('?'),
-        }
-        Some(word)
+        words
     }
 
     fn end_reading(&mut self) {
@@ -150,102 +125,17 @@ impl Recogniser {
     }
 }
 
-/// A known sound.
-struct Template {
-    word: Word,
-    frames: Vec<[f32; features::COEFFICIENTS]>,
-}
-
-/// Everything that can be recognised.
-struct Vocabulary {
-    templates: Vec<Template>,
-}
-
-impl Vocabulary {
-    /// The words of the built-in prompts, analysed once.
-    fn known() -> &'static Vocabulary {
-        static KNOWN: OnceLock<Vocabulary> = OnceLock::new();
-        KNOWN.get_or_init(Vocabulary::learn)
-    }
-
-    fn learn() -> Vocabulary {
-        let prompts = PromptSet::built_in();
-        let mut templates = Vec::new();
-        for language in [Language::Vi, Language::En] {
-            for digit in 0..10 {
-                for slow in [false, true] {
-                    let samples = prompts.digit_samples(language, digit, slow);
-                    templates.extend(sounds(&samples).map(|frames| Template {
-                        word: Word::Digit(digit),
-                        frames,
-                    }));
-                }
-            }
-            for phrase in prompts.phrase_samples(language) {
-                templates.extend(sounds(&phrase).map(|frames| Template {
-                    word: Word::Phrase,
-                    frames,
-                }));
-            }
-        }
-        Vocabulary { templates }
-    }
-
-    fn recognise(&self, utterance: &[Frame]) -> Word {
-        if utterance.len() > LONGEST_DIGIT_FRAMES {
-            return Word::Phrase;
-        }
-        let spoken = features::normalised(utterance);
-        let mut best = (f32::INFINITY, Word::Unknown);
-        let mut best_of = [f32::INFINITY; 11];
-        for template in &self.templates {
-            let far = distance(&spoken, &template.frames, FARTHEST * 1.5);
-            if far < best.0 {
-                best = (far, template.word);
-            }
-            let place = template.word.digit().map_or(10, usize::from);
-            best_of[place] = best_of[place].min(far);
-        }
-        let runner_up = (0..best_of.len())
-            .filter(|place| Some(*place) != Some(best.1.digit().map_or(10, usize::from)))
-            .map(|place| best_of[place])
-            .fold(f32::INFINITY, f32::min);
-        match best {
-            (far, word) if far < FARTHEST && runner_up > far * CLEARLY => word,
-            _ => Word::Unknown,
-        }
-    }
-}
-
-/// The utterances of a prompt, as a listener would cut them.
-fn sounds(samples: &[i16]) -> impl Iterator<Item = Vec<[f32; features::COEFFICIENTS]>> {
-    let mut analysis = Analysis::new();
-    // Silence around the word, as it has in a call.
-    let mut padded = vec![0; 1600];
-    padded.extend_from_slice(samples);
-    padded.extend_from_slice(&[0; 1600]);
-    let mut frames = analysis.push(&padded);
-    frames.extend(analysis.finish());
-    let mut sounds = Vec::new();
-    let mut sound: Vec<Frame> = Vec::new();
-    let mut pause = 0;
-    for frame in frames {
-        match frame.is_sound {
-            true => pause = 0,
-            false => pause += 1,
-        }
-        if frame.is_sound || !sound.is_empty() {
-            sound.push(frame);
-        }
-        if pause >= PAUSE_FRAMES && !sound.is_empty() {
-            sound.truncate(sound.len() - pause);
-            sounds.push(std::mem::take(&mut sound));
-        }
-    }
-    sounds
-        .into_iter()
-        .filter(|sound| sound.len() >= SHORTEST_FRAMES)
-        .map(|sound| features::normalised(&sound))
+/// The reading with the most digits, the fewest holes, and the first of several.
+fn best_reading(readings: &[String]) -> String {
+    let understood = |reading: &String| reading.bytes().filter(u8::is_ascii_digit).count();
+    let worth = |reading: &&String| (understood(reading), Reverse(reading.len()));
+    // `max_by_key` gives the last of equals.
+    readings
+        .iter()
+        .rev()
+        .max_by_key(worth)
+        .cloned()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

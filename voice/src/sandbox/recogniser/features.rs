@@ -7,8 +7,12 @@ use std::sync::{Arc, OnceLock};
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
-/// Mel-frequency cepstral coefficients of a frame, the loudness left out.
-pub(super) const COEFFICIENTS: usize = 12;
+/// Mel-frequency cepstral coefficients of a frame.
+const COEFFICIENTS: usize = 12;
+/// The coefficients, and the loudness within the utterance.
+pub(super) const DIMENSIONS: usize = COEFFICIENTS + 1;
+/// What describes a frame.
+pub(super) type Vector = [f32; DIMENSIONS];
 /// 10 ms at 8 kHz.
 const HOP: usize = 80;
 /// 25 ms.
@@ -21,10 +25,14 @@ const HIGHEST_HZ: f32 = 3600.0;
 const FLOOR_DB: f32 = -48.0;
 /// Sound is so much louder than the line's noise.
 const ABOVE_NOISE_DB: f32 = 9.0;
-/// The noise is the quietest of this many frames.
+/// The noise is what the quietest tenth of this many frames stays below.
 const NOISE_FRAMES: usize = 150;
+const QUIET_SHARE: usize = 10;
 /// A band is at least so loud compared with the loudest of its utterance: noise beneath says nothing.
-const DYNAMICS: f32 = 7.0;
+const DYNAMICS: f32 = 4.5;
+/// What a step of the spectrum's shape, and of the loudness, counts in a distance.
+const CEPSTRUM_WEIGHT: f32 = 0.25;
+const LOUDNESS_WEIGHT: f32 = 0.5;
 
 /// One frame of 10 ms.
 pub(super) struct Frame {
@@ -36,6 +44,7 @@ pub(super) struct Frame {
 pub(super) struct Analysis {
     pending: Vec<i16>,
     levels: VecDeque<f32>,
+    sorted: Vec<f32>,
     plan: &'static Plan,
 }
 
@@ -102,6 +111,7 @@ impl Analysis {
         Self {
             pending: Vec::new(),
             levels: VecDeque::with_capacity(NOISE_FRAMES),
+            sorted: Vec::with_capacity(NOISE_FRAMES),
             plan: Plan::get(),
         }
     }
@@ -127,11 +137,15 @@ impl Analysis {
 
     fn frame(&mut self, samples: &[i16]) -> Frame {
         let level = level_db(samples);
-        let noise = self.levels.iter().copied().fold(level, f32::min);
         if self.levels.len() == NOISE_FRAMES {
             self.levels.pop_front();
         }
         self.levels.push_back(level);
+        self.sorted.clear();
+        self.sorted.extend(&self.levels);
+        let quiet = self.sorted.len() / QUIET_SHARE;
+        let (_, noise, _) = self.sorted.select_nth_unstable_by(quiet, f32::total_cmp);
+        let noise = *noise;
         let is_sound = level > FLOOR_DB.max(noise + ABOVE_NOISE_DB);
         Frame {
             is_sound,
@@ -172,26 +186,22 @@ fn level_db(samples: &[i16]) -> f32 {
     10.0 * (energy / samples.len() as f32 / 32_768.0_f32.powi(2) + 1e-10).log10()
 }
 
-/// The cepstra of an utterance, free of its loudness and of the line's colour.
-pub(super) fn normalised(frames: &[Frame]) -> Vec<[f32; COEFFICIENTS]> {
+/// What describes each frame of a word, whatever the level of the line.
+pub(super) fn vectors(frames: &[Frame]) -> Vec<Vector> {
     let plan = Plan::get();
-    let loudest = frames
-        .iter()
-        .flat_map(|frame| frame.bands)
-        .fold(f32::NEG_INFINITY, f32::max);
-    let cepstra = frames.iter().map(|frame| {
+    let bands = frames.iter().flat_map(|frame| frame.bands);
+    let loudest = bands.fold(f32::NEG_INFINITY, f32::max);
+    let vectors = frames.iter().map(|frame| {
         let bands = frame
             .bands
             .map(|band| band.max(loudest - DYNAMICS) - loudest);
-        std::array::from_fn(|c| {
-            let cosines = &plan.cosines[c];
-            bands
-                .iter()
-                .zip(cosines)
-                .map(|(b, cos)| b * cos)
-                .sum::<f32>()
-                / 4.0
+        std::array::from_fn(|n| match plan.cosines.get(n) {
+            Some(cosines) => {
+                let sum: f32 = bands.iter().zip(cosines).map(|(b, cos)| b * cos).sum();
+                sum * CEPSTRUM_WEIGHT
+            }
+            None => bands.iter().sum::<f32>() / BANDS as f32 * LOUDNESS_WEIGHT,
         })
     });
-    cepstra.collect()
+    vectors.collect()
 }

@@ -1,10 +1,10 @@
-use nexo_domain::otp::{Code, Reading};
+use nexo_domain::otp::{Code, Language, Reading};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
 use crate::g711::Codec;
-use crate::prompts::FRAME;
+use crate::prompts::{FRAME, PromptSet};
 
 fn reading(language: Language) -> Reading {
     Reading {
@@ -54,7 +54,7 @@ fn random_code(random: &mut StdRng) -> String {
 #[test]
 fn every_random_code_is_heard_in_both_languages_and_both_codecs() {
     let mut random = StdRng::seed_from_u64(1);
-    for n in 0..60 {
+    for n in 0..100 {
         let code = random_code(&mut random);
         for language in [Language::Vi, Language::En] {
             let codec = Codec::ALL[n % 2];
@@ -96,18 +96,32 @@ fn a_louder_or_quieter_line_changes_nothing() {
 }
 
 #[test]
-fn a_little_noise_does_no_harm() {
+fn noise_far_below_the_voice_is_mostly_heard_through() {
     let mut random = StdRng::seed_from_u64(2);
+    let mut understood = 0;
+    for n in 0..40 {
+        let code = random_code(&mut random);
+        let frames = spoken(&code, [Language::Vi, Language::En][n % 2], Codec::Pcma);
+        // Speech is near -19.5 dB of full scale; evenly spread noise of ±338 is 25 dB below it.
+        let noisy = |_, s: i16| s.saturating_add(random.random_range(-338..=338));
+        understood += usize::from(heard(&frames, Codec::Pcma, 0, noisy).digits == code);
+    }
+    assert!(understood >= 34, "{understood} of 40");
+}
+
+#[test]
+fn digits_spoken_as_closely_as_may_be_configured_are_told_apart() {
     for language in [Language::Vi, Language::En] {
-        for code in ["01234567", "98765432"] {
-            let frames = spoken(code, language, Codec::Pcma);
-            // Speech is at -18.5 dB; evenly spread noise of ±380 is at about -43.5 dB.
-            let noisy = |_, s: i16| s.saturating_add(random.random_range(-380..=380));
-            assert_eq!(
-                heard(&frames, Codec::Pcma, 0, noisy).digits,
-                code,
-                "{language:?}"
-            );
+        for text in ["0000", "11112222", "73916482"] {
+            let code = Code::parse(text).unwrap();
+            let close = Reading {
+                digit_gap_ms: 100,
+                ..reading(language)
+            };
+            let samples = PromptSet::built_in().render(&code, close);
+            let mut recogniser = Recogniser::new();
+            recogniser.push(&samples);
+            assert!(recogniser.finish().digits == text, "{language:?} {text}");
         }
     }
 }

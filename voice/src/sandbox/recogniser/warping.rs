@@ -1,8 +1,8 @@
 //! Dynamic time warping: how far two sounds are apart, whatever their pace.
 
-use super::features::COEFFICIENTS;
+use super::features::Vector;
 
-type Frames = [[f32; COEFFICIENTS]];
+type Frames = [Vector];
 
 /// One may be so much longer than the other.
 const LONGEST_RATIO: usize = 2;
@@ -45,7 +45,7 @@ pub(super) fn distance(a: &Frames, b: &Frames, limit: f32) -> f32 {
     before[m - 1] / (n + m) as f32
 }
 
-fn apart(a: &[f32; COEFFICIENTS], b: &[f32; COEFFICIENTS]) -> f32 {
+fn apart(a: &Vector, b: &Vector) -> f32 {
     let squares = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b));
     squares.sum::<f32>().sqrt()
 }
@@ -53,10 +53,11 @@ fn apart(a: &[f32; COEFFICIENTS], b: &[f32; COEFFICIENTS]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::recogniser::features::DIMENSIONS;
 
-    fn ramp(frames: usize) -> Vec<[f32; COEFFICIENTS]> {
+    fn ramp(frames: usize) -> Vec<Vector> {
         (0..frames)
-            .map(|n| [n as f32 / frames as f32; COEFFICIENTS])
+            .map(|n| [n as f32 / frames as f32; DIMENSIONS])
             .collect()
     }
 
@@ -75,7 +76,7 @@ mod tests {
     fn what_is_far_longer_or_past_the_limit_is_infinitely_far() {
         assert_eq!(distance(&ramp(20), &ramp(50), 10.0), f32::INFINITY);
         assert_eq!(distance(&[], &ramp(5), 10.0), f32::INFINITY);
-        let far = vec![[100.0; COEFFICIENTS]; 20];
+        let far = vec![[100.0; DIMENSIONS]; 20];
         assert_eq!(distance(&ramp(20), &far, 1.0), f32::INFINITY);
     }
 }
