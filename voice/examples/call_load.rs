@@ -126,5 +126,6 @@ fn order(gateway: SocketAddr, n: u64) -> CallOrder {
             ring_timeout: Duration::from_secs(30),
             longest_call: Duration::from_secs(57),
         },
+        every_step: true,
     }
 }

@@ -61,6 +61,7 @@ fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
             ring_timeout: Duration::from_secs(1),
             longest_call: Duration::from_secs(57),
         },
+        every_step: true,
     }
 }
 
@@ -70,7 +71,7 @@ async fn report(endpoint: &Endpoint, order: CallOrder) -> CallReport {
         let news = timeout(PATIENCE, events.next()).await;
         let news = news.expect("the call ends in time").expect("an end");
         if let CallNews::Ended(report) = news {
-            return report;
+            return *report;
         }
     }
 }

@@ -45,6 +45,9 @@ struct Closing {
     done: Option<oneshot::Sender<()>>,
 }
 
+/// Under load the thread takes what comes in this time together: a wake-up costs more than a message.
+const SHORTEST_TURN: Duration = Duration::from_millis(2);
+
 /// How long the last handle's drop leaves for BYE to be answered.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -70,9 +73,15 @@ impl<'a> Desk<'a> {
     /// Runs until it is told to shut down, or until every handle is gone.
     pub fn run(mut self) {
         let mut woken = Woken::Readable;
+        let mut last_turn = Instant::now();
         loop {
+            let since = last_turn.elapsed();
+            if since < SHORTEST_TURN && woken != Woken::More {
+                std::thread::sleep(SHORTEST_TURN - since);
+            }
+            last_turn = Instant::now();
             self.take_post();
-            let mut more = woken == Woken::Readable;
+            let mut more = woken != Woken::Otherwise;
             for _ in 0..BATCHES_A_TURN {
                 more = more && self.receive();
             }
@@ -82,7 +91,7 @@ impl<'a> Desk<'a> {
                 break;
             }
             woken = match more {
-                true => Woken::Readable,
+                true => Woken::More,
                 false => self.sleep(),
             };
         }

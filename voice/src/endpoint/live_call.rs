@@ -48,9 +48,12 @@ impl LiveCall {
         }
     }
 
-    /// Tells whoever follows the call. Nobody may any more: dropping the news gives the call up.
+    /// Tells whoever follows the call, if that is for them. Nobody may any more: dropping the news gives
+    /// the call up.
     pub fn tell(&self, news: CallNews) {
-        let _ = self.news.send(news);
+        if self.order.every_step || news.is_decisive() {
+            let _ = self.news.send(news);
+        }
     }
 
     /// Tells that the call was accepted, by the answer noted last.
@@ -95,7 +98,7 @@ impl LiveCall {
             ended_at_ms: unix_ms(),
             ..self.report.clone()
         };
-        self.tell(CallNews::Ended(report.clone()));
+        self.tell(CallNews::Ended(Box::new(report.clone())));
         report
     }
 }

@@ -29,6 +29,9 @@ pub struct CallOrder {
     pub reading: Reading,
     pub gateway_timeout: Duration,
     pub limits: CallLimits,
+    /// Whether every step is told. Otherwise only those by which the call's outcome is known, should the
+    /// endpoint die: each one told wakes whoever follows the call.
+    pub every_step: bool,
 }
 
 /// News of a call. [`CallNews::Ended`] comes exactly once, and last.
@@ -53,7 +56,19 @@ pub enum CallNews {
     CodeRead {
         reading: u8,
     },
-    Ended(CallReport),
+    /// Boxed, so that all other news are small.
+    Ended(Box<CallReport>),
+}
+
+impl CallNews {
+    /// Whether the call's outcome hangs on it.
+    pub(super) fn is_decisive(&self) -> bool {
+        match self {
+            CallNews::Accepted { .. } | CallNews::Answered { .. } | CallNews::Ended(_) => true,
+            CallNews::CodeRead { reading } => *reading == 0,
+            CallNews::Dialled | CallNews::Ringing | CallNews::DigitSpoken { .. } => false,
+        }
+    }
 }
 
 /// What became of a call. Times are Unix milliseconds.
@@ -146,7 +161,7 @@ impl CallEvents {
                 let mut report = self.so_far.take()?;
                 report.ended_at_ms = now;
                 self.mailbox = None;
-                return Some(CallNews::Ended(report));
+                return Some(CallNews::Ended(Box::new(report)));
             }
             Some(CallNews::Ended(_)) => {
                 self.so_far = None;
@@ -194,7 +209,7 @@ mod tests {
             panic!("no end");
         };
         assert_eq!(events.next().await, None, "the end comes once");
-        report
+        *report
     }
 
     #[tokio::test]
@@ -217,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_follows_the_end() {
         let (tell, mut events) = CallEvents::channel();
-        let ended = CallNews::Ended(CallReport::start());
+        let ended = CallNews::Ended(Box::new(CallReport::start()));
         tell.send(ended.clone()).unwrap();
         drop(tell);
         assert_eq!(events.next().await, Some(ended));

@@ -160,6 +160,7 @@ fn order(phone: &Phone) -> CallOrder {
             ring_timeout: Duration::from_secs(20),
             longest_call: Duration::from_secs(25),
         },
+        every_step: true,
     }
 }
 
@@ -172,7 +173,7 @@ async fn end(events: &mut CallEvents) -> CallReport {
     loop {
         if let CallNews::Ended(report) = next(events).await {
             assert_eq!(soon(events.next()).await, None);
-            return report;
+            return *report;
         }
     }
 }

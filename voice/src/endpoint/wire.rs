@@ -38,6 +38,8 @@ pub(super) struct Wire<'a> {
 pub(super) enum Woken {
     /// Datagrams have come.
     Readable,
+    /// There was no sleep: more datagrams wait than were taken.
+    More,
     /// An order has come, or a deadline.
     Otherwise,
 }
