@@ -1,13 +1,15 @@
 //! Wallet actors: debits and settlements, many to a transaction.
 //!
 //! An account always maps to the same actor, so its postings are serial without a lock. The actor
-//! commits whatever is waiting as soon as the last commit is done: the batch is 1 when idle, and
-//! grows by itself under load (group commit).
+//! commits whatever is waiting, many postings for one fsync (group commit). The batch is 1 when idle
+//! and grows by itself under load (see [`Pace`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture,
+};
 use metrics::{Counter, Histogram};
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::posting::{
@@ -27,6 +29,10 @@ pub const MAILBOX: usize = 16_384;
 pub const LONGEST_QUEUE: usize = 16_384;
 /// The most postings in one transaction.
 pub const LARGEST_BATCH: usize = 1_024;
+/// The longest time between the beginnings of two commits while postings wait.
+const LONGEST_PACE: Duration = Duration::from_millis(5);
+/// How many commits go by what the last probe found.
+const COMMITS_A_PROBE: u32 = 32;
 /// How often a commit is tried again when another writer was in the way.
 const TRIES: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(5);
@@ -86,8 +92,13 @@ impl Wallets {
 
     /// The actor that serializes this account's postings.
     pub fn of(&self, account: AccountId) -> &Handle<Wallet> {
+        &self.0[self.lane(account)]
+    }
+
+    /// That actor's place among all.
+    pub fn lane(&self, account: AccountId) -> usize {
         let spread = account.0.as_u128() as usize;
-        &self.0[spread % self.0.len()]
+        spread % self.0.len()
     }
 
     pub fn all(&self) -> &[Handle<Wallet>] {
@@ -131,6 +142,9 @@ pub struct Wallet {
     debits: Vec<PostDebit>,
     settlements: Vec<SettleDelivery>,
     commit_is_due: bool,
+    /// Wakes the actor when those that wait have waited long enough for company.
+    alarm: Option<SpawnHandle>,
+    pace: Pace,
     meters: Meters,
     _life_line: LifeLine,
 }
@@ -151,15 +165,31 @@ impl Wallet {
             debits: Vec::new(),
             settlements: Vec::new(),
             commit_is_due: false,
+            alarm: None,
+            pace: Pace::new(Instant::now()),
             meters: Meters::new(),
             _life_line: life_line,
         }
     }
 
-    /// Starts a commit once everything that is in the mailbox now has been taken in.
+    /// Starts a commit when it is time: once everything that is in the mailbox now has been taken in,
+    /// or when the alarm rings.
     fn commit_soon(&mut self, ctx: &mut Context<Self>) {
-        if self.cache.is_none() || self.commit_is_due {
+        let waiting = self.debits.len() + self.settlements.len();
+        if self.cache.is_none() || self.commit_is_due || waiting == 0 {
             return;
+        }
+        if let Some(wait) = self.pace.wait(waiting, Instant::now()) {
+            if self.alarm.is_none() {
+                self.alarm = Some(ctx.run_later(wait, |wallet, ctx| {
+                    wallet.alarm = None;
+                    wallet.commit(ctx);
+                }));
+            }
+            return;
+        }
+        if let Some(alarm) = self.alarm.take() {
+            ctx.cancel_future(alarm);
         }
         self.commit_is_due = true;
         ctx.spawn(actix::fut::ready(()).map(|(), wallet: &mut Self, ctx| {
@@ -184,6 +214,8 @@ impl Wallet {
                 self.debits.drain(..room).collect()
             },
         };
+        let postings = batch.debits.len() + batch.settlements.len();
+        self.pace.began(postings, Instant::now());
         let committed = batch.commit(
             self.store.clone(),
             self.node.clone(),
@@ -203,7 +235,7 @@ impl Wallet {
                         // A full mailbox means that it is awake already.
                         let _ = wallet.webhooks.try_send(Wake);
                     }
-                    wallet.commit(ctx);
+                    wallet.commit_soon(ctx);
                 }),
         );
     }
@@ -248,6 +280,49 @@ impl Handler<ForgetWallet> for Wallet {
             }
             None => self.stale.push(account),
         }
+    }
+}
+
+/// When the next commit is to begin.
+///
+/// A commit costs an fsync and a dozen changes of threads, whatever it holds. So it waits for company: for
+/// as many postings as came together in [`LONGEST_PACE`] when that was last tried out, and never longer than
+/// that. Where nobody else is about to come, as with a lone customer or with clients that all wait for the
+/// last commit, trying it out has shown so, and there is no waiting.
+#[derive(Debug)]
+struct Pace {
+    last_began: Instant,
+    company: usize,
+    until_probe: u32,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Pace {
+        Pace {
+            last_began: now,
+            company: 1,
+            until_probe: COMMITS_A_PROBE,
+        }
+    }
+
+    /// How long the `waiting` postings are to wait for more; `None` when it is time.
+    fn wait(&self, waiting: usize, now: Instant) -> Option<Duration> {
+        let left = (self.last_began + LONGEST_PACE).saturating_duration_since(now);
+        let is_enough = self.until_probe > 0 && waiting >= self.company;
+        (!is_enough && !left.is_zero()).then_some(left)
+    }
+
+    /// A commit of this many postings begins.
+    fn began(&mut self, postings: usize, now: Instant) {
+        match now.saturating_duration_since(self.last_began) < LONGEST_PACE {
+            true => self.until_probe = self.until_probe.saturating_sub(1),
+            false => {
+                // Postings come in bursts: one lull says little.
+                self.company = postings.max(self.company * 3 / 4);
+                self.until_probe = COMMITS_A_PROBE;
+            }
+        }
+        self.last_began = now;
     }
 }
 
@@ -351,5 +426,76 @@ async fn commit_patiently(
             }
             outcome => return outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Commits whatever waits when it is time; `arrive` says how many postings wait after so long.
+    fn run(pace: &mut Pace, start: Instant, arrive: impl Fn(Duration) -> usize) -> Vec<usize> {
+        let (mut now, mut began, mut batches) = (start, start, Vec::new());
+        while batches.len() < 200 {
+            now += Duration::from_micros(50);
+            let waiting = arrive(now - began);
+            if waiting > 0 && pace.wait(waiting, now).is_none() {
+                pace.began(waiting, now);
+                batches.push(waiting);
+                began = now;
+            }
+        }
+        batches
+    }
+
+    #[test]
+    fn a_lone_posting_is_committed_at_once() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        for second in 1..100 {
+            let now = start + Duration::from_secs(second);
+            assert_eq!(pace.wait(1, now), None);
+            pace.began(1, now);
+        }
+    }
+
+    #[test]
+    fn clients_that_all_wait_for_the_last_commit_do_not_wait_for_more() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        // All 32 are back 100 µs after the commit began.
+        let batches = run(&mut pace, start, |since| {
+            if since >= Duration::from_micros(100) {
+                32
+            } else {
+                0
+            }
+        });
+        assert!(batches.iter().all(|batch| *batch == 32));
+        // At first every commit is a probe, until it has shown that 32 is all.
+        let probes = 200 / COMMITS_A_PROBE;
+        let at_once = Duration::from_micros(100) * (200 - probes);
+        assert!(pace.last_began - start < at_once + LONGEST_PACE * (probes + 2));
+    }
+
+    #[test]
+    fn a_steady_stream_is_committed_in_batches_of_one_pace() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        // 4,000 a second.
+        let batches = run(&mut pace, start, |since| (since.as_micros() / 250) as usize);
+        let settled = &batches[COMMITS_A_PROBE as usize * 2..];
+        assert!(settled.iter().all(|batch| *batch == 20), "{settled:?}");
+    }
+
+    #[test]
+    fn no_posting_waits_longer_than_the_longest_pace() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        pace.began(1_000, start + LONGEST_PACE);
+        let now = start + LONGEST_PACE * 2;
+        assert_eq!(pace.wait(1, now), None);
+        let a_bit_earlier = now - Duration::from_micros(1);
+        assert_eq!(pace.wait(1, a_bit_earlier), Some(Duration::from_micros(1)));
     }
 }
