@@ -171,6 +171,7 @@ impl Handler<PlaceCall> for CarrierDesk {
             reading: call.reading,
             gateway_timeout: gateway.timeout,
             limits: call.limits,
+            every_step: false,
         });
         MessageResult(Some(Placed {
             gateway: place,

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_rt::ArbiterHandle;
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
@@ -106,6 +107,9 @@ pub struct DispatchDesk {
     /// By [`Carrier::index`].
     pub carriers: Vec<CarrierRoute>,
     pub wallets: Wallets,
+    /// The threads of the wallet actors, in their order. An account's sagas run beside its wallet, so that
+    /// what a commit brings wakes one thread for all of them.
+    pub lanes: Vec<ArbiterHandle>,
     pub live: Arc<Live>,
     pub settings: DispatchSettings,
 }
@@ -116,12 +120,14 @@ impl DispatchDesk {
     pub fn dispatch(self: &Arc<Self>, order: OtpOrder) -> oneshot::Receiver<Dispatched> {
         let (answer, answered) = oneshot::channel();
         let desk = Arc::clone(self);
+        let lane = &self.lanes[self.wallets.lane(order.account_id)];
         let saga = async move {
             let meters = Arc::clone(&desk.route(order.carrier).meters);
             let told = Telling { answer, meters };
             desk.run(order, told).await;
         };
-        actix_rt::spawn(saga);
+        // On a thread that is gone the saga is dropped, which whoever waits sees.
+        lane.spawn(saga);
         answered
     }
 
@@ -160,12 +166,13 @@ impl DispatchDesk {
                     after,
                     created_at_ms: now_ms,
                     _channel: channel,
-                    _live: live,
+                    live,
                 };
                 self.call(paid, told).await;
             }
             Err(Dispatched::Lost) => told.tell(Dispatched::Lost),
             Err(refused) => {
+                live.settled();
                 route
                     .admission
                     .release(realm, order.phone, order.delivery_id);
@@ -234,6 +241,7 @@ impl DispatchDesk {
                 let outcome = Outcome::of(&ending, self.settings.refund);
                 meters.ended(&outcome);
                 self.settle(&paid, outcome, attempts, Settled::Call).await;
+                paid.live.settled();
             }
             Err(refusals) => {
                 let dispatched = answer_of(&refusals);
@@ -247,6 +255,7 @@ impl DispatchDesk {
                 let order = (paid.realm, paid.order.phone, paid.order.delivery_id);
                 self.settle(&paid, outcome, attempts, Settled::NoRoute)
                     .await;
+                paid.live.settled();
                 route.admission.release(order.0, order.1, order.2);
                 told.tell(dispatched);
             }
@@ -385,7 +394,7 @@ struct Paid {
     after: Buckets,
     created_at_ms: i64,
     _channel: Channel,
-    _live: LiveDelivery,
+    live: LiveDelivery,
 }
 
 impl Paid {
@@ -445,7 +454,7 @@ async fn first_answer(placed: &mut Placed) -> Result<(), Option<Box<CallReport>>
     while let Some(news) = placed.events.next().await {
         match news {
             CallNews::Accepted { .. } => return Ok(()),
-            CallNews::Ended(report) => return Err(Some(Box::new(report))),
+            CallNews::Ended(report) => return Err(Some(report)),
             CallNews::Dialled
             | CallNews::Ringing
             | CallNews::Answered { .. }
@@ -467,7 +476,7 @@ async fn follow(mut accepted: Accepted, attempts: &mut Vec<CallAttempt>) -> Opti
         None
     };
     let report = tokio::time::timeout(CALL_EVENTS_WITHIN, end).await.ok()?;
-    attempts.push(accepted_attempt(&accepted, report.as_ref()));
+    attempts.push(accepted_attempt(&accepted, report.as_deref()));
     report.map(|report| report.end)
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix_rt::task::JoinHandle;
 use actix_rt::{Arbiter, ArbiterHandle};
 use nexo_domain::carrier_plan::Carrier;
 use nexo_entities::store::changes::Change;
@@ -43,9 +44,20 @@ pub struct Engine {
     pub posts: Arc<Desk>,
     pub vitals: Arc<Vitals>,
     pub live: Arc<Live>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
+    /// Stops what works on its own: the watcher, the reaper and the reader of changes. None of them then
+    /// holds a connection.
+    pub async fn stop(self) {
+        for task in self.tasks {
+            task.abort();
+            // Either it ended or it was cut off: it is gone.
+            let _ = task.await;
+        }
+    }
+
     /// Hires the actors on this actix system and starts what keeps them right.
     ///
     /// # Errors
@@ -57,16 +69,20 @@ impl Engine {
         let live = Arc::new(Live::default());
         let posts = Arc::new(Desk::default());
         let webhooks = hire_webhooks(&mut watcher, &parts, &posts);
-        let wallets = hire_wallets(&mut watcher, &parts, &webhooks);
-        let carriers = hire_carriers(&mut watcher, &parts).await;
+        let lanes: Vec<ArbiterHandle> = (0..parts.wallet_lanes.max(1))
+            .map(|_| Arbiter::new().handle())
+            .collect();
+        let wallets = hire_wallets(&mut watcher, &parts, &lanes, &webhooks);
+        let carriers = hire_carriers(&mut watcher, &parts, &lanes[0]).await;
         let desk = Arc::new(DispatchDesk {
             carriers,
             wallets: wallets.clone(),
+            lanes,
             live: Arc::clone(&live),
             settings: parts.settings,
         });
-        actix_rt::spawn(watcher.watch(Arc::clone(&vitals), parts.escalate));
-        actix_rt::spawn(reaper::reap(
+        let watching = actix_rt::spawn(watcher.watch(Arc::clone(&vitals), parts.escalate));
+        let reaping = actix_rt::spawn(reaper::reap(
             parts.store.clone(),
             parts.node,
             Arc::clone(&live),
@@ -74,7 +90,7 @@ impl Engine {
         ));
         let on_change = parts.on_change;
         let outbox = webhooks.clone();
-        actix_rt::spawn(changes::follow(parts.store, feed_seq, move |change| {
+        let following = actix_rt::spawn(changes::follow(parts.store, feed_seq, move |change| {
             match change {
                 Change::Account(account) | Change::Wallet(account) | Change::Endpoints(account) => {
                     let _ = wallets.of(*account).try_send(ForgetWallet(*account));
@@ -92,6 +108,7 @@ impl Engine {
             posts,
             vitals,
             live,
+            tasks: vec![watching, reaping, following],
         })
     }
 }
@@ -117,29 +134,34 @@ fn hire_webhooks(
 fn hire_wallets(
     watcher: &mut Watcher,
     parts: &EngineParts,
+    lanes: &[ArbiterHandle],
     webhooks: &Handle<WebhookDesk>,
 ) -> Wallets {
-    let lanes = (0..parts.wallet_lanes.max(1)).map(|lane| {
+    let hired = lanes.iter().enumerate().map(|(lane, thread)| {
         let (store, node) = (parts.store.clone(), parts.node.clone());
         let webhooks = webhooks.clone();
-        watcher.hire(
+        watcher.hire_on(
+            thread,
             &format!("wallet-{lane}"),
             wallet::MAILBOX,
             move |life_line| Wallet::new(store.clone(), node.clone(), webhooks.clone(), life_line),
         )
     });
-    Wallets::new(lanes.collect())
+    Wallets::new(hired.collect())
 }
 
-async fn hire_carriers(watcher: &mut Watcher, parts: &EngineParts) -> Vec<CarrierRoute> {
-    // Their work is short: they share a thread.
-    let thread = Arbiter::new().handle();
+/// Their work is short: they share the thread of the first lane, where on SQLite all sagas are.
+async fn hire_carriers(
+    watcher: &mut Watcher,
+    parts: &EngineParts,
+    thread: &ArbiterHandle,
+) -> Vec<CarrierRoute> {
     let mut routes = Vec::new();
     for (carrier, trunk) in Carrier::all().zip(&parts.trunks) {
         let admission = Admission::new(trunk.channels, trunk.calls_per_second);
         // Before the first request, not only before the actor's first message.
         load_windows(&parts.store, &admission, carrier).await;
-        routes.push(hire_carrier(watcher, parts, &thread, trunk, admission));
+        routes.push(hire_carrier(watcher, parts, thread, trunk, admission));
     }
     routes
 }

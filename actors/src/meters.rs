@@ -46,6 +46,7 @@ pub struct CarrierMeters {
     delivered: Counter,
     failed: [Counter; ENDINGS.len()],
     refunded: Counter,
+    window_rejections: Counter,
 }
 
 impl CarrierMeters {
@@ -67,11 +68,17 @@ impl CarrierMeters {
             delivered: otp("delivered", ""),
             failed: ENDINGS.map(|code| otp("failed", code)),
             refunded: metrics::counter!("nexo_otp_refunds_total", "carrier" => carrier),
+            window_rejections: metrics::counter!(
+                "nexo_phone_window_rejections_total", "carrier" => carrier
+            ),
         }
     }
 
     /// Counts what a customer was told.
     pub fn answered(&self, verdict: Verdict) {
+        if verdict == Verdict::WindowClosed {
+            self.window_rejections.increment(1);
+        }
         let place = VERDICTS.iter().position(|(known, _)| *known == verdict);
         if let Some(place) = place {
             self.verdicts[place].increment(1);

@@ -16,6 +16,11 @@ use crate::live::Live;
 
 /// How often it looks.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Where no saga is known to have died it looks only this rarely: going through all that is `sent`
+/// takes long where many calls are in progress.
+const LOOKS_A_ROUND: u64 = 15;
+/// After a death: until its delivery is old enough, and once more.
+const LOOKS_FOR_LOST: u64 = 2 + (YOUNGEST_MS as u64).div_ceil(LOOK_EVERY.as_millis() as u64);
 /// A delivery younger than this may not be in the set of live ones that is compared with.
 const YOUNGEST_MS: i64 = 3_000;
 /// How often windows that are over and changes that everybody has seen are dropped.
@@ -90,10 +95,18 @@ pub async fn reap(store: Store, node: NodeEpoch, live: Arc<Live>, policy: Refund
     let reaped = metrics::counter!("nexo_reaped_deliveries_total");
     let mut look_due = tokio::time::interval(LOOK_EVERY);
     look_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut looks, mut lost_until) = (0u64, 0);
     let mut tidy_due = tokio::time::interval(TIDY_EVERY);
     loop {
         tokio::select! {
             _ = look_due.tick() => {
+                looks += 1;
+                if live.take_lost() {
+                    lost_until = looks + LOOKS_FOR_LOST;
+                }
+                if looks > lost_until && looks % LOOKS_A_ROUND != 0 {
+                    continue;
+                }
                 let before_ms = clock::unix_ms() - YOUNGEST_MS;
                 match settle(&store, &node, before_ms, &live, policy).await {
                     Ok(0) => {}
