@@ -1,6 +1,8 @@
 //! Opening the configured database, and saying in one line what mends it when that fails.
 
-use anyhow::anyhow;
+use std::fs::{File, TryLockError};
+
+use anyhow::{Context, anyhow, bail};
 use nexo_entities::store::{Store, StoreError};
 
 use crate::config::database::DatabaseConfig;
@@ -15,6 +17,32 @@ const ANOTHER: &str = "or set database.url to another place";
 /// In one line, with the mend.
 pub async fn connect(config: &DatabaseConfig, lanes: u32) -> anyhow::Result<Store> {
     Store::connect(&config.url, lanes).await.map_err(explain)
+}
+
+/// Held by the one process that serves an SQLite file. The system lets go of it with the process.
+pub struct Serving(#[expect(dead_code, reason = "held, never read")] Option<File>);
+
+/// Makes this process the only one that serves the configured database, if that is an SQLite file:
+/// phone windows and wallets are remembered in memory, and a second server would settle the calls of
+/// the first. Commands may write beside it.
+///
+/// # Errors
+/// When another process serves it.
+pub fn serve_alone(config: &DatabaseConfig) -> anyhow::Result<Serving> {
+    let Some(database) = config.sqlite_file() else {
+        return Ok(Serving(None));
+    };
+    let path = format!("{database}.lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {path}"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Serving(Some(file))),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another nexo serves {database}: stop it first, {ANOTHER}; several nodes share one PostgreSQL"
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {path}: put it on a local file system"))
+        }
+    }
 }
 
 /// The store's own words, and the mend where they name none. What the driver adds says the same

@@ -144,14 +144,6 @@ fn describe() {
         "nexo_webhook_backlog",
         "Webhook attempts that wait to be sent."
     );
-    describe_gauge!(
-        "nexo_actor_mailbox_messages",
-        "Messages that wait for an actor."
-    );
-    describe_histogram!(
-        "nexo_actor_handle_seconds",
-        "Time an actor spends on one message."
-    );
     describe_counter!(
         "nexo_actor_restarts_total",
         "Actors replaced after a panic or a freeze."
@@ -175,6 +167,13 @@ pub fn sample(engine: &Engine, endpoint: &Endpoint) {
             (used, limit)
         })
         .collect();
+    for route in &desk.carriers {
+        for gateway in &route.trunk.gateways {
+            // Without probes every configured gateway may be called.
+            let (carrier, name) = (route.trunk.carrier.name(), gateway.name.clone());
+            metrics::gauge!("nexo_gateway_up", "carrier" => carrier, "gateway" => name).set(1.0);
+        }
+    }
     let calls = metrics::gauge!("nexo_calls_in_progress");
     actix_web::rt::spawn(async move {
         let mut due = tokio::time::interval(SAMPLE_EVERY);

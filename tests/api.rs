@@ -5,7 +5,7 @@ mod harness;
 
 use std::collections::HashSet;
 
-use harness::{Answer, Gateway, Receiver, answer, backends, client, number, phone};
+use harness::{Answer, Backend, Gateway, Receiver, answer, backends, client, number, phone};
 use serde_json::Value;
 
 const WEBHOOKS_OPEN: [(&str, &str); 2] = [
@@ -566,4 +566,22 @@ async fn a_gateway_told_to_end_finishes_its_calls_first() {
     let ended = customer.get(&format!("deliveries/{id}")).await;
     assert_eq!(ended.json["status"], "delivered");
     gateway.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_of_one_sqlite_file_is_refused_and_changes_nothing() {
+    let gateway = Gateway::start(Backend::Sqlite, &[QUICK]);
+    let customer = gateway.customer("a@example.com", "1.00");
+    let sent = customer.send(&phone(67), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let (code, error) = gateway.second_server();
+    assert_eq!(code, Some(1));
+    assert!(
+        error.contains("another nexo serves data/nexo.db"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
+    // The second one has not settled the call of the first one.
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_eq!(ended.json["status"], "delivered");
 }

@@ -1,10 +1,17 @@
 //! `[calls]`: how a code is read, and how long is waited for what.
 
-use nexo_domain::otp::Language;
+use std::time::Duration;
+
+use nexo_domain::otp::{Code, Language, Reading};
+use nexo_voice::g711::Codec;
+use nexo_voice::prompts::PromptSet;
 
 use super::error::ConfigError;
 use super::section::Reader;
 use super::source::Source;
+
+/// From acceptance to the end of a call. Below the 60 s that customers are promised.
+pub const LONGEST_CALL: Duration = Duration::from_secs(57);
 
 /// `[calls]`.
 #[derive(Debug, Clone)]
@@ -44,7 +51,34 @@ impl CallsConfig {
             ring_timeout_seconds: section.whole("ring_timeout_seconds", 30, 1..=40)?,
         };
         calls.check_timeouts(reader)?;
+        calls.check_length(reader)?;
         Ok(calls)
+    }
+
+    /// A phone that is answered at the last moment must still hear an 8-digit code once. Blames the key
+    /// that was set, where only one of the two was.
+    fn check_length(&self, reader: &Reader) -> Result<(), ConfigError> {
+        let reading_seconds = longest_reading(self.digit_gap_ms).as_secs_f32().ceil() as u64;
+        let most = LONGEST_CALL.as_secs().saturating_sub(reading_seconds);
+        if self.ring_timeout_seconds <= most {
+            return Ok(());
+        }
+        let key = "calls.digit_gap_ms";
+        match reader.source(key) {
+            Source::Default => {
+                let allowed = format!(
+                    "at most {most}: a call lasts {LONGEST_CALL:?} at most, and 8 digits take {reading_seconds} s"
+                );
+                Err(reader.refuse("calls.ring_timeout_seconds", allowed))
+            }
+            _ => {
+                let (ring, longest) = (self.ring_timeout_seconds, LONGEST_CALL);
+                let allowed = format!(
+                    "less, or a shorter ring_timeout_seconds (now {ring}): 8 digits take {reading_seconds} s, and a call lasts {longest:?} at most"
+                );
+                Err(reader.refuse(key, allowed))
+            }
+        }
     }
 
     /// Blames the key that was set, where only one of the two was.
@@ -61,4 +95,21 @@ impl CallsConfig {
             Err(reader.refuse(key, most))
         }
     }
+}
+
+/// How long one reading of the longest code takes, in the language that takes longer.
+fn longest_reading(digit_gap_ms: u32) -> Duration {
+    let codes = (0..10).filter_map(|digit: u8| Code::parse(&digit.to_string().repeat(8)).ok());
+    let lengths = codes.flat_map(|code| {
+        [Language::Vi, Language::En].map(|language| {
+            let reading = Reading {
+                language,
+                repeat: 1,
+                digit_gap_ms,
+            };
+            let script = PromptSet::built_in().script(&code, reading, Codec::Pcma);
+            script.duration()
+        })
+    });
+    lengths.max().unwrap_or_default()
 }

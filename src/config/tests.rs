@@ -534,3 +534,25 @@ fn what_is_printed_can_be_read_again() {
         strip(loaded.effective.to_json())
     );
 }
+
+#[test]
+fn a_call_has_room_for_ringing_and_one_reading() {
+    let load = |text: &str| Config::from_texts(Some(("nexo.toml", text)), []);
+    for fits in [
+        "[calls]\nring_timeout_seconds = 40",
+        "[calls]\ndigit_gap_ms = 2000",
+        "[calls]\ndigit_gap_ms = 2000\nring_timeout_seconds = 20",
+    ] {
+        assert!(load(fits).is_ok(), "{fits}");
+    }
+    let error = load("[calls]\nring_timeout_seconds = 40\ndigit_gap_ms = 2000").unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("nexo.toml") && error.contains("calls.digit_gap_ms"),
+        "{error}"
+    );
+    assert!(
+        error.contains("a shorter ring_timeout_seconds (now 40)"),
+        "{error}"
+    );
+}

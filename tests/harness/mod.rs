@@ -109,6 +109,19 @@ impl Gateway {
         }
     }
 
+    /// Starts another `nexo serve` on the same database and waits for its end: its exit code, and what it
+    /// said on standard error.
+    pub fn second_server(&self) -> (Option<i32>, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_nexo"))
+            .arg("serve")
+            .current_dir(self.dir.path())
+            .envs(self.env.iter().cloned())
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), error)
+    }
+
     /// Runs a `nexo` command on the same database; its JSON answer.
     pub fn nexo(&self, args: &[&str]) -> Value {
         let output = Command::new(env!("CARGO_BIN_EXE_nexo"))

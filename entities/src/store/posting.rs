@@ -31,7 +31,7 @@ pub use cache::WalletCache;
 pub use records::{CallAttempt, Committed, Debit, DebitOutcome, NodeEpoch, Settlement};
 
 use super::bulk::Script;
-use super::window_book::{WindowBook, Written};
+use super::window_book::WindowBook;
 use super::{Store, StoreError};
 use cache::Wallet;
 use deciding::Deciding;
@@ -144,7 +144,9 @@ impl Store {
                 )
             });
             transaction.commit().await?;
-            written.map(Written::keep);
+            if let Some(written) = written {
+                written.keep();
+            }
         } else {
             transaction.rollback().await?;
         }

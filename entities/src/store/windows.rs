@@ -39,14 +39,13 @@ impl Store {
         connection: &impl ConnectionTrait,
         now_ms: i64,
     ) -> Result<Vec<OpenWindow>, StoreError> {
-        let (statement, row): (
-            Statement,
-            fn(&QueryResult) -> Result<OpenWindow, StoreError>,
-        ) = match self.is_sqlite() {
-            true => (self.by_deliveries(now_ms), of_delivery),
-            false => (self.by_table(now_ms), of_window),
+        let is_sqlite = self.is_sqlite();
+        let statement = match is_sqlite {
+            true => self.by_deliveries(now_ms),
+            false => self.by_table(now_ms),
         };
         let rows = connection.query_all_raw(statement).await?;
+        let row = if is_sqlite { of_delivery } else { of_window };
         rows.iter().map(row).collect()
     }
 
