@@ -1,0 +1,404 @@
+//! The far end is SIPp, which knows nothing of this engine: each way in which a call can go is ended in
+//! the contract's state, with the wallet right and with SIPp content that every message came as it should.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+use std::net::UdpSocket;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::{Answer, Gateway, backends, phone};
+use serde_json::Value;
+
+/// One reading, so that a call takes a few seconds.
+const QUICK: (&str, &str) = ("NEXO_CALLS__REPEAT", "1");
+const SHORT_RING: (&str, &str) = ("NEXO_CALLS__RING_TIMEOUT_SECONDS", "5");
+const PRICE: f64 = 0.022;
+const CASH: f64 = 10.0;
+
+/// SIPp playing one of `tests/sipp`'s scenarios. Killed when dropped.
+struct FarEnd {
+    port: u16,
+    scenario: &'static str,
+    sipp: Child,
+    folder: tempfile::TempDir,
+}
+
+impl FarEnd {
+    /// One that takes `calls` calls and ends. `answer` is the code and the reason with which it refuses
+    /// them, where the scenario does.
+    fn start(scenario: &'static str, calls: u32, answer: &[&str], arguments: &[&str]) -> FarEnd {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sipp");
+        let mut text = std::fs::read_to_string(format!("{scenarios}/{scenario}.xml")).unwrap();
+        if let [code, reason] = answer {
+            // SIPp takes no keyword for a status code.
+            text = text.replace("[code]", code).replace("[reason]", reason);
+        }
+        let file = folder.path().join("scenario.xml");
+        std::fs::write(&file, text).unwrap();
+        let errors = folder.path().join("errors.log");
+        let sipp = Command::new("sipp")
+            .args([
+                "-sf",
+                file.to_str().unwrap(),
+                "-i",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+            ])
+            .args(["-mp", &free_port().to_string(), "-m", &calls.to_string()])
+            .args(["-nostdin", "-timeout", "100s", "-timeout_error"])
+            .args(["-trace_err", "-error_file", errors.to_str().unwrap()])
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sipp: install Debian's package sip-tester");
+        let far_end = FarEnd {
+            port,
+            scenario,
+            sipp,
+            folder,
+        };
+        far_end.wait_until_it_listens();
+        far_end
+    }
+
+    fn wait_until_it_listens(&self) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while UdpSocket::bind(("127.0.0.1", self.port)).is_ok() {
+            let errors = self.errors();
+            assert!(
+                Instant::now() < until,
+                "{}: sipp does not listen\n{errors}",
+                self.scenario
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until it has had its calls: whether each went exactly as its scenario says.
+    fn was_content(mut self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(status) = self.sipp.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                Instant::now() < until,
+                "{}: sipp still waits",
+                self.scenario
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert!(
+            status.success(),
+            "{}: {status}\n{}",
+            self.scenario,
+            self.errors()
+        );
+    }
+
+    fn errors(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("errors.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        let _ = self.sipp.kill();
+        let _ = self.sipp.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    // SIPp wants RTP on an even port and RTCP on the next one.
+    loop {
+        let even = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let port = even.local_addr().unwrap().port();
+        if port.is_multiple_of(2) && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// One carrier whose gateways are these ports, in this order of priority.
+fn carriers(ports: &[u16]) -> String {
+    let gateways: Vec<String> = ports
+        .iter()
+        .enumerate()
+        .map(|(n, port)| {
+            format!(
+                r#"{{name="gw{n}",uri="sip:127.0.0.1:{port}",priority={}}}"#,
+                n + 1
+            )
+        })
+        .collect();
+    format!(
+        r#"[{{name="viettel",channels=500,calls_per_second=500,gateways=[{}]}}]"#,
+        gateways.join(",")
+    )
+}
+
+fn start(backend: harness::Backend, ports: &[u16], settings: &[(&str, &str)]) -> Gateway {
+    let carriers = carriers(ports);
+    let mut all = vec![("NEXO_CARRIERS", carriers.as_str()), QUICK];
+    all.extend_from_slice(settings);
+    Gateway::start(backend, &all)
+}
+
+/// How an accepted call is to end.
+struct End {
+    status: &'static str,
+    error_code: Option<&'static str>,
+    carrier_status: &'static str,
+    is_kept: bool,
+}
+
+const fn kept(error_code: &'static str, carrier_status: &'static str) -> End {
+    End {
+        status: "failed",
+        error_code: Some(error_code),
+        carrier_status,
+        is_kept: true,
+    }
+}
+
+const fn refunded(error_code: &'static str, carrier_status: &'static str) -> End {
+    End {
+        is_kept: false,
+        ..kept(error_code, carrier_status)
+    }
+}
+
+const DELIVERED: End = End {
+    status: "delivered",
+    error_code: None,
+    carrier_status: "success",
+    is_kept: true,
+};
+
+fn assert_end(answer: &Answer, end: &End) {
+    assert_eq!(answer.json["status"], end.status, "{}", answer.text);
+    let error_code = end.error_code.map_or(Value::Null, Value::from);
+    assert_eq!(answer.json["error_code"], error_code, "{}", answer.text);
+    assert_eq!(
+        answer.json["carrier_status"], end.carrier_status,
+        "{}",
+        answer.text
+    );
+}
+
+/// One call to one gateway that plays `scenario`: accepted, and ended as `end` says.
+async fn call(scenario: &'static str, answer: &[&str], settings: &[(&str, &str)], end: End) {
+    for backend in backends() {
+        let far_end = FarEnd::start(scenario, 1, answer, &[]);
+        let gateway = start(backend, &[far_end.port], settings);
+        let customer = gateway.customer("a@example.com", "10.00");
+        let sent = customer.send(&phone(1), "482917").await;
+        assert_eq!(sent.status, 202, "{scenario}: {}", sent.text);
+        let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+        assert_end(&ended, &end);
+        assert_total(&customer, if end.is_kept { CASH - PRICE } else { CASH }).await;
+        far_end.was_content();
+        gateway.audit();
+    }
+}
+
+async fn assert_total(customer: &harness::Customer, total: f64) {
+    let (cash, sum) = customer.balance().await;
+    assert_eq!((cash, sum), (format!("{total:.3}"), format!("{total:.3}")));
+}
+
+/// One call that the only gateway does not take: refused with this status, and refunded.
+async fn refused(scenario: &'static str, answer: &[&str], status: u16) -> Answer {
+    let mut last = None;
+    for backend in backends() {
+        let far_end = FarEnd::start(scenario, 1, answer, &[]);
+        let gateway = start(backend, &[far_end.port], &[]);
+        let customer = gateway.customer("a@example.com", "10.00");
+        let to = phone(2);
+        let sent = customer.send(&to, "482917").await;
+        assert_eq!(
+            (sent.status, sent.error()),
+            (status, "no_route"),
+            "{}",
+            sent.text
+        );
+        let id = sent.json["id"].as_str().unwrap();
+        let delivery = customer.get(&format!("deliveries/{id}")).await;
+        assert_eq!(delivery.json["status"], "failed");
+        assert_eq!(delivery.json["error_code"], "no_route");
+        assert_total(&customer, CASH).await;
+        far_end.was_content();
+        // The phone was not reached: its window is open again, so this fails for the gateway only.
+        assert_ne!(customer.send(&to, "482917").await.error(), "rate_limited");
+        gateway.audit();
+        last = Some(sent);
+    }
+    last.unwrap()
+}
+
+macro_rules! calls {
+    ($($name:ident: $scenario:literal $answer:expr, $settings:expr => $end:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            call($scenario, &$answer, &$settings, $end).await;
+        }
+    )*};
+}
+
+calls! {
+    an_answered_call_is_read_to_and_hung_up: "answer" [], [] => DELIVERED;
+    a_phone_that_hangs_up_in_the_middle_got_a_part: "hang-up" [], [] => kept("partial_playback", "hangup");
+    busy: "refuse-after-trying" ["486", "Busy Here"], [] => kept("busy", "busy");
+    busy_everywhere: "refuse-after-trying" ["600", "Busy"], []
+        => kept("busy", "busy");
+    declined: "refuse-after-ringing" ["603", "Decline"], []
+        => kept("declined", "declined");
+    forbidden: "refuse-after-trying" ["403", "Forbidden"], []
+        => kept("declined", "declined");
+    unwanted: "refuse-after-ringing" ["607", "Unwanted"], []
+        => kept("declined", "declined");
+    a_number_that_is_none: "refuse-after-trying" ["404", "Not Found"], []
+        => refunded("invalid_number", "invalid_number");
+    switched_off: "refuse-after-trying"
+        ["480", "Temporarily Unavailable"], []
+        => refunded("unreachable", "unreachable");
+    unavailable_after_ringing: "refuse-after-ringing"
+        ["480", "Temporarily Unavailable"], []
+        => kept("no_answer", "no_answer");
+    timed_out_after_ringing: "refuse-after-ringing"
+        ["408", "Request Timeout"], []
+        => kept("no_answer", "no_answer");
+    broken_after_trying: "refuse-after-trying"
+        ["500", "Server Internal Error"], []
+        => refunded("carrier_error", "500");
+    refused_after_an_announcement: "refuse-after-early-media"
+        ["486", "Busy Here"], []
+        => kept("busy", "busy");
+    ringing_that_nobody_answers_is_cancelled: "ring-on" [], [SHORT_RING]
+        => kept("no_answer", "no_answer");
+    an_answer_that_crosses_the_cancel_is_hung_up: "late-answer" [], [SHORT_RING]
+        => kept("no_answer", "no_answer");
+    the_second_of_two_answers_is_hung_up: "forked" [], [] => DELIVERED;
+    a_tune_before_the_answer_is_no_answer: "early-media" [], [] => DELIVERED;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn congestion_at_once_is_no_route() {
+    let answer = ["503", "Service Unavailable"];
+    refused("refuse", &answer, 502).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttling_carriers_wait_is_handed_on() {
+    let throttled = refused("throttle", &[], 429).await;
+    assert_eq!(throttled.json["retry_after_seconds"], 17);
+    assert_eq!(throttled.header("retry-after"), Some("17"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_no_route() {
+    refused("silent", &[], 502).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirection_is_a_rejection() {
+    refused("redirect", &[], 502).await;
+}
+
+/// The first gateway plays `first`, the second one answers.
+async fn fails_over(first: &'static str, answer: &[&str]) {
+    for backend in backends() {
+        let (one, two) = (
+            FarEnd::start(first, 1, answer, &[]),
+            FarEnd::start("answer", 1, &[], &[]),
+        );
+        let gateway = start(backend, &[one.port, two.port], &[]);
+        let customer = gateway.customer("a@example.com", "10.00");
+        let sent = customer.send(&phone(3), "482917").await;
+        assert_eq!(sent.status, 202, "{}", sent.text);
+        let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+        assert_end(&ended, &DELIVERED);
+        assert_total(&customer, CASH - PRICE).await;
+        one.was_content();
+        two.was_content();
+        gateway.audit();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_gateway_is_gone_around() {
+    let answer = ["500", "Server Internal Error"];
+    fails_over("refuse", &answer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_rings_too_late_is_cancelled_while_the_next_one_reads() {
+    fails_over("late-ringing", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_numbers_own_answer_rings_no_second_gateway() {
+    for scenario in ["refuse", "refuse-after-trying"] {
+        for backend in backends() {
+            let one = FarEnd::start(scenario, 1, &["486", "Busy Here"], &[]);
+            let two = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+            two.set_nonblocking(true).unwrap();
+            let gateway = start(backend, &[one.port, two.local_addr().unwrap().port()], &[]);
+            let customer = gateway.customer("a@example.com", "10.00");
+            let sent = customer.send(&phone(4), "482917").await;
+            match scenario {
+                // Nothing had accepted the call yet.
+                "refuse" => assert_eq!((sent.status, sent.error()), (502, "no_route")),
+                _ => {
+                    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+                    assert_end(&ended, &kept("busy", "busy"));
+                }
+            }
+            one.was_content();
+            let asked = two.recv(&mut [0; 2000]).is_ok();
+            assert!(!asked, "the second gateway was asked");
+        }
+    }
+}
+
+/// Many calls to a far end with which messages get lost: each is delivered and paid.
+async fn calls_over_a_bad_network(scenario: &'static str, calls: u32, lost: &[&str]) {
+    for backend in backends() {
+        let far_end = FarEnd::start(scenario, calls, &[], lost);
+        let patience = [("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "4000")];
+        let gateway = start(backend, &[far_end.port], &patience);
+        let customer = gateway.customer("a@example.com", "10.00");
+        let mut deliveries = tokio::task::JoinSet::new();
+        for n in 0..calls {
+            let (customer, to) = (customer.clone(), phone(n));
+            deliveries.spawn(async move {
+                let sent = customer.send(&to, "4829").await;
+                assert_eq!(sent.status, 202, "{}", sent.text);
+                let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+                assert_end(&ended, &DELIVERED);
+            });
+        }
+        while let Some(delivered) = deliveries.join_next().await {
+            delivered.unwrap();
+        }
+        assert_total(&customer, CASH - f64::from(calls) * PRICE).await;
+        gateway.audit();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_ack_is_sent_again() {
+    calls_over_a_bad_network("lost-ack", 12, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_in_twenty_messages_lost_both_ways_loses_no_call_and_no_money() {
+    calls_over_a_bad_network("answer", 60, &["-lost", "5"]).await;
+}
