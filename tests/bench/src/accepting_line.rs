@@ -56,7 +56,7 @@ fn end_due(calls: &Calls) {
         calls.drain(..due).collect()
     };
     for (_, started_at_ms, tell) in due {
-        let _ = tell.send(CallNews::Ended(delivered(started_at_ms)));
+        let _ = tell.send(CallNews::Ended(Box::new(delivered(started_at_ms))));
     }
 }
 

@@ -6,19 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use nexo_actors::wallet::{PostDebit, Wallets};
+use nexo_actors::clock::unix_ms;
+use nexo_actors::wallet::{self, PostDebit, Wallet, Wallets};
+use nexo_actors::watch::Watcher;
+use nexo_actors::webhook::{self, WebhookDesk};
+use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::Store;
 use nexo_entities::store::posting::DebitOutcome;
-use nexo_route::app::{App, Ports};
-use nexo_route::config::Config;
-use nexo_route::telemetry;
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use tokio::sync::oneshot;
 
-use crate::accepting_line::AcceptingLine;
 use crate::customer::{COST, Customer, Phones};
-use crate::http::bench_variables;
 
 /// As many clients as the comparison is about.
 const CLIENTS: usize = 32;
@@ -49,27 +48,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     } else {
         "SQLite"
     };
-    let variables = bench_variables(&url);
-    let config = Config::from_texts(None, variables)?.config;
-    let recorder = telemetry::install_recorder()?;
-    let ports = Ports::bind(&config)?;
-    let store = nexo_route::app::open_store(&config).await?;
+    let store = Store::connect(&url, 1).await?;
+    nexo_migration::up(store.connection()).await?;
     let customer = Customer::create(&store).await?;
-    let line = AcceptingLine::start(Duration::from_secs(1));
-    let wrap: nexo_route::app::WrapLine = Box::new(move |_| Arc::new(line));
-    let app = App::start(&config, ports, store.clone(), recorder, Some(wrap)).await?;
+    let wallets = hire(&store).await?;
     // A pool as wide as the clients, where the database can use one.
     let plain = Store::connect(&url, CLIENTS as u32).await?;
     prepare_plain(plain.connection()).await?;
 
     let length = Duration::from_secs(args.seconds);
-    let wallets = &app.engine.desk.wallets;
     let phones = Rc::new(RefCell::new(Phones::new()));
     let mut rows = Vec::new();
     for _ in 0..args.rounds {
         let plain = plain_updates(plain.connection(), length).await?;
-        let ours = debits(wallets, customer.account_id, &phones, CLIENTS, length).await?;
-        let many = debits(wallets, customer.account_id, &phones, MANY_CLIENTS, length).await?;
+        let ours = debits(&wallets, customer.account_id, &phones, CLIENTS, length).await?;
+        let many = debits(&wallets, customer.account_id, &phones, MANY_CLIENTS, length).await?;
         rows.push([plain, ours, many]);
     }
     let [plain_rate, ours, many] = medians(&rows);
@@ -89,12 +82,39 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     println!(
         "  (the UPDATE writes a balance; a debit also its delivery, ledger entry and phone window)"
     );
-    let audit = store.audit(nexo_actors::clock::unix_ms()).await?;
+    let audit = store.audit(unix_ms()).await?;
     let broken: Vec<_> = audit.iter().filter(|check| !check.ok).collect();
-    // The deliveries of debits that were posted here have no saga and stay `sent`: their time is not up.
     ensure!(broken.is_empty(), "the audit fails: {broken:?}");
     plain.close().await?;
     Ok(())
+}
+
+/// One wallet actor, as the gateway has on SQLite, and the webhook actor that it tells of its commits.
+async fn hire(store: &Store) -> anyhow::Result<Wallets> {
+    let node = store.start_node("bench", unix_ms(), i64::MAX).await?;
+    let rules = TargetRules {
+        allow_private: false,
+        allow_http: false,
+    };
+    let client = WebhookClient::new(rules, Duration::from_secs(5))?;
+    let mut watcher = Watcher::default();
+    let (its_store, its_node) = (store.clone(), node.clone());
+    let webhooks = watcher.hire("webhook", webhook::MAILBOX, move |life_line| {
+        let posts = Arc::new(webhook::Desk::default());
+        WebhookDesk::new(
+            its_store.clone(),
+            its_node.clone(),
+            client.clone(),
+            posts,
+            life_line,
+        )
+    });
+    let its_store = store.clone();
+    let wallet = watcher.hire("wallet", wallet::MAILBOX, move |life_line| {
+        Wallet::new(its_store.clone(), node.clone(), webhooks.clone(), life_line)
+    });
+    actix_web::rt::spawn(watcher.watch(Arc::default(), |role| panic!("{role} keeps dying")));
+    Ok(Wallets::new(vec![wallet]))
 }
 
 /// The median of each column.
