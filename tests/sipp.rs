@@ -8,7 +8,7 @@ use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::{Answer, Gateway, backends, phone};
+use harness::{Answer, Backend, Gateway, backends, phone};
 use serde_json::Value;
 
 /// One reading, so that a call takes a few seconds.
@@ -144,7 +144,7 @@ fn carriers(ports: &[u16]) -> String {
     )
 }
 
-fn start(backend: harness::Backend, ports: &[u16], settings: &[(&str, &str)]) -> Gateway {
+fn start(backend: Backend, ports: &[u16], settings: &[(&str, &str)]) -> Gateway {
     let carriers = carriers(ports);
     let mut all = vec![("NEXO_CARRIERS", carriers.as_str()), QUICK];
     all.extend_from_slice(settings);

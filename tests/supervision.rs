@@ -2,10 +2,14 @@
 //! wallet is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod harness;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use harness::{FreshDatabase, backends};
+use metrics_exporter_prometheus::PrometheusHandle;
 use nexo_actors::clock::unix_ms;
 use nexo_actors::watch::Supervise;
 use nexo_domain::api_key::{ApiKey, KeyMode};
@@ -92,56 +96,62 @@ async fn load(url: String, key: String, stop: Arc<AtomicBool>, next: Arc<AtomicU
 
 #[test]
 fn every_actor_that_panics_under_load_is_back_within_a_second_and_no_wallet_is_wrong() {
-    actix_web::rt::System::new().block_on(async {
-        let dir = tempfile::tempdir().unwrap();
-        let database = format!("sqlite://{}/nexo.db", dir.path().display());
-        let settings = SETTINGS
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .chain([("NEXO_DATABASE__URL".to_owned(), database)]);
-        let config = Config::load(None, settings).unwrap().config;
-        let recorder = telemetry::install_recorder().unwrap();
-        let store = open_store(&config).await.unwrap();
-        let key = customer(&store).await.reveal().to_owned();
-        let ports = Ports::bind(&config).unwrap();
-        let app = App::start(&config, ports, store.clone(), recorder, None)
-            .await
-            .unwrap();
-        let url = format!("http://{}/api/v1/send-otp", app.http);
-        let stop = Arc::new(AtomicBool::new(false));
-        let next = Arc::new(AtomicU32::new(0));
-        let loads: Vec<_> = (0..8)
-            .map(|_| {
-                let (url, key) = (url.clone(), key.clone());
-                let (stop, next) = (Arc::clone(&stop), Arc::clone(&next));
-                actix_web::rt::spawn(load(url, key, stop, next))
-            })
-            .collect();
-        let ready = format!("http://{}/readyz", app.http);
-        let desk = &app.engine.desk;
-        for round in 0..3 {
-            for route in &desk.carriers {
-                route.desk.try_send(Supervise::Panic).unwrap();
-            }
-            is_ready_within_a_second(&ready).await;
-            for wallet in desk.wallets.all() {
-                wallet.try_send(Supervise::Panic).unwrap();
-            }
-            is_ready_within_a_second(&ready).await;
-            app.engine.webhooks.try_send(Supervise::Panic).unwrap();
-            is_ready_within_a_second(&ready).await;
-            let expected = (round + 1) * (desk.carriers.len() as u64 + 2);
-            assert!(app.engine.vitals.restarts() >= expected, "round {round}");
+    let recorder = telemetry::install_recorder().unwrap();
+    for backend in backends() {
+        let recorder = recorder.clone();
+        actix_web::rt::System::new().block_on(async {
+            let database = FreshDatabase::create(backend);
+            panics_are_survived(&database.url, recorder).await;
+        });
+    }
+}
+
+async fn panics_are_survived(database: &str, recorder: PrometheusHandle) {
+    let settings = SETTINGS
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .chain([("NEXO_DATABASE__URL".to_owned(), database.to_owned())]);
+    let config = Config::load(None, settings).unwrap().config;
+    let store = open_store(&config).await.unwrap();
+    let key = customer(&store).await.reveal().to_owned();
+    let ports = Ports::bind(&config).unwrap();
+    let app = App::start(&config, ports, store.clone(), recorder, None)
+        .await
+        .unwrap();
+    let url = format!("http://{}/api/v1/send-otp", app.http);
+    let stop = Arc::new(AtomicBool::new(false));
+    let next = Arc::new(AtomicU32::new(0));
+    let loads: Vec<_> = (0..8)
+        .map(|_| {
+            let (url, key) = (url.clone(), key.clone());
+            let (stop, next) = (Arc::clone(&stop), Arc::clone(&next));
+            actix_web::rt::spawn(load(url, key, stop, next))
+        })
+        .collect();
+    let ready = format!("http://{}/readyz", app.http);
+    let desk = &app.engine.desk;
+    for round in 0..3 {
+        for route in &desk.carriers {
+            route.desk.try_send(Supervise::Panic).unwrap();
         }
-        stop.store(true, Ordering::Relaxed);
-        let mut accepted = 0;
-        for load in loads {
-            accepted += load.await.unwrap();
+        is_ready_within_a_second(&ready).await;
+        for wallet in desk.wallets.all() {
+            wallet.try_send(Supervise::Panic).unwrap();
         }
-        assert!(accepted > 0);
-        settled(&app, &store).await;
-        app.shutdown().await;
-    });
+        is_ready_within_a_second(&ready).await;
+        app.engine.webhooks.try_send(Supervise::Panic).unwrap();
+        is_ready_within_a_second(&ready).await;
+        let expected = (round + 1) * (desk.carriers.len() as u64 + 2);
+        assert!(app.engine.vitals.restarts() >= expected, "round {round}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut accepted = 0;
+    for load in loads {
+        accepted += load.await.unwrap();
+    }
+    assert!(accepted > 0);
+    settled(&app, &store).await;
+    app.shutdown().await;
 }
 
 async fn is_ready_within_a_second(url: &str) {

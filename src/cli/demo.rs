@@ -247,6 +247,8 @@ struct Timeline {
     events: broadcast::Receiver<SandboxEvent>,
     heard: String,
     in_place: bool,
+    /// The progress line that stands there is not ended yet.
+    is_open: bool,
 }
 
 impl Timeline {
@@ -257,6 +259,7 @@ impl Timeline {
             events,
             heard: String::new(),
             in_place: std::io::stdout().is_terminal(),
+            is_open: false,
         }
     }
 
@@ -292,7 +295,10 @@ impl Timeline {
         }
     }
 
-    fn line(&self, what: &str) {
+    fn line(&mut self, what: &str) {
+        if std::mem::take(&mut self.is_open) {
+            println!();
+        }
         println!("  {:>6.2} s  {what}", self.started.elapsed().as_secs_f64());
     }
 
@@ -307,7 +313,8 @@ impl Timeline {
             "  {:>6.2} s  reading {reading}: the far end hears  {shown}",
             self.started.elapsed().as_secs_f64()
         );
-        match self.in_place && place < self.digits {
+        self.is_open = self.in_place && place < self.digits;
+        match self.is_open {
             true => print!("\r{text}"),
             false if self.in_place => println!("\r{text}"),
             false => println!("{text}"),

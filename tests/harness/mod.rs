@@ -26,6 +26,36 @@ pub fn backends() -> Vec<Backend> {
     }
 }
 
+/// A database for a gateway in the test's own process. Dropped with this.
+pub struct FreshDatabase {
+    pub url: String,
+    postgres: Option<String>,
+    _dir: TempDir,
+}
+
+impl FreshDatabase {
+    pub fn create(backend: Backend) -> FreshDatabase {
+        let dir = tempfile::tempdir().unwrap();
+        let postgres = (backend == Backend::Postgres).then(create_database);
+        FreshDatabase {
+            url: match &postgres {
+                Some(name) => database_url(name),
+                None => format!("sqlite://{}/nexo.db", dir.path().display()),
+            },
+            postgres,
+            _dir: dir,
+        }
+    }
+}
+
+impl Drop for FreshDatabase {
+    fn drop(&mut self) {
+        if let Some(name) = &self.postgres {
+            psql(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        }
+    }
+}
+
 /// A running `nexo serve`. Killed when dropped.
 pub struct Gateway {
     pub url: String,

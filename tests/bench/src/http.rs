@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Connections that wrk keeps busy
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 1_024)]
     connections: u32,
     /// The script that makes wrk's requests
     #[arg(long)]
@@ -77,8 +77,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         rows.push([bare, ours, ours / bare]);
     }
     let [bare_rate, ours, ratio] = medians(&rows);
+    let database = match args.gateway.database {
+        Some(_) => "PostgreSQL",
+        None => "SQLite",
+    };
     println!(
-        "POST /send-otp a second, wrk with {} connections (median of {}):",
+        "POST /send-otp a second on {database}, wrk with {} connections (median of {}):",
         args.connections, args.rounds
     );
     println!("  bare actix-web JSON route            {bare_rate:>9.0}");
@@ -87,7 +91,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         ratio * 100.0
     );
     println!(
-        "  CPU of the gateway an OTP, both ends {:>9.1} us",
+        "  CPU of the gateway an OTP            {:>9.1} us",
         spent.as_secs_f64() * 1e6 / requests
     );
     bare.end()?;
