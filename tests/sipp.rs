@@ -29,26 +29,31 @@ impl FarEnd {
     /// One that takes `calls` calls and ends. `answer` is the code and the reason with which it refuses
     /// them, where the scenario does.
     fn start(scenario: &'static str, calls: u32, answer: &[&str], arguments: &[&str]) -> FarEnd {
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
         let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sipp");
         let mut text = std::fs::read_to_string(format!("{scenarios}/{scenario}.xml")).unwrap();
         if let [code, reason] = answer {
             // SIPp takes no keyword for a status code.
             text = text.replace("[code]", code).replace("[reason]", reason);
         }
+        // Another program may take the free port first.
+        for _ in 0..5 {
+            let mut far_end = FarEnd::spawn(scenario, &text, calls, arguments);
+            if far_end.listens() {
+                return far_end;
+            }
+        }
+        panic!("{scenario}: sipp finds no port");
+    }
+
+    fn spawn(scenario: &'static str, text: &str, calls: u32, arguments: &[&str]) -> FarEnd {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
         let file = folder.path().join("scenario.xml");
         std::fs::write(&file, text).unwrap();
         let errors = folder.path().join("errors.log");
         let sipp = Command::new("sipp")
-            .args([
-                "-sf",
-                file.to_str().unwrap(),
-                "-i",
-                "127.0.0.1",
-                "-p",
-                &port.to_string(),
-            ])
+            .args(["-sf", file.to_str().unwrap()])
+            .args(["-i", "127.0.0.1", "-p", &port.to_string()])
             .args(["-mp", &free_port().to_string(), "-m", &calls.to_string()])
             .args(["-nostdin", "-timeout", "100s", "-timeout_error"])
             .args(["-trace_err", "-error_file", errors.to_str().unwrap()])
@@ -58,26 +63,29 @@ impl FarEnd {
             .stderr(Stdio::null())
             .spawn()
             .expect("sipp: install Debian's package sip-tester");
-        let far_end = FarEnd {
+        FarEnd {
             port,
             scenario,
             sipp,
             folder,
-        };
-        far_end.wait_until_it_listens();
-        far_end
+        }
     }
 
-    fn wait_until_it_listens(&self) {
+    /// Waits until SIPp has its port. False when it has ended without.
+    fn listens(&mut self) -> bool {
         let until = Instant::now() + Duration::from_secs(10);
-        while UdpSocket::bind(("127.0.0.1", self.port)).is_ok() {
+        loop {
+            let has_ended = self.sipp.try_wait().unwrap().is_some();
+            if has_ended || has_udp_port(self.sipp.id(), self.port) {
+                return !has_ended;
+            }
             let errors = self.errors();
+            let scenario = self.scenario;
             assert!(
                 Instant::now() < until,
-                "{}: sipp does not listen\n{errors}",
-                self.scenario
+                "{scenario}: sipp does not listen\n{errors}"
             );
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::yield_now();
         }
     }
 
@@ -113,6 +121,26 @@ impl Drop for FarEnd {
         let _ = self.sipp.kill();
         let _ = self.sipp.wait();
     }
+}
+
+/// Whether the process has a UDP socket on this port of loopback.
+fn has_udp_port(pid: u32, port: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/udp").unwrap();
+    let address = format!("0100007F:{port:04X}");
+    let inode = sockets.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields.get(1) == Some(&address.as_str())).then(|| fields[9].to_owned())
+    });
+    let Some(socket) = inode.map(|inode| format!("socket:[{inode}]")) else {
+        return false;
+    };
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten();
+    files
+        .flatten()
+        .filter_map(|file| std::fs::read_link(file.path()).ok())
+        .any(|target| target.to_str() == Some(&socket))
 }
 
 fn free_port() -> u16 {
