@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use nexo_actors::carrier::Trunk;
 use nexo_actors::gateway::{Gateway, NumberFormat};
 use nexo_domain::carrier_plan::Carrier;
 use nexo_voice::g711::Codec;
+use nexo_voice::sip::digest::Credentials;
 
 use crate::config::Config;
 use crate::config::carriers::{CarrierConfig, GatewayConfig};
@@ -63,12 +65,20 @@ fn sandbox_gateway(address: SocketAddr, timeout: Duration) -> Gateway {
         name: SANDBOX_NAME.to_owned(),
         address,
         host: address.to_string(),
+        credentials: None,
         number_format: NumberFormat::E164,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         priority: 1,
         weight: 1,
         timeout,
     }
+}
+
+/// Who we are to a gateway that knows us by a name.
+fn credentials(gateway: &GatewayConfig) -> Option<Arc<Credentials>> {
+    let realm = Some(gateway.realm.as_str()).filter(|realm| !realm.is_empty());
+    let credentials = Credentials::new(&gateway.username, gateway.password.reveal(), realm);
+    (!gateway.username.is_empty()).then(|| Arc::new(credentials))
 }
 
 async fn resolve(
@@ -91,6 +101,7 @@ async fn resolve(
         name: gateway.name.clone(),
         address,
         host: uri.host_and_port(),
+        credentials: credentials(gateway),
         number_format: gateway.number_format,
         codecs: gateway.codecs.clone(),
         priority: gateway.priority,

@@ -155,13 +155,13 @@ fn free_port() -> u16 {
 }
 
 /// One carrier whose gateways are these ports, in this order of priority.
-fn carriers(ports: &[u16]) -> String {
+fn carriers(ports: &[u16], more: &str) -> String {
     let gateways: Vec<String> = ports
         .iter()
         .enumerate()
         .map(|(n, port)| {
             format!(
-                r#"{{name="gw{n}",uri="sip:127.0.0.1:{port}",priority={}}}"#,
+                r#"{{name="gw{n}",uri="sip:127.0.0.1:{port}",priority={}{more}}}"#,
                 n + 1
             )
         })
@@ -173,7 +173,7 @@ fn carriers(ports: &[u16]) -> String {
 }
 
 fn start(backend: Backend, ports: &[u16], settings: &[(&str, &str)]) -> Gateway {
-    let carriers = carriers(ports);
+    let carriers = carriers(ports, "");
     let mut all = vec![("NEXO_CARRIERS", carriers.as_str()), QUICK];
     all.extend_from_slice(settings);
     Gateway::start(backend, &all)
@@ -429,4 +429,43 @@ async fn a_lost_ack_is_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_in_twenty_messages_lost_both_ways_loses_no_call_and_no_money() {
     calls_over_a_bad_network("answer", 60, &["-lost", "5"]).await;
+}
+
+/// One call to a gateway that asks who we are.
+async fn challenged(credentials: &str) -> (Answer, FarEnd, Gateway) {
+    let far_end = FarEnd::start("digest", 1, &[], &[]);
+    let carriers = carriers(&[far_end.port], credentials);
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(5), "482917").await;
+    if sent.status != 202 {
+        return (sent, far_end, gateway);
+    }
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    (ended, far_end, gateway)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_asks_who_calls_is_told() {
+    let (ended, far_end, _gateway) =
+        challenged(r#",username="nexo",password="s3cret",realm="carrier""#).await;
+    assert_end(&ended, &DELIVERED);
+    far_end.was_content();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_no_route() {
+    for wrong in [
+        "",
+        r#",username="nexo",password="wrong""#,
+        r#",username="nexo",password="s3cret",realm="other""#,
+    ] {
+        let (refused, _far_end, _gateway) = challenged(wrong).await;
+        assert_eq!(
+            (refused.status, refused.error()),
+            (502, "no_route"),
+            "{wrong}"
+        );
+    }
 }

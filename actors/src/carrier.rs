@@ -163,6 +163,7 @@ impl Handler<PlaceCall> for CarrierDesk {
         let events = self.line.place(CallOrder {
             call_id: call_id.clone(),
             gateway: gateway.address,
+            credentials: gateway.credentials.clone(),
             gateway_host: gateway.host.clone(),
             number: gateway.number_format.write(call.phone),
             caller_id,

@@ -1,10 +1,12 @@
 //! A trunk's gateways: where they are, how they want numbers, and which is tried next.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nexo_domain::phone::Phone;
 use nexo_voice::g711::Codec;
+use nexo_voice::sip::digest::Credentials;
 
 /// How a gateway wants to see a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -37,6 +39,8 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// Host and port as they stand in SIP URIs.
     pub host: String,
+    /// Who we are to it, should it ask.
+    pub credentials: Option<Arc<Credentials>>,
     pub number_format: NumberFormat,
     pub codecs: Vec<Codec>,
     /// Lower is tried first.
@@ -77,6 +81,7 @@ mod tests {
             name: "hn1".into(),
             address: ([127, 0, 0, 1], 5060).into(),
             host: "127.0.0.1:5060".into(),
+            credentials: None,
             number_format: NumberFormat::E164,
             codecs: vec![Codec::Pcma],
             priority,

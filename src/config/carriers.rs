@@ -36,6 +36,8 @@ pub struct GatewayConfig {
     /// For digest authentication. Empty: the carrier knows us by our address.
     pub username: String,
     pub password: GatewayPassword,
+    /// The only realm that is told who we are. Empty: whatever realm the gateway names.
+    pub realm: String,
     /// Whether we register before we call.
     pub register: bool,
     /// Lower is tried first.
@@ -59,6 +61,11 @@ pub struct GatewayPassword(String);
 impl GatewayPassword {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The password itself, for answering challenges.
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 }
 
@@ -110,6 +117,10 @@ impl CarrierConfig {
         };
         for path in reader.tables(&format!("{path}.gateways"))? {
             let gateway = GatewayConfig::read(reader, &path)?;
+            if gateway.username.is_empty() && !gateway.password.is_empty() {
+                let key = format!("{path}.password");
+                return Err(reader.refuse(&key, "empty, or beside a username"));
+            }
             if carrier.gateways.iter().any(|g| g.name == gateway.name) {
                 let key = format!("{path}.name");
                 return Err(reader.refuse(&key, "a name that no other gateway of the carrier has"));
@@ -143,6 +154,7 @@ impl GatewayConfig {
                 |text| Some(GatewayPassword(text.to_owned())),
                 |text| if text.is_empty() { String::new() } else { MASK.to_owned() },
             )?,
+            realm: table.parsed("realm", "", "text", any_text)?,
             register: table.flag("register", false)?,
             priority: table.whole("priority", 1, 0..=65_535)?,
             weight: table.whole("weight", 10, 0..=65_535)?,

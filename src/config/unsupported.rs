@@ -22,16 +22,6 @@ pub(super) fn refuse(config: &Config, reader: &Reader) -> Result<(), ConfigError
                     "transport=udp: this version speaks SIP over UDP only",
                 ),
                 (
-                    "username",
-                    !gateway.username.is_empty(),
-                    "empty: this version has no digest authentication, so the carrier must know us by our address",
-                ),
-                (
-                    "password",
-                    !gateway.password.is_empty(),
-                    "empty: this version has no digest authentication, so the carrier must know us by our address",
-                ),
-                (
                     "register",
                     gateway.register,
                     "false: this version does not register",

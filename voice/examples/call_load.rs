@@ -127,5 +127,6 @@ fn order(gateway: SocketAddr, n: u64) -> CallOrder {
             longest_call: Duration::from_secs(57),
         },
         every_step: true,
+        credentials: None,
     }
 }

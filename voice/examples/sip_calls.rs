@@ -143,6 +143,7 @@ impl Load {
         Invite {
             call_id: format!("0193e1f2-7c4b-7d1e-9a61-{n:012x}-1@nexo"),
             gateway: self.gateway,
+            credentials: None,
             local: self.local,
             request_uri: "sip:+84981234567@192.0.2.9:5060".into(),
             from_uri: "sip:+842471234567@192.0.2.1".into(),

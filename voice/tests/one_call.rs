@@ -62,6 +62,7 @@ fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
             longest_call: Duration::from_secs(57),
         },
         every_step: true,
+        credentials: None,
     }
 }
 

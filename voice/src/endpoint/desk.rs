@@ -183,6 +183,7 @@ impl<'a> Desk<'a> {
         let invite = Invite {
             call_id: order.call_id.clone(),
             gateway: order.gateway,
+            credentials: order.credentials.clone(),
             local,
             to_uri: uri.clone(),
             request_uri: uri,

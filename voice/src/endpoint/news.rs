@@ -11,12 +11,15 @@ use tokio::sync::mpsc;
 use super::live_call::unix_ms;
 use super::mailbox::{Mailbox, Order};
 use crate::g711::Codec;
+use crate::sip::digest::Credentials;
 
 /// A call to be placed. Deliberately without `Debug`: it holds a phone number.
 pub struct CallOrder {
     /// Unique among all calls.
     pub call_id: String,
     pub gateway: SocketAddr,
+    /// Who we are to the gateway, should it ask.
+    pub credentials: Option<Arc<Credentials>>,
     /// Host and port as they stand in SIP URIs.
     pub gateway_host: String,
     /// In the gateway's number format: digits with an optional leading plus.

@@ -161,6 +161,7 @@ fn order(phone: &Phone) -> CallOrder {
             longest_call: Duration::from_secs(25),
         },
         every_step: true,
+        credentials: None,
     }
 }
 

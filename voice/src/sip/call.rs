@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::digest::Credentials;
 use super::message::Method;
 
 /// One call of a user agent.
@@ -17,6 +18,8 @@ pub struct Invite {
     pub call_id: String,
     /// Where the INVITE is sent.
     pub gateway: SocketAddr,
+    /// Who we are to the gateway, should it ask.
+    pub credentials: Option<Arc<Credentials>>,
     /// Our address as the gateway is to see it.
     pub local: SocketAddr,
     pub request_uri: String,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::digest::Credentials;
 use super::header::{Name, NameAddr, param};
 use super::message::{Method, Request, Response};
 use super::write::Draft;
@@ -18,6 +19,8 @@ pub struct Identity {
     pub local: SocketAddr,
     /// Where the INVITE went.
     pub gateway: SocketAddr,
+    /// Who we are to the gateway, should it ask.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 impl Identity {
@@ -106,6 +109,13 @@ impl Dialog {
         self.request(method, self.local_cseq, identity, branch)
     }
 
+    /// The request-URI of requests in this dialog. §12.2.1.1: a strict router (no lr) takes it.
+    pub fn request_uri(&self) -> &str {
+        let first = self.routes.first().and_then(|route| NameAddr::parse(route));
+        let strict = first.filter(|route| !has_lr(route.uri));
+        strict.map_or(self.target.as_str(), |route| route.uri)
+    }
+
     /// About how many bytes it holds, itself included.
     pub fn bytes_held(&self) -> usize {
         let routes: usize = self
@@ -117,18 +127,15 @@ impl Dialog {
     }
 
     fn request(&self, method: Method, cseq: u32, identity: &Identity, branch: &str) -> Draft {
-        // §12.2.1.1: a strict router (no lr) takes the request-URI, and the target goes last.
-        let strict = self
-            .routes
-            .first()
-            .and_then(|route| NameAddr::parse(route))
-            .filter(|route| !has_lr(route.uri));
-        let mut draft = Draft::request(method, strict.map_or(self.target.as_str(), |s| s.uri));
+        let uri = self.request_uri();
+        // §12.2.1.1: behind a strict router the target goes last.
+        let is_strict = uri != self.target;
+        let mut draft = Draft::request(method, uri);
         via(&mut draft, identity, branch);
-        for route in self.routes.iter().skip(usize::from(strict.is_some())) {
+        for route in self.routes.iter().skip(usize::from(is_strict)) {
             draft.field("Route", route);
         }
-        if strict.is_some() {
+        if is_strict {
             draft.field("Route", format_args!("<{}>", self.target));
         }
         draft.field("Max-Forwards", 70);
@@ -198,6 +205,7 @@ mod tests {
             local_tag: "me".into(),
             local: ([192, 0, 2, 1], 5062).into(),
             gateway: ([192, 0, 2, 9], 5060).into(),
+            credentials: None,
         }
     }
 

@@ -20,11 +20,13 @@ pub enum Name {
     Require,
     Supported,
     Allow,
+    WwwAuthenticate,
+    ProxyAuthenticate,
     Other,
 }
 
 /// Long and compact names (RFC 3261 §7.3.3), lower case.
-const NAMES: [(&str, Name); 23] = [
+const NAMES: [(&str, Name); 25] = [
     ("via", Name::Via),
     ("v", Name::Via),
     ("from", Name::From),
@@ -48,6 +50,8 @@ const NAMES: [(&str, Name); 23] = [
     ("supported", Name::Supported),
     ("k", Name::Supported),
     ("allow", Name::Allow),
+    ("www-authenticate", Name::WwwAuthenticate),
+    ("proxy-authenticate", Name::ProxyAuthenticate),
 ];
 
 impl Name {

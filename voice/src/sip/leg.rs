@@ -6,13 +6,17 @@
 //! | wanted | forked, with another To tag | ACK, BYE |
 //! | given up, cancelled or silent | any | ACK, BYE |
 //! | answered | the same again | the same ACK again |
+//!
+//! A 401 or 407 is acknowledged and answered with a new INVITE, once for each kind, and once more where
+//! the gateway says that only the nonce was too old.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::call::{Invite, SipEvent};
 use super::dialog::{self, Identity};
+use super::digest::Answer;
 use super::header::Name;
 use super::message::{Method, Response};
 use super::outlet::Outlet;
@@ -32,12 +36,37 @@ use fork::Fork;
 /// What the network may make of one INVITE; a fork beyond it is hung up without being remembered.
 const MOST_FORKS: usize = 16;
 
+/// An INVITE that was challenged. Its repeated answers are acknowledged again until timer D ends.
+#[derive(Debug)]
+struct Challenged {
+    code: u16,
+    branch: String,
+    ack: Arc<[u8]>,
+    until: Instant,
+}
+
+impl Challenged {
+    /// Takes an answer to it: whether it is a repeated challenge, as it must be.
+    fn answered(&self, code: u16, gateway: SocketAddr, out: &mut Outlet<'_>) -> bool {
+        if code == self.code {
+            out.send_again(gateway, Method::Ack, &self.ack);
+        }
+        code == self.code
+    }
+}
+
 /// One call. What a living call alone needs is dropped as soon as it has ended.
 #[derive(Debug)]
 pub(super) struct Leg {
     identity: Identity,
     invite: InviteTransaction,
     invite_branch: String,
+    cseq: u32,
+    gateway_timeout: Duration,
+    /// What the last INVITE was authorized with, until it is answered.
+    authorization: Vec<Answer>,
+    /// INVITEs that were challenged, and are repeated with credentials since.
+    challenged: Vec<Challenged>,
     /// The INVITE, until nothing can make us send it again.
     invite_bytes: Option<Arc<[u8]>>,
     request_uri: String,
@@ -57,7 +86,7 @@ pub(super) struct Leg {
 }
 
 impl Leg {
-    /// Sends the INVITE.
+    /// Sends the first INVITE.
     pub fn start(invite: Invite, local_tag: String, out: &mut Outlet<'_>) -> Leg {
         let identity = Identity {
             call_id: invite.call_id.into(),
@@ -66,26 +95,16 @@ impl Leg {
             local_tag,
             local: invite.local,
             gateway: invite.gateway,
+            credentials: invite.credentials,
         };
-        let branch = out.branch();
-        let mut draft = request(
-            Method::Invite,
-            &invite.request_uri,
-            &identity,
-            &branch,
-            None,
-        );
-        draft
-            .field("Contact", contact(&identity))
-            .field("Allow", ALLOW)
-            .field("User-Agent", out.user_agent)
-            .body(sdp::CONTENT_TYPE, invite.sdp.clone());
-        let bytes: Arc<[u8]> = draft.bytes().into();
-        out.send(identity.gateway, Method::Invite, &bytes);
-        Leg {
+        let mut leg = Leg {
             invite: InviteTransaction::start(out.now, invite.gateway_timeout, out.timers),
-            invite_branch: branch,
-            invite_bytes: Some(bytes),
+            invite_branch: String::new(),
+            cseq: 0,
+            gateway_timeout: invite.gateway_timeout,
+            authorization: Vec::new(),
+            challenged: Vec::new(),
+            invite_bytes: None,
             request_uri: invite.request_uri,
             sdp: invite.sdp,
             early: None,
@@ -97,7 +116,30 @@ impl Leg {
             keep_until: None,
             scheduled: None,
             identity,
+        };
+        leg.send_invite(out);
+        leg
+    }
+
+    /// Sends an INVITE with a branch and a number of its own, authorized as well as is known.
+    fn send_invite(&mut self, out: &mut Outlet<'_>) {
+        let (identity, uri) = (&self.identity, &self.request_uri);
+        self.cseq += 1;
+        self.invite_branch = out.branch();
+        self.authorization = out.authorize(identity, Method::Invite, uri, &self.sdp);
+        let mut draft = self.request(Method::Invite, None);
+        draft
+            .field("Contact", contact(&self.identity))
+            .field("Allow", ALLOW)
+            .field("User-Agent", out.user_agent);
+        for (name, value) in &self.authorization {
+            draft.field(name, value);
         }
+        draft.body(sdp::CONTENT_TYPE, self.sdp.clone());
+        let bytes: Arc<[u8]> = draft.bytes().into();
+        out.send(self.identity.gateway, Method::Invite, &bytes);
+        self.invite = InviteTransaction::start(out.now, self.gateway_timeout, out.timers);
+        self.invite_bytes = Some(bytes);
     }
 
     pub fn call_id(&self) -> &Arc<str> {
@@ -136,8 +178,28 @@ impl Leg {
     /// Drops what only a living call needs.
     fn let_go(&mut self) {
         self.sdp = Vec::new();
+        self.authorization = Vec::new();
         self.invite_bytes = None;
         self.early = None;
+    }
+
+    /// INVITE, or the CANCEL or ACK that share its branch and number.
+    fn request(&self, method: Method, to: Option<&str>) -> Draft {
+        let identity = &self.identity;
+        let mut draft = Draft::request(method, &self.request_uri);
+        dialog::via(&mut draft, identity, &self.invite_branch);
+        draft.field("Max-Forwards", 70).field(
+            "From",
+            format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag),
+        );
+        match to {
+            Some(to) => draft.field("To", to),
+            None => draft.field("To", format_args!("<{}>", identity.to_uri)),
+        };
+        draft
+            .field("Call-ID", &identity.call_id)
+            .field("CSeq", format_args!("{} {}", self.cseq, method.name()));
+        draft
     }
 
     fn send_cancel(&mut self, out: &mut Outlet<'_>) {
@@ -145,13 +207,7 @@ impl Leg {
             return;
         }
         // §9.1: the INVITE's branch, request-URI, From, To without a tag, and sequence number.
-        let draft = request(
-            Method::Cancel,
-            &self.request_uri,
-            &self.identity,
-            &self.invite_branch,
-            None,
-        );
+        let draft = self.request(Method::Cancel, None);
         let bytes: Arc<[u8]> = draft.bytes().into();
         out.send(self.identity.gateway, Method::Cancel, &bytes);
         self.invite.cancelled(out.now, out.timers);
@@ -170,6 +226,14 @@ impl Leg {
                 self.invite_answered(response, out);
                 true
             }
+            Method::Invite => {
+                let gateway = self.identity.gateway;
+                let mut challenged = self.challenged.iter();
+                match challenged.find(|c| branch == Some(&c.branch)) {
+                    Some(challenged) => challenged.answered(response.code(), gateway, out),
+                    None => false,
+                }
+            }
             Method::Cancel => match &mut self.cancel {
                 Some(cancel) if branch == Some(&cancel.branch) => {
                     cancel.answered(response.code(), out.now, out.timers);
@@ -180,7 +244,7 @@ impl Leg {
             Method::Bye => self
                 .forks
                 .iter_mut()
-                .any(|fork| fork.bye_answered(branch, response.code(), out)),
+                .any(|fork| fork.bye_answered(response, &self.identity, out)),
             _ => false,
         }
     }
@@ -214,7 +278,14 @@ impl Leg {
         }
         let wanted = self.invite.accepted(out.now, out.timers);
         let (identity, target) = (&self.identity, &self.request_uri);
-        let mut fork = Fork::open(response, identity, target, INVITE_CSEQ, out);
+        let mut fork = Fork::open(
+            response,
+            identity,
+            target,
+            self.cseq,
+            &self.authorization,
+            out,
+        );
         if wanted {
             self.invite_bytes = None;
             self.call = Some(self.forks.len());
@@ -246,17 +317,14 @@ impl Leg {
             Some(ack) => out.send_again(self.identity.gateway, Method::Ack, ack),
             None => {
                 // §17.1.1.3: the INVITE's branch and request-URI, the answer's To.
-                let draft = request(
-                    Method::Ack,
-                    &self.request_uri,
-                    &self.identity,
-                    &self.invite_branch,
-                    response.value(Name::To),
-                );
+                let draft = self.request(Method::Ack, response.value(Name::To));
                 let ack: Arc<[u8]> = draft.bytes().into();
                 out.send(self.identity.gateway, Method::Ack, &ack);
                 self.failure_ack = Some(ack);
             }
+        }
+        if wanted && self.answer_challenge(response, out) {
+            return;
         }
         self.let_go();
         if wanted {
@@ -267,12 +335,41 @@ impl Leg {
         }
     }
 
+    /// Where the answer is a challenge that may be answered: sends the INVITE anew. Whether it did.
+    fn answer_challenge(&mut self, response: &Response, out: &mut Outlet<'_>) -> bool {
+        let code = response.code();
+        if !matches!(code, 401 | 407) {
+            return false;
+        }
+        let Some(is_stale) = out.challenged(&self.identity, response) else {
+            return false;
+        };
+        let before = self.challenged.iter().filter(|c| c.code == code).count();
+        if before > usize::from(is_stale) {
+            return false;
+        }
+        let (Some(ack), Some(until)) = (self.failure_ack.take(), self.invite.timer_end) else {
+            return false;
+        };
+        self.challenged.push(Challenged {
+            code,
+            branch: std::mem::take(&mut self.invite_branch),
+            ack,
+            until,
+        });
+        self.early = None;
+        self.send_invite(out);
+        true
+    }
+
     /// When [`Leg::tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         let forks = self.forks.iter().filter_map(Fork::deadline);
         let cancel = self.cancel.as_ref().and_then(|cancel| cancel.deadline());
+        let challenged = self.challenged.iter().map(|challenged| challenged.until);
         forks
             .chain(cancel)
+            .chain(challenged)
             .chain(self.invite.deadline())
             .chain(self.keep_until)
             .min()
@@ -300,6 +397,8 @@ impl Leg {
         for fork in &mut self.forks {
             fork.tick(out);
         }
+        self.challenged
+            .retain(|challenged| challenged.until > out.now);
         if self.keep_until.is_some_and(|until| until <= out.now) {
             self.keep_until = None;
         }
@@ -319,6 +418,7 @@ impl Leg {
         let cancelled = self.cancel.as_ref();
         self.invite.state == InviteState::Terminated
             && self.keep_until.is_none()
+            && self.challenged.is_empty()
             && cancelled.is_none_or(|cancel| cancel.state == RequestState::Terminated)
             && self.forks.iter().all(Fork::is_over)
     }
@@ -331,7 +431,19 @@ impl Leg {
             size_of::<RequestTransaction>() + cancel.bytes_held()
         });
         let early = self.early.as_ref().map_or(0, |early| early.bytes_held());
-        size_of::<Self>()
+        let challenged: usize = self
+            .challenged
+            .iter()
+            .map(|c| size_of::<Challenged>() + c.branch.capacity() + c.ack.len())
+            .sum();
+        let authorization: usize = self
+            .authorization
+            .iter()
+            .map(|(_, value)| size_of::<Answer>() + value.capacity())
+            .sum();
+        challenged
+            + authorization
+            + size_of::<Self>()
             + self.identity.bytes_held()
             + self.invite_branch.capacity()
             + self.request_uri.capacity()
@@ -348,32 +460,6 @@ impl Leg {
 /// What a caller answers to within a call.
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
 
-const INVITE_CSEQ: u32 = 1;
-
 fn contact(identity: &Identity) -> String {
     format!("<sip:nexo@{}>", identity.local)
-}
-
-/// INVITE, or the CANCEL or ACK that share its branch and number.
-fn request(
-    method: Method,
-    uri: &str,
-    identity: &Identity,
-    branch: &str,
-    to: Option<&str>,
-) -> Draft {
-    let mut draft = Draft::request(method, uri);
-    dialog::via(&mut draft, identity, branch);
-    draft.field("Max-Forwards", 70).field(
-        "From",
-        format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag),
-    );
-    match to {
-        Some(to) => draft.field("To", to),
-        None => draft.field("To", format_args!("<{}>", identity.to_uri)),
-    };
-    draft
-        .field("Call-ID", &identity.call_id)
-        .field("CSeq", format_args!("{INVITE_CSEQ} {}", method.name()));
-    draft
 }

@@ -2,6 +2,7 @@
 
 mod call;
 pub mod dialog;
+pub mod digest;
 pub mod header;
 mod leg;
 pub mod message;

@@ -1,6 +1,6 @@
 //! What a leg may touch of its user agent while it takes a message or the time.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,8 +9,13 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::call::{CallHandle, Kind, SipEvent, Transmit};
-use super::message::Method;
+use super::dialog::Identity;
+use super::digest::{Answer, Authorizer};
+use super::message::{Method, Response};
 use super::transaction::Timers;
+
+/// For the gateways that know us by a name and a password: by address and name.
+pub(super) type Authorizers = HashMap<(SocketAddr, Arc<str>), Authorizer>;
 
 /// What all legs of a user agent share.
 pub(super) struct Outbox {
@@ -19,6 +24,7 @@ pub(super) struct Outbox {
     pub random: StdRng,
     pub transmits: VecDeque<Transmit>,
     pub events: VecDeque<(CallHandle, SipEvent)>,
+    pub authorizers: Authorizers,
 }
 
 impl Outbox {
@@ -30,6 +36,7 @@ impl Outbox {
             user_agent: &self.user_agent,
             transmits: &mut self.transmits,
             events: &mut self.events,
+            authorizers: &mut self.authorizers,
             random: &mut self.random,
         }
     }
@@ -49,6 +56,7 @@ pub(super) struct Outlet<'a> {
     pub user_agent: &'a str,
     transmits: &'a mut VecDeque<Transmit>,
     events: &'a mut VecDeque<(CallHandle, SipEvent)>,
+    authorizers: &'a mut Authorizers,
     random: &'a mut StdRng,
 }
 
@@ -80,6 +88,41 @@ impl Outlet<'_> {
 
     pub fn tell(&mut self, event: SipEvent) {
         self.events.push_back((self.call, event));
+    }
+
+    /// The header fields that authorize a request to the gateway.
+    pub fn authorize(
+        &mut self,
+        identity: &Identity,
+        method: Method,
+        uri: &str,
+        body: &[u8],
+    ) -> Vec<Answer> {
+        match self.authorizer(identity) {
+            Some(authorizer) => authorizer.authorize(method, uri, body),
+            None => Vec::new(),
+        }
+    }
+
+    /// Takes a 401 or 407 of the gateway: whether its challenge can be answered, and is about an old
+    /// nonce only. `None` where it cannot.
+    pub fn challenged(&mut self, identity: &Identity, response: &Response) -> Option<bool> {
+        self.authorizer(identity)?;
+        let (credentials, gateway) = (identity.credentials.as_ref()?, identity.gateway);
+        let key = (gateway, Arc::clone(&credentials.username));
+        let authorizer = self.authorizers.get_mut(&key)?;
+        authorizer.challenged(response, self.random).ok()
+    }
+
+    fn authorizer(&mut self, identity: &Identity) -> Option<&mut Authorizer> {
+        let credentials = identity.credentials.as_ref()?;
+        let key = (identity.gateway, Arc::clone(&credentials.username));
+        let fresh = || Authorizer::new(Arc::clone(credentials));
+        let authorizer = self.authorizers.entry(key).or_insert_with(fresh);
+        if !authorizer.is_for(credentials) {
+            *authorizer = fresh();
+        }
+        Some(authorizer)
     }
 
     /// A new branch. RFC 3261 §8.1.1.7: the cookie says that it is unique.

@@ -63,6 +63,7 @@ impl UserAgent {
                 random,
                 transmits: VecDeque::new(),
                 events: VecDeque::new(),
+                authorizers: HashMap::new(),
             },
             peers: HashSet::new(),
             legs: HashMap::new(),

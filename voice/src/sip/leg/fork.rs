@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::dialog::{Dialog, Identity};
+use super::super::digest::Answer;
 use super::super::message::{Method, Response};
 use super::super::outlet::Outlet;
 use super::super::transaction::{RequestState, RequestTransaction};
@@ -25,19 +26,28 @@ pub(super) struct Fork {
 struct Bye {
     to: SocketAddr,
     transaction: RequestTransaction,
+    /// Until it is answered: it may have to be sent anew, authorized.
+    dialog: Option<Box<Dialog>>,
+    is_authorized_anew: bool,
 }
 
 impl Fork {
-    /// Acknowledges a 2xx that is the first with its To tag.
+    /// Acknowledges a 2xx that is the first with its To tag. `authorization` is what the INVITE with the
+    /// number `cseq` was authorized with: its ACK carries the same (§22.1).
     pub fn open(
         answer: &Response,
         identity: &Identity,
         target: &str,
         cseq: u32,
+        authorization: &[Answer],
         out: &mut Outlet<'_>,
     ) -> Fork {
         let dialog = Dialog::opened_by(answer, identity, target, cseq);
-        let ack: Arc<[u8]> = dialog.ack(identity, &out.branch()).bytes().into();
+        let mut draft = dialog.ack(identity, &out.branch());
+        for (name, value) in authorization {
+            draft.field(name, value);
+        }
+        let ack: Arc<[u8]> = draft.bytes().into();
         let hop = dialog.next_hop();
         out.send(hop, Method::Ack, &ack);
         Fork {
@@ -61,16 +71,33 @@ impl Fork {
 
     /// Hangs up, where it is still up.
     pub fn hang_up(&mut self, identity: &Identity, out: &mut Outlet<'_>) {
-        let Some(mut dialog) = self.dialog.take() else {
-            return;
-        };
+        if let Some(dialog) = self.dialog.take() {
+            self.send_bye(dialog, identity, false, out);
+        }
+    }
+
+    fn send_bye(
+        &mut self,
+        mut dialog: Box<Dialog>,
+        identity: &Identity,
+        is_authorized_anew: bool,
+        out: &mut Outlet<'_>,
+    ) {
         let branch = out.branch();
-        let draft = dialog.next_request(Method::Bye, identity, &branch);
+        let mut draft = dialog.next_request(Method::Bye, identity, &branch);
+        for (name, value) in out.authorize(identity, Method::Bye, dialog.request_uri(), b"") {
+            draft.field(name, value);
+        }
         let bytes: Arc<[u8]> = draft.bytes().into();
         let to = dialog.next_hop();
         out.send(to, Method::Bye, &bytes);
         let transaction = RequestTransaction::start(out.now, branch, bytes, out.timers);
-        self.bye = Some(Box::new(Bye { to, transaction }));
+        self.bye = Some(Box::new(Bye {
+            to,
+            transaction,
+            dialog: Some(dialog),
+            is_authorized_anew,
+        }));
     }
 
     /// The far end hung up.
@@ -78,15 +105,32 @@ impl Fork {
         self.dialog = None;
     }
 
-    /// Takes an answer to a BYE. Whether it is to the one of this fork.
-    pub fn bye_answered(&mut self, branch: Option<&str>, code: u16, out: &mut Outlet<'_>) -> bool {
-        match &mut self.bye {
-            Some(bye) if branch == Some(&bye.transaction.branch) => {
-                bye.transaction.answered(code, out.now, out.timers);
-                true
-            }
-            Some(_) | None => false,
+    /// Takes an answer to a BYE. Whether it is to the one of this fork. A challenge is answered once,
+    /// with a new BYE.
+    pub fn bye_answered(
+        &mut self,
+        response: &Response,
+        identity: &Identity,
+        out: &mut Outlet<'_>,
+    ) -> bool {
+        let branch = response.via().and_then(|via| via.branch());
+        let Some(bye) = &mut self.bye else {
+            return false;
+        };
+        if branch != Some(&bye.transaction.branch) {
+            return false;
         }
+        let code = response.code();
+        if bye.transaction.answered(code, out.now, out.timers) {
+            let dialog = bye.dialog.take().filter(|_| !bye.is_authorized_anew);
+            let is_challenge = matches!(code, 401 | 407);
+            if let Some(dialog) = dialog.filter(|_| is_challenge)
+                && out.challenged(identity, response).is_some()
+            {
+                self.send_bye(dialog, identity, true, out);
+            }
+        }
+        true
     }
 
     /// Whether the far end lives there.
@@ -135,10 +179,10 @@ impl Fork {
 
     /// About how many bytes it holds outside of itself.
     pub fn bytes_held(&self) -> usize {
-        let bye = self
-            .bye
-            .as_ref()
-            .map_or(0, |bye| size_of::<Bye>() + bye.transaction.bytes_held());
+        let bye = self.bye.as_ref().map_or(0, |bye| {
+            let dialog = bye.dialog.as_ref().map_or(0, |dialog| dialog.bytes_held());
+            size_of::<Bye>() + bye.transaction.bytes_held() + dialog
+        });
         let dialog = self.dialog.as_ref().map_or(0, |dialog| dialog.bytes_held());
         self.remote_tag.capacity() + self.ack.len() + bye + dialog
     }

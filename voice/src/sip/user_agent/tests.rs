@@ -6,6 +6,7 @@ use crate::sip::header::Name;
 use crate::sip::message::Response;
 
 mod answering;
+mod authorizing;
 mod ending;
 mod inviting;
 mod requests;
@@ -35,6 +36,7 @@ fn invite() -> Invite {
     Invite {
         call_id: "8f2e1c4d-1@nexo".into(),
         gateway: GATEWAY,
+        credentials: None,
         local: LOCAL,
         request_uri: "sip:+84981234567@192.0.2.9:5060".into(),
         from_uri: "sip:+842471234567@192.0.2.1".into(),
@@ -46,10 +48,14 @@ fn invite() -> Invite {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::of(invite())
+    }
+
+    fn of(invite: Invite) -> Scene {
         let mut ua = UserAgent::new("test", Timers::default(), 1);
         ua.set_peers([GATEWAY].into());
         let now = Instant::now();
-        let call = ua.invite(now, invite());
+        let call = ua.invite(now, invite);
         let sent = ua.poll_transmit().unwrap();
         assert_eq!(sent.to, GATEWAY);
         Scene {
