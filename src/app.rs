@@ -19,7 +19,6 @@ use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::reaper;
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
-use nexo_domain::carrier_plan::CarrierPlan;
 use nexo_domain::otp::Reading;
 use nexo_entities::store::Store;
 use nexo_entities::store::changes::Change;
@@ -31,6 +30,7 @@ use nexo_voice::sip::transaction::Timers;
 
 use crate::api::health::Health;
 use crate::api::keyring::KeyRing;
+use crate::api::routing::Routing;
 use crate::api::{self, Edge};
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
@@ -135,6 +135,8 @@ impl App {
         }
         let keys = Arc::new(KeyRing::default());
         let ring = Arc::clone(&keys);
+        let routing = Arc::new(Routing::load(&store).await?);
+        let (its_routing, its_store) = (Arc::clone(&routing), store.clone());
         let engine = Engine::start(EngineParts {
             wallet_lanes: if store.is_sqlite() {
                 1
@@ -151,6 +153,10 @@ impl App {
             on_change: Box::new(move |change| match change {
                 Change::Account(account) => ring.forget_account(*account),
                 Change::Key(key) => ring.forget_key(*key),
+                Change::Ports(_) => {
+                    let reload = reload_ports(Arc::clone(&its_routing), its_store.clone());
+                    actix_web::rt::spawn(reload);
+                }
                 Change::Wallet(_) | Change::Endpoints(_) | Change::WebhookAttempt(_) => {}
             }),
         })
@@ -160,7 +166,7 @@ impl App {
         let edge = web::Data::new(Edge {
             store: store.clone(),
             keys,
-            plan: CarrierPlan::vietnam(),
+            routing,
             desk: Arc::clone(&engine.desk),
             health: Health {
                 migrations: nexo_migration::names(),
@@ -229,6 +235,13 @@ impl App {
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database was not closed in order");
         }
+    }
+}
+
+/// Takes over replaced ported numbers. A set that is replaced again while it is read is told of anew.
+async fn reload_ports(routing: Arc<Routing>, store: Store) {
+    if let Err(error) = routing.reload(&store).await {
+        tracing::warn!(%error, "the ported numbers could not be read: the older ones stay");
     }
 }
 

@@ -585,3 +585,23 @@ async fn a_second_server_of_one_sqlite_file_is_refused_and_changes_nothing() {
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["status"], "delivered");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ported_number_goes_through_its_carrier_within_a_second_of_the_import() {
+    for backend in backends() {
+        let gateway = Gateway::start(backend, &[QUICK]);
+        let customer = gateway.customer("a@example.com", "1.00");
+        let (ported, other) = (phone(90), phone(90));
+        let file = gateway.dir.path().join("ports.csv");
+        std::fs::write(&file, format!("phone,carrier\n{ported},mobifone\n")).unwrap();
+        let imported = gateway.nexo(&["ports", "import", file.to_str().unwrap()]);
+        assert_eq!(imported["rows"], 1);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let (ported, other) = tokio::join!(
+            customer.send(&ported, "482917"),
+            customer.send(&other, "482917")
+        );
+        assert_eq!(ported.json["carrier"], "mobifone", "{}", ported.text);
+        assert_eq!(other.json["carrier"], "viettel", "{}", other.text);
+    }
+}

@@ -98,7 +98,7 @@ impl Engine {
                 Change::WebhookAttempt(_) => {
                     let _ = outbox.try_send(Wake);
                 }
-                Change::Key(_) => {}
+                Change::Key(_) | Change::Ports(_) => {}
             }
             on_change(change);
         }));

@@ -13,6 +13,7 @@ pub mod otp;
 pub mod outcome;
 pub mod phone;
 pub mod phone_window;
+pub mod ports;
 pub mod timestamp;
 pub mod webhook;
 pub mod webhook_target;

@@ -46,6 +46,17 @@ impl Phone {
             .flatten()
     }
 
+    /// The nine national digits as a number.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// A number read back from the product's own records, as its nine national digits. Like
+    /// [`Phone::from_record`] otherwise.
+    pub fn from_number(number: u32) -> Option<Phone> {
+        (number < 1_000_000_000).then_some(Phone(number))
+    }
+
     /// The first two national digits, which the numbering plan is keyed by.
     pub fn prefix(self) -> u8 {
         (self.0 / 10_000_000) as u8

@@ -7,7 +7,7 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key)]
     pub seq: i64,
-    /// `account`, `key`, `wallet`, `endpoints` or `webhook_attempt`.
+    /// `account`, `key`, `wallet`, `endpoints`, `webhook_attempt` or `ports`.
     pub kind: String,
     pub subject: Uuid,
     pub at_ms: i64,

@@ -13,6 +13,8 @@ pub mod key_allowlist;
 pub mod ledger_entries;
 pub mod nodes;
 pub mod phone_windows;
+pub mod port_pieces;
+pub mod port_sets;
 pub mod store;
 pub mod wallets;
 pub mod webhook_attempts;

@@ -15,6 +15,7 @@ mod m0002_ledger;
 mod m0003_deliveries;
 mod m0004_webhooks;
 mod m0005_nodes;
+mod m0006_ports;
 
 /// Every step, in the order in which they are applied.
 pub struct Migrator;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_deliveries::Migration),
             Box::new(m0004_webhooks::Migration),
             Box::new(m0005_nodes::Migration),
+            Box::new(m0006_ports::Migration),
         ]
     }
 }

@@ -10,7 +10,6 @@ use actix_web::{HttpResponse, web};
 use ipnet::IpNet;
 use metrics::Counter;
 use nexo_actors::dispatch::DispatchDesk;
-use nexo_domain::carrier_plan::CarrierPlan;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Reading;
 use nexo_entities::store::{Store, StoreError};
@@ -19,6 +18,7 @@ pub mod error;
 pub mod health;
 pub mod keyring;
 pub mod openapi;
+pub mod routing;
 
 mod caller;
 mod meters;
@@ -32,12 +32,13 @@ use error::ApiError;
 use health::Health;
 use keyring::KeyRing;
 use meters::HttpMeters;
+use routing::Routing;
 
 /// What the handlers share.
 pub struct Edge {
     pub store: Store,
     pub keys: Arc<KeyRing>,
-    pub plan: CarrierPlan,
+    pub routing: Arc<Routing>,
     pub desk: Arc<DispatchDesk>,
     pub health: Health,
     pub trusted_proxies: Vec<IpNet>,

@@ -43,7 +43,7 @@ async fn accept(
     let body = read_body(request, payload).await?;
     let (phone, code) = read_otp(&body, edge)?;
     drop(body);
-    let carrier = phone.carrier(&edge.plan).ok_or(ApiError::NoCarrier)?;
+    let carrier = edge.routing.carrier(phone).ok_or(ApiError::NoCarrier)?;
     if edge.is_draining() {
         return Err(ApiError::Overloaded);
     }
@@ -163,7 +163,7 @@ fn read_otp(body: &[u8], edge: &Edge) -> Result<(Phone, Code), ApiError> {
     }
     let body: Body = serde_json::from_slice(body).map_err(|_| NOT_AN_OBJECT)?;
     let phone = text(body.phone).ok_or(ApiError::PhoneMissing)?;
-    let phone = Phone::parse(&phone, &edge.plan).map_err(ApiError::InvalidPhone)?;
+    let phone = Phone::parse(&phone, &edge.routing.plan).map_err(ApiError::InvalidPhone)?;
     let code = text(body.code).ok_or(ApiError::InvalidCode)?;
     let code = Code::parse(&code).map_err(|_| ApiError::InvalidCode)?;
     Ok((phone, code))

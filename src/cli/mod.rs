@@ -15,6 +15,7 @@ pub mod database;
 pub mod demo;
 pub mod key;
 pub mod migrate;
+pub mod ports;
 pub mod prompts;
 pub mod sandbox;
 pub mod serve;
@@ -61,6 +62,9 @@ enum Command {
     /// Webhook endpoints
     #[command(subcommand, arg_required_else_help = false)]
     Webhook(webhook::Command),
+    /// Numbers that have left the carrier of their range
+    #[command(subcommand, arg_required_else_help = false)]
+    Ports(ports::Command),
     /// What is said to whoever answers
     #[command(subcommand, arg_required_else_help = false)]
     Prompts(prompts::Command),
@@ -140,6 +144,7 @@ impl Cli {
             Command::Key(command) => key::run(config, command).await?,
             Command::Wallet(command) => wallet::run(config, command).await?,
             Command::Webhook(command) => webhook::run(config, command).await?,
+            Command::Ports(command) => ports::run(config, command).await?,
             Command::Prompts(command) => prompts::run(config, command)?,
             Command::Audit => audit::run(config).await?,
             Command::Migrate(command) => migrate::run(config, command).await?,

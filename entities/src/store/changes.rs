@@ -24,6 +24,8 @@ pub enum Change {
     Endpoints(AccountId),
     /// A webhook attempt waits to be sent.
     WebhookAttempt(WebhookAttemptId),
+    /// The ported numbers were replaced, by this set.
+    Ports(Uuid),
 }
 
 impl Change {
@@ -34,6 +36,7 @@ impl Change {
             Change::Wallet(id) => ("wallet", id.0),
             Change::Endpoints(id) => ("endpoints", id.0),
             Change::WebhookAttempt(id) => ("webhook_attempt", id.0),
+            Change::Ports(id) => ("ports", id),
         }
     }
 
@@ -45,6 +48,7 @@ impl Change {
             "wallet" => Some(Change::Wallet(AccountId(subject))),
             "endpoints" => Some(Change::Endpoints(AccountId(subject))),
             "webhook_attempt" => Some(Change::WebhookAttempt(WebhookAttemptId(subject))),
+            "ports" => Some(Change::Ports(subject)),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ pub mod changes;
 pub mod deliveries;
 pub mod error;
 pub mod keys;
+pub mod ports;
 pub mod posting;
 pub mod recovery;
 pub mod wallets;

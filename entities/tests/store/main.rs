@@ -12,6 +12,7 @@ mod accounts;
 mod audit;
 mod connecting;
 mod outbox;
+mod ports;
 mod posting;
 mod properties;
 mod racing;
