@@ -255,7 +255,11 @@ async fn begin_life(config: &Config, store: &Store) -> anyhow::Result<NodeEpoch>
     Ok(node)
 }
 
-async fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
+/// Starts the built-in carrier on a free port, where it is enabled.
+///
+/// # Errors
+/// When it cannot listen.
+pub async fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
     if !config.sandbox.enabled {
         return Ok(None);
     }
@@ -271,18 +275,19 @@ async fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
     Ok(Some(sandbox))
 }
 
+/// The configured ports, and how we show ourselves.
+pub fn endpoint_config(config: &Config) -> EndpointConfig {
+    EndpointConfig {
+        listen_udp: config.sip.listen_udp,
+        rtp_ports: config.sip.rtp_ports,
+        public_ip: config.sip.public_ip,
+        user_agent: USER_AGENT.to_owned(),
+        timers: Timers::default(),
+    }
+}
+
 async fn start_endpoint(config: &Config, trunks: &[Trunk]) -> anyhow::Result<Endpoint> {
-    let endpoint = Endpoint::start(
-        EndpointConfig {
-            listen_udp: config.sip.listen_udp,
-            rtp_ports: config.sip.rtp_ports,
-            public_ip: config.sip.public_ip,
-            user_agent: USER_AGENT.to_owned(),
-            timers: Timers::default(),
-        },
-        PromptSet::built_in(),
-    )
-    .await?;
+    let endpoint = Endpoint::start(endpoint_config(config), PromptSet::built_in()).await?;
     let gateways = trunks
         .iter()
         .flat_map(|trunk| trunk.gateways.iter().chain(&trunk.test_gateways));

@@ -58,6 +58,38 @@ impl Trunk {
             Realm::Test => &self.test_gateways,
         }
     }
+
+    /// A call through one of its gateways. `random` chooses the number that is shown.
+    pub fn order(&self, gateway: &Gateway, wish: CallWish, random: u32) -> CallOrder {
+        let caller_id = match self.caller_ids.len() {
+            0 => NO_CALLER_ID.to_owned(),
+            n => self.caller_ids[random as usize % n].clone(),
+        };
+        CallOrder {
+            call_id: wish.call_id,
+            gateway: gateway.address,
+            credentials: gateway.credentials.clone(),
+            gateway_host: gateway.host.clone(),
+            number: gateway.number_format.write(wish.phone),
+            caller_id,
+            codecs: gateway.codecs.clone(),
+            code: wish.code,
+            reading: wish.reading,
+            gateway_timeout: gateway.timeout,
+            limits: wish.limits,
+            every_step: false,
+            trace: None,
+        }
+    }
+}
+
+/// What is wanted of a call, whichever gateway takes it.
+pub struct CallWish {
+    pub call_id: String,
+    pub phone: Phone,
+    pub code: Code,
+    pub reading: Reading,
+    pub limits: CallLimits,
 }
 
 /// The actor.
@@ -155,25 +187,15 @@ impl Handler<PlaceCall> for CarrierDesk {
         let gateway = &gateways[place];
         // Made from the delivery and the attempt, so that a carrier's trace leads to the delivery.
         let call_id = format!("{}-{}@nexo", call.delivery_id, call.tried.len() + 1);
-        let caller_ids = &self.trunk.caller_ids;
-        let caller_id = match caller_ids.len() {
-            0 => NO_CALLER_ID.to_owned(),
-            n => caller_ids[rng.random_range(0..n)].clone(),
-        };
-        let events = self.line.place(CallOrder {
+        let wish = CallWish {
             call_id: call_id.clone(),
-            gateway: gateway.address,
-            credentials: gateway.credentials.clone(),
-            gateway_host: gateway.host.clone(),
-            number: gateway.number_format.write(call.phone),
-            caller_id,
-            codecs: gateway.codecs.clone(),
+            phone: call.phone,
             code: call.code,
             reading: call.reading,
-            gateway_timeout: gateway.timeout,
             limits: call.limits,
-            every_step: false,
-        });
+        };
+        let order = self.trunk.order(gateway, wish, rng.random());
+        let events = self.line.place(order);
         MessageResult(Some(Placed {
             gateway: place,
             gateway_name: gateway.name.clone(),

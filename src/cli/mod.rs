@@ -10,6 +10,7 @@ pub mod account;
 pub mod answer;
 pub mod args;
 pub mod audit;
+pub mod call;
 pub mod config;
 pub mod database;
 pub mod demo;
@@ -50,6 +51,8 @@ enum Command {
     Demo(demo_args::Args),
     /// Run the sandbox carrier alone, for load tests and staging
     Sandbox(sandbox::Args),
+    /// Place one test call over a configured trunk and show its ladder; it bills nobody
+    Call(call::Args),
     /// Customers' accounts
     #[command(subcommand, arg_required_else_help = false)]
     Account(account::Command),
@@ -140,6 +143,7 @@ impl Cli {
                 sandbox::run(config, args, self.json).await?;
                 return Ok(None);
             }
+            Command::Call(args) => call::run(config, args, self.json).await?,
             Command::Account(command) => account::run(config, command).await?,
             Command::Key(command) => key::run(config, command).await?,
             Command::Wallet(command) => wallet::run(config, command).await?,

@@ -1,4 +1,4 @@
-//! `nexo prompts` and `nexo sandbox`.
+//! `nexo prompts`, `nexo sandbox` and `nexo call`.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -106,4 +106,77 @@ fn a_sandbox_whose_port_is_taken_says_so() {
     let address = taken.local_addr().unwrap().to_string();
     let error = nexo.fail(1, &["sandbox", "--listen", &address]);
     assert!(error.contains(&address), "{error}");
+}
+
+#[test]
+fn a_test_call_shows_its_ladder_and_needs_no_database() {
+    let mut nexo = Nexo::without_database();
+    nexo.set("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0");
+    nexo.set("NEXO_SIP__RTP_PORTS", "0");
+    nexo.set("NEXO_CALLS__REPEAT", "1");
+    let call = nexo.json(&["call", "+84981234567", "482917"]);
+    assert_eq!(
+        (&call["status"], &call["error_code"]),
+        (&"delivered".into(), &Value::Null)
+    );
+    assert_eq!(
+        (&call["carrier"], &call["gateway"]),
+        (&"viettel".into(), &"sandbox".into())
+    );
+    let ladder = call["ladder"].as_array().unwrap();
+    let steps: Vec<(&str, &str)> = ladder
+        .iter()
+        .map(|rung| {
+            (
+                rung["direction"].as_str().unwrap(),
+                rung["message"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            ("sent", "INVITE"),
+            ("received", "100 Trying (INVITE)"),
+            ("received", "180 Ringing (INVITE)"),
+            ("received", "200 OK (INVITE)"),
+            ("sent", "ACK"),
+            ("sent", "BYE"),
+            ("received", "200 OK (BYE)"),
+        ]
+    );
+    assert!(!call.to_string().contains("482917"));
+    assert!(!nexo.dir().join("data").exists(), "a database was made");
+
+    let output = nexo
+        .command(&["call", "+84981234590", "4829"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("<--  486 Busy Here (INVITE)"), "{text}");
+    assert!(text.contains("result   failed: busy (busy)"), "{text}");
+}
+
+#[test]
+fn a_test_call_that_cannot_be_placed_says_why() {
+    let nexo = Nexo::without_database();
+    for (arguments, error) in [
+        (
+            &["call", "0981234567", "4829"][..],
+            "a phone starts with +84",
+        ),
+        (&["call", "+84981234567", "48"], "4 to 8 ASCII digits"),
+        (
+            &["call", "+84981234567", "4829", "--carrier", "x"],
+            "allowed are viettel,",
+        ),
+        (
+            &["call", "+84981234567", "4829", "--gateway", "x"],
+            "no such gateway, but sandbox",
+        ),
+    ] {
+        let said = nexo.fail(1, arguments);
+        assert!(said.contains(error), "{said}");
+    }
 }

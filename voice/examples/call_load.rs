@@ -128,5 +128,6 @@ fn order(gateway: SocketAddr, n: u64) -> CallOrder {
         },
         every_step: true,
         credentials: None,
+        trace: None,
     }
 }

@@ -26,11 +26,13 @@ mod live_call;
 mod mailbox;
 mod meters;
 mod news;
+mod trace;
 mod wire;
 
 use desk::Desk;
 use mailbox::{Mailbox, Order};
 pub use news::{CallEvents, CallNews, CallOrder, CallReport};
+pub use trace::{Direction, Trace, Traced};
 use wire::Wire;
 
 /// Where an endpoint listens and how it shows itself.

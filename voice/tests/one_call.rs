@@ -63,6 +63,7 @@ fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
         },
         every_step: true,
         credentials: None,
+        trace: None,
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::live_call::{LiveCall, unix_ms};
 use super::mailbox::{Order, Post};
 use super::meters::Meters;
+use super::trace::{Direction, Trace, Traced, outline};
 use super::wire::{Wire, Woken};
 use super::{CallNews, CallOrder, Shared};
 use crate::prompts::Mark;
@@ -33,6 +34,8 @@ pub(super) struct Desk<'a> {
     by_number: HashMap<u64, CallHandle>,
     by_stream: HashMap<StreamId, CallHandle>,
     deadlines: BinaryHeap<Reverse<(Instant, CallHandle)>>,
+    /// Of the calls whose messages somebody wants to see: the test calls of an engineer.
+    traces: HashMap<CallHandle, Trace>,
     post: Post,
     meters: Meters,
     closing: Option<Closing>,
@@ -64,6 +67,7 @@ impl<'a> Desk<'a> {
             by_number: HashMap::new(),
             by_stream: HashMap::new(),
             deadlines: BinaryHeap::new(),
+            traces: HashMap::new(),
             post: Post::default(),
             meters: Meters::new(),
             closing: None,
@@ -191,9 +195,13 @@ impl<'a> Desk<'a> {
             sdp: sdp::write(&offer, unix_ms() as u64).into_bytes(),
             gateway_timeout: order.gateway_timeout,
         };
+        let trace = order.trace.clone();
         let call = LiveCall::new(number, Call::dial(order.limits, now), order, stream, news);
         call.tell(CallNews::Dialled);
         let handle = self.agent.invite(now, invite);
+        if let Some(trace) = trace {
+            self.traces.insert(handle, trace);
+        }
         self.by_number.insert(number, handle);
         self.by_stream.insert(stream.stream, handle);
         self.calls.insert(handle, call);
@@ -207,7 +215,17 @@ impl<'a> Desk<'a> {
         let more = self.wire.receive();
         let now = Instant::now();
         for (datagram, from) in self.wire.received() {
-            self.agent.receive(now, from, datagram);
+            let call = self.agent.receive(now, from, datagram);
+            if let Some(trace) = call.and_then(|call| self.traces.get(&call)) {
+                // Nobody may look any more.
+                let _ = trace.send(Traced {
+                    at: now,
+                    direction: Direction::Received,
+                    peer: from,
+                    what: outline(datagram),
+                    is_repeat: false,
+                });
+            }
         }
         more
     }
@@ -220,6 +238,15 @@ impl<'a> Desk<'a> {
             }
             let mut is_quiet = true;
             while let Some(transmit) = self.agent.poll_transmit() {
+                if let Some(trace) = transmit.call.and_then(|call| self.traces.get(&call)) {
+                    let _ = trace.send(Traced {
+                        at: Instant::now(),
+                        direction: Direction::Sent,
+                        peer: transmit.to,
+                        what: outline(&transmit.bytes),
+                        is_repeat: transmit.is_repeat,
+                    });
+                }
                 self.wire.push(transmit);
                 is_quiet = false;
             }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::live_call::unix_ms;
 use super::mailbox::{Mailbox, Order};
+use super::trace::Trace;
 use crate::g711::Codec;
 use crate::sip::digest::Credentials;
 
@@ -35,6 +36,8 @@ pub struct CallOrder {
     /// Whether every step is told. Otherwise only those by which the call's outcome is known, should the
     /// endpoint die: each one told wakes whoever follows the call.
     pub every_step: bool,
+    /// Where the call's messages are told.
+    pub trace: Option<Trace>,
 }
 
 /// News of a call. [`CallNews::Ended`] comes exactly once, and last.

@@ -162,6 +162,7 @@ fn order(phone: &Phone) -> CallOrder {
         },
         every_step: true,
         credentials: None,
+        trace: None,
     }
 }
 

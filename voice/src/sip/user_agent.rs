@@ -107,14 +107,19 @@ impl UserAgent {
         self.with_leg(now, handle, Leg::transport_failed);
     }
 
-    /// Takes a datagram. Never panics, whatever it holds.
-    pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+    /// Takes a datagram. Never panics, whatever it holds. Gives the call that it belongs to, if any.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Option<CallHandle> {
         let message = match Message::parse(datagram) {
             Ok(message) => message,
-            Err(ParseError::KeepAlive) => return,
+            Err(ParseError::KeepAlive) => return None,
             Err(_) => {
                 self.dropped.garbage += 1;
-                return;
+                return None;
             }
         };
         let call_id = match &message {
@@ -129,7 +134,7 @@ impl UserAgent {
         });
         if handle.is_none() && !self.peers.contains(&canonical(from)) {
             self.dropped.foreign += 1;
-            return;
+            return None;
         }
         match (message, handle) {
             (Message::Response(response), Some(handle)) => {
@@ -148,6 +153,7 @@ impl UserAgent {
                 }
             }
         }
+        handle
     }
 
     /// Answers what belongs to no call: we call, and are not called.

@@ -158,7 +158,7 @@ impl Storm {
             };
             match far {
                 Some(place) => self.calls[place].1.receive(now, &bytes, &mut self.net),
-                None => self.ua.receive(now, GATEWAY, &bytes),
+                None => _ = self.ua.receive(now, GATEWAY, &bytes),
             }
         }
     }
