@@ -3,8 +3,11 @@
 
 use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::ports::PortTable;
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter, QuerySelect,
+};
 use uuid::Uuid;
 
 use super::changes::{self, Change};
@@ -16,7 +19,7 @@ const PIECE_ROWS: usize = 100_000;
 
 impl Store {
     /// Puts `table` in the place of the ported numbers that are in force. Until it is all written, and
-    /// where that fails, the older ones stay.
+    /// where that fails, the older ones stay. Of several imports at once the one that began last stays.
     ///
     /// # Errors
     /// What the database fails with.
@@ -31,6 +34,7 @@ impl Store {
             in_force: Set(false),
         };
         port_sets::Entity::insert(set).exec(&self.writer).await?;
+        let mut written = 0;
         for (place, packed) in table.packed(PIECE_ROWS).enumerate() {
             let piece = port_pieces::ActiveModel {
                 set_id: Set(id),
@@ -40,8 +44,20 @@ impl Store {
             port_pieces::Entity::insert(piece)
                 .exec(&self.writer)
                 .await?;
+            written += 1;
         }
         let transaction = self.begin().await?;
+        // Imports come here one after another: telling of a change locks the feed.
+        changes::append(&transaction, Change::Ports(id), at_ms).await?;
+        let in_force = port_sets::Entity::find().filter(port_sets::Column::InForce.eq(true));
+        let in_force = in_force.one(&transaction).await?;
+        if in_force.is_some_and(|set| set.id > id) {
+            // A later import was faster.
+            transaction.rollback().await?;
+            return self
+                .drop_ports(&self.writer, port_sets::Column::Id.eq(id))
+                .await;
+        }
         port_sets::Entity::update_many()
             .col_expr(
                 port_sets::Column::InForce,
@@ -49,9 +65,17 @@ impl Store {
             )
             .exec(&transaction)
             .await?;
-        changes::append(&transaction, Change::Ports(id), at_ms).await?;
+        let pieces = port_pieces::Entity::find().filter(port_pieces::Column::SetId.eq(id));
+        let set = port_sets::Entity::find_by_id(id).one(&transaction).await?;
+        // What this transaction does not see must not replace anything.
+        if set.is_none() || pieces.count(&transaction).await? != written {
+            transaction.rollback().await?;
+            return Err(StoreError::Contended);
+        }
+        self.drop_ports(&transaction, port_sets::Column::Id.lt(id))
+            .await?;
         transaction.commit().await?;
-        self.drop_old_ports(id).await
+        Ok(())
     }
 
     /// The ported numbers in force; none where none were imported.
@@ -59,51 +83,51 @@ impl Store {
     /// # Errors
     /// What the database fails with, or a set that cannot be read.
     pub async fn ports(&self) -> Result<PortTable, StoreError> {
-        let unreadable = StoreError::Unreadable {
-            table: "port_pieces",
-            column: "packed",
-        };
-        let in_force = port_sets::Entity::find().filter(port_sets::Column::InForce.eq(true));
-        let Some(set) = in_force.one(&self.reader).await? else {
+        // One statement sees one state, however fast sets are replaced.
+        let statement = self.sql(
+            "SELECT s.row_count, s.carriers, p.packed FROM port_sets AS s \
+             LEFT JOIN port_pieces AS p ON p.set_id = s.id WHERE s.in_force = ? ORDER BY p.place",
+            [true.into()],
+        );
+        let rows = self.reader.query_all_raw(statement).await?;
+        let Some(first) = rows.first() else {
             return Ok(PortTable::default());
         };
-        let carriers: Option<Vec<Carrier>> = set.carriers.split(',').map(Carrier::named).collect();
-        let pieces: Vec<Vec<u8>> = port_pieces::Entity::find()
-            .filter(port_pieces::Column::SetId.eq(set.id))
-            .order_by_asc(port_pieces::Column::Place)
-            .select_only()
-            .column(port_pieces::Column::Packed)
-            .into_tuple()
-            .all(&self.reader)
-            .await?;
+        let count: i64 = first.try_get_by_index(0)?;
+        let names: String = first.try_get_by_index(1)?;
+        let carriers: Option<Vec<Carrier>> = names.split(',').map(Carrier::named).collect();
+        let pieces: Result<Vec<Option<Vec<u8>>>, DbErr> =
+            rows.iter().map(|row| row.try_get_by_index(2)).collect();
+        let pieces: Vec<Vec<u8>> = pieces?.into_iter().flatten().collect();
         let pieces = pieces.iter().map(Vec::as_slice);
-        let table = PortTable::unpacked(pieces, &carriers.unwrap_or_default());
-        // Replaced while it was read: what is missing will be told as the next change.
-        match table {
-            Ok(table) if table.len() as i64 == set.row_count => Ok(table),
-            Ok(_) | Err(_) => Err(unreadable),
-        }
+        let table = PortTable::unpacked(pieces, &carriers.unwrap_or_default()).ok();
+        let whole = table.filter(|table| table.len() as i64 == count);
+        whole.ok_or(StoreError::Unreadable {
+            table: "port_pieces",
+            column: "packed",
+        })
     }
 
-    /// Drops the sets that are older than `id`, piece by piece.
-    async fn drop_old_ports(&self, id: Uuid) -> Result<(), StoreError> {
-        let older: Vec<(Uuid, i64)> = port_pieces::Entity::find()
-            .filter(port_pieces::Column::SetId.lt(id))
+    /// Drops these sets with their pieces.
+    async fn drop_ports(
+        &self,
+        connection: &impl ConnectionTrait,
+        sets: SimpleExpr,
+    ) -> Result<(), StoreError> {
+        let dropped: Vec<Uuid> = port_sets::Entity::find()
+            .filter(sets)
             .select_only()
-            .column(port_pieces::Column::SetId)
-            .column(port_pieces::Column::Place)
+            .column(port_sets::Column::Id)
             .into_tuple()
-            .all(&self.reader)
+            .all(connection)
             .await?;
-        for key in older {
-            port_pieces::Entity::delete_by_id(key)
-                .exec(&self.writer)
-                .await?;
-        }
+        port_pieces::Entity::delete_many()
+            .filter(port_pieces::Column::SetId.is_in(dropped.iter().copied()))
+            .exec(connection)
+            .await?;
         port_sets::Entity::delete_many()
-            .filter(port_sets::Column::Id.lt(id))
-            .filter(port_sets::Column::InForce.eq(false))
-            .exec(&self.writer)
+            .filter(port_sets::Column::Id.is_in(dropped))
+            .exec(connection)
             .await?;
         Ok(())
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Store, StoreError, record};
 
 /// How far apart the time in a delivery's id and its own may be.
-const ID_AHEAD_MS: i64 = 60_000;
+const ID_AHEAD_MS: i64 = 10_000;
 
 /// A window that is still open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
