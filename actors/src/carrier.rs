@@ -11,6 +11,7 @@ use nexo_domain::ids::DeliveryId;
 use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
 use nexo_entities::store::Store;
+use nexo_entities::store::windows::OpenWindow;
 use nexo_voice::endpoint::{CallEvents, CallOrder};
 use rand::RngExt;
 
@@ -135,17 +136,19 @@ impl Actor for CarrierDesk {
 supervised!(CarrierDesk);
 
 /// Fills `admission` with the windows that the database holds for `carrier`'s phones.
-pub async fn load_windows(store: &Store, admission: &Admission, carrier: Carrier) {
+async fn load_windows(store: &Store, admission: &Admission, carrier: Carrier) {
     match store.open_windows(clock::unix_ms()).await {
-        Ok(windows) => windows
-            .into_iter()
-            .filter(|window| window.carrier == carrier)
-            .for_each(|window| {
-                let realm = Realm::of(window.test);
-                admission.learn(realm, window.phone, window.delivery_id, window.until_ms);
-            }),
+        Ok(windows) => learn_windows(&windows, admission, carrier),
         // The tables outlive the actor, and each claim is checked again when it is written.
         Err(error) => tracing::error!(%carrier, %error, "the phone windows could not be reloaded"),
+    }
+}
+
+/// Takes over those of `windows` that are of `carrier`'s phones.
+pub fn learn_windows(windows: &[OpenWindow], admission: &Admission, carrier: Carrier) {
+    for window in windows.iter().filter(|window| window.carrier == carrier) {
+        let realm = Realm::of(window.test);
+        admission.learn(realm, window.phone, window.delivery_id, window.until_ms);
     }
 }
 

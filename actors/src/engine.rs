@@ -10,7 +10,7 @@ use nexo_entities::store::posting::NodeEpoch;
 use nexo_entities::store::{Store, StoreError};
 
 use crate::admission::Admission;
-use crate::carrier::{CarrierDesk, Line, Trunk, load_windows};
+use crate::carrier::{CarrierDesk, Line, Trunk, learn_windows};
 use crate::dispatch::{CarrierRoute, DispatchDesk, DispatchSettings};
 use crate::live::Live;
 use crate::meters::CarrierMeters;
@@ -18,7 +18,7 @@ use crate::wallet::{ForgetWallet, Wallet, Wallets};
 use crate::watch::{Handle, Vitals, Watcher};
 use crate::webhook::{Desk, Wake, WebhookDesk};
 use crate::webhook_client::WebhookClient;
-use crate::{carrier, changes, reaper, wallet, webhook};
+use crate::{carrier, changes, clock, reaper, wallet, webhook};
 
 /// What a node is made of.
 pub struct EngineParts {
@@ -73,7 +73,7 @@ impl Engine {
             .map(|_| Arbiter::new().handle())
             .collect();
         let wallets = hire_wallets(&mut watcher, &parts, &lanes, &webhooks);
-        let carriers = hire_carriers(&mut watcher, &parts, &lanes[0]).await;
+        let carriers = hire_carriers(&mut watcher, &parts, &lanes[0]).await?;
         let desk = Arc::new(DispatchDesk {
             carriers,
             wallets: wallets.clone(),
@@ -155,15 +155,16 @@ async fn hire_carriers(
     watcher: &mut Watcher,
     parts: &EngineParts,
     thread: &ArbiterHandle,
-) -> Vec<CarrierRoute> {
+) -> Result<Vec<CarrierRoute>, StoreError> {
+    // Before the first request, not only before the actors' first messages.
+    let windows = parts.store.open_windows(clock::unix_ms()).await?;
     let mut routes = Vec::new();
     for (carrier, trunk) in Carrier::all().zip(&parts.trunks) {
         let admission = Admission::new(trunk.channels, trunk.calls_per_second);
-        // Before the first request, not only before the actor's first message.
-        load_windows(&parts.store, &admission, carrier).await;
+        learn_windows(&windows, &admission, carrier);
         routes.push(hire_carrier(watcher, parts, thread, trunk, admission));
     }
-    routes
+    Ok(routes)
 }
 
 fn hire_carrier(
