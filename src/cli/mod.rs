@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub mod account;
 pub mod answer;
@@ -76,6 +76,11 @@ enum Command {
     /// The database's schema
     #[command(subcommand, arg_required_else_help = false)]
     Migrate(migrate::Command),
+    /// Print what completes `nexo` in a shell, for `source` or its completions directory
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// The configuration
     #[command(subcommand, arg_required_else_help = false)]
     Config(config::Command),
@@ -129,9 +134,14 @@ impl Cli {
         self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Option<Answer>> {
+        // No mistake in the configuration keeps a shell from knowing the commands.
+        if let Some(Command::Completions { shell }) = self.command {
+            return Ok(Some(completions(shell)));
+        }
         let loaded = Config::load(self.config.as_deref(), variables)?;
         let config = &loaded.config;
         let answer = match self.command.unwrap_or(Command::Serve) {
+            Command::Completions { shell } => completions(shell),
             Command::Serve => {
                 telemetry::log_to_stderr();
                 serve::run(config, self.json).await?;
@@ -156,6 +166,14 @@ impl Cli {
         };
         Ok(Some(answer))
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Answer {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "nexo", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    let json = serde_json::json!({ "shell": shell.to_string(), "script": script });
+    Answer::new(script, json)
 }
 
 async fn run_demo(config: &Config, args: demo_args::Args) -> anyhow::Result<Answer> {

@@ -140,3 +140,17 @@ fn help_and_version_are_no_errors() {
         format!("nexo {}\n", env!("CARGO_PKG_VERSION"))
     );
 }
+
+#[test]
+fn every_shell_is_told_how_to_complete_the_commands_whatever_the_configuration() {
+    let nexo = Nexo::without_database();
+    nexo.write("nexo.toml", "no = \"such key\"");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = nexo.succeed(&["completions", shell]);
+        for word in ["nexo", "wallet", "credit", "--config"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let error = nexo.fail(2, &["completions", "tcsh"]);
+    assert!(error.contains("bash"), "{error}");
+}
