@@ -147,7 +147,7 @@ fn every_shell_is_told_how_to_complete_the_commands_whatever_the_configuration()
     nexo.write("nexo.toml", "no = \"such key\"");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = nexo.succeed(&["completions", shell]);
-        for word in ["nexo", "wallet", "credit", "--config"] {
+        for word in ["nexo", "wallet", "credit", "config"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
