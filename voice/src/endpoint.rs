@@ -157,7 +157,12 @@ impl Endpoint {
             .name("sip".into())
             .spawn(move || {
                 let _pulse = pulse;
-                run_and_restart(&socket, &bell, local, shared);
+                let done = run_and_restart(&socket, &bell, local, shared);
+                drop(socket);
+                if let Some(done) = done {
+                    // Whoever waited may have stopped.
+                    let _ = done.send(());
+                }
             })
             .map_err(EndpointError::Thread)?;
         Ok(Endpoint {
@@ -234,16 +239,21 @@ const RESTART_FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 const MOST_RESTARTS: u32 = 5;
 
 /// Runs the desk, and a new one after a panic: the calls in progress are lost, which their
-/// [`CallEvents`] tell, but the port and the calls to come are not.
-fn run_and_restart(socket: &UdpSocket, bell: &PipeReader, local: SocketAddr, mut shared: Shared) {
+/// [`CallEvents`] tell, but the port and the calls to come are not. Gives whoever waits for the end.
+fn run_and_restart(
+    socket: &UdpSocket,
+    bell: &PipeReader,
+    local: SocketAddr,
+    mut shared: Shared,
+) -> Option<oneshot::Sender<()>> {
     let mut restarts = 0;
     while restarts <= MOST_RESTARTS {
         let started = Instant::now();
         let run = catch_unwind(AssertUnwindSafe(|| {
-            Desk::new(Wire::new(socket, bell, local), &mut shared).run();
+            Desk::new(Wire::new(socket, bell, local), &mut shared).run()
         }));
-        if run.is_ok() {
-            return;
+        if let Ok(done) = run {
+            return done;
         }
         metrics::counter!("nexo_actor_restarts_total", "actor" => "sip").increment(1);
         shared.in_progress.store(0, Ordering::Relaxed);
@@ -253,6 +263,7 @@ fn run_and_restart(socket: &UdpSocket, bell: &PipeReader, local: SocketAddr, mut
         };
     }
     tracing::error!("the SIP thread panics again and again and is given up");
+    None
 }
 
 #[cfg(test)]

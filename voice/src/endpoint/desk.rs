@@ -74,8 +74,9 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Runs until it is told to shut down, or until every handle is gone.
-    pub fn run(mut self) {
+    /// Runs until it is told to shut down, or until every handle is gone. Gives whom to tell once the
+    /// sockets are closed too.
+    pub fn run(mut self) -> Option<oneshot::Sender<()>> {
         let mut woken = Woken::Readable;
         let mut last_turn = Instant::now();
         loop {
@@ -99,13 +100,7 @@ impl<'a> Desk<'a> {
                 false => self.sleep(),
             };
         }
-        if let Some(Closing {
-            done: Some(done), ..
-        }) = self.closing.take()
-        {
-            // Whoever waited may have stopped.
-            let _ = done.send(());
-        }
+        self.closing.take().and_then(|closing| closing.done)
     }
 
     fn sleep(&self) -> Woken {
