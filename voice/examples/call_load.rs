@@ -47,7 +47,7 @@ async fn load(gateway: SocketAddr, rate: u64, seconds: u64) {
     let endpoint = Endpoint::start(config, PromptSet::built_in())
         .await
         .expect("loopback has free ports");
-    endpoint.set_peers([gateway].into_iter().collect());
+    endpoint.set_peers([gateway.into()].into());
 
     let (cpu_before, sip_before, media_before) = cpu_times();
     let started = Instant::now();
@@ -110,7 +110,7 @@ async fn follow(mut events: CallEvents) -> String {
 fn order(gateway: SocketAddr, n: u64) -> CallOrder {
     CallOrder {
         call_id: format!("load-{}-{n}@nexo", std::process::id()),
-        gateway,
+        gateway: gateway.into(),
         gateway_host: gateway.to_string(),
         number: "+84981234567".into(),
         caller_id: "+842471234567".into(),

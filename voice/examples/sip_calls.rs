@@ -37,7 +37,7 @@ fn main() {
     };
     let gateway = SocketAddr::from(([192, 0, 2, 9], 5060));
     let mut agent = UserAgent::new("sip_calls", Timers::default(), 1);
-    agent.set_peers([gateway].into());
+    agent.set_peers([gateway.into()].into());
     let mut load = Load {
         agent,
         gateway,
@@ -142,7 +142,7 @@ impl Load {
     fn invite(&self, n: usize) -> Invite {
         Invite {
             call_id: format!("0193e1f2-7c4b-7d1e-9a61-{n:012x}-1@nexo"),
-            gateway: self.gateway,
+            gateway: self.gateway.into(),
             credentials: None,
             local: self.local,
             request_uri: "sip:+84981234567@192.0.2.9:5060".into(),

@@ -18,7 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::prompts::PromptSet;
 use crate::rtp::clock::MediaClock;
 use crate::rtp::ports::{PortRange, PortsError};
+use crate::sip::hop::Hop;
 use crate::sip::transaction::Timers;
+pub use crate::sip::user_agent::SipAnswer;
 use crate::udp::bind;
 
 mod desk;
@@ -26,12 +28,14 @@ mod live_call;
 mod mailbox;
 mod meters;
 mod news;
+mod question;
 mod trace;
 mod wire;
 
 use desk::Desk;
 use mailbox::{Mailbox, Order};
 pub use news::{CallEvents, CallNews, CallOrder, CallReport};
+pub use question::{Ask, Question};
 pub use trace::{Direction, Trace, Traced};
 use wire::Wire;
 
@@ -105,7 +109,7 @@ struct Shared {
     clock: MediaClock,
     mailbox: Arc<Mailbox>,
     in_progress: Arc<AtomicUsize>,
-    peers: HashSet<SocketAddr>,
+    peers: HashSet<Hop>,
 }
 
 impl Endpoint {
@@ -183,8 +187,19 @@ impl Endpoint {
         CallEvents::of(call, events, Arc::clone(mailbox))
     }
 
+    /// Asks a gateway something outside of any call. An endpoint that is gone sends nothing.
+    pub async fn ask(&self, question: Question) -> SipAnswer {
+        let cseq = question.cseq;
+        let (reply, answer) = oneshot::channel();
+        self.handle.mailbox.post(Order::Ask {
+            question: Box::new(question),
+            reply,
+        });
+        answer.await.unwrap_or(SipAnswer::TransportFailed { cseq })
+    }
+
     /// The gateways: SIP from anywhere else is dropped and counted.
-    pub fn set_peers(&self, peers: HashSet<SocketAddr>) {
+    pub fn set_peers(&self, peers: HashSet<Hop>) {
         self.handle.mailbox.post(Order::SetPeers(peers));
     }
 

@@ -32,7 +32,7 @@ async fn endpoint(sandboxes: &[&Sandbox]) -> Endpoint {
     let endpoint = Endpoint::start(config, PromptSet::built_in())
         .await
         .unwrap();
-    endpoint.set_peers(sandboxes.iter().map(|s| s.local_addr()).collect());
+    endpoint.set_peers(sandboxes.iter().map(|s| s.local_addr().into()).collect());
     endpoint
 }
 
@@ -45,7 +45,7 @@ fn config() -> SandboxConfig {
 fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
     CallOrder {
         call_id: call_id.into(),
-        gateway: sandbox.local_addr(),
+        gateway: sandbox.local_addr().into(),
         gateway_host: sandbox.local_addr().to_string(),
         number: number.into(),
         caller_id: "+842471234567".into(),

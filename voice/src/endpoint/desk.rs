@@ -13,13 +13,15 @@ use tokio::sync::{mpsc, oneshot};
 use super::live_call::{LiveCall, unix_ms};
 use super::mailbox::{Order, Post};
 use super::meters::Meters;
+use super::question::Question;
 use super::trace::{Direction, Trace, Traced, outline};
 use super::wire::{Wire, Woken};
 use super::{CallNews, CallOrder, Shared};
 use crate::prompts::Mark;
 use crate::rtp::clock::{MediaEvent, Play, StreamId};
+use crate::sip::dialog;
 use crate::sip::sdp::{self, Audio};
-use crate::sip::user_agent::{CallHandle, Invite, SipEvent, UserAgent};
+use crate::sip::user_agent::{Ask, CallHandle, Invite, Query, SipAnswer, SipEvent, UserAgent};
 
 /// The most calls at a time; more are refused at once, as if the gateway could not be reached.
 const MOST_CALLS: usize = 50_000;
@@ -33,6 +35,8 @@ pub(super) struct Desk<'a> {
     calls: HashMap<CallHandle, LiveCall>,
     by_number: HashMap<u64, CallHandle>,
     by_stream: HashMap<StreamId, CallHandle>,
+    /// Who waits for the answers to what.
+    asked: HashMap<CallHandle, oneshot::Sender<SipAnswer>>,
     deadlines: BinaryHeap<Reverse<(Instant, CallHandle)>>,
     /// Of the calls whose messages somebody wants to see: the test calls of an engineer.
     traces: HashMap<CallHandle, Trace>,
@@ -66,6 +70,7 @@ impl<'a> Desk<'a> {
             calls: HashMap::new(),
             by_number: HashMap::new(),
             by_stream: HashMap::new(),
+            asked: HashMap::new(),
             deadlines: BinaryHeap::new(),
             traces: HashMap::new(),
             post: Post::default(),
@@ -138,6 +143,7 @@ impl<'a> Desk<'a> {
                     self.step(handle, CallInput::Abandoned);
                 }
             }
+            Order::Ask { question, reply } => self.ask(*question, reply),
             Order::SetPeers(peers) => {
                 self.shared.peers.clone_from(&peers);
                 self.agent.set_peers(peers);
@@ -205,6 +211,34 @@ impl<'a> Desk<'a> {
         self.meters.placed();
     }
 
+    fn ask(&mut self, question: Question, reply: oneshot::Sender<SipAnswer>) {
+        let local = self.wire.local_for(question.gateway, &self.shared.config);
+        let host = &question.gateway_host;
+        let (request_uri, own) = match &question.ask {
+            Ask::Options => (format!("sip:{host}"), from_uri(dialog::USER, local)),
+            // RFC 3261 §10.2: the registrar's domain, and the address that is registered.
+            Ask::Register { user, .. } => (format!("sip:{host}"), format!("sip:{user}@{host}")),
+        };
+        let to_uri = match &question.ask {
+            Ask::Options => request_uri.clone(),
+            Ask::Register { .. } => own.clone(),
+        };
+        let query = Query {
+            ask: question.ask,
+            call_id: question.call_id,
+            cseq: question.cseq,
+            gateway: question.gateway,
+            credentials: question.credentials,
+            local,
+            request_uri,
+            from_uri: own,
+            to_uri,
+            timeout: question.timeout,
+        };
+        let handle = self.agent.ask(Instant::now(), query);
+        self.asked.insert(handle, reply);
+    }
+
     /// Takes a batch of datagrams; whether there may be more.
     fn receive(&mut self) -> bool {
         let more = self.wire.receive();
@@ -216,7 +250,7 @@ impl<'a> Desk<'a> {
                 let _ = trace.send(Traced {
                     at: now,
                     direction: Direction::Received,
-                    peer: from,
+                    peer: from.into(),
                     what: outline(datagram),
                     is_repeat: false,
                 });
@@ -230,6 +264,12 @@ impl<'a> Desk<'a> {
         loop {
             while let Some((handle, event)) = self.agent.poll_event() {
                 self.told(handle, event);
+            }
+            while let Some((handle, answer)) = self.agent.poll_answer() {
+                if let Some(reply) = self.asked.remove(&handle) {
+                    // Nobody may wait any more.
+                    let _ = reply.send(answer);
+                }
             }
             let mut is_quiet = true;
             while let Some(transmit) = self.agent.poll_transmit() {
@@ -386,7 +426,7 @@ impl<'a> Desk<'a> {
             stream: call.stream.stream,
             remote: audio.rtp,
             remote_rtcp: audio.rtcp,
-            gateway: call.order.gateway.ip(),
+            gateway: call.order.gateway.address.ip(),
             codec: *codec,
             script: self.shared.prompts.script(code, reading, *codec),
         });

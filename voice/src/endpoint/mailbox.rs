@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::io::{self, PipeReader, PipeWriter, Write};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -11,7 +10,10 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::news::{CallNews, CallOrder};
+use super::question::Question;
 use crate::rtp::clock::MediaEvent;
+use crate::sip::hop::Hop;
+use crate::sip::user_agent::SipAnswer;
 
 /// What the thread is asked to do.
 pub(super) enum Order {
@@ -21,7 +23,11 @@ pub(super) enum Order {
         news: mpsc::UnboundedSender<CallNews>,
     },
     Abandon(u64),
-    SetPeers(HashSet<SocketAddr>),
+    Ask {
+        question: Box<Question>,
+        reply: oneshot::Sender<SipAnswer>,
+    },
+    SetPeers(HashSet<Hop>),
     Shutdown {
         until: Instant,
         done: oneshot::Sender<()>,

@@ -1,6 +1,5 @@
 //! What an endpoint is asked and what it tells: one call's order, its news, and its report.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +12,13 @@ use super::mailbox::{Mailbox, Order};
 use super::trace::Trace;
 use crate::g711::Codec;
 use crate::sip::digest::Credentials;
+use crate::sip::hop::Hop;
 
 /// A call to be placed. Deliberately without `Debug`: it holds a phone number.
 pub struct CallOrder {
     /// Unique among all calls.
     pub call_id: String,
-    pub gateway: SocketAddr,
+    pub gateway: Hop,
     /// Who we are to the gateway, should it ask.
     pub credentials: Option<Arc<Credentials>>,
     /// Host and port as they stand in SIP URIs.

@@ -141,14 +141,14 @@ async fn endpoint() -> Endpoint {
 async fn scene() -> (Endpoint, Phone) {
     let endpoint = endpoint().await;
     let phone = Phone::new(endpoint.local_addr()).await;
-    endpoint.set_peers([phone.address()].into());
+    endpoint.set_peers([phone.address().into()].into());
     (endpoint, phone)
 }
 
 fn order(phone: &Phone) -> CallOrder {
     CallOrder {
         call_id: "8f2e1c4d-1@nexo".into(),
-        gateway: phone.address(),
+        gateway: phone.address().into(),
         gateway_host: phone.address().to_string(),
         number: "+84981234567".into(),
         caller_id: "+842471234567".into(),
@@ -298,7 +298,7 @@ async fn a_gateway_that_cannot_be_reached_is_a_lost_transport() {
     let (endpoint, phone) = scene().await;
     let mut order = order(&phone);
     // Nothing can be sent to port 0.
-    order.gateway.set_port(0);
+    order.gateway.address.set_port(0);
     let mut events = endpoint.place(order);
     let report = end(&mut events).await;
     assert_eq!(report.end, CallEnd::NotAccepted(Refusal::TransportLost));

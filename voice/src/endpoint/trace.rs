@@ -1,10 +1,10 @@
 //! The messages of one call as they pass: what an engineer sends to a carrier as its ladder.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use crate::sip::hop::Hop;
 use crate::sip::message::Message;
 
 /// Where a call's messages are told, those after its end included.
@@ -16,7 +16,7 @@ pub struct Traced {
     pub at: Instant,
     pub direction: Direction,
     /// The other side.
-    pub peer: SocketAddr,
+    pub peer: Hop,
     /// Such as `INVITE` or `180 Ringing (INVITE)`. No number and no credential.
     pub what: String,
     /// Whether the same bytes were sent before.

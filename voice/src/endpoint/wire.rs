@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::SockaddrStorage;
 
 use super::EndpointConfig;
+use crate::sip::hop::Hop;
 use crate::sip::user_agent::Transmit;
 use crate::udp::{self, BATCH, Receiver, Sender};
 
@@ -92,7 +93,7 @@ impl<'a> Wire<'a> {
 
     /// Puts a datagram with those that go out next.
     pub fn push(&mut self, transmit: Transmit) {
-        let to = udp::mapped(transmit.to, self.local.is_ipv6());
+        let to = udp::mapped(transmit.to.address, self.local.is_ipv6());
         self.addresses.push(Some(to.into()));
         self.outgoing.push(transmit);
     }
@@ -117,11 +118,11 @@ impl<'a> Wire<'a> {
     }
 
     /// Our address as the gateway is to see it, with the SIP port.
-    pub fn local_for(&mut self, gateway: SocketAddr, config: &EndpointConfig) -> SocketAddr {
+    pub fn local_for(&mut self, gateway: Hop, config: &EndpointConfig) -> SocketAddr {
         let listen = self.local.ip();
         let ip = match config.public_ip {
             Some(public) => public,
-            None if listen.is_unspecified() => self.address_towards(gateway.ip()),
+            None if listen.is_unspecified() => self.address_towards(gateway.address.ip()),
             None => listen,
         };
         SocketAddr::new(ip, self.local.port())

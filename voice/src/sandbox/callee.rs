@@ -21,7 +21,7 @@ use super::live_call::LiveCall;
 use crate::g711::Codec;
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::sdp::{self, Audio};
-use crate::sip::write::answer_address;
+use crate::sip::write::answer_hop;
 
 /// Calls in progress, or just over, beyond which a new one is refused.
 const MOST_CALLS: usize = 50_000;
@@ -328,7 +328,7 @@ impl Callee {
     }
 
     fn send(&mut self, request: &Request, datagram: &Datagram<'_>, bytes: Vec<u8>) {
-        let to = answer_address(request, datagram.source);
+        let to = answer_hop(request, datagram.source.into()).address;
         self.actions.push_back(Action::Send { to, bytes });
     }
 

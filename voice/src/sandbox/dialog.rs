@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::sip::header::{Name, NameAddr};
 use crate::sip::message::{Method, Request};
 use crate::sip::sdp::{self, Audio};
-use crate::sip::write::{Draft, answer_address};
+use crate::sip::write::{Draft, answer_hop};
 
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
 const SIP_PORT: u16 = 5060;
@@ -42,7 +42,7 @@ impl CalleeLeg {
 
     /// Where answers to the INVITE go.
     pub fn reply_to(&self) -> SocketAddr {
-        answer_address(&self.invite, self.source)
+        answer_hop(&self.invite, self.source.into()).address
     }
 
     /// An answer to the INVITE, without a body.

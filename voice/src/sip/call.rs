@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::digest::Credentials;
+use super::hop::Hop;
 use super::message::Method;
 
-/// One call of a user agent.
+/// One call of a user agent, or one question outside of any.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CallHandle(pub(super) u64);
 
@@ -17,7 +18,7 @@ pub struct Invite {
     /// Unique; no other call of this user agent has it.
     pub call_id: String,
     /// Where the INVITE is sent.
-    pub gateway: SocketAddr,
+    pub gateway: Hop,
     /// Who we are to the gateway, should it ask.
     pub credentials: Option<Arc<Credentials>>,
     /// Our address as the gateway is to see it.
@@ -53,12 +54,32 @@ pub enum SipEvent {
     TransportFailed,
 }
 
+/// What became of a question outside of any call. `cseq` is the last number that it had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SipAnswer {
+    /// A final answer, to the question as it was authorized at last.
+    Answered {
+        code: u16,
+        cseq: u32,
+        round_trip: Duration,
+        /// For how long we are registered.
+        expires_seconds: Option<u32>,
+        /// The shortest registration that is taken (423).
+        min_expires_seconds: Option<u32>,
+        retry_after_seconds: Option<u32>,
+    },
+    /// None within its time.
+    Silent { cseq: u32 },
+    /// It could not be sent.
+    TransportFailed { cseq: u32 },
+}
+
 /// A datagram to be sent.
 #[derive(Clone, Debug)]
 pub struct Transmit {
-    pub to: SocketAddr,
+    pub to: Hop,
     pub bytes: Arc<[u8]>,
-    /// The call that it is of, if any.
+    /// The call or the question that it is of, if any.
     pub call: Option<CallHandle>,
     pub kind: Kind,
     /// Whether the same bytes were sent before.

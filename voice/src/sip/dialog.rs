@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::digest::Credentials;
 use super::header::{Name, NameAddr, param};
+use super::hop::{Hop, Transport};
 use super::message::{Method, Request, Response};
 use super::write::Draft;
 
@@ -18,7 +19,7 @@ pub struct Identity {
     /// Our address as the gateway is to see it.
     pub local: SocketAddr,
     /// Where the INVITE went.
-    pub gateway: SocketAddr,
+    pub gateway: Hop,
     /// Who we are to the gateway, should it ask.
     pub credentials: Option<Arc<Credentials>>,
 }
@@ -40,7 +41,7 @@ pub struct Dialog {
     target: String,
     /// In the order in which they are written into Route.
     routes: Vec<String>,
-    next_hop: SocketAddr,
+    next_hop: Hop,
     local_cseq: u32,
     /// Of the last request of the far end that was taken.
     remote_cseq: Option<u32>,
@@ -90,11 +91,15 @@ impl Dialog {
         let first = self.routes.first();
         let first = first.and_then(|route| NameAddr::parse(route));
         let hop = first.map_or(self.target.as_str(), |route| route.uri);
-        self.next_hop = literal_address(hop).unwrap_or(identity.gateway);
+        // A connection is the gateway's: what it is told through it, it passes on.
+        self.next_hop = match identity.gateway.transport {
+            Transport::Udp => literal_hop(hop).unwrap_or(identity.gateway),
+            Transport::Tcp | Transport::Tls => identity.gateway,
+        };
     }
 
     /// Where requests in this dialog are sent.
-    pub fn next_hop(&self) -> SocketAddr {
+    pub fn next_hop(&self) -> Hop {
         self.next_hop
     }
 
@@ -131,7 +136,7 @@ impl Dialog {
         // §12.2.1.1: behind a strict router the target goes last.
         let is_strict = uri != self.target;
         let mut draft = Draft::request(method, uri);
-        via(&mut draft, identity, branch);
+        via(&mut draft, identity.local, self.next_hop.transport, branch);
         for route in self.routes.iter().skip(usize::from(is_strict)) {
             draft.field("Route", route);
         }
@@ -157,11 +162,23 @@ impl Dialog {
 }
 
 /// Our hop, asking for the answer to come back to where it really came from (RFC 3581).
-pub fn via(draft: &mut Draft, identity: &Identity, branch: &str) {
+pub fn via(draft: &mut Draft, local: SocketAddr, transport: Transport, branch: &str) {
+    let transport = transport.via_name();
     draft.field(
         "Via",
-        format_args!("SIP/2.0/UDP {};rport;branch={branch}", identity.local),
+        format_args!("SIP/2.0/{transport} {local};rport;branch={branch}"),
     );
+}
+
+/// Our user part, where no gateway gives us another.
+pub const USER: &str = "nexo";
+
+/// Where we are reached within a dialog, or are registered.
+pub fn contact(user: &str, local: SocketAddr, transport: Transport) -> String {
+    match transport {
+        Transport::Udp => format!("<sip:{user}@{local}>"),
+        Transport::Tcp | Transport::Tls => format!("<sip:{user}@{local};transport={transport}>"),
+    }
 }
 
 fn has_lr(uri: &str) -> bool {
@@ -174,9 +191,17 @@ fn is_sip(uri: &str) -> bool {
     scheme.is_some_and(|s| s.eq_ignore_ascii_case("sip") || s.eq_ignore_ascii_case("sips"))
 }
 
-/// The address of a SIP URI whose host is written as an IP address that can be sent to.
-fn literal_address(uri: &str) -> Option<SocketAddr> {
+/// Where a SIP URI leads whose host is written as an IP address that can be sent to. TLS would need
+/// its name too.
+fn literal_hop(uri: &str) -> Option<Hop> {
     let (scheme, rest) = uri.split_once(':')?;
+    let transport = match rest
+        .split_once(';')
+        .and_then(|(_, more)| param(more, "transport"))
+    {
+        None => Transport::Udp,
+        Some(name) => Transport::named(name).filter(|named| *named != Transport::Tls)?,
+    };
     let rest = rest.split([';', '?']).next()?;
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let address = match host.parse::<SocketAddr>() {
@@ -187,7 +212,8 @@ fn literal_address(uri: &str) -> Option<SocketAddr> {
         }
     };
     let is_usable = address.port() != 0 && !address.ip().is_unspecified();
-    (scheme.eq_ignore_ascii_case("sip") && is_usable).then_some(address)
+    let hop = Hop { transport, address };
+    (scheme.eq_ignore_ascii_case("sip") && is_usable).then_some(hop)
 }
 
 #[cfg(test)]
@@ -204,7 +230,7 @@ mod tests {
             to_uri: "sip:+84981234567@192.0.2.9".into(),
             local_tag: "me".into(),
             local: ([192, 0, 2, 1], 5062).into(),
-            gateway: ([192, 0, 2, 9], 5060).into(),
+            gateway: SocketAddr::from(([192, 0, 2, 9], 5060)).into(),
             credentials: None,
         }
     }
@@ -229,7 +255,7 @@ mod tests {
     fn an_ack_goes_to_the_contact_with_the_invites_number() {
         let answer = answer("Contact: <sip:b@192.0.2.50:5080>\r\n");
         let mut dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
-        assert_eq!(dialog.next_hop(), ([192, 0, 2, 50], 5080).into());
+        assert_eq!(dialog.next_hop().address, ([192, 0, 2, 50], 5080).into());
         let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
         assert!(
             ack.starts_with("ACK sip:b@192.0.2.50:5080 SIP/2.0\r\n"),
@@ -246,7 +272,7 @@ mod tests {
             "Record-Route: <sip:192.0.2.20;lr>, <sip:192.0.2.21;lr>\r\nContact: <sip:b@host.example>\r\n",
         );
         let dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
-        assert_eq!(dialog.next_hop(), ([192, 0, 2, 21], 5060).into());
+        assert_eq!(dialog.next_hop().address, ([192, 0, 2, 21], 5060).into());
         let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
         assert!(ack.starts_with("ACK sip:b@host.example SIP/2.0\r\n"));
         assert!(ack.contains("Route: <sip:192.0.2.21;lr>\r\nRoute: <sip:192.0.2.20;lr>\r\n"));
@@ -298,10 +324,11 @@ mod tests {
             ("sip:a@192.0.2.1:0", None),
             ("sip:a@0.0.0.0:5060", None),
             ("tel:+84981234567", None),
+            ("sip:a@192.0.2.1;transport=tls", None),
         ] {
             assert_eq!(
-                literal_address(uri),
-                address.map(|a| a.parse().unwrap()),
+                literal_hop(uri),
+                address.map(|a| a.parse::<SocketAddr>().unwrap().into()),
                 "{uri}"
             );
         }

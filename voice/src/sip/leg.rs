@@ -10,7 +10,7 @@
 //! A 401 or 407 is acknowledged and answered with a new INVITE, once for each kind, and once more where
 //! the gateway says that only the nonce was too old.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use super::call::{Invite, SipEvent};
 use super::dialog::{self, Identity};
 use super::digest::Answer;
 use super::header::Name;
+use super::hop::Hop;
 use super::message::{Method, Response};
 use super::outlet::Outlet;
 use super::sdp;
@@ -47,7 +48,7 @@ struct Challenged {
 
 impl Challenged {
     /// Takes an answer to it: whether it is a repeated challenge, as it must be.
-    fn answered(&self, code: u16, gateway: SocketAddr, out: &mut Outlet<'_>) -> bool {
+    fn answered(&self, code: u16, gateway: Hop, out: &mut Outlet<'_>) -> bool {
         if code == self.code {
             out.send_again(gateway, Method::Ack, &self.ack);
         }
@@ -98,7 +99,12 @@ impl Leg {
             credentials: invite.credentials,
         };
         let mut leg = Leg {
-            invite: InviteTransaction::start(out.now, invite.gateway_timeout, out.timers),
+            invite: InviteTransaction::start(
+                out.now,
+                invite.gateway_timeout,
+                invite.gateway.transport,
+                out.timers,
+            ),
             invite_branch: String::new(),
             cseq: 0,
             gateway_timeout: invite.gateway_timeout,
@@ -138,7 +144,12 @@ impl Leg {
         draft.body(sdp::CONTENT_TYPE, self.sdp.clone());
         let bytes: Arc<[u8]> = draft.bytes().into();
         out.send(self.identity.gateway, Method::Invite, &bytes);
-        self.invite = InviteTransaction::start(out.now, self.gateway_timeout, out.timers);
+        self.invite = InviteTransaction::start(
+            out.now,
+            self.gateway_timeout,
+            self.identity.gateway.transport,
+            out.timers,
+        );
         self.invite_bytes = Some(bytes);
     }
 
@@ -149,7 +160,7 @@ impl Leg {
     /// Whether the leg expects messages from there: its gateway, or where its dialogs live.
     pub fn expects(&self, from: IpAddr) -> bool {
         let from = from.to_canonical();
-        self.identity.gateway.ip().to_canonical() == from
+        self.identity.gateway.address.ip().to_canonical() == from
             || self.forks.iter().any(|f| f.is_at(from))
     }
 
@@ -187,7 +198,8 @@ impl Leg {
     fn request(&self, method: Method, to: Option<&str>) -> Draft {
         let identity = &self.identity;
         let mut draft = Draft::request(method, &self.request_uri);
-        dialog::via(&mut draft, identity, &self.invite_branch);
+        let transport = identity.gateway.transport;
+        dialog::via(&mut draft, identity.local, transport, &self.invite_branch);
         draft.field("Max-Forwards", 70).field(
             "From",
             format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag),
@@ -213,7 +225,11 @@ impl Leg {
         self.invite.cancelled(out.now, out.timers);
         let branch = self.invite_branch.clone();
         self.cancel = Some(Box::new(RequestTransaction::start(
-            out.now, branch, bytes, out.timers,
+            out.now,
+            branch,
+            bytes,
+            self.identity.gateway.transport,
+            out.timers,
         )));
     }
 
@@ -461,5 +477,5 @@ impl Leg {
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
 
 fn contact(identity: &Identity) -> String {
-    format!("<sip:nexo@{}>", identity.local)
+    dialog::contact(dialog::USER, identity.local, identity.gateway.transport)
 }

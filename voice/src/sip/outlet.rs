@@ -1,21 +1,21 @@
 //! What a leg may touch of its user agent while it takes a message or the time.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::call::{CallHandle, Kind, SipEvent, Transmit};
+use super::call::{CallHandle, Kind, SipAnswer, SipEvent, Transmit};
 use super::dialog::Identity;
 use super::digest::{Answer, Authorizer};
+use super::hop::Hop;
 use super::message::{Method, Response};
 use super::transaction::Timers;
 
-/// For the gateways that know us by a name and a password: by address and name.
-pub(super) type Authorizers = HashMap<(SocketAddr, Arc<str>), Authorizer>;
+/// For the gateways that know us by a name and a password: by where they are and name.
+pub(super) type Authorizers = HashMap<(Hop, Arc<str>), Authorizer>;
 
 /// What all legs of a user agent share.
 pub(super) struct Outbox {
@@ -24,6 +24,7 @@ pub(super) struct Outbox {
     pub random: StdRng,
     pub transmits: VecDeque<Transmit>,
     pub events: VecDeque<(CallHandle, SipEvent)>,
+    pub answers: VecDeque<(CallHandle, SipAnswer)>,
     pub authorizers: Authorizers,
 }
 
@@ -36,6 +37,7 @@ impl Outbox {
             user_agent: &self.user_agent,
             transmits: &mut self.transmits,
             events: &mut self.events,
+            answers: &mut self.answers,
             authorizers: &mut self.authorizers,
             random: &mut self.random,
         }
@@ -56,27 +58,28 @@ pub(super) struct Outlet<'a> {
     pub user_agent: &'a str,
     transmits: &'a mut VecDeque<Transmit>,
     events: &'a mut VecDeque<(CallHandle, SipEvent)>,
+    answers: &'a mut VecDeque<(CallHandle, SipAnswer)>,
     authorizers: &'a mut Authorizers,
     random: &'a mut StdRng,
 }
 
 impl Outlet<'_> {
     /// Sends a request for the first time.
-    pub fn send(&mut self, to: SocketAddr, method: Method, bytes: &Arc<[u8]>) {
+    pub fn send(&mut self, to: Hop, method: Method, bytes: &Arc<[u8]>) {
         self.push(to, Kind::Request(method), bytes, false);
     }
 
     /// Sends the same request once more.
-    pub fn send_again(&mut self, to: SocketAddr, method: Method, bytes: &Arc<[u8]>) {
+    pub fn send_again(&mut self, to: Hop, method: Method, bytes: &Arc<[u8]>) {
         self.push(to, Kind::Request(method), bytes, true);
     }
 
     /// Answers a request. Nothing is remembered of it, so that no answer counts as a repeated one.
-    pub fn respond(&mut self, to: SocketAddr, code: u16, bytes: &Arc<[u8]>) {
+    pub fn respond(&mut self, to: Hop, code: u16, bytes: &Arc<[u8]>) {
         self.push(to, Kind::Response(code), bytes, false);
     }
 
-    fn push(&mut self, to: SocketAddr, kind: Kind, bytes: &Arc<[u8]>, is_repeat: bool) {
+    fn push(&mut self, to: Hop, kind: Kind, bytes: &Arc<[u8]>, is_repeat: bool) {
         self.transmits.push_back(Transmit {
             to,
             bytes: Arc::clone(bytes),
@@ -88,6 +91,11 @@ impl Outlet<'_> {
 
     pub fn tell(&mut self, event: SipEvent) {
         self.events.push_back((self.call, event));
+    }
+
+    /// Tells what became of a question.
+    pub fn reply(&mut self, answer: SipAnswer) {
+        self.answers.push_back((self.call, answer));
     }
 
     /// The header fields that authorize a request to the gateway.

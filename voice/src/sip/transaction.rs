@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::hop::Transport;
+
 /// The timers' base values (RFC 3261 §17.1.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
@@ -87,11 +89,16 @@ pub struct InviteTransaction {
 }
 
 impl InviteTransaction {
-    /// The INVITE is sent at `now`.
-    pub fn start(now: Instant, gateway_timeout: Duration, timers: Timers) -> Self {
+    /// The INVITE is sent at `now`. It is sent again only where the transport may lose it.
+    pub fn start(
+        now: Instant,
+        gateway_timeout: Duration,
+        transport: Transport,
+        timers: Timers,
+    ) -> Self {
         Self {
             state: InviteState::Calling,
-            timer_a: Some(now + timers.t1),
+            timer_a: (!transport.is_reliable()).then(|| now + timers.t1),
             timer_b: Some(now + gateway_timeout),
             timer_end: None,
             interval: timers.t1,
@@ -222,11 +229,17 @@ pub struct RequestTransaction {
 }
 
 impl RequestTransaction {
-    /// The request is sent at `now`.
-    pub fn start(now: Instant, branch: String, bytes: Arc<[u8]>, timers: Timers) -> Self {
+    /// The request is sent at `now`. It is sent again only where the transport may lose it.
+    pub fn start(
+        now: Instant,
+        branch: String,
+        bytes: Arc<[u8]>,
+        transport: Transport,
+        timers: Timers,
+    ) -> Self {
         Self {
             state: RequestState::Trying,
-            timer_e: Some(now + timers.t1),
+            timer_e: (!transport.is_reliable()).then(|| now + timers.t1),
             timer_f: Some(now + timers.patience()),
             timer_k: None,
             branch,
@@ -312,7 +325,7 @@ mod tests {
     #[test]
     fn an_unanswered_invite_is_sent_again_by_timer_a_until_the_gateways_time_is_up() {
         let start = Instant::now();
-        let mut invite = InviteTransaction::start(start, 4000 * MS, timers());
+        let mut invite = InviteTransaction::start(start, 4000 * MS, Transport::Udp, timers());
         let mut dues = Vec::new();
         let at = times(
             || {
@@ -339,7 +352,7 @@ mod tests {
     #[test]
     fn a_provisional_stops_retransmission_and_silence() {
         let start = Instant::now();
-        let mut invite = InviteTransaction::start(start, 2000 * MS, timers());
+        let mut invite = InviteTransaction::start(start, 2000 * MS, Transport::Udp, timers());
         assert!(invite.provisional());
         assert!(!invite.provisional());
         assert_eq!(invite.deadline(), None);
@@ -349,7 +362,7 @@ mod tests {
     fn a_failure_is_absorbed_for_timer_d_and_an_answer_for_timer_m() {
         for accept in [true, false] {
             let start = Instant::now();
-            let mut invite = InviteTransaction::start(start, 2000 * MS, timers());
+            let mut invite = InviteTransaction::start(start, 2000 * MS, Transport::Udp, timers());
             let wanted = match accept {
                 true => invite.accepted(start, timers()),
                 false => invite.failed(start, timers()),
@@ -366,10 +379,10 @@ mod tests {
     #[test]
     fn an_abandoned_invite_may_be_cancelled_only_after_a_provisional() {
         let start = Instant::now();
-        let mut invite = InviteTransaction::start(start, 2000 * MS, timers());
+        let mut invite = InviteTransaction::start(start, 2000 * MS, Transport::Udp, timers());
         assert!(!invite.abandon(start, timers()));
         assert!(!invite.accepted(start, timers()), "it is no longer wanted");
-        let mut invite = InviteTransaction::start(start, 2000 * MS, timers());
+        let mut invite = InviteTransaction::start(start, 2000 * MS, Transport::Udp, timers());
         invite.provisional();
         assert!(invite.abandon(start, timers()));
         assert!(!invite.abandon(start, timers()));
@@ -378,7 +391,13 @@ mod tests {
     #[test]
     fn a_lost_request_is_sent_again_after_t1_and_given_up_after_timer_f() {
         let start = Instant::now();
-        let mut bye = RequestTransaction::start(start, "b".into(), Arc::from(*b"BYE"), timers());
+        let mut bye = RequestTransaction::start(
+            start,
+            "b".into(),
+            Arc::from(*b"BYE"),
+            Transport::Udp,
+            timers(),
+        );
         let mut sent = 0;
         let at = times(
             || {
@@ -401,7 +420,13 @@ mod tests {
     #[test]
     fn a_provisional_slows_retransmission_to_t2_and_a_final_ends_it_after_timer_k() {
         let start = Instant::now();
-        let mut bye = RequestTransaction::start(start, "b".into(), Arc::from(*b"BYE"), timers());
+        let mut bye = RequestTransaction::start(
+            start,
+            "b".into(),
+            Arc::from(*b"BYE"),
+            Transport::Udp,
+            timers(),
+        );
         assert!(!bye.answered(100, start, timers()));
         let first = bye.deadline().unwrap();
         assert!(bye.tick(first, timers()).is_some());

@@ -7,21 +7,23 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-pub use super::call::{CallHandle, Invite, Kind, SipEvent, Transmit};
+pub use super::call::{CallHandle, Invite, Kind, SipAnswer, SipEvent, Transmit};
 use super::header::Name;
+use super::hop::Hop;
 use super::leg::Leg;
-use super::message::{Message, Method, Request};
+use super::message::{Message, Method, Request, Response};
 use super::outlet::{Outbox, Outlet};
 use super::parse::ParseError;
+use super::query::Asking;
+pub use super::query::{Ask, Query};
 use super::transaction::Timers;
-use super::write::{Draft, answer_address};
+use super::write::{Draft, answer_hop};
 
 /// What a caller answers to outside of a call.
 const ALLOW: &str = "ACK, BYE, CANCEL, OPTIONS";
@@ -42,10 +44,12 @@ pub struct UserAgent {
     outbox: Outbox,
     /// Makes the tags of answers outside of calls, the same for the same request.
     secret: u64,
-    peers: HashSet<SocketAddr>,
+    peers: HashSet<Hop>,
     legs: HashMap<CallHandle, Box<Leg>>,
     by_call_id: HashMap<Arc<str>, CallHandle>,
     deadlines: BinaryHeap<Reverse<(Instant, CallHandle)>>,
+    /// The questions outside of any call: one or two a gateway.
+    asking: HashMap<CallHandle, Asking>,
     last: u64,
     dropped: Dropped,
 }
@@ -63,20 +67,22 @@ impl UserAgent {
                 random,
                 transmits: VecDeque::new(),
                 events: VecDeque::new(),
+                answers: VecDeque::new(),
                 authorizers: HashMap::new(),
             },
             peers: HashSet::new(),
             legs: HashMap::new(),
             by_call_id: HashMap::new(),
             deadlines: BinaryHeap::new(),
+            asking: HashMap::new(),
             last: 0,
             dropped: Dropped::default(),
         }
     }
 
     /// The gateways: only they may ask anything outside of a call.
-    pub fn set_peers(&mut self, peers: HashSet<SocketAddr>) {
-        self.peers = peers.into_iter().map(canonical).collect();
+    pub fn set_peers(&mut self, peers: HashSet<Hop>) {
+        self.peers = peers.into_iter().map(Hop::canonical).collect();
     }
 
     /// Places a call.
@@ -91,6 +97,16 @@ impl UserAgent {
         handle
     }
 
+    /// Asks a gateway something outside of any call; [`UserAgent::poll_answer`] tells what became of it.
+    pub fn ask(&mut self, now: Instant, query: Query) -> CallHandle {
+        self.last += 1;
+        let handle = CallHandle(self.last);
+        let tag = self.outbox.tag();
+        let asking = Asking::start(query, tag, &mut self.outbox.outlet(now, handle));
+        self.asking.insert(handle, asking);
+        handle
+    }
+
     /// Gives up a call that is not answered; one that was answered meanwhile is hung up.
     pub fn cancel(&mut self, now: Instant, handle: CallHandle) {
         self.with_leg(now, handle, Leg::give_up);
@@ -101,19 +117,21 @@ impl UserAgent {
         self.with_leg(now, handle, Leg::give_up);
     }
 
-    /// A message of the call could not be sent. That ends a call whose gateway has not answered;
-    /// later on repetition mends it.
+    /// A message of the call or question could not be sent. That ends a call whose gateway has not
+    /// answered; later on repetition mends it.
     pub fn transport_failed(&mut self, now: Instant, handle: CallHandle) {
         self.with_leg(now, handle, Leg::transport_failed);
+        self.with_asking(now, handle, Asking::transport_failed);
     }
 
     /// Takes a datagram. Never panics, whatever it holds. Gives the call that it belongs to, if any.
     pub fn receive(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        from: impl Into<Hop>,
         datagram: &[u8],
     ) -> Option<CallHandle> {
+        let from = from.into();
         let message = match Message::parse(datagram) {
             Ok(message) => message,
             Err(ParseError::KeepAlive) => return None,
@@ -130,9 +148,9 @@ impl UserAgent {
         let handle = known.filter(|handle| {
             self.legs
                 .get(handle)
-                .is_some_and(|leg| leg.expects(from.ip()))
+                .is_some_and(|leg| leg.expects(from.address.ip()))
         });
-        if handle.is_none() && !self.peers.contains(&canonical(from)) {
+        if handle.is_none() && !self.peers.contains(&from.canonical()) {
             self.dropped.foreign += 1;
             return None;
         }
@@ -143,7 +161,11 @@ impl UserAgent {
                     self.dropped.stray += 1;
                 }
             }
-            (Message::Response(_), None) => self.dropped.stray += 1,
+            (Message::Response(response), None) => {
+                if !self.asked(now, from, &response) {
+                    self.dropped.stray += 1;
+                }
+            }
             (Message::Request(request), handle) => {
                 let taken = handle.and_then(|handle| {
                     self.with_leg(now, handle, |leg, out| leg.requested(&request, from, out))
@@ -156,8 +178,36 @@ impl UserAgent {
         handle
     }
 
+    /// Takes an answer that is to no call: whether it is to a question.
+    fn asked(&mut self, now: Instant, from: Hop, response: &Response) -> bool {
+        let call_id = response.call_id();
+        let mut asking = self.asking.iter();
+        let handle = asking
+            .find(|(_, asking)| asking.call_id().as_ref() == call_id && asking.expects(from))
+            .map(|(handle, _)| *handle);
+        handle
+            .and_then(|handle| {
+                self.with_asking(now, handle, |asking, out| asking.answered(response, out))
+            })
+            .unwrap_or(false)
+    }
+
+    fn with_asking<R>(
+        &mut self,
+        now: Instant,
+        handle: CallHandle,
+        act: impl FnOnce(&mut Asking, &mut Outlet<'_>) -> R,
+    ) -> Option<R> {
+        let asking = self.asking.get_mut(&handle)?;
+        let result = act(asking, &mut self.outbox.outlet(now, handle));
+        if asking.is_over() {
+            self.asking.remove(&handle);
+        }
+        Some(result)
+    }
+
     /// Answers what belongs to no call: we call, and are not called.
-    fn refuse(&mut self, request: &Request, from: SocketAddr) {
+    fn refuse(&mut self, request: &Request, from: Hop) {
         let in_dialog = request.to_tag().is_some();
         let code = match request.method() {
             Method::Ack => return,
@@ -166,10 +216,10 @@ impl UserAgent {
             _ if in_dialog => 481,
             _ => 405,
         };
-        let mut draft = Draft::answer(request, code, &self.stateless_tag(request), from);
+        let mut draft = Draft::answer(request, code, &self.stateless_tag(request), from.address);
         draft.field("Allow", ALLOW);
         self.outbox.transmits.push_back(Transmit {
-            to: answer_address(request, from),
+            to: answer_hop(request, from),
             bytes: draft.bytes().into(),
             call: None,
             kind: Kind::Response(code),
@@ -195,13 +245,25 @@ impl UserAgent {
         self.outbox.events.pop_front()
     }
 
+    /// What became of the next question.
+    pub fn poll_answer(&mut self) -> Option<(CallHandle, SipAnswer)> {
+        self.outbox.answers.pop_front()
+    }
+
     /// When [`UserAgent::tick`] is due. It may turn out that nothing was.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.peek().map(|Reverse((at, _))| *at)
+        let calls = self.deadlines.peek().map(|Reverse((at, _))| *at);
+        let asking = self.asking.values().map(Asking::deadline);
+        calls.into_iter().chain(asking).min()
     }
 
     /// Takes the time.
     pub fn tick(&mut self, now: Instant) {
+        let due = self.asking.iter().filter(|(_, a)| a.deadline() <= now);
+        let due: Vec<CallHandle> = due.map(|(handle, _)| *handle).collect();
+        for handle in due {
+            self.with_asking(now, handle, Asking::tick);
+        }
         while let Some(Reverse((at, handle))) = self.deadlines.peek().copied() {
             if at > now {
                 break;
@@ -290,11 +352,6 @@ fn note_deadline(
         leg.scheduled = Some(due);
         deadlines.push(Reverse((due, handle)));
     }
-}
-
-/// An IPv4 address as such, though a socket for both families shows it as IPv6.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

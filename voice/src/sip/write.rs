@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use super::header::{Name, param};
+use super::hop::{Hop, Transport};
 use super::message::{Method, Request};
 
 /// The reason phrase of a status code (RFC 3261 §21 and its extensions).
@@ -135,10 +136,15 @@ fn stamped(via: &str, source: SocketAddr) -> String {
 
 /// Where the answer to `request` goes (RFC 3261 §18.2.2, RFC 3581 §4): its source, at the port that
 /// its Via names unless it asked for the real one.
-pub fn answer_address(request: &Request, source: SocketAddr) -> SocketAddr {
-    match request.via() {
-        Some(via) if !via.wants_rport() => SocketAddr::new(source.ip(), via.port().unwrap_or(5060)),
-        Some(_) | None => source,
+pub fn answer_hop(request: &Request, source: Hop) -> Hop {
+    let via = request.via();
+    match (source.transport, via) {
+        // The connection that it came by.
+        (Transport::Tcp | Transport::Tls, _) => source,
+        (Transport::Udp, Some(via)) if !via.wants_rport() => {
+            SocketAddr::new(source.address.ip(), via.port().unwrap_or(5060)).into()
+        }
+        (Transport::Udp, Some(_) | None) => source,
     }
 }
 
@@ -174,13 +180,13 @@ mod tests {
         assert_eq!(via[1], "SIP/2.0/UDP p2;branch=2");
         assert_eq!(answer.to_tag(), Some("t1"));
         assert_eq!(answer.cseq(), 3);
-        assert_eq!(answer_address(&request, source), source);
+        assert_eq!(answer_hop(&request, source.into()), source.into());
     }
 
     #[test]
     fn without_rport_the_answer_goes_to_the_port_of_the_via() {
         let source: SocketAddr = ([198, 51, 100, 7], 6000).into();
-        let to = |via| answer_address(&request(via), source).port();
+        let to = |via| answer_hop(&request(via), source.into()).address.port();
         assert_eq!(to("SIP/2.0/UDP 192.0.2.1:5062;branch=1"), 5062);
         assert_eq!(to("SIP/2.0/UDP 192.0.2.1;branch=1"), 5060);
         assert_eq!(to("SIP/2.0/UDP [2001:db8::1]:5063;branch=1"), 5063);

@@ -1,11 +1,12 @@
 //! One dialog that a 2xx to our INVITE opened, with what ends it and what answers its repetitions.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::dialog::{Dialog, Identity};
 use super::super::digest::Answer;
+use super::super::hop::Hop;
 use super::super::message::{Method, Response};
 use super::super::outlet::Outlet;
 use super::super::transaction::{RequestState, RequestTransaction};
@@ -17,14 +18,14 @@ pub(super) struct Fork {
     /// While it is up.
     dialog: Option<Box<Dialog>>,
     /// Where the ACK goes.
-    hop: SocketAddr,
+    hop: Hop,
     ack: Arc<[u8]>,
     bye: Option<Box<Bye>>,
 }
 
 #[derive(Debug)]
 struct Bye {
-    to: SocketAddr,
+    to: Hop,
     transaction: RequestTransaction,
     /// Until it is answered: it may have to be sent anew, authorized.
     dialog: Option<Box<Dialog>>,
@@ -91,7 +92,8 @@ impl Fork {
         let bytes: Arc<[u8]> = draft.bytes().into();
         let to = dialog.next_hop();
         out.send(to, Method::Bye, &bytes);
-        let transaction = RequestTransaction::start(out.now, branch, bytes, out.timers);
+        let transaction =
+            RequestTransaction::start(out.now, branch, bytes, to.transport, out.timers);
         self.bye = Some(Box::new(Bye {
             to,
             transaction,
@@ -140,7 +142,7 @@ impl Fork {
         [Some(self.hop), dialog, bye]
             .into_iter()
             .flatten()
-            .any(|hop| hop.ip().to_canonical() == ip)
+            .any(|hop| hop.address.ip().to_canonical() == ip)
     }
 
     /// Whether the far end knows, or will never know, that the dialog is over.

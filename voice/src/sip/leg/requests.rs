@@ -10,19 +10,18 @@
 //! | PRACK, CANCEL, anything after the end | 481 |
 //! | anything else | 405 |
 
-use std::net::SocketAddr;
-
 use super::super::call::SipEvent;
 use super::super::header::Name;
+use super::super::hop::Hop;
 use super::super::message::{Method, Request};
 use super::super::outlet::Outlet;
 use super::super::sdp::{self, SdpError};
-use super::super::write::{Draft, answer_address};
+use super::super::write::{Draft, answer_hop};
 use super::{ALLOW, Leg, contact};
 
 impl Leg {
     /// Takes a request of the far end in one of this call's dialogs. Whether it is in one.
-    pub fn requested(&mut self, request: &Request, from: SocketAddr, out: &mut Outlet<'_>) -> bool {
+    pub fn requested(&mut self, request: &Request, from: Hop, out: &mut Outlet<'_>) -> bool {
         let remote_tag = request.from_tag().unwrap_or_default();
         let place = self.forks.iter().position(|f| f.remote_tag == remote_tag);
         let is_ours = request.to_tag() == Some(&self.identity.local_tag);
@@ -36,7 +35,7 @@ impl Leg {
             Method::Bye => self.hung_up(place, out),
             _ => self.judge(place, request),
         };
-        let mut draft = Draft::answer(request, code, "", from);
+        let mut draft = Draft::answer(request, code, "", from.address);
         match code {
             405 => _ = draft.field("Allow", ALLOW),
             420 => {
@@ -47,7 +46,7 @@ impl Leg {
             200 => self.complete(request, &mut draft),
             _ => {}
         }
-        out.respond(answer_address(request, from), code, &draft.bytes().into());
+        out.respond(answer_hop(request, from), code, &draft.bytes().into());
         true
     }
 

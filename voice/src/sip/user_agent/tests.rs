@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::*;
@@ -6,6 +6,7 @@ use crate::sip::header::Name;
 use crate::sip::message::Response;
 
 mod answering;
+mod asking;
 mod authorizing;
 mod ending;
 mod inviting;
@@ -35,7 +36,7 @@ fn request_of(bytes: &[u8]) -> Request {
 fn invite() -> Invite {
     Invite {
         call_id: "8f2e1c4d-1@nexo".into(),
-        gateway: GATEWAY,
+        gateway: GATEWAY.into(),
         credentials: None,
         local: LOCAL,
         request_uri: "sip:+84981234567@192.0.2.9:5060".into(),
@@ -53,11 +54,11 @@ impl Scene {
 
     fn of(invite: Invite) -> Scene {
         let mut ua = UserAgent::new("test", Timers::default(), 1);
-        ua.set_peers([GATEWAY].into());
+        ua.set_peers([GATEWAY.into()].into());
         let now = Instant::now();
         let call = ua.invite(now, invite);
         let sent = ua.poll_transmit().unwrap();
-        assert_eq!(sent.to, GATEWAY);
+        assert_eq!(sent.to.address, GATEWAY);
         Scene {
             ua,
             call,

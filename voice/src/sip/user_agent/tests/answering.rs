@@ -7,7 +7,7 @@ fn an_answer_is_acknowledged_on_a_branch_of_its_own_at_the_contact() {
     let mut scene = Scene::new();
     scene.answer(200, "b");
     let ack = scene.ua.poll_transmit().unwrap();
-    assert_eq!(ack.to, SocketAddr::new(GATEWAY.ip(), 5070));
+    assert_eq!(ack.to.address, SocketAddr::new(GATEWAY.ip(), 5070));
     let ack = request_of(&ack.bytes);
     assert_eq!(ack.uri(), "sip:b@192.0.2.9:5070");
     assert_eq!(
@@ -90,7 +90,7 @@ fn an_answer_without_a_contact_is_acknowledged_at_the_invites_own_target() {
     let mut scene = Scene::new();
     scene.answer_with(200, "b", "");
     let ack = scene.ua.poll_transmit().unwrap();
-    assert_eq!(ack.to, GATEWAY);
+    assert_eq!(ack.to.address, GATEWAY);
     assert_eq!(request_of(&ack.bytes).uri(), scene.invite.uri());
 }
 
@@ -101,10 +101,10 @@ fn a_dialog_through_another_host_is_heard_from_there() {
     let mut draft = Draft::answer(&scene.invite, 200, "b", LOCAL);
     draft.field("Contact", "<sip:b@192.0.2.50:5080>");
     scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
-    assert_eq!(scene.ua.poll_transmit().unwrap().to, elsewhere);
+    assert_eq!(scene.ua.poll_transmit().unwrap().to.address, elsewhere);
     scene.ua.hang_up(scene.now, scene.call);
     let bye = scene.ua.poll_transmit().unwrap();
-    assert_eq!(bye.to, elsewhere);
+    assert_eq!(bye.to.address, elsewhere);
     let answer = Draft::answer(&request_of(&bye.bytes), 200, "b", LOCAL).bytes();
     scene.ua.receive(scene.now, elsewhere, &answer);
     assert_eq!((scene.ua.unsettled(), scene.ua.dropped().foreign), (0, 0));

@@ -55,7 +55,7 @@ fn what_is_answered_carries_the_requests_via() {
     let mut scene = Scene::answered();
     scene.ask("BYE", "b");
     let sent = scene.ua.poll_transmit().unwrap();
-    assert_eq!(sent.to, GATEWAY);
+    assert_eq!(sent.to.address, GATEWAY);
     let response: Response = match Message::parse(&sent.bytes).unwrap() {
         Message::Response(response) => response,
         Message::Request(_) => panic!("a request"),
@@ -75,7 +75,7 @@ fn a_re_invite_that_moves_the_far_end_moves_where_our_bye_goes() {
     assert_eq!(scene.sent_code(), Some(200));
     scene.ua.hang_up(scene.now, scene.call);
     let bye = scene.ua.poll_transmit().unwrap();
-    assert_eq!(bye.to, "192.0.2.77:5099".parse().unwrap());
+    assert_eq!(bye.to.address, "192.0.2.77:5099".parse().unwrap());
     let bye = request_of(&bye.bytes);
     assert_eq!(bye.uri(), "sip:moved@192.0.2.77:5099");
 }
@@ -145,7 +145,7 @@ fn a_gateway_seen_through_a_socket_for_both_families_is_the_same_gateway() {
         To: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 3 OPTIONS\r\n\r\n";
     scene.ua.receive(scene.now, mapped, options);
     let answer = scene.ua.poll_transmit().expect("it is a peer");
-    assert_eq!(answer.to, mapped);
+    assert_eq!(answer.to.address, mapped);
 }
 
 #[test]

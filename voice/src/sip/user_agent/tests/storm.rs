@@ -70,7 +70,7 @@ impl Storm {
         let now = Instant::now();
         let mut random = StdRng::seed_from_u64(seed);
         let mut ua = UserAgent::new("test", Timers::default(), seed);
-        ua.set_peers([GATEWAY].into());
+        ua.set_peers([GATEWAY.into()].into());
         let calls = (0..CALLS).map(|n| {
             let script = SCRIPTS[random.random_range(0..SCRIPTS.len())];
             let rings_for = Duration::from_millis(random.random_range(0..2000));
