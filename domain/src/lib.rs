@@ -3,6 +3,7 @@
 //! Time and randomness come in as arguments, so every rule here can be tested by walking time.
 
 pub mod api_key;
+pub mod breaker;
 pub mod call;
 pub mod carrier_plan;
 pub mod client_ip;

@@ -10,6 +10,7 @@ pub mod message;
 mod outlet;
 pub mod parse;
 mod query;
+pub mod registration;
 pub mod sdp;
 pub mod transaction;
 pub mod user_agent;
