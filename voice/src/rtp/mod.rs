@@ -5,5 +5,6 @@ pub mod packet;
 pub mod ports;
 mod reception;
 pub mod rtcp;
+pub mod srtp;
 mod stream;
 mod wheel;

@@ -11,6 +11,7 @@ mod outlet;
 pub mod parse;
 mod query;
 pub mod registration;
+pub mod sdes;
 pub mod sdp;
 pub mod transaction;
 pub mod user_agent;
