@@ -12,11 +12,12 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App as WebApp, HttpServer, web};
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
-use nexo_actors::carrier::{Line, Trunk};
+use nexo_actors::carrier::Line;
 use nexo_actors::clock;
 use nexo_actors::dispatch::DispatchSettings;
 use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::reaper;
+use nexo_actors::trunk_watch::{Locate, TrunkWatch};
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
 use nexo_domain::otp::Reading;
@@ -103,6 +104,7 @@ pub struct App {
     /// The built-in carrier, where it is enabled.
     pub sandbox: Option<Sandbox>,
     endpoint: Endpoint,
+    watch: TrunkWatch,
     draining: Arc<AtomicBool>,
     servers: Vec<ServerHandle>,
     _serving: Serving,
@@ -127,8 +129,10 @@ impl App {
         let node = begin_life(config, &store).await?;
         let sandbox = start_sandbox(config).await?;
         let sandbox_address = sandbox.as_ref().map(Sandbox::local_addr);
-        let trunks = trunks::from_config(config, sandbox_address).await?;
-        let endpoint = start_endpoint(config, &trunks).await?;
+        let locator: Arc<dyn Locate> = Arc::new(trunks::SystemLocator);
+        let trunks = trunks::from_config(config, sandbox_address, locator.as_ref()).await?;
+        let endpoint = Endpoint::start(endpoint_config(config), PromptSet::built_in()).await?;
+        let watch = TrunkWatch::start(&endpoint, trunks.clone(), locator);
         let mut line: Arc<dyn Line> = Arc::new(endpoint.clone());
         if let Some(wrap) = wrap_line {
             line = wrap(line);
@@ -195,7 +199,7 @@ impl App {
         .shutdown_timeout(5)
         .listen(ports.http)?
         .run();
-        let page = telemetry::serve_metrics(ports.metrics, recorder)?;
+        let page = telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.desk))?;
         telemetry::sample(&engine, &endpoint);
         let servers = vec![api.handle(), page.handle()];
         actix_web::rt::spawn(api);
@@ -207,6 +211,7 @@ impl App {
             store,
             sandbox,
             endpoint,
+            watch,
             draining,
             servers,
             _serving: serving,
@@ -227,6 +232,7 @@ impl App {
         for server in self.servers {
             server.stop(true).await;
         }
+        self.watch.stop().await;
         self.endpoint.shutdown(Duration::from_secs(2)).await;
         self.engine.stop().await;
         if let Some(sandbox) = self.sandbox {
@@ -284,15 +290,6 @@ pub fn endpoint_config(config: &Config) -> EndpointConfig {
         user_agent: USER_AGENT.to_owned(),
         timers: Timers::default(),
     }
-}
-
-async fn start_endpoint(config: &Config, trunks: &[Trunk]) -> anyhow::Result<Endpoint> {
-    let endpoint = Endpoint::start(endpoint_config(config), PromptSet::built_in()).await?;
-    let gateways = trunks
-        .iter()
-        .flat_map(|trunk| trunk.gateways.iter().chain(&trunk.test_gateways));
-    endpoint.set_peers(gateways.map(|gateway| gateway.address).collect());
-    Ok(endpoint)
 }
 
 fn webhook_client(config: &Config) -> anyhow::Result<WebhookClient> {

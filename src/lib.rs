@@ -7,4 +7,5 @@ pub mod config;
 pub mod database;
 pub mod password;
 pub mod telemetry;
+pub mod trunk_status;
 pub mod trunks;

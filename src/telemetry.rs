@@ -8,9 +8,12 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use nexo_actors::dispatch::DispatchDesk;
 use nexo_actors::engine::Engine;
 use nexo_voice::endpoint::Endpoint;
 use tracing_subscriber::EnvFilter;
+
+use crate::trunk_status::{CarrierStatus, Status};
 
 /// How often states are sampled.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -56,7 +59,14 @@ pub fn install_recorder() -> anyhow::Result<PrometheusHandle> {
 }
 
 /// Serves `/metrics` on a listener of its own.
-pub fn serve_metrics(listener: TcpListener, handle: PrometheusHandle) -> std::io::Result<Server> {
+///
+/// Beside it `/trunks`: what is known of each gateway, for operators.
+pub fn serve_metrics(
+    listener: TcpListener,
+    handle: PrometheusHandle,
+    desk: Arc<DispatchDesk>,
+) -> std::io::Result<Server> {
+    let desk = web::Data::from(desk);
     let upkeep = handle.clone();
     actix_web::rt::spawn(async move {
         let mut due = tokio::time::interval(Duration::from_secs(5));
@@ -68,7 +78,9 @@ pub fn serve_metrics(listener: TcpListener, handle: PrometheusHandle) -> std::io
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::new(handle.clone()))
+            .app_data(desk.clone())
             .route("/metrics", web::get().to(metrics_page))
+            .route("/trunks", web::get().to(trunks_page))
     })
     .workers(1)
     .disable_signals()
@@ -81,6 +93,15 @@ async fn metrics_page(handle: web::Data<PrometheusHandle>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(handle.render())
+}
+
+async fn trunks_page(desk: web::Data<DispatchDesk>) -> HttpResponse {
+    let carriers = desk.carriers.iter();
+    let carriers = carriers.map(|route| CarrierStatus::of(&route.trunk, Some(&route.admission)));
+    HttpResponse::Ok().json(Status {
+        running: true,
+        carriers: carriers.collect(),
+    })
 }
 
 fn describe() {
@@ -118,7 +139,15 @@ fn describe() {
     );
     describe_gauge!(
         "nexo_gateway_up",
-        "Whether a gateway may be called, by carrier and gateway."
+        "Whether a gateway is counted on, by carrier and gateway."
+    );
+    describe_gauge!(
+        "nexo_gateway_registered",
+        "Whether we are registered with a gateway that wants it."
+    );
+    describe_gauge!(
+        "nexo_gateway_round_trip_seconds",
+        "The way to a gateway and back, as its last probe found it."
     );
     describe_histogram!(
         "nexo_ledger_commit_seconds",
@@ -167,13 +196,6 @@ pub fn sample(engine: &Engine, endpoint: &Endpoint) {
             (used, limit)
         })
         .collect();
-    for route in &desk.carriers {
-        for gateway in &route.trunk.gateways {
-            // Without probes every configured gateway may be called.
-            let (carrier, name) = (route.trunk.carrier.name(), gateway.name.clone());
-            metrics::gauge!("nexo_gateway_up", "carrier" => carrier, "gateway" => name).set(1.0);
-        }
-    }
     let calls = metrics::gauge!("nexo_calls_in_progress");
     actix_web::rt::spawn(async move {
         let mut due = tokio::time::interval(SAMPLE_EVERY);

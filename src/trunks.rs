@@ -5,12 +5,15 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use nexo_actors::carrier::Trunk;
-use nexo_actors::gateway::{Gateway, NumberFormat};
+use nexo_actors::gateway::{CallerStyle, Gateway, NumberFormat};
+use nexo_actors::gateway_state::{GatewayState, Judged};
+use nexo_actors::trunk_watch::{Locate, Located};
 use nexo_domain::carrier_plan::Carrier;
 use nexo_voice::g711::Codec;
 use nexo_voice::sip::digest::Credentials;
+use nexo_voice::sip::gateway_uri::GatewayUri;
+use nexo_voice::sip::hop::Hop;
 
 use crate::config::Config;
 use crate::config::carriers::{CarrierConfig, GatewayConfig};
@@ -18,6 +21,8 @@ use crate::config::carriers::{CarrierConfig, GatewayConfig};
 /// What the sandbox carrier takes at once.
 const SANDBOX_CHANNELS: u32 = 10_000;
 const SANDBOX_NAME: &str = "sandbox";
+/// The system does not say for how long its answers are true.
+const FRESH_FOR: Duration = Duration::from_secs(60);
 
 /// One trunk for each carrier of the numbering plan, in its order. A carrier without a gateway of
 /// its own is served by the sandbox where there is one, and has no route otherwise.
@@ -27,6 +32,7 @@ const SANDBOX_NAME: &str = "sandbox";
 pub async fn from_config(
     config: &Config,
     sandbox: Option<SocketAddr>,
+    locator: &dyn Locate,
 ) -> anyhow::Result<Vec<Trunk>> {
     let timeout = Duration::from_millis(config.calls.gateway_timeout_ms);
     let built_in: Vec<Gateway> = sandbox
@@ -38,7 +44,7 @@ pub async fn from_config(
         let configured = config.carriers.iter().find(|c| c.name == carrier.name());
         let mut gateways = Vec::new();
         for gateway in configured.map_or(&[][..], |c| &c.gateways) {
-            gateways.push(resolve(carrier, gateway, timeout).await?);
+            gateways.push(located(carrier, gateway, timeout, locator).await?);
         }
         let on_sandbox = gateways.is_empty();
         trunks.push(Trunk {
@@ -61,16 +67,24 @@ pub async fn from_config(
 }
 
 fn sandbox_gateway(address: SocketAddr, timeout: Duration) -> Gateway {
+    let uri = GatewayUri {
+        host: address.ip().to_string(),
+        port: Some(address.port()),
+        transport: None,
+    };
     Gateway {
         name: SANDBOX_NAME.to_owned(),
-        address,
-        host: address.to_string(),
+        uri,
         credentials: None,
         number_format: NumberFormat::E164,
+        caller: CallerStyle::default(),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         priority: 1,
         weight: 1,
         timeout,
+        probe_every: None,
+        register_seconds: None,
+        state: GatewayState::new(Judged::Never, false, vec![address.into()]),
     }
 }
 
@@ -81,31 +95,61 @@ fn credentials(gateway: &GatewayConfig) -> Option<Arc<Credentials>> {
     (!gateway.username.is_empty()).then(|| Arc::new(credentials))
 }
 
-async fn resolve(
+async fn located(
     carrier: Carrier,
     gateway: &GatewayConfig,
     timeout: Duration,
+    locator: &dyn Locate,
 ) -> anyhow::Result<Gateway> {
-    let uri = &gateway.uri;
-    let address = tokio::net::lookup_host((uri.host.as_str(), uri.port))
-        .await
-        .ok()
-        .and_then(|mut found| found.next())
-        .with_context(|| {
-            format!(
-                "gateway {} of carrier {carrier}: the host {} does not resolve",
-                gateway.name, uri.host
-            )
-        })?;
+    let located = locator.locate(gateway.uri.clone()).await;
+    let located = located.map_err(|error| {
+        anyhow::anyhow!("gateway {} of carrier {carrier}: {error}", gateway.name)
+    })?;
+    let seconds = |seconds: u32| (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+    let probe_every = seconds(gateway.options_ping_seconds);
+    let judged = match probe_every {
+        Some(_) => Judged::ByCallsAndProbes,
+        None => Judged::ByCalls,
+    };
     Ok(Gateway {
         name: gateway.name.clone(),
-        address,
-        host: uri.host_and_port(),
+        uri: gateway.uri.clone(),
         credentials: credentials(gateway),
         number_format: gateway.number_format,
+        caller: gateway.caller.clone(),
         codecs: gateway.codecs.clone(),
         priority: gateway.priority,
         weight: gateway.weight,
-        timeout,
+        timeout: gateway.timeout.unwrap_or(timeout),
+        probe_every,
+        register_seconds: gateway.register.then_some(gateway.register_expires_seconds),
+        state: GatewayState::new(judged, gateway.register, located.targets),
     })
+}
+
+/// Asks the system's resolver, as all programs do.
+pub struct SystemLocator;
+
+impl Locate for SystemLocator {
+    fn locate(
+        &self,
+        uri: GatewayUri,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Located, String>> + Send>> {
+        Box::pin(async move {
+            let transport = uri.transport_or_udp();
+            let found = tokio::net::lookup_host((uri.host.as_str(), uri.port_or_default())).await;
+            let targets: Vec<Hop> = found
+                .into_iter()
+                .flatten()
+                .map(|address| Hop { transport, address })
+                .collect();
+            match targets.is_empty() {
+                true => Err(format!("the host {} does not resolve", uri.host)),
+                false => Ok(Located {
+                    targets,
+                    fresh_for: FRESH_FOR,
+                }),
+            }
+        })
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
 use nexo_domain::call::CallLimits;
@@ -12,12 +12,14 @@ use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
 use nexo_entities::store::Store;
 use nexo_entities::store::windows::OpenWindow;
-use nexo_voice::endpoint::{CallEvents, CallOrder};
+use nexo_voice::endpoint::{CallEvents, CallOrder, Caller};
+use nexo_voice::sip::hop::Hop;
 use rand::RngExt;
 
 use crate::admission::{Admission, Realm};
 use crate::clock;
-use crate::gateway::{Gateway, choose};
+use crate::gateway::{Gateway, choose, peace_left};
+use crate::gateway_state::GatewayState;
 use crate::supervised;
 use crate::watch::LifeLine;
 
@@ -60,19 +62,26 @@ impl Trunk {
         }
     }
 
-    /// A call through one of its gateways. `random` chooses the number that is shown.
-    pub fn order(&self, gateway: &Gateway, wish: CallWish, random: u32) -> CallOrder {
+    /// A call through one of its gateways, to one of its places. `random` chooses the number that is
+    /// shown.
+    pub fn order(&self, gateway: &Gateway, target: Hop, wish: CallWish, random: u32) -> CallOrder {
         let caller_id = match self.caller_ids.len() {
             0 => NO_CALLER_ID.to_owned(),
             n => self.caller_ids[random as usize % n].clone(),
         };
         CallOrder {
             call_id: wish.call_id,
-            gateway: gateway.address,
+            gateway: target,
             credentials: gateway.credentials.clone(),
-            gateway_host: gateway.host.clone(),
+            gateway_host: gateway.uri.host_and_port(),
             number: gateway.number_format.write(wish.phone),
-            caller_id,
+            caller: Caller {
+                number: caller_id,
+                from_user: gateway.caller.from_user.clone(),
+                domain: gateway.caller.from_domain.clone(),
+                asserts_identity: gateway.caller.asserts_identity,
+                is_private: gateway.caller.is_private,
+            },
             codecs: gateway.codecs.clone(),
             code: wish.code,
             reading: wish.reading,
@@ -160,22 +169,30 @@ pub struct PlaceCall {
     pub code: Code,
     pub reading: Reading,
     pub limits: CallLimits,
-    /// The gateways that refused this delivery already.
-    pub tried: Vec<usize>,
+    /// The gateways and places that refused this delivery already.
+    pub tried: Vec<(usize, Hop)>,
 }
 
 /// A call that is on its way.
 pub struct Placed {
     /// The gateway's place in the trunk.
     pub gateway: usize,
+    pub target: Hop,
     pub gateway_name: String,
+    pub state: Arc<GatewayState>,
     pub call_id: String,
     pub events: CallEvents,
 }
 
+/// No gateway is left that takes the call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoGateway {
+    /// For how long the gateways have asked to be left in peace, where that is why.
+    pub retry_after: Option<Duration>,
+}
+
 impl Message for PlaceCall {
-    /// `None`: no gateway is left.
-    type Result = Option<Placed>;
+    type Result = Result<Placed, NoGateway>;
 }
 
 impl Handler<PlaceCall> for CarrierDesk {
@@ -184,8 +201,10 @@ impl Handler<PlaceCall> for CarrierDesk {
     fn handle(&mut self, call: PlaceCall, _: &mut Self::Context) -> Self::Result {
         let mut rng = rand::rng();
         let gateways = self.trunk.gateways(call.realm);
-        let Some(place) = choose(gateways, &call.tried, rng.random()) else {
-            return MessageResult(None);
+        let now = Instant::now();
+        let Some((place, target)) = choose(gateways, &call.tried, now, rng.random()) else {
+            let retry_after = peace_left(gateways, now);
+            return MessageResult(Err(NoGateway { retry_after }));
         };
         let gateway = &gateways[place];
         // Made from the delivery and the attempt, so that a carrier's trace leads to the delivery.
@@ -197,11 +216,13 @@ impl Handler<PlaceCall> for CarrierDesk {
             reading: call.reading,
             limits: call.limits,
         };
-        let order = self.trunk.order(gateway, wish, rng.random());
+        let order = self.trunk.order(gateway, target, wish, rng.random());
         let events = self.line.place(order);
-        MessageResult(Some(Placed {
+        MessageResult(Ok(Placed {
             gateway: place,
+            target,
             gateway_name: gateway.name.clone(),
+            state: Arc::clone(&gateway.state),
             call_id,
             events,
         }))

@@ -27,11 +27,12 @@ use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::posting::{CallAttempt, Debit, DebitOutcome, Settlement};
 use nexo_voice::endpoint::{CallNews, CallReport};
+use nexo_voice::sip::hop::Hop;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::admission::{Admission, Admitted, Channel, Realm};
-use crate::carrier::{CarrierDesk, PlaceCall, Placed, Trunk};
+use crate::carrier::{CarrierDesk, NoGateway, PlaceCall, Placed, Trunk};
 use crate::clock;
 use crate::live::{Live, LiveDelivery};
 use crate::meters::{CarrierMeters, Verdict};
@@ -271,12 +272,20 @@ impl DispatchDesk {
         let give_up = Instant::now() + self.settings.dispatch_timeout;
         let mut tried = Vec::new();
         let mut refusals = Vec::new();
-        while let Some(mut placed) = self.place(paid, &tried, give_up).await {
-            tried.push(placed.gateway);
+        loop {
+            let mut placed = match self.place(paid, &tried, give_up).await {
+                Ok(placed) => placed,
+                Err(none) => {
+                    refusals.extend(none.and_then(throttled_refusal));
+                    break;
+                }
+            };
+            tried.push((placed.gateway, placed.target));
             let started_at_ms = clock::unix_ms();
             let within = tokio::time::timeout_at(give_up.into(), first_answer(&mut placed));
             let refusal = match within.await {
                 Ok(Ok(())) => {
+                    placed.state.accepted();
                     return Ok(Accepted {
                         number: tried.len(),
                         placed,
@@ -306,6 +315,7 @@ impl DispatchDesk {
                     silent
                 }
             };
+            placed.state.refused(&refusal, placed.target);
             let next = refusal.may_fail_over();
             refusals.push(refusal);
             if !next || Instant::now() >= give_up {
@@ -316,7 +326,13 @@ impl DispatchDesk {
     }
 
     /// Asks the carrier's actor for a call, and again while it is being replaced.
-    async fn place(&self, paid: &Paid, tried: &[usize], give_up: Instant) -> Option<Placed> {
+    /// `Err(None)`: the actor did not come back in time.
+    async fn place(
+        &self,
+        paid: &Paid,
+        tried: &[(usize, Hop)],
+        give_up: Instant,
+    ) -> Result<Placed, Option<NoGateway>> {
         let desk = &self.route(paid.order.carrier).desk;
         loop {
             let call = PlaceCall {
@@ -329,11 +345,11 @@ impl DispatchDesk {
                 tried: tried.to_vec(),
             };
             match desk.ask(call, ANSWER_WITHIN).await {
-                Ok(placed) => return placed,
+                Ok(placed) => return placed.map_err(Some),
                 Err(Undelivered::Down | Undelivered::Full) if Instant::now() < give_up => {
                     tokio::time::sleep(RETRY_CARRIER).await;
                 }
-                Err(Undelivered::Down | Undelivered::Full) => return None,
+                Err(Undelivered::Down | Undelivered::Full) => return Err(None),
             }
         }
     }
@@ -497,6 +513,15 @@ fn answer_of(refusals: &[Refusal]) -> Dispatched {
         },
         None => Dispatched::NoRoute,
     }
+}
+
+/// What it means for a customer that every gateway has asked to be left in peace.
+fn throttled_refusal(none: NoGateway) -> Option<Refusal> {
+    let left = none.retry_after?;
+    Some(Refusal::Rejected {
+        code: 503,
+        retry_after_seconds: Some(left.as_secs_f64().ceil() as u32),
+    })
 }
 
 fn carrier_status_of(refusals: &[Refusal]) -> std::borrow::Cow<'static, str> {

@@ -40,7 +40,7 @@ pub enum Sign {
 pub enum Standing {
     /// Like any other.
     Ready,
-    /// Only where no other is ready: it answers, but lately not as it should.
+    /// Only where no other is ready.
     LastResort,
     /// One call may find out whether it is back.
     Trial,
@@ -98,12 +98,17 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// Whether a call may go to the gateway now.
-    pub fn standing(&self, now: Instant) -> Standing {
+    /// Whether a call may go to the gateway now. Where silence set apart one that is probed, the probes
+    /// find out by themselves, and no call is risked as long as another gateway is ready.
+    pub fn standing(&self, is_probed: bool, now: Instant) -> Standing {
+        let trial = |cause| match cause == Cause::Silent && is_probed {
+            true => Standing::LastResort,
+            false => Standing::Trial,
+        };
         let by_state = match self.state {
             State::Closed => Standing::Ready,
-            State::Open { until, .. } if until <= now => Standing::Trial,
-            State::Trial { since, .. } if since + TRIAL_FORGOTTEN_AFTER <= now => Standing::Trial,
+            State::Open { until, cause } if until <= now => trial(cause),
+            State::Trial { since, cause } if since + TRIAL_FORGOTTEN_AFTER <= now => trial(cause),
             State::Open { cause, .. } | State::Trial { cause, .. } => match cause {
                 // It answers fast: when there is no other, a call costs nothing but the asking.
                 Cause::Failing => Standing::LastResort,
@@ -255,7 +260,7 @@ mod tests {
         }
 
         fn standing(&self) -> Standing {
-            self.breaker.standing(self.now)
+            self.breaker.standing(self.is_probed, self.now)
         }
     }
 
@@ -298,7 +303,9 @@ mod tests {
     fn a_gateway_that_answers_no_options_still_gets_a_call_to_prove_itself() {
         let mut scene = Scene::new(true);
         assert_eq!(scene.note(&[Sign::ProbeSilent]), Standing::Ready);
-        assert_eq!(scene.note(&[Sign::ProbeSilent]), Standing::Trial);
+        assert_eq!(scene.note(&[Sign::ProbeSilent]), Standing::LastResort);
+        scene.breaker.begin_trial(scene.now);
+        assert_eq!(scene.standing(), Standing::Shut, "one call at a time");
         assert!(scene.breaker.is_open());
         assert_eq!(scene.note(&[Sign::Works]), Standing::Ready);
     }

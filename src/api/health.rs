@@ -35,8 +35,15 @@ pub async fn readyz(edge: web::Data<Edge>) -> HttpResponse {
     let mut problems = database(&edge.store, &edge.health.migrations).await;
     problems.extend(actors(&edge.desk, &edge.health.webhooks).await);
     for route in &edge.desk.carriers {
-        if route.trunk.gateways.is_empty() {
-            problems.push(format!("carrier {} has no gateway", route.trunk.carrier));
+        let (carrier, gateways) = (route.trunk.carrier, &route.trunk.gateways);
+        if gateways.is_empty() {
+            problems.push(format!("carrier {carrier} has no gateway"));
+        } else if !gateways.iter().any(|gateway| gateway.state.is_up()) {
+            let names: Vec<&str> = gateways.iter().map(|g| g.name.as_str()).collect();
+            let names = names.join(", ");
+            problems.push(format!(
+                "carrier {carrier} has no usable gateway: {names} is down"
+            ));
         }
     }
     if !(edge.health.line_is_up)() {

@@ -64,17 +64,19 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         false => start_sandbox(config).await?,
     };
     let address = sandbox.as_ref().map(|sandbox| sandbox.local_addr());
-    let trunks = trunks::from_config(config, address).await?;
+    let trunks = trunks::from_config(config, address, &trunks::SystemLocator).await?;
     let trunk = &trunks[carrier.index()];
     let gateway = gateway(trunk, args.gateway.as_deref())?;
     let endpoint = start_endpoint(config).await?;
-    endpoint.set_peers([gateway.address].into());
+    let targets = gateway.state.targets();
+    let target = *targets.first().context("the gateway has no address")?;
+    endpoint.set_peers(targets.iter().copied().collect());
     let call_id = format!("{}-test@nexo", Uuid::new_v4());
     let shown = format!("{} through {carrier}/{}", phone.masked(), gateway.name);
     let mut ladder = Ladder::start(as_json);
     ladder.say(&format!(
-        "call     {shown} ({})\nCall-ID  {call_id}\n",
-        gateway.host
+        "call     {shown} ({} at {target})\nCall-ID  {call_id}\n",
+        gateway.uri.host_and_port()
     ));
     let (trace, messages) = mpsc::unbounded_channel();
     let wish = CallWish {
@@ -91,7 +93,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
             longest_call: LONGEST_CALL,
         },
     };
-    let mut order = trunk.order(gateway, wish, rand::random());
+    let mut order = trunk.order(gateway, target, wish, rand::random());
     (order.every_step, order.trace) = (true, Some(trace));
     let report = ladder.follow(endpoint, order, messages).await;
     if let Some(sandbox) = sandbox {
@@ -129,8 +131,11 @@ fn gateway<'t>(trunk: &'t Trunk, name: Option<&str>) -> anyhow::Result<&'t Gatew
     }
 }
 
-/// On the configured ports or, where a running gateway has them, on any.
-async fn start_endpoint(config: &Config) -> anyhow::Result<Endpoint> {
+/// An endpoint on the configured ports or, where a running gateway has them, on any.
+///
+/// # Errors
+/// [`EndpointError`]'s, but for ports in use.
+pub async fn start_endpoint(config: &Config) -> anyhow::Result<Endpoint> {
     let configured = endpoint_config(config);
     match Endpoint::start(configured.clone(), PromptSet::built_in()).await {
         Err(EndpointError::AddressInUse { .. } | EndpointError::Ports(_)) => {

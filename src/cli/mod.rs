@@ -20,6 +20,7 @@ pub mod ports;
 pub mod prompts;
 pub mod sandbox;
 pub mod serve;
+pub mod trunks;
 pub mod usage;
 pub mod wallet;
 pub mod webhook;
@@ -53,6 +54,8 @@ enum Command {
     Sandbox(sandbox::Args),
     /// Place one test call over a configured trunk and show its ladder; it bills nobody
     Call(call::Args),
+    /// Show each carrier's gateways: reachable, registered, round trip, channels, last failure
+    Trunks,
     /// Customers' accounts
     #[command(subcommand, arg_required_else_help = false)]
     Account(account::Command),
@@ -154,6 +157,7 @@ impl Cli {
                 return Ok(None);
             }
             Command::Call(args) => call::run(config, args, self.json).await?,
+            Command::Trunks => trunks::run(config).await?,
             Command::Account(command) => account::run(config, command).await?,
             Command::Key(command) => key::run(config, command).await?,
             Command::Wallet(command) => wallet::run(config, command).await?,

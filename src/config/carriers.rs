@@ -1,14 +1,15 @@
 //! `[[carriers]]` and `[[carriers.gateways]]`: our trunks.
 
 use std::fmt;
+use std::time::Duration;
 
-use nexo_actors::gateway::NumberFormat;
+use nexo_actors::gateway::{CallerStyle, NumberFormat};
 use nexo_domain::carrier_plan::Carrier;
 use nexo_voice::g711::Codec;
+use nexo_voice::sip::gateway_uri::GatewayUri;
 use zeroize::Zeroize;
 
 use super::error::ConfigError;
-use super::gateway_uri::GatewayUri;
 use super::section::{MASK, Reader};
 
 /// `[[carriers]]`: our trunk to one carrier of the numbering plan.
@@ -40,6 +41,12 @@ pub struct GatewayConfig {
     pub realm: String,
     /// Whether we register before we call.
     pub register: bool,
+    /// For how long; the gateway may want longer.
+    pub register_expires_seconds: u32,
+    /// Which number it is shown, and where.
+    pub caller: CallerStyle,
+    /// How long it may stay silent before another one is tried. None: `calls.gateway_timeout_ms`.
+    pub timeout: Option<Duration>,
     /// Lower is tried first.
     pub priority: u16,
     /// Its share of the calls among gateways of the same priority.
@@ -117,6 +124,10 @@ impl CarrierConfig {
         };
         for path in reader.tables(&format!("{path}.gateways"))? {
             let gateway = GatewayConfig::read(reader, &path)?;
+            if gateway.username.is_empty() && gateway.register {
+                let key = format!("{path}.register");
+                return Err(reader.refuse(&key, "false, or true beside a username"));
+            }
             if gateway.username.is_empty() && !gateway.password.is_empty() {
                 let key = format!("{path}.password");
                 return Err(reader.refuse(&key, "empty, or beside a username"));
@@ -156,6 +167,21 @@ impl GatewayConfig {
             )?,
             realm: table.parsed("realm", "", "text", any_text)?,
             register: table.flag("register", false)?,
+            register_expires_seconds: table.whole(
+                "register_expires_seconds",
+                300,
+                60..=86_400,
+            )?,
+            caller: CallerStyle {
+                from_user: table.parsed("from_user", "", FROM_USER, parse_from_user)?,
+                from_domain: table.parsed("from_domain", "", FROM_DOMAIN, parse_domain)?,
+                asserts_identity: table.flag("asserted_identity", false)?,
+                is_private: table.flag("privacy", false)?,
+            },
+            timeout: match table.whole::<u64>("timeout_ms", 0, 0..=32_000)? {
+                0 => None,
+                timeout_ms => Some(Duration::from_millis(timeout_ms)),
+            },
             priority: table.whole("priority", 1, 0..=65_535)?,
             weight: table.whole("weight", 10, 0..=65_535)?,
             number_format: table.choice(
@@ -187,6 +213,28 @@ fn read_codecs(reader: &mut Reader, path: &str) -> Result<Vec<Codec>, ConfigErro
     match codecs.is_empty() || doubled {
         true => Err(reader.refuse(&format!("{path}.codecs"), allowed)),
         false => Ok(codecs),
+    }
+}
+
+const FROM_USER: &str = "empty, or 1 to 64 letters, digits and - _ . + that From holds";
+const FROM_DOMAIN: &str = "empty, or a host name or IP address";
+
+fn parse_from_user(text: &str) -> Option<Option<String>> {
+    let sane = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+    match (text.len(), text.chars().all(sane)) {
+        (0, _) => Some(None),
+        (1..=64, true) => Some(Some(text.to_owned())),
+        (_, _) => None,
+    }
+}
+
+fn parse_domain(text: &str) -> Option<Option<String>> {
+    match text.is_empty() {
+        true => Some(None),
+        false => {
+            let uri: GatewayUri = format!("sip:{text}").parse().ok()?;
+            (uri.domain() == text).then(|| Some(text.to_owned()))
+        }
     }
 }
 

@@ -12,7 +12,6 @@ pub mod carriers;
 pub mod database;
 pub mod effective;
 pub mod error;
-pub mod gateway_uri;
 pub mod sandbox;
 pub mod server;
 pub mod sip;

@@ -445,7 +445,7 @@ fn what_this_version_cannot_honour_is_refused() {
         ),
         (
             "register = true",
-            "allowed is false: this version does not register",
+            "allowed is false, or true beside a username",
         ),
         (
             "srtp = true",

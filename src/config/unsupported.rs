@@ -4,8 +4,9 @@
 
 use super::Config;
 use super::error::ConfigError;
-use super::gateway_uri::Transport;
+
 use super::section::Reader;
+use nexo_voice::sip::hop::Transport;
 
 /// Refuses the first setting that this version cannot honour.
 pub(super) fn refuse(config: &Config, reader: &Reader) -> Result<(), ConfigError> {
@@ -18,13 +19,8 @@ pub(super) fn refuse(config: &Config, reader: &Reader) -> Result<(), ConfigError
             let refused = [
                 (
                     "uri",
-                    gateway.uri.transport != Transport::Udp,
+                    gateway.uri.transport_or_udp() != Transport::Udp,
                     "transport=udp: this version speaks SIP over UDP only",
-                ),
-                (
-                    "register",
-                    gateway.register,
-                    "false: this version does not register",
                 ),
                 (
                     "srtp",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nexo_domain::call::CallLimits;
 use nexo_domain::otp::{Code, Language, Reading};
-use nexo_voice::endpoint::{CallEvents, CallNews, CallOrder, Endpoint, EndpointConfig};
+use nexo_voice::endpoint::{CallEvents, CallNews, CallOrder, Caller, Endpoint, EndpointConfig};
 use nexo_voice::g711::Codec;
 use nexo_voice::prompts::PromptSet;
 use tokio::task::JoinSet;
@@ -113,7 +113,7 @@ fn order(gateway: SocketAddr, n: u64) -> CallOrder {
         gateway: gateway.into(),
         gateway_host: gateway.to_string(),
         number: "+84981234567".into(),
-        caller_id: "+842471234567".into(),
+        caller: Caller::showing("+842471234567"),
         codecs: Codec::ALL.to_vec(),
         code: Code::parse("4711").expect("four digits are a code"),
         reading: Reading {

@@ -148,6 +148,7 @@ impl Load {
             request_uri: "sip:+84981234567@192.0.2.9:5060".into(),
             from_uri: "sip:+842471234567@192.0.2.1".into(),
             to_uri: "sip:+84981234567@192.0.2.9:5060".into(),
+            fields: Vec::new(),
             sdp: self.offer.clone(),
             gateway_timeout: Duration::from_secs(2),
         }

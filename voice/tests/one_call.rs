@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::otp::{Code, Language, Reading};
-use nexo_voice::endpoint::{CallNews, CallOrder, CallReport, Endpoint, EndpointConfig};
+use nexo_voice::endpoint::{CallNews, CallOrder, CallReport, Caller, Endpoint, EndpointConfig};
 use nexo_voice::g711::Codec;
 use nexo_voice::prompts::PromptSet;
 use nexo_voice::sandbox::{CallRecord, Sandbox, SandboxConfig, SandboxEvent};
@@ -48,7 +48,7 @@ fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
         gateway: sandbox.local_addr().into(),
         gateway_host: sandbox.local_addr().to_string(),
         number: number.into(),
-        caller_id: "+842471234567".into(),
+        caller: Caller::showing("+842471234567"),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         code: Code::parse(CODE).unwrap(),
         reading: Reading {

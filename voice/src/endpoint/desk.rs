@@ -16,7 +16,7 @@ use super::meters::Meters;
 use super::question::Question;
 use super::trace::{Direction, Trace, Traced, outline};
 use super::wire::{Wire, Woken};
-use super::{CallNews, CallOrder, Shared};
+use super::{CallNews, CallOrder, Caller, Shared};
 use crate::prompts::Mark;
 use crate::rtp::clock::{MediaEvent, Play, StreamId};
 use crate::sip::dialog;
@@ -192,7 +192,8 @@ impl<'a> Desk<'a> {
             local,
             to_uri: uri.clone(),
             request_uri: uri,
-            from_uri: from_uri(&order.caller_id, local),
+            from_uri: order.caller.uri(local),
+            fields: order.caller.fields(local),
             sdp: sdp::write(&offer, unix_ms() as u64).into_bytes(),
             gateway_timeout: order.gateway_timeout,
         };
@@ -213,11 +214,14 @@ impl<'a> Desk<'a> {
 
     fn ask(&mut self, question: Question, reply: oneshot::Sender<SipAnswer>) {
         let local = self.wire.local_for(question.gateway, &self.shared.config);
-        let host = &question.gateway_host;
+        let (host, domain) = (&question.gateway_host, &question.gateway_domain);
         let (request_uri, own) = match &question.ask {
-            Ask::Options => (format!("sip:{host}"), from_uri(dialog::USER, local)),
+            Ask::Options => (
+                format!("sip:{host}"),
+                Caller::showing(dialog::USER).uri(local),
+            ),
             // RFC 3261 §10.2: the registrar's domain, and the address that is registered.
-            Ask::Register { user, .. } => (format!("sip:{host}"), format!("sip:{user}@{host}")),
+            Ask::Register { user, .. } => (format!("sip:{host}"), format!("sip:{user}@{domain}")),
         };
         let to_uri = match &question.ask {
             Ask::Options => request_uri.clone(),
@@ -455,14 +459,5 @@ impl<'a> Desk<'a> {
                 self.deadlines.extend(entry);
             }
         }
-    }
-}
-
-/// RFC 3323 §4.1.1.3 for a caller without a number.
-fn from_uri(caller_id: &str, local: SocketAddr) -> String {
-    match (caller_id, local) {
-        ("anonymous", _) => "sip:anonymous@anonymous.invalid".to_owned(),
-        (number, SocketAddr::V4(local)) => format!("sip:{number}@{}", local.ip()),
-        (number, SocketAddr::V6(local)) => format!("sip:{number}@[{}]", local.ip()),
     }
 }

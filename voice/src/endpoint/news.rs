@@ -1,5 +1,6 @@
 //! What an endpoint is asked and what it tells: one call's order, its news, and its report.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,67 @@ use crate::g711::Codec;
 use crate::sip::digest::Credentials;
 use crate::sip::hop::Hop;
 
+/// Who calls, and how that is shown (RFC 3323, RFC 3325).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The number that is shown, or `anonymous`.
+    pub number: String,
+    /// What From holds instead of the number.
+    pub from_user: Option<String>,
+    /// The domain of From and of the asserted identity. `None`: our own address.
+    pub domain: Option<String>,
+    /// Whether P-Asserted-Identity holds the number.
+    pub asserts_identity: bool,
+    /// Whether the callee is kept from seeing the number.
+    pub is_private: bool,
+}
+
+impl Caller {
+    /// One that only shows a number.
+    pub fn showing(number: &str) -> Caller {
+        Caller {
+            number: number.to_owned(),
+            from_user: None,
+            domain: None,
+            asserts_identity: false,
+            is_private: false,
+        }
+    }
+
+    /// From's URI. RFC 3323 §4.1.1.3 for a caller who is not to be known, or has no number.
+    pub(super) fn uri(&self, local: SocketAddr) -> String {
+        let user = self.from_user.as_ref().unwrap_or(&self.number);
+        match user.as_str() {
+            _ if self.is_private => ANONYMOUS_URI.to_owned(),
+            "anonymous" => ANONYMOUS_URI.to_owned(),
+            user => format!("sip:{user}@{}", self.domain_of(local)),
+        }
+    }
+
+    /// The header fields by which the gateway, and it alone, learns the number.
+    pub(super) fn fields(&self, local: SocketAddr) -> Vec<(&'static str, String)> {
+        let mut fields = Vec::new();
+        if self.asserts_identity && self.number != "anonymous" {
+            let (number, domain) = (&self.number, self.domain_of(local));
+            fields.push(("P-Asserted-Identity", format!("<sip:{number}@{domain}>")));
+        }
+        if self.is_private {
+            fields.push(("Privacy", "id".to_owned()));
+        }
+        fields
+    }
+
+    fn domain_of(&self, local: SocketAddr) -> String {
+        match (&self.domain, local) {
+            (Some(domain), _) => domain.clone(),
+            (None, SocketAddr::V4(local)) => local.ip().to_string(),
+            (None, SocketAddr::V6(local)) => format!("[{}]", local.ip()),
+        }
+    }
+}
+
+const ANONYMOUS_URI: &str = "sip:anonymous@anonymous.invalid";
+
 /// A call to be placed. Deliberately without `Debug`: it holds a phone number.
 pub struct CallOrder {
     /// Unique among all calls.
@@ -25,8 +87,7 @@ pub struct CallOrder {
     pub gateway_host: String,
     /// In the gateway's number format: digits with an optional leading plus.
     pub number: String,
-    /// The number that is shown, or `anonymous`.
-    pub caller_id: String,
+    pub caller: Caller,
     /// What is offered, the preferred one first.
     pub codecs: Vec<Codec>,
     pub code: Code,

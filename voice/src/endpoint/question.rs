@@ -14,6 +14,8 @@ pub struct Question {
     pub gateway: Hop,
     /// Host and port as they stand in SIP URIs.
     pub gateway_host: String,
+    /// The host alone: the domain of what is registered.
+    pub gateway_domain: String,
     /// Who we are to the gateway, should it ask.
     pub credentials: Option<Arc<Credentials>>,
     /// The same for all registrations of one address (RFC 3261 §10.2).

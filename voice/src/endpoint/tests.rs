@@ -151,7 +151,7 @@ fn order(phone: &Phone) -> CallOrder {
         gateway: phone.address().into(),
         gateway_host: phone.address().to_string(),
         number: "+84981234567".into(),
-        caller_id: "+842471234567".into(),
+        caller: Caller::showing("+842471234567"),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         code: Code::parse("4711").unwrap(),
         reading: READING,

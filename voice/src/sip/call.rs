@@ -26,6 +26,8 @@ pub struct Invite {
     pub request_uri: String,
     pub from_uri: String,
     pub to_uri: String,
+    /// What the INVITE says besides, such as who is asserted to call.
+    pub fields: Vec<(&'static str, String)>,
     pub sdp: Vec<u8>,
     /// How long the gateway may say nothing at all: a short timer B.
     pub gateway_timeout: Duration,

@@ -71,6 +71,7 @@ pub(super) struct Leg {
     /// The INVITE, until nothing can make us send it again.
     invite_bytes: Option<Arc<[u8]>>,
     request_uri: String,
+    fields: Vec<(&'static str, String)>,
     /// Our description, for a re-INVITE; until the call is over.
     sdp: Vec<u8>,
     /// The provisional answers, until a final one.
@@ -112,6 +113,7 @@ impl Leg {
             challenged: Vec::new(),
             invite_bytes: None,
             request_uri: invite.request_uri,
+            fields: invite.fields,
             sdp: invite.sdp,
             early: None,
             failure_ack: None,
@@ -138,6 +140,9 @@ impl Leg {
             .field("Contact", contact(&self.identity))
             .field("Allow", ALLOW)
             .field("User-Agent", out.user_agent);
+        for (name, value) in &self.fields {
+            draft.field(name, value);
+        }
         for (name, value) in &self.authorization {
             draft.field(name, value);
         }
@@ -189,6 +194,7 @@ impl Leg {
     /// Drops what only a living call needs.
     fn let_go(&mut self) {
         self.sdp = Vec::new();
+        self.fields = Vec::new();
         self.authorization = Vec::new();
         self.invite_bytes = None;
         self.early = None;

@@ -3,6 +3,7 @@
 mod call;
 pub mod dialog;
 pub mod digest;
+pub mod gateway_uri;
 pub mod header;
 pub mod hop;
 mod leg;

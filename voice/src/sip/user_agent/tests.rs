@@ -42,6 +42,7 @@ fn invite() -> Invite {
         request_uri: "sip:+84981234567@192.0.2.9:5060".into(),
         from_uri: "sip:+842471234567@192.0.2.1".into(),
         to_uri: "sip:+84981234567@192.0.2.9".into(),
+        fields: Vec::new(),
         sdp: b"v=0\r\n".to_vec(),
         gateway_timeout: 2000 * MS,
     }

@@ -1,27 +1,22 @@
 //! A gateway's SIP URI, `sip:host[:port][;transport=udp|tcp|tls]` (RFC 3261 §19.1).
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// How SIP travels to a gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    Udp,
-    Tcp,
-    Tls,
-}
+use super::hop::Transport;
 
 /// Where a gateway is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayUri {
     /// An IP address without brackets, or a host name.
     pub host: String,
-    /// 5060 where none is written, 5061 for TLS.
-    pub port: u16,
-    pub transport: Transport,
+    /// `None`: none is written, and for a host name DNS says it.
+    pub port: Option<u16>,
+    /// `None`: none is written, and for a host name DNS says it.
+    pub transport: Option<Transport>,
 }
 
 /// The text is no URI of a gateway.
@@ -30,11 +25,37 @@ pub struct GatewayUri {
 pub struct MalformedUri;
 
 impl GatewayUri {
-    /// `host:port`, an IPv6 address in brackets, as it stands in SIP URIs.
-    pub fn host_and_port(&self) -> String {
+    /// The address, where the host is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// What is spoken where nothing else is said.
+    pub fn transport_or_udp(&self) -> Transport {
+        self.transport.unwrap_or(Transport::Udp)
+    }
+
+    /// The port that is written, or that of the transport.
+    pub fn port_or_default(&self) -> u16 {
+        let default = self.transport_or_udp().default_port();
+        self.port.unwrap_or(default)
+    }
+
+    /// The host as it stands in SIP URIs: an IPv6 address in brackets.
+    pub fn domain(&self) -> String {
         match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        }
+    }
+
+    /// `host:port` as it stands in SIP URIs; a host name without a port stays so, since DNS knows it.
+    pub fn host_and_port(&self) -> String {
+        match (self.ip(), self.port) {
+            (None, None) => self.domain(),
+            (Some(_), _) | (None, Some(_)) => {
+                format!("{}:{}", self.domain(), self.port_or_default())
+            }
         }
     }
 }
@@ -49,16 +70,16 @@ impl FromStr for GatewayUri {
             None => (rest, None),
         };
         let transport = match parameters {
-            None | Some("transport=udp") => Transport::Udp,
-            Some("transport=tcp") => Transport::Tcp,
-            Some("transport=tls") => Transport::Tls,
-            Some(_) => return Err(MalformedUri),
+            None => None,
+            Some(parameter) => {
+                let name = parameter.strip_prefix("transport=").ok_or(MalformedUri)?;
+                Some(Transport::named(name).ok_or(MalformedUri)?)
+            }
         };
         let (host, port) = split_port(address).ok_or(MalformedUri)?;
-        let port = match (port, transport) {
-            (Some(port), _) => port.parse().ok().filter(|p| *p > 0).ok_or(MalformedUri)?,
-            (None, Transport::Udp | Transport::Tcp) => 5060,
-            (None, Transport::Tls) => 5061,
+        let port = match port {
+            Some(port) => Some(port.parse().ok().filter(|p| *p > 0).ok_or(MalformedUri)?),
+            None => None,
         };
         Ok(Self {
             host: host.to_owned(),
@@ -70,12 +91,14 @@ impl FromStr for GatewayUri {
 
 impl fmt::Display for GatewayUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let transport = match self.transport {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-            Transport::Tls => "tls",
-        };
-        write!(f, "sip:{};transport={transport}", self.host_and_port())
+        write!(f, "sip:{}", self.domain())?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        match self.transport {
+            Some(transport) => write!(f, ";transport={transport}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -139,7 +162,7 @@ mod tests {
                 "sbc.example.vn",
                 5060,
                 Transport::Tcp,
-                "sbc.example.vn:5060",
+                "sbc.example.vn",
             ),
             (
                 "sip:sbc-1:5061;transport=tls",
@@ -148,13 +171,7 @@ mod tests {
                 Transport::Tls,
                 "sbc-1:5061",
             ),
-            (
-                "sip:sbc;transport=tls",
-                "sbc",
-                5061,
-                Transport::Tls,
-                "sbc:5061",
-            ),
+            ("sip:sbc;transport=tls", "sbc", 5061, Transport::Tls, "sbc"),
             (
                 "sip:[2001:db8::1]:5060",
                 "2001:db8::1",
@@ -166,7 +183,11 @@ mod tests {
         ] {
             let uri: GatewayUri = text.parse().unwrap();
             assert_eq!(
-                (uri.host.as_str(), uri.port, uri.transport),
+                (
+                    uri.host.as_str(),
+                    uri.port_or_default(),
+                    uri.transport_or_udp()
+                ),
                 (host, port, transport)
             );
             assert_eq!(uri.host_and_port(), written);

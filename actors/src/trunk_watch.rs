@@ -1,0 +1,293 @@
+//! What goes on between us and a gateway beside calls: where it is by DNS, whether it is there, and our
+//! registration. One task a gateway and kind; all of them only write a [`GatewayState`].
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nexo_domain::carrier_plan::Carrier;
+use nexo_voice::endpoint::{Ask, Endpoint, Question, SipAnswer};
+use nexo_voice::sip::gateway_uri::GatewayUri;
+use nexo_voice::sip::hop::Hop;
+use nexo_voice::sip::registration::{Registration, RegistrationState};
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::carrier::Trunk;
+use crate::gateway::Gateway;
+
+/// How long an answer to a probe may take.
+const PROBE_WITHIN: Duration = Duration::from_secs(2);
+/// How soon a gateway that did not answer is probed again.
+const PROBE_AGAIN: Duration = Duration::from_secs(5);
+const REGISTER_WITHIN: Duration = Duration::from_secs(8);
+/// How long a registrar may take to hear that we go.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
+/// How soon a name that does not resolve is asked for again.
+const LOCATE_AGAIN: Duration = Duration::from_secs(10);
+
+/// Where a gateway is, and for how long that is true.
+pub struct Located {
+    pub targets: Vec<Hop>,
+    pub fresh_for: Duration,
+}
+
+/// Finds gateways by their URIs.
+pub trait Locate: Send + Sync {
+    /// # Errors
+    /// Why the name does not lead anywhere, in one readable sentence.
+    fn locate(
+        &self,
+        uri: GatewayUri,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Located, String>> + Send>>;
+}
+
+/// The running watch.
+pub struct TrunkWatch {
+    closing: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// What all tasks share.
+#[derive(Clone)]
+struct Post {
+    endpoint: Endpoint,
+    trunks: Arc<Vec<Trunk>>,
+    locator: Arc<dyn Locate>,
+    closing: watch::Receiver<bool>,
+}
+
+impl TrunkWatch {
+    /// Starts to watch every gateway of `trunks`, and tells the endpoint who its peers are.
+    pub fn start(endpoint: &Endpoint, trunks: Vec<Trunk>, locator: Arc<dyn Locate>) -> TrunkWatch {
+        let (closing, closed) = watch::channel(false);
+        let post = Post {
+            endpoint: endpoint.clone(),
+            trunks: Arc::new(trunks),
+            locator,
+            closing: closed,
+        };
+        post.tell_peers();
+        let mut tasks = JoinSet::new();
+        for trunk in post.trunks.iter() {
+            for gateway in &trunk.gateways {
+                gateway.state.meter(trunk.carrier.name(), &gateway.name);
+                let (carrier, gateway) = (trunk.carrier, gateway.clone());
+                if gateway.uri.ip().is_none() {
+                    tasks.spawn(post.clone().follow(carrier, gateway.clone()));
+                }
+                if let Some(every) = gateway.probe_every {
+                    tasks.spawn(post.clone().probe(carrier, gateway.clone(), every));
+                }
+                if let Some(seconds) = gateway.register_seconds {
+                    tasks.spawn(post.clone().register(carrier, gateway, seconds));
+                }
+            }
+        }
+        TrunkWatch { closing, tasks }
+    }
+
+    /// Ends all registrations and the watch.
+    pub async fn stop(mut self) {
+        self.closing.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Post {
+    /// Everything that is resolved now may speak to us.
+    fn tell_peers(&self) {
+        let trunks = self.trunks.iter();
+        let gateways = trunks.flat_map(|trunk| trunk.gateways.iter().chain(&trunk.test_gateways));
+        let peers: HashSet<Hop> = gateways
+            .flat_map(|gateway| gateway.state.targets().as_ref().clone())
+            .collect();
+        self.endpoint.set_peers(peers);
+    }
+
+    /// Waits, unless the watch ends meanwhile: whether to go on.
+    async fn goes_on_after(&mut self, wait: Duration) -> bool {
+        tokio::select! {
+            _ = tokio::time::sleep(wait) => true,
+            _ = self.closing.wait_for(|closing| *closing) => false,
+        }
+    }
+
+    /// Keeps up with DNS.
+    async fn follow(mut self, carrier: Carrier, gateway: Gateway) {
+        // What was found at the start is asked for again soon: its own time is not known here.
+        let mut wait = LOCATE_AGAIN;
+        while self.goes_on_after(wait).await {
+            wait = match self.locator.locate(gateway.uri.clone()).await {
+                Ok(located) => {
+                    if gateway.state.moved(located.targets) {
+                        tracing::info!(%carrier, gateway = gateway.name, "the gateway has moved");
+                        self.tell_peers();
+                    }
+                    located.fresh_for
+                }
+                // The older addresses stay: a name server that is down takes no gateway with it.
+                Err(error) => {
+                    gateway.state.failed(error);
+                    LOCATE_AGAIN
+                }
+            };
+        }
+    }
+
+    /// Asks again and again whether the gateway is there, and at once when silence makes that doubtful.
+    async fn probe(mut self, carrier: Carrier, gateway: Gateway, every: Duration) {
+        let state = Arc::clone(&gateway.state);
+        let mut wait = spread(every);
+        let mut cseq = 1;
+        loop {
+            tokio::select! {
+                _ = tokio::time::sleep(wait) => {}
+                _ = state.doubt.notified() => {}
+                _ = self.closing.wait_for(|closing| *closing) => return,
+            }
+            let was_up = state.is_up();
+            let round_trip = probe(&self.endpoint, &gateway, &mut cseq).await;
+            state.probed(round_trip);
+            match (was_up, state.is_up()) {
+                (true, false) => {
+                    tracing::warn!(%carrier, gateway = gateway.name, "the gateway does not answer");
+                }
+                (false, true) => {
+                    tracing::info!(%carrier, gateway = gateway.name, "the gateway is back");
+                }
+                (true, true) | (false, false) => {}
+            }
+            wait = match round_trip {
+                Some(_) => spread(every),
+                None => PROBE_AGAIN.min(every),
+            };
+        }
+    }
+
+    /// Keeps us registered, and ends that with the watch.
+    async fn register(mut self, carrier: Carrier, gateway: Gateway, seconds: u32) {
+        let mut registration = Registration::new(seconds, Instant::now());
+        let call_id = format!("{}@nexo", Uuid::new_v4());
+        let mut cseq = 1;
+        loop {
+            let wait = registration
+                .ask_at()
+                .saturating_duration_since(Instant::now());
+            if !self.goes_on_after(wait).await {
+                break;
+            }
+            let was = registration.state(Instant::now());
+            let ask = registration.expires_seconds();
+            let answer = self.ask_registrar(&gateway, &call_id, &mut cseq, ask, REGISTER_WITHIN);
+            let answer = answer.await;
+            let now = Instant::now();
+            registration.answered(&answer, now, rand::rng().random());
+            let is = registration.state(now);
+            gateway.state.registration(is);
+            tell_registration(carrier, &gateway, was, is);
+        }
+        if let RegistrationState::Registered { .. } = registration.state(Instant::now()) {
+            self.ask_registrar(&gateway, &call_id, &mut cseq, 0, FAREWELL_WITHIN)
+                .await;
+        }
+    }
+
+    async fn ask_registrar(
+        &self,
+        gateway: &Gateway,
+        call_id: &str,
+        cseq: &mut u32,
+        expires_seconds: u32,
+        within: Duration,
+    ) -> SipAnswer {
+        let user = gateway.credentials.as_ref();
+        let user = user.map_or("nexo", |credentials| credentials.username.as_ref());
+        let ask = Ask::Register {
+            user: user.to_owned(),
+            expires_seconds,
+        };
+        ask_gateway(
+            &self.endpoint,
+            gateway,
+            ask,
+            call_id.to_owned(),
+            cseq,
+            within,
+        )
+        .await
+    }
+}
+
+fn tell_registration(
+    carrier: Carrier,
+    gateway: &Gateway,
+    was: RegistrationState,
+    is: RegistrationState,
+) {
+    let name = &gateway.name;
+    match (was, is) {
+        (RegistrationState::Registered { .. }, RegistrationState::Registered { .. }) => {}
+        (_, RegistrationState::Registered { .. }) => {
+            tracing::info!(%carrier, gateway = name, "registered");
+        }
+        (RegistrationState::Failed { code: before }, RegistrationState::Failed { code })
+            if before == code => {}
+        (_, RegistrationState::Failed { code }) => {
+            tracing::warn!(%carrier, gateway = name, code, "the registration failed");
+        }
+        (_, RegistrationState::Asking) => {}
+    }
+}
+
+/// Asks once whether a gateway is there; how long the answer took.
+pub async fn probe(endpoint: &Endpoint, gateway: &Gateway, cseq: &mut u32) -> Option<Duration> {
+    let call_id = format!("{}@nexo", Uuid::new_v4());
+    match ask_gateway(endpoint, gateway, Ask::Options, call_id, cseq, PROBE_WITHIN).await {
+        // A gateway that is there but cannot work says so. All else proves that it is: many refuse
+        // OPTIONS from those whom they know only as callers.
+        SipAnswer::Answered {
+            code: 408 | 503, ..
+        } => None,
+        SipAnswer::Answered { round_trip, .. } => Some(round_trip),
+        SipAnswer::Silent { .. } | SipAnswer::TransportFailed { .. } => None,
+    }
+}
+
+/// Asks the first of a gateway's places.
+async fn ask_gateway(
+    endpoint: &Endpoint,
+    gateway: &Gateway,
+    ask: Ask,
+    call_id: String,
+    cseq: &mut u32,
+    timeout: Duration,
+) -> SipAnswer {
+    let Some(target) = gateway.state.targets().first().copied() else {
+        return SipAnswer::TransportFailed { cseq: *cseq };
+    };
+    let answer = endpoint
+        .ask(Question {
+            ask,
+            gateway: target,
+            gateway_host: gateway.uri.host_and_port(),
+            gateway_domain: gateway.uri.domain(),
+            credentials: gateway.credentials.clone(),
+            call_id,
+            cseq: *cseq,
+            timeout,
+        })
+        .await;
+    let (SipAnswer::Answered { cseq: last, .. }
+    | SipAnswer::Silent { cseq: last }
+    | SipAnswer::TransportFailed { cseq: last }) = &answer;
+    *cseq = last + 1;
+    answer
+}
+
+/// Within a tenth of `every`, so that many gateways are not probed together.
+fn spread(every: Duration) -> Duration {
+    every.mul_f64(rand::rng().random_range(0.9..=1.0))
+}
