@@ -173,7 +173,7 @@ fn carriers(ports: &[u16], more: &str) -> String {
 }
 
 fn start(backend: Backend, ports: &[u16], settings: &[(&str, &str)]) -> Gateway {
-    let carriers = carriers(ports, "");
+    let carriers = carriers(ports, ",options_ping_seconds=0");
     let mut all = vec![("NEXO_CARRIERS", carriers.as_str()), QUICK];
     all.extend_from_slice(settings);
     Gateway::start(backend, &all)
