@@ -314,6 +314,7 @@ fn dispatch_settings(config: &Config) -> DispatchSettings {
         limits: CallLimits {
             ring_timeout: Duration::from_secs(config.calls.ring_timeout_seconds),
             longest_call: LONGEST_CALL,
+            require_keypress: config.calls.require_keypress,
         },
         refund: config.billing.refund,
     }

@@ -11,14 +11,17 @@ use std::time::{Duration, Instant};
 /// |---|---|---|---|
 /// | Dialling | 1xx | Proceeding, or Ringing for 18x | `Accepted` |
 /// | Dialling | rejection, silence, transport lost | Ended | `Ended(NotAccepted)` |
-/// | Dialling, Proceeding, Ringing | 2xx | Speaking | `Accepted` (the first time), `Speak` |
+/// | Dialling, Proceeding, Ringing | 2xx | Speaking, or Asking where a key is required | `Accepted` (the first time), `Speak` or `AskForKey` |
+/// | Asking | a key | Speaking | `Speak` |
+/// | Asking | all played, far end hangs up, call deadline | Ended | `HangUp`, `Ended(PartialPlayback)` |
 /// | Proceeding, Ringing | rejection | Ended | `Ended` by the code |
 /// | Proceeding, Ringing | ring deadline | Ended | `Cancel`, `Ended(NoAnswer)` |
 /// | Proceeding, Ringing | transport lost | Ended | `Ended(TransportLost)` |
+/// | Speaking | a key, the first three times | Speaking | `Repeat` |
 /// | Speaking | last digit of a reading | Speaking | notes that the code was read |
 /// | Speaking | all played | Ended | `HangUp`, `Ended(Delivered)` |
 /// | Speaking | far end hangs up | Ended | `Ended(Delivered)` once read, else `Ended(PartialPlayback)` |
-/// | Speaking | no media path, transport lost | Ended | `HangUp`, `Ended(MediaLost)` or `Ended(TransportLost)`; `Delivered` once read |
+/// | Asking, Speaking | no media path, transport lost | Ended | `HangUp`, `Ended(MediaLost)` or `Ended(TransportLost)`; `Delivered` once read |
 /// | Speaking | call deadline | Ended | `HangUp`, as if the far end hung up |
 /// | any but Ended | abandoned | Ended | `Cancel` or `HangUp`, `Ended(Abandoned)`; `Delivered` once read |
 /// | Ended | anything | Ended | none: late and repeated news change nothing |
@@ -30,6 +33,8 @@ pub enum CallState {
     Proceeding,
     /// The phone rings (18x).
     Ringing,
+    /// Answered; the code is read once a key was pressed, so that no voicemail hears it.
+    Asking,
     /// Answered; the code is being read.
     Speaking,
     /// Over, for good.
@@ -56,6 +61,8 @@ pub enum CallInput {
     MediaLost,
     /// The last digit of one reading has been sent.
     CodeRead,
+    /// The phone pressed a key.
+    KeyPressed,
     /// Everything to be said has been sent.
     Played,
     /// The far end sent BYE.
@@ -69,8 +76,12 @@ pub enum CallInput {
 pub enum CallEffect {
     /// The carrier took the call: the customer may be told 202.
     Accepted,
+    /// Ask for a key.
+    AskForKey,
     /// Start reading the code.
     Speak,
+    /// Read the code anew, for the n-th time that this was asked for.
+    Repeat(u8),
     /// CANCEL the INVITE.
     Cancel,
     /// Send BYE.
@@ -149,7 +160,12 @@ pub struct CallLimits {
     pub ring_timeout: Duration,
     /// From acceptance to the end, whatever happens. Below the 60 s that customers are promised.
     pub longest_call: Duration,
+    /// Whether the code is read only once a key was pressed.
+    pub require_keypress: bool,
 }
+
+/// How often a code is read anew because a key was pressed.
+pub const MOST_REPEATS: u8 = 3;
 
 /// One call on one gateway.
 #[derive(Debug)]
@@ -160,6 +176,7 @@ pub struct Call {
     accepted_at: Option<Instant>,
     rang: bool,
     code_read: bool,
+    repeats: u8,
 }
 
 impl Call {
@@ -172,6 +189,7 @@ impl Call {
             accepted_at: None,
             rang: false,
             code_read: false,
+            repeats: 0,
         }
     }
 
@@ -188,7 +206,7 @@ impl Call {
             CallState::Proceeding | CallState::Ringing => {
                 Some(longest.map_or(ring, |longest| ring.min(longest)))
             }
-            CallState::Speaking => longest,
+            CallState::Asking | CallState::Speaking => longest,
             CallState::Ended => None,
         }
     }
@@ -206,7 +224,7 @@ impl Call {
             CallState::Proceeding | CallState::Ringing => {
                 self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel))
             }
-            CallState::Speaking => {
+            CallState::Asking | CallState::Speaking => {
                 let end = self.end_of_speech(CallEnd::PartialPlayback);
                 self.end(end, Some(CallEffect::HangUp))
             }
@@ -219,7 +237,7 @@ impl Call {
         match self.state {
             CallState::Dialling => self.step_dialling(input, now),
             CallState::Proceeding | CallState::Ringing => self.step_accepted(input, now),
-            CallState::Speaking => self.step_speaking(input),
+            CallState::Asking | CallState::Speaking => self.step_answered(input),
             CallState::Ended => Vec::new(),
         }
     }
@@ -233,8 +251,7 @@ impl Call {
             }
             CallInput::Answered => {
                 self.accept(now);
-                self.state = CallState::Speaking;
-                vec![CallEffect::Accepted, CallEffect::Speak]
+                vec![CallEffect::Accepted, self.answered()]
             }
             CallInput::MediaLost => {
                 self.accept(now);
@@ -260,7 +277,10 @@ impl Call {
                 CallEnd::NotAccepted(Refusal::Abandoned),
                 Some(CallEffect::Cancel),
             ),
-            CallInput::CodeRead | CallInput::Played | CallInput::RemoteHungUp => Vec::new(),
+            CallInput::CodeRead
+            | CallInput::KeyPressed
+            | CallInput::Played
+            | CallInput::RemoteHungUp => Vec::new(),
         }
     }
 
@@ -272,8 +292,7 @@ impl Call {
             }
             CallInput::Answered => {
                 self.accept(now);
-                self.state = CallState::Speaking;
-                vec![CallEffect::Speak]
+                vec![self.answered()]
             }
             CallInput::Rejected { code, .. } => {
                 let after_ringing = self.rang;
@@ -290,12 +309,34 @@ impl Call {
             CallInput::Abandoned => self.end(CallEnd::Abandoned, Some(CallEffect::Cancel)),
             CallInput::RemoteHungUp => self.end(CallEnd::NoAnswer, None),
             CallInput::Silent => self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel)),
-            CallInput::CodeRead | CallInput::Played => Vec::new(),
+            CallInput::CodeRead | CallInput::KeyPressed | CallInput::Played => Vec::new(),
         }
     }
 
-    fn step_speaking(&mut self, input: CallInput) -> Vec<CallEffect> {
+    fn answered(&mut self) -> CallEffect {
+        let (state, effect) = match self.limits.require_keypress {
+            true => (CallState::Asking, CallEffect::AskForKey),
+            false => (CallState::Speaking, CallEffect::Speak),
+        };
+        self.state = state;
+        effect
+    }
+
+    fn key_pressed(&mut self) -> Vec<CallEffect> {
+        if self.state == CallState::Asking {
+            self.state = CallState::Speaking;
+            return vec![CallEffect::Speak];
+        }
+        if self.repeats == MOST_REPEATS {
+            return Vec::new();
+        }
+        self.repeats += 1;
+        vec![CallEffect::Repeat(self.repeats)]
+    }
+
+    fn step_answered(&mut self, input: CallInput) -> Vec<CallEffect> {
         match input {
+            CallInput::KeyPressed => self.key_pressed(),
             CallInput::CodeRead => {
                 self.code_read = true;
                 Vec::new()
@@ -364,6 +405,7 @@ mod tests {
     const LIMITS: CallLimits = CallLimits {
         ring_timeout: Duration::from_secs(30),
         longest_call: Duration::from_secs(57),
+        require_keypress: false,
     };
 
     fn call_after(inputs: &[CallInput]) -> (Call, Instant) {
@@ -401,6 +443,65 @@ mod tests {
             assert_eq!(call.step(input.clone(), now), effects, "{input:?}");
         }
         assert_eq!(call.deadline(), None);
+    }
+
+    #[test]
+    fn a_key_has_the_code_read_anew_three_times_at_most() {
+        let (mut call, now) = call_after(&[TRYING, CallInput::Answered]);
+        for n in 1..=3 {
+            assert_eq!(
+                call.step(CallInput::KeyPressed, now),
+                [CallEffect::Repeat(n)]
+            );
+        }
+        assert_eq!(call.step(CallInput::KeyPressed, now), []);
+        assert_eq!(
+            call.step(CallInput::Played, now),
+            [
+                CallEffect::HangUp,
+                CallEffect::Ended(CallEnd::PartialPlayback)
+            ],
+            "no reading came to its last digit"
+        );
+    }
+
+    #[test]
+    fn where_a_key_is_required_the_code_is_read_only_after_one() {
+        let limits = CallLimits {
+            require_keypress: true,
+            ..LIMITS
+        };
+        let answered = || {
+            let now = Instant::now();
+            let mut call = Call::dial(limits, now);
+            let effects = call.step(CallInput::Answered, now);
+            assert_eq!(effects, [CallEffect::Accepted, CallEffect::AskForKey]);
+            assert_eq!(call.deadline(), Some(now + limits.longest_call));
+            (call, now)
+        };
+        let (mut call, now) = answered();
+        assert_eq!(call.step(CallInput::KeyPressed, now), [CallEffect::Speak]);
+        assert_eq!(
+            call.step(CallInput::KeyPressed, now),
+            [CallEffect::Repeat(1)]
+        );
+        call.step(CallInput::CodeRead, now);
+        assert_eq!(
+            call.step(CallInput::RemoteHungUp, now),
+            [CallEffect::Ended(CallEnd::Delivered)]
+        );
+        let partial = CallEffect::Ended(CallEnd::PartialPlayback);
+        let (mut call, now) = answered();
+        assert_eq!(
+            call.step(CallInput::Played, now),
+            [CallEffect::HangUp, partial.clone()],
+            "a voicemail box presses no key"
+        );
+        let (mut call, now) = answered();
+        assert_eq!(call.step(CallInput::RemoteHungUp, now), [partial.clone()]);
+        let (mut call, now) = answered();
+        let late = now + limits.longest_call;
+        assert_eq!(call.tick(late), [CallEffect::HangUp, partial]);
     }
 
     #[test]
@@ -499,6 +600,7 @@ mod tests {
             CallInput::TransportLost,
             CallInput::MediaLost,
             CallInput::CodeRead,
+            CallInput::KeyPressed,
             CallInput::Played,
             CallInput::RemoteHungUp,
             CallInput::Abandoned,

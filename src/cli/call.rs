@@ -91,6 +91,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         limits: CallLimits {
             ring_timeout: Duration::from_secs(config.calls.ring_timeout_seconds),
             longest_call: LONGEST_CALL,
+            require_keypress: config.calls.require_keypress,
         },
     };
     let mut order = trunk.order(gateway, target, wish, rand::random());

@@ -10,10 +10,6 @@ use nexo_voice::sip::hop::Transport;
 
 /// Refuses the first setting that this version cannot honour.
 pub(super) fn refuse(config: &Config, reader: &Reader) -> Result<(), ConfigError> {
-    if config.calls.require_keypress {
-        let allowed = "false: this version cannot hear keys";
-        return Err(reader.refuse("calls.require_keypress", allowed));
-    }
     for (c, carrier) in config.carriers.iter().enumerate() {
         for (g, gateway) in carrier.gateways.iter().enumerate() {
             let refused = [

@@ -100,6 +100,7 @@ async fn follow(mut events: CallEvents) -> String {
             CallNews::Dialled
             | CallNews::Accepted { .. }
             | CallNews::Ringing
+            | CallNews::KeyPressed
             | CallNews::DigitSpoken { .. }
             | CallNews::CodeRead { .. } => {}
         }
@@ -124,10 +125,13 @@ fn order(gateway: SocketAddr, n: u64) -> CallOrder {
         gateway_timeout: Duration::from_secs(4),
         limits: CallLimits {
             ring_timeout: Duration::from_secs(30),
+            require_keypress: false,
             longest_call: Duration::from_secs(57),
         },
         every_step: true,
         credentials: None,
+        srtp: false,
+        media_timeout: Duration::ZERO,
         trace: None,
     }
 }

@@ -34,7 +34,7 @@ mod wire;
 
 use desk::Desk;
 use mailbox::{Mailbox, Order};
-pub use news::{CallEvents, CallNews, CallOrder, CallReport, Caller};
+pub use news::{CallEvents, CallNews, CallOrder, CallReport, Caller, Quality};
 pub use question::{Ask, Question};
 pub use trace::{Direction, Trace, Traced};
 use wire::Wire;

@@ -15,6 +15,11 @@ pub const FRAME_MS: u32 = 20;
 const LEAD_IN_MS: u32 = 300;
 /// Silence between a phrase and the first digit after it.
 const AFTER_PHRASE_MS: u32 = 350;
+/// How often a key is asked for, and how long is waited for it each time.
+const INVITATIONS: u8 = 3;
+const KEY_WITHIN_MS: u32 = 4000;
+/// Silence between a key and what it brings.
+const AFTER_KEY_MS: u32 = 200;
 /// Later readings leave so much more room between the digits.
 const SLOWER_GAP_PERCENT: u32 = 150;
 
@@ -61,6 +66,8 @@ impl Script {
 
 /// The words of one language in one codec.
 struct Words {
+    /// "Press any key to hear your code."
+    press_key: &'static [u8],
     greeting: &'static [u8],
     again: &'static [u8],
     goodbye: &'static [u8],
@@ -77,6 +84,7 @@ pub struct PromptSet {
 macro_rules! words {
     ($language:literal) => {
         Words {
+            press_key: asset!($language, "press-key"),
             greeting: asset!($language, "greeting"),
             again: asset!($language, "again"),
             goodbye: asset!($language, "goodbye"),
@@ -135,41 +143,78 @@ impl PromptSet {
     /// What a call says: greeting, the code, then for each further reading "again" and the code
     /// more slowly, and goodbye. Between two digits there is at least `digit_gap_ms` of silence.
     pub fn script(&self, code: &Code, reading: Reading, codec: Codec) -> Script {
-        let words = self.words(reading.language, codec);
-        let mut script = Writer {
-            silence: self.silence[usize::from(codec == Codec::Pcmu)],
-            pieces: Vec::with_capacity(8 + usize::from(reading.repeat) * 2 * code.digits().len()),
-        };
+        let pieces = 8 + usize::from(reading.repeat) * 2 * code.digits().len();
+        let mut script = self.writer(codec, pieces);
         script.pause(LEAD_IN_MS);
         for round in 0..reading.repeat.max(1) {
-            let (phrase, digits, gap_ms) = match round {
-                0 => (words.greeting, &words.digits, reading.digit_gap_ms),
-                _ => (
-                    words.again,
-                    &words.slow_digits,
-                    reading.digit_gap_ms * SLOWER_GAP_PERCENT / 100,
-                ),
-            };
-            script.say(phrase, None);
-            script.pause(AFTER_PHRASE_MS);
-            for (place, digit) in code.digits().iter().enumerate() {
-                let spoken = Mark::DigitSpoken {
-                    reading: round,
-                    position: place as u8,
-                };
-                script.say(digits[usize::from(*digit)], Some(spoken));
-                if place + 1 < code.digits().len() {
-                    script.pause(gap_ms);
-                }
-            }
-            script.pause(FRAME_MS);
-            script.mark(Mark::ReadingDone { reading: round });
-            script.pause(gap_ms.max(AFTER_PHRASE_MS));
+            self.read(&mut script, code, reading, codec, round);
+        }
+        script.say(self.words(reading.language, codec).goodbye, None);
+        Script {
+            pieces: script.pieces,
+        }
+    }
+
+    /// What a call says until a key is pressed: it asks three times, waits after each, and takes leave.
+    /// No digit is in it.
+    pub fn invitation(&self, language: Language, codec: Codec) -> Script {
+        let words = self.words(language, codec);
+        let mut script = self.writer(codec, 8);
+        script.pause(LEAD_IN_MS);
+        for _ in 0..INVITATIONS {
+            script.say(words.press_key, None);
+            script.pause(KEY_WITHIN_MS);
         }
         script.say(words.goodbye, None);
         Script {
             pieces: script.pieces,
         }
+    }
+
+    /// The code once more, slowly, because that was asked for. Its marks are those of reading `round`.
+    pub fn again(&self, code: &Code, reading: Reading, codec: Codec, round: u8) -> Script {
+        let mut script = self.writer(codec, 4 + 2 * code.digits().len());
+        script.pause(AFTER_KEY_MS);
+        self.read(&mut script, code, reading, codec, round.max(1));
+        script.say(self.words(reading.language, codec).goodbye, None);
+        Script {
+            pieces: script.pieces,
+        }
+    }
+
+    fn writer(&self, codec: Codec, pieces: usize) -> Writer {
+        Writer {
+            silence: self.silence[usize::from(codec == Codec::Pcmu)],
+            pieces: Vec::with_capacity(pieces),
+        }
+    }
+
+    /// One reading: its phrase and the digits. Later ones than the first are slower.
+    fn read(&self, script: &mut Writer, code: &Code, reading: Reading, codec: Codec, round: u8) {
+        let words = self.words(reading.language, codec);
+        let (phrase, digits, gap_ms) = match round {
+            0 => (words.greeting, &words.digits, reading.digit_gap_ms),
+            _ => (
+                words.again,
+                &words.slow_digits,
+                reading.digit_gap_ms * SLOWER_GAP_PERCENT / 100,
+            ),
+        };
+        script.say(phrase, None);
+        script.pause(AFTER_PHRASE_MS);
+        for (place, digit) in code.digits().iter().enumerate() {
+            let spoken = Mark::DigitSpoken {
+                reading: round,
+                position: place as u8,
+            };
+            script.say(digits[usize::from(*digit)], Some(spoken));
+            if place + 1 < code.digits().len() {
+                script.pause(gap_ms);
+            }
+        }
+        script.pause(FRAME_MS);
+        script.mark(Mark::ReadingDone { reading: round });
+        script.pause(gap_ms.max(AFTER_PHRASE_MS));
     }
 
     /// The script as samples, to be listened to.
@@ -251,6 +296,7 @@ fn to_mu_law(a_law: &Words) -> Words {
         )
     };
     Words {
+        press_key: convert(a_law.press_key),
         greeting: convert(a_law.greeting),
         again: convert(a_law.again),
         goodbye: convert(a_law.goodbye),
@@ -275,7 +321,7 @@ mod tests {
     fn every_prompt_is_whole_frames_of_something_audible() {
         let set = PromptSet::built_in();
         for words in &set.words {
-            let all = [words.greeting, words.again, words.goodbye];
+            let all = [words.press_key, words.greeting, words.again, words.goodbye];
             for prompt in all.into_iter().chain(words.digits).chain(words.slow_digits) {
                 assert_eq!(prompt.len() % FRAME, 0);
                 assert!(prompt.len() >= 10 * FRAME, "{} bytes", prompt.len());
@@ -297,6 +343,39 @@ mod tests {
             expected.push(Mark::ReadingDone { reading });
         }
         assert_eq!(marks, expected);
+    }
+
+    #[test]
+    fn a_code_that_is_asked_for_again_is_read_once_under_the_readings_number() {
+        let code = Code::parse("0423").unwrap();
+        let reading = reading(Language::En, 2, 350);
+        let script = PromptSet::built_in().again(&code, reading, Codec::Pcma, 4);
+        let marks = script.pieces.iter().filter_map(|p| p.mark);
+        let expected = (0..4).map(|position| Mark::DigitSpoken {
+            reading: 4,
+            position,
+        });
+        let done = Mark::ReadingDone { reading: 4 };
+        assert!(marks.eq(expected.chain([done])));
+    }
+
+    #[test]
+    fn an_invitation_holds_no_digit_and_leaves_time_for_a_key() {
+        let set = PromptSet::built_in();
+        for language in [Language::Vi, Language::En] {
+            for codec in Codec::ALL {
+                let script = set.invitation(language, codec);
+                let words = set.words(language, codec);
+                let digits = || words.digits.iter().chain(&words.slow_digits);
+                for piece in &script.pieces {
+                    assert_eq!(piece.mark, None);
+                    assert!(digits().all(|digit| !std::ptr::eq(*digit, piece.audio)));
+                }
+                let length = script.duration();
+                assert!(length > Duration::from_secs(18), "{length:?}");
+                assert!(length < Duration::from_secs(40), "{length:?}");
+            }
+        }
     }
 
     #[test]

@@ -59,10 +59,13 @@ fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
         gateway_timeout: Duration::from_secs(2),
         limits: CallLimits {
             ring_timeout: Duration::from_secs(1),
+            require_keypress: false,
             longest_call: Duration::from_secs(57),
         },
         every_step: true,
         credentials: None,
+        srtp: false,
+        media_timeout: Duration::ZERO,
         trace: None,
     }
 }

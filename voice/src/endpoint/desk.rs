@@ -17,10 +17,12 @@ use super::question::Question;
 use super::trace::{Direction, Trace, Traced, outline};
 use super::wire::{Wire, Woken};
 use super::{CallNews, CallOrder, Caller, Shared};
-use crate::prompts::Mark;
-use crate::rtp::clock::{MediaEvent, Play, StreamId};
+use crate::prompts::{FRAME_MS, Mark};
+use crate::rtp::clock::{Keys, MediaEvent, Play, StreamId};
+use crate::rtp::srtp::{MasterKey, Suite};
 use crate::sip::dialog;
-use crate::sip::sdp::{self, Audio};
+use crate::sip::sdes::Crypto;
+use crate::sip::sdp::{self, Audio, CryptoLines};
 use crate::sip::user_agent::{Ask, CallHandle, Invite, Query, SipAnswer, SipEvent, UserAgent};
 
 /// The most calls at a time; more are refused at once, as if the gateway could not be reached.
@@ -54,6 +56,19 @@ struct Closing {
 
 /// Under load the thread takes what comes in this time together: a wake-up costs more than a message.
 const SHORTEST_TURN: Duration = Duration::from_millis(2);
+
+/// Our payload type for key events: the usual one of those that are free (RFC 3551 §6).
+const TELEPHONE_EVENT: u8 = 101;
+
+/// What is said at once.
+#[derive(Clone, Copy)]
+enum Saying {
+    /// That a key brings the code.
+    Invitation,
+    Code,
+    /// The code anew, for the n-th time.
+    Again(u8),
+}
 
 /// How long the last handle's drop leaves for BYE to be answered.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -183,6 +198,11 @@ impl<'a> Desk<'a> {
             rtp: SocketAddr::new(local.ip(), stream.rtp_port),
             rtcp: SocketAddr::new(local.ip(), stream.rtcp_port),
             codecs: order.codecs.clone(),
+            telephone_event: Some(TELEPHONE_EVENT),
+            crypto: match order.srtp {
+                true => offered_keys(),
+                false => CryptoLines::default(),
+            },
         };
         let uri = format!("sip:{}@{}", order.number, order.gateway_host);
         let invite = Invite {
@@ -198,7 +218,8 @@ impl<'a> Desk<'a> {
             gateway_timeout: order.gateway_timeout,
         };
         let trace = order.trace.clone();
-        let call = LiveCall::new(number, Call::dial(order.limits, now), order, stream, news);
+        let machine = Call::dial(order.limits, now);
+        let call = LiveCall::new(number, machine, order, stream, offer, news);
         call.tell(CallNews::Dialled);
         let handle = self.agent.invite(now, invite);
         if let Some(trace) = trace {
@@ -326,10 +347,16 @@ impl<'a> Desk<'a> {
             SipEvent::Provisional { code } => CallInput::Provisional { code },
             SipEvent::Answered { sdp, .. } => {
                 self.meters.answered();
-                match call.answered(sdp::read(&sdp).ok()) {
+                match call.answered(&sdp) {
                     true => CallInput::Answered,
                     false => CallInput::MediaLost,
                 }
+            }
+            SipEvent::MediaChanged { sdp } => {
+                if let Some(moved) = call.moved(&sdp) {
+                    self.shared.clock.moved(call.stream.stream, moved);
+                }
+                return;
             }
             SipEvent::Rejected {
                 code,
@@ -348,6 +375,7 @@ impl<'a> Desk<'a> {
     fn heard(&mut self, event: MediaEvent) {
         let (MediaEvent::Marked { stream, .. }
         | MediaEvent::Finished { stream }
+        | MediaEvent::Pressed { stream, .. }
         | MediaEvent::Lost { stream }) = event;
         let Some(handle) = self.by_stream.get(&stream).copied() else {
             return;
@@ -355,6 +383,12 @@ impl<'a> Desk<'a> {
         match event {
             MediaEvent::Marked { mark, .. } => self.marked(handle, mark),
             MediaEvent::Finished { .. } => self.step(handle, CallInput::Played),
+            MediaEvent::Pressed { .. } => {
+                if let Some(call) = self.calls.get(&handle) {
+                    call.tell(CallNews::KeyPressed);
+                }
+                self.step(handle, CallInput::KeyPressed);
+            }
             MediaEvent::Lost { .. } => self.step(handle, CallInput::MediaLost),
         }
     }
@@ -406,7 +440,9 @@ impl<'a> Desk<'a> {
                         call.accepted();
                     }
                 }
-                CallEffect::Speak => self.speak(handle),
+                CallEffect::AskForKey => self.say(handle, Saying::Invitation),
+                CallEffect::Speak => self.say(handle, Saying::Code),
+                CallEffect::Repeat(n) => self.say(handle, Saying::Again(n)),
                 CallEffect::Cancel => self.agent.cancel(now, handle),
                 CallEffect::HangUp => self.agent.hang_up(now, handle),
                 CallEffect::Ended(end) => self.ended(handle, end),
@@ -418,23 +454,44 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn speak(&mut self, handle: CallHandle) {
+    /// Says something, at once and instead of what is being said.
+    fn say(&mut self, handle: CallHandle, saying: Saying) {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
-        let Some((audio, codec)) = &call.remote else {
+        let Some(agreed) = &call.agreed else {
             return;
         };
+        let (prompts, codec) = (self.shared.prompts, agreed.codec);
         let (code, reading) = (&call.order.code, call.order.reading);
+        let script = match saying {
+            Saying::Invitation => prompts.invitation(reading.language, codec),
+            Saying::Code => prompts.script(code, reading, codec),
+            Saying::Again(n) => prompts.again(code, reading, codec, reading.repeat.max(1) - 1 + n),
+        };
+        if call.playing.is_some() {
+            self.shared.clock.say(call.stream.stream, script);
+            return;
+        }
+        let timeout = call.order.media_timeout.as_millis() / u128::from(FRAME_MS);
         let playing = self.shared.clock.play(Play {
             stream: call.stream.stream,
-            remote: audio.rtp,
-            remote_rtcp: audio.rtcp,
+            remote: agreed.rtp,
+            remote_rtcp: agreed.rtcp,
             gateway: call.order.gateway.address.ip(),
-            codec: *codec,
-            script: self.shared.prompts.script(code, reading, *codec),
+            codec,
+            script,
+            frames_a_packet: agreed.frames_a_packet,
+            telephone_event: agreed.telephone_event,
+            wants_keys: true,
+            keys: agreed.keys.as_ref().map(|keys| Keys {
+                ours: keys.ours.clone(),
+                theirs: keys.theirs.clone(),
+            }),
+            media_timeout_frames: timeout as u32,
         });
-        call.tell(CallNews::Answered { codec: *codec });
+        playing.hold(!agreed.direction.listens());
+        call.tell(CallNews::Answered { codec });
         call.playing = Some(playing);
     }
 
@@ -460,4 +517,14 @@ impl<'a> Desk<'a> {
             }
         }
     }
+}
+
+/// New keys in each suite that we would use, the most usual one first.
+fn offered_keys() -> CryptoLines {
+    let suites = [Suite::AesCm128HmacSha1_80, Suite::AesCm256HmacSha1_80];
+    let cryptos = suites.into_iter().zip(1..).map(|(suite, tag)| Crypto {
+        tag,
+        key: MasterKey::random(suite, &mut rand::rng()),
+    });
+    CryptoLines::of(&cryptos.collect::<Vec<_>>())
 }

@@ -5,10 +5,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use nexo_domain::call::{Call, CallEnd, CallState};
 use tokio::sync::mpsc;
 
+use super::news::Quality;
 use super::{CallNews, CallOrder, CallReport};
-use crate::g711::Codec;
-use crate::rtp::clock::{Playing, Reserved};
-use crate::sip::sdp::Audio;
+use crate::rtp::clock::{Moved, Playing, Reserved};
+use crate::sip::sdp::{self, Agreed, Audio};
 
 /// A call that has not been reported yet.
 pub(super) struct LiveCall {
@@ -17,8 +17,10 @@ pub(super) struct LiveCall {
     pub machine: Call,
     pub order: Box<CallOrder>,
     pub stream: Reserved,
-    /// The far end's audio, once it has answered.
-    pub remote: Option<(Audio, Codec)>,
+    /// Our audio, as it was offered.
+    offer: Audio,
+    /// What was agreed, once the far end has answered.
+    pub agreed: Option<Agreed>,
     /// The audio that is being sent.
     pub playing: Option<Playing>,
     pub report: CallReport,
@@ -33,6 +35,7 @@ impl LiveCall {
         machine: Call,
         order: Box<CallOrder>,
         stream: Reserved,
+        offer: Audio,
         news: mpsc::UnboundedSender<CallNews>,
     ) -> LiveCall {
         LiveCall {
@@ -40,7 +43,8 @@ impl LiveCall {
             machine,
             order,
             stream,
-            remote: None,
+            offer,
+            agreed: None,
             playing: None,
             report: CallReport::start(),
             noted: None,
@@ -71,18 +75,46 @@ impl LiveCall {
         }
     }
 
-    /// Takes the far end's answer: whether its audio can be used. The first of its codecs that was
-    /// offered is.
-    pub fn answered(&mut self, audio: Option<Audio>) -> bool {
+    /// Takes the far end's answer: whether its audio can be used.
+    pub fn answered(&mut self, description: &[u8]) -> bool {
         self.report.answered_at_ms = Some(unix_ms());
-        let offered = &self.order.codecs;
-        let usable = audio.and_then(|audio| {
-            let codec = audio.codecs.iter().find(|codec| offered.contains(codec));
-            codec.copied().map(|codec| (audio, codec))
-        });
-        self.report.codec = usable.as_ref().map(|(_, codec)| *codec);
-        self.remote = usable;
-        self.remote.is_some()
+        let agreed = sdp::agree(description, &self.offer);
+        if let Err(error) = &agreed {
+            tracing::debug!(call_id = self.order.call_id, %error, "the answer cannot be used");
+        }
+        self.agreed = agreed.ok();
+        self.report.codec = self.agreed.as_ref().map(|agreed| agreed.codec);
+        self.report.is_protected = self.agreed.as_ref().is_some_and(|a| a.keys.is_some());
+        self.agreed.is_some()
+    }
+
+    /// Takes what the far end says of its audio in mid-call: how the stream goes on. A codec stays as
+    /// it is while the far end takes it: what is being said is encoded in it.
+    pub fn moved(&mut self, description: &[u8]) -> Option<Moved> {
+        let playing = self.playing.as_ref()?;
+        let before = self.agreed.as_ref()?;
+        let own = Audio {
+            codecs: vec![before.codec],
+            ..self.offer.clone()
+        };
+        let agreed = match sdp::agree(description, &own) {
+            Ok(agreed) => agreed,
+            // An address of zeros: a hold. Another codec alone: nothing that could be sent.
+            Err(_) => {
+                playing.hold(true);
+                return None;
+            }
+        };
+        playing.hold(!agreed.direction.listens());
+        let moved = Moved {
+            remote: agreed.rtp,
+            remote_rtcp: agreed.rtcp,
+            codec: agreed.codec,
+            telephone_event: agreed.telephone_event,
+            their_key: agreed.keys.as_ref().map(|keys| keys.theirs.clone()),
+        };
+        self.agreed = Some(agreed);
+        Some(moved)
     }
 
     /// Stops the audio and tells of the end, with what the stream came to.
@@ -95,6 +127,7 @@ impl LiveCall {
             packets_received: figures.packets_received,
             fraction_lost: figures.fraction_lost,
             jitter: figures.jitter,
+            quality: Quality::of(&figures),
             ended_at_ms: unix_ms(),
             ..self.report.clone()
         };

@@ -12,6 +12,8 @@ use super::live_call::unix_ms;
 use super::mailbox::{Mailbox, Order};
 use super::trace::Trace;
 use crate::g711::Codec;
+use crate::rtp::clock::StreamFigures;
+use crate::rtp::quality::mean_opinion_score;
 use crate::sip::digest::Credentials;
 use crate::sip::hop::Hop;
 
@@ -94,6 +96,10 @@ pub struct CallOrder {
     pub reading: Reading,
     pub gateway_timeout: Duration,
     pub limits: CallLimits,
+    /// Whether the audio must be protected: a far end that would not is hung up, and hears nothing.
+    pub srtp: bool,
+    /// How long a far end that has been heard may fall silent, RTCP included. 0: for ever.
+    pub media_timeout: Duration,
     /// Whether every step is told. Otherwise only those by which the call's outcome is known, should the
     /// endpoint die: each one told wakes whoever follows the call.
     pub every_step: bool,
@@ -102,7 +108,7 @@ pub struct CallOrder {
 }
 
 /// News of a call. [`CallNews::Ended`] comes exactly once, and last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum CallNews {
     /// The INVITE is on its way.
     Dialled,
@@ -114,6 +120,8 @@ pub enum CallNews {
     Answered {
         codec: Codec,
     },
+    /// The callee pressed a key. Which one is the callee's business.
+    KeyPressed,
     /// A digit has been said; both count from 0.
     DigitSpoken {
         reading: u8,
@@ -133,13 +141,45 @@ impl CallNews {
         match self {
             CallNews::Accepted { .. } | CallNews::Answered { .. } | CallNews::Ended(_) => true,
             CallNews::CodeRead { reading } => *reading == 0,
-            CallNews::Dialled | CallNews::Ringing | CallNews::DigitSpoken { .. } => false,
+            CallNews::Dialled
+            | CallNews::Ringing
+            | CallNews::KeyPressed
+            | CallNews::DigitSpoken { .. } => false,
         }
     }
 }
 
+/// How good the audio was, both ways. From what the far end reported and what was received of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quality {
+    /// Of our packets so many were lost, from 0 to 1.
+    pub loss: f64,
+    /// Of our packets, as the far end saw it.
+    pub jitter: Duration,
+    /// The way there and back. `None`: the far end does not say.
+    pub round_trip: Option<Duration>,
+    /// What a listener would think of it, from 1 to 4.5 (ITU-T G.107).
+    pub mos: f64,
+}
+
+impl Quality {
+    /// `None` where the far end has reported nothing.
+    pub(super) fn of(figures: &StreamFigures) -> Option<Quality> {
+        let sent = figures.packets_sent.max(1) as f64;
+        let loss = (f64::from(figures.packets_lost?) / sent).clamp(0.0, 1.0);
+        let jitter = Duration::from_secs_f64(f64::from(figures.jitter?) / 8000.0);
+        let round_trip = figures.round_trip;
+        Some(Quality {
+            loss,
+            jitter,
+            round_trip,
+            mos: mean_opinion_score(loss, jitter, round_trip.unwrap_or_default()),
+        })
+    }
+}
+
 /// What became of a call. Times are Unix milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CallReport {
     pub end: CallEnd,
     /// The last status code that the gateway sent for the INVITE.
@@ -151,6 +191,9 @@ pub struct CallReport {
     pub fraction_lost: Option<u8>,
     /// As the far end reported last, in timestamp units.
     pub jitter: Option<u32>,
+    pub quality: Option<Quality>,
+    /// Whether the audio was protected.
+    pub is_protected: bool,
     pub started_at_ms: i64,
     pub accepted_at_ms: Option<i64>,
     pub ringing_at_ms: Option<i64>,
@@ -169,6 +212,8 @@ impl CallReport {
             packets_received: 0,
             fraction_lost: None,
             jitter: None,
+            quality: None,
+            is_protected: false,
             started_at_ms: unix_ms(),
             accepted_at_ms: None,
             ringing_at_ms: None,
@@ -245,7 +290,7 @@ impl CallEvents {
                 so_far.answered_at_ms = Some(now);
             }
             Some(CallNews::CodeRead { .. }) => so_far.end = CallEnd::Delivered,
-            Some(CallNews::Dialled | CallNews::DigitSpoken { .. }) => {}
+            Some(CallNews::Dialled | CallNews::KeyPressed | CallNews::DigitSpoken { .. }) => {}
         }
         news
     }

@@ -50,12 +50,33 @@ impl Phone {
     }
 
     fn description(&self) -> String {
-        let audio = Audio {
-            rtp: self.rtp.local_addr().unwrap(),
-            rtcp: self.rtcp.local_addr().unwrap(),
-            codecs: vec![Codec::Pcmu, Codec::Pcma],
-        };
+        let (rtp, rtcp) = (self.rtp.local_addr(), self.rtcp.local_addr());
+        let codecs = vec![Codec::Pcmu, Codec::Pcma];
+        let audio = Audio::plain(rtp.unwrap(), rtcp.unwrap(), codecs);
         sdp::write(&audio, 1)
+    }
+
+    /// Answers without protection, whatever was offered.
+    async fn answer_plainly(&self, invite: &Request) {
+        self.answer_described(invite, &self.description()).await;
+    }
+
+    /// Answers, and agrees to send keys as events.
+    async fn answer_with_events(&self, invite: &Request) {
+        let audio = Audio {
+            telephone_event: Some(101),
+            ..sdp::read(self.description().as_bytes()).unwrap()
+        };
+        self.answer_described(invite, &sdp::write(&audio, 1)).await;
+    }
+
+    async fn answer_described(&self, invite: &Request, description: &str) {
+        let mut draft = Draft::answer(invite, 200, "phone", self.caller);
+        draft
+            .field("Contact", format_args!("<sip:phone@{}>", self.address()))
+            .body(sdp::CONTENT_TYPE, description.as_bytes().to_vec());
+        self.sip.send_to(&draft.bytes(), self.caller).await.unwrap();
+        self.expect(Method::Ack).await;
     }
 
     async fn message(&self) -> Message {
@@ -158,10 +179,13 @@ fn order(phone: &Phone) -> CallOrder {
         gateway_timeout: Duration::from_secs(4),
         limits: CallLimits {
             ring_timeout: Duration::from_secs(20),
+            require_keypress: false,
             longest_call: Duration::from_secs(25),
         },
         every_step: true,
         credentials: None,
+        srtp: false,
+        media_timeout: Duration::ZERO,
         trace: None,
     }
 }
@@ -499,4 +523,120 @@ async fn a_port_in_use_is_named_with_the_mend() {
     let text = error.to_string();
     assert!(text.contains(&first.local_addr().to_string()), "{text}");
     assert!(text.contains("sip.listen_udp"), "{text}");
+}
+
+/// The next packet's payload type and whether anything but silence is in it.
+async fn hears(phone: &Phone) -> Vec<u8> {
+    phone.packet().await.1
+}
+
+impl Phone {
+    /// Presses a key.
+    async fn press(&self, port: u16, key: u8, timestamp: u32) {
+        let header = packet::Header {
+            marker: true,
+            payload_type: 101,
+            sequence: timestamp as u16,
+            timestamp,
+            ssrc: 77,
+        };
+        let event = [key, 10, 0, 160];
+        let packet = [&header.bytes()[..], &event].concat();
+        let to = SocketAddr::new(self.caller.ip(), port);
+        self.rtp.send_to(&packet, to).await.unwrap();
+    }
+}
+
+/// The frames of a script as they are sent.
+fn frames(script: &crate::prompts::Script) -> Vec<u8> {
+    let pieces = script.pieces.iter();
+    pieces
+        .flat_map(|piece| piece.audio.repeat(piece.repeat as usize))
+        .collect()
+}
+
+#[tokio::test]
+async fn where_a_key_is_required_no_packet_before_it_holds_a_digit() {
+    let (endpoint, phone) = scene().await;
+    let mut order = order(&phone);
+    order.limits.require_keypress = true;
+    let mut events = endpoint.place(order);
+    let invite = phone.expect(Method::Invite).await;
+    let offer = sdp::read(invite.body()).unwrap();
+    assert_eq!(offer.telephone_event, Some(101));
+    phone.answer_with_events(&invite).await;
+    let set = PromptSet::built_in();
+    let invitation = frames(&set.invitation(READING.language, Codec::Pcmu));
+    let mut heard = Vec::new();
+    for _ in 0..100 {
+        heard.extend(hears(&phone).await);
+    }
+    assert!(invitation.starts_with(&heard), "only the invitation");
+    phone.press(offer.rtp.port(), 5, 1).await;
+    let code = Code::parse("4711").unwrap();
+    let script = frames(&set.script(&code, READING, Codec::Pcmu));
+    // What was on its way before the key still belongs to the invitation.
+    let mut after = Vec::new();
+    while !after.ends_with(&script) {
+        after.extend(hears(&phone).await);
+        assert!(after.len() < 2 * script.len(), "the code is not read");
+    }
+    let before = heard.len() + after.len() - script.len();
+    let both = [heard, after].concat();
+    assert!(
+        invitation.starts_with(&both[..before]),
+        "no digit before the key"
+    );
+    let bye = phone.expect(Method::Bye).await;
+    phone.answer(&bye, 200).await;
+    let mut told = Vec::new();
+    let report = loop {
+        match next(&mut events).await {
+            CallNews::Ended(report) => break report,
+            news => told.push(news),
+        }
+    };
+    assert_eq!(report.end, CallEnd::Delivered);
+    assert_eq!(
+        told.iter().filter(|n| **n == CallNews::KeyPressed).count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_key_has_the_code_read_again() {
+    let (endpoint, phone) = scene().await;
+    let mut events = endpoint.place(order(&phone));
+    let invite = phone.expect(Method::Invite).await;
+    let port = sdp::read(invite.body()).unwrap().rtp.port();
+    phone.answer_with_events(&invite).await;
+    while next(&mut events).await != (CallNews::CodeRead { reading: 0 }) {}
+    phone.press(port, 0, 1).await;
+    while next(&mut events).await != CallNews::KeyPressed {}
+    for position in 0..4 {
+        let spoken = CallNews::DigitSpoken {
+            reading: 1,
+            position,
+        };
+        assert_eq!(next(&mut events).await, spoken);
+    }
+    assert_eq!(next(&mut events).await, CallNews::CodeRead { reading: 1 });
+    assert_eq!(end(&mut events).await.end, CallEnd::Delivered);
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_protect_what_must_be_hears_nothing() {
+    let (endpoint, phone) = scene().await;
+    let mut order = order(&phone);
+    order.srtp = true;
+    let mut events = endpoint.place(order);
+    let invite = phone.expect(Method::Invite).await;
+    let text = String::from_utf8_lossy(invite.body()).into_owned();
+    assert!(text.contains("RTP/SAVP 8 0 101"), "{text}");
+    assert_eq!(text.matches("a=crypto:").count(), 2);
+    phone.answer_plainly(&invite).await;
+    phone.expect(Method::Bye).await;
+    let report = end(&mut events).await;
+    assert_eq!(report.end, CallEnd::MediaLost);
+    assert_eq!((report.packets_sent, report.is_protected), (0, false));
 }

@@ -8,9 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use super::ports::{Pair, PortRange, PortsError, open};
+pub use super::seal::Keys;
+use super::srtp::MasterKey;
 use super::stream::Shared;
+pub use super::telephone_event::Key;
 use super::wheel::Wheel;
 use crate::g711::Codec;
 use crate::prompts::{Mark, Script};
@@ -43,6 +47,27 @@ pub struct Play {
     pub gateway: IpAddr,
     pub codec: Codec,
     pub script: Script,
+    /// How many frames of 20 ms a packet holds, 1 to 3.
+    pub frames_a_packet: u8,
+    /// The payload type of the far end's key events, where it agreed to send them.
+    pub telephone_event: Option<u8>,
+    /// Whether keys are listened for in the sound too.
+    pub wants_keys: bool,
+    /// Where the audio is protected.
+    pub keys: Option<Keys>,
+    /// After so many frames' time in which a far end that has been heard says nothing, the stream is
+    /// lost. 0: never.
+    pub media_timeout_frames: u32,
+}
+
+/// What was agreed anew in mid-call.
+pub struct Moved {
+    pub remote: SocketAddr,
+    pub remote_rtcp: SocketAddr,
+    pub codec: Codec,
+    pub telephone_event: Option<u8>,
+    /// What the far end protects its audio with from now on.
+    pub their_key: Option<MasterKey>,
 }
 
 /// What became of a stream.
@@ -50,10 +75,18 @@ pub struct Play {
 pub struct StreamFigures {
     pub packets_sent: u64,
     pub packets_received: u64,
+    /// Of the far end's packets, so many are missing.
+    pub packets_missed: u32,
+    /// Of the far end's packets, in timestamp units.
+    pub jitter_received: u32,
     /// As the far end reported last, in 1/256.
     pub fraction_lost: Option<u8>,
+    /// As the far end reported last: so many of our packets are missing.
+    pub packets_lost: Option<u32>,
     /// As the far end reported last, in timestamp units.
     pub jitter: Option<u32>,
+    /// The way there and back, as the last report showed it.
+    pub round_trip: Option<Duration>,
 }
 
 /// News of a stream.
@@ -63,7 +96,10 @@ pub enum MediaEvent {
     Marked { stream: StreamId, mark: Mark },
     /// All of the script has been sent, and the time of its last frame has passed.
     Finished { stream: StreamId },
-    /// Nothing could be sent for a second, or the thread panicked: the stream is gone.
+    /// The far end's phone pressed a key.
+    Pressed { stream: StreamId, key: Key },
+    /// Nothing could be sent for a second, the far end fell silent for too long, or the thread
+    /// panicked: the stream is gone.
     Lost { stream: StreamId },
 }
 
@@ -77,6 +113,11 @@ pub struct Playing {
 }
 
 impl Playing {
+    /// The far end does not listen, or does again: meanwhile the audio waits.
+    pub fn hold(&self, is_held: bool) {
+        self.shared.is_held.store(is_held, Ordering::Relaxed);
+    }
+
     /// What became of the stream so far.
     pub fn figures(&self) -> StreamFigures {
         self.shared.figures()
@@ -164,14 +205,32 @@ impl MediaClock {
     /// Starts a stream; its first packet leaves within 40 ms.
     pub fn play(&self, play: Play) -> Playing {
         let shared = Arc::<Shared>::default();
-        let socket = play.stream.socket();
-        let lane = &self.lanes[socket % self.lanes.len()];
-        lane.mailbox.post(Order::Play {
-            socket: socket / self.lanes.len(),
-            play,
+        let socket = play.stream.socket() / self.lanes.len();
+        self.lane(play.stream).mailbox.post(Order::Play {
+            socket,
+            play: Box::new(play),
             shared: Arc::clone(&shared),
         });
         Playing { shared }
+    }
+
+    /// Has a stream that plays say something else from now on.
+    pub fn say(&self, stream: StreamId, script: Script) {
+        self.lane(stream)
+            .mailbox
+            .post(Order::Say { stream, script });
+    }
+
+    /// Has a stream that plays go on as was agreed anew.
+    pub fn moved(&self, stream: StreamId, moved: Moved) {
+        let moved = Box::new(moved);
+        self.lane(stream)
+            .mailbox
+            .post(Order::Move { stream, moved });
+    }
+
+    fn lane(&self, stream: StreamId) -> &Lane {
+        &self.lanes[stream.socket() % self.lanes.len()]
     }
 
     /// Makes the threads panic, so that a test can see them survive.
@@ -194,8 +253,16 @@ pub(super) enum Order {
     Play {
         /// Its place among the thread's own.
         socket: usize,
-        play: Play,
+        play: Box<Play>,
         shared: Arc<Shared>,
+    },
+    Say {
+        stream: StreamId,
+        script: Script,
+    },
+    Move {
+        stream: StreamId,
+        moved: Box<Moved>,
     },
     #[cfg(test)]
     Panic,

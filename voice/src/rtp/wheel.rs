@@ -18,12 +18,12 @@ use nix::sys::socket::SockaddrStorage;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::clock::{Mailbox, MediaEvent, OnMediaEvents, Order, Play, StreamId};
+use super::clock::{Mailbox, MediaEvent, Moved, OnMediaEvents, Order, Play, StreamId};
 use super::packet::{self, HEADER_BYTES};
 use super::ports::Pair;
 use super::reception::{Place, Reception};
-use super::rtcp;
-use super::stream::{Shared, Start, Stream};
+use super::rtcp::{self, News};
+use super::stream::{MOST_FRAMES, Shared, Start, Stream, Turn};
 use crate::udp::{BATCH, Receiver, Sender};
 
 /// The slots that a frame's time is cut into.
@@ -35,6 +35,8 @@ const LONGEST_LAG: Duration = Duration::from_millis(100);
 const FRAME_TIME: Duration = Duration::from_millis(20);
 /// Of what is received so much is read: more than any frame of G.711 or compound report.
 const READ_BYTES: usize = 1500;
+/// A protected packet of three frames.
+const SEALED_BYTES: usize = 600;
 /// The most batches that are read in one tick, so that reading never delays sending.
 const READS_A_TICK: usize = 4;
 
@@ -42,7 +44,9 @@ const READS_A_TICK: usize = 4;
 struct Outgoing {
     place: Place,
     header: [u8; HEADER_BYTES],
-    audio: &'static [u8],
+    audio: [&'static [u8]; MOST_FRAMES],
+    /// Where it is protected: its place among what was sealed in this batch.
+    sealed: Option<usize>,
 }
 
 pub(super) struct Wheel<'a> {
@@ -54,14 +58,20 @@ pub(super) struct Wheel<'a> {
     slots: [Vec<Place>; SLOTS],
     receptions: Vec<Reception>,
     by_ssrc: HashMap<u32, Place>,
+    by_id: HashMap<StreamId, Place>,
     orders: Vec<Order>,
     ended: Vec<Place>,
     outgoing: Vec<Outgoing>,
     addresses: Vec<Option<SockaddrStorage>>,
+    /// Protected packets of the batch, and how many of them are in use.
+    sealed: Vec<Vec<u8>>,
+    sealed_now: usize,
     news: Vec<MediaEvent>,
     report: Vec<u8>,
     sender: Sender,
     receiver: Receiver,
+    /// Any fixed time, for the arrival of packets.
+    epoch: Instant,
     /// The time of tick 0.
     base: Instant,
     tick: u32,
@@ -91,14 +101,18 @@ impl<'a> Wheel<'a> {
             slots: std::array::from_fn(|_| Vec::new()),
             receptions: pairs.iter().map(|_| Reception::default()).collect(),
             by_ssrc: HashMap::new(),
+            by_id: HashMap::new(),
             orders: Vec::new(),
             ended: Vec::new(),
             outgoing: Vec::with_capacity(BATCH),
             addresses: Vec::with_capacity(BATCH),
+            sealed: Vec::new(),
+            sealed_now: 0,
             news: Vec::new(),
             report: Vec::with_capacity(128),
             sender: Sender::default(),
             receiver: Receiver::new(READ_BYTES),
+            epoch: Instant::now(),
             base: Instant::now(),
             tick: 0,
             random,
@@ -151,16 +165,46 @@ impl<'a> Wheel<'a> {
                 socket,
                 play,
                 shared,
-            } => self.start(socket, play, shared),
+            } => self.start(socket, *play, shared),
+            // It may have ended meanwhile.
+            Order::Say { stream, script } => {
+                if let Some(stream) = self.stream_mut(stream) {
+                    stream.say(script);
+                }
+            }
+            Order::Move { stream, moved } => self.move_stream(stream, &moved),
             #[cfg(test)]
             Order::Panic => panic!("provoked by a test"),
+        }
+    }
+
+    fn stream_mut(&mut self, stream: StreamId) -> Option<&mut Stream> {
+        let place = self.by_id.get(&stream)?;
+        self.streams[*place as usize].as_mut()
+    }
+
+    fn move_stream(&mut self, stream: StreamId, moved: &Moved) {
+        let Some(place) = self.by_id.get(&stream).copied() else {
+            return;
+        };
+        let Some(stream) = &mut self.streams[place as usize] else {
+            return;
+        };
+        let (socket, before) = (stream.socket, stream.expected);
+        stream.moved(moved, self.pairs[socket].is_v6);
+        let reception = &mut self.receptions[socket];
+        if before.announced != stream.expected.announced {
+            reception.forget(place, before);
+            reception.expect(place, stream.expected);
         }
     }
 
     fn start(&mut self, socket: usize, play: Play, shared: Arc<Shared>) {
         let start = Start {
             ssrc: self.fresh_ssrc(),
-            sequence: self.random.random(),
+            // Below 2^15, so that one who misses the first protected packets still counts the wraps
+            // right (RFC 3711 §3.3.1).
+            sequence: self.random.random::<u16>() >> 1,
             timestamp: self.random.random(),
         };
         let stream = Stream::new(play, shared, start, socket, self.pairs[socket].is_v6);
@@ -170,6 +214,7 @@ impl<'a> Wheel<'a> {
         });
         self.receptions[socket].expect(place, stream.expected);
         self.by_ssrc.insert(start.ssrc, place);
+        self.by_id.insert(stream.id, place);
         self.streams[place as usize] = Some(stream);
         let slots = (socket..SLOTS).step_by(self.pairs.len());
         // There are no more sockets than slots.
@@ -261,19 +306,48 @@ impl<'a> Wheel<'a> {
             self.ended.push(place);
             return;
         }
-        let Some(next) = stream.next() else {
-            self.news.push(MediaEvent::Finished { stream: stream.id });
+        let next = match stream.turn() {
+            Turn::Send(next) => next,
+            Turn::Wait if stream.is_deserted() => {
+                self.news.push(MediaEvent::Lost { stream: stream.id });
+                self.ended.push(place);
+                return;
+            }
+            Turn::Wait => return,
+            Turn::Over => {
+                self.news.push(MediaEvent::Finished { stream: stream.id });
+                self.ended.push(place);
+                return;
+            }
+        };
+        if stream.is_deserted() {
+            self.news.push(MediaEvent::Lost { stream: stream.id });
             self.ended.push(place);
             return;
-        };
-        if let Some(mark) = next.mark {
+        }
+        for mark in next.marks.into_iter().flatten() {
             let stream = stream.id;
             self.news.push(MediaEvent::Marked { stream, mark });
+        }
+        let mut sealed = None;
+        if let Some(seal) = &mut stream.seal {
+            if self.sealed.len() == self.sealed_now {
+                self.sealed.push(Vec::with_capacity(SEALED_BYTES));
+            }
+            let packet = &mut self.sealed[self.sealed_now];
+            if seal.seal_rtp(&next.header, &next.audio, packet).is_none() {
+                self.news.push(MediaEvent::Lost { stream: stream.id });
+                self.ended.push(place);
+                return;
+            }
+            sealed = Some(self.sealed_now);
+            self.sealed_now += 1;
         }
         self.outgoing.push(Outgoing {
             place,
             header: next.header,
             audio: next.audio,
+            sealed,
         });
         self.addresses.push(Some(stream.to));
         if stream.is_report_due(|| self.random.random())
@@ -293,9 +367,23 @@ impl<'a> Wheel<'a> {
         if packets.is_empty() {
             return;
         }
-        let slices: [[IoSlice<'_>; 2]; BATCH] = std::array::from_fn(|n| match packets.get(n) {
-            Some(packet) => [IoSlice::new(&packet.header), IoSlice::new(packet.audio)],
-            None => [IoSlice::new(&[]); 2],
+        let sealed = &self.sealed;
+        const SLICES: usize = 1 + MOST_FRAMES;
+        let slices: [[IoSlice<'_>; SLICES]; BATCH] = std::array::from_fn(|n| {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let Some(packet) = packets.get(n) else {
+                return slices;
+            };
+            match packet.sealed {
+                Some(at) => slices[0] = IoSlice::new(&sealed[at]),
+                None => {
+                    slices[0] = IoSlice::new(&packet.header);
+                    for (slice, audio) in slices[1..].iter_mut().zip(packet.audio) {
+                        *slice = IoSlice::new(audio);
+                    }
+                }
+            }
+            slices
         });
         let (streams, news, ended) = (&mut self.streams, &mut self.news, &mut self.ended);
         let mut failed = 0;
@@ -318,11 +406,12 @@ impl<'a> Wheel<'a> {
         self.meters.failed.increment(failed);
         self.outgoing.clear();
         self.addresses.clear();
+        self.sealed_now = 0;
     }
 
     /// The stream is over: takes leave of the far end and forgets it.
     fn end(&mut self, place: Place) {
-        let Some(stream) = self.streams[place as usize].take() else {
+        let Some(mut stream) = self.streams[place as usize].take() else {
             return;
         };
         let socket = stream.socket;
@@ -337,6 +426,7 @@ impl<'a> Wheel<'a> {
         }
         self.receptions[socket].forget(place, stream.expected);
         self.by_ssrc.remove(&stream.ssrc());
+        self.by_id.remove(&stream.id);
         self.free.push(place);
         self.playing -= 1;
     }
@@ -344,6 +434,7 @@ impl<'a> Wheel<'a> {
     fn read_rtp(&mut self, socket: usize) {
         for _ in 0..READS_A_TICK {
             let taken = self.receiver.receive(&self.pairs[socket].rtp);
+            let now = Instant::now();
             let mut known = 0;
             for (datagram, from) in self.receiver.datagrams() {
                 let belongs = packet::parse(datagram)
@@ -352,10 +443,22 @@ impl<'a> Wheel<'a> {
                 let Some(stream) = &mut self.streams[belongs.place as usize] else {
                     continue;
                 };
-                known += 1;
-                stream.received();
-                if let Some(to) = belongs.redirect {
+                let mut seal = stream.seal.take();
+                let plain = match &mut seal {
+                    Some(seal) => seal.open_rtp(datagram),
+                    None => Some(datagram),
+                };
+                let key = plain.and_then(packet::parse).map(|(header, payload)| {
+                    known += 1;
+                    stream.received(&header, payload, now, self.epoch)
+                });
+                stream.seal = seal;
+                if let Some(to) = belongs.redirect.filter(|_| key.is_some()) {
                     stream.redirect(to, self.pairs[socket].is_v6);
+                }
+                if let Some(key) = key.flatten() {
+                    let stream = stream.id;
+                    self.news.push(MediaEvent::Pressed { stream, key });
                 }
             }
             self.meters.received.increment(known);
@@ -369,11 +472,49 @@ impl<'a> Wheel<'a> {
     fn read_rtcp(&mut self, socket: usize) {
         self.receiver.receive(&self.pairs[socket].rtcp);
         for (datagram, from) in self.receiver.datagrams() {
-            for block in rtcp::report_blocks(datagram) {
-                let place = self.by_ssrc.get(&block.ssrc);
-                let stream = place.and_then(|place| self.streams[*place as usize].as_ref());
-                if let Some(stream) = stream.filter(|stream| stream.expected.may_be(from.ip())) {
+            // Protected reports hide what they are about: whose they are is known by their source.
+            let sealed = self.slots.iter().flatten().find(|place| {
+                let stream = self.streams[**place as usize].as_ref();
+                stream.is_some_and(|stream| {
+                    stream.socket == socket && stream.seal.is_some() && stream.reports_from(from)
+                })
+            });
+            let mut opened = None;
+            if let Some(place) = sealed.copied()
+                && let Some(stream) = &mut self.streams[place as usize]
+                && let Some(seal) = &mut stream.seal
+            {
+                opened = Some(seal.open_rtcp(datagram).map(<[u8]>::to_vec));
+            }
+            let plain = match &opened {
+                Some(Some(plain)) => plain.as_slice(),
+                // It is forged, or late.
+                Some(None) => continue,
+                None => datagram,
+            };
+            let mut about = None;
+            for news in rtcp::read(plain) {
+                let News::Block(block) = news else { continue };
+                let Some(place) = self.by_ssrc.get(&block.ssrc).copied() else {
+                    continue;
+                };
+                let stream = self.streams[place as usize].as_mut();
+                let stream = stream.filter(|stream| {
+                    let is_open = opened.is_some() || stream.seal.is_none();
+                    is_open && stream.expected.may_be(from.ip())
+                });
+                if let Some(stream) = stream {
                     stream.reported(block);
+                    about = Some(place);
+                }
+            }
+            let stream = about.and_then(|place| self.streams[place as usize].as_mut());
+            if let Some(stream) = stream {
+                let now = Instant::now();
+                for news in rtcp::read(plain) {
+                    if let News::Sender { ssrc, ntp_middle } = news {
+                        stream.ears.reported(ssrc, ntp_middle, now);
+                    }
                 }
             }
         }

@@ -70,11 +70,8 @@ impl LiveCall {
                 let (Some(codec), Some(rtp)) = (self.codec(), self.media) else {
                     return;
                 };
-                let audio = Audio {
-                    rtp,
-                    rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1),
-                    codecs: vec![codec],
-                };
+                let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
+                let audio = Audio::plain(rtp, rtcp, vec![codec]);
                 self.last_response = self.leg.answer(&audio, self.number);
                 actions.push_back(self.response());
                 self.report(SandboxEvent::Answered { call_id }, actions);

@@ -130,7 +130,10 @@ mod tests {
         let expected = ReportBlock {
             ssrc: 5,
             fraction_lost: 0,
+            lost: 0,
             jitter: 0,
+            last_report: 0,
+            since_last_report: 0,
         };
         assert_eq!(block(&mut stream), expected);
         let report = stream.report(9);

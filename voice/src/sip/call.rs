@@ -50,6 +50,8 @@ pub enum SipEvent {
     /// No answer of any kind within the gateway's time. What still comes late is cancelled, or
     /// acknowledged and hung up.
     Silent,
+    /// The far end described its media anew, in mid-call; it has been answered.
+    MediaChanged { sdp: Vec<u8> },
     /// The far end hung up the answered call.
     RemoteHungUp,
     /// The INVITE could not be sent.

@@ -70,6 +70,16 @@ impl Dialog {
         dialog
     }
 
+    /// A 2xx confirms a dialog that a provisional answer opened (§12.1.2): its route and its far end are
+    /// what the 2xx says.
+    pub fn confirm(&mut self, answer: &Response, identity: &Identity, target: &str) {
+        let confirmed = Dialog::opened_by(answer, identity, target, self.local_cseq);
+        *self = Dialog {
+            remote_cseq: self.remote_cseq,
+            ..confirmed
+        };
+    }
+
     /// A request of the far end that may move it: its Contact is the target from now on (§12.2.2).
     pub fn refresh(&mut self, request: &Request, identity: &Identity) {
         if let Some(contact) = request.contact().filter(|uri| is_sip(uri)) {
@@ -104,8 +114,8 @@ impl Dialog {
     }
 
     /// The ACK for the 2xx: a branch of its own, the INVITE's sequence number (§13.2.2.4).
-    pub fn ack(&self, identity: &Identity, branch: &str) -> Draft {
-        self.request(Method::Ack, self.local_cseq, identity, branch)
+    pub fn ack(&self, identity: &Identity, branch: &str, invite_cseq: u32) -> Draft {
+        self.request(Method::Ack, invite_cseq, identity, branch)
     }
 
     /// The next request in this dialog.
@@ -256,7 +266,7 @@ mod tests {
         let answer = answer("Contact: <sip:b@192.0.2.50:5080>\r\n");
         let mut dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
         assert_eq!(dialog.next_hop().address, ([192, 0, 2, 50], 5080).into());
-        let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
+        let ack = text(&dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(
             ack.starts_with("ACK sip:b@192.0.2.50:5080 SIP/2.0\r\n"),
             "{ack}"
@@ -273,7 +283,7 @@ mod tests {
         );
         let dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
         assert_eq!(dialog.next_hop().address, ([192, 0, 2, 21], 5060).into());
-        let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
+        let ack = text(&dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(ack.starts_with("ACK sip:b@host.example SIP/2.0\r\n"));
         assert!(ack.contains("Route: <sip:192.0.2.21;lr>\r\nRoute: <sip:192.0.2.20;lr>\r\n"));
     }
@@ -282,7 +292,7 @@ mod tests {
     fn a_strict_router_takes_the_request_uri_and_the_target_goes_last() {
         let answer = answer("Record-Route: <sip:192.0.2.20>\r\nContact: <sip:b@192.0.2.50>\r\n");
         let dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
-        let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
+        let ack = text(&dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(ack.starts_with("ACK sip:192.0.2.20 SIP/2.0\r\n"));
         assert!(ack.contains("Route: <sip:b@192.0.2.50>\r\n"));
     }
@@ -304,7 +314,7 @@ mod tests {
             "Contact: <sip:a b@h>\r\n",
         ] {
             let dialog = Dialog::opened_by(&answer(more), &identity(), TARGET, 1);
-            let ack = text(&dialog.ack(&identity(), "z9hG4bK2"));
+            let ack = text(&dialog.ack(&identity(), "z9hG4bK2", 1));
             assert!(
                 ack.starts_with(&format!("ACK {TARGET} SIP/2.0\r\n")),
                 "{more:?}"

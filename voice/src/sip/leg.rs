@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::call::{Invite, SipEvent};
-use super::dialog::{self, Identity};
+use super::dialog::{self, Dialog, Identity};
 use super::digest::Answer;
 use super::header::Name;
 use super::hop::Hop;
@@ -29,10 +29,12 @@ use super::write::Draft;
 
 mod early;
 mod fork;
+mod reliable;
 mod requests;
 
 use early::Early;
 use fork::Fork;
+use reliable::EarlyDialogs;
 
 /// What the network may make of one INVITE; a fork beyond it is hung up without being remembered.
 const MOST_FORKS: usize = 16;
@@ -76,6 +78,12 @@ pub(super) struct Leg {
     sdp: Vec<u8>,
     /// The provisional answers, until a final one.
     early: Option<Box<Early>>,
+    /// Those that were acknowledged, until a final answer.
+    reliable: Option<Box<EarlyDialogs>>,
+    /// For how long the dialog is asked to last without a sign of life (RFC 4028).
+    session_seconds: u32,
+    /// The answer to the far end's last INVITE or UPDATE, should it ask again.
+    last_answer: Option<(u32, Arc<[u8]>)>,
     failure_ack: Option<Arc<[u8]>>,
     cancel: Option<Box<RequestTransaction>>,
     forks: Vec<Fork>,
@@ -116,6 +124,9 @@ impl Leg {
             fields: invite.fields,
             sdp: invite.sdp,
             early: None,
+            reliable: None,
+            session_seconds: SESSION_SECONDS,
+            last_answer: None,
             failure_ack: None,
             cancel: None,
             // Nearly every call has one; a vector left to itself starts with four.
@@ -139,6 +150,9 @@ impl Leg {
         draft
             .field("Contact", contact(&self.identity))
             .field("Allow", ALLOW)
+            .field("Supported", SUPPORTED)
+            .field("Session-Expires", self.session_seconds)
+            .field("Min-SE", SHORTEST_SESSION_SECONDS)
             .field("User-Agent", out.user_agent);
         for (name, value) in &self.fields {
             draft.field(name, value);
@@ -189,6 +203,9 @@ impl Leg {
             self.let_go();
             out.tell(SipEvent::TransportFailed);
         }
+        for fork in &mut self.forks {
+            fork.transport_failed(out);
+        }
     }
 
     /// Drops what only a living call needs.
@@ -198,6 +215,8 @@ impl Leg {
         self.authorization = Vec::new();
         self.invite_bytes = None;
         self.early = None;
+        self.reliable = None;
+        self.last_answer = None;
     }
 
     /// INVITE, or the CANCEL or ACK that share its branch and number.
@@ -263,6 +282,10 @@ impl Leg {
                 }
                 Some(_) | None => false,
             },
+            Method::Prack => {
+                let reliable = self.reliable.as_mut();
+                reliable.is_some_and(|reliable| reliable.answered(response, out))
+            }
             Method::Bye => self
                 .forks
                 .iter_mut()
@@ -277,6 +300,9 @@ impl Leg {
                 self.invite.provisional();
                 match self.invite.state {
                     InviteState::Proceeding => {
+                        let (identity, target) = (&self.identity, &self.request_uri);
+                        let reliable = self.reliable.get_or_insert_default();
+                        reliable.take(response, identity, target, self.cseq, out);
                         if self.early.get_or_insert_default().is_new(response) {
                             out.tell(SipEvent::Provisional { code });
                         }
@@ -300,16 +326,18 @@ impl Leg {
         }
         let wanted = self.invite.accepted(out.now, out.timers);
         let (identity, target) = (&self.identity, &self.request_uri);
-        let mut fork = Fork::open(
-            response,
-            identity,
-            target,
-            self.cseq,
-            &self.authorization,
-            out,
-        );
+        let early = self.reliable.as_mut().and_then(|r| r.confirmed(tag));
+        let dialog = match early {
+            Some(mut dialog) => {
+                dialog.confirm(response, identity, target);
+                dialog
+            }
+            None => Dialog::opened_by(response, identity, target, self.cseq),
+        };
+        let mut fork = Fork::open(dialog, identity, self.cseq, &self.authorization, out);
         if wanted {
             self.invite_bytes = None;
+            self.reliable = None;
             self.call = Some(self.forks.len());
             let early = self.early.take();
             let sdp = match response.body() {
@@ -345,7 +373,7 @@ impl Leg {
                 self.failure_ack = Some(ack);
             }
         }
-        if wanted && self.answer_challenge(response, out) {
+        if wanted && (self.answer_challenge(response, out) || self.lengthen(response, out)) {
             return;
         }
         self.let_go();
@@ -384,6 +412,31 @@ impl Leg {
         true
     }
 
+    /// RFC 4028 §7.3: where the session was asked to be too short for a proxy on the way, asks for one as
+    /// long as it wants, once. Whether it did.
+    fn lengthen(&mut self, response: &Response, out: &mut Outlet<'_>) -> bool {
+        let least = response.named("Min-SE").map(str::trim);
+        let least = least.and_then(|value| value.split(';').next()?.trim().parse().ok());
+        let longer = least.filter(|least| *least > self.session_seconds);
+        let (Some(longer), 422, SESSION_SECONDS) = (longer, response.code(), self.session_seconds)
+        else {
+            return false;
+        };
+        self.session_seconds = longer;
+        let (Some(ack), Some(until)) = (self.failure_ack.take(), self.invite.timer_end) else {
+            return false;
+        };
+        self.challenged.push(Challenged {
+            code: 422,
+            branch: std::mem::take(&mut self.invite_branch),
+            ack,
+            until,
+        });
+        self.early = None;
+        self.send_invite(out);
+        true
+    }
+
     /// When [`Leg::tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         let forks = self.forks.iter().filter_map(Fork::deadline);
@@ -392,6 +445,7 @@ impl Leg {
         forks
             .chain(cancel)
             .chain(challenged)
+            .chain(self.reliable.as_ref().and_then(|r| r.deadline()))
             .chain(self.invite.deadline())
             .chain(self.keep_until)
             .min()
@@ -418,6 +472,9 @@ impl Leg {
         }
         for fork in &mut self.forks {
             fork.tick(out);
+        }
+        if let Some(reliable) = &mut self.reliable {
+            reliable.tick(out);
         }
         self.challenged
             .retain(|challenged| challenged.until > out.now);
@@ -452,7 +509,8 @@ impl Leg {
         let cancel = self.cancel.as_ref().map_or(0, |cancel| {
             size_of::<RequestTransaction>() + cancel.bytes_held()
         });
-        let early = self.early.as_ref().map_or(0, |early| early.bytes_held());
+        let early = self.early.as_ref().map_or(0, |early| early.bytes_held())
+            + self.reliable.as_ref().map_or(0, |r| r.bytes_held());
         let challenged: usize = self
             .challenged
             .iter()
@@ -480,7 +538,11 @@ impl Leg {
 }
 
 /// What a caller answers to within a call.
-const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, PRACK";
+const SUPPORTED: &str = "100rel, timer";
+/// No call lasts half as long as any session that RFC 4028 allows: nothing is ever refreshed by us.
+const SESSION_SECONDS: u32 = 1800;
+const SHORTEST_SESSION_SECONDS: u32 = 90;
 
 fn contact(identity: &Identity) -> String {
     dialog::contact(dialog::USER, identity.local, identity.gateway.transport)

@@ -61,6 +61,15 @@ impl Scene {
     }
 
     fn play_to(&self, remote: SocketAddr, frames: u32) -> (Reserved, Playing) {
+        self.play_as(remote, frames, |_| {})
+    }
+
+    fn play_as(
+        &self,
+        remote: SocketAddr,
+        frames: u32,
+        change: impl FnOnce(&mut Play),
+    ) -> (Reserved, Playing) {
         let reserved = self.clock.reserve();
         let script = Script {
             pieces: vec![
@@ -76,15 +85,21 @@ impl Scene {
                 },
             ],
         };
-        let playing = self.clock.play(Play {
+        let mut play = Play {
             stream: reserved.stream,
             remote,
             remote_rtcp: self.far_rtcp.local_addr().unwrap(),
             gateway: LOOPBACK,
             codec: Codec::Pcma,
             script,
-        });
-        (reserved, playing)
+            frames_a_packet: 1,
+            telephone_event: None,
+            wants_keys: false,
+            keys: None,
+            media_timeout_frames: 0,
+        };
+        change(&mut play);
+        (reserved, self.clock.play(play))
     }
 
     fn packet(&self) -> (packet::Header, Vec<u8>) {
@@ -329,4 +344,217 @@ fn without_a_handle_the_streams_take_their_leave() {
     let mut buffer = [0; 500];
     let length = scene.far_rtcp.recv(&mut buffer).unwrap();
     assert_eq!(buffer[length - 7], 203);
+}
+
+fn address(socket: &UdpSocket) -> SocketAddr {
+    socket.local_addr().unwrap()
+}
+
+/// A packet of the far end's.
+fn spoken(payload_type: u8, sequence: u16, payload: &[u8]) -> Vec<u8> {
+    let header = packet::Header {
+        marker: false,
+        payload_type,
+        sequence,
+        timestamp: u32::from(sequence) * 160,
+        ssrc: 99,
+    };
+    [&header.bytes()[..], payload].concat()
+}
+
+fn event_of(scene: &Scene, wanted: impl Fn(&MediaEvent) -> bool) -> MediaEvent {
+    loop {
+        let event = scene.news.recv_timeout(PATIENCE).unwrap();
+        if wanted(&event) {
+            return event;
+        }
+    }
+}
+
+#[test]
+fn protected_audio_can_be_read_with_the_key_alone_and_keys_are_heard_through_it() {
+    use crate::rtp::srtp::{MasterKey, Receiver, Sender, Suite};
+
+    for suite in Suite::ALL {
+        let scene = Scene::new();
+        let key = || MasterKey::random(suite, &mut rand::rng());
+        let keys = Keys {
+            ours: key(),
+            theirs: key(),
+        };
+        let (mut ours, mut theirs) = (Receiver::new(&keys.ours), Sender::new(&keys.theirs));
+        let (reserved, playing) = scene.play_as(address(&scene.far), 100, |play| {
+            (play.keys, play.telephone_event) = (Some(keys), Some(101));
+        });
+        for frame in 0..5 {
+            let mut buffer = [0; 500];
+            let length = scene.far.recv(&mut buffer).unwrap();
+            let mut sealed = buffer[..length].to_vec();
+            assert!(sealed.len() > HEADER_BYTES + FRAME, "a tag is behind it");
+            ours.unprotect_rtp(&mut sealed).unwrap();
+            let (_, audio) = packet::parse(&sealed).unwrap();
+            assert_eq!(audio, &AUDIO[frame * FRAME..(frame + 1) * FRAME]);
+        }
+        let to = (LOOPBACK, reserved.rtp_port);
+        let press = [7, 0, 0, 160];
+        // In the clear it is nobody's.
+        scene.far.send_to(&spoken(101, 1, &press), to).unwrap();
+        let mut sealed = spoken(101, 2, &[8, 0, 0, 160]);
+        theirs.protect_rtp(&mut sealed).unwrap();
+        scene.far.send_to(&sealed, to).unwrap();
+        let pressed = event_of(&scene, |event| matches!(event, MediaEvent::Pressed { .. }));
+        let key = Key::of_char('8').unwrap();
+        let stream = reserved.stream;
+        assert_eq!(pressed, MediaEvent::Pressed { stream, key });
+        assert_eq!(playing.figures().packets_received, 1);
+        let mut buffer = [0; 500];
+        let length = scene.far_rtcp.recv(&mut buffer).unwrap();
+        let mut report = buffer[..length].to_vec();
+        ours.unprotect_rtcp(&mut report).unwrap();
+        assert_eq!(report[1], 200, "a sender report");
+    }
+}
+
+#[test]
+fn a_stream_that_is_moved_goes_on_there_and_is_heard_from_there_alone() {
+    let scene = Scene::new();
+    let (reserved, playing) = scene.play(500);
+    let first = scene.packet().0;
+    let (elsewhere, rtcp) = (far_end(), far_end());
+    scene.clock.moved(
+        reserved.stream,
+        Moved {
+            remote: address(&elsewhere),
+            remote_rtcp: address(&rtcp),
+            codec: Codec::Pcma,
+            telephone_event: Some(96),
+            their_key: None,
+        },
+    );
+    let (moved, _) = packet_at(&elsewhere);
+    assert_eq!(moved.ssrc, first.ssrc);
+    assert!(moved.sequence > first.sequence);
+    let press = spoken(96, 1, &[5, 0, 0, 160]);
+    elsewhere
+        .send_to(&press, (LOOPBACK, reserved.rtp_port))
+        .unwrap();
+    let pressed = event_of(&scene, |event| matches!(event, MediaEvent::Pressed { .. }));
+    let MediaEvent::Pressed { key, .. } = pressed else {
+        panic!("{pressed:?}");
+    };
+    assert_eq!(key.as_char(), '5');
+    drop(playing);
+}
+
+#[test]
+fn a_held_stream_sends_nothing_and_goes_on_where_it_was() {
+    let scene = Scene::new();
+    let (_, playing) = scene.play(50);
+    let before = scene.packet().0;
+    playing.hold(true);
+    let far = &scene.far;
+    far.set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    let mut last = before;
+    while let Ok((header, _)) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut buffer = [0; 500];
+        let length = far.recv(&mut buffer).map_err(|_| ())?;
+        packet::parse(&buffer[..length])
+            .map(|(header, audio)| (header, audio.to_vec()))
+            .ok_or(())
+    }))
+    .unwrap()
+    {
+        last = header;
+    }
+    far.set_read_timeout(Some(PATIENCE)).unwrap();
+    playing.hold(false);
+    let after = scene.packet().0;
+    assert_eq!(after.sequence, last.sequence + 1);
+    assert!(
+        after.timestamp - last.timestamp >= 8 * 160,
+        "time has passed"
+    );
+    assert!(after.marker);
+}
+
+#[test]
+fn what_is_said_can_be_replaced() {
+    let scene = Scene::new();
+    let (reserved, _playing) = scene.play(500);
+    scene.packet();
+    let mark = Mark::ReadingDone { reading: 7 };
+    scene.clock.say(
+        reserved.stream,
+        Script {
+            pieces: vec![Piece {
+                audio: &AUDIO[..FRAME],
+                repeat: 1,
+                mark: Some(mark),
+            }],
+        },
+    );
+    let stream = reserved.stream;
+    let marked = MediaEvent::Marked { stream, mark };
+    event_of(&scene, |event| *event == marked);
+    event_of(&scene, |event| *event == MediaEvent::Finished { stream });
+}
+
+#[test]
+fn a_far_end_that_falls_silent_loses_the_stream() {
+    let scene = Scene::new();
+    let (reserved, _playing) = scene.play_as(address(&scene.far), 5000, |play| {
+        play.media_timeout_frames = 10;
+    });
+    scene.packet();
+    let to = (LOOPBACK, reserved.rtp_port);
+    scene.far.send_to(&spoken(8, 1, &[0xd5; 160]), to).unwrap();
+    let stream = reserved.stream;
+    event_of(&scene, |event| *event == MediaEvent::Lost { stream });
+}
+
+#[test]
+fn the_round_trip_and_the_losses_both_ways_are_in_the_figures() {
+    use crate::rtp::rtcp::{self, News};
+
+    let scene = Scene::new();
+    let (reserved, playing) = scene.play(500);
+    let ssrc = scene.packet().0.ssrc;
+    let to = (LOOPBACK, reserved.rtp_port);
+    for sequence in [1, 2, 5] {
+        let packet = spoken(8, sequence, &[0xd5; 160]);
+        scene.far.send_to(&packet, to).unwrap();
+    }
+    let report = scene.report();
+    let [News::Sender { ntp_middle, .. }, News::Block(about_far)] = rtcp::read(&report)[..] else {
+        panic!("{:?}", rtcp::read(&report));
+    };
+    assert_eq!((about_far.ssrc, about_far.lost), (99, 2));
+    // The far end has held our report for 100 ms of which it says 50.
+    let held: u32 = 65_536 / 20;
+    let mut block = vec![0x81, 201, 0, 7, 0, 0, 0, 99];
+    for word in [ssrc, 0x1000_0003, 0, 16, ntp_middle, held] {
+        block.extend(word.to_be_bytes());
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    scene
+        .far_rtcp
+        .send_to(&block, (LOOPBACK, reserved.rtcp_port))
+        .unwrap();
+    let until = Instant::now() + PATIENCE;
+    let figures = loop {
+        let figures = playing.figures();
+        if figures.round_trip.is_some() {
+            break figures;
+        }
+        assert!(Instant::now() < until);
+        std::thread::yield_now();
+    };
+    let round_trip = figures.round_trip.unwrap();
+    assert!(round_trip >= Duration::from_millis(45), "{round_trip:?}");
+    assert_eq!(figures.packets_lost, Some(3));
+    assert_eq!(
+        (figures.packets_missed, figures.fraction_lost),
+        (2, Some(16))
+    );
 }

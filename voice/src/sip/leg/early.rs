@@ -35,6 +35,11 @@ impl Early {
         true
     }
 
+    /// The far end with this tag describes its media anew.
+    pub fn describe(&mut self, tag: &str, description: &[u8]) {
+        self.described = Some((tag.to_owned(), description.to_vec()));
+    }
+
     /// The description that the far end with this tag sent early. A 183 may lack its tag (the
     /// network spoke for the callee): then it counts for whoever answers.
     pub fn description_of(self, tag: &str) -> Option<Vec<u8>> {

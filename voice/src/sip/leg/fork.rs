@@ -30,21 +30,21 @@ struct Bye {
     /// Until it is answered: it may have to be sent anew, authorized.
     dialog: Option<Box<Dialog>>,
     is_authorized_anew: bool,
+    /// Because its connection was gone.
+    is_sent_anew: bool,
 }
 
 impl Fork {
-    /// Acknowledges a 2xx that is the first with its To tag. `authorization` is what the INVITE with the
+    /// Acknowledges a 2xx that is the first with its To tag and opens `dialog`. `authorization` is what the INVITE with the
     /// number `cseq` was authorized with: its ACK carries the same (§22.1).
     pub fn open(
-        answer: &Response,
+        dialog: Dialog,
         identity: &Identity,
-        target: &str,
         cseq: u32,
         authorization: &[Answer],
         out: &mut Outlet<'_>,
     ) -> Fork {
-        let dialog = Dialog::opened_by(answer, identity, target, cseq);
-        let mut draft = dialog.ack(identity, &out.branch());
+        let mut draft = dialog.ack(identity, &out.branch(), cseq);
         for (name, value) in authorization {
             draft.field(name, value);
         }
@@ -99,6 +99,7 @@ impl Fork {
             transaction,
             dialog: Some(dialog),
             is_authorized_anew,
+            is_sent_anew: false,
         }));
     }
 
@@ -133,6 +134,16 @@ impl Fork {
             }
         }
         true
+    }
+
+    /// A message of the call could not be sent: the BYE goes once more, over a new connection.
+    pub fn transport_failed(&mut self, out: &mut Outlet<'_>) {
+        if let Some(bye) = &mut self.bye
+            && let Some(bytes) = bye.transaction.bytes.clone()
+            && !std::mem::replace(&mut bye.is_sent_anew, true)
+        {
+            out.send_again(bye.to, Method::Bye, &bytes);
+        }
     }
 
     /// Whether the far end lives there.

@@ -10,6 +10,7 @@ mod asking;
 mod authorizing;
 mod ending;
 mod inviting;
+mod reliable;
 mod requests;
 mod storm;
 
@@ -17,6 +18,8 @@ const GATEWAY: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9)), 5060);
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5062);
 const MS: Duration = Duration::from_millis(1);
+const OURS: &str = "v=0\r\no=nexo 7 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+    m=audio 20000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n";
 
 /// A user agent with one call, a far end that says what it is told, and a clock that is moved.
 struct Scene {
@@ -43,7 +46,7 @@ fn invite() -> Invite {
         from_uri: "sip:+842471234567@192.0.2.1".into(),
         to_uri: "sip:+84981234567@192.0.2.9".into(),
         fields: Vec::new(),
-        sdp: b"v=0\r\n".to_vec(),
+        sdp: OURS.into(),
         gateway_timeout: 2000 * MS,
     }
 }

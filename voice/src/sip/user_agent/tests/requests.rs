@@ -10,7 +10,7 @@ fn a_re_invite_in_mid_call_is_answered_with_what_was_agreed() {
     let Message::Response(answer) = Message::parse(&bytes).unwrap() else {
         panic!("a request");
     };
-    assert_eq!((answer.code(), answer.body()), (200, &b"v=0\r\n"[..]));
+    assert_eq!((answer.code(), answer.body()), (200, &OURS.as_bytes()[..]));
     assert_eq!(answer.contact(), Some("sip:nexo@192.0.2.1:5062"));
     assert_eq!(scene.events(), []);
 }
@@ -101,8 +101,104 @@ fn a_re_invite_is_judged_by_what_it_asks() {
         let mut scene = Scene::answered();
         scene.ask_in_dialog(method, 9, fields, body);
         assert_eq!(scene.sent_code(), Some(code), "{method} {fields} {body}");
-        assert_eq!(scene.events(), [], "the call goes on");
+        let told = match (code, body) {
+            (200, body) if !body.is_empty() => vec![SipEvent::MediaChanged { sdp: body.into() }],
+            _ => vec![],
+        };
+        assert_eq!(scene.events(), told, "the call goes on");
     }
+}
+
+/// The body and the fields of the answer to what the far end asks.
+fn answer_of(scene: &mut Scene) -> Response {
+    let sent = scene.ua.poll_transmit().unwrap();
+    match Message::parse(&sent.bytes).unwrap() {
+        Message::Response(response) => response,
+        Message::Request(_) => panic!("a request"),
+    }
+}
+
+#[test]
+fn a_hold_is_answered_as_one_and_so_is_its_end() {
+    let mut scene = Scene::answered();
+    let held = "v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/AVP 8\r\na=sendonly\r\n";
+    scene.ask_in_dialog("INVITE", 9, "", held);
+    let answer = answer_of(&mut scene);
+    let text = String::from_utf8_lossy(answer.body()).into_owned();
+    assert!(text.contains("a=recvonly") && text.contains("m=audio 20000 RTP/AVP 8\r\n"));
+    assert!(text.contains("o=nexo 7 2 "), "{text}");
+    // The answer was lost: the same one comes again, and the media changed once.
+    scene.ask_in_dialog("INVITE", 9, "", held);
+    assert_eq!(answer_of(&mut scene).body(), answer.body());
+    assert_eq!(scene.events().len(), 1);
+    let back = held.replace("sendonly", "sendrecv");
+    scene.ask_in_dialog("UPDATE", 10, "", &back);
+    let text = String::from_utf8_lossy(answer_of(&mut scene).body()).into_owned();
+    assert!(
+        text.contains("a=sendrecv") && text.contains("o=nexo 7 3 "),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_invite_without_an_offer_gets_ours_and_its_ack_the_answer() {
+    let mut scene = Scene::answered();
+    scene.ask_in_dialog("INVITE", 9, "", "");
+    assert_eq!(answer_of(&mut scene).body(), OURS.as_bytes());
+    assert_eq!(scene.events(), []);
+    let moved = "v=0\r\nc=IN IP4 192.0.2.77\r\nm=audio 4002 RTP/AVP 8\r\n";
+    scene.ask_in_dialog("ACK", 9, "", moved);
+    let told = SipEvent::MediaChanged { sdp: moved.into() };
+    assert_eq!(scene.events(), [told]);
+}
+
+#[test]
+fn a_session_is_refreshed_by_whom_it_says() {
+    for (asked, answered, required) in [
+        (
+            "Session-Expires: 90;refresher=uac\r\n",
+            "90;refresher=uac",
+            true,
+        ),
+        ("x: 1800\r\n", "1800;refresher=uac", true),
+        (
+            "Session-Expires: 600 ; refresher=uas\r\n",
+            "600;refresher=uas",
+            false,
+        ),
+    ] {
+        let mut scene = Scene::answered();
+        let fields = format!("Require: timer\r\nSupported: timer\r\n{asked}");
+        scene.ask_in_dialog("UPDATE", 9, &fields, "");
+        let answer = answer_of(&mut scene);
+        assert_eq!(answer.code(), 200);
+        assert_eq!(answer.named("Session-Expires"), Some(answered));
+        assert_eq!(answer.named("Require") == Some("timer"), required);
+        assert!(answer.body().is_empty());
+    }
+}
+
+#[test]
+fn a_session_that_is_too_short_for_someone_is_lengthened_once() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.invite.named("Session-Expires"), Some("1800"));
+    assert_eq!(scene.invite.named("Supported"), Some("100rel, timer"));
+    for n in 0..2 {
+        let mut draft = Draft::answer(&scene.invite, 422, "b", LOCAL);
+        draft.field("Min-SE", "3600");
+        scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
+        let sent = scene.sent();
+        assert_eq!(sent[0].method(), Method::Ack);
+        if n == 0 {
+            assert_eq!(sent[1].named("Session-Expires"), Some("3600"));
+            assert_eq!(scene.events(), []);
+            scene.invite = sent[1].clone();
+        }
+    }
+    assert!(matches!(
+        scene.events()[..],
+        [SipEvent::Rejected { code: 422, .. }]
+    ));
 }
 
 #[test]

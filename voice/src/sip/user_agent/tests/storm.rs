@@ -171,7 +171,7 @@ impl Storm {
         let (place, seed, now) = (self.place(call), self.seed, self.now);
         let ours = &mut self.calls[place].2;
         match event {
-            SipEvent::Provisional { .. } => {}
+            SipEvent::Provisional { .. } | SipEvent::MediaChanged { .. } => {}
             SipEvent::Answered { .. } => {
                 assert!(!ours.was_answered, "seed {seed}: answered twice");
                 // What was told before the call was given up may still be in the queue.
