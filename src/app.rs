@@ -316,6 +316,7 @@ fn dispatch_settings(config: &Config) -> DispatchSettings {
             longest_call: LONGEST_CALL,
             require_keypress: config.calls.require_keypress,
         },
+        media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),
         refund: config.billing.refund,
     }
 }

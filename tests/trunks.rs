@@ -492,3 +492,33 @@ fn the_trunks_command_asks_each_gateway_where_none_of_ours_runs() {
     assert!(line("hn1").contains("yes"), "{text}");
     assert!(line("hn2").contains("no answer to a probe"), "{text}");
 }
+
+#[tokio::test]
+async fn where_a_key_is_required_a_person_gets_the_code_and_a_voicemail_box_does_not() {
+    let recordings = tempfile::tempdir().unwrap();
+    let folder = recordings.path().to_str().unwrap();
+    let settings = [
+        ("NEXO_CALLS__REQUIRE_KEYPRESS", "true"),
+        ("NEXO_CALLS__REPEAT", "1"),
+        ("NEXO_SANDBOX__RECORD_DIR", folder),
+    ];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let person = customer.send(&phone(1), "482917").await;
+    let voicemail = customer.send(&phone(99), "482917").await;
+    let ended = customer.terminal(person.json["id"].as_str().unwrap()).await;
+    assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
+    let ended = customer.terminal(voicemail.json["id"].as_str().unwrap()).await;
+    assert_eq!(ended.json["error_code"], "partial_playback", "{}", ended.text);
+    assert_eq!(ended.json["carrier_status"], "hangup");
+    let heard = |answer: &harness::Answer| {
+        let id = answer.json["id"].as_str().unwrap();
+        let file = recordings.path().join(format!("{id}-1@nexo.json"));
+        let record = std::fs::read_to_string(file).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        record["digits_heard"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(heard(&person), "482917");
+    assert_eq!(heard(&voicemail), "");
+    gateway.audit();
+}

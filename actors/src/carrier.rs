@@ -87,6 +87,8 @@ impl Trunk {
             reading: wish.reading,
             gateway_timeout: gateway.timeout,
             limits: wish.limits,
+            srtp: gateway.srtp,
+            media_timeout: wish.media_timeout,
             every_step: false,
             trace: None,
         }
@@ -100,6 +102,8 @@ pub struct CallWish {
     pub code: Code,
     pub reading: Reading,
     pub limits: CallLimits,
+    /// How long a far end that has been heard may fall silent. 0: for ever.
+    pub media_timeout: Duration,
 }
 
 /// The actor.
@@ -169,6 +173,7 @@ pub struct PlaceCall {
     pub code: Code,
     pub reading: Reading,
     pub limits: CallLimits,
+    pub media_timeout: Duration,
     /// The gateways and places that refused this delivery already.
     pub tried: Vec<(usize, Hop)>,
 }
@@ -215,6 +220,7 @@ impl Handler<PlaceCall> for CarrierDesk {
             code: call.code,
             reading: call.reading,
             limits: call.limits,
+            media_timeout: call.media_timeout,
         };
         let order = self.trunk.order(gateway, target, wish, rng.random());
         let events = self.line.place(order);

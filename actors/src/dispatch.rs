@@ -25,8 +25,8 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone_window::{retry_after_seconds, window_until_ms};
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::Event;
-use nexo_entities::store::posting::{CallAttempt, Debit, DebitOutcome, Settlement};
-use nexo_voice::endpoint::{CallNews, CallReport};
+use nexo_entities::store::posting::{CallAttempt, CallQuality, Debit, DebitOutcome, Settlement};
+use nexo_voice::endpoint::{CallNews, CallReport, Quality};
 use nexo_voice::sip::hop::Hop;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -100,6 +100,8 @@ pub struct DispatchSettings {
     /// All gateways together.
     pub dispatch_timeout: Duration,
     pub limits: CallLimits,
+    /// How long a far end that has been heard may fall silent. 0: for ever.
+    pub media_timeout: Duration,
     pub refund: RefundPolicy,
 }
 
@@ -342,6 +344,7 @@ impl DispatchDesk {
                 code: paid.order.code.clone(),
                 reading: paid.order.reading,
                 limits: self.settings.limits,
+                media_timeout: self.settings.media_timeout,
                 tried: tried.to_vec(),
             };
             match desk.ask(call, ANSWER_WITHIN).await {
@@ -473,6 +476,7 @@ async fn first_answer(placed: &mut Placed) -> Result<(), Option<Box<CallReport>>
             CallNews::Ended(report) => return Err(Some(report)),
             CallNews::Dialled
             | CallNews::Ringing
+            | CallNews::KeyPressed
             | CallNews::Answered { .. }
             | CallNews::DigitSpoken { .. }
             | CallNews::CodeRead { .. } => {}
@@ -559,6 +563,8 @@ fn refused_attempt(
         end_reason: end_reason.into(),
         codec: None,
         packets_sent: 0,
+        packets_received: None,
+        quality: None,
     }
 }
 
@@ -579,6 +585,19 @@ fn accepted_attempt(accepted: &Accepted, report: Option<&CallReport>) -> CallAtt
             .and_then(|r| r.codec)
             .map(|codec| codec.name().into()),
         packets_sent: report.map_or(0, |r| r.packets_sent as u32),
+        packets_received: report.map(|r| r.packets_received as u32),
+        quality: report.and_then(|report| report.quality).map(recorded),
+    }
+}
+
+/// How good the audio was, in the units of the record.
+fn recorded(quality: Quality) -> CallQuality {
+    let micros = |time: Duration| time.as_micros().min(u128::from(u32::MAX)) as u32;
+    CallQuality {
+        loss_ppm: (quality.loss * 1e6).round() as u32,
+        jitter_us: micros(quality.jitter),
+        round_trip_us: quality.round_trip.map(micros),
+        mos_hundredths: (quality.mos * 100.0).round() as u16,
     }
 }
 

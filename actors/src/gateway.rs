@@ -58,6 +58,8 @@ pub struct Gateway {
     pub number_format: NumberFormat,
     pub caller: CallerStyle,
     pub codecs: Vec<Codec>,
+    /// Whether the audio must be protected.
+    pub srtp: bool,
     /// Lower is tried first.
     pub priority: u16,
     /// Its share among gateways of the same priority.
@@ -148,6 +150,7 @@ mod tests {
             number_format: NumberFormat::E164,
             caller: CallerStyle::default(),
             codecs: vec![Codec::Pcma],
+            srtp: false,
             priority,
             weight,
             timeout: Duration::from_secs(2),

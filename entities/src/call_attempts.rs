@@ -22,6 +22,11 @@ pub struct Model {
     pub end_reason: String,
     pub codec: Option<String>,
     pub packets_sent: i64,
+    pub packets_received: Option<i64>,
+    pub loss_ppm: Option<i64>,
+    pub jitter_us: Option<i64>,
+    pub round_trip_us: Option<i64>,
+    pub mos_hundredths: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

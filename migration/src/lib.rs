@@ -16,6 +16,7 @@ mod m0003_deliveries;
 mod m0004_webhooks;
 mod m0005_nodes;
 mod m0006_ports;
+mod m0007_call_quality;
 
 /// Every step, in the order in which they are applied.
 pub struct Migrator;
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_webhooks::Migration),
             Box::new(m0005_nodes::Migration),
             Box::new(m0006_ports::Migration),
+            Box::new(m0007_call_quality::Migration),
         ]
     }
 }

@@ -93,6 +93,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
             longest_call: LONGEST_CALL,
             require_keypress: config.calls.require_keypress,
         },
+        media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),
     };
     let mut order = trunk.order(gateway, target, wish, rand::random());
     (order.every_step, order.trace) = (true, Some(trace));
@@ -224,6 +225,7 @@ impl Ladder {
             CallNews::CodeRead { reading } => {
                 format!("reading {} has come to its last digit", reading + 1)
             }
+            CallNews::KeyPressed => "a key was pressed".to_owned(),
             CallNews::Dialled
             | CallNews::Accepted { .. }
             | CallNews::Ringing

@@ -31,6 +31,9 @@ pub struct CallsConfig {
     pub gateway_timeout_ms: u64,
     /// How long a phone rings before we hang up.
     pub ring_timeout_seconds: u64,
+    /// How long a far end whose audio has been heard may fall silent, RTCP included, before the call is
+    /// hung up. 0: for ever.
+    pub media_timeout_seconds: u64,
 }
 
 impl CallsConfig {
@@ -49,6 +52,7 @@ impl CallsConfig {
             gateway_timeout_ms: section.whole("gateway_timeout_ms", 2_000, 1..=30_000)?,
             // A call ends within 60 s of its acceptance, and the code has yet to be read.
             ring_timeout_seconds: section.whole("ring_timeout_seconds", 30, 1..=40)?,
+            media_timeout_seconds: section.whole("media_timeout_seconds", 20, 0..=60)?,
         };
         calls.check_timeouts(reader)?;
         calls.check_length(reader)?;

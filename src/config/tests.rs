@@ -448,10 +448,6 @@ fn what_this_version_cannot_honour_is_refused() {
             "allowed is false, or true beside a username",
         ),
         (
-            "srtp = true",
-            "allowed is false: this version does not encrypt",
-        ),
-        (
             "password = \"s3cret\"",
             "allowed is empty, or beside a username",
         ),
@@ -465,11 +461,6 @@ fn what_this_version_cannot_honour_is_refused() {
         assert!(refused.contains(message), "{refused}");
         assert!(!refused.contains("s3cret"), "{refused}");
     }
-    let refused = refusal("[calls]\nrequire_keypress = true\n", &[]);
-    assert!(
-        refused.contains("allowed is false: this version"),
-        "{refused}"
-    );
 }
 
 #[test]

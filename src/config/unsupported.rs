@@ -12,18 +12,11 @@ use nexo_voice::sip::hop::Transport;
 pub(super) fn refuse(config: &Config, reader: &Reader) -> Result<(), ConfigError> {
     for (c, carrier) in config.carriers.iter().enumerate() {
         for (g, gateway) in carrier.gateways.iter().enumerate() {
-            let refused = [
-                (
-                    "uri",
-                    gateway.uri.transport_or_udp() != Transport::Udp,
-                    "transport=udp: this version speaks SIP over UDP only",
-                ),
-                (
-                    "srtp",
-                    gateway.srtp,
-                    "false: this version does not encrypt audio",
-                ),
-            ];
+            let refused = [(
+                "uri",
+                gateway.uri.transport_or_udp() != Transport::Udp,
+                "transport=udp: this version speaks SIP over UDP only",
+            )];
             if let Some((key, _, allowed)) = refused.iter().find(|(_, refused, _)| *refused) {
                 let path = format!("carriers[{c}].gateways[{g}].{key}");
                 return Err(reader.refuse(&path, *allowed));

@@ -9,7 +9,7 @@ use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::posting::CallAttempt;
+use super::posting::{CallAttempt, CallQuality};
 use super::{Store, StoreError, record};
 use crate::{call_attempts, deliveries};
 
@@ -88,7 +88,27 @@ fn call_attempt(row: call_attempts::Model) -> Result<CallAttempt, StoreError> {
         table: "call_attempts",
         column,
     };
+    let count = |value: Option<i64>, column| {
+        let count = value.map(u32::try_from).transpose();
+        count.map_err(|_| unreadable(column))
+    };
+    let round_trip_us = count(row.round_trip_us, "round_trip_us")?;
+    let quality = match (
+        count(row.loss_ppm, "loss_ppm")?,
+        count(row.jitter_us, "jitter_us")?,
+        row.mos_hundredths,
+    ) {
+        (Some(loss_ppm), Some(jitter_us), Some(mos)) => Some(CallQuality {
+            loss_ppm,
+            jitter_us,
+            round_trip_us,
+            mos_hundredths: mos.try_into().map_err(|_| unreadable("mos_hundredths"))?,
+        }),
+        (_, _, _) => None,
+    };
     Ok(CallAttempt {
+        packets_received: count(row.packets_received, "packets_received")?,
+        quality,
         id: AttemptId(row.id),
         number: row.number.try_into().map_err(|_| unreadable("number"))?,
         gateway: row.gateway,

@@ -28,7 +28,9 @@ mod sql;
 mod statements;
 
 pub use cache::WalletCache;
-pub use records::{CallAttempt, Committed, Debit, DebitOutcome, NodeEpoch, Settlement};
+pub use records::{
+    CallAttempt, CallQuality, Committed, Debit, DebitOutcome, NodeEpoch, Settlement,
+};
 
 use super::bulk::Script;
 use super::window_book::WindowBook;

@@ -10,7 +10,7 @@ use nexo_domain::webhook::HashedSecret;
 use nexo_entities::Store;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::posting::{
-    CallAttempt, Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+    CallAttempt, CallQuality, Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
 };
 use nexo_entities::store::wallets::Credit;
 use nexo_entities::store::webhooks::NewEndpoint;
@@ -195,5 +195,12 @@ pub fn call(number: u16) -> CallAttempt {
         },
         codec: answered.then_some("PCMA".into()),
         packets_sent: if answered { 1_000 } else { 0 },
+        packets_received: answered.then_some(990),
+        quality: answered.then_some(CallQuality {
+            loss_ppm: 12_500,
+            jitter_us: 3_125,
+            round_trip_us: (number == 1).then_some(48_000),
+            mos_hundredths: 421,
+        }),
     }
 }

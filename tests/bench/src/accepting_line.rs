@@ -69,6 +69,8 @@ fn delivered(started_at_ms: i64) -> CallReport {
         packets_received: 600,
         fraction_lost: None,
         jitter: None,
+        quality: None,
+        is_protected: false,
         started_at_ms,
         accepted_at_ms: Some(started_at_ms),
         ringing_at_ms: Some(started_at_ms),

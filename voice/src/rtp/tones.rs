@@ -7,6 +7,8 @@
 use super::telephone_event::Key;
 
 const RATE: f32 = 8000.0;
+/// The loudest sine wave of G.711 (ITU-T G.711 §5).
+const LOUDEST_DBM0: f32 = 3.17;
 const BLOCK: usize = 102;
 const ROWS: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
 const COLUMNS: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
@@ -165,8 +167,8 @@ pub fn tone(key: Key, milliseconds: u32, level_dbm0: f32) -> Vec<i16> {
     let Some((row, column)) = at else {
         return Vec::new();
     };
-    // 0 dBm0 is 3.14 dB below the loudest sine wave of G.711.
-    let amplitude = 32_124.0 * 10_f32.powf((level_dbm0 - 3.14) / 20.0);
+    // 32,124 is the loudest sample of G.711.
+    let amplitude = 32_124.0 * 10_f32.powf((level_dbm0 - LOUDEST_DBM0) / 20.0);
     let angle = |frequency: f32, n: u32| std::f32::consts::TAU * frequency * n as f32 / RATE;
     (0..milliseconds * 8)
         .map(|n| {

@@ -1,7 +1,9 @@
 //! One call's audio on the callee's side: what it says, and what it hears over a good or bad path.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use super::attention::{Attention, Press};
 use super::behaviour::Playback;
 use super::events::CallId;
 use super::greeting::voicemail_greeting;
@@ -10,6 +12,8 @@ use super::jitter_buffer::JitterBuffer;
 use super::receiver_report::ReceivedStream;
 use crate::g711::Codec;
 use crate::rtp::packet::{self, Header};
+use crate::rtp::telephone_event::Key;
+use crate::rtp::tones;
 
 /// The time of one packet.
 pub(super) const FRAME: Duration = Duration::from_millis(20);
@@ -19,6 +23,8 @@ const FRAME_SAMPLES: usize = 160;
 const JITTER_BUFFER_SAMPLES: usize = 1600;
 /// Audio is handed on in pieces of 100 ms.
 const PIECE_SAMPLES: usize = 800;
+/// What a person presses who is asked for any key.
+const PRESSED_KEY: char = '1';
 /// RFC 3550 §6.2: the least time between reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -29,6 +35,10 @@ pub(super) struct Leg {
     /// When the next report on what is received is due.
     report_at: Option<Instant>,
     hearing: Option<Hearing>,
+    /// Of a person, who is no voicemail box.
+    attention: Option<Attention>,
+    /// The payload type of key events, where they were agreed on.
+    telephone_event: Option<u8>,
 }
 
 /// The stream that the caller hears.
@@ -38,6 +48,8 @@ struct Speech {
     audio: &'static [i16],
     header: Header,
     packet: Vec<u8>,
+    /// The key that is being pressed.
+    press: Option<Press>,
 }
 
 /// The stream that the caller sends, of a call that somebody listens to.
@@ -55,6 +67,7 @@ impl Leg {
     /// of its audio, listens.
     pub fn new(
         codec: Codec,
+        telephone_event: Option<u8>,
         playback: Playback,
         ssrc: u32,
         heard_as: Option<(CallId, Impairment)>,
@@ -74,7 +87,13 @@ impl Leg {
                     ssrc,
                 },
                 packet: Vec::new(),
+                press: None,
             },
+            attention: match playback {
+                Playback::Silence => Some(Attention::default()),
+                Playback::VoicemailGreeting => None,
+            },
+            telephone_event,
             received: None,
             report_at: None,
             hearing: heard_as.map(|(call_id, path)| Hearing {
@@ -103,9 +122,16 @@ impl Leg {
             Some(hearing) => hearing.path.delay_of_next(),
             None => Some(Duration::ZERO),
         };
-        let (Some(delay), Some((header, _))) = (delay, packet::parse(datagram)) else {
+        let (Some(delay), Some((header, payload))) = (delay, packet::parse(datagram)) else {
             return;
         };
+        if let (Some(attention), Some(codec)) = (
+            &mut self.attention,
+            Codec::from_payload_type(header.payload_type),
+        ) && attention.notice(payload.iter().map(|byte| codec.decode(*byte)))
+        {
+            self.speech.press(self.telephone_event);
+        }
         match &mut self.received {
             Some(stream) => stream.count(&header, now + delay),
             none => {
@@ -150,7 +176,27 @@ impl Leg {
 }
 
 impl Speech {
+    /// Presses a key, as an event where those were agreed on, else as sound.
+    fn press(&mut self, telephone_event: Option<u8>) {
+        let Some(key) = Key::of_char(PRESSED_KEY) else {
+            return;
+        };
+        match telephone_event {
+            Some(number) => self.press = Some(Press::start(number, key, self.header.timestamp)),
+            None => self.audio = key_sound(key),
+        }
+    }
+
     fn next_packet(&mut self) -> &[u8] {
+        if let Some(press) = &mut self.press {
+            if let Some(packet) = press.next(&self.header) {
+                self.packet = packet;
+                self.header.sequence = self.header.sequence.wrapping_add(1);
+                self.header.timestamp = self.header.timestamp.wrapping_add(FRAME_SAMPLES as u32);
+                return &self.packet;
+            }
+            self.press = None;
+        }
         let (said, rest) = self.audio.split_at(self.audio.len().min(FRAME_SAMPLES));
         self.audio = rest;
         self.packet.clear();
@@ -164,6 +210,11 @@ impl Speech {
         self.header.timestamp = self.header.timestamp.wrapping_add(FRAME_SAMPLES as u32);
         &self.packet
     }
+}
+
+fn key_sound(key: Key) -> &'static [i16] {
+    static SOUND: OnceLock<Vec<i16>> = OnceLock::new();
+    SOUND.get_or_init(|| tones::tone(key, 120, -10.0))
 }
 
 impl Hearing {
@@ -201,7 +252,7 @@ mod tests {
     fn leg(loss_percent: u8, jitter_ms: u64) -> Leg {
         let path = Impairment::new(loss_percent, Duration::from_millis(jitter_ms), 1);
         let heard_as = Some((CallId::from("a"), path));
-        Leg::new(Codec::Pcma, Playback::Silence, 7, heard_as)
+        Leg::new(Codec::Pcma, None, Playback::Silence, 7, heard_as)
     }
 
     fn datagram(n: u16, codec: Codec, sample: i16) -> Vec<u8> {
@@ -293,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_leg_says_its_playback_in_packets_of_one_stream_and_then_silence() {
-        let mut leg = Leg::new(Codec::Pcmu, Playback::VoicemailGreeting, 7, None);
+        let mut leg = Leg::new(Codec::Pcmu, None, Playback::VoicemailGreeting, 7, None);
         let mut said = Vec::new();
         for n in 0..250_u16 {
             let (header, payload) = packet::parse(leg.next_packet()).unwrap();

@@ -71,7 +71,11 @@ impl LiveCall {
                     return;
                 };
                 let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
-                let audio = Audio::plain(rtp, rtcp, vec![codec]);
+                let offered = self.offer.as_ref();
+                let audio = Audio {
+                    telephone_event: offered.and_then(|offer| offer.telephone_event),
+                    ..Audio::plain(rtp, rtcp, vec![codec])
+                };
                 self.last_response = self.leg.answer(&audio, self.number);
                 actions.push_back(self.response());
                 self.report(SandboxEvent::Answered { call_id }, actions);

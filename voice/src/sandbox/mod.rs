@@ -10,6 +10,7 @@
 //! | `server`, `media`, `media_ports`, `ears` | sockets and threads |
 //! | `events`, `recording` | what is told and kept of a call |
 
+mod attention;
 mod behaviour;
 mod bygone;
 mod call;

@@ -257,6 +257,7 @@ impl Server {
                     );
                     let leg = Leg::new(
                         codec,
+                        offer.telephone_event,
                         playback,
                         rand::random(),
                         heard_as.map(|id| (id, path)),

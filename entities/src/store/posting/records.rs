@@ -90,6 +90,22 @@ pub struct CallAttempt {
     pub end_reason: Cow<'static, str>,
     pub codec: Option<Cow<'static, str>>,
     pub packets_sent: u32,
+    /// `None` where nothing was ever awaited.
+    pub packets_received: Option<u32>,
+    /// `None` where the far end has reported nothing.
+    pub quality: Option<CallQuality>,
+}
+
+/// How good a call's audio was, as the far end reported it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallQuality {
+    /// Of our packets, in millionths.
+    pub loss_ppm: u32,
+    pub jitter_us: u32,
+    /// `None` where the far end does not say.
+    pub round_trip_us: Option<u32>,
+    /// An estimate by ITU-T G.107, in hundredths: 100 to 450.
+    pub mos_hundredths: u16,
 }
 
 /// What a batch came to, in the order of its debits and settlements.

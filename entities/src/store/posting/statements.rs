@@ -295,6 +295,8 @@ pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
         .iter()
         .flat_map(|s| s.attempts.iter().map(|call| (s.delivery_id, call)));
     for (delivery, call) in calls {
+        let quality = call.quality;
+        let round_trip_us = quality.and_then(|quality| quality.round_trip_us);
         rows.push([
             call.id.0.into(),
             delivery.0.into(),
@@ -310,6 +312,11 @@ pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
             call.end_reason.as_ref().into(),
             call.codec.as_deref().unwrap_or_default().into(),
             i64::from(call.packets_sent).into(),
+            call.packets_received.map_or(NONE, i64::from).into(),
+            quality.map_or(NONE, |q| q.loss_ppm.into()).into(),
+            quality.map_or(NONE, |q| q.jitter_us.into()).into(),
+            round_trip_us.map_or(NONE, i64::from).into(),
+            quality.map_or(NONE, |q| q.mos_hundredths.into()).into(),
         ]);
     }
     script.push(&INSERT_CALL_ATTEMPTS, Vec::new(), rows);
