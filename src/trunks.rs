@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use nexo_actors::carrier::Trunk;
 use nexo_actors::gateway::{CallerStyle, Gateway, NumberFormat};
 use nexo_actors::gateway_state::{GatewayState, Judged};
@@ -13,7 +14,8 @@ use nexo_domain::carrier_plan::Carrier;
 use nexo_voice::g711::Codec;
 use nexo_voice::sip::digest::Credentials;
 use nexo_voice::sip::gateway_uri::GatewayUri;
-use nexo_voice::sip::hop::Hop;
+use nexo_voice::sip::hop::{Hop, Transport};
+use nexo_voice::streams::tls::TlsProfile;
 
 use crate::config::Config;
 use crate::config::carriers::{CarrierConfig, GatewayConfig};
@@ -85,6 +87,7 @@ fn sandbox_gateway(address: SocketAddr, timeout: Duration) -> Gateway {
         timeout,
         probe_every: None,
         register_seconds: None,
+        tls: None,
         state: GatewayState::new(Judged::Never, false, vec![address.into()]),
     }
 }
@@ -125,8 +128,26 @@ async fn located(
         timeout: gateway.timeout.unwrap_or(timeout),
         probe_every,
         register_seconds: gateway.register.then_some(gateway.register_expires_seconds),
+        tls: tls_profile(carrier, gateway)?,
         state: GatewayState::new(judged, gateway.register, located.targets),
     })
+}
+
+/// How TLS is spoken to the gateway. Made for every gateway that may turn out to speak it.
+fn tls_profile(
+    carrier: Carrier,
+    gateway: &GatewayConfig,
+) -> anyhow::Result<Option<Arc<TlsProfile>>> {
+    if gateway.uri.transport != Some(Transport::Tls) {
+        return Ok(None);
+    }
+    let name = match gateway.tls_name.as_str() {
+        "" => gateway.uri.host.as_str(),
+        name => name,
+    };
+    let profile = TlsProfile::build(name, &gateway.tls)
+        .with_context(|| format!("gateway {} of carrier {carrier}", gateway.name))?;
+    Ok(Some(Arc::new(profile)))
 }
 
 /// Asks the system's resolver, as all programs do.

@@ -508,8 +508,14 @@ async fn where_a_key_is_required_a_person_gets_the_code_and_a_voicemail_box_does
     let voicemail = customer.send(&phone(99), "482917").await;
     let ended = customer.terminal(person.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
-    let ended = customer.terminal(voicemail.json["id"].as_str().unwrap()).await;
-    assert_eq!(ended.json["error_code"], "partial_playback", "{}", ended.text);
+    let ended = customer
+        .terminal(voicemail.json["id"].as_str().unwrap())
+        .await;
+    assert_eq!(
+        ended.json["error_code"], "partial_playback",
+        "{}",
+        ended.text
+    );
     assert_eq!(ended.json["carrier_status"], "hangup");
     let heard = |answer: &harness::Answer| {
         let id = answer.json["id"].as_str().unwrap();

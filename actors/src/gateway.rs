@@ -9,6 +9,7 @@ use nexo_voice::g711::Codec;
 use nexo_voice::sip::digest::Credentials;
 use nexo_voice::sip::gateway_uri::GatewayUri;
 use nexo_voice::sip::hop::Hop;
+use nexo_voice::streams::tls::TlsProfile;
 
 use crate::gateway_state::GatewayState;
 
@@ -70,6 +71,8 @@ pub struct Gateway {
     pub probe_every: Option<Duration>,
     /// For how long we register, where it wants that.
     pub register_seconds: Option<u32>,
+    /// How TLS is spoken to it, where it is.
+    pub tls: Option<Arc<TlsProfile>>,
     /// What is known of it while the process runs.
     pub state: Arc<GatewayState>,
 }
@@ -156,6 +159,7 @@ mod tests {
             timeout: Duration::from_secs(2),
             probe_every: None,
             register_seconds: None,
+            tls: None,
             state: GatewayState::new(Judged::ByCalls, false, vec![hop(5060)]),
         }
     }

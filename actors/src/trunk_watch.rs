@@ -1,7 +1,8 @@
 //! What goes on between us and a gateway beside calls: where it is by DNS, whether it is there, and our
 //! registration. One task a gateway and kind; all of them only write a [`GatewayState`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use nexo_voice::endpoint::{Ask, Endpoint, Question, SipAnswer};
 use nexo_voice::sip::gateway_uri::GatewayUri;
 use nexo_voice::sip::hop::Hop;
 use nexo_voice::sip::registration::{Registration, RegistrationState};
+use nexo_voice::streams::tls::TlsProfile;
 use rand::RngExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -105,6 +107,7 @@ impl Post {
             .flat_map(|gateway| gateway.state.targets().as_ref().clone())
             .collect();
         self.endpoint.set_peers(peers);
+        self.endpoint.set_tls(tls_profiles(&self.trunks));
     }
 
     /// Waits, unless the watch ends meanwhile: whether to go on.
@@ -240,6 +243,19 @@ fn tell_registration(
         }
         (_, RegistrationState::Asking) => {}
     }
+}
+
+/// How TLS is spoken to each address of the trunks' gateways.
+pub fn tls_profiles(trunks: &[Trunk]) -> HashMap<SocketAddr, Arc<TlsProfile>> {
+    let gateways = trunks.iter().flat_map(|trunk| &trunk.gateways);
+    let with_tls = gateways.filter_map(|gateway| Some((gateway, gateway.tls.as_ref()?)));
+    with_tls
+        .flat_map(|(gateway, profile)| {
+            let targets = gateway.state.targets().as_ref().clone();
+            let targets = targets.into_iter();
+            targets.map(|target| (target.canonical().address, Arc::clone(profile)))
+        })
+        .collect()
 }
 
 /// Asks once whether a gateway is there; how long the answer took.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use nexo_actors::carrier::{CallWish, Trunk};
 use nexo_actors::gateway::Gateway;
+use nexo_actors::trunk_watch::tls_profiles;
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::carrier_plan::{Carrier, CarrierPlan};
 use nexo_domain::otp::{Code, Reading};
@@ -71,6 +72,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
     let targets = gateway.state.targets();
     let target = *targets.first().context("the gateway has no address")?;
     endpoint.set_peers(targets.iter().copied().collect());
+    endpoint.set_tls(tls_profiles(&trunks));
     let call_id = format!("{}-test@nexo", Uuid::new_v4());
     let shown = format!("{} through {carrier}/{}", phone.masked(), gateway.name);
     let mut ladder = Ladder::start(as_json);
@@ -140,7 +142,11 @@ fn gateway<'t>(trunk: &'t Trunk, name: Option<&str>) -> anyhow::Result<&'t Gatew
 pub async fn start_endpoint(config: &Config) -> anyhow::Result<Endpoint> {
     let configured = endpoint_config(config);
     match Endpoint::start(configured.clone(), PromptSet::built_in()).await {
-        Err(EndpointError::AddressInUse { .. } | EndpointError::Ports(_)) => {
+        Err(
+            EndpointError::AddressInUse { .. }
+            | EndpointError::Ports(_)
+            | EndpointError::Streams(_),
+        ) => {
             let any = EndpointConfig {
                 listen_udp: SocketAddr::new(configured.listen_udp.ip(), 0),
                 rtp_ports: PortRange::ephemeral(),

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use nexo_actors::trunk_watch::probe;
+use nexo_actors::trunk_watch::{probe, tls_profiles};
 use nexo_voice::endpoint::Endpoint;
 use tokio::task::JoinSet;
 
@@ -69,6 +69,7 @@ async fn ask_gateways(config: &Config) -> anyhow::Result<Status> {
     let gateways = || trunks.iter().flat_map(|trunk| &trunk.gateways);
     let peers = gateways().flat_map(|gateway| gateway.state.targets().as_ref().clone());
     endpoint.set_peers(peers.collect());
+    endpoint.set_tls(tls_profiles(&trunks));
     let mut probes = JoinSet::new();
     for gateway in gateways().cloned() {
         let endpoint: Endpoint = endpoint.clone();

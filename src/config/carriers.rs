@@ -7,6 +7,7 @@ use nexo_actors::gateway::{CallerStyle, NumberFormat};
 use nexo_domain::carrier_plan::Carrier;
 use nexo_voice::g711::Codec;
 use nexo_voice::sip::gateway_uri::GatewayUri;
+use nexo_voice::streams::tls::TlsFiles;
 use zeroize::Zeroize;
 
 use super::error::ConfigError;
@@ -57,6 +58,10 @@ pub struct GatewayConfig {
     pub codecs: Vec<Codec>,
     /// Whether the audio is encrypted.
     pub srtp: bool,
+    /// The name that its certificate must be for. Empty: the URI's host.
+    pub tls_name: String,
+    /// Files in PEM form: the authorities that are believed instead of the system's, and who we are.
+    pub tls: TlsFiles,
     /// How often it is asked whether it lives. 0: never; then only failed calls show that it does not.
     pub options_ping_seconds: u32,
 }
@@ -195,11 +200,27 @@ impl GatewayConfig {
             )?,
             codecs: read_codecs(reader, path)?,
             srtp: reader.table(path).flag("srtp", false)?,
+            tls_name: reader
+                .table(path)
+                .parsed("tls_name", "", FROM_DOMAIN, parse_domain)?
+                .unwrap_or_default(),
+            tls: read_tls(reader, path)?,
             options_ping_seconds: reader
                 .table(path)
                 .whole("options_ping_seconds", 30, 0..=3_600)?,
         })
     }
+}
+
+fn read_tls(reader: &mut Reader, path: &str) -> Result<TlsFiles, ConfigError> {
+    let mut table = reader.table(path);
+    let file = |text: &str| Some((!text.is_empty()).then(|| text.into()));
+    let allowed = "empty, or the path of a file in PEM form";
+    Ok(TlsFiles {
+        authority: table.parsed("tls_ca", "", allowed, file)?,
+        certificate: table.parsed("tls_certificate", "", allowed, file)?,
+        key: table.parsed("tls_key", "", allowed, file)?,
+    })
 }
 
 fn read_codecs(reader: &mut Reader, path: &str) -> Result<Vec<Codec>, ConfigError> {

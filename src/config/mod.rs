@@ -6,6 +6,8 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use nexo_voice::sip::hop::Transport;
+
 pub mod billing;
 pub mod calls;
 pub mod carriers;
@@ -22,7 +24,6 @@ mod given;
 mod section;
 #[cfg(test)]
 mod tests;
-mod unsupported;
 
 use billing::BillingConfig;
 use calls::CallsConfig;
@@ -87,6 +88,14 @@ impl Config {
         Self::from_texts(text.as_deref().map(|text| (name.as_str(), text)), variables)
     }
 
+    /// Whether any gateway is, or may turn out to be, one to speak to over TCP or TLS.
+    pub fn speaks_streams(&self) -> bool {
+        let gateways = self.carriers.iter().flat_map(|carrier| &carrier.gateways);
+        gateways
+            .map(|gateway| gateway.uri.transport)
+            .any(|transport| transport.is_some_and(Transport::is_reliable))
+    }
+
     /// The same of a file's name and text.
     pub fn from_texts(
         file: Option<(&str, &str)>,
@@ -110,7 +119,6 @@ impl Config {
             sandbox: SandboxSettings::read(&mut reader)?,
             carriers: carriers::read(&mut reader)?,
         };
-        unsupported::refuse(&config, &reader)?;
         let keys = reader.finish()?;
         Ok(Loaded {
             config,

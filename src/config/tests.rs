@@ -433,16 +433,8 @@ fn a_gateway_may_not_take_longer_than_all_of_them() {
 }
 
 #[test]
-fn what_this_version_cannot_honour_is_refused() {
+fn what_does_not_fit_together_is_refused() {
     for (setting, message) in [
-        (
-            "uri = \"sip:203.0.113.11;transport=tls\"",
-            "allowed is transport=udp: this version",
-        ),
-        (
-            "uri = \"sip:203.0.113.11;transport=tcp\"",
-            "allowed is transport=udp: this version",
-        ),
         (
             "register = true",
             "allowed is false, or true beside a username",

@@ -4,7 +4,7 @@
 //! One thread takes datagrams, orders and the media clock's news, feeds them to the pure machines
 //! (the user agent and one [`nexo_domain::call::Call`] a call) and does what they say.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, PipeReader};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +21,8 @@ use crate::rtp::ports::{PortRange, PortsError};
 use crate::sip::hop::Hop;
 use crate::sip::transaction::Timers;
 pub use crate::sip::user_agent::SipAnswer;
+use crate::streams::tls::TlsProfile;
+use crate::streams::{OnStreamEvent, Streams, StreamsError};
 use crate::udp::bind;
 
 mod desk;
@@ -46,6 +48,8 @@ pub struct EndpointConfig {
     pub rtp_ports: PortRange,
     /// What Contact and SDP say instead of our own address, behind NAT.
     pub public_ip: Option<IpAddr>,
+    /// Whether SIP is spoken over TCP and TLS too: then TCP is listened for at the same address.
+    pub speaks_streams: bool,
     /// The User-Agent header field.
     pub user_agent: String,
     pub timers: Timers,
@@ -58,6 +62,7 @@ impl Default for EndpointConfig {
             listen_udp: SocketAddr::from(([0, 0, 0, 0], 0)),
             rtp_ports: PortRange::ephemeral(),
             public_ip: None,
+            speaks_streams: false,
             user_agent: concat!("NEXO-ROUTE/", env!("CARGO_PKG_VERSION")).to_owned(),
             timers: Timers::default(),
         }
@@ -78,6 +83,8 @@ pub enum EndpointError {
     },
     #[error(transparent)]
     Ports(#[from] PortsError),
+    #[error(transparent)]
+    Streams(#[from] StreamsError),
     #[error("the SIP thread cannot be started")]
     Thread(#[source] io::Error),
 }
@@ -94,6 +101,7 @@ struct Handle {
     last_call: AtomicU64,
     in_progress: Arc<AtomicUsize>,
     is_alive: Arc<AtomicBool>,
+    streams: Option<Streams>,
 }
 
 impl Drop for Handle {
@@ -107,6 +115,7 @@ struct Shared {
     config: EndpointConfig,
     prompts: &'static PromptSet,
     clock: MediaClock,
+    streams: Option<Streams>,
     mailbox: Arc<Mailbox>,
     in_progress: Arc<AtomicUsize>,
     peers: HashSet<Hop>,
@@ -138,7 +147,15 @@ impl Endpoint {
             rand::random(),
             Box::new(move |events| media_mailbox.post_media(events)),
         )?;
+        let stream_mailbox = Arc::clone(&mailbox);
+        let on_stream: Box<OnStreamEvent> =
+            Box::new(move |event| stream_mailbox.post_stream(event));
+        let streams = match config.speaks_streams {
+            true => Some(Streams::start(local, on_stream)?),
+            false => None,
+        };
         let handle = Handle {
+            streams: streams.clone(),
             mailbox: Arc::clone(&mailbox),
             local,
             last_call: AtomicU64::new(0),
@@ -149,6 +166,7 @@ impl Endpoint {
             config,
             prompts,
             clock,
+            streams,
             mailbox: Arc::clone(&mailbox),
             in_progress: Arc::clone(&handle.in_progress),
             peers: HashSet::new(),
@@ -200,7 +218,17 @@ impl Endpoint {
 
     /// The gateways: SIP from anywhere else is dropped and counted.
     pub fn set_peers(&self, peers: HashSet<Hop>) {
+        if let Some(streams) = &self.handle.streams {
+            streams.set_peers(peers.iter().map(|hop| hop.address.ip()).collect());
+        }
         self.handle.mailbox.post(Order::SetPeers(peers));
+    }
+
+    /// How TLS is spoken to each gateway, by its address. To one that is not named nothing is sent.
+    pub fn set_tls(&self, profiles: HashMap<SocketAddr, Arc<TlsProfile>>) {
+        if let Some(streams) = &self.handle.streams {
+            streams.set_tls(profiles);
+        }
     }
 
     /// Where it takes SIP.

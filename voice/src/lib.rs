@@ -6,5 +6,6 @@ pub mod prompts;
 pub mod rtp;
 pub mod sandbox;
 pub mod sip;
+pub mod streams;
 mod udp;
 pub mod wav;

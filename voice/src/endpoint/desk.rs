@@ -21,9 +21,11 @@ use crate::prompts::{FRAME_MS, Mark};
 use crate::rtp::clock::{Keys, MediaEvent, Play, StreamId};
 use crate::rtp::srtp::{MasterKey, Suite};
 use crate::sip::dialog;
+use crate::sip::hop::Hop;
 use crate::sip::sdes::Crypto;
 use crate::sip::sdp::{self, Audio, CryptoLines};
 use crate::sip::user_agent::{Ask, CallHandle, Invite, Query, SipAnswer, SipEvent, UserAgent};
+use crate::streams::StreamEvent;
 
 /// The most calls at a time; more are refused at once, as if the gateway could not be reached.
 const MOST_CALLS: usize = 50_000;
@@ -144,9 +146,41 @@ impl<'a> Desk<'a> {
         for event in post.media.drain(..) {
             self.heard(event);
         }
+        for event in post.streams.drain(..) {
+            self.streamed(event);
+        }
         self.post = post;
         if self.shared.mailbox.is_closed() && self.closing.is_none() {
             self.begin_to_close(Instant::now() + LAST_WORDS, None);
+        }
+    }
+
+    fn streamed(&mut self, event: StreamEvent) {
+        let now = Instant::now();
+        match event {
+            StreamEvent::Received { from, message } => {
+                let call = self.agent.receive(now, from, &message);
+                self.trace_received(call, now, from, &message);
+            }
+            StreamEvent::Failed { token } => {
+                self.meters.send_error();
+                if let Some(call) = token.map(CallHandle::of_token) {
+                    self.agent.transport_failed(now, call);
+                }
+            }
+        }
+    }
+
+    fn trace_received(&self, call: Option<CallHandle>, at: Instant, from: Hop, message: &[u8]) {
+        if let Some(trace) = call.and_then(|call| self.traces.get(&call)) {
+            // Nobody may look any more.
+            let _ = trace.send(Traced {
+                at,
+                direction: Direction::Received,
+                peer: from,
+                what: outline(message),
+                is_repeat: false,
+            });
         }
     }
 
@@ -307,8 +341,19 @@ impl<'a> Desk<'a> {
                         is_repeat: transmit.is_repeat,
                     });
                 }
-                self.wire.push(transmit);
                 is_quiet = false;
+                match (&self.shared.streams, transmit.to.transport.is_reliable()) {
+                    (_, false) => self.wire.push(transmit),
+                    (Some(streams), true) => {
+                        let token = transmit.call.map(CallHandle::token);
+                        streams.send(transmit.to, token, transmit.bytes);
+                    }
+                    (None, true) => {
+                        if let Some(call) = transmit.call {
+                            self.agent.transport_failed(Instant::now(), call);
+                        }
+                    }
+                }
             }
             if is_quiet {
                 break;

@@ -14,6 +14,7 @@ use super::question::Question;
 use crate::rtp::clock::MediaEvent;
 use crate::sip::hop::Hop;
 use crate::sip::user_agent::SipAnswer;
+use crate::streams::StreamEvent;
 
 /// What the thread is asked to do.
 pub(super) enum Order {
@@ -36,10 +37,14 @@ pub(super) enum Order {
     Panic,
 }
 
+const MOST_STREAM_EVENTS: usize = 100_000;
+
 /// All that waits for the thread.
 #[derive(Default)]
 pub(super) struct Post {
     pub orders: Vec<Order>,
+    /// At most [`MOST_STREAM_EVENTS`]: more are dropped, as a socket's buffer drops them.
+    pub streams: Vec<StreamEvent>,
     pub media: Vec<MediaEvent>,
 }
 
@@ -81,6 +86,16 @@ impl Mailbox {
         self.wake();
     }
 
+    pub fn post_stream(&self, event: StreamEvent) {
+        let mut post = self.locked();
+        let is_failure = matches!(event, StreamEvent::Failed { .. });
+        if is_failure || post.streams.len() < MOST_STREAM_EVENTS {
+            post.streams.push(event);
+        }
+        drop(post);
+        self.wake();
+    }
+
     /// Takes no more orders, and drops those that wait.
     pub fn close(&self) {
         let mut post = self.locked();
@@ -105,7 +120,8 @@ impl Mailbox {
     pub fn is_to_stay_awake(&self) -> bool {
         self.is_asleep.store(true, Ordering::SeqCst);
         let post = self.locked();
-        let stay = !post.orders.is_empty() || !post.media.is_empty() || self.is_closed();
+        let is_empty = post.orders.is_empty() && post.media.is_empty() && post.streams.is_empty();
+        let stay = !is_empty || self.is_closed();
         drop(post);
         if stay {
             self.woken();

@@ -12,6 +12,17 @@ use super::message::Method;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CallHandle(pub(super) u64);
 
+impl CallHandle {
+    /// The handle as a number, for those who carry its messages.
+    pub fn token(self) -> u64 {
+        self.0
+    }
+
+    pub fn of_token(token: u64) -> CallHandle {
+        CallHandle(token)
+    }
+}
+
 /// A call to be placed. Every URI is a whole `sip:` URI without brackets.
 #[derive(Clone, Debug)]
 pub struct Invite {

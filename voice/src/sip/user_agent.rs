@@ -150,7 +150,7 @@ impl UserAgent {
                 .get(handle)
                 .is_some_and(|leg| leg.expects(from.address.ip()))
         });
-        if handle.is_none() && !self.peers.contains(&from.canonical()) {
+        if handle.is_none() && !self.is_peer(from) {
             self.dropped.foreign += 1;
             return None;
         }
@@ -204,6 +204,18 @@ impl UserAgent {
             self.asking.remove(&handle);
         }
         Some(result)
+    }
+
+    /// Whether that is a gateway. A connection may come from any of its ports.
+    fn is_peer(&self, from: Hop) -> bool {
+        let from = from.canonical();
+        match from.transport.is_reliable() {
+            false => self.peers.contains(&from),
+            true => {
+                let ip = from.address.ip();
+                self.peers.iter().any(|peer| peer.address.ip() == ip)
+            }
+        }
     }
 
     /// Answers what belongs to no call: we call, and are not called.

@@ -1,0 +1,212 @@
+//! Messages out of a stream of bytes (RFC 3261 §18.3): each is as long as its Content-Length says.
+
+use thiserror::Error;
+
+/// The longest head and body of a message that is taken.
+const LONGEST_HEAD: usize = 16 << 10;
+const LONGEST_BODY: usize = 64 << 10;
+
+/// Why a stream cannot be understood any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum FramingError {
+    #[error("the head of a message is longer than 16 KiB")]
+    HeadTooLong,
+    #[error("the body of a message is longer than 64 KiB")]
+    BodyTooLong,
+    #[error("a message does not say its length, or says two")]
+    NoLength,
+}
+
+/// What a stream holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Frame {
+    Message(Vec<u8>),
+    /// Two empty lines, which want to be answered with one (RFC 5626 §4.4.1).
+    Ping,
+}
+
+/// Cuts one stream.
+#[derive(Debug, Default)]
+pub struct Framer {
+    bytes: Vec<u8>,
+    /// Up to here there is no end of the head.
+    searched: usize,
+}
+
+impl Framer {
+    /// Takes what came.
+    pub fn take(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next frame, if it is whole.
+    ///
+    /// # Errors
+    /// [`FramingError`]: where the next message begins is unknown for good.
+    pub fn next(&mut self) -> Result<Option<Frame>, FramingError> {
+        if self.searched == 0 {
+            if self.bytes.starts_with(b"\r\n\r\n") {
+                self.drop_front(4);
+                return Ok(Some(Frame::Ping));
+            }
+            // A pong, or the first half of a ping.
+            let empty = self
+                .bytes
+                .iter()
+                .take_while(|b| b"\r\n".contains(b))
+                .count();
+            if empty == self.bytes.len() {
+                return Ok(None);
+            }
+            self.drop_front(empty);
+        }
+        let from = self.searched.saturating_sub(3);
+        let end = self.bytes[from..]
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n");
+        let Some(end) = end else {
+            self.searched = self.bytes.len();
+            return match self.bytes.len() > LONGEST_HEAD {
+                true => Err(FramingError::HeadTooLong),
+                false => Ok(None),
+            };
+        };
+        let head = from + end + 4;
+        if head > LONGEST_HEAD {
+            return Err(FramingError::HeadTooLong);
+        }
+        let length = content_length(&self.bytes[..head])?;
+        if length > LONGEST_BODY {
+            return Err(FramingError::BodyTooLong);
+        }
+        if self.bytes.len() < head + length {
+            // The end of the head is found there again.
+            self.searched = head - 1;
+            return Ok(None);
+        }
+        let rest = self.bytes.split_off(head + length);
+        self.searched = 0;
+        Ok(Some(Frame::Message(std::mem::replace(
+            &mut self.bytes,
+            rest,
+        ))))
+    }
+
+    fn drop_front(&mut self, length: usize) {
+        self.bytes.drain(..length);
+        self.searched = 0;
+    }
+}
+
+/// What the head says of the body's length.
+fn content_length(head: &[u8]) -> Result<usize, FramingError> {
+    let text = String::from_utf8_lossy(head);
+    let mut found = None;
+    for line in text.split("\r\n").skip(1) {
+        let Some((name, value)) = line.split_once(':') else {
+            continue;
+        };
+        let name = name.trim_end();
+        if !name.eq_ignore_ascii_case("content-length") && !name.eq_ignore_ascii_case("l") {
+            continue;
+        }
+        let length = value.trim();
+        let is_number = !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit());
+        let length: Option<usize> = length.parse().ok().filter(|_| is_number);
+        let length = length.ok_or(FramingError::NoLength)?;
+        if found.is_some_and(|before| before != length) {
+            return Err(FramingError::NoLength);
+        }
+        found = Some(length);
+    }
+    found.ok_or(FramingError::NoLength)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(body: &str) -> Vec<u8> {
+        let length = body.len();
+        format!("SIP/2.0 200 OK\r\nVia: x\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+    }
+
+    fn frames(framer: &mut Framer) -> Vec<Frame> {
+        std::iter::from_fn(|| framer.next().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_length_is_read_however_it_is_written() {
+        for field in ["Content-Length: 2", "content-length  :2", "l: 2", "L:2 "] {
+            let text = format!("BYE x SIP/2.0\r\n{field}\r\n\r\nab");
+            let mut framer = Framer::default();
+            framer.take(text.as_bytes());
+            let whole = Frame::Message(text.into_bytes());
+            assert_eq!(framer.next(), Ok(Some(whole)), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_lost_its_measure_is_given_up() {
+        let long = format!("X: {}\r\n", "y".repeat(LONGEST_HEAD));
+        for (text, error) in [
+            ("BYE x SIP/2.0\r\nVia: x\r\n\r\n", FramingError::NoLength),
+            ("BYE x SIP/2.0\r\nl: -1\r\n\r\n", FramingError::NoLength),
+            (
+                "BYE x SIP/2.0\r\nl: 1\r\nl: 2\r\n\r\n",
+                FramingError::NoLength,
+            ),
+            (
+                "BYE x SIP/2.0\r\nl: 99999999\r\n\r\n",
+                FramingError::BodyTooLong,
+            ),
+            (&long, FramingError::HeadTooLong),
+        ] {
+            let mut framer = Framer::default();
+            framer.take(text.as_bytes());
+            assert_eq!(framer.next(), Err(error), "{}", &text[..20]);
+        }
+    }
+
+    #[test]
+    fn pings_are_told_from_messages_and_from_pongs() {
+        let mut framer = Framer::default();
+        framer.take(b"\r\n");
+        assert_eq!(frames(&mut framer), []);
+        framer.take(b"\r\n");
+        assert_eq!(frames(&mut framer), [Frame::Ping]);
+        framer.take(b"\r\n");
+        framer.take(&message("x"));
+        assert_eq!(frames(&mut framer), [Frame::Message(message("x"))]);
+    }
+
+    proptest! {
+        #[test]
+        fn however_a_stream_is_cut_its_messages_are_the_same(
+            bodies in proptest::collection::vec("[ -~\r\n]{0,40}", 1..8), cut in 1usize..50,
+        ) {
+            let whole: Vec<u8> = bodies.iter().flat_map(|body| message(body)).collect();
+            let mut framer = Framer::default();
+            let mut found = Vec::new();
+            for piece in whole.chunks(cut) {
+                framer.take(piece);
+                found.extend(frames(&mut framer));
+            }
+            let expected: Vec<Frame> =
+                bodies.iter().map(|body| Frame::Message(message(body))).collect();
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn no_bytes_make_the_framer_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let mut framer = Framer::default();
+            framer.take(&bytes);
+            for _ in 0..50 {
+                if !matches!(framer.next(), Ok(Some(_))) {
+                    break;
+                }
+            }
+        }
+    }
+}
