@@ -129,7 +129,7 @@ impl App {
         let node = begin_life(config, &store).await?;
         let sandbox = start_sandbox(config).await?;
         let sandbox_address = sandbox.as_ref().map(Sandbox::local_addr);
-        let locator: Arc<dyn Locate> = Arc::new(trunks::SystemLocator);
+        let locator: Arc<dyn Locate> = Arc::new(trunks::DnsLocator::of(config)?);
         let trunks = trunks::from_config(config, sandbox_address, locator.as_ref()).await?;
         let endpoint = Endpoint::start(endpoint_config(config), PromptSet::built_in()).await?;
         let watch = TrunkWatch::start(&endpoint, trunks.clone(), locator);

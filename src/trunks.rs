@@ -9,12 +9,13 @@ use anyhow::Context;
 use nexo_actors::carrier::Trunk;
 use nexo_actors::gateway::{CallerStyle, Gateway, NumberFormat};
 use nexo_actors::gateway_state::{GatewayState, Judged};
-use nexo_actors::trunk_watch::{Locate, Located};
+use nexo_actors::trunk_watch::Locate;
 use nexo_domain::carrier_plan::Carrier;
 use nexo_voice::g711::Codec;
+use nexo_voice::locate::{Located, Locator};
 use nexo_voice::sip::digest::Credentials;
 use nexo_voice::sip::gateway_uri::GatewayUri;
-use nexo_voice::sip::hop::{Hop, Transport};
+use nexo_voice::sip::hop::Transport;
 use nexo_voice::streams::tls::TlsProfile;
 
 use crate::config::Config;
@@ -23,8 +24,6 @@ use crate::config::carriers::{CarrierConfig, GatewayConfig};
 /// What the sandbox carrier takes at once.
 const SANDBOX_CHANNELS: u32 = 10_000;
 const SANDBOX_NAME: &str = "sandbox";
-/// The system does not say for how long its answers are true.
-const FRESH_FOR: Duration = Duration::from_secs(60);
 
 /// One trunk for each carrier of the numbering plan, in its order. A carrier without a gateway of
 /// its own is served by the sandbox where there is one, and has no route otherwise.
@@ -138,7 +137,12 @@ fn tls_profile(
     carrier: Carrier,
     gateway: &GatewayConfig,
 ) -> anyhow::Result<Option<Arc<TlsProfile>>> {
-    if gateway.uri.transport != Some(Transport::Tls) {
+    let may_be_tls = match gateway.uri.transport {
+        Some(transport) => transport == Transport::Tls,
+        // DNS may say so.
+        None => gateway.uri.ip().is_none() && gateway.uri.port.is_none(),
+    };
+    if !may_be_tls {
         return Ok(None);
     }
     let name = match gateway.tls_name.as_str() {
@@ -150,29 +154,32 @@ fn tls_profile(
     Ok(Some(Arc::new(profile)))
 }
 
-/// Asks the system's resolver, as all programs do.
-pub struct SystemLocator;
+/// Asks DNS as RFC 3263 says.
+pub struct DnsLocator(Locator);
 
-impl Locate for SystemLocator {
+impl DnsLocator {
+    /// Asks the configured servers, or the system's where none are configured.
+    ///
+    /// # Errors
+    /// When the system's configuration cannot be read.
+    pub fn of(config: &Config) -> anyhow::Result<DnsLocator> {
+        let locator = match config.sip.dns_servers.as_slice() {
+            [] => Locator::system(),
+            servers => Locator::with_servers(servers),
+        };
+        Ok(DnsLocator(locator.context("name them in sip.dns_servers")?))
+    }
+}
+
+impl Locate for DnsLocator {
     fn locate(
         &self,
         uri: GatewayUri,
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<Located, String>> + Send>> {
+        let locator = self.0.clone();
         Box::pin(async move {
-            let transport = uri.transport_or_udp();
-            let found = tokio::net::lookup_host((uri.host.as_str(), uri.port_or_default())).await;
-            let targets: Vec<Hop> = found
-                .into_iter()
-                .flatten()
-                .map(|address| Hop { transport, address })
-                .collect();
-            match targets.is_empty() {
-                true => Err(format!("the host {} does not resolve", uri.host)),
-                false => Ok(Located {
-                    targets,
-                    fresh_for: FRESH_FOR,
-                }),
-            }
+            let found = locator.locate(&uri).await;
+            found.map_err(|error| error.to_string())
         })
     }
 }

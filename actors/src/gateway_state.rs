@@ -58,6 +58,8 @@ pub struct GatewayState {
     round_trip_us: AtomicU64,
     /// Rung when silence makes it doubtful that the gateway is there.
     pub doubt: Notify,
+    /// Rung when a gateway that was down is back: it may have forgotten who is registered.
+    pub returned: Notify,
     meters: Mutex<Option<Meters>>,
 }
 
@@ -79,6 +81,7 @@ impl GatewayState {
             targets: ArcSwap::from_pointee(targets),
             round_trip_us: AtomicU64::new(0),
             doubt: Notify::new(),
+            returned: Notify::new(),
             meters: Mutex::default(),
         })
     }
@@ -261,8 +264,19 @@ impl GatewayState {
         if in_doubt && sign == Sign::SilentCall {
             self.doubt.notify_one();
         }
+        if was_open && !is_open {
+            self.forget_registration();
+        }
         if was_open != is_open || sign == Sign::ProbeAnswered {
             self.show();
+        }
+    }
+
+    /// A gateway that was down may have been started anew: we register as if for the first time.
+    fn forget_registration(&self) {
+        if let Some(registration) = locked(&self.registration).as_mut() {
+            *registration = RegistrationState::Asking;
+            self.returned.notify_one();
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use nexo_domain::carrier_plan::Carrier;
 use nexo_voice::endpoint::{Ask, Endpoint, Question, SipAnswer};
+use nexo_voice::locate::Located;
 use nexo_voice::sip::gateway_uri::GatewayUri;
 use nexo_voice::sip::hop::Hop;
 use nexo_voice::sip::registration::{Registration, RegistrationState};
@@ -29,12 +30,6 @@ const REGISTER_WITHIN: Duration = Duration::from_secs(8);
 const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 /// How soon a name that does not resolve is asked for again.
 const LOCATE_AGAIN: Duration = Duration::from_secs(10);
-
-/// Where a gateway is, and for how long that is true.
-pub struct Located {
-    pub targets: Vec<Hop>,
-    pub fresh_for: Duration,
-}
 
 /// Finds gateways by their URIs.
 pub trait Locate: Send + Sync {
@@ -179,8 +174,10 @@ impl Post {
             let wait = registration
                 .ask_at()
                 .saturating_duration_since(Instant::now());
-            if !self.goes_on_after(wait).await {
-                break;
+            tokio::select! {
+                _ = tokio::time::sleep(wait) => {}
+                _ = gateway.state.returned.notified() => {}
+                _ = self.closing.wait_for(|closing| *closing) => break,
             }
             let was = registration.state(Instant::now());
             let ask = registration.expires_seconds();

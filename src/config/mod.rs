@@ -6,8 +6,6 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use nexo_voice::sip::hop::Transport;
-
 pub mod billing;
 pub mod calls;
 pub mod carriers;
@@ -92,8 +90,12 @@ impl Config {
     pub fn speaks_streams(&self) -> bool {
         let gateways = self.carriers.iter().flat_map(|carrier| &carrier.gateways);
         gateways
-            .map(|gateway| gateway.uri.transport)
-            .any(|transport| transport.is_some_and(Transport::is_reliable))
+            .map(|gateway| &gateway.uri)
+            .any(|uri| match uri.transport {
+                Some(transport) => transport.is_reliable(),
+                // DNS may say so.
+                None => uri.ip().is_none() && uri.port.is_none(),
+            })
     }
 
     /// The same of a file's name and text.

@@ -16,6 +16,8 @@ pub struct SipConfig {
     pub rtp_ports: PortRange,
     /// The address that carriers see us at, for Contact and SDP behind NAT. None: this machine's own.
     pub public_ip: Option<IpAddr>,
+    /// Who is asked where gateways with host names are. None: this machine's own DNS servers.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 impl SipConfig {
@@ -39,6 +41,12 @@ impl SipConfig {
                 "",
                 "empty, or the IP address at which carriers see this machine",
                 parse_public_ip,
+            )?,
+            dns_servers: section.list(
+                "dns_servers",
+                &[],
+                r#"a list of IP addresses and ports, such as ["10.0.0.53:53"]"#,
+                |text| text.parse().ok(),
             )?,
         })
     }

@@ -78,6 +78,11 @@ fn main() {
                     mark: None,
                 }],
             },
+            frames_a_packet: 1,
+            telephone_event: None,
+            wants_keys: true,
+            keys: None,
+            media_timeout_frames: 0,
         }));
     }
     thread::sleep(WARM_UP);

@@ -2,6 +2,7 @@
 
 pub mod endpoint;
 pub mod g711;
+pub mod locate;
 pub mod prompts;
 pub mod rtp;
 pub mod sandbox;

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::sip::hop::{Hop, Transport};
 
 mod connection;
-mod framing;
+pub mod framing;
 pub mod tls;
 
 use connection::{Connection, Outgoing};

@@ -157,13 +157,13 @@ mod tests {
         let sound = tones::tone(key, 100, -10.0);
         assert_eq!(
             listen(&mut ears, &sound, start),
-            [],
+            Vec::<char>::new(),
             "events were agreed on"
         );
         let mut ears = Ears::new(Codec::Pcma, None, true);
         assert_eq!(listen(&mut ears, &sound, start), ['9']);
         let mut ears = Ears::new(Codec::Pcma, None, false);
-        assert_eq!(listen(&mut ears, &sound, start), []);
+        assert_eq!(listen(&mut ears, &sound, start), Vec::<char>::new());
     }
 
     #[test]

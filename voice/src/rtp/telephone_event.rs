@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn other_sounds_are_no_keys() {
-        assert_eq!(heard(&press(16, 0, 2)), []);
+        assert_eq!(heard(&press(16, 0, 2)), Vec::<char>::new());
         assert_eq!(KeyReader::default().take(0, &[1, 2, 3]), None);
         assert_eq!(Key::of_char('E'), None);
     }

@@ -268,29 +268,41 @@ mod tests {
         let set = PromptSet::built_in();
         for language in [Language::Vi, Language::En] {
             for phrase in set.phrase_samples(language) {
-                assert_eq!(heard(&phrase), [], "a phrase in {language:?}");
+                assert_eq!(
+                    heard(&phrase),
+                    Vec::<char>::new(),
+                    "a phrase in {language:?}"
+                );
             }
             for digit in 0..10 {
                 for slow in [false, true] {
                     let spoken = set.digit_samples(language, digit, slow);
-                    assert_eq!(heard(&spoken), [], "{digit} in {language:?}");
+                    assert_eq!(
+                        heard(&spoken),
+                        Vec::<char>::new(),
+                        "{digit} in {language:?}"
+                    );
                 }
             }
         }
         for frequency in [350.0, 425.0, 697.0, 941.0, 1000.0, 1209.0, 1400.0, 2100.0] {
-            assert_eq!(heard(&sine(frequency, 1000, 8000.0)), [], "{frequency} Hz");
+            assert_eq!(
+                heard(&sine(frequency, 1000, 8000.0)),
+                Vec::<char>::new(),
+                "{frequency} Hz"
+            );
         }
         let dial: Vec<i16> = sine(350.0, 1000, 6000.0)
             .iter()
             .zip(sine(440.0, 1000, 6000.0))
             .map(|(a, b)| a + b)
             .collect();
-        assert_eq!(heard(&dial), []);
+        assert_eq!(heard(&dial), Vec::<char>::new());
         let mut random = StdRng::seed_from_u64(3);
         let noise: Vec<i16> = (0..80_000)
             .map(|_| random.random_range(-9000..=9000))
             .collect();
-        assert_eq!(heard(&noise), []);
+        assert_eq!(heard(&noise), Vec::<char>::new());
     }
 
     #[test]
@@ -301,6 +313,6 @@ mod tests {
             .zip(off(1336.0))
             .map(|(a, b)| a + b)
             .collect();
-        assert_eq!(heard(&samples), []);
+        assert_eq!(heard(&samples), Vec::<char>::new());
     }
 }

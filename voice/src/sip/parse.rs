@@ -28,7 +28,7 @@ pub enum ParseError {
     TooManyHeaders,
     #[error("a mandatory header field is missing, repeated or malformed")]
     Mandatory,
-    #[error("the body's length is not what Content-Length says")]
+    #[error("Content-Length is no length, or says more than there is")]
     ContentLength,
 }
 
@@ -234,7 +234,8 @@ impl Fields {
         Ok(())
     }
 
-    /// The body, if it is as long as it says; without a length it is the rest of the datagram.
+    /// The body, as long as it says; without a length it is the rest of the datagram. What follows it
+    /// in the datagram is not part of the message (RFC 3261 §18.3).
     fn checked_body<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], ParseError> {
         let mut lengths = self.lines(Name::ContentLength);
         let Some(length) = lengths.next() else {
@@ -243,7 +244,7 @@ impl Fields {
         let same = lengths.all(|other| other == length);
         let is_number = length.bytes().all(|b| b.is_ascii_digit());
         match length.parse::<usize>() {
-            Ok(length) if same && is_number && length == body.len() => Ok(body),
+            Ok(length) if same && is_number => body.get(..length).ok_or(ParseError::ContentLength),
             Ok(_) | Err(_) => Err(ParseError::ContentLength),
         }
     }
@@ -355,17 +356,20 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_not_as_long_as_it_says_is_an_error() {
+    fn a_body_is_as_long_as_it_says_and_what_follows_it_is_passed_over() {
         for (length, outcome) in [
-            ("l: 4", Ok(())),
-            ("l: 3", Err(ParseError::ContentLength)),
+            ("l: 4", Ok("body")),
+            ("l: 3", Ok("bod")),
+            ("l: 0", Ok("")),
             ("l: 5", Err(ParseError::ContentLength)),
             ("l: -4", Err(ParseError::ContentLength)),
             ("l: 4\nContent-Length: 5", Err(ParseError::ContentLength)),
-            ("X: 1", Ok(())),
+            ("l: 4\nContent-Length: 3", Err(ParseError::ContentLength)),
+            ("X: 1", Ok("body")),
         ] {
-            let got = request(&INVITE.replace("l: 4", length)).map(|_| ());
-            assert_eq!(got, outcome, "{length}");
+            let got = request(&INVITE.replace("l: 4", length));
+            let got = got.map(|request| String::from_utf8_lossy(request.body()).into_owned());
+            assert_eq!(got, outcome.map(str::to_owned), "{length}");
         }
     }
 

@@ -378,16 +378,19 @@ fn read_description(body: &[u8]) -> Result<Description, SdpError> {
         stream.rtcp_ip.unwrap_or(ip),
         stream.rtcp_port.unwrap_or(stream.port.wrapping_add(1)),
     );
-    if stream.is_protected == stream.crypto.0.is_empty() {
-        return Err(SdpError::OtherProtection);
-    }
+    // Some far ends add keys to what is plain, for those who would use them: nobody here does.
+    let crypto = match (stream.is_protected, stream.crypto.0.is_empty()) {
+        (true, true) => return Err(SdpError::OtherProtection),
+        (true, false) => stream.crypto.clone(),
+        (false, _) => CryptoLines::default(),
+    };
     Ok(Description {
         audio: Audio {
             rtp: SocketAddr::new(ip, stream.port),
             rtcp,
             codecs,
             telephone_event: stream.telephone_event(),
-            crypto: stream.crypto,
+            crypto,
         },
         direction: stream
             .direction
@@ -445,7 +448,7 @@ impl Stream {
             crypto: CryptoLines::default(),
             events: Vec::new(),
             port,
-            payload_types: parts.filter_map(|part| part.parse().ok()).collect(),
+            payload_types: distinct(parts.filter_map(|part| part.parse().ok())),
             mapped: Vec::new(),
             ip: None,
             rtcp_port: None,
@@ -466,6 +469,9 @@ impl Stream {
             let codec = Codec::from_name(&name.to_ascii_uppercase());
             if let Ok(number) = number.trim().parse() {
                 let is_event = name.eq_ignore_ascii_case("telephone-event");
+                if self.mapped.iter().any(|(mapped, _)| *mapped == number) {
+                    return;
+                }
                 if is_event && rate == Some("8000") {
                     self.events.push(number);
                 }
@@ -507,6 +513,17 @@ impl Stream {
             })
             .collect()
     }
+}
+
+/// The payload types without repetitions: however long a list is, it holds no more than 256.
+fn distinct(listed: impl Iterator<Item = u8>) -> Vec<u8> {
+    let mut types = Vec::new();
+    for number in listed {
+        if !types.contains(&number) {
+            types.push(number);
+        }
+    }
+    types
 }
 
 /// `IN IP4 192.0.2.1/127`.
@@ -551,6 +568,19 @@ mod tests {
     const LONG: Suite = Suite::AesCm256HmacSha1_80;
 
     #[test]
+    fn a_payload_type_that_is_listed_or_mapped_again_counts_once() {
+        let types = " 8 0 8 101".repeat(6_000);
+        let maps = "a=rtpmap:8 PCMA/8000\r\na=rtpmap:8 G729/8000\r\n".repeat(500);
+        let body = format!(
+            "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP{types}\r\n{maps}\
+             a=rtpmap:101 telephone-event/8000\r\n"
+        );
+        let audio = read(body.as_bytes()).unwrap();
+        assert_eq!(audio.codecs, [Codec::Pcma, Codec::Pcmu]);
+        assert_eq!(audio.telephone_event, Some(101));
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
         assert_eq!(read(write(&audio(), 7).as_bytes()), Ok(audio()));
         let apart = Audio {
@@ -586,6 +616,13 @@ mod tests {
             .replace("AES_CM_256", "AES_CM_512");
         assert_eq!(agree(unknown.as_bytes(), &own).map(|_| ()), other);
         assert!(!format!("{own:?}").contains(key(SHORT, 1).to_inline().as_str()));
+    }
+
+    #[test]
+    fn keys_beside_a_plain_stream_are_passed_over() {
+        let offered = write(&protected(&[(1, SHORT, 1)]), 1);
+        let plain = offered.replace("RTP/SAVP", "RTP/AVP");
+        assert!(agree(plain.as_bytes(), &audio()).unwrap().keys.is_none());
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Connection {
                         0 => return Ok(()),
                         length => framer.take(&buffer[..length]),
                     }
-                    while let Some(frame) = framer.next().map_err(unreadable)? {
+                    while let Some(frame) = framer.next_frame().map_err(unreadable)? {
                         match frame {
                             Frame::Ping => write(writer, b"\r\n").await?,
                             Frame::Message(message) => {

@@ -43,7 +43,7 @@ impl Framer {
     ///
     /// # Errors
     /// [`FramingError`]: where the next message begins is unknown for good.
-    pub fn next(&mut self) -> Result<Option<Frame>, FramingError> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, FramingError> {
         if self.searched == 0 {
             if self.bytes.starts_with(b"\r\n\r\n") {
                 self.drop_front(4);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn frames(framer: &mut Framer) -> Vec<Frame> {
-        std::iter::from_fn(|| framer.next().unwrap()).collect()
+        std::iter::from_fn(|| framer.next_frame().unwrap()).collect()
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
             let mut framer = Framer::default();
             framer.take(text.as_bytes());
             let whole = Frame::Message(text.into_bytes());
-            assert_eq!(framer.next(), Ok(Some(whole)), "{field}");
+            assert_eq!(framer.next_frame(), Ok(Some(whole)), "{field}");
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
         ] {
             let mut framer = Framer::default();
             framer.take(text.as_bytes());
-            assert_eq!(framer.next(), Err(error), "{}", &text[..20]);
+            assert_eq!(framer.next_frame(), Err(error), "{}", &text[..20]);
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
             let mut framer = Framer::default();
             framer.take(&bytes);
             for _ in 0..50 {
-                if !matches!(framer.next(), Ok(Some(_))) {
+                if !matches!(framer.next_frame(), Ok(Some(_))) {
                     break;
                 }
             }

@@ -10,7 +10,7 @@ fn a_re_invite_in_mid_call_is_answered_with_what_was_agreed() {
     let Message::Response(answer) = Message::parse(&bytes).unwrap() else {
         panic!("a request");
     };
-    assert_eq!((answer.code(), answer.body()), (200, &OURS.as_bytes()[..]));
+    assert_eq!((answer.code(), answer.body()), (200, OURS.as_bytes()));
     assert_eq!(answer.contact(), Some("sip:nexo@192.0.2.1:5062"));
     assert_eq!(scene.events(), []);
 }

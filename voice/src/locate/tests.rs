@@ -1,0 +1,220 @@
+use std::collections::HashMap;
+
+use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, NAPTR, SRV};
+use hickory_resolver::proto::rr::{Name, Record};
+use tokio::net::UdpSocket;
+
+use super::*;
+
+type Zone = HashMap<(String, RecordType), Vec<RData>>;
+
+fn name(text: &str) -> Name {
+    Name::from_utf8(text).unwrap()
+}
+
+fn srv(priority: u16, weight: u16, port: u16, target: &str) -> RData {
+    RData::SRV(SRV::new(priority, weight, port, name(target)))
+}
+
+fn naptr(order: u16, services: &str, replacement: &str) -> RData {
+    let (flags, services) = (b"s".to_vec(), services.as_bytes().to_vec());
+    let naptr = NAPTR::new(
+        order,
+        1,
+        flags.into(),
+        services.into(),
+        Vec::new().into(),
+        name(replacement),
+    );
+    RData::NAPTR(naptr)
+}
+
+fn a(last: u8) -> RData {
+    RData::A(A::new(192, 0, 2, last))
+}
+
+fn zone(records: &[(&str, RecordType, Vec<RData>)]) -> Zone {
+    let records = records.iter().cloned();
+    records
+        .map(|(name, kind, data)| ((name.to_owned(), kind), data))
+        .collect()
+}
+
+/// A DNS server that knows this zone, and a locator that asks it.
+async fn locator(zone: Zone) -> Locator {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let query = Message::from_vec(&buffer[..length]).unwrap();
+            let asked = query.queries[0].clone();
+            let mut answer = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
+            answer.metadata.recursion_available = true;
+            let asked_name = asked.name().to_lowercase().to_utf8();
+            let known = zone.keys().any(|(name, _)| *name == asked_name);
+            if !known {
+                answer.metadata.response_code = ResponseCode::NXDomain;
+            }
+            for data in zone
+                .get(&(asked_name, asked.query_type()))
+                .into_iter()
+                .flatten()
+            {
+                let record = Record::from_rdata(asked.name().clone(), 30, data.clone());
+                answer.add_answer(record);
+            }
+            answer.add_query(asked);
+            socket
+                .send_to(&answer.to_vec().unwrap(), from)
+                .await
+                .unwrap();
+        }
+    });
+    Locator::with_servers(&[address]).unwrap()
+}
+
+async fn targets(locator: &Locator, uri: &str) -> Vec<String> {
+    let located = locator.locate(&uri.parse().unwrap()).await.unwrap();
+    located.targets.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn an_address_is_where_it_says() {
+    let locator = locator(Zone::new()).await;
+    for (uri, target) in [
+        ("sip:192.0.2.9", "udp:192.0.2.9:5060"),
+        ("sip:192.0.2.9;transport=tls", "tls:192.0.2.9:5061"),
+        (
+            "sip:[2001:db8::1]:5080;transport=tcp",
+            "tcp:[2001:db8::1]:5080",
+        ),
+    ] {
+        assert_eq!(targets(&locator, uri).await, [target]);
+    }
+}
+
+#[tokio::test]
+async fn with_a_port_only_the_address_is_asked_for() {
+    let zone = zone(&[
+        ("sbc.example.vn.", RecordType::A, vec![a(1), a(2)]),
+        (
+            "sbc.example.vn.",
+            RecordType::AAAA,
+            vec![RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))],
+        ),
+        (
+            "_sip._udp.sbc.example.vn.",
+            RecordType::SRV,
+            vec![srv(1, 1, 9999, "sbc.example.vn.")],
+        ),
+    ]);
+    let locator = locator(zone).await;
+    assert_eq!(
+        targets(&locator, "sip:sbc.example.vn:5070").await,
+        [
+            "udp:192.0.2.1:5070",
+            "udp:192.0.2.2:5070",
+            "udp:[2001:db8::1]:5070"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn with_a_transport_its_services_are_asked_for_in_their_order() {
+    let zone = zone(&[
+        (
+            "_sip._tcp.carrier.vn.",
+            RecordType::SRV,
+            vec![
+                srv(20, 1, 5062, "two.carrier.vn."),
+                srv(10, 1, 5061, "one.carrier.vn."),
+                srv(5, 1, 5060, "gone.carrier.vn."),
+            ],
+        ),
+        ("one.carrier.vn.", RecordType::A, vec![a(1)]),
+        ("two.carrier.vn.", RecordType::A, vec![a(2)]),
+        ("carrier.vn.", RecordType::A, vec![a(9)]),
+    ]);
+    let locator = locator(zone).await;
+    assert_eq!(
+        targets(&locator, "sip:carrier.vn;transport=tcp").await,
+        ["tcp:192.0.2.1:5061", "tcp:192.0.2.2:5062"]
+    );
+    // There is no such service for TLS: its default port.
+    assert_eq!(
+        targets(&locator, "sip:carrier.vn;transport=tls").await,
+        ["tls:192.0.2.9:5061"]
+    );
+}
+
+#[tokio::test]
+async fn naptr_chooses_the_transports_and_srv_the_places() {
+    let zone = zone(&[
+        (
+            "carrier.vn.",
+            RecordType::NAPTR,
+            vec![
+                naptr(20, "SIP+D2U", "udp.carrier.vn."),
+                naptr(10, "SIPS+D2T", "tls.carrier.vn."),
+                naptr(1, "SIP+D2S", "sctp.carrier.vn."),
+            ],
+        ),
+        (
+            "udp.carrier.vn.",
+            RecordType::SRV,
+            vec![srv(1, 1, 5070, "one.carrier.vn.")],
+        ),
+        (
+            "tls.carrier.vn.",
+            RecordType::SRV,
+            vec![srv(1, 1, 5071, "one.carrier.vn.")],
+        ),
+        ("one.carrier.vn.", RecordType::A, vec![a(1)]),
+    ]);
+    let locator = locator(zone).await;
+    let uri = "sip:carrier.vn".parse().unwrap();
+    let located = locator.locate(&uri).await.unwrap();
+    let targets: Vec<String> = located.targets.iter().map(ToString::to_string).collect();
+    assert_eq!(targets, ["tls:192.0.2.1:5071", "udp:192.0.2.1:5070"]);
+    assert!(located.fresh_for <= Duration::from_secs(30), "{located:?}");
+}
+
+#[tokio::test]
+async fn without_any_service_it_is_udp_at_the_default_port() {
+    let locator = locator(zone(&[("plain.vn.", RecordType::A, vec![a(7)])])).await;
+    assert_eq!(
+        targets(&locator, "sip:plain.vn").await,
+        ["udp:192.0.2.7:5060"]
+    );
+}
+
+#[tokio::test]
+async fn what_dns_does_not_know_is_named() {
+    let zone = zone(&[(
+        "_sip._udp.closed.vn.",
+        RecordType::SRV,
+        vec![srv(0, 0, 0, ".")],
+    )]);
+    let locator = locator(zone).await;
+    let ask = async |uri: &str| locator.locate(&uri.parse().unwrap()).await.unwrap_err();
+    let unknown = ask("sip:nobody.vn").await;
+    assert_eq!(unknown.to_string(), "the host nobody.vn is unknown to DNS");
+    let closed = ask("sip:closed.vn;transport=udp").await;
+    assert_eq!(
+        closed.to_string(),
+        "DNS says that closed.vn takes no SIP by udp"
+    );
+}
+
+#[tokio::test]
+async fn a_dns_that_does_not_answer_is_not_waited_for_long() {
+    let deaf = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let locator = Locator::with_servers(&[deaf.local_addr().unwrap()]).unwrap();
+    let started = Instant::now();
+    let error = locator.locate(&"sip:sbc.vn:5060".parse().unwrap()).await;
+    let host = "sbc.vn".to_owned();
+    assert_eq!(error, Err(LocateError::Silent { host }));
+    assert!(started.elapsed() < LOCATE_WITHIN + QUERY_WITHIN);
+}
