@@ -498,7 +498,8 @@ mod tests {
             "a voicemail box presses no key"
         );
         let (mut call, now) = answered();
-        assert_eq!(call.step(CallInput::RemoteHungUp, now), [partial.clone()]);
+        let effects = call.step(CallInput::RemoteHungUp, now);
+        assert_eq!(effects, vec![partial.clone()]);
         let (mut call, now) = answered();
         let late = now + limits.longest_call;
         assert_eq!(call.tick(late), [CallEffect::HangUp, partial]);
