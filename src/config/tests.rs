@@ -50,10 +50,12 @@ require_keypress = false
 dispatch_timeout_ms = 4000
 gateway_timeout_ms = 2000
 ring_timeout_seconds = 30
+media_timeout_seconds = 20
 [sip]
 listen_udp = "0.0.0.0:5062"
 rtp_ports = "20000-20063"
 public_ip = ""
+dns_servers = []
 [webhooks]
 timeout_ms = 5000
 allow_private = false
@@ -93,6 +95,16 @@ caller_ids = ["+842471234567"]
   codecs = ["PCMA", "PCMU"]
   srtp = false
   options_ping_seconds = 30
+  register_expires_seconds = 300
+  timeout_ms = 0
+  from_user = ""
+  from_domain = ""
+  asserted_identity = false
+  privacy = false
+  tls_name = ""
+  tls_ca = ""
+  tls_certificate = ""
+  tls_key = ""
 "#;
     let shown: toml::Table = loaded.effective.to_toml().parse().unwrap();
     let expected: toml::Table = expected.parse().unwrap();
