@@ -315,6 +315,10 @@ calls! {
         => kept("no_answer", "no_answer");
     the_second_of_two_answers_is_hung_up: "forked" [], [] => DELIVERED;
     a_tune_before_the_answer_is_no_answer: "early-media" [], [] => DELIVERED;
+    provisional_answers_are_acknowledged_where_they_want_it: "reliable" [], [] => DELIVERED;
+    a_call_that_is_held_and_taken_back_is_read_to_its_end: "hold" [], [] => DELIVERED;
+    a_session_is_refreshed_in_mid_call: "update" [], [] => DELIVERED;
+    a_session_that_is_too_short_is_lengthened: "lengthen" [], [] => DELIVERED;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -452,6 +456,24 @@ async fn a_gateway_that_asks_who_calls_is_told() {
         challenged(r#",username="nexo",password="s3cret",realm="carrier""#).await;
     assert_end(&ended, &DELIVERED);
     far_end.was_content();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_never_content_is_answered_once() {
+    let far_end = FarEnd::start("challenge-on", 1, &[], &[]);
+    let credentials = r#",username="nexo",password="s3cret",options_ping_seconds=0"#;
+    let carriers = carriers(&[far_end.port], credentials);
+    let gateway = Gateway::start(Backend::Sqlite, &[("NEXO_CARRIERS", carriers.as_str())]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(6), "482917").await;
+    assert_eq!(
+        (sent.status, sent.error()),
+        (502, "no_route"),
+        "{}",
+        sent.text
+    );
+    far_end.was_content();
+    assert_total(&customer, CASH).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
