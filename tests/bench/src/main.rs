@@ -1,4 +1,4 @@
-//! Three comparisons, each side by side in one run: `tests/bench/run` builds and starts them.
+//! Four comparisons, each side by side in one run: `tests/bench/run` builds and starts them.
 //!
 //! Nothing here is asserted: machines differ, and a noisy one must not fail a build. What would make
 //! a figure worthless (a refused request, a broken ledger) ends the run with an error instead.
@@ -12,6 +12,7 @@ mod http;
 mod ledger;
 mod load;
 mod process;
+mod voice;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,6 +31,8 @@ enum Bench {
     Ledger(ledger::Args),
     /// Whole OTPs a second and the CPU of each, SIPp at the far end
     Calls(calls::Args),
+    /// A call's signalling beside SIPp's caller, its audio beside a bare sender, and its memory
+    Voice(voice::Args),
     /// The bare route that `http` measures against
     #[command(hide = true)]
     BareRoute,
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<()> {
             Bench::Http(args) => http::run(args).await,
             Bench::Ledger(args) => ledger::run(args).await,
             Bench::Calls(args) => calls::run(args).await,
+            Bench::Voice(args) => voice::run(args).await,
             Bench::BareRoute => http::serve_bare_route().await,
             Bench::AcceptingGateway(args) => http::serve_accepting_gateway(args).await,
         }

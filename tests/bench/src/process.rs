@@ -53,6 +53,16 @@ impl Running {
         Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
     }
 
+    /// Whether it has ended by itself: what is left of it waits to be looked at.
+    pub fn has_ended(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        stat.map_or(true, |stat| {
+            stat.rsplit(')')
+                .next()
+                .is_some_and(|s| s.trim().starts_with('Z'))
+        })
+    }
+
     /// Asks it to end in order, and waits until it has.
     pub fn end(mut self) -> anyhow::Result<()> {
         let pid = self.child.id().to_string();

@@ -57,7 +57,7 @@ struct Closing {
 }
 
 /// Under load the thread takes what comes in this time together: a wake-up costs more than a message.
-const SHORTEST_TURN: Duration = Duration::from_millis(2);
+const SHORTEST_TURN: Duration = Duration::from_millis(4);
 
 /// Our payload type for key events: the usual one of those that are free (RFC 3551 §6).
 const TELEPHONE_EVENT: u8 = 101;
