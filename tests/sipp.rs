@@ -6,6 +6,8 @@ mod harness;
 
 use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::{Answer, Backend, Gateway, backends, phone};
@@ -53,11 +55,15 @@ impl FarEnd {
         let errors = folder.path().join("errors.log");
         let sipp = Command::new("sipp")
             .args(["-sf", file.to_str().unwrap()])
-            .args(["-i", "127.0.0.1", "-p", &port.to_string()])
+            .args(["-p", &port.to_string()])
             .args(["-mp", &free_port().to_string(), "-m", &calls.to_string()])
             .args(["-nostdin", "-timeout", "100s", "-timeout_error"])
             .args(["-trace_err", "-error_file", errors.to_str().unwrap()])
             .args(arguments)
+            .args(match arguments.contains(&"-i") {
+                true => &[][..],
+                false => &["-i", "127.0.0.1"],
+            })
             .current_dir(folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -125,11 +131,17 @@ impl Drop for FarEnd {
 
 /// Whether the process has a UDP socket on this port of loopback.
 fn has_udp_port(pid: u32, port: u16) -> bool {
-    let sockets = std::fs::read_to_string("/proc/net/udp").unwrap();
-    let address = format!("0100007F:{port:04X}");
-    let inode = sockets.lines().find_map(|line| {
+    let v4 = std::fs::read_to_string("/proc/net/udp").unwrap();
+    let v6 = std::fs::read_to_string("/proc/net/udp6").unwrap_or_default();
+    let addresses = [
+        format!("0100007F:{port:04X}"),
+        format!("00000000000000000000000001000000:{port:04X}"),
+    ];
+    let inode = v4.lines().chain(v6.lines()).find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        (fields.get(1) == Some(&address.as_str())).then(|| fields[9].to_owned())
+        let local = fields.get(1)?;
+        let is_it = addresses.iter().any(|address| address == local);
+        is_it.then(|| fields[9].to_owned())
     });
     let Some(socket) = inode.map(|inode| format!("socket:[{inode}]")) else {
         return false;
@@ -143,12 +155,18 @@ fn has_udp_port(pid: u32, port: u16) -> bool {
         .any(|target| target.to_str() == Some(&socket))
 }
 
+/// SIPp wants RTP on an even port and RTCP on the next one.
 fn free_port() -> u16 {
-    // SIPp wants RTP on an even port and RTCP on the next one.
+    free_ports(2)
+}
+
+/// So many free ports in a row, the first of them even.
+fn free_ports(count: u16) -> u16 {
     loop {
         let even = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
         let port = even.local_addr().unwrap().port();
-        if port.is_multiple_of(2) && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
+        let is_low_enough = port.is_multiple_of(2) && port < u16::MAX - count;
+        if is_low_enough && (1..count).all(|n| UdpSocket::bind(("127.0.0.1", port + n)).is_ok()) {
             return port;
         }
     }
@@ -319,6 +337,8 @@ calls! {
     a_call_that_is_held_and_taken_back_is_read_to_its_end: "hold" [], [] => DELIVERED;
     a_session_is_refreshed_in_mid_call: "update" [], [] => DELIVERED;
     a_session_that_is_too_short_is_lengthened: "lengthen" [], [] => DELIVERED;
+    a_bye_before_the_answer_ends_nothing: "early-bye" [], [] => DELIVERED;
+    answers_to_what_was_never_asked_change_nothing: "strays" [], [] => DELIVERED;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -490,4 +510,108 @@ async fn a_wrong_password_is_no_route() {
             "{wrong}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_read_over_ipv6() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        // A machine without IPv6 has none to try.
+        return;
+    }
+    let far_end = FarEnd::start("answer", 1, &[], &["-i", "::1", "-mi", "::1"]);
+    let carriers = carriers(&[far_end.port], "").replace("127.0.0.1", "[::1]");
+    let settings = [
+        ("NEXO_CARRIERS", carriers.as_str()),
+        ("NEXO_SIP__LISTEN_UDP", "[::1]:0"),
+        QUICK,
+    ];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(7), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &DELIVERED);
+    assert!(gateway.metric("nexo_rtp_packets_sent_total").await > 50.0);
+    gateway.audit();
+}
+
+/// Datagrams of anything, and of what nearly is SIP, RTP or RTCP, until it is dropped.
+struct Noise {
+    is_over: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Noise {
+    /// To all of these ports of loopback, from loopback: the address that the gateway's peers have.
+    fn start(ports: Vec<u16>) -> Noise {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&is_over);
+        let thread = std::thread::spawn(move || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let heads: [&[u8]; 6] = [
+                b"",
+                b"\x80\x08\x00\x01",
+                b"\x81\xc8\x00\x06",
+                b"\xff\x65",
+                b"SIP/2.0 200 OK\r\nVia: ",
+                b"BYE sip:nexo@127.0.0.1 SIP/2.0\r\nCall-ID: ",
+            ];
+            let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+            let mut random = || {
+                // xorshift64
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state
+            };
+            while !stop.load(Ordering::Relaxed) {
+                for port in &ports {
+                    let mut datagram = heads[random() as usize % heads.len()].to_vec();
+                    let length = random() % 400;
+                    datagram.extend((0..length).map(|_| random() as u8));
+                    let _ = socket.send_to(&datagram, ("127.0.0.1", *port));
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        Noise {
+            is_over,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Noise {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_in_sip_and_in_rtp_changes_nothing() {
+    let far_end = FarEnd::start("answer", 1, &[], &[]);
+    let carriers = carriers(&[far_end.port], ",options_ping_seconds=0");
+    let (sip, rtp) = (free_port(), free_ports(4));
+    let (listen, range) = (format!("127.0.0.1:{sip}"), format!("{rtp}-{}", rtp + 3));
+    let settings = [
+        ("NEXO_CARRIERS", carriers.as_str()),
+        ("NEXO_SIP__LISTEN_UDP", &listen),
+        ("NEXO_SIP__RTP_PORTS", &range),
+        QUICK,
+    ];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let noise = Noise::start(vec![sip, rtp, rtp + 1, rtp + 2, rtp + 3]);
+    let sent = customer.send(&phone(8), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    drop(noise);
+    assert_end(&ended, &DELIVERED);
+    assert_total(&customer, CASH - PRICE).await;
+    far_end.was_content();
+    assert!(gateway.metric("nexo_sip_dropped_total").await > 100.0);
+    assert!(gateway.metric("nexo_rtp_packets_dropped_total").await > 100.0);
+    assert_eq!(gateway.metric("nexo_actor_restarts_total").await, 0.0);
+    gateway.audit();
 }
