@@ -391,6 +391,73 @@ async fn an_sbc_that_is_restarted_during_traffic_comes_back_by_itself() {
     assert_eq!(gateway.metric("nexo_internal_errors_total").await, 0.0);
 }
 
+/// SIPp as many phones at once, behind the SBC.
+fn phones(folder: &Path, calls: usize) -> (Peer, u16) {
+    let port = free_ports(2);
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sipp/behind-sbc.xml");
+    let mut sipp = Command::new("sipp");
+    sipp.args(["-sf", scenario, "-i", "127.0.0.1", "-p", &port.to_string()])
+        .args(["-mp", &free_ports(2).to_string(), "-m", &calls.to_string()])
+        .args(["-nostdin", "-timeout", "100s"])
+        .current_dir(folder);
+    (Peer::start(&mut sipp, &folder.join("sipp.log")), port)
+}
+
+#[tokio::test]
+async fn traffic_through_an_sbc_that_is_restarted_ends_rightly() {
+    const CALLS: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let (_sipp, port) = phones(folder.path(), CALLS + 1);
+    let mut sbc = Sbc::start(port);
+    let gateway = start(&sbc.gateway("udp", ""));
+    is_registered(&gateway).await;
+    let customer = gateway.customer("a@example.com", "10.00");
+    let mut traffic = tokio::task::JoinSet::new();
+    for n in 0..CALLS {
+        // Ten calls before it goes, ten that find it gone or going, the others when it is back.
+        match n {
+            10 => sbc.stop(),
+            20 => {
+                until_async("the SBC is seen to be down", async || {
+                    (trunk(&gateway).await["reachable"] == false).then_some(())
+                })
+                .await;
+                sbc.run();
+                is_registered(&gateway).await;
+            }
+            _ => tokio::time::sleep(Duration::from_millis(30)).await,
+        }
+        let customer = customer.clone();
+        traffic.spawn(async move {
+            let sent = customer.send(&format!("+8498300{n:04}"), "4829").await;
+            if sent.status != 202 {
+                assert_eq!(
+                    (sent.status, sent.error()),
+                    (502, "no_route"),
+                    "{}",
+                    sent.text
+                );
+                return (n, None);
+            }
+            let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+            (n, Some(ended.json["status"].as_str().unwrap().to_owned()))
+        });
+    }
+    let mut delivered = 0;
+    while let Some(end) = traffic.join_next().await {
+        let (n, status) = end.unwrap();
+        if n >= 20 {
+            assert_eq!(status.as_deref(), Some("delivered"), "call {n}");
+        }
+        delivered += usize::from(status.as_deref() == Some("delivered"));
+    }
+    // Those in progress when it went were read to their end.
+    assert!(delivered >= 25, "{delivered} of {CALLS} were delivered");
+    let (_, total) = customer.balance().await;
+    assert_eq!(total, format!("{:.3}", 10.0 - 0.022 * delivered as f64));
+    gateway.audit();
+}
+
 async fn until_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + SOON;
     loop {
