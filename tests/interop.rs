@@ -391,6 +391,34 @@ async fn an_sbc_that_is_restarted_during_traffic_comes_back_by_itself() {
     assert_eq!(gateway.metric("nexo_internal_errors_total").await, 0.0);
 }
 
+#[tokio::test]
+async fn an_sbc_that_has_forgotten_us_is_registered_with_anew_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_sipp, port) = phones(folder.path(), 1);
+    let mut sbc = Sbc::start(port);
+    // No probe sees that it was away, and the registration lasts for two minutes.
+    let gateway = start(
+        &sbc.gateway("udp", "")
+            .replace("options_ping_seconds=1", "options_ping_seconds=0"),
+    );
+    is_registered(&gateway).await;
+    sbc.stop();
+    sbc.run();
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(NUMBER, "482917").await;
+    assert_eq!(
+        (sent.status, sent.error()),
+        (502, "no_route"),
+        "{}",
+        sent.text
+    );
+    until_async("a call gets through", async || {
+        (customer.send(NUMBER, "482917").await.status == 202).then_some(())
+    })
+    .await;
+    gateway.audit();
+}
+
 /// SIPp as many phones at once, behind the SBC.
 fn phones(folder: &Path, calls: usize) -> (Peer, u16) {
     let port = free_ports(2);

@@ -15,6 +15,9 @@ use tokio::sync::Notify;
 
 use crate::clock;
 
+/// How long a gateway that does not know us, though it took our registration, is not asked again.
+const REGISTER_ANEW_AFTER: Duration = Duration::from_secs(30);
+
 /// How a gateway is judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Judged {
@@ -58,8 +61,10 @@ pub struct GatewayState {
     round_trip_us: AtomicU64,
     /// Rung when silence makes it doubtful that the gateway is there.
     pub doubt: Notify,
-    /// Rung when a gateway that was down is back: it may have forgotten who is registered.
+    /// Rung when it may have forgotten who is registered: it was down and is back, or does not know us.
     pub returned: Notify,
+    /// When it last refused us as one whom it does not know.
+    unknown_to_it: Mutex<Option<Instant>>,
     meters: Mutex<Option<Meters>>,
 }
 
@@ -82,6 +87,7 @@ impl GatewayState {
             round_trip_us: AtomicU64::new(0),
             doubt: Notify::new(),
             returned: Notify::new(),
+            unknown_to_it: Mutex::default(),
             meters: Mutex::default(),
         })
     }
@@ -182,7 +188,25 @@ impl GatewayState {
         if sign != Sign::Works {
             self.failed(what);
         }
+        if let Refusal::Rejected {
+            code: 401 | 403 | 407,
+            ..
+        } = refusal
+        {
+            self.doubt_registration(now);
+        }
         self.note(sign, now);
+    }
+
+    /// A registrar that was restarted between two probes knows nobody any more. One that only does not
+    /// like a number is not asked for each call.
+    fn doubt_registration(&self, now: Instant) {
+        let mut last = locked(&self.unknown_to_it);
+        let is_due = last.is_none_or(|at| now.saturating_duration_since(at) >= REGISTER_ANEW_AFTER);
+        if is_due && self.registered(now) == Registered::Yes {
+            *last = Some(now);
+            self.returned.notify_one();
+        }
     }
 
     /// A probe was answered after so long, or not at all.
