@@ -21,6 +21,24 @@ const SCRIPTS: [Script; 9] = [
     Script::Silent,
 ];
 
+/// What a first gateway may do, and a second one.
+const FIRST: [Script; 7] = [
+    Script::Answer,
+    Script::Silent,
+    Script::Late,
+    Script::RefuseAtOnce(500),
+    Script::RefuseAtOnce(503),
+    Script::RefuseAtOnce(486),
+    Script::Refuse(503),
+];
+const SECOND: [Script; 5] = [
+    Script::Answer,
+    Script::HangUp,
+    Script::Ring,
+    Script::Silent,
+    Script::RefuseAtOnce(503),
+];
+
 /// When a datagram arrives, its number, to which call's far end (or to us), and what it is.
 type Flight = (Instant, u64, Option<usize>, Vec<u8>);
 
@@ -50,6 +68,12 @@ impl Network {
 /// Our side of one call: what was done to it and what was told of it.
 #[derive(Default, Debug)]
 struct Ours {
+    /// Whose call it is: one that fails without a sign of life may be followed by another.
+    delivery: usize,
+    /// What the next gateway would do.
+    next: Option<Script>,
+    was_accepted: bool,
+    ended_at: Option<Instant>,
     cancels_at: Option<Instant>,
     hangs_up_at: Option<Instant>,
     was_answered: bool,
@@ -57,8 +81,20 @@ struct Ours {
     ends: usize,
 }
 
+impl Ours {
+    fn give_up(&mut self, now: Instant) {
+        (self.was_given_up, self.ends) = (true, 1);
+        self.ended_at = Some(now);
+    }
+}
+
+fn any_of(scripts: &[Script], random: &mut StdRng) -> Script {
+    scripts[random.random_range(0..scripts.len())]
+}
+
 struct Storm {
     seed: u64,
+    start: Instant,
     ua: UserAgent,
     net: Network,
     calls: Vec<(CallHandle, FarEnd, Ours)>,
@@ -66,13 +102,25 @@ struct Storm {
 }
 
 impl Storm {
+    /// One gateway for each call.
     fn gather(seed: u64) -> Storm {
+        Storm::of(seed, |random| (any_of(&SCRIPTS, random), None))
+    }
+
+    /// Two gateways for each call: the second is tried where the first fails without a sign of life.
+    fn over_two_gateways(seed: u64) -> Storm {
+        Storm::of(seed, |random| {
+            (any_of(&FIRST, random), Some(any_of(&SECOND, random)))
+        })
+    }
+
+    fn of(seed: u64, scripts: impl Fn(&mut StdRng) -> (Script, Option<Script>)) -> Storm {
         let now = Instant::now();
         let mut random = StdRng::seed_from_u64(seed);
         let mut ua = UserAgent::new("test", Timers::default(), seed);
         ua.set_peers([GATEWAY.into()].into());
         let calls = (0..CALLS).map(|n| {
-            let script = SCRIPTS[random.random_range(0..SCRIPTS.len())];
+            let (script, next) = scripts(&mut random);
             let rings_for = Duration::from_millis(random.random_range(0..2000));
             let cancels = random.random_bool(0.3) || script == Script::Ring;
             let cancels_at = now + Duration::from_millis(random.random_range(0..3000));
@@ -82,6 +130,8 @@ impl Storm {
                 ..invite()
             };
             let ours = Ours {
+                delivery: n,
+                next,
                 cancels_at: cancels.then_some(cancels_at),
                 ..Ours::default()
             };
@@ -89,6 +139,7 @@ impl Storm {
         });
         Storm {
             seed,
+            start: now,
             calls: calls.collect(),
             net: Network {
                 loss: [0.0, 0.05, 0.2, 0.4][(seed % 4) as usize],
@@ -102,14 +153,13 @@ impl Storm {
     }
 
     fn blow(&mut self) {
-        let start = self.now;
         loop {
+            while let Some((call, event)) = self.ua.poll_event() {
+                self.told(call, &event);
+            }
             while let Some(sent) = self.ua.poll_transmit() {
                 let place = self.place(sent.call.expect("nothing is asked outside of a call"));
                 self.net.throw(self.now, Some(place), &sent.bytes);
-            }
-            while let Some((call, event)) = self.ua.poll_event() {
-                self.told(call, &event);
             }
             let far = self
                 .calls
@@ -128,7 +178,7 @@ impl Storm {
             let Some(next) = next else { break };
             self.now = next.max(self.now);
             assert!(
-                self.now - start < 200_000 * MS,
+                self.now - self.start < 200_000 * MS,
                 "seed {}: it never ends",
                 self.seed
             );
@@ -142,11 +192,11 @@ impl Storm {
         for (call, far, ours) in &mut self.calls {
             far.tick(now, &mut self.net);
             if ours.cancels_at.take_if(|at| *at <= now).is_some() && ours.ends == 0 {
-                (ours.was_given_up, ours.ends) = (true, 1);
+                ours.give_up(now);
                 self.ua.cancel(now, *call);
             }
             if ours.hangs_up_at.take_if(|at| *at <= now).is_some() && ours.ends == 0 {
-                (ours.was_given_up, ours.ends) = (true, 1);
+                ours.give_up(now);
                 self.ua.hang_up(now, *call);
             }
         }
@@ -171,7 +221,8 @@ impl Storm {
         let (place, seed, now) = (self.place(call), self.seed, self.now);
         let ours = &mut self.calls[place].2;
         match event {
-            SipEvent::Provisional { .. } | SipEvent::MediaChanged { .. } => {}
+            SipEvent::Provisional { .. } => ours.was_accepted = true,
+            SipEvent::MediaChanged { .. } => {}
             SipEvent::Answered { .. } => {
                 assert!(!ours.was_answered, "seed {seed}: answered twice");
                 // What was told before the call was given up may still be in the queue.
@@ -184,8 +235,39 @@ impl Storm {
             | SipEvent::TransportFailed => {
                 assert!(!ours.was_given_up, "seed {seed}: {event:?} after the end");
                 ours.ends += 1;
+                ours.ended_at = Some(now);
             }
         }
+        let is_technical = match event {
+            SipEvent::Rejected { code, .. } => *code >= 500 && *code < 600,
+            SipEvent::Silent | SipEvent::TransportFailed => true,
+            _ => false,
+        };
+        if is_technical
+            && !ours.was_accepted
+            && let Some(script) = ours.next.take()
+        {
+            let delivery = ours.delivery;
+            self.try_next(delivery, script);
+        }
+    }
+
+    fn try_next(&mut self, delivery: usize, script: Script) {
+        let rings_for = Duration::from_millis(self.net.random.random_range(0..2000));
+        let gives_up_at = self.now + 5000 * MS;
+        let invite = Invite {
+            call_id: format!("{delivery}-next"),
+            gateway_timeout: 4000 * MS,
+            ..invite()
+        };
+        let ours = Ours {
+            delivery,
+            cancels_at: (script == Script::Ring).then_some(gives_up_at),
+            ..Ours::default()
+        };
+        let call = self.ua.invite(self.now, invite);
+        self.calls
+            .push((call, FarEnd::new(script, rings_for), ours));
     }
 
     fn check(&self) {
@@ -199,6 +281,12 @@ impl Storm {
             assert_eq!(
                 ours.ends, 1,
                 "seed {seed}: {:?} ends once: {ours:?}",
+                far.script
+            );
+            let ended_at = ours.ended_at.expect("it ended");
+            assert!(
+                ended_at - self.start <= 60_000 * MS,
+                "seed {seed}: {:?} ends too late",
                 far.script
             );
             // At 40% loss even eleven BYEs may all be lost.
@@ -215,7 +303,7 @@ impl Storm {
 #[test]
 fn whatever_the_network_does_every_call_ends_and_every_dialog_is_closed() {
     let mut outcomes = HashMap::<String, u32>::new();
-    for seed in 0..600 {
+    for seed in 0..2000 {
         let mut storm = Storm::gather(seed);
         storm.blow();
         storm.check();
@@ -241,4 +329,39 @@ fn whatever_the_network_does_every_call_ends_and_every_dialog_is_closed() {
             "{outcome} never happened: {outcomes:?}"
         );
     }
+}
+
+#[test]
+fn of_two_gateways_only_one_gets_through_to_the_phone() {
+    let (mut went_on, mut second_answered, mut first_too_late) = (0, 0, 0);
+    for seed in 0..2000 {
+        let mut storm = Storm::over_two_gateways(seed);
+        storm.blow();
+        storm.check();
+        for delivery in 0..CALLS {
+            let of_it = |(.., ours): &&(CallHandle, FarEnd, Ours)| ours.delivery == delivery;
+            let calls: Vec<_> = storm.calls.iter().filter(of_it).collect();
+            let answered = calls.iter().filter(|(.., ours)| ours.was_answered).count();
+            assert!(answered <= 1, "seed {seed}: two gateways were heard");
+            // Whose ringing we never hear of is silent to us, or refuses at once, and cannot be
+            // cancelled (RFC 3261 §9.1): all of four INVITEs or their answers lost, or a 503 that
+            // overtakes its 180.
+            let rang = calls.iter().filter(|(_, far, _)| far.has_rung).count();
+            let may_be_unheard =
+                storm.net.loss >= 0.2 || matches!(calls[0].1.script, Script::Refuse(_));
+            assert!(
+                rang <= 1 || may_be_unheard,
+                "seed {seed}: two gateways rang"
+            );
+            if let [(_, first, _), (.., second)] = calls[..] {
+                went_on += 1;
+                second_answered += u32::from(second.was_answered);
+                first_too_late += u32::from(!first.dialogs.is_empty());
+            }
+        }
+    }
+    // The storm is worth its name only if each of these really came about.
+    assert!(went_on > 1000, "{went_on}");
+    assert!(second_answered > 300, "{second_answered}");
+    assert!(first_too_late > 100, "{first_too_late}");
 }

@@ -6,6 +6,9 @@ use super::Network;
 /// A dialog whose ACK never comes is given up by the far end after that (RFC 3261 §13.3.1.4).
 const PATIENCE: Duration = Duration::from_secs(32);
 
+/// Longer than anybody waits for a gateway.
+const TOO_LONG: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Script {
     Answer,
@@ -16,6 +19,10 @@ pub enum Script {
     /// Answers, and offers something new in mid-call.
     Reinvite,
     Refuse(u16),
+    /// Refuses without ringing.
+    RefuseAtOnce(u16),
+    /// Says nothing for [`TOO_LONG`], and then answers.
+    Late,
     /// Rings for ever.
     Ring,
     Silent,
@@ -57,6 +64,8 @@ pub struct FarEnd {
     final_due: Option<Instant>,
     refusal: Option<Repeating>,
     pub dialogs: Vec<FarDialog>,
+    /// Whether a phone rang.
+    pub has_rung: bool,
     /// When it hangs up or sends its re-INVITE.
     acts_at: Option<Instant>,
 }
@@ -70,6 +79,7 @@ impl FarEnd {
             final_due: None,
             refusal: None,
             dialogs: Vec::new(),
+            has_rung: false,
             acts_at: None,
         }
     }
@@ -108,11 +118,17 @@ impl FarEnd {
             return;
         }
         if self.invite.is_none() {
-            let answers = self.script != Script::Ring;
-            self.final_due = answers.then_some(now + self.rings_for);
+            self.final_due = match self.script {
+                Script::Ring => None,
+                Script::RefuseAtOnce(_) => Some(now),
+                Script::Late => Some(now + TOO_LONG),
+                _ => Some(now + self.rings_for),
+            };
         }
         let is_open = self.dialogs.is_empty() && self.refusal.is_none();
-        if is_open {
+        let rings = !matches!(self.script, Script::RefuseAtOnce(_) | Script::Late);
+        if is_open && rings {
+            self.has_rung = true;
             net.throw(now, None, &reply(&invite, 180, "far"));
         }
         self.invite.get_or_insert(invite);
@@ -172,7 +188,7 @@ impl FarEnd {
         if self.final_due.is_some_and(|at| at <= now) {
             self.final_due = None;
             match self.script {
-                Script::Refuse(code) => self.refuse(now, code, net),
+                Script::Refuse(code) | Script::RefuseAtOnce(code) => self.refuse(now, code, net),
                 _ => self.answer(now, net),
             }
         }
