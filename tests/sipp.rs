@@ -341,6 +341,18 @@ calls! {
     answers_to_what_was_never_asked_change_nothing: "strays" [], [] => DELIVERED;
 }
 
+/// SIPp plays a recorded key through a raw socket, as only root may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pressed_key_brings_the_code() {
+    let user = Command::new("id").arg("-u").output().unwrap().stdout;
+    if user != b"0\n" {
+        eprintln!("skipped: SIPp needs a raw socket to press a key");
+        return;
+    }
+    let settings = [("NEXO_CALLS__REQUIRE_KEYPRESS", "true")];
+    call("press-key", &[], &settings, DELIVERED).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn congestion_at_once_is_no_route() {
     let answer = ["503", "Service Unavailable"];
