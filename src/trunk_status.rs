@@ -1,13 +1,14 @@
 //! Each carrier's gateways as operators see them: what `/trunks` beside the metrics answers, and
 //! `nexo trunks` prints.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nexo_actors::admission::Admission;
 use nexo_actors::carrier::Trunk;
 use nexo_actors::gateway::Gateway;
 use nexo_actors::gateway_state::Registered;
 use nexo_domain::timestamp::rfc3339;
+use nexo_voice::endpoint::{Direction, Traced};
 use serde::{Deserialize, Serialize};
 
 /// All trunks.
@@ -41,6 +42,21 @@ pub struct GatewayStatus {
     /// Of the last probe.
     pub round_trip_ms: Option<f64>,
     pub last_failure: Option<FailureStatus>,
+    /// The messages of the last probe, in their order.
+    #[serde(default)]
+    pub ladder: Vec<Rung>,
+}
+
+/// One message of a probe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rung {
+    /// Milliseconds since the first one.
+    pub ms: f64,
+    /// `sent` or `received`.
+    pub direction: String,
+    pub message: String,
+    pub peer: String,
+    pub repeated: bool,
 }
 
 /// What went wrong last.
@@ -77,11 +93,34 @@ impl GatewayStatus {
                 Registered::Yes => Some(true),
                 Registered::Asking | Registered::No(_) => Some(false),
             },
-            round_trip_ms: round_trip.map(|time| (time.as_secs_f64() * 1e6).round() / 1e3),
+            round_trip_ms: round_trip.map(thousandths),
             last_failure: state.last_failure().map(|failure| FailureStatus {
                 at: rfc3339(failure.at_ms),
                 what: failure.what,
             }),
+            ladder: ladder(&state.probe_ladder()),
         }
     }
+}
+
+fn ladder(messages: &[Traced]) -> Vec<Rung> {
+    let Some(first) = messages.first() else {
+        return Vec::new();
+    };
+    let rung = |message: &Traced| Rung {
+        ms: thousandths(message.at.saturating_duration_since(first.at)),
+        direction: match message.direction {
+            Direction::Sent => "sent".to_owned(),
+            Direction::Received => "received".to_owned(),
+        },
+        message: message.what.clone(),
+        peer: message.peer.to_string(),
+        repeated: message.is_repeat,
+    };
+    messages.iter().map(rung).collect()
+}
+
+/// Milliseconds to three places.
+fn thousandths(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -487,10 +487,34 @@ fn the_trunks_command_asks_each_gateway_where_none_of_ours_runs() {
     assert_eq!(viettel["gateways"][0]["reachable"], true);
     assert!(viettel["gateways"][0]["round_trip_ms"].as_f64().unwrap() > 0.0);
     assert_eq!(viettel["gateways"][1]["reachable"], false);
+    let ladder = |place: usize| {
+        let rungs = viettel["gateways"][place]["ladder"].as_array().unwrap();
+        let rungs = rungs.iter().map(|rung| {
+            let (direction, message) = (rung["direction"].as_str(), rung["message"].as_str());
+            let repeated = rung["repeated"].as_bool().unwrap();
+            (direction.unwrap(), message.unwrap().to_owned(), repeated)
+        });
+        rungs.collect::<Vec<_>>()
+    };
+    let [asked, (direction, answer, false)] = &ladder(0)[..] else {
+        panic!("{json:#}");
+    };
+    assert_eq!(asked, &("sent", "OPTIONS".to_owned(), false));
+    assert_eq!(*direction, "received");
+    assert!(answer.ends_with("(OPTIONS)"), "{answer}");
+    assert_eq!(
+        ladder(1)[..2],
+        [
+            ("sent", "OPTIONS".to_owned(), false),
+            ("sent", "OPTIONS".to_owned(), true),
+        ]
+    );
     let text = run(&["trunks"]);
     let line = |name| text.lines().find(|line| line.contains(name)).unwrap();
     assert!(line("hn1").contains("yes"), "{text}");
     assert!(line("hn2").contains("no answer to a probe"), "{text}");
+    assert!(text.contains("viettel, hn2: the last probe"), "{text}");
+    assert!(line("-->").contains("OPTIONS"), "{text}");
 }
 
 #[tokio::test]

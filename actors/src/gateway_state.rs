@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use metrics::Gauge;
 use nexo_domain::breaker::{Breaker, Sign, Standing};
 use nexo_domain::call::Refusal;
+use nexo_voice::endpoint::Traced;
 use nexo_voice::sip::hop::Hop;
 use nexo_voice::sip::registration::RegistrationState;
 use tokio::sync::Notify;
@@ -59,6 +60,8 @@ pub struct GatewayState {
     /// In the order in which they are tried. Empty: the name does not resolve.
     targets: ArcSwap<Vec<Hop>>,
     round_trip_us: AtomicU64,
+    /// The last probe's messages.
+    probe_ladder: Mutex<Vec<Traced>>,
     /// Rung when silence makes it doubtful that the gateway is there.
     pub doubt: Notify,
     /// Rung when it may have forgotten who is registered: it was down and is back, or does not know us.
@@ -85,6 +88,7 @@ impl GatewayState {
             last_failure: Mutex::default(),
             targets: ArcSwap::from_pointee(targets),
             round_trip_us: AtomicU64::new(0),
+            probe_ladder: Mutex::default(),
             doubt: Notify::new(),
             returned: Notify::new(),
             unknown_to_it: Mutex::default(),
@@ -223,6 +227,16 @@ impl GatewayState {
                 self.note(Sign::ProbeSilent, now);
             }
         }
+    }
+
+    /// Keeps the messages of the last probe.
+    pub fn probe_passed(&self, ladder: Vec<Traced>) {
+        *locked(&self.probe_ladder) = ladder;
+    }
+
+    /// The messages of the last probe.
+    pub fn probe_ladder(&self) -> Vec<Traced> {
+        locked(&self.probe_ladder).clone()
     }
 
     /// Notes how the registration stands.

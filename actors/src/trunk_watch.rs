@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nexo_domain::carrier_plan::Carrier;
-use nexo_voice::endpoint::{Ask, Endpoint, Question, SipAnswer};
+use nexo_voice::endpoint::{Ask, Endpoint, Question, SipAnswer, Trace};
 use nexo_voice::locate::Located;
 use nexo_voice::sip::gateway_uri::GatewayUri;
 use nexo_voice::sip::hop::Hop;
 use nexo_voice::sip::registration::{Registration, RegistrationState};
 use nexo_voice::streams::tls::TlsProfile;
 use rand::RngExt;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -216,6 +216,7 @@ impl Post {
             call_id.to_owned(),
             cseq,
             within,
+            None,
         )
         .await
     }
@@ -255,10 +256,15 @@ pub fn tls_profiles(trunks: &[Trunk]) -> HashMap<SocketAddr, Arc<TlsProfile>> {
         .collect()
 }
 
-/// Asks once whether a gateway is there; how long the answer took.
+/// Asks once whether a gateway is there; how long the answer took. The messages are kept in its state.
 pub async fn probe(endpoint: &Endpoint, gateway: &Gateway, cseq: &mut u32) -> Option<Duration> {
     let call_id = format!("{}@nexo", Uuid::new_v4());
-    match ask_gateway(endpoint, gateway, Ask::Options, call_id, cseq, PROBE_WITHIN).await {
+    let (trace, mut messages) = mpsc::unbounded_channel();
+    let (ask, trace) = (Ask::Options, Some(trace));
+    let answer = ask_gateway(endpoint, gateway, ask, call_id, cseq, PROBE_WITHIN, trace).await;
+    let ladder = std::iter::from_fn(|| messages.try_recv().ok());
+    gateway.state.probe_passed(ladder.collect());
+    match answer {
         // A gateway that is there but cannot work says so. All else proves that it is: many refuse
         // OPTIONS from those whom they know only as callers.
         SipAnswer::Answered {
@@ -277,6 +283,7 @@ async fn ask_gateway(
     call_id: String,
     cseq: &mut u32,
     timeout: Duration,
+    trace: Option<Trace>,
 ) -> SipAnswer {
     let Some(target) = gateway.state.targets().first().copied() else {
         return SipAnswer::TransportFailed { cseq: *cseq };
@@ -291,6 +298,7 @@ async fn ask_gateway(
             call_id,
             cseq: *cseq,
             timeout,
+            trace,
         })
         .await;
     let (SipAnswer::Answered { cseq: last, .. }

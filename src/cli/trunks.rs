@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::call::start_endpoint;
 use crate::app::start_sandbox;
 use crate::config::Config;
-use crate::trunk_status::{CarrierStatus, GatewayStatus, Status};
+use crate::trunk_status::{CarrierStatus, GatewayStatus, Rung, Status};
 use crate::trunks;
 
 /// How long the running gateway may take to answer.
@@ -124,10 +124,27 @@ fn table(status: &Status) -> String {
         text.push_str(line.join("  ").trim_end());
         text.push('\n');
     }
+    for carrier in &status.carriers {
+        for gateway in carrier.gateways.iter().filter(|g| !g.ladder.is_empty()) {
+            let (carrier, name) = (&carrier.carrier, &gateway.gateway);
+            text.push_str(&format!("\n{carrier}, {name}: the last probe\n"));
+            text.extend(gateway.ladder.iter().map(rung));
+        }
+    }
     if !status.running {
         text.push_str("\nNo gateway runs with this configuration: each was asked directly.\n");
     }
     text
+}
+
+fn rung(rung: &Rung) -> String {
+    let arrow = match rung.direction.as_str() {
+        "sent" => "-->",
+        _ => "<--",
+    };
+    let again = if rung.repeated { ", again" } else { "" };
+    let (ms, message, peer) = (rung.ms, &rung.message, &rung.peer);
+    format!("  {ms:>8.3} ms  {arrow}  {message}{again}  {peer}\n")
 }
 
 fn row(carrier: &CarrierStatus, gateway: &GatewayStatus) -> [String; 7] {

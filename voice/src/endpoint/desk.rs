@@ -295,6 +295,9 @@ impl<'a> Desk<'a> {
             timeout: question.timeout,
         };
         let handle = self.agent.ask(Instant::now(), query);
+        if let Some(trace) = question.trace {
+            self.traces.insert(handle, trace);
+        }
         self.asked.insert(handle, reply);
     }
 
@@ -325,6 +328,7 @@ impl<'a> Desk<'a> {
                 self.told(handle, event);
             }
             while let Some((handle, answer)) = self.agent.poll_answer() {
+                self.traces.remove(&handle);
                 if let Some(reply) = self.asked.remove(&handle) {
                     // Nobody may wait any more.
                     let _ = reply.send(answer);

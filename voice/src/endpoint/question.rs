@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::trace::Trace;
 use crate::sip::digest::Credentials;
 use crate::sip::hop::Hop;
 pub use crate::sip::user_agent::Ask;
@@ -24,4 +25,6 @@ pub struct Question {
     pub cseq: u32,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// Where the messages are told.
+    pub trace: Option<Trace>,
 }

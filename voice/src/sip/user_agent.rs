@@ -124,7 +124,7 @@ impl UserAgent {
         self.with_asking(now, handle, Asking::transport_failed);
     }
 
-    /// Takes a datagram. Never panics, whatever it holds. Gives the call that it belongs to, if any.
+    /// Takes a datagram. Never panics, whatever it holds. Gives the call or the question that it belongs to, if any.
     pub fn receive(
         &mut self,
         now: Instant,
@@ -162,9 +162,11 @@ impl UserAgent {
                 }
             }
             (Message::Response(response), None) => {
-                if !self.asked(now, from, &response) {
+                let asked = self.asked(now, from, &response);
+                if asked.is_none() {
                     self.dropped.stray += 1;
                 }
+                return asked;
             }
             (Message::Request(request), handle) => {
                 let taken = handle.and_then(|handle| {
@@ -178,18 +180,15 @@ impl UserAgent {
         handle
     }
 
-    /// Takes an answer that is to no call: whether it is to a question.
-    fn asked(&mut self, now: Instant, from: Hop, response: &Response) -> bool {
+    /// Takes an answer that is to no call: the question that it is to.
+    fn asked(&mut self, now: Instant, from: Hop, response: &Response) -> Option<CallHandle> {
         let call_id = response.call_id();
         let mut asking = self.asking.iter();
         let handle = asking
             .find(|(_, asking)| asking.call_id().as_ref() == call_id && asking.expects(from))
-            .map(|(handle, _)| *handle);
-        handle
-            .and_then(|handle| {
-                self.with_asking(now, handle, |asking, out| asking.answered(response, out))
-            })
-            .unwrap_or(false)
+            .map(|(handle, _)| *handle)?;
+        let belongs = self.with_asking(now, handle, |asking, out| asking.answered(response, out));
+        belongs.filter(|belongs| *belongs).map(|_| handle)
     }
 
     fn with_asking<R>(
