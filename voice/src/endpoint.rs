@@ -121,6 +121,39 @@ struct Shared {
     peers: HashSet<Hop>,
 }
 
+/// How many free ports for UDP are tried until one is free for TCP too.
+const FREE_PORTS_TRIED: usize = 20;
+
+/// SIP's sockets: UDP and, where it is spoken, TCP on the same port.
+fn open_sip_port(
+    config: &EndpointConfig,
+    mailbox: &Arc<Mailbox>,
+) -> Result<(UdpSocket, SocketAddr, Option<Streams>), EndpointError> {
+    let address = config.listen_udp;
+    let mut tried = 0;
+    loop {
+        let socket = bind(address).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => EndpointError::AddressInUse { address },
+            _ => EndpointError::Address { address, source },
+        })?;
+        let local = socket
+            .local_addr()
+            .map_err(|source| EndpointError::Address { address, source })?;
+        if !config.speaks_streams {
+            return Ok((socket, local, None));
+        }
+        let events = Arc::clone(mailbox);
+        let on_stream: Box<OnStreamEvent> = Box::new(move |event| events.post_stream(event));
+        tried += 1;
+        match Streams::start(local, on_stream) {
+            // Any port will do: one that some connection has is not it.
+            Err(StreamsError::AddressInUse { .. })
+                if address.port() == 0 && tried < FREE_PORTS_TRIED => {}
+            streams => return Ok((socket, local, Some(streams?))),
+        }
+    }
+}
+
 impl Endpoint {
     /// Opens the ports and starts the threads.
     ///
@@ -131,13 +164,6 @@ impl Endpoint {
         prompts: &'static PromptSet,
     ) -> Result<Endpoint, EndpointError> {
         let address = config.listen_udp;
-        let socket = bind(address).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => EndpointError::AddressInUse { address },
-            _ => EndpointError::Address { address, source },
-        })?;
-        let local = socket
-            .local_addr()
-            .map_err(|source| EndpointError::Address { address, source })?;
         let (mailbox, bell) = Mailbox::new().map_err(EndpointError::Thread)?;
         let mailbox = Arc::new(mailbox);
         let media_mailbox = Arc::clone(&mailbox);
@@ -147,13 +173,7 @@ impl Endpoint {
             rand::random(),
             Box::new(move |events| media_mailbox.post_media(events)),
         )?;
-        let stream_mailbox = Arc::clone(&mailbox);
-        let on_stream: Box<OnStreamEvent> =
-            Box::new(move |event| stream_mailbox.post_stream(event));
-        let streams = match config.speaks_streams {
-            true => Some(Streams::start(local, on_stream)?),
-            false => None,
-        };
+        let (socket, local, streams) = open_sip_port(&config, &mailbox)?;
         let handle = Handle {
             streams: streams.clone(),
             mailbox: Arc::clone(&mailbox),

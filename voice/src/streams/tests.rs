@@ -144,12 +144,13 @@ fn garbage_closes_the_connection_and_the_next_message_opens_another() {
     let (listener, hop) = far_end();
     scene.send(hop, 1);
     let mut stream = accept(&listener);
+    assert_eq!(read(&mut stream, message("1").len()), message("1"));
     stream
         .write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\nhello")
         .unwrap();
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
-    assert_eq!(rest, message("1"), "then it was closed");
+    assert!(rest.is_empty(), "then it was closed");
     scene.send(hop, 2);
     assert_eq!(
         read(&mut accept(&listener), message("2").len()),
