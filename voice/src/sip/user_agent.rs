@@ -124,7 +124,8 @@ impl UserAgent {
         self.with_asking(now, handle, Asking::transport_failed);
     }
 
-    /// Takes a datagram. Never panics, whatever it holds. Gives the call or the question that it belongs to, if any.
+    /// Takes a datagram. Never panics, whatever it holds. Gives the call or the question that it
+    /// belongs to, if any.
     pub fn receive(
         &mut self,
         now: Instant,
