@@ -9,11 +9,6 @@ pub fn of_thread(name: &str) -> Duration {
 }
 
 /// The CPU time of all threads of this process.
-#[allow(dead_code, reason = "not every load asks for it")]
-pub fn of_process() -> Duration {
-    sum(|_| true)
-}
-
 fn sum(wanted: impl Fn(&str) -> bool) -> Duration {
     let tasks = fs::read_dir("/proc/self/task").expect("Linux lists its threads");
     let nanoseconds = tasks.flatten().filter_map(|task| {
