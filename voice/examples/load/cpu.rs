@@ -5,16 +5,11 @@ use std::time::Duration;
 
 /// The CPU time of this process's threads of this name, in user and kernel mode.
 pub fn of_thread(name: &str) -> Duration {
-    sum(|thread| thread == name)
-}
-
-/// The CPU time of all threads of this process.
-fn sum(wanted: impl Fn(&str) -> bool) -> Duration {
     let tasks = fs::read_dir("/proc/self/task").expect("Linux lists its threads");
     let nanoseconds = tasks.flatten().filter_map(|task| {
-        let name = fs::read_to_string(task.path().join("comm")).ok()?;
+        let thread = fs::read_to_string(task.path().join("comm")).ok()?;
         let books = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        wanted(name.trim()).then_some(())?;
+        (thread.trim() == name).then_some(())?;
         books.split(' ').next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(nanoseconds.sum())
