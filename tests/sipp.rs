@@ -15,8 +15,6 @@ use serde_json::Value;
 
 /// One reading, so that a call takes a few seconds.
 const QUICK: (&str, &str) = ("NEXO_CALLS__REPEAT", "1");
-/// A machine that is busy with other tests may keep SIPp from its first answer for long.
-const PATIENT: (&str, &str) = ("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "4000");
 const SHORT_RING: (&str, &str) = ("NEXO_CALLS__RING_TIMEOUT_SECONDS", "5");
 const PRICE: f64 = 0.022;
 const CASH: f64 = 10.0;
@@ -245,8 +243,7 @@ fn assert_end(answer: &Answer, end: &End) {
 async fn call(scenario: &'static str, answer: &[&str], settings: &[(&str, &str)], end: End) {
     for backend in backends() {
         let far_end = FarEnd::start(scenario, 1, answer, &[]);
-        let settings = [&[PATIENT], settings].concat();
-        let gateway = start(backend, &[far_end.port], &settings);
+        let gateway = start(backend, &[far_end.port], settings);
         let customer = gateway.customer("a@example.com", "10.00");
         let sent = customer.send(&phone(1), "482917").await;
         assert_eq!(sent.status, 202, "{scenario}: {}", sent.text);
@@ -439,7 +436,8 @@ async fn a_numbers_own_answer_rings_no_second_gateway() {
 async fn calls_over_a_bad_network(scenario: &'static str, calls: u32, lost: &[&str]) {
     for backend in backends() {
         let far_end = FarEnd::start(scenario, calls, &[], lost);
-        let gateway = start(backend, &[far_end.port], &[PATIENT]);
+        let patience = [("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "4000")];
+        let gateway = start(backend, &[far_end.port], &patience);
         let customer = gateway.customer("a@example.com", "10.00");
         let mut deliveries = tokio::task::JoinSet::new();
         for n in 0..calls {
