@@ -212,6 +212,15 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What it knew of its gateways says why a call was not taken.
+            let trunks = self.metrics.replace("/metrics", "/trunks");
+            let told = Command::new("curl")
+                .args(["-s", "-m", "2", &trunks])
+                .output();
+            let told = told.map(|told| String::from_utf8_lossy(&told.stdout).into_owned());
+            eprintln!("its trunks: {}", told.unwrap_or_default());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(name) = &self.postgres {
