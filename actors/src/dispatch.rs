@@ -23,7 +23,6 @@ use nexo_domain::otp::{Code, Reading};
 use nexo_domain::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone_window::{retry_after_seconds, window_until_ms};
-use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::posting::{CallAttempt, CallQuality, Debit, DebitOutcome, Settlement};
 use nexo_voice::endpoint::{CallNews, CallReport, Quality};
@@ -424,15 +423,15 @@ impl Paid {
         settled: Settled,
     ) -> Settlement {
         let completed_at_ms = clock::unix_ms();
-        let event = || Event {
+        let event = Event {
             delivery_id: self.order.delivery_id,
             phone: self.order.phone,
-            carrier: self.order.carrier.name(),
+            carrier: self.order.carrier,
             status: outcome.status,
             cost: self.order.cost,
             error_code: outcome.error_code,
-            created_at: rfc3339(self.created_at_ms),
-            completed_at: rfc3339(completed_at_ms),
+            created_at_ms: self.created_at_ms,
+            completed_at_ms,
         };
         Settlement {
             delivery_id: self.order.delivery_id,
@@ -441,7 +440,7 @@ impl Paid {
             phone: self.order.phone,
             status: outcome.status,
             error_code: outcome.error_code,
-            webhook_body: (settled == Settled::Call).then(|| event().body()),
+            event: (settled == Settled::Call).then_some(event),
             carrier_status: Some(outcome.carrier_status),
             completed_at_ms,
             parts: self.parts,

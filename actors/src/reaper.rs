@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexo_domain::outcome::{Ending, Outcome, RefundPolicy};
-use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::posting::{NodeEpoch, Settlement, WalletCache};
 use nexo_entities::store::recovery::Unfinished;
@@ -36,12 +35,12 @@ fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
     let event = Event {
         delivery_id: delivery.id,
         phone: delivery.phone,
-        carrier: delivery.carrier.name(),
+        carrier: delivery.carrier,
         status: outcome.status,
         cost: delivery.cost,
         error_code: outcome.error_code,
-        created_at: rfc3339(delivery.created_at_ms),
-        completed_at: rfc3339(completed_at_ms),
+        created_at_ms: delivery.created_at_ms,
+        completed_at_ms,
     };
     Settlement {
         delivery_id: delivery.id,
@@ -57,7 +56,7 @@ fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
         // Its phone may have rung: the window is kept.
         release_window: false,
         attempts: Vec::new(),
-        webhook_body: Some(event.body()),
+        event: Some(event),
     }
 }
 

@@ -5,27 +5,27 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+use crate::carrier_plan::Carrier;
 use crate::ids::DeliveryId;
 use crate::money::Micros;
 use crate::outcome::Status;
 use crate::phone::Phone;
+use crate::timestamp::rfc3339;
 
 /// The most endpoints that an account has active at a time.
 pub const MAX_ENDPOINTS: usize = 5;
 
-/// The facts that a terminal event tells.
-#[derive(Debug, Clone)]
-pub struct Event<'a> {
+/// The facts that a terminal event tells. Times are UTC, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub struct Event {
     pub delivery_id: DeliveryId,
     pub phone: Phone,
-    pub carrier: &'a str,
+    pub carrier: Carrier,
     pub status: Status,
     pub cost: Micros,
-    pub error_code: Option<&'a str>,
-    /// RFC 3339, UTC.
-    pub created_at: String,
-    /// RFC 3339, UTC.
-    pub completed_at: String,
+    pub error_code: Option<&'static str>,
+    pub created_at_ms: i64,
+    pub completed_at_ms: i64,
 }
 
 /// The type of a terminal event: `otp.delivered` or `otp.failed`.
@@ -36,7 +36,7 @@ pub fn event_type(status: Status) -> &'static str {
     }
 }
 
-impl Event<'_> {
+impl Event {
     /// The exact JSON that is sent and signed, its keys in the reference's order.
     pub fn body(&self) -> String {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
@@ -49,12 +49,12 @@ impl Event<'_> {
             event_type(self.status),
             self.delivery_id,
             self.phone,
-            quoted(self.carrier),
+            quoted(self.carrier.name()),
             self.status.as_str(),
             self.cost,
             error_code,
-            self.created_at,
-            self.completed_at,
+            rfc3339(self.created_at_ms),
+            rfc3339(self.completed_at_ms),
         )
     }
 }
@@ -153,15 +153,17 @@ mod tests {
 
     #[test]
     fn the_bodys_keys_come_in_the_references_order() {
+        let plan = CarrierPlan::vietnam();
+        let phone = Phone::parse("+84981234567", &plan).unwrap();
         let event = Event {
             delivery_id: "8f2e1c4d-0000-4000-8000-000000000001".parse().unwrap(),
-            phone: Phone::parse("+84981234567", &CarrierPlan::vietnam()).unwrap(),
-            carrier: "viettel",
+            phone,
+            carrier: phone.carrier(&plan).unwrap(),
             status: Status::Delivered,
             cost: Micros::new(22_000),
             error_code: None,
-            created_at: "2026-05-25T10:00:00Z".into(),
-            completed_at: "2026-05-25T10:00:25Z".into(),
+            created_at_ms: 1_779_703_200_000,
+            completed_at_ms: 1_779_703_225_000,
         };
         assert_eq!(
             event.body(),

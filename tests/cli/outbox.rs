@@ -7,15 +7,19 @@ use nexo_domain::ids::{AccountId, DeliveryId, KeyId, WebhookAttemptId};
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::webhook::Event;
 use nexo_entities::store::Store;
 use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
 use uuid::Uuid;
 
-/// What the event says.
-pub const BODY: &str = r#"{"type":"otp.delivered","note":"các byte này"}"#;
+/// A webhook attempt that waits to be sent, and the bytes that it is to send.
+pub struct Waiting {
+    pub id: WebhookAttemptId,
+    pub body: String,
+}
 
-/// Pays and settles an OTP of nothing, and gives its one webhook attempt, which waits to be sent.
-pub async fn finished_otp(store: &Store, account: AccountId) -> WebhookAttemptId {
+/// Pays and settles an OTP of nothing, and gives its one webhook attempt.
+pub async fn finished_otp(store: &Store, account: AccountId) -> Waiting {
     let node = NodeEpoch {
         node: Arc::from("test"),
         epoch: store.start_node("test", 1, 2).await.unwrap().epoch,
@@ -42,6 +46,16 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> WebhookAttemptId
     let [DebitOutcome::Posted { parts, .. }] = committed.debits[..] else {
         panic!("{committed:?}");
     };
+    let event = Event {
+        delivery_id,
+        phone,
+        carrier: phone.carrier(&plan).unwrap(),
+        status: Status::Delivered,
+        cost: Micros::ZERO,
+        error_code: None,
+        created_at_ms: 1,
+        completed_at_ms: 3,
+    };
     let settlement = Settlement {
         delivery_id,
         account_id: account,
@@ -55,7 +69,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> WebhookAttemptId
         refund: false,
         release_window: false,
         attempts: Vec::new(),
-        webhook_body: Some(BODY.to_owned()),
+        event: Some(event),
     };
     store
         .commit(&mut cache, &node, &[], &[settlement])
@@ -63,5 +77,8 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> WebhookAttemptId
         .unwrap();
     let attempts = store.webhook_attempts(delivery_id).await.unwrap();
     assert_eq!(attempts.len(), 1);
-    attempts[0].id
+    Waiting {
+        id: attempts[0].id,
+        body: event.body(),
+    }
 }

@@ -9,7 +9,7 @@ use nexo_domain::webhook::HashedSecret;
 use serde_json::{Value, json};
 
 use crate::nexo::{Nexo, on_each_database};
-use crate::outbox::{BODY, finished_otp};
+use crate::outbox::finished_otp;
 
 const UNKNOWN: &str = "8f2e1c4d-0000-4000-8000-000000000001";
 
@@ -155,14 +155,14 @@ fn a_replay_sends_the_same_signed_bytes_without_a_gateway() {
         assert_eq!(code, 0);
         let first = nexo.with_store(async |store| finished_otp(store, account).await);
 
-        let replay = ["webhook", "replay", &first.to_string()];
+        let replay = ["webhook", "replay", &first.id.to_string()];
         let (code, answer, stderr) = open_targets(nexo, &replay);
         assert_eq!((code, stderr.as_str()), (0, ""));
         assert_eq!(answer["status_code"], 204);
         let attempt = answer["attempt_id"].as_str().unwrap();
-        assert_ne!(attempt, first.to_string());
+        assert_ne!(attempt, first.id.to_string());
         let (head, body) = received.join().unwrap();
-        assert_eq!(body, BODY);
+        assert_eq!(body, first.body);
         assert_eq!(header(&head, "x-nexo-attempt-id"), attempt);
         let secret = HashedSecret::of(added["secret"].as_str().unwrap());
         let signature = header(&head, "x-nexo-signature");
@@ -172,8 +172,8 @@ fn a_replay_sends_the_same_signed_bytes_without_a_gateway() {
             let id = attempt.parse().unwrap();
             let kept = store.webhook_attempt(id).await.unwrap().unwrap();
             assert_eq!(kept.status, "delivered");
-            assert_eq!(kept.replay_of, Some(first));
-            let original = store.webhook_attempt(first).await.unwrap().unwrap();
+            assert_eq!(kept.replay_of, Some(first.id));
+            let original = store.webhook_attempt(first.id).await.unwrap().unwrap();
             assert_eq!(original.status, "pending", "only the gateway sends it");
         });
     });
@@ -186,7 +186,7 @@ fn a_replay_that_is_not_taken_is_a_failure() {
         let (url, received) = receiver("500 Internal Server Error");
         open_targets(nexo, &add("a@example.com", &url));
         let first = nexo.with_store(async |store| finished_otp(store, account).await);
-        let replay = ["webhook", "replay", &first.to_string()];
+        let replay = ["webhook", "replay", &first.id.to_string()];
         let (code, answer, stderr) = open_targets(nexo, &replay);
         received.join().unwrap();
         assert_eq!((code, &answer["status_code"]), (1, &json!(500)));
@@ -228,15 +228,15 @@ fn a_replay_beside_a_running_gateway_is_sent_once() {
         let gateway = nexo.start_gateway();
         let first = nexo.with_store(async |store| finished_otp(store, account).await);
         let (head, _) = received.join().unwrap();
-        assert_eq!(header(&head, "x-nexo-attempt-id"), first.to_string());
+        assert_eq!(header(&head, "x-nexo-attempt-id"), first.id.to_string());
 
         let received = take_one(listener.try_clone().unwrap(), "200 OK");
-        let replay = ["webhook", "replay", &first.to_string()];
+        let replay = ["webhook", "replay", &first.id.to_string()];
         let (code, answer, stderr) = open_targets(nexo, &replay);
         assert_eq!((code, stderr.as_str()), (0, ""), "{answer}");
         let (head, body) = received.join().unwrap();
         assert_eq!(header(&head, "x-nexo-attempt-id"), answer["attempt_id"]);
-        assert_eq!(body, BODY);
+        assert_eq!(body, first.body);
         assert!(gateway.terminate().success());
         listener.set_nonblocking(true).unwrap();
         assert!(listener.accept().is_err(), "it was sent twice");

@@ -260,7 +260,7 @@ async fn load_endpoints(
 ) -> Result<HashMap<AccountId, Vec<EndpointId>>, StoreError> {
     let unknown: HashSet<AccountId> = settlements
         .iter()
-        .filter(|s| s.webhook_body.is_some() && cache.endpoints(s.account_id).is_none())
+        .filter(|s| s.event.is_some() && cache.endpoints(s.account_id).is_none())
         .map(|s| s.account_id)
         .collect();
     statements::load_endpoints(transaction, &unknown).await

@@ -11,7 +11,7 @@ use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
 use crate::database::Database;
-use crate::world::{COST, NOW, World, delivered, endpoint, otp, paid};
+use crate::world::{COST, NOW, World, delivered, endpoint, otp, paid, told};
 
 on_both!(
     a_settlement_queues_one_attempt_for_each_active_endpoint,
@@ -28,18 +28,22 @@ const ALL: ClaimLimits = ClaimLimits {
     per_endpoint: 100,
 };
 
-/// Pays, settles and announces one OTP with `body`. Returns how many attempts that queued.
-async fn announce(world: &mut World, number: u32, body: &str) -> (Settlement, u64) {
+/// Pays, settles and announces one OTP. Returns how many attempts that queued.
+async fn announce(world: &mut World, number: u32) -> (Settlement, u64) {
     let debit = otp(world.account, number);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
     let settlement = Settlement {
-        webhook_body: Some(body.to_owned()),
+        event: Some(told(&debit)),
         completed_at_ms: NOW + i64::from(number),
         ..delivered(&debit, parts)
     };
     let committed = world.commit(&[], std::slice::from_ref(&settlement)).await;
     assert_eq!(committed.settled, [true]);
     (settlement, committed.webhooks)
+}
+
+fn body_of(settlement: &Settlement) -> String {
+    settlement.event.expect("it is announced").body()
 }
 
 async fn claim(world: &World, busy: &[EndpointId], limits: ClaimLimits) -> Vec<ClaimedAttempt> {
@@ -64,7 +68,7 @@ fn finished(id: WebhookAttemptId, delivered: bool) -> FinishedAttempt {
 
 async fn a_settlement_queues_one_attempt_for_each_active_endpoint(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
-    let (settlement, queued) = announce(&mut world, 1, "{}").await;
+    let (settlement, queued) = announce(&mut world, 1).await;
     assert_eq!(queued, 0);
     assert_eq!(
         world
@@ -87,9 +91,9 @@ async fn a_settlement_queues_one_attempt_for_each_active_endpoint(database: Arc<
             .unwrap()
     );
     world.cache.forget_endpoints(world.account);
-    let body = r#"{"type":"otp.delivered","phone":"+84980000002"}"#;
-    let (settlement, queued) = announce(&mut world, 2, body).await;
+    let (settlement, queued) = announce(&mut world, 2).await;
     assert_eq!(queued, 2);
+    let body = body_of(&settlement);
     let attempts = world
         .store
         .webhook_attempts(settlement.delivery_id)
@@ -99,7 +103,7 @@ async fn a_settlement_queues_one_attempt_for_each_active_endpoint(database: Arc<
     for (attempt, endpoint) in attempts.iter().zip([first, second]) {
         assert_eq!(
             (attempt.endpoint_id, attempt.body.as_str()),
-            (endpoint, body)
+            (endpoint, body.as_str())
         );
         assert_eq!(
             (attempt.status.as_str(), attempt.event_type.as_str()),
@@ -112,7 +116,7 @@ async fn a_settlement_queues_one_attempt_for_each_active_endpoint(database: Arc<
 async fn an_endpoint_removed_behind_the_cache_gets_nothing(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let gone = endpoint(&world.store, world.account, "https://one.example.com").await;
-    assert_eq!(announce(&mut world, 1, "{}").await.1, 1);
+    assert_eq!(announce(&mut world, 1).await.1, 1);
     let remove = EndpointChange::Remove;
     assert!(
         world
@@ -121,7 +125,7 @@ async fn an_endpoint_removed_behind_the_cache_gets_nothing(database: Arc<Databas
             .await
             .unwrap()
     );
-    assert_eq!(announce(&mut world, 2, "{}").await.1, 0);
+    assert_eq!(announce(&mut world, 2).await.1, 0);
 }
 
 async fn an_attempt_is_claimed_once_and_finished_once(database: Arc<Database>) {
@@ -129,7 +133,7 @@ async fn an_attempt_is_claimed_once_and_finished_once(database: Arc<Database>) {
     let mut other = world.beside(&database, "n2").await;
     endpoint(&world.store, world.account, "https://one.example.com").await;
     for number in 1..=6 {
-        announce(&mut world, number, "{}").await;
+        announce(&mut world, number).await;
     }
     let (ours, theirs) = tokio::join!(claim(&world, &[], ALL), claim(&other, &[], ALL));
     let mut ids: Vec<_> = ours
@@ -178,8 +182,9 @@ async fn a_busy_endpoint_holds_no_other_up(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let slow = endpoint(&world.store, world.account, "https://slow.example.com").await;
     let quick = endpoint(&world.store, world.account, "https://quick.example.com").await;
+    let mut sent = Vec::new();
     for number in 1..=4 {
-        announce(&mut world, number, &number.to_string()).await;
+        sent.push(body_of(&announce(&mut world, number).await.0));
     }
     let one_each = ClaimLimits {
         attempts: 10,
@@ -187,11 +192,11 @@ async fn a_busy_endpoint_holds_no_other_up(database: Arc<Database>) {
     };
     let claimed = claim(&world, &[], one_each).await;
     assert_eq!(claimed.len(), 2);
-    assert!(claimed.iter().all(|attempt| attempt.body == "1"));
+    assert!(claimed.iter().all(|attempt| attempt.body == sent[0]));
     assert_eq!(claimed[0].url, "https://slow.example.com");
     let rest = claim(&world, &[slow], ALL).await;
     let bodies: Vec<&str> = rest.iter().map(|attempt| attempt.body.as_str()).collect();
-    assert_eq!(bodies, ["2", "3", "4"]);
+    assert_eq!(bodies, sent[1..]);
     assert!(rest.iter().all(|attempt| attempt.endpoint_id == quick));
     assert_eq!(claim(&world, &[slow, quick], ALL).await, []);
     let two = ClaimLimits {
@@ -206,7 +211,7 @@ async fn a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it(database:
     let mut world = World::with_balance(&database, 10 * COST).await;
     let removed = endpoint(&world.store, world.account, "https://one.example.com").await;
     let paused = endpoint(&world.store, world.account, "https://two.example.com").await;
-    let (settlement, _) = announce(&mut world, 1, "{}").await;
+    let (settlement, _) = announce(&mut world, 1).await;
     let store = world.store.clone();
     let account = world.account;
     let change = |id, change| store.change_endpoint(account, id, change, NOW);
@@ -240,7 +245,7 @@ async fn a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it(database:
 async fn a_replay_sends_the_same_bytes_once_more(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let target = endpoint(&world.store, world.account, "https://one.example.com").await;
-    announce(&mut world, 1, r#"{"a":1}"#).await;
+    let body = body_of(&announce(&mut world, 1).await.0);
     let old = claim(&world, &[], ALL).await.remove(0);
     world
         .store
@@ -262,7 +267,7 @@ async fn a_replay_sends_the_same_bytes_once_more(database: Arc<Database>) {
         .unwrap();
     assert_eq!(
         (claimed.body.as_str(), claimed.endpoint_id),
-        (r#"{"a":1}"#, target)
+        (body.as_str(), target)
     );
     assert_eq!(claimed.secret, old.secret);
     assert_eq!(

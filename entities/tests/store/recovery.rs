@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::Status;
+use nexo_domain::webhook::Event;
 use nexo_entities::store::posting::{Debit, Settlement, WalletCache};
 use nexo_entities::store::recovery::Unfinished;
 
@@ -33,7 +34,16 @@ fn interrupted(unfinished: &Unfinished) -> Settlement {
         refund: true,
         release_window: false,
         attempts: Vec::new(),
-        webhook_body: Some(format!("{} {}", delivery.phone, delivery.cost)),
+        event: Some(Event {
+            delivery_id: delivery.id,
+            phone: delivery.phone,
+            carrier: delivery.carrier,
+            status: Status::Failed,
+            cost: delivery.cost,
+            error_code: Some("interrupted"),
+            created_at_ms: delivery.created_at_ms,
+            completed_at_ms: NOW + 1,
+        }),
     }
 }
 
@@ -72,7 +82,12 @@ async fn a_restarted_node_refunds_and_announces_what_it_left_unfinished(database
     assert_eq!(delivery.status, Status::Failed);
     assert_eq!(delivery.error_code.as_deref(), Some("interrupted"));
     let attempts = world.store.webhook_attempts(delivery.id).await.unwrap();
-    assert_eq!(attempts[0].body, "+84980000000 0.022");
+    let body = &attempts[0].body;
+    assert!(body.contains(r#""phone":"+84980000000""#), "{body}");
+    assert!(
+        body.contains(r#""cost":0.022,"error_code":"interrupted""#),
+        "{body}"
+    );
     assert_eq!(attempts[0].event_type, "otp.failed");
     world.assert_sound().await;
 }

@@ -6,7 +6,7 @@ use nexo_domain::ledger::{Bucket, Buckets, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
-use nexo_domain::webhook::HashedSecret;
+use nexo_domain::webhook::{Event, HashedSecret};
 use nexo_entities::Store;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::posting::{
@@ -146,6 +146,20 @@ pub fn paid(outcome: &DebitOutcome) -> Parts {
     }
 }
 
+/// What an endpoint is told of a delivered OTP.
+pub fn told(debit: &Debit) -> Event {
+    Event {
+        delivery_id: debit.delivery_id,
+        phone: debit.phone,
+        carrier: debit.carrier,
+        status: Status::Delivered,
+        cost: debit.cost,
+        error_code: None,
+        created_at_ms: debit.created_at_ms,
+        completed_at_ms: NOW + 25_000,
+    }
+}
+
 pub fn delivered(debit: &Debit, parts: Parts) -> Settlement {
     Settlement {
         delivery_id: debit.delivery_id,
@@ -160,7 +174,7 @@ pub fn delivered(debit: &Debit, parts: Parts) -> Settlement {
         refund: false,
         release_window: false,
         attempts: vec![call(1)],
-        webhook_body: None,
+        event: None,
     }
 }
 

@@ -9,6 +9,7 @@ use nexo_domain::ledger::{Buckets, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::webhook::Event;
 
 /// This node in its present life. Deliveries carry it, and only it settles them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +69,8 @@ pub struct Settlement {
     /// [`NO_ROUTE`]: nexo_domain::outcome::NO_ROUTE
     pub release_window: bool,
     pub attempts: Vec<CallAttempt>,
-    /// The exact bytes for each active endpoint; without them no webhook is queued.
-    pub webhook_body: Option<String>,
+    /// What each active endpoint is told; without it no webhook is queued.
+    pub event: Option<Event>,
 }
 
 /// The call detail record of one finished leg.

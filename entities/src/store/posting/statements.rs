@@ -322,7 +322,7 @@ pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
     script.push(&INSERT_CALL_ATTEMPTS, Vec::new(), rows);
 }
 
-/// One attempt per settlement with a body and endpoint of its account.
+/// One attempt per settlement with an event and endpoint of its account, with the exact bytes to be sent.
 pub(super) fn push_webhooks<'e>(
     script: &mut Script,
     ended: &[&Settlement],
@@ -330,10 +330,15 @@ pub(super) fn push_webhooks<'e>(
 ) {
     let mut rows = QUEUE_WEBHOOKS.rows(0);
     for s in ended {
-        let Some(body) = &s.webhook_body else {
+        let Some(event) = &s.event else {
             continue;
         };
-        for endpoint in endpoints(s.account_id).into_iter().flatten() {
+        let endpoints = endpoints(s.account_id).map_or(&[][..], Vec::as_slice);
+        if endpoints.is_empty() {
+            continue;
+        }
+        let body = event.body();
+        for endpoint in endpoints {
             rows.push([
                 Uuid::now_v7().into(),
                 endpoint.0.into(),
