@@ -46,6 +46,14 @@ impl Column {
     }
 }
 
+/// The place in [`SIZES`] of the smallest that holds so many rows.
+fn size_for(rows: usize) -> usize {
+    SIZES
+        .iter()
+        .position(|size| *size >= rows)
+        .unwrap_or(SIZES.len() - 1)
+}
+
 /// A statement with the rows in its middle: `head FROM rows AS v tail`.
 ///
 /// Parameters are written `?`, in the head only. The tail must drop rows whose first column is
@@ -149,26 +157,27 @@ impl Bulk {
         let mut statements = Vec::with_capacity(rows.len().div_ceil(LARGEST));
         while !rows.is_empty() {
             let count = rows.len().min(LARGEST);
-            let size = SIZES
-                .iter()
-                .position(|s| *s >= count)
-                .unwrap_or(SIZES.len() - 1);
             let rest = rows.values.split_off(count * width);
-            let mut values = Vec::with_capacity(scalars.len() + SIZES[size] * width);
-            values.extend_from_slice(scalars);
-            values.append(&mut rows.values);
-            for _ in count..SIZES[size] {
-                values.extend(self.columns.iter().map(|column| column.null()));
-            }
-            rows.values = rest;
-            let sql = self.on_sqlite[size].get_or_init(|| self.sqlite_text(SIZES[size]));
-            statements.push(Statement::from_sql_and_values(
-                DatabaseBackend::Sqlite,
-                sql.as_str(),
-                values,
-            ));
+            statements.push(self.sqlite_statement(scalars, rows, size_for(count)));
+            rows = Rows {
+                columns: self.columns,
+                values: rest,
+            };
         }
         statements
+    }
+
+    /// One statement for as many rows as the size at this place of [`SIZES`], filled up with nulls.
+    fn sqlite_statement(&self, scalars: &[Value], rows: Rows, size: usize) -> Statement {
+        let count = rows.len();
+        let mut values = Vec::with_capacity(scalars.len() + SIZES[size] * self.columns.len());
+        values.extend_from_slice(scalars);
+        values.extend(rows.values);
+        for _ in count..SIZES[size] {
+            values.extend(self.columns.iter().map(|column| column.null()));
+        }
+        let sql = self.on_sqlite[size].get_or_init(|| self.sqlite_text(SIZES[size]));
+        Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql.as_str(), values)
     }
 
     fn postgres_statement(&self, scalars: &[Value], rows: Rows) -> Statement {
@@ -224,8 +233,9 @@ impl Bulk {
 
 /// Several bulk statements, one after another.
 ///
-/// SQLite takes them as one text: each text is a trip to the connection's thread and back, which for a
-/// small batch costs more than the rows.
+/// SQLite takes them as one text: each text is a trip to the connection's thread and back. All of its
+/// statements are then of one size, or of one row: were each of its own, hardly any text would ever come
+/// again, and SQLite would spend more on reading texts than on writing rows.
 #[derive(Default)]
 pub(super) struct Script {
     parts: Vec<(&'static Bulk, Vec<Value>, Rows)>,
@@ -250,19 +260,39 @@ impl Script {
     /// Runs it and returns how many rows it wrote.
     pub(super) async fn execute(self, connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
         let backend = connection.get_database_backend();
-        let mut statements: Vec<Statement> = self
-            .parts
-            .into_iter()
-            .flat_map(|(bulk, scalars, rows)| bulk.statements(backend, &scalars, rows))
-            .collect();
-        if backend == DatabaseBackend::Sqlite && statements.len() > 1 {
-            statements = vec![joined(statements)];
-        }
+        let statements = match backend {
+            DatabaseBackend::Sqlite => self.on_sqlite(),
+            _ => self.one_by_one(backend),
+        };
         let mut written = 0;
         for statement in statements {
             written += connection.execute_raw(statement).await?.rows_affected();
         }
         Ok(written)
+    }
+
+    fn one_by_one(self, backend: DatabaseBackend) -> Vec<Statement> {
+        self.parts
+            .into_iter()
+            .flat_map(|(bulk, scalars, rows)| bulk.statements(backend, &scalars, rows))
+            .collect()
+    }
+
+    fn on_sqlite(self) -> Vec<Statement> {
+        let longest = self.parts.iter().map(|(_, _, rows)| rows.len()).max();
+        let Some(longest @ ..=LARGEST) = longest else {
+            return self.one_by_one(DatabaseBackend::Sqlite);
+        };
+        let together = size_for(longest);
+        let statements: Vec<Statement> = self
+            .parts
+            .into_iter()
+            .map(|(bulk, scalars, rows)| {
+                let size = if rows.len() == 1 { 0 } else { together };
+                bulk.sqlite_statement(&scalars, rows, size)
+            })
+            .collect();
+        vec![joined(statements)]
     }
 }
 
