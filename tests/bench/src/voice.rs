@@ -39,6 +39,9 @@ const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// A finished call's messages may be repeated for 64*T1: so long after the first call nothing grows.
 const KEPT: Duration = Duration::from_secs(33);
 
+/// How often the memory is looked at on the way: one figure could be a chance.
+const MEMORY_LOOKS: u64 = 5;
+
 pub async fn run(args: Args) -> anyhow::Result<()> {
     calls(&args).await?;
     println!();
@@ -82,15 +85,20 @@ async fn calls(args: &Args) -> anyhow::Result<()> {
     println!("  answered / otherwise                    {answered:>8} / {others}");
     ensure!(others == 0, "{others} of {calls} calls were not answered");
 
-    let left = args.finished.saturating_sub(calls);
-    let (_, others) = place_all(&endpoint, address, args.rate, left).await?;
-    ensure!(others == 0, "{others} of {left} calls were not answered");
+    let left = args.finished.saturating_sub(calls) / MEMORY_LOOKS;
     println!(
-        "Memory of the process at this rate {:>6.1} MB, after {} more calls {:.1} MB",
-        steady as f64 / 1e6,
-        calls + left,
-        resident_bytes()? as f64 / 1e6
+        "Memory of the process at this rate     {:>9.1} MB",
+        steady as f64 / 1e6
     );
+    for look in 1..=MEMORY_LOOKS {
+        let (_, others) = place_all(&endpoint, address, args.rate, left).await?;
+        ensure!(others == 0, "{others} of {left} calls were not answered");
+        println!(
+            "  after {:>9} more calls             {:>9.1} MB",
+            calls + look * left,
+            resident_bytes()? as f64 / 1e6
+        );
+    }
     endpoint.shutdown(Duration::from_secs(2)).await;
     drop(far_end);
     Ok(())
