@@ -46,8 +46,8 @@ impl Message {
             .position(|b| !matches!(b, b'\r' | b'\n'))
             .ok_or(ParseError::KeepAlive)?;
         let datagram = &datagram[start..];
-        let (head, body) = split_body(datagram);
-        let text = unfolded(head);
+        let parts = Parts::of(datagram);
+        let text = parts.text();
         let (line, fields_start) = match text.find('\n') {
             Some(end) => (0..trimmed_end(&text, end), end + 1),
             None => (0..text.len(), text.len()),
@@ -62,7 +62,7 @@ impl Message {
             body: Vec::new(),
         };
         fields.check()?;
-        fields.body = fields.checked_body(body)?.to_vec();
+        fields.body = fields.checked_body(parts.body)?.to_vec();
         match start_line {
             StartLine::Request { method, .. }
                 if method != fields.cseq_method && method != Method::Other =>
@@ -125,35 +125,56 @@ impl StartLine {
     }
 }
 
-/// The head with its last line's end, and the body after the empty line.
-fn split_body(datagram: &[u8]) -> (&[u8], &[u8]) {
-    let mut at = 0;
-    while let Some(end) = datagram[at..].iter().position(|b| *b == b'\n') {
-        let next = at + end + 1;
-        match &datagram[next..] {
-            [b'\r', b'\n', body @ ..] | [b'\n', body @ ..] => return (&datagram[..next], body),
-            _ => at = next,
-        }
-    }
-    (datagram, &[])
+/// A datagram taken apart at its empty line.
+struct Parts<'a> {
+    /// With its last line's end.
+    head: &'a [u8],
+    /// Whether a line of it continues the one before.
+    is_folded: bool,
+    body: &'a [u8],
 }
 
-/// The head as text, its folded lines joined: a line that starts with a blank continues the last.
-fn unfolded(head: &[u8]) -> String {
-    let text = String::from_utf8_lossy(head).into_owned();
-    if !text.contains("\n ") && !text.contains("\n\t") {
-        return text;
-    }
-    let mut bytes = text.into_bytes();
-    for at in 1..bytes.len() {
-        if matches!(bytes[at], b' ' | b'\t') && bytes[at - 1] == b'\n' {
-            bytes[at - 1] = b' ';
-            if at >= 2 && bytes[at - 2] == b'\r' {
-                bytes[at - 2] = b' ';
+impl<'a> Parts<'a> {
+    fn of(datagram: &'a [u8]) -> Parts<'a> {
+        let mut is_folded = false;
+        for end in memchr::memchr_iter(b'\n', datagram) {
+            let (head, rest) = datagram.split_at(end + 1);
+            match rest {
+                [b'\r', b'\n', body @ ..] | [b'\n', body @ ..] => {
+                    return Parts {
+                        head,
+                        is_folded,
+                        body,
+                    };
+                }
+                [b' ' | b'\t', ..] => is_folded = true,
+                _ => {}
             }
         }
+        Parts {
+            head: datagram,
+            is_folded,
+            body: &[],
+        }
     }
-    String::from_utf8(bytes).expect("ASCII took the place of ASCII")
+
+    /// The head as text, its folded lines joined: a line that starts with a blank continues the last.
+    fn text(&self) -> String {
+        let text = String::from_utf8_lossy(self.head).into_owned();
+        if !self.is_folded {
+            return text;
+        }
+        let mut bytes = text.into_bytes();
+        for at in 1..bytes.len() {
+            if matches!(bytes[at], b' ' | b'\t') && bytes[at - 1] == b'\n' {
+                bytes[at - 1] = b' ';
+                if at >= 2 && bytes[at - 2] == b'\r' {
+                    bytes[at - 2] = b' ';
+                }
+            }
+        }
+        String::from_utf8(bytes).expect("ASCII took the place of ASCII")
+    }
 }
 
 fn trimmed_end(text: &str, end: usize) -> usize {
