@@ -186,6 +186,7 @@ impl App {
             reading: reading(config),
             draining: Arc::clone(&draining),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
+            replays: metrics::counter!("nexo_idempotent_replays_total"),
         });
         let http = ports.http.local_addr()?;
         let metrics = ports.metrics.local_addr()?;

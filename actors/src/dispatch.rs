@@ -3,19 +3,24 @@
 //! | step | fails as | undone |
 //! |---|---|---|
 //! | claim the phone's window and a channel | `WindowClosed`, `Overloaded` | nothing to undo |
-//! | debit, durably | `FundsShort`, `WindowClosed`, `Overloaded` | window and channel |
+//! | debit, durably | `FundsShort`, `WindowClosed`, `KeyTaken`, `Overloaded` | window and channel |
 //! | INVITE, gateway after gateway, until one accepts | `NoRoute`, `Throttled` | refund, window and channel |
 //! | the call, to its end | never: it ends as the final states say | by the refund policy |
 //!
 //! The saga is a task of its own: a customer who hangs up on us changes nothing. Should it die,
 //! its delivery is no longer live, and the reaper settles it.
+//!
+//! Where the request carries an idempotency key, the saga holds its [`Flight`]. The answer is kept with the
+//! debit, stands once a gateway has taken the call, and is dropped with the refund where none has.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_rt::ArbiterHandle;
+use nexo_domain::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
 use nexo_domain::ledger::{Buckets, Parts};
 use nexo_domain::money::Micros;
@@ -25,7 +30,9 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone_window::{retry_after_seconds, window_until_ms};
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::Event;
-use nexo_entities::store::posting::{CallAttempt, CallQuality, Debit, DebitOutcome, Settlement};
+use nexo_entities::store::posting::{
+    CallAttempt, CallQuality, Debit, DebitOutcome, Keep, Settlement,
+};
 use nexo_voice::endpoint::{CallNews, CallReport, Quality};
 use nexo_voice::sip::hop::Hop;
 use tokio::sync::oneshot;
@@ -34,9 +41,10 @@ use uuid::Uuid;
 use crate::admission::{Admission, Admitted, Channel, Realm};
 use crate::carrier::{CarrierDesk, NoGateway, PlaceCall, Placed, Trunk};
 use crate::clock;
+use crate::flights::{Flight, Flights, Landed};
 use crate::live::{Live, LiveDelivery};
 use crate::meters::{CarrierMeters, Verdict};
-use crate::wallet::{PostDebit, Refused, SettleDelivery, Wallets};
+use crate::wallet::{KeepAnswer, PostDebit, Refused, SettleDelivery, Wallets};
 use crate::watch::{Handle, Undelivered};
 
 /// How long an actor may take to answer before the saga gives up on it.
@@ -66,7 +74,7 @@ pub struct OtpOrder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dispatched {
     /// The carrier took the call.
-    Accepted { after: Buckets },
+    Accepted(Accepted),
     /// The wallet holds less than the cost.
     FundsShort { total: Micros },
     /// The phone was called less than 30 s ago.
@@ -81,6 +89,8 @@ pub enum Dispatched {
     Overloaded,
     /// The account was closed a moment ago; nothing was spent.
     AccountClosed,
+    /// An answer is kept under the request's idempotency key, or is about to be; nothing was spent.
+    KeyTaken,
     /// What became of the debit is not known; the reaper will settle it.
     Lost,
 }
@@ -114,24 +124,50 @@ pub struct DispatchDesk {
     /// what a commit brings wakes one thread for all of them.
     pub lanes: Vec<ArbiterHandle>,
     pub live: Arc<Live>,
+    /// The requests with an idempotency key that are under way.
+    pub flights: Arc<Flights>,
     pub settings: DispatchSettings,
 }
 
 impl DispatchDesk {
     /// Starts the saga of one OTP; the answer for the customer comes through the receiver, and the
-    /// saga goes on whether or not anybody still waits for it.
-    pub fn dispatch(self: &Arc<Self>, order: OtpOrder) -> oneshot::Receiver<Dispatched> {
+    /// saga goes on whether or not anybody still waits for it. `flight` is the request's, where that
+    /// carries an idempotency key.
+    pub fn dispatch(
+        self: &Arc<Self>,
+        order: OtpOrder,
+        flight: Option<Flight>,
+    ) -> oneshot::Receiver<Dispatched> {
         let (answer, answered) = oneshot::channel();
         let desk = Arc::clone(self);
         let lane = &self.lanes[self.wallets.lane(order.account_id)];
         let saga = async move {
             let meters = Arc::clone(&desk.route(order.carrier).meters);
-            let told = Telling { answer, meters };
+            let told = Telling {
+                answer,
+                meters,
+                flight,
+            };
             desk.run(order, told).await;
         };
         // On a thread that is gone the saga is dropped, which whoever waits sees.
         lane.spawn(saga);
         answered
+    }
+
+    /// Keeps an answer under an idempotency key. Returns whether it was written, once that is durable;
+    /// `None` when it is not known to be.
+    pub async fn keep(&self, account: AccountId, keep: Keep) -> Option<bool> {
+        let (reply, written) = oneshot::channel();
+        let order = KeepAnswer { keep, reply };
+        self.wallets.of(account).try_send(order).ok()?;
+        let written = tokio::time::timeout(ANSWER_WITHIN, written).await;
+        written.ok()?.ok()
+    }
+
+    /// The longest that a customer waits for an answer while the store works.
+    pub fn answers_within(&self) -> Duration {
+        DEBIT_WITHIN + self.settings.dispatch_timeout
     }
 
     fn route(&self, carrier: Carrier) -> &CarrierRoute {
@@ -160,7 +196,8 @@ impl DispatchDesk {
             }
         };
         let live = self.live.begin(order.delivery_id);
-        match self.debit(&order, now_ms, until_ms).await {
+        let idempotent = told.request();
+        match self.debit(&order, &idempotent, now_ms, until_ms).await {
             Ok((parts, after)) => {
                 let paid = Paid {
                     order,
@@ -168,12 +205,16 @@ impl DispatchDesk {
                     parts,
                     after,
                     created_at_ms: now_ms,
+                    idempotent,
                     _channel: channel,
                     live,
                 };
                 self.call(paid, told).await;
             }
-            Err(Dispatched::Lost) => told.tell(Dispatched::Lost),
+            Err(Dispatched::Lost) => {
+                live.not_dialled(idempotent);
+                told.tell(Dispatched::Lost);
+            }
             Err(refused) => {
                 live.settled();
                 route
@@ -197,6 +238,7 @@ impl DispatchDesk {
     async fn debit(
         &self,
         order: &OtpOrder,
+        idempotent: &Option<Arc<IdempotentRequest>>,
         created_at_ms: i64,
         window_until_ms: i64,
     ) -> Result<(Parts, Buckets), Dispatched> {
@@ -210,6 +252,7 @@ impl DispatchDesk {
             cost: order.cost,
             created_at_ms,
             window_until_ms,
+            idempotent: idempotent.clone(),
         };
         let (reply, outcome) = oneshot::channel();
         let wallet = self.wallets.of(order.account_id);
@@ -223,6 +266,7 @@ impl DispatchDesk {
                 retry_after_seconds: retry_after_seconds(until_ms, clock::unix_ms()).unwrap_or(1),
             }),
             Ok(Ok(Ok(DebitOutcome::AccountClosed))) => Err(Dispatched::AccountClosed),
+            Ok(Ok(Ok(DebitOutcome::KeyTaken))) => Err(Dispatched::KeyTaken),
             Ok(Ok(Err(Refused::Overloaded))) => Err(Dispatched::Overloaded),
             Ok(Ok(Err(Refused::Unknown))) | Ok(Err(_)) | Err(_) => Err(Dispatched::Lost),
         }
@@ -235,8 +279,11 @@ impl DispatchDesk {
         let mut attempts = Vec::new();
         match self.accepted_call(&paid, &mut attempts).await {
             Ok(placed) => {
-                told.tell(Dispatched::Accepted { after: paid.after });
-                let report = follow(placed, &mut attempts).await;
+                let answered = async {
+                    self.let_answer_stand(&paid).await;
+                    told.tell(Dispatched::Accepted(paid.accepted()));
+                };
+                let ((), report) = tokio::join!(answered, follow(placed, &mut attempts));
                 let ending = match report {
                     Some(end) => Ending::Call(end),
                     None => Ending::Call(CallEnd::TransportLost),
@@ -265,12 +312,28 @@ impl DispatchDesk {
         }
     }
 
+    /// From here on every node repeats the answer that was kept with the debit. Where this fails, the call
+    /// goes on all the same, and another node that has the same request waits for its end.
+    async fn let_answer_stand(&self, paid: &Paid) {
+        let Some(request) = paid.idempotent.clone() else {
+            return;
+        };
+        let delivery_id = paid.order.delivery_id;
+        let keep = Keep::Accepted {
+            request,
+            delivery_id,
+        };
+        if self.keep(paid.order.account_id, keep).await.is_none() {
+            tracing::warn!(%delivery_id, "the answer kept for an accepted OTP is not known to stand");
+        }
+    }
+
     /// Tries gateway after gateway until one accepts, one refuses for good, or time is up.
     async fn accepted_call(
         &self,
         paid: &Paid,
         attempts: &mut Vec<CallAttempt>,
-    ) -> Result<Accepted, Vec<Refusal>> {
+    ) -> Result<Taken, Vec<Refusal>> {
         let give_up = Instant::now() + self.settings.dispatch_timeout;
         let mut tried = Vec::new();
         let mut refusals = Vec::new();
@@ -288,7 +351,7 @@ impl DispatchDesk {
             let refusal = match within.await {
                 Ok(Ok(())) => {
                     placed.state.accepted();
-                    return Ok(Accepted {
+                    return Ok(Taken {
                         number: tried.len(),
                         placed,
                         accepted_at_ms: clock::unix_ms(),
@@ -386,22 +449,44 @@ impl DispatchDesk {
 struct Telling {
     answer: oneshot::Sender<Dispatched>,
     meters: Arc<CarrierMeters>,
+    /// The request's, where that may be sent again.
+    flight: Option<Flight>,
 }
 
 impl Telling {
+    fn request(&self) -> Option<Arc<IdempotentRequest>> {
+        self.flight
+            .as_ref()
+            .map(|flight| Arc::clone(flight.request()))
+    }
+
     fn tell(self, dispatched: Dispatched) {
-        self.meters.answered(match &dispatched {
-            Dispatched::Accepted { .. } => Verdict::Accepted,
-            Dispatched::FundsShort { .. } => Verdict::FundsShort,
-            Dispatched::WindowClosed { .. } => Verdict::WindowClosed,
-            Dispatched::Throttled { .. } => Verdict::Throttled,
-            Dispatched::NoGateway | Dispatched::NoRoute => Verdict::NoRoute,
-            Dispatched::Overloaded => Verdict::Overloaded,
-            Dispatched::AccountClosed => Verdict::AccountClosed,
-            Dispatched::Lost => Verdict::Lost,
-        });
+        if let Some(verdict) = verdict(&dispatched) {
+            self.meters.answered(verdict);
+        }
+        if let (Some(flight), Dispatched::Accepted(accepted)) = (self.flight, &dispatched) {
+            flight.land(Landed {
+                status: ACCEPTED_STATUS,
+                body: accepted.body().into(),
+            });
+        }
         // Nobody may be waiting any more.
         let _ = self.answer.send(dispatched);
+    }
+}
+
+/// How an answer is counted. Whose key is taken is told what was answered under it.
+fn verdict(dispatched: &Dispatched) -> Option<Verdict> {
+    match dispatched {
+        Dispatched::Accepted(_) => Some(Verdict::Accepted),
+        Dispatched::FundsShort { .. } => Some(Verdict::FundsShort),
+        Dispatched::WindowClosed { .. } => Some(Verdict::WindowClosed),
+        Dispatched::Throttled { .. } => Some(Verdict::Throttled),
+        Dispatched::NoGateway | Dispatched::NoRoute => Some(Verdict::NoRoute),
+        Dispatched::Overloaded => Some(Verdict::Overloaded),
+        Dispatched::AccountClosed => Some(Verdict::AccountClosed),
+        Dispatched::KeyTaken => None,
+        Dispatched::Lost => Some(Verdict::Lost),
     }
 }
 
@@ -412,11 +497,21 @@ struct Paid {
     parts: Parts,
     after: Buckets,
     created_at_ms: i64,
+    idempotent: Option<Arc<IdempotentRequest>>,
     _channel: Channel,
     live: LiveDelivery,
 }
 
 impl Paid {
+    fn accepted(&self) -> Accepted {
+        Accepted {
+            id: self.order.delivery_id,
+            carrier: self.order.carrier,
+            cost: self.order.cost,
+            after: self.after,
+        }
+    }
+
     fn settlement(
         &self,
         outcome: Outcome,
@@ -448,6 +543,10 @@ impl Paid {
             refund: outcome.refund,
             release_window: settled == Settled::NoRoute,
             attempts,
+            frees: self
+                .idempotent
+                .clone()
+                .filter(|_| settled == Settled::NoRoute),
         }
     }
 }
@@ -461,7 +560,8 @@ enum Settled {
     NoRoute,
 }
 
-struct Accepted {
+/// A call that a gateway has taken.
+struct Taken {
     placed: Placed,
     number: usize,
     started_at_ms: i64,
@@ -486,7 +586,7 @@ async fn first_answer(placed: &mut Placed) -> Result<(), Option<Box<CallReport>>
 }
 
 /// Follows an accepted call to its end. `None`: its endpoint died without a report.
-async fn follow(mut accepted: Accepted, attempts: &mut Vec<CallAttempt>) -> Option<CallEnd> {
+async fn follow(mut accepted: Taken, attempts: &mut Vec<CallAttempt>) -> Option<CallEnd> {
     let end = async {
         while let Some(news) = accepted.placed.events.next().await {
             if let CallNews::Ended(report) = news {
@@ -568,7 +668,7 @@ fn refused_attempt(
     }
 }
 
-fn accepted_attempt(accepted: &Accepted, report: Option<&CallReport>) -> CallAttempt {
+fn accepted_attempt(accepted: &Taken, report: Option<&CallReport>) -> CallAttempt {
     CallAttempt {
         id: AttemptId(Uuid::now_v7()),
         number: accepted.number as u16,

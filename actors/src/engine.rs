@@ -12,6 +12,7 @@ use nexo_entities::store::{Store, StoreError};
 use crate::admission::Admission;
 use crate::carrier::{CarrierDesk, Line, Trunk, learn_windows};
 use crate::dispatch::{CarrierRoute, DispatchDesk, DispatchSettings};
+use crate::flights::Flights;
 use crate::live::Live;
 use crate::meters::CarrierMeters;
 use crate::wallet::{ForgetWallet, Wallet, Wallets};
@@ -79,6 +80,7 @@ impl Engine {
             wallets: wallets.clone(),
             lanes,
             live: Arc::clone(&live),
+            flights: Arc::new(Flights::default()),
             settings: parts.settings,
         });
         let watching = actix_rt::spawn(watcher.watch(Arc::clone(&vitals), parts.escalate));

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::outcome::{Ending, Outcome, RefundPolicy};
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::Event;
@@ -23,13 +24,20 @@ const LOOKS_A_ROUND: u64 = 15;
 const LOOKS_FOR_LOST: u64 = 2 + (YOUNGEST_MS as u64).div_ceil(LOOK_EVERY.as_millis() as u64);
 /// A delivery younger than this may not be in the set of live ones that is compared with.
 const YOUNGEST_MS: i64 = 3_000;
-/// How often windows that are over and changes that everybody has seen are dropped.
+/// How often windows and kept answers that are over, and changes that everybody has seen, are dropped.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How many kept answers that are over are dropped in one transaction: a short one, since others wait to
+/// write.
+const ANSWERS_AT_ONCE: u32 = 500;
 /// A node that lags behind by more than this starts anew anyway.
 const KEEP_CHANGES_MS: i64 = 3_600_000;
 
 /// The end of a delivery that its process gave up.
-fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
+fn interrupted(
+    unfinished: &Unfinished,
+    policy: RefundPolicy,
+    frees: Option<Arc<IdempotentRequest>>,
+) -> Settlement {
     let delivery = &unfinished.delivery;
     let outcome = Outcome::of(&Ending::Interrupted, policy);
     let completed_at_ms = clock::unix_ms();
@@ -58,6 +66,7 @@ fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
         release_window: false,
         attempts: Vec::new(),
         webhook_body: Some(event.body()),
+        frees,
     }
 }
 
@@ -82,10 +91,11 @@ async fn settle(
     policy: RefundPolicy,
 ) -> Result<usize, StoreError> {
     let mut cache = WalletCache::default();
-    let live = live.snapshot();
+    let working = live.snapshot();
     store
-        .settle_unfinished(&mut cache, node, before_ms, &live, |unfinished| {
-            interrupted(unfinished, policy)
+        .settle_unfinished(&mut cache, node, before_ms, &working, |unfinished| {
+            let request = live.request_not_dialled(unfinished.delivery.id);
+            interrupted(unfinished, policy, request)
         })
         .await
 }
@@ -119,7 +129,7 @@ pub async fn reap(store: Store, node: NodeEpoch, live: Arc<Live>, policy: Refund
             }
             _ = tidy_due.tick() => {
                 if let Err(error) = tidy(&store).await {
-                    tracing::warn!(%error, "old windows and changes could not be dropped");
+                    tracing::warn!(%error, "old windows, changes and kept answers could not be dropped");
                 }
             }
         }
@@ -130,5 +140,6 @@ async fn tidy(store: &Store) -> Result<(), StoreError> {
     let now_ms = clock::unix_ms();
     store.drop_windows(now_ms).await?;
     store.trim_changes(now_ms - KEEP_CHANGES_MS).await?;
+    while store.drop_kept_answers(now_ms, ANSWERS_AT_ONCE).await? == u64::from(ANSWERS_AT_ONCE) {}
     Ok(())
 }

@@ -13,7 +13,7 @@ use actix::{
 use metrics::{Counter, Histogram};
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::posting::{
-    Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+    Committed, Debit, DebitOutcome, Keep, NodeEpoch, Settlement, WalletCache,
 };
 use nexo_entities::store::{Store, StoreError};
 use thiserror::Error;
@@ -64,6 +64,17 @@ pub struct SettleDelivery {
 }
 
 impl Message for SettleDelivery {
+    type Result = ();
+}
+
+/// Keep an answer under an idempotency key.
+pub struct KeepAnswer {
+    pub keep: Keep,
+    /// Told when it is durable, and whether it was written; dropped when that is not known.
+    pub reply: oneshot::Sender<bool>,
+}
+
+impl Message for KeepAnswer {
     type Result = ();
 }
 
@@ -141,6 +152,7 @@ pub struct Wallet {
     stale: Vec<AccountId>,
     debits: Vec<PostDebit>,
     settlements: Vec<SettleDelivery>,
+    answers: Vec<KeepAnswer>,
     commit_is_due: bool,
     /// Wakes the actor when those that wait have waited long enough for company.
     alarm: Option<SpawnHandle>,
@@ -164,6 +176,7 @@ impl Wallet {
             stale: Vec::new(),
             debits: Vec::new(),
             settlements: Vec::new(),
+            answers: Vec::new(),
             commit_is_due: false,
             alarm: None,
             pace: Pace::new(Instant::now()),
@@ -175,7 +188,7 @@ impl Wallet {
     /// Starts a commit when it is time: once everything that is in the mailbox now has been taken in,
     /// or when the alarm rings.
     fn commit_soon(&mut self, ctx: &mut Context<Self>) {
-        let waiting = self.debits.len() + self.settlements.len();
+        let waiting = self.waiting();
         if self.cache.is_none() || self.commit_is_due || waiting == 0 {
             return;
         }
@@ -198,23 +211,24 @@ impl Wallet {
         }));
     }
 
+    fn waiting(&self) -> usize {
+        self.debits.len() + self.settlements.len() + self.answers.len()
+    }
+
     fn commit(&mut self, ctx: &mut Context<Self>) {
-        if self.debits.is_empty() && self.settlements.is_empty() {
+        if self.waiting() == 0 {
             return;
         }
         let Some(cache) = self.cache.take() else {
             return;
         };
         // Settlements first: what they give back can be spent in the same batch.
-        let settled = self.settlements.len().min(LARGEST_BATCH);
         let batch = Batch {
-            settlements: self.settlements.drain(..settled).collect(),
-            debits: {
-                let room = LARGEST_BATCH.min(self.debits.len());
-                self.debits.drain(..room).collect()
-            },
+            settlements: first_of(&mut self.settlements),
+            debits: first_of(&mut self.debits),
+            answers: first_of(&mut self.answers),
         };
-        let postings = batch.debits.len() + batch.settlements.len();
+        let postings = batch.postings();
         self.pace.began(postings, Instant::now());
         let committed = batch.commit(
             self.store.clone(),
@@ -239,6 +253,12 @@ impl Wallet {
                 }),
         );
     }
+}
+
+/// As many as one transaction takes.
+fn first_of<T>(waiting: &mut Vec<T>) -> Vec<T> {
+    let count = waiting.len().min(LARGEST_BATCH);
+    waiting.drain(..count).collect()
 }
 
 impl Actor for Wallet {
@@ -266,6 +286,18 @@ impl Handler<SettleDelivery> for Wallet {
     fn handle(&mut self, settle: SettleDelivery, ctx: &mut Context<Self>) {
         self.settlements.push(settle);
         self.commit_soon(ctx);
+    }
+}
+
+impl Handler<KeepAnswer> for Wallet {
+    type Result = ();
+
+    fn handle(&mut self, answer: KeepAnswer, ctx: &mut Context<Self>) {
+        // Not to be kept for want of room: the reply is dropped.
+        if self.answers.len() < LONGEST_QUEUE {
+            self.answers.push(answer);
+            self.commit_soon(ctx);
+        }
     }
 }
 
@@ -330,9 +362,14 @@ impl Pace {
 struct Batch {
     debits: Vec<PostDebit>,
     settlements: Vec<SettleDelivery>,
+    answers: Vec<KeepAnswer>,
 }
 
 impl Batch {
+    fn postings(&self) -> usize {
+        self.debits.len() + self.settlements.len() + self.answers.len()
+    }
+
     /// Commits and answers everybody. Gives the cache back, and whether webhooks were queued.
     async fn commit(
         self,
@@ -341,6 +378,7 @@ impl Batch {
         mut cache: WalletCache,
         meters: Meters,
     ) -> (WalletCache, bool) {
+        let postings = self.postings();
         let (debits, replies): (Vec<Debit>, Vec<_>) = self
             .debits
             .into_iter()
@@ -351,19 +389,22 @@ impl Batch {
             .into_iter()
             .map(|settle| (settle.settlement, settle.reply))
             .unzip();
+        let (keep, kept): (Vec<Keep>, Vec<_>) = self
+            .answers
+            .into_iter()
+            .map(|answer| (answer.keep, answer.reply))
+            .unzip();
         let started = Instant::now();
         let result = commit_patiently(
             &store,
             &mut cache,
             &node,
-            (&debits, &settlements),
+            (&debits, &settlements, &keep),
             &meters.retries,
         )
         .await;
         meters.latency.record(started.elapsed());
-        meters
-            .batch
-            .record((debits.len() + settlements.len()) as f64);
+        meters.batch.record(postings as f64);
         match result {
             Ok(committed) => {
                 let refunds = settlements.iter().zip(&committed.settled);
@@ -374,6 +415,9 @@ impl Batch {
                 }
                 for reply in settled {
                     let _ = reply.send(());
+                }
+                for (reply, written) in kept.into_iter().zip(committed.kept) {
+                    let _ = reply.send(written);
                 }
                 (cache, committed.webhooks > 0)
             }
@@ -387,7 +431,7 @@ impl Batch {
                 for reply in replies {
                     let _ = reply.send(Err(refused));
                 }
-                // The settlements' replies are dropped: their sagas hand them in again.
+                // The other replies are dropped: settlements are handed in again by their sagas.
                 (WalletCache::default(), false)
             }
         }
@@ -411,13 +455,13 @@ async fn commit_patiently(
     store: &Store,
     cache: &mut WalletCache,
     node: &NodeEpoch,
-    (debits, settlements): (&[Debit], &[Settlement]),
+    work: (&[Debit], &[Settlement], &[Keep]),
     retries: &Counter,
 ) -> Result<Committed, StoreError> {
     let mut wait = FIRST_WAIT;
     let mut tries = 1;
     loop {
-        match store.commit(cache, node, debits, settlements).await {
+        match store.commit_keeping(cache, node, work).await {
             Err(error) if error.retryable() && tries < TRIES => {
                 retries.increment(1);
                 tries += 1;

@@ -160,6 +160,7 @@ impl Bench {
             cost: Micros::new(22_000),
             created_at_ms: now_ms,
             window_until_ms: now_ms + 30_000,
+            idempotent: None,
         }
     }
 }

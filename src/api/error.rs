@@ -45,6 +45,8 @@ pub enum ApiError {
         id: DeliveryId,
     },
     Overloaded,
+    /// The request's idempotency key was used for another body.
+    IdempotencyConflict,
     NotFound,
     MethodNotAllowed {
         allow: &'static str,
@@ -68,6 +70,7 @@ impl ApiError {
             }
             ApiError::NoCarrier | ApiError::NoRoute { .. } => StatusCode::BAD_GATEWAY,
             ApiError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::IdempotencyConflict => StatusCode::CONFLICT,
             ApiError::NotFound => StatusCode::NOT_FOUND,
             ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -90,6 +93,7 @@ impl ApiError {
                 "no_route"
             }
             ApiError::Overloaded => "overloaded",
+            ApiError::IdempotencyConflict => "idempotency_conflict",
             ApiError::NotFound => "not_found",
             ApiError::MethodNotAllowed { .. } => "method_not_allowed",
             ApiError::Internal => "internal",
@@ -141,6 +145,9 @@ impl ApiError {
             ApiError::Overloaded => {
                 "The gateway is at its limit; nothing was charged, try again in a moment.".into()
             }
+            ApiError::IdempotencyConflict => {
+                "This Idempotency-Key came with another body within the last 24 hours; give each new OTP a key of its own.".into()
+            }
             ApiError::NotFound => "There is nothing of yours at this address.".into(),
             ApiError::MethodNotAllowed { allow } => {
                 format!("This address answers to {allow} only.")
@@ -167,7 +174,7 @@ impl ApiError {
     }
 
     /// The JSON body: `ok`, `error`, `message`, and what else the case tells.
-    fn body(&self) -> String {
+    pub(super) fn body(&self) -> String {
         let message = serde_json::Value::from(self.message());
         let mut body = format!(
             r#"{{"ok":false,"error":"{}","message":{message}"#,
@@ -266,6 +273,7 @@ mod tests {
                 r#""id":"8f2e1c4d-0000-4000-8000-000000000001""#,
             ),
             (ApiError::Overloaded, 503, ""),
+            (ApiError::IdempotencyConflict, 409, ""),
         ] {
             let body = error.body();
             let json: serde_json::Value = serde_json::from_str(&body).unwrap();

@@ -15,8 +15,8 @@ const ROUTES: [&str; 7] = [
     "/readyz",
     "other",
 ];
-const STATUSES: [u16; 14] = [
-    200, 202, 400, 401, 402, 403, 404, 405, 413, 429, 500, 502, 503, 0,
+const STATUSES: [u16; 15] = [
+    200, 202, 400, 401, 402, 403, 404, 405, 409, 413, 429, 500, 502, 503, 0,
 ];
 
 /// The counters of every route and status, and each route's latency.

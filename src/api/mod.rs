@@ -21,6 +21,7 @@ pub mod openapi;
 pub mod routing;
 
 mod caller;
+mod idempotency;
 mod meters;
 mod read;
 mod request_id;
@@ -49,6 +50,8 @@ pub struct Edge {
     pub reading: Reading,
     pub draining: Arc<AtomicBool>,
     pub internal_errors: Counter,
+    /// Answers given again to requests with an idempotency key.
+    pub replays: Counter,
 }
 
 impl Edge {

@@ -140,15 +140,19 @@ struct Alive {
     path = "/api/v1/send-otp",
     operation_id = "sendOtp",
     summary = "Call a phone and read it a code",
-    params(("X-Request-Id" = Option<String>, Header, description = "Your own id for this request; 1 to 128 of A-Z a-z 0-9 - _ . :")),
+    params(
+        ("X-Request-Id" = Option<String>, Header, description = "Your own id for this request; 1 to 128 of A-Z a-z 0-9 - _ . :"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A key of yours for this OTP; 1 to 255 printable ASCII characters, kept for 24 h for each API key. The same request again gets the first answer again and rings nobody; while the first is under way it waits for it. A 402, 429 or 5xx frees the key.", min_length = 1, max_length = 255),
+    ),
     request_body(content = SendOtp, description = "At most 16 KiB."),
     responses(
-        (status = 202, description = "The carrier took the call.", body = Accepted, headers(("X-Request-Id" = String, description = "The request's id."))),
-        (status = 400, description = "`invalid_request`, `invalid_phone` or `invalid_code`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 202, description = "The carrier took the call.", body = Accepted, headers(("X-Request-Id" = String, description = "The request's id."), ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the first answer once more."))),
+        (status = 400, description = "`invalid_request`, `invalid_phone` or `invalid_code`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the first answer once more."))),
         (status = 401, description = "`missing_auth` or `invalid_key`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("WWW-Authenticate" = String, description = "`Bearer`"))),
         (status = 402, description = "`insufficient_balance`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
         (status = 403, description = "`ip_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
         (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
+        (status = 409, description = "`idempotency_conflict`: the Idempotency-Key came with another body before.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
         (status = 413, description = "`payload_too_large`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
         (status = 429, description = "`rate_limited`: this phone was called less than 30 s ago. `no_route`: the carrier throttles; refunded.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
         (status = 500, description = "`internal`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
@@ -279,9 +283,29 @@ mod tests {
             .map(String::as_str)
             .collect();
         for status in [
-            "202", "400", "401", "402", "403", "413", "429", "500", "502", "503",
+            "202", "400", "401", "402", "403", "409", "413", "429", "500", "502", "503",
         ] {
             assert!(statuses.contains(&status), "{status}");
         }
+    }
+
+    #[test]
+    fn the_document_names_the_idempotency_key_and_how_a_replay_is_known() {
+        let text = Api::openapi().to_json().unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let send_otp = &document["paths"]["/api/v1/send-otp"]["post"];
+        let parameters = send_otp["parameters"].as_array().unwrap();
+        let key = parameters
+            .iter()
+            .find(|parameter| parameter["name"] == "Idempotency-Key")
+            .unwrap();
+        assert_eq!(key["in"], "header");
+        assert_eq!(key["required"], false);
+        assert_eq!(key["schema"]["maxLength"], 255);
+        for status in ["202", "400"] {
+            let headers = &send_otp["responses"][status]["headers"];
+            assert!(headers["Idempotent-Replayed"].is_object(), "{status}");
+        }
+        assert!(send_otp["responses"]["409"].is_object());
     }
 }

@@ -33,6 +33,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> WebhookAttemptId
         cost: Micros::ZERO,
         created_at_ms: 1,
         window_until_ms: 2,
+        idempotent: None,
     };
     let mut cache = WalletCache::default();
     let committed = store
@@ -56,6 +57,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> WebhookAttemptId
         release_window: false,
         attempts: Vec::new(),
         webhook_body: Some(BODY.to_owned()),
+        frees: None,
     };
     store
         .commit(&mut cache, &node, &[], &[settlement])

@@ -114,10 +114,51 @@ impl Gateway {
         }
     }
 
-    /// Kills it as a power cut would, and starts it again on the same database.
-    pub fn kill_and_restart(&mut self) {
+    /// Starts another one on the same PostgreSQL, with these settings besides.
+    pub fn beside(&self, settings: &[(&str, &str)]) -> Gateway {
+        let dir = tempfile::tempdir().unwrap();
+        let mut env = self.env.clone();
+        env.extend(settings.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+        let mut child = spawn(dir.path(), &env);
+        let (ready, stdout) = read_ready(&mut child);
+        Gateway {
+            url: ready["http"].as_str().unwrap().to_owned(),
+            metrics: ready["metrics"].as_str().unwrap().to_owned(),
+            demo_key: ready["demo_key"].as_str().map(str::to_owned),
+            dir,
+            env,
+            child,
+            _stdout: stdout,
+            postgres: None,
+        }
+    }
+
+    /// Where its database is, for a test that looks into it.
+    pub fn database_url(&self) -> String {
+        let mut urls = self
+            .env
+            .iter()
+            .filter(|(key, _)| key == "NEXO_DATABASE__URL");
+        match urls.next_back() {
+            Some((_, url)) => url.clone(),
+            None => format!("sqlite://{}/data/nexo.db", self.dir.path().display()),
+        }
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Kills it as a power cut would, and starts it again on the same database.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        self.restart();
+    }
+
+    /// Starts it again after it was killed.
+    pub fn restart(&mut self) {
         self.child = spawn(self.dir.path(), &self.env);
         let (ready, stdout) = read_ready(&mut self.child);
         self.url = ready["http"].as_str().unwrap().to_owned();

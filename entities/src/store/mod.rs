@@ -13,6 +13,7 @@ pub mod audit;
 pub mod changes;
 pub mod deliveries;
 pub mod error;
+pub mod kept_answers;
 pub mod keys;
 pub mod ports;
 pub mod posting;

@@ -7,9 +7,10 @@
 //! | 3 | phone windows are given back, then claimed; the losers drop out | only for losers |
 //! | 4 | each touched wallet is written once, if its version is the known one | only for those moved |
 //! | 5 | deliveries, entries, call attempts, webhook attempts | no |
+//! | 6 | answers kept under idempotency keys, where requests carry them | only for losers |
 //!
-//! What is decided in between is pure ([`Deciding`]). Steps 2 to 5 go at once, in the hope that no delivery
-//! was settled before, no window is lost and no wallet moved, as is so when this node's actors are the only
+//! What is decided in between is pure ([`Deciding`]). Steps 2 to 6 go at once, in the hope that no delivery
+//! was settled before, no window or key is lost and no wallet moved, as is so when this node's actors are the only
 //! writers. Where the count of written rows says otherwise, all is undone and done step by step. There a
 //! wallet whose version moved, since a command or another node wrote it, is read again and charged with the
 //! same debits; where those do not fit any more, the batch is decided from the start. The cache learns of
@@ -23,13 +24,14 @@ use sea_orm::{DatabaseTransaction, DbErr, SqlErr};
 
 mod cache;
 mod deciding;
+mod keys;
 mod records;
 mod sql;
 mod statements;
 
 pub use cache::WalletCache;
 pub use records::{
-    CallAttempt, CallQuality, Committed, Debit, DebitOutcome, NodeEpoch, Settlement,
+    CallAttempt, CallQuality, Committed, Debit, DebitOutcome, Keep, NodeEpoch, Settlement,
 };
 
 use super::bulk::Script;
@@ -46,14 +48,15 @@ struct Batch<'a> {
     node: &'a NodeEpoch,
     debits: &'a [Debit],
     settlements: &'a [Settlement],
+    keep: &'a [Keep],
     pace: Pace,
 }
 
 /// Why a transaction did not come to its end.
 enum Undone {
-    /// A window was lost or a wallet moved where neither was expected.
+    /// A window or a key was lost, or a wallet moved, where that was not expected.
     TooBold,
-    /// A wallet is not what the cache said.
+    /// A wallet is not what the cache said, or a key was taken a moment ago.
     Moved,
     Failed(StoreError),
 }
@@ -89,10 +92,25 @@ impl Store {
         debits: &[Debit],
         settlements: &[Settlement],
     ) -> Result<Committed, StoreError> {
+        self.commit_keeping(cache, node, (debits, settlements, &[]))
+            .await
+    }
+
+    /// [`Store::commit`], and what is to be kept under idempotency keys beside the debits.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn commit_keeping(
+        &self,
+        cache: &mut WalletCache,
+        node: &NodeEpoch,
+        (debits, settlements, keep): (&[Debit], &[Settlement], &[Keep]),
+    ) -> Result<Committed, StoreError> {
         let mut batch = Batch {
             node,
             debits,
             settlements,
+            keep,
             pace: cache.pace(),
         };
         for _ in 0..MAX_ROUNDS {
@@ -136,7 +154,8 @@ impl Store {
         };
 
         let posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
-        if done.debits.iter().any(posted) || done.settled.contains(&true) {
+        let changes = [&done.settled, &done.kept];
+        if done.debits.iter().any(posted) || changes.iter().any(|done| done.contains(&true)) {
             let written = book.map(|book| {
                 let debits = batch.debits.iter().zip(&done.debits);
                 let new = debits.filter(|(_, outcome)| posted(outcome));
@@ -160,6 +179,7 @@ impl Store {
             debits: done.debits,
             settled: done.settled,
             webhooks: done.webhooks,
+            kept: done.kept,
         })
     }
 
@@ -196,12 +216,14 @@ struct Done {
     debits: Vec<DebitOutcome>,
     settled: Vec<bool>,
     webhooks: u64,
+    kept: Vec<bool>,
     touched: BTreeMap<AccountId, Wallet>,
 }
 
 impl Done {
-    fn of(deciding: Deciding<'_>, settled: Vec<bool>, webhooks: u64) -> Done {
+    fn of(deciding: Deciding<'_>, settled: Vec<bool>, webhooks: u64, kept: Vec<bool>) -> Done {
         Done {
+            kept,
             touched: deciding.touched(),
             debits: deciding.into_outcomes(),
             settled,
@@ -301,11 +323,14 @@ async fn write_boldly<'e>(
     }
     statements::push_wallets(&mut script, &deciding.touched());
     push_records(&mut script, batch, &deciding, &ended);
+    let kept = keys::push(&mut script, batch, &deciding, &ended);
     let before = script.len();
     statements::push_webhooks(&mut script, &ended, &known.endpoints);
     let expected = script.len();
     match script.execute(transaction).await {
-        Ok(written) if written == expected => Ok(Done::of(deciding, settled, expected - before)),
+        Ok(written) if written == expected => {
+            Ok(Done::of(deciding, settled, expected - before, kept))
+        }
         Ok(_) => Err(Undone::TooBold),
         // What follows a settlement that was written before is there already.
         Err(error) if is_duplicate(&error) => Err(Undone::TooBold),
@@ -330,6 +355,7 @@ async fn write<'e>(
     let settled = settle(transaction, batch).await?;
     let ended = ended(batch.settlements, &settled);
     let mut deciding = refund_and_decide(batch, &ended, &known.wallets);
+    deciding.take_out(&keys::taken(transaction, batch.debits).await?);
     match known.book {
         Some(book) => decide_by_book(&mut deciding, batch.debits, &ended, book)?,
         None => {
@@ -351,10 +377,11 @@ async fn write<'e>(
     let mut script = Script::default();
     push_records(&mut script, batch, &deciding, &ended);
     script.execute(transaction).await?;
+    let kept = keys::write(transaction, batch, &deciding, &ended).await?;
     let mut webhooks = Script::default();
     statements::push_webhooks(&mut webhooks, &ended, &known.endpoints);
     let queued = webhooks.execute(transaction).await?;
-    Ok(Done::of(deciding, settled, queued))
+    Ok(Done::of(deciding, settled, queued, kept))
 }
 
 /// Which of the settlements found their delivery `sent`.
@@ -408,7 +435,10 @@ fn push_records(
     deciding: &Deciding<'_>,
     ended: &[&Settlement],
 ) {
-    let posted: Vec<(&Debit, Parts)> = deciding.posted().collect();
+    let posted: Vec<(&Debit, Parts)> = deciding
+        .posted()
+        .map(|(debit, parts, _)| (debit, parts))
+        .collect();
     statements::push_deliveries(script, batch.node, &posted);
     statements::push_entries(script, &posted, ended);
     statements::push_call_attempts(script, ended);

@@ -11,6 +11,7 @@ mod world;
 mod accounts;
 mod audit;
 mod connecting;
+mod keys;
 mod outbox;
 mod ports;
 mod posting;

@@ -34,6 +34,7 @@ fn interrupted(unfinished: &Unfinished) -> Settlement {
         release_window: false,
         attempts: Vec::new(),
         webhook_body: Some(format!("{} {}", delivery.phone, delivery.cost)),
+        frees: None,
     }
 }
 

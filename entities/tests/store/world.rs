@@ -135,6 +135,7 @@ pub fn otp(account: AccountId, number: u32) -> Debit {
         cost: Micros::new(COST),
         created_at_ms: NOW,
         window_until_ms: NOW + 30_000,
+        idempotent: None,
     }
 }
 
@@ -161,6 +162,7 @@ pub fn delivered(debit: &Debit, parts: Parts) -> Settlement {
         release_window: false,
         attempts: vec![call(1)],
         webhook_body: None,
+        frees: None,
     }
 }
 
