@@ -14,6 +14,7 @@
 //! debit, stands once a gateway has taken the call, and is dropped with the refund where none has.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_rt::ArbiterHandle;
@@ -53,6 +54,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const DEBIT_WITHIN: Duration = Duration::from_secs(10);
 /// Between two tries to reach a carrier's actor that is being replaced.
 const RETRY_CARRIER: Duration = Duration::from_millis(20);
+/// Between two tries to settle: the first wait, which doubles up to the longest.
+const RETRY_SETTLEMENT: Duration = Duration::from_millis(20);
+const LONGEST_RETRY_SETTLEMENT: Duration = Duration::from_secs(1);
+/// How long a customer waits for the refund of an OTP that no gateway took. Past it the refund is still to
+/// come, and he is told that we are overloaded.
+const REFUND_WITHIN: Duration = Duration::from_secs(3);
+/// The most sagas that wait for their thread. A thread begins many thousands a second.
+const MOST_TO_BEGIN: usize = 4_096;
 /// No call lasts longer, whatever its events say: past it the saga settles.
 const CALL_EVENTS_WITHIN: Duration = Duration::from_secs(59);
 
@@ -91,7 +100,9 @@ pub enum Dispatched {
     AccountClosed,
     /// An answer is kept under the request's idempotency key, or is about to be; nothing was spent.
     KeyTaken,
-    /// What became of the debit is not known; the reaper will settle it.
+    /// The store went away with the debit: if that was posted, the reaper gives it back.
+    InDoubt,
+    /// The same for a fault of ours.
     Lost,
 }
 
@@ -126,6 +137,8 @@ pub struct DispatchDesk {
     pub live: Arc<Live>,
     /// The requests with an idempotency key that are under way.
     pub flights: Arc<Flights>,
+    /// How many sagas their threads have not begun.
+    pub to_begin: Arc<AtomicUsize>,
     pub settings: DispatchSettings,
 }
 
@@ -139,12 +152,21 @@ impl DispatchDesk {
         flight: Option<Flight>,
     ) -> oneshot::Receiver<Dispatched> {
         let (answer, answered) = oneshot::channel();
+        let Some(ticket) = Ticket::draw(&self.to_begin) else {
+            let verdict = Dispatched::Overloaded;
+            self.route(order.carrier)
+                .meters
+                .answered(Verdict::Overloaded);
+            let _ = answer.send(verdict);
+            return answered;
+        };
         let desk = Arc::clone(self);
         let lane = &self.lanes[self.wallets.lane(order.account_id)];
         let saga = async move {
+            drop(ticket);
             let meters = Arc::clone(&desk.route(order.carrier).meters);
             let told = Telling {
-                answer,
+                answer: Some(answer),
                 meters,
                 flight,
             };
@@ -211,9 +233,13 @@ impl DispatchDesk {
                 };
                 self.call(paid, told).await;
             }
-            Err(Dispatched::Lost) => {
+            Err(unknown @ (Dispatched::InDoubt | Dispatched::Lost)) => {
                 live.not_dialled(idempotent);
-                told.tell(Dispatched::Lost);
+                // If it was written its window is too, and the database says so to the next one.
+                route
+                    .admission
+                    .release(realm, order.phone, order.delivery_id);
+                told.tell(unknown);
             }
             Err(refused) => {
                 live.settled();
@@ -268,12 +294,13 @@ impl DispatchDesk {
             Ok(Ok(Ok(DebitOutcome::AccountClosed))) => Err(Dispatched::AccountClosed),
             Ok(Ok(Ok(DebitOutcome::KeyTaken))) => Err(Dispatched::KeyTaken),
             Ok(Ok(Err(Refused::Overloaded))) => Err(Dispatched::Overloaded),
-            Ok(Ok(Err(Refused::Unknown))) | Ok(Err(_)) | Err(_) => Err(Dispatched::Lost),
+            Ok(Ok(Err(Refused::InDoubt))) | Err(_) => Err(Dispatched::InDoubt),
+            Ok(Ok(Err(Refused::Failed))) | Ok(Err(_)) => Err(Dispatched::Lost),
         }
     }
 
     /// Rings the phone, tells the customer, follows the call to its end and settles it.
-    async fn call(&self, paid: Paid, told: Telling) {
+    async fn call(&self, paid: Paid, mut told: Telling) {
         let route = self.route(paid.order.carrier);
         let meters = Arc::clone(&route.meters);
         let mut attempts = Vec::new();
@@ -303,8 +330,15 @@ impl DispatchDesk {
                 };
                 meters.ended(&outcome);
                 let order = (paid.realm, paid.order.phone, paid.order.delivery_id);
-                self.settle(&paid, outcome, attempts, Settled::NoRoute)
-                    .await;
+                {
+                    let settled = self.settle(&paid, outcome, attempts, Settled::NoRoute);
+                    let mut settled = std::pin::pin!(settled);
+                    let refund = tokio::time::timeout(REFUND_WITHIN, &mut settled).await;
+                    if refund.is_err() {
+                        told.tell_early(Dispatched::Overloaded);
+                        settled.await;
+                    }
+                }
                 paid.live.settled();
                 route.admission.release(order.0, order.1, order.2);
                 told.tell(dispatched);
@@ -430,6 +464,7 @@ impl DispatchDesk {
     ) {
         let settlement = paid.settlement(outcome, attempts, settled);
         let wallet = self.wallets.of(paid.order.account_id);
+        let mut wait = RETRY_SETTLEMENT;
         loop {
             let (reply, done) = oneshot::channel();
             let order = SettleDelivery {
@@ -439,15 +474,16 @@ impl DispatchDesk {
             if wallet.try_send(order).is_ok() && done.await.is_ok() {
                 return;
             }
-            // The actor died with it, or is full: settling twice settles once.
-            tokio::time::sleep(RETRY_CARRIER).await;
+            // The actor died with it or is full, or the store is down: settling twice settles once.
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_RETRY_SETTLEMENT);
         }
     }
 }
 
 /// The customer's answer, given exactly once and counted.
 struct Telling {
-    answer: oneshot::Sender<Dispatched>,
+    answer: Option<oneshot::Sender<Dispatched>>,
     meters: Arc<CarrierMeters>,
     /// The request's, where that may be sent again.
     flight: Option<Flight>,
@@ -460,18 +496,43 @@ impl Telling {
             .map(|flight| Arc::clone(flight.request()))
     }
 
-    fn tell(self, dispatched: Dispatched) {
+    /// Answers whoever waits, while the saga goes on: the flight is not over yet.
+    fn tell_early(&mut self, dispatched: Dispatched) {
+        let Some(answer) = self.answer.take() else {
+            return;
+        };
         if let Some(verdict) = verdict(&dispatched) {
             self.meters.answered(verdict);
         }
-        if let (Some(flight), Dispatched::Accepted(accepted)) = (self.flight, &dispatched) {
+        // Nobody may be waiting any more.
+        let _ = answer.send(dispatched);
+    }
+
+    fn tell(mut self, dispatched: Dispatched) {
+        if let (Some(flight), Dispatched::Accepted(accepted)) = (self.flight.take(), &dispatched) {
             flight.land(Landed {
                 status: ACCEPTED_STATUS,
                 body: accepted.body().into(),
             });
         }
-        // Nobody may be waiting any more.
-        let _ = self.answer.send(dispatched);
+        self.tell_early(dispatched);
+    }
+}
+
+/// One of the sagas that are yet to begin.
+struct Ticket(Arc<AtomicUsize>);
+
+impl Ticket {
+    /// `None` where too many wait already.
+    fn draw(to_begin: &Arc<AtomicUsize>) -> Option<Ticket> {
+        let ticket = Ticket(Arc::clone(to_begin));
+        (to_begin.fetch_add(1, Ordering::AcqRel) < MOST_TO_BEGIN).then_some(ticket)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -486,7 +547,7 @@ fn verdict(dispatched: &Dispatched) -> Option<Verdict> {
         Dispatched::Overloaded => Some(Verdict::Overloaded),
         Dispatched::AccountClosed => Some(Verdict::AccountClosed),
         Dispatched::KeyTaken => None,
-        Dispatched::Lost => Some(Verdict::Lost),
+        Dispatched::InDoubt | Dispatched::Lost => Some(Verdict::Lost),
     }
 }
 

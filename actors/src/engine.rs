@@ -81,6 +81,7 @@ impl Engine {
             lanes,
             live: Arc::clone(&live),
             flights: Arc::new(Flights::default()),
+            to_begin: Arc::default(),
             settings: parts.settings,
         });
         let watching = actix_rt::spawn(watcher.watch(Arc::clone(&vitals), parts.escalate));

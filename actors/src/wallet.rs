@@ -27,6 +27,11 @@ use crate::webhook::{Wake, WebhookDesk};
 pub const MAILBOX: usize = 16_384;
 /// The most debits that wait for their commit; past it the customer is told 503.
 pub const LONGEST_QUEUE: usize = 16_384;
+/// The longest that a debit waits for its commit to begin. Where the store is so slow, more debits only make
+/// everybody wait: the customer is told 503, and nothing is taken.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long the store may take to write a batch; past it nothing of it is written.
+pub const WRITE_WITHIN: Duration = Duration::from_secs(2);
 /// The most postings in one transaction.
 pub const LARGEST_BATCH: usize = 1_024;
 /// The longest time between the beginnings of two commits while postings wait.
@@ -53,7 +58,9 @@ pub enum Refused {
     #[error("too many debits are waiting, or the store is down; nothing was taken")]
     Overloaded,
     #[error("the store failed while it committed; the debit may have been posted")]
-    Unknown,
+    InDoubt,
+    #[error("the store refused the batch; nothing was taken")]
+    Failed,
 }
 
 /// Make a delivery terminal, once.
@@ -150,7 +157,9 @@ pub struct Wallet {
     cache: Option<WalletCache>,
     /// Told while a commit had the cache; forgotten when it is back.
     stale: Vec<AccountId>,
-    debits: Vec<PostDebit>,
+    /// With the time since when each waits, the oldest first.
+    debits: Vec<(Instant, PostDebit)>,
+    /// One a saga at most, and so as many as there are channels.
     settlements: Vec<SettleDelivery>,
     answers: Vec<KeepAnswer>,
     commit_is_due: bool,
@@ -211,6 +220,22 @@ impl Wallet {
         }));
     }
 
+    /// Tells the first so many debits that wait that they were not taken.
+    fn refuse(&mut self, count: usize) {
+        let count = count.min(self.debits.len());
+        for (_, post) in self.debits.drain(..count) {
+            let _ = post.reply.send(Err(Refused::Overloaded));
+        }
+    }
+
+    fn refuse_those_too_old(&mut self, now: Instant) {
+        let is_too_old = |(since, _): &(Instant, PostDebit)| {
+            now.saturating_duration_since(*since) > LONGEST_WAIT
+        };
+        let count = self.debits.partition_point(is_too_old);
+        self.refuse(count);
+    }
+
     fn waiting(&self) -> usize {
         self.debits.len() + self.settlements.len() + self.answers.len()
     }
@@ -222,13 +247,20 @@ impl Wallet {
         let Some(cache) = self.cache.take() else {
             return;
         };
+        self.refuse_those_too_old(Instant::now());
         // Settlements first: what they give back can be spent in the same batch.
-        let batch = Batch {
+        let mut batch = Batch {
             settlements: first_of(&mut self.settlements),
             debits: first_of(&mut self.debits),
             answers: first_of(&mut self.answers),
         };
+        // Whoever does not wait any more calls nobody.
+        batch.debits.retain(|(_, post)| !post.reply.is_closed());
         let postings = batch.postings();
+        if postings == 0 {
+            self.cache = Some(cache);
+            return;
+        }
         self.pace.began(postings, Instant::now());
         let committed = batch.commit(
             self.store.clone(),
@@ -239,15 +271,20 @@ impl Wallet {
         ctx.spawn(
             committed
                 .into_actor(self)
-                .map(|(mut cache, webhooks_queued), wallet, ctx| {
+                .map(|(mut cache, came_to), wallet, ctx| {
                     for account in wallet.stale.drain(..) {
                         cache.forget_wallet(account);
                         cache.forget_endpoints(account);
                     }
                     wallet.cache = Some(cache);
-                    if webhooks_queued {
-                        // A full mailbox means that it is awake already.
-                        let _ = wallet.webhooks.try_send(Wake);
+                    match came_to {
+                        CameTo::Webhooks => {
+                            // A full mailbox means that it is awake already.
+                            let _ = wallet.webhooks.try_send(Wake);
+                        }
+                        CameTo::NoWebhooks => {}
+                        // Those that waited meanwhile would wait as long for the same.
+                        CameTo::Nothing => wallet.refuse(usize::MAX),
                     }
                     wallet.commit_soon(ctx);
                 }),
@@ -271,11 +308,14 @@ impl Handler<PostDebit> for Wallet {
     type Result = ();
 
     fn handle(&mut self, post: PostDebit, ctx: &mut Context<Self>) {
-        if self.debits.len() >= LONGEST_QUEUE {
+        let now = Instant::now();
+        let oldest = self.debits.first().map_or(now, |(since, _)| *since);
+        let is_slow = now.saturating_duration_since(oldest) > LONGEST_WAIT;
+        if is_slow || self.debits.len() >= LONGEST_QUEUE {
             let _ = post.reply.send(Err(Refused::Overloaded));
             return;
         }
-        self.debits.push(post);
+        self.debits.push((now, post));
         self.commit_soon(ctx);
     }
 }
@@ -358,9 +398,18 @@ impl Pace {
     }
 }
 
+/// What a batch came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CameTo {
+    Webhooks,
+    NoWebhooks,
+    /// The store failed.
+    Nothing,
+}
+
 /// What one transaction writes, and who waits for it.
 struct Batch {
-    debits: Vec<PostDebit>,
+    debits: Vec<(Instant, PostDebit)>,
     settlements: Vec<SettleDelivery>,
     answers: Vec<KeepAnswer>,
 }
@@ -370,19 +419,19 @@ impl Batch {
         self.debits.len() + self.settlements.len() + self.answers.len()
     }
 
-    /// Commits and answers everybody. Gives the cache back, and whether webhooks were queued.
+    /// Commits and answers everybody. Gives the cache back.
     async fn commit(
         self,
         store: Store,
         node: NodeEpoch,
         mut cache: WalletCache,
         meters: Meters,
-    ) -> (WalletCache, bool) {
+    ) -> (WalletCache, CameTo) {
         let postings = self.postings();
         let (debits, replies): (Vec<Debit>, Vec<_>) = self
             .debits
             .into_iter()
-            .map(|post| (post.debit, post.reply))
+            .map(|(_, post)| (post.debit, post.reply))
             .unzip();
         let (settlements, settled): (Vec<Settlement>, Vec<_>) = self
             .settlements
@@ -419,20 +468,29 @@ impl Batch {
                 for (reply, written) in kept.into_iter().zip(committed.kept) {
                     let _ = reply.send(written);
                 }
-                (cache, committed.webhooks > 0)
+                let came_to = match committed.webhooks {
+                    0 => CameTo::NoWebhooks,
+                    _ => CameTo::Webhooks,
+                };
+                (cache, came_to)
             }
             Err(error) => {
                 tracing::error!(%error, debits = debits.len(), settlements = settlements.len(), "a commit failed");
-                let refused = if error.retryable() {
-                    Refused::Overloaded
-                } else {
-                    Refused::Unknown
+                let refused = match &error {
+                    StoreError::InDoubt { .. } => Refused::InDoubt,
+                    error if error.is_outage() => Refused::Overloaded,
+                    _ => Refused::Failed,
                 };
                 for reply in replies {
                     let _ = reply.send(Err(refused));
                 }
                 // The other replies are dropped: settlements are handed in again by their sagas.
-                (WalletCache::default(), false)
+                let came_to = match error {
+                    // Another writer was faster, and is done by now.
+                    StoreError::Contended => CameTo::NoWebhooks,
+                    _ => CameTo::Nothing,
+                };
+                (WalletCache::default(), came_to)
             }
         }
     }
@@ -458,11 +516,13 @@ async fn commit_patiently(
     work: (&[Debit], &[Settlement], &[Keep]),
     retries: &Counter,
 ) -> Result<Committed, StoreError> {
+    let give_up = Instant::now() + WRITE_WITHIN;
     let mut wait = FIRST_WAIT;
     let mut tries = 1;
     loop {
-        match store.commit_keeping(cache, node, work).await {
-            Err(error) if error.retryable() && tries < TRIES => {
+        let within = give_up.saturating_duration_since(Instant::now());
+        match store.commit_within(within, cache, node, work).await {
+            Err(error) if error.retryable() && tries < TRIES && Instant::now() + wait < give_up => {
                 retries.increment(1);
                 tries += 1;
                 tokio::time::sleep(wait).await;

@@ -16,10 +16,8 @@ use super::keyring::Key;
 pub async fn authorize(request: &HttpRequest, edge: &Edge) -> Result<Arc<Key>, ApiError> {
     let key = given_key(request.headers())?;
     let key = edge
-        .keys
-        .find(&key, &edge.store)
-        .await
-        .map_err(|error| edge.store_failed("the key could not be looked up", &error))?
+        .read("an API key", edge.keys.find(&key, &edge.store))
+        .await?
         .ok_or(ApiError::InvalidKey)?;
     if !key.allowlist.is_empty() {
         let detected_ip = address(request, edge);

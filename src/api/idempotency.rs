@@ -98,9 +98,8 @@ async fn decided(
     give_up: Instant,
 ) -> Result<Option<Landed>, ApiError> {
     loop {
-        let kept = edge.store.kept_answer(asked, clock::unix_ms()).await;
-        let kept =
-            kept.map_err(|error| edge.store_failed("a kept answer could not be read", &error))?;
+        let kept = edge.store.kept_answer(asked, clock::unix_ms());
+        let kept = edge.read("a kept answer", kept).await?;
         let Some(kept) = kept else {
             return Ok(None);
         };
@@ -151,10 +150,10 @@ async fn first_answer(
 /// Whether the phone's window is closed by this very request, which another process has just accepted.
 async fn is_by_the_same(dispatched: &Dispatched, asked: &IdempotentRequest, edge: &Edge) -> bool {
     let kept = match dispatched {
-        Dispatched::WindowClosed { .. } => edge.store.kept_answer(asked, clock::unix_ms()).await,
+        Dispatched::WindowClosed { .. } => edge.store.kept_answer(asked, clock::unix_ms()),
         _ => return false,
     };
-    matches!(kept, Ok(Some(_)))
+    matches!(edge.read("a kept answer", kept).await, Ok(Some(_)))
 }
 
 /// Keeps what is wrong with the request, and answers it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -35,6 +36,9 @@ use keyring::KeyRing;
 use meters::HttpMeters;
 use routing::Routing;
 
+/// How long the database may take to answer a request's question.
+const READ_WITHIN: Duration = Duration::from_secs(2);
+
 /// What the handlers share.
 pub struct Edge {
     pub store: Store,
@@ -67,14 +71,25 @@ impl Edge {
         ApiError::Internal
     }
 
-    /// A read that failed: busy connections are an overload, the rest is ours to mend.
-    fn store_failed(&self, what: &'static str, error: &StoreError) -> ApiError {
-        self.internal_errors.increment(1);
-        tracing::error!(%error, "{what}");
-        if error.retryable() {
-            ApiError::Overloaded
-        } else {
-            ApiError::Internal
+    /// Waits for the database's answer, within bounds. One that is down or slow is an overload, the rest is
+    /// ours to mend.
+    async fn read<T>(
+        &self,
+        what: &'static str,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ApiError> {
+        let answer = tokio::time::timeout(READ_WITHIN, asked).await;
+        match answer.unwrap_or(Err(StoreError::Slow)) {
+            Ok(found) => Ok(found),
+            Err(error) if error.is_outage() => {
+                tracing::error!(%error, "{what} could not be read");
+                Err(ApiError::Overloaded)
+            }
+            Err(error) => {
+                self.internal_errors.increment(1);
+                tracing::error!(%error, "{what} could not be read");
+                Err(ApiError::Internal)
+            }
         }
     }
 }

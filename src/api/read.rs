@@ -24,10 +24,8 @@ async fn read_delivery(request: &HttpRequest, id: &str, edge: &Edge) -> Result<S
     let key = authorize(request, edge).await?;
     let id: DeliveryId = id.parse().map_err(|_| ApiError::NotFound)?;
     let delivery = edge
-        .store
-        .delivery(key.account_id, id)
-        .await
-        .map_err(|error| edge.store_failed("a delivery could not be read", &error))?
+        .read("a delivery", edge.store.delivery(key.account_id, id))
+        .await?
         .ok_or(ApiError::NotFound)?;
     let quoted = |text: Option<&str>| {
         text.map_or("null".to_owned(), |t| {
@@ -63,10 +61,8 @@ pub async fn balance(request: HttpRequest, edge: web::Data<Edge>) -> HttpRespons
 async fn read_balance(request: &HttpRequest, edge: &Edge) -> Result<String, ApiError> {
     let key = authorize(request, edge).await?;
     let wallet = edge
-        .store
-        .wallet(key.account_id)
-        .await
-        .map_err(|error| edge.store_failed("a wallet could not be read", &error))?
+        .read("a wallet", edge.store.wallet(key.account_id))
+        .await?
         .ok_or(ApiError::NotFound)?;
     Ok(format!(
         concat!(

@@ -1,5 +1,7 @@
 //! `POST /send-otp`: one OTP, checked in the contract's order.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -22,6 +24,9 @@ use super::{Edge, idempotency};
 
 /// The largest body that is read.
 pub const LARGEST_BODY: usize = 16 * 1024;
+/// How long a body may take to arrive: a connection held open is one less for others.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+const TOO_SLOW: ApiError = ApiError::InvalidRequest("The body did not arrive within 10 seconds.");
 
 /// Handles the request; every refusal is an [`ApiError`].
 pub async fn send_otp(
@@ -117,7 +122,9 @@ impl Facts {
             }),
             Dispatched::NoGateway => Err(ApiError::NoCarrier),
             Dispatched::NoRoute => Err(ApiError::NoRoute { id: self.id }),
-            Dispatched::Overloaded | Dispatched::KeyTaken => Err(ApiError::Overloaded),
+            Dispatched::Overloaded | Dispatched::InDoubt | Dispatched::KeyTaken => {
+                Err(ApiError::Overloaded)
+            }
             Dispatched::AccountClosed => Err(ApiError::InvalidKey),
             Dispatched::Lost => Err(edge.internal("the saga of an OTP was lost")),
         }
@@ -140,7 +147,9 @@ async fn read_body(
     }
     // Room for all of it at once: a vector that grows leaves copies behind.
     let mut body = Zeroizing::new(Vec::with_capacity(announced.max(256)));
-    while let Some(chunk) = payload.next().await {
+    let give_up = tokio::time::Instant::now() + BODY_WITHIN;
+    let mut next = async || tokio::time::timeout_at(give_up, payload.next()).await;
+    while let Some(chunk) = next().await.map_err(|_| TOO_SLOW)? {
         let chunk = chunk.map_err(|_| ApiError::InvalidRequest("The body could not be read."))?;
         if body.len() + chunk.len() > LARGEST_BODY {
             return Err(ApiError::PayloadTooLarge);

@@ -40,6 +40,10 @@ pub enum StoreError {
     Conflict(#[from] Conflict),
     #[error("other writers kept changing the same wallets")]
     Contended,
+    #[error("the database did not answer in time; nothing was written")]
+    Slow,
+    #[error("the database failed while it committed: what was to be written may be")]
+    InDoubt { source: Option<DbErr> },
     #[error("the {column} of a row of {table} cannot be read")]
     Unreadable {
         table: &'static str,
@@ -76,10 +80,41 @@ impl StoreError {
     /// Whether the same call may succeed when made again: another writer was in the way.
     pub fn retryable(&self) -> bool {
         match self {
-            StoreError::Contended => true,
+            StoreError::Contended | StoreError::Slow => true,
             StoreError::Database(DbErr::ConnectionAcquire(_)) => true,
             StoreError::Database(error) => is_contention(error),
             _ => false,
+        }
+    }
+
+    /// Whether the database is down, in the way of another, or out of room, rather than asked for something
+    /// that it cannot do. The same call may succeed later.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            StoreError::Contended
+            | StoreError::Slow
+            | StoreError::InDoubt { .. }
+            | StoreError::Unreachable { .. }
+            | StoreError::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => true,
+            StoreError::Database(
+                error @ (DbErr::Exec(RuntimeErr::SqlxError(source))
+                | DbErr::Query(RuntimeErr::SqlxError(source))),
+            ) => match code(error) {
+                Some(code) => is_outage_code(&code),
+                None => is_broken_connection(source),
+            },
+            _ => false,
+        }
+    }
+
+    /// A COMMIT that failed: whether it took effect is known only where the database gave it up for
+    /// another writer's sake.
+    pub(super) fn of_commit(error: DbErr) -> StoreError {
+        match is_contention(&error) {
+            true => StoreError::Database(error),
+            false => StoreError::InDoubt {
+                source: Some(error),
+            },
         }
     }
 
@@ -97,6 +132,31 @@ fn is_contention(error: &DbErr) -> bool {
         Some(code) => code.len() < 5 && code.parse().is_ok_and(|n: u32| matches!(n & 0xff, 5 | 6)),
         None => false,
     }
+}
+
+/// PostgreSQL: a connection's failure, a lost race, no more resources, shut down, or read-only while another
+/// server takes over. SQLite: busy, locked, read-only, I/O failure, full, cannot open.
+fn is_outage_code(code: &str) -> bool {
+    match code.len() {
+        5 => ["08", "40", "53", "57", "58"].contains(&&code[..2]) || code == "25006",
+        _ => code
+            .parse()
+            .is_ok_and(|n: u32| matches!(n & 0xff, 5 | 6 | 8 | 10 | 13 | 14)),
+    }
+}
+
+fn is_broken_connection(error: &SqlxError) -> bool {
+    use sea_orm::sqlx::Error;
+
+    matches!(
+        error,
+        Error::Io(_)
+            | Error::Tls(_)
+            | Error::Protocol(_)
+            | Error::PoolTimedOut
+            | Error::PoolClosed
+            | Error::WorkerCrashed
+    )
 }
 
 /// The database's own code for the error: SQLSTATE, or SQLite's extended result code.

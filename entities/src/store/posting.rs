@@ -17,6 +17,7 @@
 //! anything only after COMMIT. On SQLite step 3 is a look into memory ([`WindowBook`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use nexo_domain::ids::{AccountId, EndpointId};
 use nexo_domain::ledger::Parts;
@@ -42,6 +43,10 @@ use deciding::Deciding;
 
 /// How often one batch is decided again because other writers were faster.
 const MAX_ROUNDS: usize = 8;
+/// How long a batch may take that nobody waits for.
+const PATIENTLY: Duration = Duration::from_secs(60);
+/// How long a COMMIT may take. Past it nobody knows what became of it.
+const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 
 /// One transaction's work.
 struct Batch<'a> {
@@ -49,6 +54,8 @@ struct Batch<'a> {
     debits: &'a [Debit],
     settlements: &'a [Settlement],
     keep: &'a [Keep],
+    /// Until then everything is to be written but its COMMIT.
+    give_up: Instant,
     pace: Pace,
 }
 
@@ -80,8 +87,8 @@ enum Pace {
 impl Store {
     /// Commits debits and settlements in one transaction. A debit that cannot be posted fails alone.
     ///
-    /// Delivery ids of debits must be new. After an error the caller cannot know whether the batch was
-    /// committed: what was is `sent` and will be settled by the reaper.
+    /// Delivery ids of debits must be new. After [`StoreError::InDoubt`] nobody knows whether the batch was
+    /// committed: what was is `sent` and will be settled by the reaper. After any other error nothing was.
     ///
     /// # Errors
     /// [`StoreError::Contended`] when other writers kept winning; what else the database fails with.
@@ -92,16 +99,18 @@ impl Store {
         debits: &[Debit],
         settlements: &[Settlement],
     ) -> Result<Committed, StoreError> {
-        self.commit_keeping(cache, node, (debits, settlements, &[]))
+        self.commit_within(PATIENTLY, cache, node, (debits, settlements, &[]))
             .await
     }
 
-    /// [`Store::commit`], and what is to be kept under idempotency keys beside the debits.
+    /// [`Store::commit`], with what is to be kept under idempotency keys beside the debits. A database that
+    /// has not come as far as the COMMIT `within` this time is given up.
     ///
     /// # Errors
-    /// As [`Store::commit`].
-    pub async fn commit_keeping(
+    /// As [`Store::commit`]; [`StoreError::Slow`], and nothing was written.
+    pub async fn commit_within(
         &self,
+        within: Duration,
         cache: &mut WalletCache,
         node: &NodeEpoch,
         (debits, settlements, keep): (&[Debit], &[Settlement], &[Keep]),
@@ -111,6 +120,7 @@ impl Store {
             debits,
             settlements,
             keep,
+            give_up: Instant::now() + within,
             pace: cache.pace(),
         };
         for _ in 0..MAX_ROUNDS {
@@ -135,6 +145,49 @@ impl Store {
         cache: &mut WalletCache,
         batch: &Batch<'_>,
     ) -> Result<Committed, Undone> {
+        let written = self.write_batch(cache, batch);
+        let written = tokio::time::timeout_at(batch.give_up.into(), written).await;
+        let Written {
+            transaction,
+            loaded,
+            endpoints,
+            done,
+        } = written.map_err(|_| StoreError::Slow)??;
+        let posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
+        let changes = [&done.settled, &done.kept];
+        if done.debits.iter().any(posted) || changes.iter().any(|done| done.contains(&true)) {
+            let entered = self.book.as_deref().map(|book| {
+                let debits = batch.debits.iter().zip(&done.debits);
+                let new = debits.filter(|(_, outcome)| posted(outcome));
+                book.write(
+                    new.map(|(debit, _)| debit),
+                    &ended(batch.settlements, &done.settled),
+                )
+            });
+            match tokio::time::timeout(COMMIT_WITHIN, transaction.commit()).await {
+                Ok(committed) => committed.map_err(StoreError::of_commit)?,
+                Err(_) => return Err(StoreError::InDoubt { source: None }.into()),
+            }
+            if let Some(entered) = entered {
+                entered.keep();
+            }
+        } else {
+            transaction.rollback().await?;
+        }
+        cache.learn(loaded, endpoints);
+        for (account, wallet) in done.touched {
+            cache.put(account, wallet.written());
+        }
+        Ok(Committed {
+            debits: done.debits,
+            settled: done.settled,
+            webhooks: done.webhooks,
+            kept: done.kept,
+        })
+    }
+
+    /// Everything but the COMMIT.
+    async fn write_batch(&self, cache: &WalletCache, batch: &Batch<'_>) -> Result<Written, Undone> {
         let doubtful = doubtful_wallets(cache, batch.debits, batch.settlements);
         let transaction = self.begin().await?;
         let book = self.read_book(&transaction, batch.debits).await?;
@@ -152,34 +205,11 @@ impl Store {
             Pace::Bold => write_boldly(&transaction, batch, &known).await?,
             Pace::StepByStep => write(&transaction, batch, &known).await?,
         };
-
-        let posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
-        let changes = [&done.settled, &done.kept];
-        if done.debits.iter().any(posted) || changes.iter().any(|done| done.contains(&true)) {
-            let written = book.map(|book| {
-                let debits = batch.debits.iter().zip(&done.debits);
-                let new = debits.filter(|(_, outcome)| posted(outcome));
-                book.write(
-                    new.map(|(debit, _)| debit),
-                    &ended(batch.settlements, &done.settled),
-                )
-            });
-            transaction.commit().await?;
-            if let Some(written) = written {
-                written.keep();
-            }
-        } else {
-            transaction.rollback().await?;
-        }
-        cache.learn(loaded, endpoints);
-        for (account, wallet) in done.touched {
-            cache.put(account, wallet.written());
-        }
-        Ok(Committed {
-            debits: done.debits,
-            settled: done.settled,
-            webhooks: done.webhooks,
-            kept: done.kept,
+        Ok(Written {
+            transaction,
+            loaded,
+            endpoints,
+            done,
         })
     }
 
@@ -199,6 +229,14 @@ impl Store {
         }
         Ok(Some(book))
     }
+}
+
+/// A batch that lacks its COMMIT only.
+struct Written {
+    transaction: DatabaseTransaction,
+    loaded: HashMap<AccountId, Wallet>,
+    endpoints: HashMap<AccountId, Vec<EndpointId>>,
+    done: Done,
 }
 
 /// What a transaction goes by beside its batch.

@@ -1,6 +1,7 @@
 //! Answers kept under idempotency keys: with their debits, apart from them, and for a day.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nexo_domain::api_key::{ApiKey, KeyMode};
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest, KEPT_MS};
@@ -23,6 +24,8 @@ on_both!(
     a_day_later_a_key_is_free_and_its_row_is_swept,
     two_nodes_racing_for_one_key_have_one_winner,
 );
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn request(key: &str, body: &str) -> Arc<IdempotentRequest> {
     let random: Vec<u8> = (0..64).map(|n| n * 3).collect();
@@ -49,7 +52,7 @@ async fn kept(world: &World, key: &str, now_ms: i64) -> Option<KeptAnswer> {
 async fn keep(world: &mut World, keep: &[Keep]) -> Vec<bool> {
     world
         .store
-        .commit_keeping(&mut world.cache, &world.node, (&[], &[], keep))
+        .commit_within(PATIENCE, &mut world.cache, &world.node, (&[], &[], keep))
         .await
         .unwrap()
         .kept
