@@ -8,6 +8,7 @@ use nexo_domain::money::Micros;
 use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
 use nexo_entities::store::Store;
+use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
 use uuid::Uuid;
 
@@ -18,7 +19,11 @@ pub const BODY: &str = r#"{"type":"otp.delivered","note":"các byte này"}"#;
 pub async fn finished_otp(store: &Store, account: AccountId) -> WebhookAttemptId {
     let node = NodeEpoch {
         node: Arc::from("test"),
-        epoch: store.start_node("test", 1, 2).await.unwrap().epoch,
+        epoch: store
+            .start_node(NodeStart::alone("test", 1))
+            .await
+            .unwrap()
+            .epoch,
     };
     let plan = CarrierPlan::vietnam();
     let phone = Phone::parse("+84981234567", &plan).unwrap();

@@ -18,6 +18,17 @@ use super::{Store, StoreError};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a query waits for a free connection of its pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same on PostgreSQL: while it is away a customer is told so soon.
+const ACQUIRE_SERVER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How PostgreSQL guards itself against a client that has stopped, or has gone without a word: what it holds
+/// in a transaction is given up soon, lest other nodes wait for it.
+const GUARDS: [(&str, &str); 5] = [
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10s"),
+];
 /// How long the database server may take for its first answer.
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that only read.
@@ -77,9 +88,10 @@ impl Store {
             options
                 .min_connections(connections)
                 .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .acquire_timeout(ACQUIRE_SERVER_TIMEOUT)
                 .idle_timeout(None::<Duration>)
                 .max_lifetime(None::<Duration>)
+                .map_sqlx_postgres_opts(|server| server.options(GUARDS))
                 .test_before_acquire(false)
                 .test_before_acquire_if_idle_for(IDLE_BEFORE_PING)
                 .set_application_name("nexo")

@@ -40,6 +40,12 @@ pub enum StoreError {
     Conflict(#[from] Conflict),
     #[error("other writers kept changing the same wallets")]
     Contended,
+    #[error("another process runs as node {name}")]
+    NodeRuns { name: String, lease_until_ms: i64 },
+    #[error("this node was taken for dead: its epoch is over, and nothing was written")]
+    Fenced,
+    #[error("the connection was lost while a commit was under way: {0}")]
+    InDoubt(DbErr),
     #[error("the {column} of a row of {table} cannot be read")]
     Unreadable {
         table: &'static str,
@@ -83,6 +89,25 @@ impl StoreError {
         }
     }
 
+    /// Whether the database cannot be reached, or is not ready to serve: the same call may succeed once it
+    /// is. Unless this is [`StoreError::InDoubt`], nothing was written.
+    pub fn unavailable(&self) -> bool {
+        match self {
+            StoreError::Unreachable { .. } | StoreError::InDoubt(_) => true,
+            StoreError::Database(error) => is_unavailability(error),
+            _ => false,
+        }
+    }
+
+    /// The error of a COMMIT. What the server itself gave up was not written; for the rest nobody can know.
+    pub(super) fn of_commit(error: DbErr) -> StoreError {
+        let error = StoreError::Database(error);
+        match error {
+            StoreError::Database(lost) if is_unavailability(&lost) => StoreError::InDoubt(lost),
+            known => known,
+        }
+    }
+
     /// Whether PostgreSQL gave this transaction up in favour of another one.
     pub(super) fn lost_to_another(&self) -> bool {
         matches!(self, StoreError::Database(error)
@@ -96,6 +121,35 @@ fn is_contention(error: &DbErr) -> bool {
         Some("40001" | "40P01") => true,
         Some(code) => code.len() < 5 && code.parse().is_ok_and(|n: u32| matches!(n & 0xff, 5 | 6)),
         None => false,
+    }
+}
+
+/// PostgreSQL's classes 08 (connection), 53 (resources) and 57P (the server ends or begins), 25P03 (a
+/// transaction that was idle for too long) and 25006 (a standby).
+fn is_unavailability(error: &DbErr) -> bool {
+    let source = match error {
+        DbErr::ConnectionAcquire(_) => return true,
+        DbErr::Conn(RuntimeErr::SqlxError(e))
+        | DbErr::Exec(RuntimeErr::SqlxError(e))
+        | DbErr::Query(RuntimeErr::SqlxError(e)) => e,
+        _ => return false,
+    };
+    match source.as_ref() {
+        SqlxError::Io(_)
+        | SqlxError::Tls(_)
+        | SqlxError::Protocol(_)
+        | SqlxError::PoolTimedOut
+        | SqlxError::PoolClosed
+        | SqlxError::WorkerCrashed
+        | SqlxError::BeginFailed => true,
+        SqlxError::Database(error) => error.code().is_some_and(|code| {
+            code.len() == 5
+                && (["08", "53", "57P"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+                    || ["25P03", "25006"].contains(&code.as_ref()))
+        }),
+        _ => false,
     }
 }
 

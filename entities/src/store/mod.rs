@@ -14,6 +14,8 @@ pub mod changes;
 pub mod deliveries;
 pub mod error;
 pub mod keys;
+pub mod node_session;
+pub mod nodes;
 pub mod ports;
 pub mod posting;
 pub mod recovery;

@@ -10,7 +10,8 @@
 //!
 //! What is decided in between is pure ([`Deciding`]). Steps 2 to 5 go at once, in the hope that no delivery
 //! was settled before, no window is lost and no wallet moved, as is so when this node's actors are the only
-//! writers. Where the count of written rows says otherwise, all is undone and done step by step. There a
+//! writers. Where the count of written rows says otherwise, all is undone and done step by step: there it
+//! turns out whether our epoch is over, by which nothing is written. There, too, a
 //! wallet whose version moved, since a command or another node wrote it, is read again and charged with the
 //! same debits; where those do not fit any more, the batch is decided from the start. The cache learns of
 //! anything only after COMMIT. On SQLite step 3 is a look into memory ([`WindowBook`]).
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use nexo_domain::ids::{AccountId, EndpointId};
 use nexo_domain::ledger::Parts;
-use sea_orm::{DatabaseTransaction, DbErr, SqlErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, SqlErr};
 
 mod cache;
 mod deciding;
@@ -77,11 +78,12 @@ enum Pace {
 impl Store {
     /// Commits debits and settlements in one transaction. A debit that cannot be posted fails alone.
     ///
-    /// Delivery ids of debits must be new. After an error the caller cannot know whether the batch was
-    /// committed: what was is `sent` and will be settled by the reaper.
+    /// Delivery ids of debits must be new. After [`StoreError::InDoubt`] the caller cannot know whether the
+    /// batch was committed: what was is `sent`, and waits to be settled. After any other error nothing was.
     ///
     /// # Errors
-    /// [`StoreError::Contended`] when other writers kept winning; what else the database fails with.
+    /// [`StoreError::Contended`] when other writers kept winning, [`StoreError::Fenced`] when there are debits
+    /// and `node`'s epoch is over; what else the database fails with.
     pub async fn commit(
         &self,
         cache: &mut WalletCache,
@@ -145,7 +147,7 @@ impl Store {
                     &ended(batch.settlements, &done.settled),
                 )
             });
-            transaction.commit().await?;
+            transaction.commit().await.map_err(StoreError::of_commit)?;
             if let Some(written) = written {
                 written.keep();
             }
@@ -300,7 +302,7 @@ async fn write_boldly<'e>(
         }
     }
     statements::push_wallets(&mut script, &deciding.touched());
-    push_records(&mut script, batch, &deciding, &ended);
+    push_records(&mut script, transaction, batch, &deciding, &ended);
     let before = script.len();
     statements::push_webhooks(&mut script, &ended, &known.endpoints);
     let expected = script.len();
@@ -349,8 +351,11 @@ async fn write<'e>(
     }
     write_wallets(transaction, &mut deciding).await?;
     let mut script = Script::default();
-    push_records(&mut script, batch, &deciding, &ended);
-    script.execute(transaction).await?;
+    push_records(&mut script, transaction, batch, &deciding, &ended);
+    let expected = script.len();
+    if script.execute(transaction).await? != expected {
+        return Err(StoreError::Fenced.into());
+    }
     let mut webhooks = Script::default();
     statements::push_webhooks(&mut webhooks, &ended, &known.endpoints);
     let queued = webhooks.execute(transaction).await?;
@@ -401,15 +406,17 @@ fn decide_by_book(
     Ok(())
 }
 
-/// What follows from the decisions and can fail no more.
+/// What follows from the decisions. Nothing but the end of our epoch keeps a row from being written.
 fn push_records(
     script: &mut Script,
+    transaction: &DatabaseTransaction,
     batch: &Batch<'_>,
     deciding: &Deciding<'_>,
     ended: &[&Settlement],
 ) {
     let posted: Vec<(&Debit, Parts)> = deciding.posted().collect();
-    statements::push_deliveries(script, batch.node, &posted);
+    let backend = transaction.get_database_backend();
+    statements::push_deliveries(script, backend, batch.node, &posted);
     statements::push_entries(script, &posted, ended);
     statements::push_call_attempts(script, ended);
 }

@@ -11,6 +11,7 @@ mod world;
 mod accounts;
 mod audit;
 mod connecting;
+mod nodes;
 mod outbox;
 mod ports;
 mod posting;

@@ -6,6 +6,7 @@ use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::ledger::{Bucket, Buckets, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::{NO_ROUTE, Status};
+use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
@@ -214,7 +215,11 @@ async fn a_settlement_of_an_earlier_life_is_not_written(database: Arc<Database>)
     let mut world = World::with_balance(&database, COST).await;
     let debit = otp(world.account, 1);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
-    let next_life = world.store.start_node("n1", NOW, NOW).await.unwrap();
+    let next_life = world
+        .store
+        .start_node(NodeStart::alone("n1", NOW))
+        .await
+        .unwrap();
     assert_eq!(next_life.epoch, world.node.epoch + 1);
     assert_eq!(world.settle(&[delivered(&debit, parts)]).await, [false]);
     world.node = next_life;

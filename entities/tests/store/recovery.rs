@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::Status;
+use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, Settlement, WalletCache};
 use nexo_entities::store::recovery::Unfinished;
 
@@ -56,7 +57,11 @@ async fn a_restarted_node_refunds_and_announces_what_it_left_unfinished(database
     let finished = delivered(&debits[5], paid(&outcomes[5]));
     assert_eq!(world.settle(&[finished]).await, [true]);
 
-    world.node = world.store.start_node("n1", NOW, NOW).await.unwrap();
+    world.node = world
+        .store
+        .start_node(NodeStart::alone("n1", NOW))
+        .await
+        .unwrap();
     world.cache = WalletCache::new();
     assert_eq!(settle_all(&mut world, &HashSet::new()).await, 599);
     assert_eq!(settle_all(&mut world, &HashSet::new()).await, 0);
@@ -105,7 +110,11 @@ async fn another_nodes_deliveries_are_not_touched(database: Arc<Database>) {
     let mut two = one.beside(&database, "n2").await;
     let debit = otp(one.account, 1);
     let parts = paid(&one.debit(std::slice::from_ref(&debit)).await[0]);
-    two.node = two.store.start_node("n2", NOW, NOW).await.unwrap();
+    two.node = two
+        .store
+        .start_node(NodeStart::alone("n2", NOW))
+        .await
+        .unwrap();
     assert_eq!(settle_all(&mut two, &HashSet::new()).await, 0);
     assert_eq!(two.settle(&[delivered(&debit, parts)]).await, [false]);
     assert_eq!(one.settle(&[delivered(&debit, parts)]).await, [true]);

@@ -9,6 +9,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::Store;
 use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{
     CallAttempt, CallQuality, Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
 };
@@ -45,7 +46,7 @@ impl World {
     }
 
     async fn of(store: Store, node: &str, account: AccountId) -> World {
-        let node = store.start_node(node, NOW, NOW).await.unwrap();
+        let node = store.start_node(NodeStart::alone(node, NOW)).await.unwrap();
         World {
             store,
             node,

@@ -91,6 +91,19 @@ pub(super) static INSERT_DELIVERIES: Bulk = Bulk::new(
     "WHERE v.column1 IS NOT NULL",
 );
 
+/// [`INSERT_DELIVERIES`] where other nodes may end our epoch: then nothing is written. Until the transaction
+/// ends the node's row is held, so that a takeover waits for it, and finds all of its deliveries. Renewals of
+/// the lease do not wait.
+pub(super) static INSERT_DELIVERIES_FENCED: Bulk = Bulk::new(
+    "WITH fence AS (SELECT name, epoch FROM nodes WHERE name = ? AND epoch = ? FOR KEY SHARE) \
+     INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
+     cost_micros, created_at_ms) \
+     SELECT fence.name, fence.epoch, 'sent', v.column1, v.column2, v.column3, v.column4, v.column5, \
+     v.column6, v.column7, v.column8",
+    &[Id, Id, Id, Bool, Text, Text, Int, Int],
+    "CROSS JOIN fence",
+);
+
 pub(super) static INSERT_ENTRIES: Bulk = Bulk::new(
     "INSERT INTO ledger_entries (account_id, posting_id, delivery_id, kind, bucket, \
      amount_micros, created_at_ms) \
