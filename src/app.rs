@@ -13,17 +13,18 @@ use actix_web::{App as WebApp, HttpServer, web};
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nexo_actors::carrier::Line;
-use nexo_actors::clock;
+use nexo_actors::changes::Freshness;
 use nexo_actors::dispatch::DispatchSettings;
 use nexo_actors::engine::{Engine, EngineParts};
+use nexo_actors::lease::LeaseHolder;
+use nexo_actors::live::Live;
 use nexo_actors::reaper;
 use nexo_actors::trunk_watch::{Locate, TrunkWatch};
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
 use nexo_domain::otp::Reading;
-use nexo_entities::store::Store;
 use nexo_entities::store::changes::Change;
-use nexo_entities::store::posting::NodeEpoch;
+use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
 use nexo_voice::prompts::PromptSet;
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
@@ -39,8 +40,8 @@ use crate::database::Serving;
 use crate::telemetry;
 use crate::trunks;
 
-/// How long a lease lasts once the node is started.
-const LEASE_MS: i64 = 10_000;
+/// From a call's acceptance to its end in the ledger, as customers are promised.
+const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// At shutdown calls in progress are waited for no longer than this.
 const DRAIN_WITHIN: Duration = Duration::from_secs(90);
 /// Connections to PostgreSQL that write at once: one for each wallet actor, and some for the rest.
@@ -107,6 +108,7 @@ pub struct App {
     watch: TrunkWatch,
     draining: Arc<AtomicBool>,
     servers: Vec<ServerHandle>,
+    holder: LeaseHolder,
     _serving: Serving,
 }
 
@@ -126,7 +128,8 @@ impl App {
         wrap_line: Option<WrapLine>,
     ) -> anyhow::Result<App> {
         let serving = crate::database::serve_alone(&config.database)?;
-        let node = begin_life(config, &store).await?;
+        let live = Arc::new(Live::default());
+        let holder = begin_life(config, &store, Arc::clone(&live)).await?;
         let sandbox = start_sandbox(config).await?;
         let sandbox_address = sandbox.as_ref().map(Sandbox::local_addr);
         let locator: Arc<dyn Locate> = Arc::new(trunks::DnsLocator::of(config)?);
@@ -137,10 +140,12 @@ impl App {
         if let Some(wrap) = wrap_line {
             line = wrap(line);
         }
-        let keys = Arc::new(KeyRing::default());
-        let ring = Arc::clone(&keys);
+        let freshness = Arc::new(Freshness::default());
+        let keys = Arc::new(KeyRing::new(Arc::clone(&freshness)));
+        let (ring, whole_ring) = (Arc::clone(&keys), Arc::clone(&keys));
         let routing = Arc::new(Routing::load(&store).await?);
         let (its_routing, its_store) = (Arc::clone(&routing), store.clone());
+        let (all_routing, all_store) = (Arc::clone(&routing), store.clone());
         let engine = Engine::start(EngineParts {
             wallet_lanes: if store.is_sqlite() {
                 1
@@ -148,7 +153,8 @@ impl App {
                 WALLET_LANES_POSTGRES
             },
             store: store.clone(),
-            node,
+            lease: Arc::clone(&holder.lease),
+            live,
             trunks,
             line,
             settings: dispatch_settings(config),
@@ -163,6 +169,12 @@ impl App {
                 }
                 Change::Wallet(_) | Change::Endpoints(_) | Change::WebhookAttempt(_) => {}
             }),
+            forget_all: Box::new(move || {
+                whole_ring.forget_all();
+                let reload = reload_ports(Arc::clone(&all_routing), all_store.clone());
+                actix_web::rt::spawn(reload);
+            }),
+            freshness,
         })
         .await?;
         let draining = Arc::new(AtomicBool::new(false));
@@ -214,6 +226,7 @@ impl App {
             watch,
             draining,
             servers,
+            holder,
             _serving: serving,
         })
     }
@@ -235,6 +248,7 @@ impl App {
         self.watch.stop().await;
         self.endpoint.shutdown(Duration::from_secs(2)).await;
         self.engine.stop().await;
+        self.holder.stop().await;
         if let Some(sandbox) = self.sandbox {
             sandbox.shutdown().await;
         }
@@ -251,14 +265,28 @@ async fn reload_ports(routing: Arc<Routing>, store: Store) {
     }
 }
 
-/// Bumps the node's epoch and settles what its last life left behind.
-async fn begin_life(config: &Config, store: &Store) -> anyhow::Result<NodeEpoch> {
+/// Begins a life of this node, whose lease is held from here on, and settles what its last life left
+/// behind.
+async fn begin_life(
+    config: &Config,
+    store: &Store,
+    live: Arc<Live>,
+) -> anyhow::Result<LeaseHolder> {
     let name = config.cluster.node_name();
-    let now_ms = clock::unix_ms();
-    let node = store.start_node(name, now_ms, now_ms + LEASE_MS).await?;
+    // A call that is dialled as the lease ends may be accepted so much later.
+    let dispatch = Duration::from_millis(config.calls.dispatch_timeout_ms);
+    let holder = LeaseHolder::start(store, name, dispatch + ENDED_WITHIN, live)
+        .await
+        .map_err(|error| match error {
+            StoreError::NodeRuns { name, .. } => anyhow::anyhow!(
+                "node {name} runs already on this database: stop it, or give this one a name of its own in [cluster] node"
+            ),
+            error => error.into(),
+        })?;
+    let node = holder.lease.node();
     let settled = reaper::recover(store, &node, config.billing.refund).await?;
     tracing::info!(node = name, epoch = node.epoch, settled, "recovered");
-    Ok(node)
+    Ok(holder)
 }
 
 /// Starts the built-in carrier on a free port, where it is enabled.

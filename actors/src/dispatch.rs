@@ -3,7 +3,7 @@
 //! | step | fails as | undone |
 //! |---|---|---|
 //! | claim the phone's window and a channel | `WindowClosed`, `Overloaded` | nothing to undo |
-//! | debit, durably | `FundsShort`, `WindowClosed`, `Overloaded` | window and channel |
+//! | debit, durably | `FundsShort`, `WindowClosed`, `Overloaded` | window and channel; by the reaper, where the connection broke in its commit |
 //! | INVITE, gateway after gateway, until one accepts | `NoRoute`, `Throttled` | refund, window and channel |
 //! | the call, to its end | never: it ends as the final states say | by the refund policy |
 //!
@@ -25,15 +25,18 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone_window::{retry_after_seconds, window_until_ms};
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::Event;
-use nexo_entities::store::posting::{CallAttempt, CallQuality, Debit, DebitOutcome, Settlement};
+use nexo_entities::store::posting::{
+    CallAttempt, CallQuality, Debit, DebitOutcome, NodeEpoch, Settlement,
+};
 use nexo_voice::endpoint::{CallNews, CallReport, Quality};
 use nexo_voice::sip::hop::Hop;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::admission::{Admission, Admitted, Channel, Realm};
-use crate::carrier::{CarrierDesk, NoGateway, PlaceCall, Placed, Trunk};
+use crate::carrier::{CarrierDesk, NotPlaced, PlaceCall, Placed, Trunk};
 use crate::clock;
+use crate::lease::Lease;
 use crate::live::{Live, LiveDelivery};
 use crate::meters::{CarrierMeters, Verdict};
 use crate::wallet::{PostDebit, Refused, SettleDelivery, Wallets};
@@ -77,11 +80,12 @@ pub enum Dispatched {
     NoGateway,
     /// Every gateway refused or was silent; refunded.
     NoRoute,
-    /// A queue, the trunk or the store is full or down; nothing was spent.
+    /// A queue, the trunk or the store is full or down, or this node's lease has ended; nothing is spent, or
+    /// it is given back within seconds.
     Overloaded,
     /// The account was closed a moment ago; nothing was spent.
     AccountClosed,
-    /// What became of the debit is not known; the reaper will settle it.
+    /// The saga died, or the store failed in a way that does not mend itself.
     Lost,
 }
 
@@ -114,6 +118,8 @@ pub struct DispatchDesk {
     /// what a commit brings wakes one thread for all of them.
     pub lanes: Vec<ArbiterHandle>,
     pub live: Arc<Live>,
+    /// Whether this node may take OTPs and dial.
+    pub lease: Arc<Lease>,
     pub settings: DispatchSettings,
 }
 
@@ -144,6 +150,9 @@ impl DispatchDesk {
         if route.trunk.gateways(realm).is_empty() {
             return told.tell(Dispatched::NoGateway);
         }
+        let Some(node) = self.lease.current() else {
+            return told.tell(Dispatched::Overloaded);
+        };
         let now_ms = clock::unix_ms();
         let until_ms = window_until_ms(now_ms);
         let claimed =
@@ -160,7 +169,7 @@ impl DispatchDesk {
             }
         };
         let live = self.live.begin(order.delivery_id);
-        match self.debit(&order, now_ms, until_ms).await {
+        match self.debit(&order, &node, now_ms, until_ms).await {
             Ok((parts, after)) => {
                 let paid = Paid {
                     order,
@@ -168,13 +177,21 @@ impl DispatchDesk {
                     parts,
                     after,
                     created_at_ms: now_ms,
+                    node,
                     _channel: channel,
                     live,
                 };
                 self.call(paid, told).await;
             }
-            Err(Dispatched::Lost) => told.tell(Dispatched::Lost),
-            Err(refused) => {
+            Err(Unpaid::InDoubt) => {
+                // Nobody is called. Should it have been paid, the reaper gives it back.
+                live.in_doubt();
+                route
+                    .admission
+                    .release(realm, order.phone, order.delivery_id);
+                told.tell(Dispatched::Overloaded);
+            }
+            Err(Unpaid::Refused(refused)) => {
                 live.settled();
                 route
                     .admission
@@ -197,9 +214,10 @@ impl DispatchDesk {
     async fn debit(
         &self,
         order: &OtpOrder,
+        node: &Arc<NodeEpoch>,
         created_at_ms: i64,
         window_until_ms: i64,
-    ) -> Result<(Parts, Buckets), Dispatched> {
+    ) -> Result<(Parts, Buckets), Unpaid> {
         let debit = Debit {
             delivery_id: order.delivery_id,
             account_id: order.account_id,
@@ -213,18 +231,30 @@ impl DispatchDesk {
         };
         let (reply, outcome) = oneshot::channel();
         let wallet = self.wallets.of(order.account_id);
-        wallet
-            .try_send(PostDebit { debit, reply })
-            .map_err(|_| Dispatched::Overloaded)?;
+        let post = PostDebit {
+            debit,
+            node: Arc::clone(node),
+            reply,
+        };
+        let refused = |dispatched| Err(Unpaid::Refused(dispatched));
+        if wallet.try_send(post).is_err() {
+            return refused(Dispatched::Overloaded);
+        }
         match tokio::time::timeout(DEBIT_WITHIN, outcome).await {
             Ok(Ok(Ok(DebitOutcome::Posted { parts, after }))) => Ok((parts, after)),
-            Ok(Ok(Ok(DebitOutcome::FundsShort { total }))) => Err(Dispatched::FundsShort { total }),
-            Ok(Ok(Ok(DebitOutcome::WindowClosed { until_ms }))) => Err(Dispatched::WindowClosed {
-                retry_after_seconds: retry_after_seconds(until_ms, clock::unix_ms()).unwrap_or(1),
-            }),
-            Ok(Ok(Ok(DebitOutcome::AccountClosed))) => Err(Dispatched::AccountClosed),
-            Ok(Ok(Err(Refused::Overloaded))) => Err(Dispatched::Overloaded),
-            Ok(Ok(Err(Refused::Unknown))) | Ok(Err(_)) | Err(_) => Err(Dispatched::Lost),
+            Ok(Ok(Ok(DebitOutcome::FundsShort { total }))) => {
+                refused(Dispatched::FundsShort { total })
+            }
+            Ok(Ok(Ok(DebitOutcome::WindowClosed { until_ms }))) => {
+                refused(Dispatched::WindowClosed {
+                    retry_after_seconds: retry_after_seconds(until_ms, clock::unix_ms())
+                        .unwrap_or(1),
+                })
+            }
+            Ok(Ok(Ok(DebitOutcome::AccountClosed))) => refused(Dispatched::AccountClosed),
+            Ok(Ok(Err(Refused::Overloaded))) => refused(Dispatched::Overloaded),
+            Ok(Ok(Err(Refused::Failed))) => refused(Dispatched::Lost),
+            Ok(Ok(Err(Refused::InDoubt))) | Ok(Err(_)) | Err(_) => Err(Unpaid::InDoubt),
         }
     }
 
@@ -248,6 +278,15 @@ impl DispatchDesk {
             }
             Err(refusals) => {
                 let dispatched = answer_of(&refusals);
+                let unanswered = match self.lease.is_of(&paid.node) {
+                    true => Some(told),
+                    // We, not the carrier, are why nobody was called; and nobody knows when it can be
+                    // written that nothing is spent.
+                    false => {
+                        told.tell(Dispatched::Overloaded);
+                        None
+                    }
+                };
                 let outcome = Outcome {
                     status: Status::Failed,
                     error_code: Some(NO_ROUTE),
@@ -260,7 +299,9 @@ impl DispatchDesk {
                     .await;
                 paid.live.settled();
                 route.admission.release(order.0, order.1, order.2);
-                told.tell(dispatched);
+                if let Some(told) = unanswered {
+                    told.tell(dispatched);
+                }
             }
         }
     }
@@ -277,8 +318,8 @@ impl DispatchDesk {
         loop {
             let mut placed = match self.place(paid, &tried, give_up).await {
                 Ok(placed) => placed,
-                Err(none) => {
-                    refusals.extend(none.and_then(throttled_refusal));
+                Err(why) => {
+                    refusals.extend(why.and_then(throttled_refusal));
                     break;
                 }
             };
@@ -317,7 +358,10 @@ impl DispatchDesk {
                     silent
                 }
             };
-            placed.state.refused(&refusal, placed.target);
+            // A process that stood still has heard nobody.
+            if self.lease.is_of(&paid.node) {
+                placed.state.refused(&refusal, placed.target);
+            }
             let next = refusal.may_fail_over();
             refusals.push(refusal);
             if !next || Instant::now() >= give_up {
@@ -334,7 +378,7 @@ impl DispatchDesk {
         paid: &Paid,
         tried: &[(usize, Hop)],
         give_up: Instant,
-    ) -> Result<Placed, Option<NoGateway>> {
+    ) -> Result<Placed, Option<NotPlaced>> {
         let desk = &self.route(paid.order.carrier).desk;
         loop {
             let call = PlaceCall {
@@ -371,6 +415,7 @@ impl DispatchDesk {
             let (reply, done) = oneshot::channel();
             let order = SettleDelivery {
                 settlement: settlement.clone(),
+                node: Arc::clone(&paid.node),
                 reply,
             };
             if wallet.try_send(order).is_ok() && done.await.is_ok() {
@@ -405,6 +450,14 @@ impl Telling {
     }
 }
 
+/// Why an OTP is not paid for.
+enum Unpaid {
+    /// Nothing was taken.
+    Refused(Dispatched),
+    /// Nobody knows whether it was.
+    InDoubt,
+}
+
 /// An OTP that has been debited.
 struct Paid {
     order: OtpOrder,
@@ -412,6 +465,8 @@ struct Paid {
     parts: Parts,
     after: Buckets,
     created_at_ms: i64,
+    /// The life in which it was paid for.
+    node: Arc<NodeEpoch>,
     _channel: Channel,
     live: LiveDelivery,
 }
@@ -520,12 +575,16 @@ fn answer_of(refusals: &[Refusal]) -> Dispatched {
 }
 
 /// What it means for a customer that every gateway has asked to be left in peace.
-fn throttled_refusal(none: NoGateway) -> Option<Refusal> {
-    let left = none.retry_after?;
-    Some(Refusal::Rejected {
-        code: 503,
-        retry_after_seconds: Some(left.as_secs_f64().ceil() as u32),
-    })
+fn throttled_refusal(why: NotPlaced) -> Option<Refusal> {
+    match why {
+        NotPlaced::NoGateway {
+            retry_after: Some(left),
+        } => Some(Refusal::Rejected {
+            code: 503,
+            retry_after_seconds: Some(left.as_secs_f64().ceil() as u32),
+        }),
+        NotPlaced::NoGateway { retry_after: None } | NotPlaced::NoLease => None,
+    }
 }
 
 fn carrier_status_of(refusals: &[Refusal]) -> std::borrow::Cow<'static, str> {

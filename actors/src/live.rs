@@ -5,8 +5,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use dashmap::DashSet;
+use dashmap::{DashMap, DashSet};
 use nexo_domain::ids::DeliveryId;
 
 /// The set; cheap to ask.
@@ -15,7 +16,12 @@ pub struct Live {
     deliveries: DashSet<DeliveryId>,
     /// Whether one was dropped without being known to be settled.
     has_lost: AtomicBool,
+    /// Those that may have been paid, and that nobody was called for.
+    in_doubt: DashMap<DeliveryId, Instant>,
 }
+
+/// A debit that has not turned up after so long was not posted.
+const DOUBT_LASTS: Duration = Duration::from_secs(600);
 
 /// A delivery in the set until this is dropped.
 #[derive(Debug)]
@@ -40,6 +46,22 @@ impl Live {
         self.has_lost.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether the delivery was given up before anybody was called.
+    pub fn is_in_doubt(&self, delivery_id: &DeliveryId) -> bool {
+        self.in_doubt.contains_key(delivery_id)
+    }
+
+    /// Forgets the doubts that are old.
+    pub fn tidy(&self) {
+        self.in_doubt
+            .retain(|_, since| since.elapsed() < DOUBT_LASTS);
+    }
+
+    /// There may be something to reap.
+    pub fn expect_lost(&self) {
+        self.has_lost.store(true, Ordering::Release);
+    }
+
     /// The set as it is now.
     pub fn snapshot(&self) -> HashSet<DeliveryId> {
         self.deliveries.iter().map(|id| *id).collect()
@@ -55,6 +77,11 @@ impl Live {
 }
 
 impl LiveDelivery {
+    /// It may have been paid; nobody was called for it, and nobody will be.
+    pub fn in_doubt(self) {
+        self.live.in_doubt.insert(self.delivery_id, Instant::now());
+    }
+
     /// It has its final state, or was never written.
     pub fn settled(mut self) {
         self.is_settled = true;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexo_domain::outcome::{Ending, Outcome, RefundPolicy};
+use nexo_domain::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::posting::{NodeEpoch, Settlement, WalletCache};
@@ -12,6 +12,7 @@ use nexo_entities::store::recovery::Unfinished;
 use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;
+use crate::lease::Lease;
 use crate::live::Live;
 
 /// How often it looks.
@@ -25,11 +26,13 @@ const LOOKS_FOR_LOST: u64 = 2 + (YOUNGEST_MS as u64).div_ceil(LOOK_EVERY.as_mill
 const YOUNGEST_MS: i64 = 3_000;
 /// How often windows that are over and changes that everybody has seen are dropped.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// A node that lags behind by more than this starts anew anyway.
+/// A node that lags behind by more than this forgets all that it remembers.
 const KEEP_CHANGES_MS: i64 = 3_600_000;
+/// No attempt is `sending` for so long, unless its sender is gone.
+const LONGEST_POST_MS: i64 = 600_000;
 
 /// The end of a delivery that its process gave up.
-fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
+pub(crate) fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
     let delivery = &unfinished.delivery;
     let outcome = Outcome::of(&Ending::Interrupted, policy);
     let completed_at_ms = clock::unix_ms();
@@ -61,6 +64,19 @@ fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
     }
 }
 
+/// The end of a delivery that was given up before anybody was called: as if no gateway had taken it.
+fn never_dialled(unfinished: &Unfinished) -> Settlement {
+    Settlement {
+        status: Status::Failed,
+        error_code: Some(NO_ROUTE),
+        carrier_status: Some("not_placed".into()),
+        refund: true,
+        release_window: true,
+        webhook_body: None,
+        ..interrupted(unfinished, RefundPolicy::Carrier)
+    }
+}
+
 /// Settles everything that this node's last life left `sent`. To be called before the port opens.
 /// Returns how many.
 ///
@@ -82,16 +98,23 @@ async fn settle(
     policy: RefundPolicy,
 ) -> Result<usize, StoreError> {
     let mut cache = WalletCache::default();
-    let live = live.snapshot();
+    let at_work = live.snapshot();
     store
-        .settle_unfinished(&mut cache, node, before_ms, &live, |unfinished| {
-            interrupted(unfinished, policy)
-        })
+        .settle_unfinished(
+            &mut cache,
+            node,
+            before_ms,
+            &at_work,
+            |unfinished| match live.is_in_doubt(&unfinished.delivery.id) {
+                true => never_dialled(unfinished),
+                false => interrupted(unfinished, policy),
+            },
+        )
         .await
 }
 
 /// Looks until the process ends.
-pub async fn reap(store: Store, node: NodeEpoch, live: Arc<Live>, policy: RefundPolicy) {
+pub async fn reap(store: Store, lease: Arc<Lease>, live: Arc<Live>, policy: RefundPolicy) {
     let reaped = metrics::counter!("nexo_reaped_deliveries_total");
     let mut look_due = tokio::time::interval(LOOK_EVERY);
     look_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -108,16 +131,20 @@ pub async fn reap(store: Store, node: NodeEpoch, live: Arc<Live>, policy: Refund
                     continue;
                 }
                 let before_ms = clock::unix_ms() - YOUNGEST_MS;
-                match settle(&store, &node, before_ms, &live, policy).await {
+                match settle(&store, &lease.node(), before_ms, &live, policy).await {
                     Ok(0) => {}
                     Ok(count) => {
                         tracing::warn!(count, "deliveries without a saga were settled");
                         reaped.increment(count as u64);
                     }
-                    Err(error) => tracing::warn!(%error, "lost deliveries could not be settled"),
+                    Err(error) => {
+                        live.expect_lost();
+                        tracing::warn!(%error, "lost deliveries could not be settled");
+                    }
                 }
             }
             _ = tidy_due.tick() => {
+                live.tidy();
                 if let Err(error) = tidy(&store).await {
                     tracing::warn!(%error, "old windows and changes could not be dropped");
                 }
@@ -130,5 +157,14 @@ async fn tidy(store: &Store) -> Result<(), StoreError> {
     let now_ms = clock::unix_ms();
     store.drop_windows(now_ms).await?;
     store.trim_changes(now_ms - KEEP_CHANGES_MS).await?;
+    let given_up = store
+        .give_up_webhooks(now_ms - LONGEST_POST_MS, now_ms)
+        .await?;
+    if given_up > 0 {
+        tracing::warn!(
+            given_up,
+            "webhook attempts whose sender is gone are unknown"
+        );
+    }
     Ok(())
 }

@@ -19,6 +19,7 @@ use nexo_entities::store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use crate::lease::Lease;
 use crate::supervised;
 use crate::watch::{Handle, LifeLine};
 use crate::webhook::{Wake, WebhookDesk};
@@ -36,10 +37,14 @@ const COMMITS_A_PROBE: u32 = 32;
 /// How often a commit is tried again when another writer was in the way.
 const TRIES: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(5);
+/// A commit that has been tried for so long is not tried again: customers wait for it.
+const RETRY_WITHIN: Duration = Duration::from_secs(3);
 
 /// Take an OTP's price, and write its delivery and window.
 pub struct PostDebit {
     pub debit: Debit,
+    /// The life in which it was admitted; in another one it is refused.
+    pub node: Arc<NodeEpoch>,
     pub reply: oneshot::Sender<Result<DebitOutcome, Refused>>,
 }
 
@@ -50,15 +55,21 @@ impl Message for PostDebit {
 /// Why a debit has no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refused {
-    #[error("too many debits are waiting, or the store is down; nothing was taken")]
+    #[error(
+        "too many debits are waiting, the store is down or the lease has ended; nothing was taken"
+    )]
     Overloaded,
-    #[error("the store failed while it committed; the debit may have been posted")]
-    Unknown,
+    #[error("the connection was lost during a commit; the debit may have been posted")]
+    InDoubt,
+    #[error("the store failed; nothing was taken")]
+    Failed,
 }
 
 /// Make a delivery terminal, once.
 pub struct SettleDelivery {
     pub settlement: Settlement,
+    /// The life in which the delivery was paid for; in another one it is not ours to settle.
+    pub node: Arc<NodeEpoch>,
     /// Told when it is durable; dropped when it is not known to be.
     pub reply: oneshot::Sender<()>,
 }
@@ -72,6 +83,14 @@ impl Message for SettleDelivery {
 pub struct ForgetWallet(pub AccountId);
 
 impl Message for ForgetWallet {
+    type Result = ();
+}
+
+/// Changes may have been missed: what is remembered is stale.
+#[derive(Clone, Copy)]
+pub struct ForgetAll;
+
+impl Message for ForgetAll {
     type Result = ();
 }
 
@@ -133,12 +152,13 @@ impl Meters {
 /// The actor.
 pub struct Wallet {
     store: Store,
-    node: NodeEpoch,
+    lease: Arc<Lease>,
     webhooks: Handle<WebhookDesk>,
     /// `None` while a commit is using it.
     cache: Option<WalletCache>,
     /// Told while a commit had the cache; forgotten when it is back.
     stale: Vec<AccountId>,
+    all_is_stale: bool,
     debits: Vec<PostDebit>,
     settlements: Vec<SettleDelivery>,
     commit_is_due: bool,
@@ -152,16 +172,17 @@ pub struct Wallet {
 impl Wallet {
     pub fn new(
         store: Store,
-        node: NodeEpoch,
+        lease: Arc<Lease>,
         webhooks: Handle<WebhookDesk>,
         life_line: LifeLine,
     ) -> Self {
         Self {
             store,
-            node,
+            lease,
             webhooks,
             cache: Some(WalletCache::default()),
             stale: Vec::new(),
+            all_is_stale: false,
             debits: Vec::new(),
             settlements: Vec::new(),
             commit_is_due: false,
@@ -199,26 +220,20 @@ impl Wallet {
     }
 
     fn commit(&mut self, ctx: &mut Context<Self>) {
-        if self.debits.is_empty() && self.settlements.is_empty() {
-            return;
-        }
+        self.refuse_stale_debits();
         let Some(cache) = self.cache.take() else {
             return;
         };
-        // Settlements first: what they give back can be spent in the same batch.
-        let settled = self.settlements.len().min(LARGEST_BATCH);
-        let batch = Batch {
-            settlements: self.settlements.drain(..settled).collect(),
-            debits: {
-                let room = LARGEST_BATCH.min(self.debits.len());
-                self.debits.drain(..room).collect()
-            },
-        };
+        let batch = self.next_batch();
         let postings = batch.debits.len() + batch.settlements.len();
+        if postings == 0 {
+            self.cache = Some(cache);
+            return;
+        }
         self.pace.began(postings, Instant::now());
         let committed = batch.commit(
             self.store.clone(),
-            self.node.clone(),
+            Arc::clone(&self.lease),
             cache,
             self.meters.clone(),
         );
@@ -226,6 +241,9 @@ impl Wallet {
             committed
                 .into_actor(self)
                 .map(|(mut cache, webhooks_queued), wallet, ctx| {
+                    if std::mem::take(&mut wallet.all_is_stale) {
+                        cache = WalletCache::default();
+                    }
                     for account in wallet.stale.drain(..) {
                         cache.forget_wallet(account);
                         cache.forget_endpoints(account);
@@ -238,6 +256,49 @@ impl Wallet {
                     wallet.commit_soon(ctx);
                 }),
         );
+    }
+}
+
+impl Wallet {
+    /// Nothing is taken for whoever has gone, nor for what was admitted under a lease that has ended.
+    fn refuse_stale_debits(&mut self) {
+        let node = self.lease.current();
+        let is_ours =
+            |debit: &PostDebit| node.as_ref().is_some_and(|n| n.epoch == debit.node.epoch);
+        let posted = |debit: &PostDebit| is_ours(debit) && !debit.reply.is_closed();
+        if self.debits.iter().all(posted) {
+            return;
+        }
+        for debit in std::mem::take(&mut self.debits) {
+            match posted(&debit) {
+                true => self.debits.push(debit),
+                false => {
+                    let _ = debit.reply.send(Err(Refused::Overloaded));
+                }
+            }
+        }
+    }
+
+    /// What the next transaction writes, all of one life.
+    fn next_batch(&mut self) -> Batch {
+        let now = self.lease.node();
+        let node = self.settlements.first().map_or(&now, |first| &first.node);
+        let node = Arc::clone(node);
+        // Settlements first: what they give back can be spent in the same batch.
+        let same = |settle: &&SettleDelivery| settle.node.epoch == node.epoch;
+        let settled = self.settlements.iter().take_while(same).count();
+        let room = match node.epoch == now.epoch {
+            true => LARGEST_BATCH.min(self.debits.len()),
+            false => 0,
+        };
+        Batch {
+            settlements: self
+                .settlements
+                .drain(..settled.min(LARGEST_BATCH))
+                .collect(),
+            debits: self.debits.drain(..room).collect(),
+            node,
+        }
     }
 }
 
@@ -279,6 +340,17 @@ impl Handler<ForgetWallet> for Wallet {
                 cache.forget_endpoints(account);
             }
             None => self.stale.push(account),
+        }
+    }
+}
+
+impl Handler<ForgetAll> for Wallet {
+    type Result = ();
+
+    fn handle(&mut self, _: ForgetAll, _: &mut Context<Self>) {
+        match &mut self.cache {
+            Some(cache) => *cache = WalletCache::default(),
+            None => self.all_is_stale = true,
         }
     }
 }
@@ -328,6 +400,8 @@ impl Pace {
 
 /// What one transaction writes, and who waits for it.
 struct Batch {
+    /// The life that all of them belong to.
+    node: Arc<NodeEpoch>,
     debits: Vec<PostDebit>,
     settlements: Vec<SettleDelivery>,
 }
@@ -337,7 +411,7 @@ impl Batch {
     async fn commit(
         self,
         store: Store,
-        node: NodeEpoch,
+        lease: Arc<Lease>,
         mut cache: WalletCache,
         meters: Meters,
     ) -> (WalletCache, bool) {
@@ -355,7 +429,7 @@ impl Batch {
         let result = commit_patiently(
             &store,
             &mut cache,
-            &node,
+            &self.node,
             (&debits, &settlements),
             &meters.retries,
         )
@@ -379,10 +453,14 @@ impl Batch {
             }
             Err(error) => {
                 tracing::error!(%error, debits = debits.len(), settlements = settlements.len(), "a commit failed");
-                let refused = if error.retryable() {
-                    Refused::Overloaded
-                } else {
-                    Refused::Unknown
+                let refused = match error {
+                    StoreError::InDoubt(_) => Refused::InDoubt,
+                    StoreError::Fenced => {
+                        lease.lost(&self.node);
+                        Refused::Overloaded
+                    }
+                    _ if error.retryable() || error.unavailable() => Refused::Overloaded,
+                    _ => Refused::Failed,
                 };
                 for reply in replies {
                     let _ = reply.send(Err(refused));
@@ -416,9 +494,16 @@ async fn commit_patiently(
 ) -> Result<Committed, StoreError> {
     let mut wait = FIRST_WAIT;
     let mut tries = 1;
+    let give_up = Instant::now() + RETRY_WITHIN;
     loop {
         match store.commit(cache, node, debits, settlements).await {
-            Err(error) if error.retryable() && tries < TRIES => {
+            // What is in doubt must not be posted again.
+            Err(error)
+                if (error.retryable() || error.unavailable())
+                    && !matches!(error, StoreError::InDoubt(_))
+                    && tries < TRIES
+                    && Instant::now() < give_up =>
+            {
                 retries.increment(1);
                 tries += 1;
                 tokio::time::sleep(wait).await;

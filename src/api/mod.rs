@@ -64,15 +64,15 @@ impl Edge {
         ApiError::Internal
     }
 
-    /// A read that failed: busy connections are an overload, the rest is ours to mend.
+    /// A read that failed: a database that is busy or away is an overload, the rest is ours to mend.
     fn store_failed(&self, what: &'static str, error: &StoreError) -> ApiError {
+        if error.retryable() || error.unavailable() {
+            tracing::warn!(%error, "{what}");
+            return ApiError::Overloaded;
+        }
         self.internal_errors.increment(1);
         tracing::error!(%error, "{what}");
-        if error.retryable() {
-            ApiError::Overloaded
-        } else {
-            ApiError::Internal
-        }
+        ApiError::Internal
     }
 }
 

@@ -153,7 +153,7 @@ struct Alive {
         (status = 429, description = "`rate_limited`: this phone was called less than 30 s ago. `no_route`: the carrier throttles; refunded.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
         (status = 500, description = "`internal`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
         (status = 502, description = "`no_route`: no carrier took the call; with `id`, it was refunded.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
-        (status = 503, description = "`overloaded`: nothing was spent.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
+        (status = 503, description = "`overloaded`: nothing was spent; where a connection broke midway, what was taken is given back within seconds.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
     ),
     security(("api_key" = []))
 )]

@@ -39,6 +39,10 @@ async fn accept(
     payload: web::Payload,
     edge: &Edge,
 ) -> Result<Accepted, ApiError> {
+    // Without a lease nothing is decided, not even whose key it is: the database may be away.
+    if !edge.desk.lease.is_valid() {
+        return Err(ApiError::Overloaded);
+    }
     let key = authorize(request, edge).await?;
     let body = read_body(request, payload).await?;
     let (phone, code) = read_otp(&body, edge)?;

@@ -230,6 +230,7 @@ fn order(gateway: SocketAddr, n: u64) -> anyhow::Result<CallOrder> {
         media_timeout: Duration::ZERO,
         every_step: false,
         trace: None,
+        permit: None,
     })
 }
 
