@@ -36,7 +36,7 @@ use crate::carrier::{CarrierDesk, NoGateway, PlaceCall, Placed, Trunk};
 use crate::clock;
 use crate::live::{Live, LiveDelivery};
 use crate::meters::{CarrierMeters, Verdict};
-use crate::wallet::{PostDebit, Refused, SettleDelivery, Wallets};
+use crate::wallet::{PostDebit, Refused, SettleDelivery, StoreStopped, Wallets};
 use crate::watch::{Handle, Undelivered};
 
 /// How long an actor may take to answer before the saga gives up on it.
@@ -243,8 +243,10 @@ impl DispatchDesk {
                 };
                 let outcome = Outcome::of(&ending, self.settings.refund);
                 meters.ended(&outcome);
-                self.settle(&paid, outcome, attempts, Settled::Call).await;
-                paid.live.settled();
+                let settled = self.settle(&paid, outcome, attempts, Settled::Call).await;
+                if settled.is_ok() {
+                    paid.live.settled();
+                }
             }
             Err(refusals) => {
                 let dispatched = answer_of(&refusals);
@@ -256,8 +258,12 @@ impl DispatchDesk {
                 };
                 meters.ended(&outcome);
                 let order = (paid.realm, paid.order.phone, paid.order.delivery_id);
-                self.settle(&paid, outcome, attempts, Settled::NoRoute)
+                let settled = self
+                    .settle(&paid, outcome, attempts, Settled::NoRoute)
                     .await;
+                if settled.is_err() {
+                    return told.tell(Dispatched::Lost);
+                }
                 paid.live.settled();
                 route.admission.release(order.0, order.1, order.2);
                 told.tell(dispatched);
@@ -358,13 +364,16 @@ impl DispatchDesk {
     }
 
     /// Hands the final state to the wallet's actor, again and again until it is durable.
+    ///
+    /// # Errors
+    /// When it never will be: the next start settles the delivery.
     async fn settle(
         &self,
         paid: &Paid,
         outcome: Outcome,
         attempts: Vec<CallAttempt>,
         settled: Settled,
-    ) {
+    ) -> Result<(), StoreStopped> {
         let settlement = paid.settlement(outcome, attempts, settled);
         let wallet = self.wallets.of(paid.order.account_id);
         loop {
@@ -373,8 +382,10 @@ impl DispatchDesk {
                 settlement: settlement.clone(),
                 reply,
             };
-            if wallet.try_send(order).is_ok() && done.await.is_ok() {
-                return;
+            if wallet.try_send(order).is_ok()
+                && let Ok(outcome) = done.await
+            {
+                return outcome;
             }
             // The actor died with it, or is full: settling twice settles once.
             tokio::time::sleep(RETRY_CARRIER).await;

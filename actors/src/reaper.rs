@@ -90,14 +90,14 @@ async fn settle(
         .await
 }
 
-/// Looks until the process ends.
+/// Looks until the process ends, or its store stops: the next start does the rest.
 pub async fn reap(store: Store, node: NodeEpoch, live: Arc<Live>, policy: RefundPolicy) {
     let reaped = metrics::counter!("nexo_reaped_deliveries_total");
     let mut look_due = tokio::time::interval(LOOK_EVERY);
     look_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut looks, mut lost_until) = (0u64, 0);
     let mut tidy_due = tokio::time::interval(TIDY_EVERY);
-    loop {
+    while store.stopped().is_none() {
         tokio::select! {
             _ = look_due.tick() => {
                 looks += 1;

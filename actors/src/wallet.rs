@@ -50,7 +50,7 @@ impl Message for PostDebit {
 /// Why a debit has no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refused {
-    #[error("too many debits are waiting, or the store is down; nothing was taken")]
+    #[error("too many debits are waiting, or the store is down or full; nothing was taken")]
     Overloaded,
     #[error("the store failed while it committed; the debit may have been posted")]
     Unknown,
@@ -59,9 +59,14 @@ pub enum Refused {
 /// Make a delivery terminal, once.
 pub struct SettleDelivery {
     pub settlement: Settlement,
-    /// Told when it is durable; dropped when it is not known to be.
-    pub reply: oneshot::Sender<()>,
+    /// Told when it is durable, or never will be by this process; dropped when it is not known to be.
+    pub reply: oneshot::Sender<Result<(), StoreStopped>>,
 }
+
+/// The disk failed: what is not written is settled by the next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the store writes nothing more until the process is started anew")]
+pub struct StoreStopped;
 
 impl Message for SettleDelivery {
     type Result = ();
@@ -373,13 +378,17 @@ impl Batch {
                     let _ = reply.send(Ok(outcome));
                 }
                 for reply in settled {
-                    let _ = reply.send(());
+                    let _ = reply.send(Ok(()));
                 }
                 (cache, committed.webhooks > 0)
             }
             Err(error) => {
-                tracing::error!(%error, debits = debits.len(), settlements = settlements.len(), "a commit failed");
-                let refused = if error.retryable() {
+                let has_stopped = store.stopped().is_some();
+                // Why it stopped was said when it did.
+                if !has_stopped {
+                    tracing::error!(%error, debits = debits.len(), settlements = settlements.len(), "a commit failed");
+                }
+                let refused = if error.retryable() || error.wrote_nothing() {
                     Refused::Overloaded
                 } else {
                     Refused::Unknown
@@ -387,7 +396,12 @@ impl Batch {
                 for reply in replies {
                     let _ = reply.send(Err(refused));
                 }
-                // The settlements' replies are dropped: their sagas hand them in again.
+                // Otherwise the settlements' replies are dropped: their sagas hand them in again.
+                if has_stopped {
+                    for reply in settled {
+                        let _ = reply.send(Err(StoreStopped));
+                    }
+                }
                 (WalletCache::default(), false)
             }
         }

@@ -168,6 +168,10 @@ impl WebhookDesk {
     ///
     /// The look is a task beside the actor: between a claim and its POST nothing may be lost.
     fn look(&mut self, ctx: &mut Context<Self>) {
+        if self.store.stopped().is_some() {
+            // Nothing can be claimed, and what was being sent stays to be shown as `unknown`.
+            return;
+        }
         if self.looking {
             self.look_again = true;
             return;

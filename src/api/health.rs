@@ -49,6 +49,11 @@ pub async fn readyz(edge: web::Data<Edge>) -> HttpResponse {
     if !(edge.health.line_is_up)() {
         problems.push("the SIP endpoint is down".to_owned());
     }
+    if let Some(reason) = edge.store.stopped() {
+        problems.push(format!(
+            "the disk failed under the database, and nothing more is accepted until a restart: {reason}"
+        ));
+    }
     if edge.is_draining() {
         problems.push("shutting down".to_owned());
     }

@@ -44,7 +44,7 @@ async fn accept(
     let (phone, code) = read_otp(&body, edge)?;
     drop(body);
     let carrier = edge.routing.carrier(phone).ok_or(ApiError::NoCarrier)?;
-    if edge.is_draining() {
+    if edge.is_draining() || edge.store.stopped().is_some() {
         return Err(ApiError::Overloaded);
     }
     let cost = if key.test { Micros::ZERO } else { edge.price };

@@ -84,7 +84,7 @@ impl Store {
         };
         wallets::Entity::insert(wallet).exec(&transaction).await?;
         append(&transaction, Change::Account(id), new.created_at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(id)
     }
 
@@ -147,7 +147,7 @@ impl Store {
             .await?;
         bump_wallet(&transaction, id).await?;
         append(&transaction, Change::Account(id), at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(true)
     }
 }

@@ -132,8 +132,8 @@ impl Store {
     pub async fn trim_changes(&self, before_ms: i64) -> Result<u64, StoreError> {
         let trimmed = changes::Entity::delete_many()
             .filter(changes::Column::AtMs.lt(before_ms))
-            .exec(&self.writer)
-            .await?;
-        Ok(trimmed.rows_affected)
+            .exec(self.writing()?)
+            .await;
+        Ok(self.noted(trimmed)?.rows_affected)
     }
 }

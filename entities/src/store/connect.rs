@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
@@ -11,6 +12,7 @@ use sea_orm::{ConnectOptions, Database, DbErr, SqlxError};
 use tokio::time::timeout;
 
 use super::error::code;
+use super::fail_stop::FailStop;
 use super::window_book::WindowBook;
 use super::{Store, StoreError};
 
@@ -55,7 +57,17 @@ impl Store {
         let path = file.get_filename().to_path_buf();
         create_folder(&path)?;
         // The writer comes first: it creates the file and makes WAL its journal.
-        let writer = Database::connect(sqlite_options(url, 1, sqlite_writer))
+        let fail_stop = Arc::new(FailStop::default());
+        let mut options = sqlite_options(url, 1, sqlite_writer);
+        let judge = Arc::clone(&fail_stop);
+        options.map_sqlx_sqlite_pool_opts(move |pool| {
+            let judge = Arc::clone(&judge);
+            pool.before_acquire(move |_, _| {
+                let is_sound = judge.is_sound();
+                Box::pin(std::future::ready(Ok(is_sound)))
+            })
+        });
+        let writer = Database::connect(options)
             .await
             .map_err(|error| sqlite_error(path.clone(), error))?;
         let reader = Database::connect(sqlite_options(url, READERS, sqlite_reader))
@@ -66,6 +78,7 @@ impl Store {
             writer,
             reader,
             book,
+            fail_stop,
         })
     }
 
@@ -90,6 +103,7 @@ impl Store {
             writer: Database::connect(pool(lanes)).await?,
             reader: Database::connect(pool(READERS)).await?,
             book: None,
+            fail_stop: Arc::default(),
         })
     }
 }

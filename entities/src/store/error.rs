@@ -45,6 +45,10 @@ pub enum StoreError {
         table: &'static str,
         column: &'static str,
     },
+    #[error(
+        "the disk failed under the database: nothing is written until this process is started anew"
+    )]
+    Stopped,
     #[error("the database failed: {0}")]
     Database(#[from] DbErr),
 }
@@ -83,6 +87,25 @@ impl StoreError {
         }
     }
 
+    /// Whether it is certain that nothing was written: the store had stopped before, or its disk is full.
+    pub fn wrote_nothing(&self) -> bool {
+        match self {
+            StoreError::Stopped => true,
+            // PostgreSQL's disk_full. That of its write-ahead log ends the server instead.
+            StoreError::Database(error) => {
+                sqlite_result(error) == Some(13) || code(error).as_deref() == Some("53100")
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the state of SQLite's file is not known any more: an I/O error (10), a malformed file (11),
+    /// a file that is no database (26).
+    pub(super) fn disk_failed(&self) -> bool {
+        matches!(self, StoreError::Database(error)
+            if matches!(sqlite_result(error), Some(10 | 11 | 26)))
+    }
+
     /// Whether PostgreSQL gave this transaction up in favour of another one.
     pub(super) fn lost_to_another(&self) -> bool {
         matches!(self, StoreError::Database(error)
@@ -92,11 +115,14 @@ impl StoreError {
 
 /// SQLite: busy or locked, in any of their extended forms. PostgreSQL: serialization or deadlock.
 fn is_contention(error: &DbErr) -> bool {
-    match code(error).as_deref() {
-        Some("40001" | "40P01") => true,
-        Some(code) => code.len() < 5 && code.parse().is_ok_and(|n: u32| matches!(n & 0xff, 5 | 6)),
-        None => false,
-    }
+    matches!(code(error).as_deref(), Some("40001" | "40P01"))
+        || matches!(sqlite_result(error), Some(5 | 6))
+}
+
+/// SQLite's primary result code. An SQLSTATE has five characters, which none of SQLite's codes has.
+fn sqlite_result(error: &DbErr) -> Option<u32> {
+    let code = code(error).filter(|code| code.len() < 5)?;
+    code.parse().ok().map(|code: u32| code & 0xff)
 }
 
 /// The database's own code for the error: SQLSTATE, or SQLite's extended result code.

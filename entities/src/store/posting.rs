@@ -103,7 +103,7 @@ impl Store {
                 Err(Undone::Failed(error)) => {
                     cache.forget_touched(debits, settlements);
                     if !error.lost_to_another() {
-                        return Err(error);
+                        return self.noted(Err(error));
                     }
                 }
             }
@@ -145,7 +145,7 @@ impl Store {
                     &ended(batch.settlements, &done.settled),
                 )
             });
-            transaction.commit().await?;
+            self.end(transaction).await?;
             if let Some(written) = written {
                 written.keep();
             }

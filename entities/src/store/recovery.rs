@@ -64,7 +64,7 @@ impl Store {
             .filter(webhook_attempts::Column::Node.eq(name))
             .exec(&transaction)
             .await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(NodeEpoch {
             node: Arc::from(name),
             epoch,

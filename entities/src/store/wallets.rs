@@ -76,7 +76,7 @@ impl Store {
             .one(&transaction)
             .await?
             .ok_or(Conflict::AccountClosed)?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(Credited {
             buckets: buckets(&row),
             new,

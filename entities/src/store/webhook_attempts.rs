@@ -165,9 +165,9 @@ impl Store {
             let name = node.node.as_ref();
             rows.push([attempt.id.0.into(), name.into(), now_ms.into()]);
         }
-        let claimed: Vec<Uuid> = CLAIM
-            .query(&self.writer, &[], rows)
-            .await?
+        let claimed = CLAIM.query(self.writing()?, &[], rows).await;
+        let claimed: Vec<Uuid> = self
+            .noted(claimed)?
             .iter()
             .map(|row| row.try_get_by_index(0))
             .collect::<Result<_, _>>()?;
@@ -197,7 +197,7 @@ impl Store {
                 attempt.finished_at_ms.into(),
             ]);
         }
-        Ok(FINISH.execute(&self.writer, &[], rows).await?)
+        self.noted(FINISH.execute(self.writing()?, &[], rows).await)
     }
 
     /// Queues the same bytes for the same endpoint once more.
@@ -239,7 +239,7 @@ impl Store {
         };
         Entity::insert(attempt).exec(&transaction).await?;
         append(&transaction, Change::WebhookAttempt(replay), at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(replay)
     }
 

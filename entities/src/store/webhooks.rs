@@ -72,7 +72,7 @@ impl Store {
         Entity::insert(endpoint).exec(&transaction).await?;
         let change = Change::Endpoints(new.account_id);
         append(&transaction, change, new.created_at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(id)
     }
 
@@ -153,7 +153,7 @@ impl Store {
                 .await?;
         }
         append(&transaction, Change::Endpoints(account), at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(true)
     }
 }

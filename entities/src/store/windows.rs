@@ -87,7 +87,8 @@ impl Store {
             "DELETE FROM phone_windows WHERE until_ms <= ?",
             [Value::from(before_ms)],
         );
-        Ok(self.writer.execute_raw(statement).await?.rows_affected())
+        let dropped = self.writing()?.execute_raw(statement).await;
+        Ok(self.noted(dropped)?.rows_affected())
     }
 }
 
