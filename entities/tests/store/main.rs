@@ -9,6 +9,7 @@ mod database;
 mod world;
 
 mod accounts;
+mod alike;
 mod audit;
 mod connecting;
 mod outbox;

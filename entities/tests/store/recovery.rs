@@ -6,36 +6,16 @@ use std::sync::Arc;
 use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::Status;
-use nexo_entities::store::posting::{Debit, Settlement, WalletCache};
-use nexo_entities::store::recovery::Unfinished;
+use nexo_entities::store::posting::{Debit, WalletCache};
 
 use crate::database::Database;
-use crate::world::{COST, NOW, World, credit, delivered, endpoint, otp, paid};
+use crate::world::{COST, NOW, World, credit, delivered, endpoint, interrupted, otp, paid};
 
 on_both!(
     a_restarted_node_refunds_and_announces_what_it_left_unfinished,
     a_live_or_young_delivery_is_left_alone_by_the_reaper,
     another_nodes_deliveries_are_not_touched,
 );
-
-fn interrupted(unfinished: &Unfinished) -> Settlement {
-    let delivery = &unfinished.delivery;
-    Settlement {
-        delivery_id: delivery.id,
-        account_id: delivery.account_id,
-        test: delivery.test,
-        phone: delivery.phone,
-        status: Status::Failed,
-        error_code: Some("interrupted"),
-        carrier_status: Some("interrupted".into()),
-        completed_at_ms: NOW + 1,
-        parts: unfinished.paid,
-        refund: true,
-        release_window: false,
-        attempts: Vec::new(),
-        webhook_body: Some(format!("{} {}", delivery.phone, delivery.cost)),
-    }
-}
 
 async fn settle_all(world: &mut World, live: &HashSet<nexo_domain::ids::DeliveryId>) -> usize {
     world

@@ -1,5 +1,8 @@
 //! A gateway's view of the store: an account with money, a node, a wallet actor's cache.
 
+use std::collections::HashSet;
+use std::task::Poll;
+
 use nexo_domain::carrier_plan::CarrierPlan;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId, KeyId};
 use nexo_domain::ledger::{Bucket, Buckets, Parts};
@@ -12,6 +15,7 @@ use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::posting::{
     CallAttempt, CallQuality, Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
 };
+use nexo_entities::store::recovery::Unfinished;
 use nexo_entities::store::wallets::Credit;
 use nexo_entities::store::webhooks::NewEndpoint;
 use uuid::Uuid;
@@ -67,6 +71,45 @@ impl World {
             .commit(&mut self.cache, &self.node, debits, settlements)
             .await
             .unwrap()
+    }
+
+    /// Commits, but is dropped after being polled so often, as when its process dies. Whether it took effect
+    /// is not known.
+    pub async fn commit_cut_off(
+        &mut self,
+        debits: &[Debit],
+        settlements: &[Settlement],
+        mut polls: usize,
+    ) {
+        let commit = self
+            .store
+            .commit(&mut self.cache, &self.node, debits, settlements);
+        let mut commit = std::pin::pin!(commit);
+        std::future::poll_fn(|context| {
+            if polls == 0 {
+                return Poll::Ready(());
+            }
+            polls -= 1;
+            commit.as_mut().poll(context).map(|_| ())
+        })
+        .await;
+    }
+
+    /// Another process takes over the database and settles what the last one left, each refunded.
+    pub async fn restart(&mut self, database: &Database) {
+        self.store.clone().close().await.unwrap();
+        let node = self.node.node.clone();
+        *self = World::of(database.open().await, &node, self.account).await;
+        self.store
+            .settle_unfinished(
+                &mut self.cache,
+                &self.node,
+                i64::MAX,
+                &HashSet::new(),
+                interrupted,
+            )
+            .await
+            .unwrap();
     }
 
     pub async fn held(&self) -> Buckets {
@@ -171,6 +214,26 @@ pub fn refunded(debit: &Debit, parts: Parts) -> Settlement {
         carrier_status: Some("503".into()),
         refund: true,
         ..delivered(debit, parts)
+    }
+}
+
+/// The end of a delivery that its process gave up.
+pub fn interrupted(unfinished: &Unfinished) -> Settlement {
+    let delivery = &unfinished.delivery;
+    Settlement {
+        delivery_id: delivery.id,
+        account_id: delivery.account_id,
+        test: delivery.test,
+        phone: delivery.phone,
+        status: Status::Failed,
+        error_code: Some("interrupted"),
+        carrier_status: Some("interrupted".into()),
+        completed_at_ms: NOW + 1,
+        parts: unfinished.paid,
+        refund: true,
+        release_window: false,
+        attempts: Vec::new(),
+        webhook_body: Some(format!("{} {}", delivery.phone, delivery.cost)),
     }
 }
 
