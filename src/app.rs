@@ -25,7 +25,6 @@ use nexo_entities::store::Store;
 use nexo_entities::store::changes::Change;
 use nexo_entities::store::posting::NodeEpoch;
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
-use nexo_voice::prompts::PromptSet;
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
 use nexo_voice::sip::transaction::Timers;
 
@@ -125,13 +124,14 @@ impl App {
         recorder: PrometheusHandle,
         wrap_line: Option<WrapLine>,
     ) -> anyhow::Result<App> {
+        let prompts = crate::voice::prompts(config)?;
         let serving = crate::database::serve_alone(&config.database)?;
         let node = begin_life(config, &store).await?;
         let sandbox = start_sandbox(config).await?;
         let sandbox_address = sandbox.as_ref().map(Sandbox::local_addr);
         let locator: Arc<dyn Locate> = Arc::new(trunks::DnsLocator::of(config)?);
         let trunks = trunks::from_config(config, sandbox_address, locator.as_ref()).await?;
-        let endpoint = Endpoint::start(endpoint_config(config), PromptSet::built_in()).await?;
+        let endpoint = Endpoint::start(endpoint_config(config), prompts).await?;
         let watch = TrunkWatch::start(&endpoint, trunks.clone(), locator);
         let mut line: Arc<dyn Line> = Arc::new(endpoint.clone());
         if let Some(wrap) = wrap_line {
@@ -274,6 +274,7 @@ pub async fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
         record_dir: (!record_dir.is_empty()).then(|| record_dir.into()),
         loss_percent: config.sandbox.loss_percent,
         jitter_ms: config.sandbox.jitter_ms,
+        voice: crate::voice::recorded(config)?,
         seed: rand::random(),
         ..SandboxConfig::on(SocketAddr::from(([127, 0, 0, 1], 0)))
     })

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, Ports, open_store};
 use crate::config::Config;
-use crate::telemetry;
+use crate::{telemetry, voice};
 
 const DEMO_EMAIL: &str = "demo@localhost";
 
@@ -28,6 +28,8 @@ const EXAMPLE_PHONE: &str = "+84981234567";
 pub async fn run(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let recorder = telemetry::install_recorder()?;
     let ports = Ports::bind(config)?;
+    // Before the database is touched: a demo account's key is shown only once everything runs.
+    voice::prompts(config)?;
     let store = open_store(config).await?;
     let demo_key = demo_account(config, &store).await?;
     let mut terminated = signal(SignalKind::terminate())?;

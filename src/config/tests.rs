@@ -50,6 +50,7 @@ require_keypress = false
 dispatch_timeout_ms = 4000
 gateway_timeout_ms = 2000
 ring_timeout_seconds = 30
+voice_dir = ""
 media_timeout_seconds = 20
 [sip]
 listen_udp = "0.0.0.0:5062"
