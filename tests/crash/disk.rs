@@ -143,7 +143,7 @@ async fn fail_at_each(numbers: impl IntoIterator<Item = u32>) {
                 stops(&life, &load, n).await;
                 load.end(&mut run.told).await;
                 let log = run.site.logged()[logged..].to_owned();
-                let said = log.matches("the disk failed under the database").count();
+                let said = log.matches("nothing more is accepted or written").count();
                 assert_eq!(said, 1, "{n}: {log}");
                 takes_nothing(&run, &life).await;
                 life.kill();
