@@ -72,9 +72,8 @@ impl Side {
                 let half = self.world.store.connection().begin().await.unwrap();
                 let spoil = "UPDATE wallets SET version = version + 7, balance_micros = 1";
                 half.execute_unprepared(spoil).await.unwrap();
-                half.execute_unprepared("DELETE FROM ledger_entries")
-                    .await
-                    .unwrap();
+                let dearer = "UPDATE deliveries SET cost_micros = cost_micros + 1";
+                half.execute_unprepared(dearer).await.unwrap();
                 drop(half);
                 self.world.restart(&self.database).await;
                 self.sent.clear();
