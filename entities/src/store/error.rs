@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use nexo_domain::money::Micros;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 use thiserror::Error;
@@ -70,6 +71,10 @@ pub enum Conflict {
     CreditNotPositive,
     #[error("a wallet cannot hold that much")]
     WalletFull,
+    #[error("a correction is not zero")]
+    CorrectionZero,
+    #[error("the bucket holds {held} USD: a correction cannot take more than is there")]
+    BucketShort { held: Micros },
 }
 
 impl StoreError {

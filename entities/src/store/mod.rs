@@ -11,9 +11,11 @@ use sea_orm::{
 pub mod accounts;
 pub mod audit;
 pub mod changes;
+pub mod closing;
 pub mod deliveries;
 pub mod error;
 pub mod keys;
+pub mod ledger;
 pub mod ports;
 pub mod posting;
 pub mod recovery;

@@ -67,6 +67,7 @@ impl Store {
             secret_hash: Set(new.secret.as_record().to_owned()),
             created_at_ms: Set(new.created_at_ms),
             paused_at_ms: Set(None),
+            resumed_at_ms: Set(None),
             removed_at_ms: Set(None),
         };
         Entity::insert(endpoint).exec(&transaction).await?;
@@ -138,6 +139,13 @@ impl Store {
         if changed.rows_affected == 0 {
             transaction.rollback().await?;
             return Ok(false);
+        }
+        if change == EndpointChange::Resume {
+            Entity::update_many()
+                .col_expr(Column::ResumedAtMs, Expr::value(at_ms))
+                .filter(Column::Id.eq(id.0))
+                .exec(&transaction)
+                .await?;
         }
         if change == EndpointChange::Remove {
             webhook_attempts::Entity::update_many()

@@ -10,7 +10,9 @@ mod world;
 
 mod accounts;
 mod audit;
+mod closing;
 mod connecting;
+mod ledger;
 mod outbox;
 mod ports;
 mod posting;

@@ -105,7 +105,8 @@ async fn a_short_debit_in_a_batch_fails_alone(database: Arc<Database>) {
 async fn a_debit_for_a_closed_account_is_refused_though_the_cache_is_warm(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 100_000).await;
     paid(&world.debit(&[otp(world.account, 1)]).await[0]);
-    assert!(world.store.close_account(world.account, NOW).await.unwrap());
+    let closing = world.store.close_account(world.account, NOW).await.unwrap();
+    assert!(closing.unwrap().new);
     let outcomes = world.debit(&[otp(world.account, 2)]).await;
     assert_eq!(outcomes, [DebitOutcome::AccountClosed]);
     let unknown = world.debit(&[otp(AccountId(Uuid::from_u128(1)), 3)]).await;
