@@ -20,8 +20,14 @@ pub mod keyring;
 pub mod openapi;
 pub mod routing;
 
+mod accept;
 mod caller;
+mod cursor;
+mod deliveries;
+mod export;
+mod ledger;
 mod meters;
+mod parameters;
 mod read;
 mod request_id;
 mod send_otp;
@@ -87,8 +93,18 @@ pub fn routes(config: &mut web::ServiceConfig) {
                         .default_service(web::to(|| only("POST"))),
                 )
                 .service(
+                    web::resource("/deliveries")
+                        .get(deliveries::list)
+                        .default_service(web::to(|| only("GET"))),
+                )
+                .service(
                     web::resource("/deliveries/{id}")
                         .get(read::delivery)
+                        .default_service(web::to(|| only("GET"))),
+                )
+                .service(
+                    web::resource("/ledger")
+                        .get(ledger::list)
                         .default_service(web::to(|| only("GET"))),
                 )
                 .service(

@@ -1,6 +1,8 @@
 //! A gateway of its own for each test: a fresh database, free ports, the real binary.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod past;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -190,6 +192,14 @@ impl Gateway {
             key_id: key["id"].as_str().unwrap().to_owned(),
             api: format!("{}/api/v1", self.url),
             http: client(),
+        }
+    }
+
+    /// The URL of its database, for a test that writes there itself.
+    pub fn database_url(&self) -> String {
+        match &self.postgres {
+            Some(name) => database_url(name),
+            None => format!("sqlite://{}/data/nexo.db", self.dir.path().display()),
         }
     }
 

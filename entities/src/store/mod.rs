@@ -13,6 +13,7 @@ pub mod audit;
 pub mod changes;
 pub mod closing;
 pub mod deliveries;
+pub mod delivery_pages;
 pub mod error;
 pub mod keys;
 pub mod ledger;

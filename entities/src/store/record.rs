@@ -22,13 +22,10 @@ pub(super) fn carrier(table: &'static str, name: &str) -> Result<Carrier, StoreE
 }
 
 pub(super) fn status(name: &str) -> Result<Status, StoreError> {
-    [Status::Sent, Status::Delivered, Status::Failed]
-        .into_iter()
-        .find(|status| status.as_str() == name)
-        .ok_or(StoreError::Unreadable {
-            table: "deliveries",
-            column: "status",
-        })
+    Status::named(name).ok_or(StoreError::Unreadable {
+        table: "deliveries",
+        column: "status",
+    })
 }
 
 pub(super) fn language(code: Option<&str>) -> Result<Option<Language>, StoreError> {

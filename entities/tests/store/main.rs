@@ -12,6 +12,7 @@ mod accounts;
 mod audit;
 mod closing;
 mod connecting;
+mod delivery_pages;
 mod ledger;
 mod outbox;
 mod ports;
