@@ -53,7 +53,11 @@ async fn a_restarted_node_refunds_and_announces_what_it_left_unfinished(database
     let before = world.held().await;
     let debits: Vec<Debit> = (0..600).map(|n| otp(world.account, n)).collect();
     let outcomes = world.debit(&debits).await;
-    let finished = delivered(&debits[5], paid(&outcomes[5]));
+    // So soon that nobody knew of the endpoint.
+    let finished = Settlement {
+        completed_at_ms: NOW + 1,
+        ..delivered(&debits[5], paid(&outcomes[5]))
+    };
     assert_eq!(world.settle(&[finished]).await, [true]);
 
     world.node = world.store.start_node("n1", NOW, NOW).await.unwrap();
