@@ -147,6 +147,7 @@ impl App {
             } else {
                 WALLET_LANES_POSTGRES
             },
+            mask_phones_after_days: config.privacy.mask_phones_after_days,
             store: store.clone(),
             node,
             trunks,

@@ -174,6 +174,14 @@ fn describe() {
         "Webhook attempts that wait to be sent."
     );
     describe_counter!(
+        "nexo_masked_phones_total",
+        "Deliveries whose phone was masked for its age."
+    );
+    describe_gauge!(
+        "nexo_masking_last_run_timestamp_seconds",
+        "When phones were last looked through for masking."
+    );
+    describe_counter!(
         "nexo_actor_restarts_total",
         "Actors replaced after a panic or a freeze."
     );

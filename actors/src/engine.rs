@@ -18,7 +18,7 @@ use crate::wallet::{ForgetWallet, Wallet, Wallets};
 use crate::watch::{Handle, Vitals, Watcher};
 use crate::webhook::{Desk, Wake, WebhookDesk};
 use crate::webhook_client::WebhookClient;
-use crate::{carrier, changes, clock, reaper, wallet, webhook};
+use crate::{carrier, changes, clock, privacy, reaper, wallet, webhook};
 
 /// What a node is made of.
 pub struct EngineParts {
@@ -31,6 +31,8 @@ pub struct EngineParts {
     pub webhooks: WebhookClient,
     /// How many wallet actors. SQLite takes one writer, so there one is best.
     pub wallet_lanes: usize,
+    /// After how many days phones are masked; 0: never.
+    pub mask_phones_after_days: u32,
     /// Called with a role's name when its restarts come faster than they can mend anything.
     pub escalate: Box<dyn Fn(&str)>,
     /// Told of each change that a command or another node made.
@@ -48,7 +50,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Stops what works on its own: the watcher, the reaper and the reader of changes. None of them then
+    /// Stops what works on its own: the watcher, the reaper, the masking and the reader of changes. None of them then
     /// holds a connection.
     pub async fn stop(self) {
         for task in self.tasks {
@@ -88,6 +90,10 @@ impl Engine {
             Arc::clone(&live),
             parts.settings.refund,
         ));
+        let masking = (parts.mask_phones_after_days > 0).then(|| {
+            let mask = privacy::mask(parts.store.clone(), parts.mask_phones_after_days);
+            actix_rt::spawn(mask)
+        });
         let on_change = parts.on_change;
         let outbox = webhooks.clone();
         let following = actix_rt::spawn(changes::follow(parts.store, feed_seq, move |change| {
@@ -108,7 +114,10 @@ impl Engine {
             posts,
             vitals,
             live,
-            tasks: vec![watching, reaping, following],
+            tasks: [watching, reaping, following]
+                .into_iter()
+                .chain(masking)
+                .collect(),
         })
     }
 }

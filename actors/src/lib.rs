@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod gateway_state;
 pub mod live;
 pub mod meters;
+pub mod privacy;
 pub mod reaper;
 pub mod trunk_watch;
 pub mod wallet;

@@ -35,7 +35,7 @@ fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
     let completed_at_ms = clock::unix_ms();
     let event = Event {
         delivery_id: delivery.id,
-        phone: delivery.phone,
+        phone: unfinished.phone,
         carrier: delivery.carrier.name(),
         status: outcome.status,
         cost: delivery.cost,
@@ -47,7 +47,7 @@ fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
         delivery_id: delivery.id,
         account_id: delivery.account_id,
         test: delivery.test,
-        phone: delivery.phone,
+        phone: unfinished.phone,
         status: outcome.status,
         error_code: outcome.error_code,
         carrier_status: Some(outcome.carrier_status),

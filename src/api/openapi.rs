@@ -58,6 +58,7 @@ struct Accepted {
 struct Delivery {
     ok: bool,
     id: Uuid,
+    /// E.164; `+8498***4567` once it is older than phones are kept here.
     #[schema(example = "+84981234567")]
     phone: String,
     #[schema(example = "viettel")]
@@ -94,6 +95,7 @@ struct DeliveryList {
 #[allow(dead_code)]
 struct ListedDelivery {
     id: Uuid,
+    /// E.164; `+8498***4567` once it is older than phones are kept here.
     #[schema(example = "+84981234567")]
     phone: String,
     #[schema(example = "viettel")]

@@ -203,6 +203,11 @@ impl Gateway {
         }
     }
 
+    /// What it has logged so far, where the test's settings say what is logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(LOG)).unwrap()
+    }
+
     /// The figures of one metric, all labels added up.
     pub async fn metric(&self, name: &str) -> f64 {
         let page = client().get(&self.metrics).send().await.unwrap();
@@ -341,12 +346,22 @@ fn base_env() -> Vec<(String, String)> {
     .to_vec()
 }
 
+/// The log of a test that says itself what is logged.
+const LOG: &str = "log.txt";
+
 fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
+    let says_what = env.iter().filter(|(name, _)| name == "RUST_LOG").count() > 1;
+    let log = || {
+        let file = std::fs::OpenOptions::new();
+        let file = file.clone().append(true).create(true).open(dir.join(LOG));
+        Stdio::from(file.unwrap())
+    };
     Command::new(env!("CARGO_BIN_EXE_nexo"))
         .args(["--json", "serve"])
         .current_dir(dir)
         .envs(env.iter().cloned())
         .stdout(Stdio::piped())
+        .stderr(if says_what { log() } else { Stdio::inherit() })
         .stdin(Stdio::null())
         .spawn()
         .unwrap()

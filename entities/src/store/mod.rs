@@ -19,6 +19,7 @@ pub mod keys;
 pub mod ledger;
 pub mod ports;
 pub mod posting;
+pub mod privacy;
 pub mod recovery;
 pub mod wallets;
 pub mod webhook_attempts;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::ledger::{Bucket, EntryKind, Parts};
 use nexo_domain::money::Micros;
+use nexo_domain::phone::Phone;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
@@ -25,6 +26,7 @@ const PAGE: u64 = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
     pub delivery: Delivery,
+    pub phone: Phone,
     pub paid: Parts,
 }
 
@@ -104,9 +106,18 @@ impl Store {
                 .into_iter()
                 .map(|delivery| {
                     let paid = paid.remove(&delivery.id.0).unwrap_or_default();
-                    settlement(&Unfinished { delivery, paid })
+                    // Only what has ended is masked.
+                    let phone = delivery.phone.whole().ok_or(StoreError::Unreadable {
+                        table: "deliveries",
+                        column: "phone",
+                    })?;
+                    Ok(settlement(&Unfinished {
+                        delivery,
+                        phone,
+                        paid,
+                    }))
                 })
-                .collect();
+                .collect::<Result<_, StoreError>>()?;
             let committed = self.commit(cache, node, &[], &settlements).await?;
             settled += committed.settled.iter().filter(|done| **done).count();
         }

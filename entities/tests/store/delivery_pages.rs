@@ -113,7 +113,7 @@ fn filter() -> impl Strategy<Value = DeliveryFilter> {
 fn passes(filter: &DeliveryFilter, d: &Delivery) -> bool {
     filter.status.is_none_or(|s| s == d.status)
         && filter.carrier.is_none_or(|c| c == d.carrier)
-        && filter.phone.is_none_or(|p| p == d.phone)
+        && filter.phone.is_none_or(|p| Some(p) == d.phone.whole())
         && filter.from_ms.is_none_or(|at| d.created_at_ms >= at)
         && filter.to_ms.is_none_or(|at| d.created_at_ms < at)
 }

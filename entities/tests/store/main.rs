@@ -17,6 +17,7 @@ mod ledger;
 mod outbox;
 mod ports;
 mod posting;
+mod privacy;
 mod properties;
 mod racing;
 mod recovery;

@@ -51,7 +51,7 @@ async fn a_posted_debit_is_a_delivery_an_entry_and_a_window(database: Arc<Databa
     let delivery = delivery.unwrap().unwrap();
     assert_eq!(delivery.status, Status::Sent);
     assert_eq!(
-        (delivery.phone, delivery.carrier),
+        (delivery.phone.whole().unwrap(), delivery.carrier),
         (debit.phone, debit.carrier)
     );
     assert_eq!(delivery.cost, debit.cost);

@@ -24,7 +24,7 @@ fn interrupted(unfinished: &Unfinished) -> Settlement {
         delivery_id: delivery.id,
         account_id: delivery.account_id,
         test: delivery.test,
-        phone: delivery.phone,
+        phone: unfinished.phone,
         status: Status::Failed,
         error_code: Some("interrupted"),
         carrier_status: Some("interrupted".into()),
