@@ -13,19 +13,19 @@ use actix_web::{App as WebApp, HttpServer, web};
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nexo_actors::carrier::Line;
-use nexo_actors::clock;
+use nexo_actors::changes::Freshness;
 use nexo_actors::dispatch::DispatchSettings;
 use nexo_actors::engine::{Engine, EngineParts};
+use nexo_actors::lease::LeaseHolder;
+use nexo_actors::live::Live;
 use nexo_actors::reaper;
 use nexo_actors::trunk_watch::{Locate, TrunkWatch};
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
 use nexo_domain::otp::Reading;
-use nexo_entities::store::Store;
 use nexo_entities::store::changes::Change;
-use nexo_entities::store::posting::NodeEpoch;
+use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
-use nexo_voice::prompts::PromptSet;
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
 use nexo_voice::sip::transaction::Timers;
 
@@ -39,8 +39,8 @@ use crate::database::Serving;
 use crate::telemetry;
 use crate::trunks;
 
-/// How long a lease lasts once the node is started.
-const LEASE_MS: i64 = 10_000;
+/// From a call's acceptance to its end in the ledger, as customers are promised.
+const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// At shutdown calls in progress are waited for no longer than this.
 const DRAIN_WITHIN: Duration = Duration::from_secs(90);
 /// Connections to PostgreSQL that write at once: one for each wallet actor, and some for the rest.
@@ -107,6 +107,7 @@ pub struct App {
     watch: TrunkWatch,
     draining: Arc<AtomicBool>,
     servers: Vec<ServerHandle>,
+    holder: LeaseHolder,
     _serving: Serving,
 }
 
@@ -125,30 +126,36 @@ impl App {
         recorder: PrometheusHandle,
         wrap_line: Option<WrapLine>,
     ) -> anyhow::Result<App> {
+        let prompts = crate::voice::prompts(config)?;
         let serving = crate::database::serve_alone(&config.database)?;
-        let node = begin_life(config, &store).await?;
+        let live = Arc::new(Live::default());
+        let holder = begin_life(config, &store, Arc::clone(&live)).await?;
         let sandbox = start_sandbox(config).await?;
         let sandbox_address = sandbox.as_ref().map(Sandbox::local_addr);
         let locator: Arc<dyn Locate> = Arc::new(trunks::DnsLocator::of(config)?);
         let trunks = trunks::from_config(config, sandbox_address, locator.as_ref()).await?;
-        let endpoint = Endpoint::start(endpoint_config(config), PromptSet::built_in()).await?;
+        let endpoint = Endpoint::start(endpoint_config(config), prompts).await?;
         let watch = TrunkWatch::start(&endpoint, trunks.clone(), locator);
         let mut line: Arc<dyn Line> = Arc::new(endpoint.clone());
         if let Some(wrap) = wrap_line {
             line = wrap(line);
         }
-        let keys = Arc::new(KeyRing::default());
-        let ring = Arc::clone(&keys);
+        let freshness = Arc::new(Freshness::default());
+        let keys = Arc::new(KeyRing::new(Arc::clone(&freshness)));
+        let (ring, whole_ring) = (Arc::clone(&keys), Arc::clone(&keys));
         let routing = Arc::new(Routing::load(&store).await?);
         let (its_routing, its_store) = (Arc::clone(&routing), store.clone());
+        let (all_routing, all_store) = (Arc::clone(&routing), store.clone());
         let engine = Engine::start(EngineParts {
             wallet_lanes: if store.is_sqlite() {
                 1
             } else {
                 WALLET_LANES_POSTGRES
             },
+            mask_phones_after_days: config.privacy.mask_phones_after_days,
             store: store.clone(),
-            node,
+            lease: Arc::clone(&holder.lease),
+            live,
             trunks,
             line,
             settings: dispatch_settings(config),
@@ -163,6 +170,12 @@ impl App {
                 }
                 Change::Wallet(_) | Change::Endpoints(_) | Change::WebhookAttempt(_) => {}
             }),
+            forget_all: Box::new(move || {
+                whole_ring.forget_all();
+                let reload = reload_ports(Arc::clone(&all_routing), all_store.clone());
+                actix_web::rt::spawn(reload);
+            }),
+            freshness,
         })
         .await?;
         let draining = Arc::new(AtomicBool::new(false));
@@ -186,6 +199,7 @@ impl App {
             reading: reading(config),
             draining: Arc::clone(&draining),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
+            replays: metrics::counter!("nexo_idempotent_replays_total"),
         });
         let http = ports.http.local_addr()?;
         let metrics = ports.metrics.local_addr()?;
@@ -214,6 +228,7 @@ impl App {
             watch,
             draining,
             servers,
+            holder,
             _serving: serving,
         })
     }
@@ -235,6 +250,7 @@ impl App {
         self.watch.stop().await;
         self.endpoint.shutdown(Duration::from_secs(2)).await;
         self.engine.stop().await;
+        self.holder.stop().await;
         if let Some(sandbox) = self.sandbox {
             sandbox.shutdown().await;
         }
@@ -251,14 +267,28 @@ async fn reload_ports(routing: Arc<Routing>, store: Store) {
     }
 }
 
-/// Bumps the node's epoch and settles what its last life left behind.
-async fn begin_life(config: &Config, store: &Store) -> anyhow::Result<NodeEpoch> {
+/// Begins a life of this node, whose lease is held from here on, and settles what its last life left
+/// behind.
+async fn begin_life(
+    config: &Config,
+    store: &Store,
+    live: Arc<Live>,
+) -> anyhow::Result<LeaseHolder> {
     let name = config.cluster.node_name();
-    let now_ms = clock::unix_ms();
-    let node = store.start_node(name, now_ms, now_ms + LEASE_MS).await?;
+    // A call that is dialled as the lease ends may be accepted so much later.
+    let dispatch = Duration::from_millis(config.calls.dispatch_timeout_ms);
+    let holder = LeaseHolder::start(store, name, dispatch + ENDED_WITHIN, live)
+        .await
+        .map_err(|error| match error {
+            StoreError::NodeRuns { name, .. } => anyhow::anyhow!(
+                "node {name} runs already on this database: stop it, or give this one a name of its own in [cluster] node"
+            ),
+            error => error.into(),
+        })?;
+    let node = holder.lease.node();
     let settled = reaper::recover(store, &node, config.billing.refund).await?;
     tracing::info!(node = name, epoch = node.epoch, settled, "recovered");
-    Ok(node)
+    Ok(holder)
 }
 
 /// Starts the built-in carrier on a free port, where it is enabled.
@@ -274,6 +304,7 @@ pub async fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
         record_dir: (!record_dir.is_empty()).then(|| record_dir.into()),
         loss_percent: config.sandbox.loss_percent,
         jitter_ms: config.sandbox.jitter_ms,
+        voice: crate::voice::recorded(config)?,
         seed: rand::random(),
         ..SandboxConfig::on(SocketAddr::from(([127, 0, 0, 1], 0)))
     })

@@ -9,3 +9,4 @@ pub mod password;
 pub mod telemetry;
 pub mod trunk_status;
 pub mod trunks;
+pub mod voice;

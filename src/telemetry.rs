@@ -173,6 +173,39 @@ fn describe() {
         "nexo_webhook_backlog",
         "Webhook attempts that wait to be sent."
     );
+    describe_gauge!(
+        "nexo_node_lease_valid",
+        "Whether this node may take OTPs and dial."
+    );
+    describe_gauge!(
+        "nexo_node_lease_seconds",
+        "How long its lease lasts unless it is renewed; 0 on SQLite, where it never ends."
+    );
+    describe_gauge!("nexo_node_epoch", "The present life of this node.");
+    describe_counter!(
+        "nexo_node_renewals_failed_total",
+        "Renewals of the lease that failed and were tried again."
+    );
+    describe_counter!(
+        "nexo_node_lease_lost_total",
+        "How often this node found that it had been taken for dead."
+    );
+    describe_counter!(
+        "nexo_node_takeovers_total",
+        "How often this node took over what a dead one had left."
+    );
+    describe_counter!(
+        "nexo_node_taken_deliveries_total",
+        "Deliveries of dead nodes that this node has settled."
+    );
+    describe_counter!(
+        "nexo_masked_phones_total",
+        "Deliveries whose phone was masked for its age."
+    );
+    describe_gauge!(
+        "nexo_masking_last_run_timestamp_seconds",
+        "When phones were last looked through for masking."
+    );
     describe_counter!(
         "nexo_actor_restarts_total",
         "Actors replaced after a panic or a freeze."
@@ -197,11 +230,19 @@ pub fn sample(engine: &Engine, endpoint: &Endpoint) {
         })
         .collect();
     let calls = metrics::gauge!("nexo_calls_in_progress");
+    let lease_valid = metrics::gauge!("nexo_node_lease_valid");
+    let lease_seconds = metrics::gauge!("nexo_node_lease_seconds");
+    let epoch = metrics::gauge!("nexo_node_epoch");
     actix_web::rt::spawn(async move {
         let mut due = tokio::time::interval(SAMPLE_EVERY);
         loop {
             due.tick().await;
             calls.set(endpoint.calls_in_progress() as f64);
+            lease_valid.set(f64::from(u8::from(desk.lease.is_valid())));
+            if let Some(left) = desk.lease.left() {
+                lease_seconds.set(left.as_secs_f64());
+            }
+            epoch.set(desk.lease.node().epoch as f64);
             for (route, (used, limit)) in desk.carriers.iter().zip(&gauges) {
                 used.set(f64::from(route.admission.channels_used()));
                 limit.set(f64::from(route.admission.channels_limit()));

@@ -50,12 +50,8 @@ pub async fn from_config(
         let on_sandbox = gateways.is_empty();
         trunks.push(Trunk {
             carrier,
-            channels: configured
-                .filter(|_| !on_sandbox)
-                .map_or(SANDBOX_CHANNELS, |c| c.channels),
-            calls_per_second: configured
-                .filter(|_| !on_sandbox)
-                .and_then(|c| NonZeroU32::new(c.calls_per_second)),
+            channels: configured.map_or(SANDBOX_CHANNELS, |c| c.channels),
+            calls_per_second: configured.and_then(|c| NonZeroU32::new(c.calls_per_second)),
             caller_ids: configured.map_or(Vec::new(), |c: &CarrierConfig| c.caller_ids.clone()),
             gateways: match on_sandbox {
                 true => built_in.clone(),

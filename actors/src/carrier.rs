@@ -12,7 +12,7 @@ use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
 use nexo_entities::store::Store;
 use nexo_entities::store::windows::OpenWindow;
-use nexo_voice::endpoint::{CallEvents, CallOrder, Caller};
+use nexo_voice::endpoint::{CallEvents, CallOrder, Caller, Permit};
 use nexo_voice::sip::hop::Hop;
 use rand::RngExt;
 
@@ -20,6 +20,7 @@ use crate::admission::{Admission, Realm};
 use crate::clock;
 use crate::gateway::{Gateway, choose, peace_left};
 use crate::gateway_state::GatewayState;
+use crate::lease::Lease;
 use crate::supervised;
 use crate::watch::LifeLine;
 
@@ -91,6 +92,7 @@ impl Trunk {
             media_timeout: wish.media_timeout,
             every_step: false,
             trace: None,
+            permit: None,
         }
     }
 }
@@ -111,6 +113,7 @@ pub struct CarrierDesk {
     trunk: Arc<Trunk>,
     admission: Arc<Admission>,
     line: Arc<dyn Line>,
+    lease: Arc<Lease>,
     store: Store,
     _life_line: LifeLine,
 }
@@ -120,6 +123,7 @@ impl CarrierDesk {
         trunk: Arc<Trunk>,
         admission: Arc<Admission>,
         line: Arc<dyn Line>,
+        lease: Arc<Lease>,
         store: Store,
         life_line: LifeLine,
     ) -> Self {
@@ -127,6 +131,7 @@ impl CarrierDesk {
             trunk,
             admission,
             line,
+            lease,
             store,
             _life_line: life_line,
         }
@@ -189,27 +194,33 @@ pub struct Placed {
     pub events: CallEvents,
 }
 
-/// No gateway is left that takes the call.
+/// Why no call was placed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NoGateway {
-    /// For how long the gateways have asked to be left in peace, where that is why.
-    pub retry_after: Option<Duration>,
+pub enum NotPlaced {
+    /// No gateway is left that takes the call. For how long the gateways have asked to be left in peace,
+    /// where that is why.
+    NoGateway { retry_after: Option<Duration> },
+    /// This node may not dial: its lease has ended.
+    NoLease,
 }
 
 impl Message for PlaceCall {
-    type Result = Result<Placed, NoGateway>;
+    type Result = Result<Placed, NotPlaced>;
 }
 
 impl Handler<PlaceCall> for CarrierDesk {
     type Result = MessageResult<PlaceCall>;
 
     fn handle(&mut self, call: PlaceCall, _: &mut Self::Context) -> Self::Result {
+        if !self.lease.is_valid() {
+            return MessageResult(Err(NotPlaced::NoLease));
+        }
         let mut rng = rand::rng();
         let gateways = self.trunk.gateways(call.realm);
         let now = Instant::now();
         let Some((place, target)) = choose(gateways, &call.tried, now, rng.random()) else {
             let retry_after = peace_left(gateways, now);
-            return MessageResult(Err(NoGateway { retry_after }));
+            return MessageResult(Err(NotPlaced::NoGateway { retry_after }));
         };
         let gateway = &gateways[place];
         // Made from the delivery and the attempt, so that a carrier's trace leads to the delivery.
@@ -222,7 +233,8 @@ impl Handler<PlaceCall> for CarrierDesk {
             limits: call.limits,
             media_timeout: call.media_timeout,
         };
-        let order = self.trunk.order(gateway, target, wish, rng.random());
+        let mut order = self.trunk.order(gateway, target, wish, rng.random());
+        order.permit = Some(Arc::clone(&self.lease) as Arc<dyn Permit>);
         let events = self.line.place(order);
         MessageResult(Ok(Placed {
             gateway: place,

@@ -3,19 +3,25 @@
 //! | step | fails as | undone |
 //! |---|---|---|
 //! | claim the phone's window and a channel | `WindowClosed`, `Overloaded` | nothing to undo |
-//! | debit, durably | `FundsShort`, `WindowClosed`, `Overloaded` | window and channel |
+//! | debit, durably | `FundsShort`, `WindowClosed`, `KeyTaken`, `Overloaded` | window and channel; by the reaper, where the connection broke in its commit |
 //! | INVITE, gateway after gateway, until one accepts | `NoRoute`, `Throttled` | refund, window and channel |
 //! | the call, to its end | never: it ends as the final states say | by the refund policy |
 //!
 //! The saga is a task of its own: a customer who hangs up on us changes nothing. Should it die,
 //! its delivery is no longer live, and the reaper settles it.
+//!
+//! Where the request carries an idempotency key, the saga holds its [`Flight`]. The answer is kept with the
+//! debit, stands once a gateway has taken the call, and is dropped with the refund where none has.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_rt::ArbiterHandle;
+use nexo_domain::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
 use nexo_domain::ledger::{Buckets, Parts};
 use nexo_domain::money::Micros;
@@ -24,18 +30,22 @@ use nexo_domain::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone_window::{retry_after_seconds, window_until_ms};
 use nexo_domain::webhook::Event;
-use nexo_entities::store::posting::{CallAttempt, CallQuality, Debit, DebitOutcome, Settlement};
+use nexo_entities::store::posting::{
+    CallAttempt, CallQuality, Debit, DebitOutcome, Keep, NodeEpoch, Settlement,
+};
 use nexo_voice::endpoint::{CallNews, CallReport, Quality};
 use nexo_voice::sip::hop::Hop;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::admission::{Admission, Admitted, Channel, Realm};
-use crate::carrier::{CarrierDesk, NoGateway, PlaceCall, Placed, Trunk};
+use crate::carrier::{CarrierDesk, NotPlaced, PlaceCall, Placed, Trunk};
 use crate::clock;
+use crate::flights::{Flight, Flights, Landed};
+use crate::lease::Lease;
 use crate::live::{Live, LiveDelivery};
 use crate::meters::{CarrierMeters, Verdict};
-use crate::wallet::{PostDebit, Refused, SettleDelivery, Wallets};
+use crate::wallet::{KeepAnswer, PostDebit, Refused, SettleDelivery, StoreStopped, Wallets};
 use crate::watch::{Handle, Undelivered};
 
 /// How long an actor may take to answer before the saga gives up on it.
@@ -44,6 +54,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const DEBIT_WITHIN: Duration = Duration::from_secs(10);
 /// Between two tries to reach a carrier's actor that is being replaced.
 const RETRY_CARRIER: Duration = Duration::from_millis(20);
+/// Between two tries to settle: the first wait, which doubles up to the longest.
+const RETRY_SETTLEMENT: Duration = Duration::from_millis(20);
+const LONGEST_RETRY_SETTLEMENT: Duration = Duration::from_secs(1);
+/// How long a customer waits for the refund of an OTP that no gateway took. Past it the refund is still to
+/// come, and he is told that we are overloaded.
+const REFUND_WITHIN: Duration = Duration::from_secs(3);
+/// The most sagas that wait for their thread. A thread begins many thousands a second.
+const MOST_TO_BEGIN: usize = 4_096;
 /// No call lasts longer, whatever its events say: past it the saga settles.
 const CALL_EVENTS_WITHIN: Duration = Duration::from_secs(59);
 
@@ -65,7 +83,7 @@ pub struct OtpOrder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dispatched {
     /// The carrier took the call.
-    Accepted { after: Buckets },
+    Accepted(Accepted),
     /// The wallet holds less than the cost.
     FundsShort { total: Micros },
     /// The phone was called less than 30 s ago.
@@ -76,11 +94,16 @@ pub enum Dispatched {
     NoGateway,
     /// Every gateway refused or was silent; refunded.
     NoRoute,
-    /// A queue, the trunk or the store is full or down; nothing was spent.
+    /// A queue, the trunk or the store is full or down, or this node's lease has ended; nothing is spent, or
+    /// it is given back within seconds.
     Overloaded,
     /// The account was closed a moment ago; nothing was spent.
     AccountClosed,
-    /// What became of the debit is not known; the reaper will settle it.
+    /// An answer is kept under the request's idempotency key, or is about to be; nothing was spent.
+    KeyTaken,
+    /// The store went away with the debit: if that was posted, the reaper gives it back.
+    InDoubt,
+    /// The saga died, or the store failed in a way that does not mend itself.
     Lost,
 }
 
@@ -113,24 +136,63 @@ pub struct DispatchDesk {
     /// what a commit brings wakes one thread for all of them.
     pub lanes: Vec<ArbiterHandle>,
     pub live: Arc<Live>,
+    /// The requests with an idempotency key that are under way.
+    pub flights: Arc<Flights>,
+    /// Whether this node may take OTPs and dial.
+    pub lease: Arc<Lease>,
+    /// How many sagas their threads have not begun.
+    pub to_begin: Arc<AtomicUsize>,
     pub settings: DispatchSettings,
 }
 
 impl DispatchDesk {
     /// Starts the saga of one OTP; the answer for the customer comes through the receiver, and the
-    /// saga goes on whether or not anybody still waits for it.
-    pub fn dispatch(self: &Arc<Self>, order: OtpOrder) -> oneshot::Receiver<Dispatched> {
+    /// saga goes on whether or not anybody still waits for it. `flight` is the request's, where that
+    /// carries an idempotency key.
+    pub fn dispatch(
+        self: &Arc<Self>,
+        order: OtpOrder,
+        flight: Option<Flight>,
+    ) -> oneshot::Receiver<Dispatched> {
         let (answer, answered) = oneshot::channel();
+        let Some(ticket) = Ticket::draw(&self.to_begin) else {
+            let verdict = Dispatched::Overloaded;
+            self.route(order.carrier)
+                .meters
+                .answered(Verdict::Overloaded);
+            let _ = answer.send(verdict);
+            return answered;
+        };
         let desk = Arc::clone(self);
         let lane = &self.lanes[self.wallets.lane(order.account_id)];
         let saga = async move {
+            drop(ticket);
             let meters = Arc::clone(&desk.route(order.carrier).meters);
-            let told = Telling { answer, meters };
+            let told = Telling {
+                answer: Some(answer),
+                meters,
+                flight,
+            };
             desk.run(order, told).await;
         };
         // On a thread that is gone the saga is dropped, which whoever waits sees.
         lane.spawn(saga);
         answered
+    }
+
+    /// Keeps an answer under an idempotency key. Returns whether it was written, once that is durable;
+    /// `None` when it is not known to be.
+    pub async fn keep(&self, account: AccountId, keep: Keep) -> Option<bool> {
+        let (reply, written) = oneshot::channel();
+        let order = KeepAnswer { keep, reply };
+        self.wallets.of(account).try_send(order).ok()?;
+        let written = tokio::time::timeout(ANSWER_WITHIN, written).await;
+        written.ok()?.ok()
+    }
+
+    /// The longest that a customer waits for an answer while the store works.
+    pub fn answers_within(&self) -> Duration {
+        DEBIT_WITHIN + self.settings.dispatch_timeout
     }
 
     fn route(&self, carrier: Carrier) -> &CarrierRoute {
@@ -143,6 +205,9 @@ impl DispatchDesk {
         if route.trunk.gateways(realm).is_empty() {
             return told.tell(Dispatched::NoGateway);
         }
+        let Some(node) = self.lease.current() else {
+            return told.tell(Dispatched::Overloaded);
+        };
         let now_ms = clock::unix_ms();
         let until_ms = window_until_ms(now_ms);
         let claimed =
@@ -159,7 +224,11 @@ impl DispatchDesk {
             }
         };
         let live = self.live.begin(order.delivery_id);
-        match self.debit(&order, now_ms, until_ms).await {
+        let idempotent = told.request();
+        match self
+            .debit(&order, &node, &idempotent, now_ms, until_ms)
+            .await
+        {
             Ok((parts, after)) => {
                 let paid = Paid {
                     order,
@@ -167,13 +236,23 @@ impl DispatchDesk {
                     parts,
                     after,
                     created_at_ms: now_ms,
+                    idempotent,
+                    node,
                     _channel: channel,
                     live,
                 };
                 self.call(paid, told).await;
             }
-            Err(Dispatched::Lost) => told.tell(Dispatched::Lost),
-            Err(refused) => {
+            Err(Unpaid::InDoubt) => {
+                // Nobody is called. Should it have been paid, the reaper gives it back; its window is then in
+                // the database, which says so to the next one.
+                live.in_doubt(idempotent);
+                route
+                    .admission
+                    .release(realm, order.phone, order.delivery_id);
+                told.tell(Dispatched::InDoubt);
+            }
+            Err(Unpaid::Refused(refused)) => {
                 live.settled();
                 route
                     .admission
@@ -196,9 +275,11 @@ impl DispatchDesk {
     async fn debit(
         &self,
         order: &OtpOrder,
+        node: &Arc<NodeEpoch>,
+        idempotent: &Option<Arc<IdempotentRequest>>,
         created_at_ms: i64,
         window_until_ms: i64,
-    ) -> Result<(Parts, Buckets), Dispatched> {
+    ) -> Result<(Parts, Buckets), Unpaid> {
         let debit = Debit {
             delivery_id: order.delivery_id,
             account_id: order.account_id,
@@ -209,44 +290,68 @@ impl DispatchDesk {
             cost: order.cost,
             created_at_ms,
             window_until_ms,
+            idempotent: idempotent.clone(),
         };
         let (reply, outcome) = oneshot::channel();
         let wallet = self.wallets.of(order.account_id);
-        wallet
-            .try_send(PostDebit { debit, reply })
-            .map_err(|_| Dispatched::Overloaded)?;
+        let post = PostDebit {
+            debit,
+            node: Arc::clone(node),
+            reply,
+        };
+        let refused = |dispatched| Err(Unpaid::Refused(dispatched));
+        if wallet.try_send(post).is_err() {
+            return refused(Dispatched::Overloaded);
+        }
         match tokio::time::timeout(DEBIT_WITHIN, outcome).await {
             Ok(Ok(Ok(DebitOutcome::Posted { parts, after }))) => Ok((parts, after)),
-            Ok(Ok(Ok(DebitOutcome::FundsShort { total }))) => Err(Dispatched::FundsShort { total }),
-            Ok(Ok(Ok(DebitOutcome::WindowClosed { until_ms }))) => Err(Dispatched::WindowClosed {
-                retry_after_seconds: retry_after_seconds(until_ms, clock::unix_ms()).unwrap_or(1),
-            }),
-            Ok(Ok(Ok(DebitOutcome::AccountClosed))) => Err(Dispatched::AccountClosed),
-            Ok(Ok(Err(Refused::Overloaded))) => Err(Dispatched::Overloaded),
-            Ok(Ok(Err(Refused::Unknown))) | Ok(Err(_)) | Err(_) => Err(Dispatched::Lost),
+            Ok(Ok(Ok(DebitOutcome::FundsShort { total }))) => {
+                refused(Dispatched::FundsShort { total })
+            }
+            Ok(Ok(Ok(DebitOutcome::WindowClosed { until_ms }))) => {
+                refused(Dispatched::WindowClosed {
+                    retry_after_seconds: retry_after_seconds(until_ms, clock::unix_ms())
+                        .unwrap_or(1),
+                })
+            }
+            Ok(Ok(Ok(DebitOutcome::AccountClosed))) => refused(Dispatched::AccountClosed),
+            Ok(Ok(Ok(DebitOutcome::KeyTaken))) => refused(Dispatched::KeyTaken),
+            Ok(Ok(Err(Refused::Overloaded))) => refused(Dispatched::Overloaded),
+            Ok(Ok(Err(Refused::Failed))) => refused(Dispatched::Lost),
+            Ok(Ok(Err(Refused::InDoubt))) | Ok(Err(_)) | Err(_) => Err(Unpaid::InDoubt),
         }
     }
 
     /// Rings the phone, tells the customer, follows the call to its end and settles it.
-    async fn call(&self, paid: Paid, told: Telling) {
+    async fn call(&self, paid: Paid, mut told: Telling) {
         let route = self.route(paid.order.carrier);
         let meters = Arc::clone(&route.meters);
         let mut attempts = Vec::new();
         match self.accepted_call(&paid, &mut attempts).await {
             Ok(placed) => {
-                told.tell(Dispatched::Accepted { after: paid.after });
-                let report = follow(placed, &mut attempts).await;
+                let answered = async {
+                    self.let_answer_stand(&paid).await;
+                    told.tell(Dispatched::Accepted(paid.accepted()));
+                };
+                let ((), report) = tokio::join!(answered, follow(placed, &mut attempts));
                 let ending = match report {
                     Some(end) => Ending::Call(end),
                     None => Ending::Call(CallEnd::TransportLost),
                 };
                 let outcome = Outcome::of(&ending, self.settings.refund);
                 meters.ended(&outcome);
-                self.settle(&paid, outcome, attempts, Settled::Call).await;
-                paid.live.settled();
+                let settled = self.settle(&paid, outcome, attempts, Settled::Call).await;
+                if settled.is_ok() {
+                    paid.live.settled();
+                }
             }
             Err(refusals) => {
                 let dispatched = answer_of(&refusals);
+                if !self.lease.is_of(&paid.node) {
+                    // We, not the carrier, are why nobody was called; and nobody knows when it can be
+                    // written that nothing is spent.
+                    told.tell_early(Dispatched::Overloaded);
+                }
                 let outcome = Outcome {
                     status: Status::Failed,
                     error_code: Some(NO_ROUTE),
@@ -255,12 +360,42 @@ impl DispatchDesk {
                 };
                 meters.ended(&outcome);
                 let order = (paid.realm, paid.order.phone, paid.order.delivery_id);
-                self.settle(&paid, outcome, attempts, Settled::NoRoute)
-                    .await;
-                paid.live.settled();
-                route.admission.release(order.0, order.1, order.2);
-                told.tell(dispatched);
+                let settled = {
+                    let settled = self.settle(&paid, outcome, attempts, Settled::NoRoute);
+                    let mut settled = std::pin::pin!(settled);
+                    match tokio::time::timeout(REFUND_WITHIN, &mut settled).await {
+                        Ok(settled) => settled,
+                        Err(_) => {
+                            told.tell_early(Dispatched::Overloaded);
+                            settled.await
+                        }
+                    }
+                };
+                match settled {
+                    Ok(()) => {
+                        paid.live.settled();
+                        route.admission.release(order.0, order.1, order.2);
+                        told.tell(dispatched);
+                    }
+                    Err(StoreStopped) => told.tell(Dispatched::Lost),
+                }
             }
+        }
+    }
+
+    /// From here on every node repeats the answer that was kept with the debit. Where this fails, the call
+    /// goes on all the same, and another node that has the same request waits for its end.
+    async fn let_answer_stand(&self, paid: &Paid) {
+        let Some(request) = paid.idempotent.clone() else {
+            return;
+        };
+        let delivery_id = paid.order.delivery_id;
+        let keep = Keep::Accepted {
+            request,
+            delivery_id,
+        };
+        if self.keep(paid.order.account_id, keep).await.is_none() {
+            tracing::warn!(%delivery_id, "the answer kept for an accepted OTP is not known to stand");
         }
     }
 
@@ -269,15 +404,15 @@ impl DispatchDesk {
         &self,
         paid: &Paid,
         attempts: &mut Vec<CallAttempt>,
-    ) -> Result<Accepted, Vec<Refusal>> {
+    ) -> Result<Taken, Vec<Refusal>> {
         let give_up = Instant::now() + self.settings.dispatch_timeout;
         let mut tried = Vec::new();
         let mut refusals = Vec::new();
         loop {
             let mut placed = match self.place(paid, &tried, give_up).await {
                 Ok(placed) => placed,
-                Err(none) => {
-                    refusals.extend(none.and_then(throttled_refusal));
+                Err(why) => {
+                    refusals.extend(why.and_then(throttled_refusal));
                     break;
                 }
             };
@@ -287,7 +422,7 @@ impl DispatchDesk {
             let refusal = match within.await {
                 Ok(Ok(())) => {
                     placed.state.accepted();
-                    return Ok(Accepted {
+                    return Ok(Taken {
                         number: tried.len(),
                         placed,
                         accepted_at_ms: clock::unix_ms(),
@@ -316,7 +451,10 @@ impl DispatchDesk {
                     silent
                 }
             };
-            placed.state.refused(&refusal, placed.target);
+            // A process that stood still has heard nobody.
+            if self.lease.is_of(&paid.node) {
+                placed.state.refused(&refusal, placed.target);
+            }
             let next = refusal.may_fail_over();
             refusals.push(refusal);
             if !next || Instant::now() >= give_up {
@@ -333,7 +471,7 @@ impl DispatchDesk {
         paid: &Paid,
         tried: &[(usize, Hop)],
         give_up: Instant,
-    ) -> Result<Placed, Option<NoGateway>> {
+    ) -> Result<Placed, Option<NotPlaced>> {
         let desk = &self.route(paid.order.carrier).desk;
         loop {
             let call = PlaceCall {
@@ -357,51 +495,114 @@ impl DispatchDesk {
     }
 
     /// Hands the final state to the wallet's actor, again and again until it is durable.
+    ///
+    /// # Errors
+    /// When it never will be: the next start settles the delivery.
     async fn settle(
         &self,
         paid: &Paid,
         outcome: Outcome,
         attempts: Vec<CallAttempt>,
         settled: Settled,
-    ) {
+    ) -> Result<(), StoreStopped> {
         let settlement = paid.settlement(outcome, attempts, settled);
         let wallet = self.wallets.of(paid.order.account_id);
+        let mut wait = RETRY_SETTLEMENT;
         loop {
             let (reply, done) = oneshot::channel();
             let order = SettleDelivery {
                 settlement: settlement.clone(),
+                node: Arc::clone(&paid.node),
                 reply,
             };
-            if wallet.try_send(order).is_ok() && done.await.is_ok() {
-                return;
+            if wallet.try_send(order).is_ok()
+                && let Ok(outcome) = done.await
+            {
+                return outcome;
             }
-            // The actor died with it, or is full: settling twice settles once.
-            tokio::time::sleep(RETRY_CARRIER).await;
+            // The actor died with it or is full, or the store is down: settling twice settles once.
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_RETRY_SETTLEMENT);
         }
     }
 }
 
 /// The customer's answer, given exactly once and counted.
 struct Telling {
-    answer: oneshot::Sender<Dispatched>,
+    answer: Option<oneshot::Sender<Dispatched>>,
     meters: Arc<CarrierMeters>,
+    /// The request's, where that may be sent again.
+    flight: Option<Flight>,
 }
 
 impl Telling {
-    fn tell(self, dispatched: Dispatched) {
-        self.meters.answered(match &dispatched {
-            Dispatched::Accepted { .. } => Verdict::Accepted,
-            Dispatched::FundsShort { .. } => Verdict::FundsShort,
-            Dispatched::WindowClosed { .. } => Verdict::WindowClosed,
-            Dispatched::Throttled { .. } => Verdict::Throttled,
-            Dispatched::NoGateway | Dispatched::NoRoute => Verdict::NoRoute,
-            Dispatched::Overloaded => Verdict::Overloaded,
-            Dispatched::AccountClosed => Verdict::AccountClosed,
-            Dispatched::Lost => Verdict::Lost,
-        });
-        // Nobody may be waiting any more.
-        let _ = self.answer.send(dispatched);
+    fn request(&self) -> Option<Arc<IdempotentRequest>> {
+        self.flight
+            .as_ref()
+            .map(|flight| Arc::clone(flight.request()))
     }
+
+    /// Answers whoever waits, while the saga goes on: the flight is not over yet.
+    fn tell_early(&mut self, dispatched: Dispatched) {
+        let Some(answer) = self.answer.take() else {
+            return;
+        };
+        if let Some(verdict) = verdict(&dispatched) {
+            self.meters.answered(verdict);
+        }
+        // Nobody may be waiting any more.
+        let _ = answer.send(dispatched);
+    }
+
+    fn tell(mut self, dispatched: Dispatched) {
+        if let (Some(flight), Dispatched::Accepted(accepted)) = (self.flight.take(), &dispatched) {
+            flight.land(Landed {
+                status: ACCEPTED_STATUS,
+                body: accepted.body().into(),
+            });
+        }
+        self.tell_early(dispatched);
+    }
+}
+
+/// One of the sagas that are yet to begin.
+struct Ticket(Arc<AtomicUsize>);
+
+impl Ticket {
+    /// `None` where too many wait already.
+    fn draw(to_begin: &Arc<AtomicUsize>) -> Option<Ticket> {
+        let ticket = Ticket(Arc::clone(to_begin));
+        (to_begin.fetch_add(1, Ordering::AcqRel) < MOST_TO_BEGIN).then_some(ticket)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// How an answer is counted. Whose key is taken is told what was answered under it.
+fn verdict(dispatched: &Dispatched) -> Option<Verdict> {
+    match dispatched {
+        Dispatched::Accepted(_) => Some(Verdict::Accepted),
+        Dispatched::FundsShort { .. } => Some(Verdict::FundsShort),
+        Dispatched::WindowClosed { .. } => Some(Verdict::WindowClosed),
+        Dispatched::Throttled { .. } => Some(Verdict::Throttled),
+        Dispatched::NoGateway | Dispatched::NoRoute => Some(Verdict::NoRoute),
+        Dispatched::Overloaded => Some(Verdict::Overloaded),
+        Dispatched::AccountClosed => Some(Verdict::AccountClosed),
+        Dispatched::KeyTaken => None,
+        Dispatched::InDoubt | Dispatched::Lost => Some(Verdict::Lost),
+    }
+}
+
+/// Why an OTP is not paid for.
+enum Unpaid {
+    /// Nothing was taken.
+    Refused(Dispatched),
+    /// Nobody knows whether it was.
+    InDoubt,
 }
 
 /// An OTP that has been debited.
@@ -411,11 +612,23 @@ struct Paid {
     parts: Parts,
     after: Buckets,
     created_at_ms: i64,
+    idempotent: Option<Arc<IdempotentRequest>>,
+    /// The life in which it was paid for.
+    node: Arc<NodeEpoch>,
     _channel: Channel,
     live: LiveDelivery,
 }
 
 impl Paid {
+    fn accepted(&self) -> Accepted {
+        Accepted {
+            id: self.order.delivery_id,
+            carrier: self.order.carrier,
+            cost: self.order.cost,
+            after: self.after,
+        }
+    }
+
     fn settlement(
         &self,
         outcome: Outcome,
@@ -447,6 +660,10 @@ impl Paid {
             refund: outcome.refund,
             release_window: settled == Settled::NoRoute,
             attempts,
+            frees: self
+                .idempotent
+                .clone()
+                .filter(|_| settled == Settled::NoRoute),
         }
     }
 }
@@ -460,7 +677,8 @@ enum Settled {
     NoRoute,
 }
 
-struct Accepted {
+/// A call that a gateway has taken.
+struct Taken {
     placed: Placed,
     number: usize,
     started_at_ms: i64,
@@ -485,7 +703,7 @@ async fn first_answer(placed: &mut Placed) -> Result<(), Option<Box<CallReport>>
 }
 
 /// Follows an accepted call to its end. `None`: its endpoint died without a report.
-async fn follow(mut accepted: Accepted, attempts: &mut Vec<CallAttempt>) -> Option<CallEnd> {
+async fn follow(mut accepted: Taken, attempts: &mut Vec<CallAttempt>) -> Option<CallEnd> {
     let end = async {
         while let Some(news) = accepted.placed.events.next().await {
             if let CallNews::Ended(report) = news {
@@ -519,12 +737,16 @@ fn answer_of(refusals: &[Refusal]) -> Dispatched {
 }
 
 /// What it means for a customer that every gateway has asked to be left in peace.
-fn throttled_refusal(none: NoGateway) -> Option<Refusal> {
-    let left = none.retry_after?;
-    Some(Refusal::Rejected {
-        code: 503,
-        retry_after_seconds: Some(left.as_secs_f64().ceil() as u32),
-    })
+fn throttled_refusal(why: NotPlaced) -> Option<Refusal> {
+    match why {
+        NotPlaced::NoGateway {
+            retry_after: Some(left),
+        } => Some(Refusal::Rejected {
+            code: 503,
+            retry_after_seconds: Some(left.as_secs_f64().ceil() as u32),
+        }),
+        NotPlaced::NoGateway { retry_after: None } | NotPlaced::NoLease => None,
+    }
 }
 
 fn carrier_status_of(refusals: &[Refusal]) -> std::borrow::Cow<'static, str> {
@@ -567,7 +789,7 @@ fn refused_attempt(
     }
 }
 
-fn accepted_attempt(accepted: &Accepted, report: Option<&CallReport>) -> CallAttempt {
+fn accepted_attempt(accepted: &Taken, report: Option<&CallReport>) -> CallAttempt {
     CallAttempt {
         id: AttemptId(Uuid::now_v7()),
         number: accepted.number as u16,

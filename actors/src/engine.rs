@@ -6,24 +6,29 @@ use actix_rt::task::JoinHandle;
 use actix_rt::{Arbiter, ArbiterHandle};
 use nexo_domain::carrier_plan::Carrier;
 use nexo_entities::store::changes::Change;
-use nexo_entities::store::posting::NodeEpoch;
 use nexo_entities::store::{Store, StoreError};
+use tokio::sync::Notify;
 
 use crate::admission::Admission;
 use crate::carrier::{CarrierDesk, Line, Trunk, learn_windows};
+use crate::changes::{Follower, Freshness};
 use crate::dispatch::{CarrierRoute, DispatchDesk, DispatchSettings};
+use crate::flights::Flights;
+use crate::lease::Lease;
 use crate::live::Live;
 use crate::meters::CarrierMeters;
-use crate::wallet::{ForgetWallet, Wallet, Wallets};
+use crate::wallet::{ForgetAll, ForgetWallet, Wallet, Wallets};
 use crate::watch::{Handle, Vitals, Watcher};
 use crate::webhook::{Desk, Wake, WebhookDesk};
 use crate::webhook_client::WebhookClient;
-use crate::{carrier, changes, clock, reaper, wallet, webhook};
+use crate::{carrier, changes, clock, privacy, reaper, takeover, wallet, webhook};
 
 /// What a node is made of.
 pub struct EngineParts {
     pub store: Store,
-    pub node: NodeEpoch,
+    pub lease: Arc<Lease>,
+    /// The deliveries that this process works on.
+    pub live: Arc<Live>,
     /// One for each carrier of the numbering plan, in [`Carrier::all`]'s order.
     pub trunks: Vec<Trunk>,
     pub line: Arc<dyn Line>,
@@ -31,10 +36,16 @@ pub struct EngineParts {
     pub webhooks: WebhookClient,
     /// How many wallet actors. SQLite takes one writer, so there one is best.
     pub wallet_lanes: usize,
+    /// After how many days phones are masked; 0: never.
+    pub mask_phones_after_days: u32,
     /// Called with a role's name when its restarts come faster than they can mend anything.
     pub escalate: Box<dyn Fn(&str)>,
     /// Told of each change that a command or another node made.
     pub on_change: Box<dyn Fn(&Change)>,
+    /// Called when changes may have been missed.
+    pub forget_all: Box<dyn Fn()>,
+    /// Kept true by whoever follows the changes.
+    pub freshness: Arc<Freshness>,
 }
 
 /// A node at work.
@@ -48,7 +59,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Stops what works on its own: the watcher, the reaper and the reader of changes. None of them then
+    /// Stops what works on its own: the watcher, the reaper, the masking and the reader of changes. None of them then
     /// holds a connection.
     pub async fn stop(self) {
         for task in self.tasks {
@@ -66,7 +77,7 @@ impl Engine {
         let feed_seq = parts.store.last_change().await?;
         let mut watcher = Watcher::default();
         let vitals = Arc::new(Vitals::default());
-        let live = Arc::new(Live::default());
+        let (live, lease) = (Arc::clone(&parts.live), Arc::clone(&parts.lease));
         let posts = Arc::new(Desk::default());
         let webhooks = hire_webhooks(&mut watcher, &parts, &posts);
         let lanes: Vec<ArbiterHandle> = (0..parts.wallet_lanes.max(1))
@@ -79,36 +90,73 @@ impl Engine {
             wallets: wallets.clone(),
             lanes,
             live: Arc::clone(&live),
+            flights: Arc::new(Flights::default()),
+            lease: Arc::clone(&lease),
+            to_begin: Arc::default(),
             settings: parts.settings,
         });
         let watching = actix_rt::spawn(watcher.watch(Arc::clone(&vitals), parts.escalate));
         let reaping = actix_rt::spawn(reaper::reap(
             parts.store.clone(),
-            parts.node,
+            Arc::clone(&lease),
             Arc::clone(&live),
             parts.settings.refund,
         ));
-        let on_change = parts.on_change;
-        let outbox = webhooks.clone();
-        let following = actix_rt::spawn(changes::follow(parts.store, feed_seq, move |change| {
-            match change {
-                Change::Account(account) | Change::Wallet(account) | Change::Endpoints(account) => {
-                    let _ = wallets.of(*account).try_send(ForgetWallet(*account));
+        let mut tasks = vec![watching, reaping];
+        if lease.left().is_some() {
+            tasks.push(actix_rt::spawn(takeover::look_for_dead(
+                parts.store.clone(),
+                Arc::clone(&lease),
+                parts.settings.refund,
+            )));
+        }
+        if parts.mask_phones_after_days > 0 {
+            let mask = privacy::mask(parts.store.clone(), parts.mask_phones_after_days);
+            tasks.push(actix_rt::spawn(mask));
+        }
+        let (on_change, outbox) = (parts.on_change, webhooks.clone());
+        let (forget_all, all_wallets) = (parts.forget_all, wallets.clone());
+        let follower = Follower {
+            tell: Box::new(move |change| {
+                match change {
+                    Change::Account(account)
+                    | Change::Wallet(account)
+                    | Change::Endpoints(account) => {
+                        let _ = wallets.of(*account).try_send(ForgetWallet(*account));
+                    }
+                    Change::WebhookAttempt(_) => {
+                        let _ = outbox.try_send(Wake);
+                    }
+                    Change::Key(_) | Change::Ports(_) => {}
                 }
-                Change::WebhookAttempt(_) => {
-                    let _ = outbox.try_send(Wake);
+                on_change(change);
+            }),
+            forget_all: Box::new(move || {
+                for wallet in all_wallets.all() {
+                    let _ = wallet.try_send(ForgetAll);
                 }
-                Change::Key(_) | Change::Ports(_) => {}
-            }
-            on_change(change);
-        }));
+                forget_all();
+            }),
+            freshness: parts.freshness,
+        };
+        let rung = Arc::new(Notify::new());
+        tasks.push(actix_rt::spawn(changes::listen(
+            parts.store.clone(),
+            Arc::clone(&rung),
+        )));
+        tasks.push(actix_rt::spawn(changes::follow(
+            parts.store,
+            feed_seq,
+            rung,
+            follower,
+        )));
         Ok(Engine {
             desk,
             webhooks,
             posts,
             vitals,
             live,
-            tasks: vec![watching, reaping, following],
+            tasks,
         })
     }
 }
@@ -119,11 +167,11 @@ fn hire_webhooks(
     posts: &Arc<Desk>,
 ) -> Handle<WebhookDesk> {
     let (store, client) = (parts.store.clone(), parts.webhooks.clone());
-    let (node, posts) = (parts.node.clone(), Arc::clone(posts));
+    let (lease, posts) = (Arc::clone(&parts.lease), Arc::clone(posts));
     watcher.hire("webhook", webhook::MAILBOX, move |life_line| {
         WebhookDesk::new(
             store.clone(),
-            node.clone(),
+            Arc::clone(&lease),
             client.clone(),
             Arc::clone(&posts),
             life_line,
@@ -138,13 +186,20 @@ fn hire_wallets(
     webhooks: &Handle<WebhookDesk>,
 ) -> Wallets {
     let hired = lanes.iter().enumerate().map(|(lane, thread)| {
-        let (store, node) = (parts.store.clone(), parts.node.clone());
+        let (store, lease) = (parts.store.clone(), Arc::clone(&parts.lease));
         let webhooks = webhooks.clone();
         watcher.hire_on(
             thread,
             &format!("wallet-{lane}"),
             wallet::MAILBOX,
-            move |life_line| Wallet::new(store.clone(), node.clone(), webhooks.clone(), life_line),
+            move |life_line| {
+                Wallet::new(
+                    store.clone(),
+                    Arc::clone(&lease),
+                    webhooks.clone(),
+                    life_line,
+                )
+            },
         )
     });
     Wallets::new(hired.collect())
@@ -177,6 +232,7 @@ fn hire_carrier(
     let trunk = Arc::new(trunk.clone());
     let name = trunk.carrier.name();
     let (store, line) = (parts.store.clone(), Arc::clone(&parts.line));
+    let lease = Arc::clone(&parts.lease);
     let (its_trunk, its_admission) = (Arc::clone(&trunk), Arc::clone(&admission));
     let desk = watcher.hire_on(
         thread,
@@ -187,6 +243,7 @@ fn hire_carrier(
                 Arc::clone(&its_trunk),
                 Arc::clone(&its_admission),
                 Arc::clone(&line),
+                Arc::clone(&lease),
                 store.clone(),
                 life_line,
             )

@@ -5,8 +5,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use dashmap::DashSet;
+use dashmap::{DashMap, DashSet};
+use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ids::DeliveryId;
 
 /// The set; cheap to ask.
@@ -15,7 +17,19 @@ pub struct Live {
     deliveries: DashSet<DeliveryId>,
     /// Whether one was dropped without being known to be settled.
     has_lost: AtomicBool,
+    /// Those that may have been paid, and that nobody was called for.
+    in_doubt: DashMap<DeliveryId, Doubt>,
 }
+
+#[derive(Debug)]
+struct Doubt {
+    since: Instant,
+    /// The request, where that carried an idempotency key: it may be made again.
+    request: Option<Arc<IdempotentRequest>>,
+}
+
+/// A debit that has not turned up after so long was not posted.
+const DOUBT_LASTS: Duration = Duration::from_secs(600);
 
 /// A delivery in the set until this is dropped.
 #[derive(Debug)]
@@ -40,6 +54,28 @@ impl Live {
         self.has_lost.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether the delivery was given up before anybody was called, and then its request, where that
+    /// carried an idempotency key.
+    pub fn doubt(&self, delivery_id: &DeliveryId) -> Option<Option<Arc<IdempotentRequest>>> {
+        let doubt = self.in_doubt.get(delivery_id)?;
+        Some(doubt.request.clone())
+    }
+
+    /// Forgets the doubts that are old.
+    pub fn tidy(&self) {
+        self.in_doubt
+            .retain(|_, doubt| doubt.since.elapsed() < DOUBT_LASTS);
+    }
+
+    /// There may be something to reap.
+    pub fn expect_lost(&self) {
+        self.has_lost.store(true, Ordering::Release);
+    }
+
+    pub fn contains(&self, delivery_id: DeliveryId) -> bool {
+        self.deliveries.contains(&delivery_id)
+    }
+
     /// The set as it is now.
     pub fn snapshot(&self) -> HashSet<DeliveryId> {
         self.deliveries.iter().map(|id| *id).collect()
@@ -55,6 +91,14 @@ impl Live {
 }
 
 impl LiveDelivery {
+    /// It may have been paid; nobody was called for it, and nobody will be. The reaper settles it, and lets
+    /// `request` be made again.
+    pub fn in_doubt(self, request: Option<Arc<IdempotentRequest>>) {
+        let since = Instant::now();
+        let doubt = Doubt { since, request };
+        self.live.in_doubt.insert(self.delivery_id, doubt);
+    }
+
     /// It has its final state, or was never written.
     pub fn settled(mut self) {
         self.is_settled = true;

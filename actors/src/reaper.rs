@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexo_domain::outcome::{Ending, Outcome, RefundPolicy};
+use nexo_domain::idempotency::IdempotentRequest;
+use nexo_domain::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::webhook::Event;
 use nexo_entities::store::posting::{NodeEpoch, Settlement, WalletCache};
 use nexo_entities::store::recovery::Unfinished;
 use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;
+use crate::lease::Lease;
 use crate::live::Live;
 
 /// How often it looks.
@@ -22,19 +24,24 @@ const LOOKS_A_ROUND: u64 = 15;
 const LOOKS_FOR_LOST: u64 = 2 + (YOUNGEST_MS as u64).div_ceil(LOOK_EVERY.as_millis() as u64);
 /// A delivery younger than this may not be in the set of live ones that is compared with.
 const YOUNGEST_MS: i64 = 3_000;
-/// How often windows that are over and changes that everybody has seen are dropped.
+/// How often windows and kept answers that are over, and changes that everybody has seen, are dropped.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// A node that lags behind by more than this starts anew anyway.
+/// How many kept answers that are over are dropped in one transaction: a short one, since others wait to
+/// write.
+const ANSWERS_AT_ONCE: u32 = 500;
+/// A node that lags behind by more than this forgets all that it remembers.
 const KEEP_CHANGES_MS: i64 = 3_600_000;
+/// No attempt is `sending` for so long, unless its sender is gone.
+const LONGEST_POST_MS: i64 = 600_000;
 
 /// The end of a delivery that its process gave up.
-fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
+pub(crate) fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
     let delivery = &unfinished.delivery;
     let outcome = Outcome::of(&Ending::Interrupted, policy);
     let completed_at_ms = clock::unix_ms();
     let event = Event {
         delivery_id: delivery.id,
-        phone: delivery.phone,
+        phone: unfinished.phone,
         carrier: delivery.carrier,
         status: outcome.status,
         cost: delivery.cost,
@@ -46,7 +53,7 @@ fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
         delivery_id: delivery.id,
         account_id: delivery.account_id,
         test: delivery.test,
-        phone: delivery.phone,
+        phone: unfinished.phone,
         status: outcome.status,
         error_code: outcome.error_code,
         carrier_status: Some(outcome.carrier_status),
@@ -57,6 +64,22 @@ fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
         release_window: false,
         attempts: Vec::new(),
         event: Some(event),
+        frees: None,
+    }
+}
+
+/// The end of a delivery that was given up before anybody was called: as if no gateway had taken it.
+/// `frees` is its request, where that may be made again under its idempotency key.
+fn never_dialled(unfinished: &Unfinished, frees: Option<Arc<IdempotentRequest>>) -> Settlement {
+    Settlement {
+        status: Status::Failed,
+        error_code: Some(NO_ROUTE),
+        carrier_status: Some("not_placed".into()),
+        refund: true,
+        release_window: true,
+        event: None,
+        frees,
+        ..interrupted(unfinished, RefundPolicy::Carrier)
     }
 }
 
@@ -81,22 +104,29 @@ async fn settle(
     policy: RefundPolicy,
 ) -> Result<usize, StoreError> {
     let mut cache = WalletCache::default();
-    let live = live.snapshot();
+    let at_work = live.snapshot();
     store
-        .settle_unfinished(&mut cache, node, before_ms, &live, |unfinished| {
-            interrupted(unfinished, policy)
-        })
+        .settle_unfinished(
+            &mut cache,
+            node,
+            before_ms,
+            &at_work,
+            |unfinished| match live.doubt(&unfinished.delivery.id) {
+                Some(request) => never_dialled(unfinished, request),
+                None => interrupted(unfinished, policy),
+            },
+        )
         .await
 }
 
-/// Looks until the process ends.
-pub async fn reap(store: Store, node: NodeEpoch, live: Arc<Live>, policy: RefundPolicy) {
+/// Looks until the process ends, or its store stops: the next start does the rest.
+pub async fn reap(store: Store, lease: Arc<Lease>, live: Arc<Live>, policy: RefundPolicy) {
     let reaped = metrics::counter!("nexo_reaped_deliveries_total");
     let mut look_due = tokio::time::interval(LOOK_EVERY);
     look_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut looks, mut lost_until) = (0u64, 0);
     let mut tidy_due = tokio::time::interval(TIDY_EVERY);
-    loop {
+    while store.stopped().is_none() {
         tokio::select! {
             _ = look_due.tick() => {
                 looks += 1;
@@ -107,18 +137,22 @@ pub async fn reap(store: Store, node: NodeEpoch, live: Arc<Live>, policy: Refund
                     continue;
                 }
                 let before_ms = clock::unix_ms() - YOUNGEST_MS;
-                match settle(&store, &node, before_ms, &live, policy).await {
+                match settle(&store, &lease.node(), before_ms, &live, policy).await {
                     Ok(0) => {}
                     Ok(count) => {
                         tracing::warn!(count, "deliveries without a saga were settled");
                         reaped.increment(count as u64);
                     }
-                    Err(error) => tracing::warn!(%error, "lost deliveries could not be settled"),
+                    Err(error) => {
+                        live.expect_lost();
+                        tracing::warn!(%error, "lost deliveries could not be settled");
+                    }
                 }
             }
             _ = tidy_due.tick() => {
+                live.tidy();
                 if let Err(error) = tidy(&store).await {
-                    tracing::warn!(%error, "old windows and changes could not be dropped");
+                    tracing::warn!(%error, "old windows, changes and kept answers could not be dropped");
                 }
             }
         }
@@ -129,5 +163,15 @@ async fn tidy(store: &Store) -> Result<(), StoreError> {
     let now_ms = clock::unix_ms();
     store.drop_windows(now_ms).await?;
     store.trim_changes(now_ms - KEEP_CHANGES_MS).await?;
+    while store.drop_kept_answers(now_ms, ANSWERS_AT_ONCE).await? == u64::from(ANSWERS_AT_ONCE) {}
+    let given_up = store
+        .give_up_webhooks(now_ms - LONGEST_POST_MS, now_ms)
+        .await?;
+    if given_up > 0 {
+        tracing::warn!(
+            given_up,
+            "webhook attempts whose sender is gone are unknown"
+        );
+    }
     Ok(())
 }

@@ -13,12 +13,13 @@ use actix::{
 use metrics::{Counter, Histogram};
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::posting::{
-    Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+    Committed, Debit, DebitOutcome, Keep, NodeEpoch, Settlement, WalletCache,
 };
 use nexo_entities::store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use crate::lease::Lease;
 use crate::supervised;
 use crate::watch::{Handle, LifeLine};
 use crate::webhook::{Wake, WebhookDesk};
@@ -27,6 +28,11 @@ use crate::webhook::{Wake, WebhookDesk};
 pub const MAILBOX: usize = 16_384;
 /// The most debits that wait for their commit; past it the customer is told 503.
 pub const LONGEST_QUEUE: usize = 16_384;
+/// The longest that a debit waits for its commit to begin. Where the store is so slow, more debits only make
+/// everybody wait: the customer is told 503, and nothing is taken.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long the store may take to write a batch; past it nothing of it is written.
+pub const WRITE_WITHIN: Duration = Duration::from_secs(2);
 /// The most postings in one transaction.
 pub const LARGEST_BATCH: usize = 1_024;
 /// The longest time between the beginnings of two commits while postings wait.
@@ -40,6 +46,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(5);
 /// Take an OTP's price, and write its delivery and window.
 pub struct PostDebit {
     pub debit: Debit,
+    /// The life in which it was admitted; in another one it is refused.
+    pub node: Arc<NodeEpoch>,
     pub reply: oneshot::Sender<Result<DebitOutcome, Refused>>,
 }
 
@@ -50,20 +58,42 @@ impl Message for PostDebit {
 /// Why a debit has no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refused {
-    #[error("too many debits are waiting, or the store is down; nothing was taken")]
+    #[error(
+        "too many debits are waiting, the store is down or full, or the lease has ended; nothing was taken"
+    )]
     Overloaded,
-    #[error("the store failed while it committed; the debit may have been posted")]
-    Unknown,
+    #[error("the connection was lost during a commit; the debit may have been posted")]
+    InDoubt,
+    #[error("the store failed; nothing was taken")]
+    Failed,
 }
 
 /// Make a delivery terminal, once.
 pub struct SettleDelivery {
     pub settlement: Settlement,
-    /// Told when it is durable; dropped when it is not known to be.
-    pub reply: oneshot::Sender<()>,
+    /// The life in which the delivery was paid for; in another one it is not ours to settle.
+    pub node: Arc<NodeEpoch>,
+    /// Told when it is durable, or never will be by this process; dropped when it is not known to be.
+    pub reply: oneshot::Sender<Result<(), StoreStopped>>,
 }
 
+/// The disk failed: what is not written is settled by the next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the store writes nothing more until the process is started anew")]
+pub struct StoreStopped;
+
 impl Message for SettleDelivery {
+    type Result = ();
+}
+
+/// Keep an answer under an idempotency key.
+pub struct KeepAnswer {
+    pub keep: Keep,
+    /// Told when it is durable, and whether it was written; dropped when that is not known.
+    pub reply: oneshot::Sender<bool>,
+}
+
+impl Message for KeepAnswer {
     type Result = ();
 }
 
@@ -72,6 +102,14 @@ impl Message for SettleDelivery {
 pub struct ForgetWallet(pub AccountId);
 
 impl Message for ForgetWallet {
+    type Result = ();
+}
+
+/// Changes may have been missed: what is remembered is stale.
+#[derive(Clone, Copy)]
+pub struct ForgetAll;
+
+impl Message for ForgetAll {
     type Result = ();
 }
 
@@ -133,14 +171,18 @@ impl Meters {
 /// The actor.
 pub struct Wallet {
     store: Store,
-    node: NodeEpoch,
+    lease: Arc<Lease>,
     webhooks: Handle<WebhookDesk>,
     /// `None` while a commit is using it.
     cache: Option<WalletCache>,
     /// Told while a commit had the cache; forgotten when it is back.
     stale: Vec<AccountId>,
-    debits: Vec<PostDebit>,
+    all_is_stale: bool,
+    /// With the time since when each waits, the oldest first.
+    debits: Vec<(Instant, PostDebit)>,
+    /// One a saga at most, and so as many as there are channels.
     settlements: Vec<SettleDelivery>,
+    answers: Vec<KeepAnswer>,
     commit_is_due: bool,
     /// Wakes the actor when those that wait have waited long enough for company.
     alarm: Option<SpawnHandle>,
@@ -152,18 +194,20 @@ pub struct Wallet {
 impl Wallet {
     pub fn new(
         store: Store,
-        node: NodeEpoch,
+        lease: Arc<Lease>,
         webhooks: Handle<WebhookDesk>,
         life_line: LifeLine,
     ) -> Self {
         Self {
             store,
-            node,
+            lease,
             webhooks,
             cache: Some(WalletCache::default()),
             stale: Vec::new(),
+            all_is_stale: false,
             debits: Vec::new(),
             settlements: Vec::new(),
+            answers: Vec::new(),
             commit_is_due: false,
             alarm: None,
             pace: Pace::new(Instant::now()),
@@ -175,7 +219,7 @@ impl Wallet {
     /// Starts a commit when it is time: once everything that is in the mailbox now has been taken in,
     /// or when the alarm rings.
     fn commit_soon(&mut self, ctx: &mut Context<Self>) {
-        let waiting = self.debits.len() + self.settlements.len();
+        let waiting = self.waiting();
         if self.cache.is_none() || self.commit_is_due || waiting == 0 {
             return;
         }
@@ -198,46 +242,113 @@ impl Wallet {
         }));
     }
 
-    fn commit(&mut self, ctx: &mut Context<Self>) {
-        if self.debits.is_empty() && self.settlements.is_empty() {
-            return;
+    /// Tells the first so many debits that wait that they were not taken.
+    fn refuse(&mut self, count: usize) {
+        let count = count.min(self.debits.len());
+        for (_, post) in self.debits.drain(..count) {
+            let _ = post.reply.send(Err(Refused::Overloaded));
         }
+    }
+
+    fn waiting(&self) -> usize {
+        self.debits.len() + self.settlements.len() + self.answers.len()
+    }
+
+    fn commit(&mut self, ctx: &mut Context<Self>) {
+        self.refuse_stale_debits(Instant::now());
         let Some(cache) = self.cache.take() else {
             return;
         };
-        // Settlements first: what they give back can be spent in the same batch.
-        let settled = self.settlements.len().min(LARGEST_BATCH);
-        let batch = Batch {
-            settlements: self.settlements.drain(..settled).collect(),
-            debits: {
-                let room = LARGEST_BATCH.min(self.debits.len());
-                self.debits.drain(..room).collect()
-            },
-        };
-        let postings = batch.debits.len() + batch.settlements.len();
+        let batch = self.next_batch();
+        let postings = batch.postings();
+        if postings == 0 {
+            self.cache = Some(cache);
+            return;
+        }
         self.pace.began(postings, Instant::now());
         let committed = batch.commit(
             self.store.clone(),
-            self.node.clone(),
+            Arc::clone(&self.lease),
             cache,
             self.meters.clone(),
         );
         ctx.spawn(
             committed
                 .into_actor(self)
-                .map(|(mut cache, webhooks_queued), wallet, ctx| {
+                .map(|(mut cache, came_to), wallet, ctx| {
+                    if std::mem::take(&mut wallet.all_is_stale) {
+                        cache = WalletCache::default();
+                    }
                     for account in wallet.stale.drain(..) {
                         cache.forget_wallet(account);
                         cache.forget_endpoints(account);
                     }
                     wallet.cache = Some(cache);
-                    if webhooks_queued {
-                        // A full mailbox means that it is awake already.
-                        let _ = wallet.webhooks.try_send(Wake);
+                    match came_to {
+                        CameTo::Webhooks => {
+                            // A full mailbox means that it is awake already.
+                            let _ = wallet.webhooks.try_send(Wake);
+                        }
+                        CameTo::NoWebhooks => {}
+                        // Those that waited meanwhile would wait as long for the same.
+                        CameTo::Nothing => wallet.refuse(usize::MAX),
                     }
                     wallet.commit_soon(ctx);
                 }),
         );
+    }
+}
+
+/// As many as one transaction takes.
+fn first_of<T>(waiting: &mut Vec<T>) -> Vec<T> {
+    let count = waiting.len().min(LARGEST_BATCH);
+    waiting.drain(..count).collect()
+}
+
+impl Wallet {
+    /// Nothing is taken for whoever has gone or has waited for too long, nor for what was admitted under a
+    /// lease that has ended.
+    fn refuse_stale_debits(&mut self, now: Instant) {
+        let node = self.lease.current();
+        let is_ours =
+            |debit: &PostDebit| node.as_ref().is_some_and(|n| n.epoch == debit.node.epoch);
+        let is_young = |since: Instant| now.saturating_duration_since(since) <= LONGEST_WAIT;
+        let posted = |(since, debit): &(Instant, PostDebit)| {
+            is_young(*since) && is_ours(debit) && !debit.reply.is_closed()
+        };
+        if self.debits.iter().all(posted) {
+            return;
+        }
+        for debit in std::mem::take(&mut self.debits) {
+            match posted(&debit) {
+                true => self.debits.push(debit),
+                false => {
+                    let _ = debit.1.reply.send(Err(Refused::Overloaded));
+                }
+            }
+        }
+    }
+
+    /// What the next transaction writes, all of one life.
+    fn next_batch(&mut self) -> Batch {
+        let now = self.lease.node();
+        let node = self.settlements.first().map_or(&now, |first| &first.node);
+        let node = Arc::clone(node);
+        // Settlements first: what they give back can be spent in the same batch.
+        let same = |settle: &&SettleDelivery| settle.node.epoch == node.epoch;
+        let settled = self.settlements.iter().take_while(same).count();
+        Batch {
+            settlements: self
+                .settlements
+                .drain(..settled.min(LARGEST_BATCH))
+                .collect(),
+            debits: match node.epoch == now.epoch {
+                true => first_of(&mut self.debits),
+                false => Vec::new(),
+            },
+            answers: first_of(&mut self.answers),
+            node,
+        }
     }
 }
 
@@ -251,11 +362,14 @@ impl Handler<PostDebit> for Wallet {
     type Result = ();
 
     fn handle(&mut self, post: PostDebit, ctx: &mut Context<Self>) {
-        if self.debits.len() >= LONGEST_QUEUE {
+        let now = Instant::now();
+        let oldest = self.debits.first().map_or(now, |(since, _)| *since);
+        let is_slow = now.saturating_duration_since(oldest) > LONGEST_WAIT;
+        if is_slow || self.debits.len() >= LONGEST_QUEUE {
             let _ = post.reply.send(Err(Refused::Overloaded));
             return;
         }
-        self.debits.push(post);
+        self.debits.push((now, post));
         self.commit_soon(ctx);
     }
 }
@@ -269,6 +383,18 @@ impl Handler<SettleDelivery> for Wallet {
     }
 }
 
+impl Handler<KeepAnswer> for Wallet {
+    type Result = ();
+
+    fn handle(&mut self, answer: KeepAnswer, ctx: &mut Context<Self>) {
+        // Not to be kept for want of room: the reply is dropped.
+        if self.answers.len() < LONGEST_QUEUE {
+            self.answers.push(answer);
+            self.commit_soon(ctx);
+        }
+    }
+}
+
 impl Handler<ForgetWallet> for Wallet {
     type Result = ();
 
@@ -279,6 +405,17 @@ impl Handler<ForgetWallet> for Wallet {
                 cache.forget_endpoints(account);
             }
             None => self.stale.push(account),
+        }
+    }
+}
+
+impl Handler<ForgetAll> for Wallet {
+    type Result = ();
+
+    fn handle(&mut self, _: ForgetAll, _: &mut Context<Self>) {
+        match &mut self.cache {
+            Some(cache) => *cache = WalletCache::default(),
+            None => self.all_is_stale = true,
         }
     }
 }
@@ -326,44 +463,64 @@ impl Pace {
     }
 }
 
+/// What a batch came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CameTo {
+    Webhooks,
+    NoWebhooks,
+    /// The store failed.
+    Nothing,
+}
+
 /// What one transaction writes, and who waits for it.
 struct Batch {
-    debits: Vec<PostDebit>,
+    /// The life that all of them belong to.
+    node: Arc<NodeEpoch>,
+    debits: Vec<(Instant, PostDebit)>,
     settlements: Vec<SettleDelivery>,
+    answers: Vec<KeepAnswer>,
 }
 
 impl Batch {
-    /// Commits and answers everybody. Gives the cache back, and whether webhooks were queued.
+    fn postings(&self) -> usize {
+        self.debits.len() + self.settlements.len() + self.answers.len()
+    }
+
+    /// Commits and answers everybody. Gives the cache back.
     async fn commit(
         self,
         store: Store,
-        node: NodeEpoch,
+        lease: Arc<Lease>,
         mut cache: WalletCache,
         meters: Meters,
-    ) -> (WalletCache, bool) {
+    ) -> (WalletCache, CameTo) {
+        let postings = self.postings();
         let (debits, replies): (Vec<Debit>, Vec<_>) = self
             .debits
             .into_iter()
-            .map(|post| (post.debit, post.reply))
+            .map(|(_, post)| (post.debit, post.reply))
             .unzip();
         let (settlements, settled): (Vec<Settlement>, Vec<_>) = self
             .settlements
             .into_iter()
             .map(|settle| (settle.settlement, settle.reply))
             .unzip();
+        let (keep, kept): (Vec<Keep>, Vec<_>) = self
+            .answers
+            .into_iter()
+            .map(|answer| (answer.keep, answer.reply))
+            .unzip();
         let started = Instant::now();
         let result = commit_patiently(
             &store,
             &mut cache,
-            &node,
-            (&debits, &settlements),
+            &self.node,
+            (&debits, &settlements, &keep),
             &meters.retries,
         )
         .await;
         meters.latency.record(started.elapsed());
-        meters
-            .batch
-            .record((debits.len() + settlements.len()) as f64);
+        meters.batch.record(postings as f64);
         match result {
             Ok(committed) => {
                 let refunds = settlements.iter().zip(&committed.settled);
@@ -373,22 +530,50 @@ impl Batch {
                     let _ = reply.send(Ok(outcome));
                 }
                 for reply in settled {
-                    let _ = reply.send(());
+                    let _ = reply.send(Ok(()));
                 }
-                (cache, committed.webhooks > 0)
+                for (reply, written) in kept.into_iter().zip(committed.kept) {
+                    let _ = reply.send(written);
+                }
+                let came_to = match committed.webhooks {
+                    0 => CameTo::NoWebhooks,
+                    _ => CameTo::Webhooks,
+                };
+                (cache, came_to)
             }
             Err(error) => {
-                tracing::error!(%error, debits = debits.len(), settlements = settlements.len(), "a commit failed");
-                let refused = if error.retryable() {
-                    Refused::Overloaded
-                } else {
-                    Refused::Unknown
+                let has_stopped = store.stopped().is_some();
+                // Why it stopped was said when it did.
+                if !has_stopped {
+                    tracing::error!(%error, debits = debits.len(), settlements = settlements.len(), "a commit failed");
+                }
+                let refused = match &error {
+                    StoreError::InDoubt { .. } => Refused::InDoubt,
+                    StoreError::Fenced => {
+                        lease.lost(&self.node);
+                        Refused::Overloaded
+                    }
+                    _ if error.retryable() || error.unavailable() || error.wrote_nothing() => {
+                        Refused::Overloaded
+                    }
+                    _ if has_stopped => Refused::InDoubt,
+                    _ => Refused::Failed,
                 };
                 for reply in replies {
                     let _ = reply.send(Err(refused));
                 }
-                // The settlements' replies are dropped: their sagas hand them in again.
-                (WalletCache::default(), false)
+                let came_to = match error {
+                    // Another writer was faster, and is done by now.
+                    StoreError::Contended => CameTo::NoWebhooks,
+                    _ => CameTo::Nothing,
+                };
+                // Otherwise the other replies are dropped: settlements are handed in again by their sagas.
+                if has_stopped {
+                    for reply in settled {
+                        let _ = reply.send(Err(StoreStopped));
+                    }
+                }
+                (WalletCache::default(), came_to)
             }
         }
     }
@@ -411,14 +596,22 @@ async fn commit_patiently(
     store: &Store,
     cache: &mut WalletCache,
     node: &NodeEpoch,
-    (debits, settlements): (&[Debit], &[Settlement]),
+    work: (&[Debit], &[Settlement], &[Keep]),
     retries: &Counter,
 ) -> Result<Committed, StoreError> {
+    let give_up = Instant::now() + WRITE_WITHIN;
     let mut wait = FIRST_WAIT;
     let mut tries = 1;
     loop {
-        match store.commit(cache, node, debits, settlements).await {
-            Err(error) if error.retryable() && tries < TRIES => {
+        let within = give_up.saturating_duration_since(Instant::now());
+        match store.commit_within(within, cache, node, work).await {
+            // What is in doubt must not be posted again.
+            Err(error)
+                if (error.retryable() || error.unavailable())
+                    && !matches!(error, StoreError::InDoubt { .. })
+                    && tries < TRIES
+                    && Instant::now() + wait < give_up =>
+            {
                 retries.increment(1);
                 tries += 1;
                 tokio::time::sleep(wait).await;

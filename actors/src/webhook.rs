@@ -4,7 +4,7 @@
 //! |---|---|
 //! | pending → sending | committed before the POST |
 //! | sending → delivered, failed | committed after it, with others that ended meanwhile |
-//! | sending → unknown | the process died in between; only a person replays it |
+//! | sending → unknown | the process died in between, or was taken for dead; only a person replays it |
 //!
 //! POSTs run beside the actor, so its death interrupts none, and what they report waits in a list
 //! that outlives it. An endpoint has few POSTs at a time; one that is slow is passed over in the
@@ -21,6 +21,7 @@ use nexo_entities::store::Store;
 use nexo_entities::store::posting::NodeEpoch;
 use nexo_entities::store::webhook_attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
 
+use crate::lease::Lease;
 use crate::supervised;
 use crate::watch::LifeLine;
 use crate::webhook_client::{Outgoing, Sent, WebhookClient};
@@ -72,6 +73,11 @@ impl Desk {
 
     fn finish(&self, endpoint: EndpointId, finished: FinishedAttempt) {
         self.locked_finished().push(finished);
+        self.leave(endpoint);
+    }
+
+    /// A POST to it is not sent after all.
+    fn leave(&self, endpoint: EndpointId) {
         let mut in_flight = self.locked_in_flight();
         if let Some(count) = in_flight.get_mut(&endpoint) {
             *count -= 1;
@@ -135,7 +141,7 @@ impl Meters {
 /// The actor.
 pub struct WebhookDesk {
     store: Store,
-    node: NodeEpoch,
+    lease: Arc<Lease>,
     client: WebhookClient,
     desk: Arc<Desk>,
     looking: bool,
@@ -147,14 +153,14 @@ pub struct WebhookDesk {
 impl WebhookDesk {
     pub fn new(
         store: Store,
-        node: NodeEpoch,
+        lease: Arc<Lease>,
         client: WebhookClient,
         desk: Arc<Desk>,
         life_line: LifeLine,
     ) -> Self {
         Self {
             store,
-            node,
+            lease,
             client,
             desk,
             looking: false,
@@ -168,20 +174,28 @@ impl WebhookDesk {
     ///
     /// The look is a task beside the actor: between a claim and its POST nothing may be lost.
     fn look(&mut self, ctx: &mut Context<Self>) {
+        if self.store.stopped().is_some() {
+            // Nothing can be claimed, and what was being sent stays to be shown as `unknown`.
+            return;
+        }
         if self.looking {
             self.look_again = true;
             return;
         }
         self.looking = true;
-        let (store, node) = (self.store.clone(), self.node.clone());
+        let (store, lease) = (self.store.clone(), Arc::clone(&self.lease));
         let desk = Arc::clone(&self.desk);
         let (client, meters, actor) = (self.client.clone(), self.meters.clone(), ctx.address());
         actix_rt::spawn(async move {
             write_finished(&store, &desk).await;
-            let claimed = claim(&store, &node, &desk).await;
+            let (node, claimed) = claim(&store, &lease, &desk).await;
             let may_be_more = claimed.len() == CLAIM as usize;
             for webhook in claimed {
-                post(webhook, &client, &desk, &meters, &actor);
+                let duty = Duty {
+                    lease: Arc::clone(&lease),
+                    node: Arc::clone(&node),
+                };
+                post(webhook, duty, &client, &desk, &meters, &actor);
             }
             meters.in_flight.set(f64::from(desk.in_flight()));
             // Full: it looks again within a second. Dead: so does its successor.
@@ -247,6 +261,7 @@ impl Handler<Wake> for WebhookDesk {
 /// Starts a POST. Its endpoint was counted when it was claimed.
 fn post(
     webhook: ClaimedAttempt,
+    duty: Duty,
     client: &WebhookClient,
     desk: &Arc<Desk>,
     meters: &Meters,
@@ -256,6 +271,10 @@ fn post(
     let (meters, actor) = (meters.clone(), actor.clone());
     actix_rt::spawn(async move {
         let endpoint = webhook.endpoint_id;
+        if !duty.is_still_ours().await {
+            desk.leave(endpoint);
+            return;
+        }
         let outgoing = outgoing(webhook);
         let sent = client.send(&outgoing).await;
         meters.count(&sent);
@@ -278,17 +297,18 @@ async fn write_finished(store: &Store, desk: &Desk) {
 
 /// Claims what may be sent now, and counts it as in flight at once, so that a death in between
 /// leaves no endpoint over its limit.
-async fn claim(store: &Store, node: &NodeEpoch, desk: &Desk) -> Vec<ClaimedAttempt> {
+async fn claim(store: &Store, lease: &Lease, desk: &Desk) -> (Arc<NodeEpoch>, Vec<ClaimedAttempt>) {
+    let node = lease.node();
     let (busy, room) = desk.room();
-    if room == 0 {
-        return Vec::new();
+    if room == 0 || !lease.is_valid() {
+        return (node, Vec::new());
     }
     let limits = ClaimLimits {
         attempts: room,
         per_endpoint: PER_ENDPOINT,
     };
     let now_ms = crate::clock::unix_ms();
-    match store.claim_webhooks(node, &busy, limits, now_ms).await {
+    let claimed = match store.claim_webhooks(&node, &busy, limits, now_ms).await {
         Ok(claimed) => {
             claimed.iter().for_each(|w| desk.begin(w.endpoint_id));
             claimed
@@ -296,6 +316,30 @@ async fn claim(store: &Store, node: &NodeEpoch, desk: &Desk) -> Vec<ClaimedAttem
         Err(error) => {
             tracing::warn!(%error, "the webhook outbox could not be read");
             Vec::new()
+        }
+    };
+    (node, claimed)
+}
+
+/// By which right a claimed attempt is sent.
+struct Duty {
+    lease: Arc<Lease>,
+    /// Who claimed it.
+    node: Arc<NodeEpoch>,
+}
+
+impl Duty {
+    /// Waits until the lease lasts again, where it does not. `false` where another node has taken this one
+    /// for dead: then the attempt is `unknown` by now, and not sent.
+    async fn is_still_ours(&self) -> bool {
+        loop {
+            if self.lease.node().epoch != self.node.epoch {
+                return false;
+            }
+            if self.lease.is_valid() {
+                return true;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 }

@@ -5,6 +5,8 @@
 //! | debit | free, then bonus, then balance | taken until the cost is met; short funds take nothing |
 //! | refund | the buckets of the debit | each gets back what was taken of it |
 //! | credit | the bucket named | added; a reference credits once only |
+//! | correction | the bucket named | taken, if it is there; a reference corrects once only |
+//! | closing | all | cash is to be paid out, the rest is forfeited; nothing is left |
 
 use thiserror::Error;
 
@@ -49,15 +51,51 @@ pub enum EntryKind {
     Deposit,
     /// Free or bonus credit was given.
     Grant,
+    /// An account was closed: its cash is to be paid out.
+    Payout,
+    /// An account was closed: what could only be spent is gone.
+    Forfeit,
+    /// An operator took back what should not be there.
+    Correction,
+    /// A share of what a referred account has paid for.
+    Commission,
 }
 
 impl EntryKind {
+    pub const ALL: [EntryKind; 8] = [
+        EntryKind::Debit,
+        EntryKind::Refund,
+        EntryKind::Deposit,
+        EntryKind::Grant,
+        EntryKind::Payout,
+        EntryKind::Forfeit,
+        EntryKind::Correction,
+        EntryKind::Commission,
+    ];
+
+    /// The kind of this name, as entries are kept and the API writes them.
+    pub fn named(name: &str) -> Option<EntryKind> {
+        EntryKind::ALL.into_iter().find(|k| k.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             EntryKind::Debit => "debit",
             EntryKind::Refund => "refund",
             EntryKind::Deposit => "deposit",
             EntryKind::Grant => "grant",
+            EntryKind::Payout => "payout",
+            EntryKind::Forfeit => "forfeit",
+            EntryKind::Correction => "correction",
+            EntryKind::Commission => "commission",
+        }
+    }
+
+    /// The kind of what leaves `bucket` when its account is closed: cash is paid out, the rest is gone.
+    pub fn of_closing(bucket: Bucket) -> EntryKind {
+        match bucket {
+            Bucket::Balance => EntryKind::Payout,
+            Bucket::Free | Bucket::Bonus => EntryKind::Forfeit,
         }
     }
 

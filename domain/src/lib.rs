@@ -2,11 +2,13 @@
 //!
 //! Time and randomness come in as arguments, so every rule here can be tested by walking time.
 
+pub mod acceptance;
 pub mod api_key;
 pub mod breaker;
 pub mod call;
 pub mod carrier_plan;
 pub mod client_ip;
+pub mod idempotency;
 pub mod ids;
 pub mod ledger;
 pub mod money;

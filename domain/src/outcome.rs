@@ -19,6 +19,13 @@ pub enum Status {
 }
 
 impl Status {
+    pub const ALL: [Status; 3] = [Status::Sent, Status::Delivered, Status::Failed];
+
+    /// The status of this name: `sent`, `delivered` or `failed`.
+    pub fn named(name: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|s| s.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Sent => "sent",

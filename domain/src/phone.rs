@@ -100,6 +100,63 @@ impl fmt::Debug for Phone {
     }
 }
 
+/// A number as records hold it: whole, or masked for good.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordedPhone {
+    Whole(Phone),
+    /// The first two national digits and the last four.
+    Masked {
+        prefix: u8,
+        last_four: u16,
+    },
+}
+
+impl RecordedPhone {
+    /// A number read back from the product's own records, as [`fmt::Display`] writes it.
+    pub fn from_record(text: &str) -> Option<RecordedPhone> {
+        if let Some(phone) = Phone::from_record(text) {
+            return Some(RecordedPhone::Whole(phone));
+        }
+        let (prefix, last_four) = text.strip_prefix("+84")?.split_once("***")?;
+        let is_number =
+            |part: &str, width| part.len() == width && part.bytes().all(|b| b.is_ascii_digit());
+        (is_number(prefix, 2) && is_number(last_four, 4)).then_some(())?;
+        Some(RecordedPhone::Masked {
+            prefix: prefix.parse().ok()?,
+            last_four: last_four.parse().ok()?,
+        })
+    }
+
+    /// The whole number, where it is known.
+    pub fn whole(self) -> Option<Phone> {
+        match self {
+            RecordedPhone::Whole(phone) => Some(phone),
+            RecordedPhone::Masked { .. } => None,
+        }
+    }
+}
+
+/// `+84981234567`, or `+8498***4567`.
+impl fmt::Display for RecordedPhone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecordedPhone::Whole(phone) => phone.fmt(f),
+            RecordedPhone::Masked { prefix, last_four } => {
+                write!(f, "+84{prefix:02}***{last_four:04}")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RecordedPhone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecordedPhone::Whole(phone) => fmt::Debug::fmt(phone, f),
+            RecordedPhone::Masked { .. } => fmt::Display::fmt(self, f),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +172,26 @@ mod tests {
         assert_eq!(phone.carrier(&plan).unwrap().name(), "viettel");
         assert_eq!(phone.last_two(), 67);
         assert_eq!(Phone::from_record("+84981234567"), Some(phone));
+    }
+
+    #[test]
+    fn a_recorded_number_is_whole_or_masked() {
+        for text in ["+84981234567", "+8498***4567", "+8403***0007"] {
+            let phone = RecordedPhone::from_record(text).unwrap();
+            assert_eq!(phone.to_string(), text);
+            assert_eq!(phone.whole().is_some(), !text.contains('*'));
+            assert!(format!("{phone:?}").contains("***"));
+        }
+        for text in [
+            "",
+            "+84",
+            "+8498***456",
+            "+849***4567",
+            "+8498**4567",
+            "8498***4567",
+        ] {
+            assert_eq!(RecordedPhone::from_record(text), None, "{text:?}");
+        }
     }
 
     #[test]

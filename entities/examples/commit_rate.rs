@@ -12,6 +12,7 @@ use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
 use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, WalletCache};
 use nexo_entities::store::wallets::Credit;
 use nexo_entities::{Store, StoreError};
@@ -35,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn measure(name: &str, url: &str) -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::connect(url, 1).await?;
     nexo_migration::up(store.connection()).await?;
-    let node = store.start_node("rate", 0, 0).await?;
+    let node = store.start_node(NodeStart::alone("rate", 0)).await?;
     let mut bench = Bench::new(&store, node).await?;
     for batch in BATCHES {
         bench.run(&store, batch, Duration::from_millis(300)).await?;
@@ -160,6 +161,7 @@ impl Bench {
             cost: Micros::new(22_000),
             created_at_ms: now_ms,
             window_until_ms: now_ms + 30_000,
+            idempotent: None,
         }
     }
 }

@@ -9,10 +9,12 @@ pub struct Model {
     pub key_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub idempotency_key: String,
-    pub body_sha256: Vec<u8>,
+    pub fingerprint: Vec<u8>,
     pub delivery_id: Option<Uuid>,
-    pub status_code: Option<i16>,
-    pub answer: Option<Vec<u8>>,
+    pub status_code: i16,
+    pub answer: String,
+    /// Whether the answer stands whatever its delivery comes to.
+    pub answered: bool,
     pub created_at_ms: i64,
 }
 

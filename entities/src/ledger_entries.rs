@@ -11,13 +11,15 @@ pub struct Model {
     /// The entries written together for one reason share it.
     pub posting_id: Uuid,
     pub delivery_id: Option<Uuid>,
-    /// `debit`, `refund`, `deposit`, `grant` …
+    /// As the domain's `EntryKind` names them: `debit`, `refund`, `deposit`, `grant` …
     pub kind: String,
     /// `free`, `bonus` or `balance`.
     pub bucket: String,
     /// Never zero.
     pub amount_micros: i64,
     pub reference: Option<String>,
+    /// What an operator said of it.
+    pub note: Option<String>,
     pub created_at_ms: i64,
 }
 

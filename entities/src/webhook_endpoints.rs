@@ -15,6 +15,8 @@ pub struct Model {
     pub secret_hash: String,
     pub created_at_ms: i64,
     pub paused_at_ms: Option<i64>,
+    /// When it was last resumed: active since then, where it is neither paused nor removed.
+    pub resumed_at_ms: Option<i64>,
     pub removed_at_ms: Option<i64>,
 }
 

@@ -17,6 +17,10 @@ mod m0004_webhooks;
 mod m0005_nodes;
 mod m0006_ports;
 mod m0007_call_quality;
+mod m0008_kept_answers;
+mod m0010_delivery_pages;
+mod m0011_ledger_reading;
+mod m0012_leases;
 
 /// Every step, in the order in which they are applied.
 pub struct Migrator;
@@ -32,6 +36,10 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_nodes::Migration),
             Box::new(m0006_ports::Migration),
             Box::new(m0007_call_quality::Migration),
+            Box::new(m0008_kept_answers::Migration),
+            Box::new(m0010_delivery_pages::Migration),
+            Box::new(m0011_ledger_reading::Migration),
+            Box::new(m0012_leases::Migration),
         ]
     }
 }

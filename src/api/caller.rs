@@ -14,13 +14,10 @@ use super::keyring::Key;
 
 /// Checks the key and its allowlist, in the contract's order.
 pub async fn authorize(request: &HttpRequest, edge: &Edge) -> Result<Arc<Key>, ApiError> {
-    let text = bearer(request.headers()).ok_or(ApiError::MissingAuth)?;
-    let key = ApiKey::parse(text).map_err(|_| ApiError::InvalidKey)?;
+    let key = given_key(request.headers())?;
     let key = edge
-        .keys
-        .find(&key, &edge.store)
-        .await
-        .map_err(|error| edge.store_failed("the key could not be looked up", &error))?
+        .read("an API key", edge.keys.find(&key, &edge.store))
+        .await?
         .ok_or(ApiError::InvalidKey)?;
     if !key.allowlist.is_empty() {
         let detected_ip = address(request, edge);
@@ -29,6 +26,12 @@ pub async fn authorize(request: &HttpRequest, edge: &Edge) -> Result<Arc<Key>, A
         }
     }
     Ok(key)
+}
+
+/// The key that a request comes with, mistyped ones refused; whether there is such a key is not asked.
+pub fn given_key(headers: &HeaderMap) -> Result<ApiKey, ApiError> {
+    let text = bearer(headers).ok_or(ApiError::MissingAuth)?;
+    ApiKey::parse(text).map_err(|_| ApiError::InvalidKey)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

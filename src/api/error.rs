@@ -22,6 +22,11 @@ pub enum ApiError {
         detected_ip: IpAddr,
     },
     InvalidRequest(&'static str),
+    /// A parameter of the query is not what it may be; `message` names it and says what it may be.
+    InvalidParameter {
+        parameter: String,
+        message: String,
+    },
     PayloadTooLarge,
     PhoneMissing,
     InvalidPhone(PhoneError),
@@ -45,7 +50,10 @@ pub enum ApiError {
         id: DeliveryId,
     },
     Overloaded,
+    /// The request's idempotency key was used for another body.
+    IdempotencyConflict,
     NotFound,
+    NotAcceptable,
     MethodNotAllowed {
         allow: &'static str,
     },
@@ -58,6 +66,7 @@ impl ApiError {
             ApiError::MissingAuth | ApiError::InvalidKey => StatusCode::UNAUTHORIZED,
             ApiError::IpNotAllowed { .. } => StatusCode::FORBIDDEN,
             ApiError::InvalidRequest(_)
+            | ApiError::InvalidParameter { .. }
             | ApiError::PhoneMissing
             | ApiError::InvalidPhone(_)
             | ApiError::InvalidCode => StatusCode::BAD_REQUEST,
@@ -68,7 +77,9 @@ impl ApiError {
             }
             ApiError::NoCarrier | ApiError::NoRoute { .. } => StatusCode::BAD_GATEWAY,
             ApiError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::IdempotencyConflict => StatusCode::CONFLICT,
             ApiError::NotFound => StatusCode::NOT_FOUND,
+            ApiError::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -80,7 +91,7 @@ impl ApiError {
             ApiError::MissingAuth => "missing_auth",
             ApiError::InvalidKey => "invalid_key",
             ApiError::IpNotAllowed { .. } => "ip_not_allowed",
-            ApiError::InvalidRequest(_) => "invalid_request",
+            ApiError::InvalidRequest(_) | ApiError::InvalidParameter { .. } => "invalid_request",
             ApiError::PayloadTooLarge => "payload_too_large",
             ApiError::PhoneMissing | ApiError::InvalidPhone(_) => "invalid_phone",
             ApiError::InvalidCode => "invalid_code",
@@ -90,7 +101,9 @@ impl ApiError {
                 "no_route"
             }
             ApiError::Overloaded => "overloaded",
+            ApiError::IdempotencyConflict => "idempotency_conflict",
             ApiError::NotFound => "not_found",
+            ApiError::NotAcceptable => "not_acceptable",
             ApiError::MethodNotAllowed { .. } => "method_not_allowed",
             ApiError::Internal => "internal",
         }
@@ -108,6 +121,7 @@ impl ApiError {
                 "{detected_ip} is not on this key's IP allowlist; add it, or call from an address that is."
             ),
             ApiError::InvalidRequest(what) => (*what).to_owned(),
+            ApiError::InvalidParameter { message, .. } => message.clone(),
             ApiError::PayloadTooLarge => "The body may be at most 16 KiB.".into(),
             ApiError::PhoneMissing => {
                 "Send phone as a JSON string of +84 and 9 digits, such as \"+84981234567\".".into()
@@ -141,7 +155,13 @@ impl ApiError {
             ApiError::Overloaded => {
                 "The gateway is at its limit; nothing was charged, try again in a moment.".into()
             }
+            ApiError::IdempotencyConflict => {
+                "This Idempotency-Key came with another body within the last 24 hours; give each new OTP a key of its own.".into()
+            }
             ApiError::NotFound => "There is nothing of yours at this address.".into(),
+            ApiError::NotAcceptable => {
+                "This list comes as application/json or text/csv; Accept allows neither.".into()
+            }
             ApiError::MethodNotAllowed { allow } => {
                 format!("This address answers to {allow} only.")
             }
@@ -167,7 +187,7 @@ impl ApiError {
     }
 
     /// The JSON body: `ok`, `error`, `message`, and what else the case tells.
-    fn body(&self) -> String {
+    pub(super) fn body(&self) -> String {
         let message = serde_json::Value::from(self.message());
         let mut body = format!(
             r#"{{"ok":false,"error":"{}","message":{message}"#,
@@ -197,6 +217,10 @@ impl ApiError {
                 format!(r#","id":"{id}","retry_after_seconds":{retry_after_seconds}"#)
             }
             ApiError::NoRoute { id } => format!(r#","id":"{id}""#),
+            ApiError::InvalidParameter { parameter, .. } => {
+                let parameter = serde_json::Value::from(parameter.as_str());
+                format!(r#","parameter":{parameter}"#)
+            }
             _ => String::new(),
         };
         // Writing to a String cannot fail.
@@ -265,7 +289,17 @@ mod tests {
                 502,
                 r#""id":"8f2e1c4d-0000-4000-8000-000000000001""#,
             ),
+            (
+                ApiError::InvalidParameter {
+                    parameter: "a\"b".into(),
+                    message: "There is no parameter \"a\\\"b\" here.".into(),
+                },
+                400,
+                r#""parameter":"a\"b""#,
+            ),
+            (ApiError::NotAcceptable, 406, ""),
             (ApiError::Overloaded, 503, ""),
+            (ApiError::IdempotencyConflict, 409, ""),
         ] {
             let body = error.body();
             let json: serde_json::Value = serde_json::from_str(&body).unwrap();

@@ -23,6 +23,10 @@ pub struct Health {
     pub line_is_up: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
+/// What is said of a node whose lease has ended.
+const NO_LEASE: &str =
+    "this node's lease has ended: the database did not answer in time, or the process stood still";
+
 /// 200 while the process lives.
 pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok()
@@ -48,6 +52,14 @@ pub async fn readyz(edge: web::Data<Edge>) -> HttpResponse {
     }
     if !(edge.health.line_is_up)() {
         problems.push("the SIP endpoint is down".to_owned());
+    }
+    if !edge.desk.lease.is_valid() {
+        problems.push(NO_LEASE.to_owned());
+    }
+    if let Some(reason) = edge.store.stopped() {
+        problems.push(format!(
+            "the disk failed under the database, and nothing more is accepted until a restart: {reason}"
+        ));
     }
     if edge.is_draining() {
         problems.push("shutting down".to_owned());

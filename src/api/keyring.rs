@@ -2,13 +2,15 @@
 //!
 //! A key is read at its first use and kept until the change feed says that something about it
 //! changed. An answer read from the database before a change and kept after it would never be
-//! corrected, so a change also voids the look-ups that are under way.
+//! corrected, so a change also voids the look-ups that are under way. While the feed cannot be read, or the
+//! process stood still, the database is asked for each request: a revoked key must not be let in meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use ipnet::IpNet;
+use nexo_actors::changes::Freshness;
 use nexo_domain::api_key::{ApiKey, KeyHash, KeyMode};
 use nexo_domain::client_ip::parse_entry;
 use nexo_domain::ids::{AccountId, KeyId};
@@ -30,18 +32,30 @@ pub struct Key {
 }
 
 /// The keys that were used lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KeyRing {
     keys: DashMap<KeyHash, Arc<Key>>,
     changes: AtomicU64,
+    freshness: Arc<Freshness>,
 }
 
 impl KeyRing {
+    /// A ring whose keys are relied on while the change feed is read.
+    pub fn new(freshness: Arc<Freshness>) -> KeyRing {
+        KeyRing {
+            keys: DashMap::new(),
+            changes: AtomicU64::new(0),
+            freshness,
+        }
+    }
+
     /// The key of this text: from memory, else from the database. `None` when there is no such
     /// active key.
     pub async fn find(&self, key: &ApiKey, store: &Store) -> Result<Option<Arc<Key>>, StoreError> {
         let hash = key.hash();
-        if let Some(known) = self.keys.get(&hash) {
+        if self.freshness.is_fresh()
+            && let Some(known) = self.keys.get(&hash)
+        {
             return Ok(Some(Arc::clone(&known)));
         }
         let changes = self.changes.load(Ordering::Acquire);
@@ -75,6 +89,11 @@ impl KeyRing {
             self.keys.remove(&hash);
         }
         Ok(Some(found))
+    }
+
+    /// Forgets all keys.
+    pub fn forget_all(&self) {
+        self.forget(|_| true);
     }
 
     /// Forgets what is known of one key.

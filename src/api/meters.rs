@@ -6,17 +6,19 @@ use std::time::Instant;
 use actix_web::http::StatusCode;
 use metrics::{Counter, Histogram};
 
-const ROUTES: [&str; 7] = [
+const ROUTES: [&str; 9] = [
     "/api/v1/send-otp",
     "/api/v1/deliveries/{id}",
+    "/api/v1/deliveries",
+    "/api/v1/ledger",
     "/api/v1/balance",
     "/api/v1/openapi.json",
     "/healthz",
     "/readyz",
     "other",
 ];
-const STATUSES: [u16; 14] = [
-    200, 202, 400, 401, 402, 403, 404, 405, 413, 429, 500, 502, 503, 0,
+const STATUSES: [u16; 16] = [
+    200, 202, 400, 401, 402, 403, 404, 405, 406, 409, 413, 429, 500, 502, 503, 0,
 ];
 
 /// The counters of every route and status, and each route's latency.
@@ -100,6 +102,7 @@ mod tests {
             ROUTES[route("/api/v1/deliveries/8f2e1c4d")],
             "/api/v1/deliveries/{id}"
         );
+        assert_eq!(ROUTES[route("/api/v1/deliveries")], "/api/v1/deliveries");
         for path in ["/", "/wp-admin.php", "other", "/api/v1/send-otp/x"] {
             assert_eq!(ROUTES[route(path)], "other", "{path}");
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -20,8 +21,15 @@ pub mod keyring;
 pub mod openapi;
 pub mod routing;
 
+mod accept;
 mod caller;
+mod cursor;
+mod deliveries;
+mod export;
+mod idempotency;
+mod ledger;
 mod meters;
+mod parameters;
 mod read;
 mod request_id;
 mod send_otp;
@@ -33,6 +41,9 @@ use health::Health;
 use keyring::KeyRing;
 use meters::HttpMeters;
 use routing::Routing;
+
+/// How long the database may take to answer a request's question.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the handlers share.
 pub struct Edge {
@@ -49,6 +60,8 @@ pub struct Edge {
     pub reading: Reading,
     pub draining: Arc<AtomicBool>,
     pub internal_errors: Counter,
+    /// Answers given again to requests with an idempotency key.
+    pub replays: Counter,
 }
 
 impl Edge {
@@ -64,14 +77,25 @@ impl Edge {
         ApiError::Internal
     }
 
-    /// A read that failed: busy connections are an overload, the rest is ours to mend.
-    fn store_failed(&self, what: &'static str, error: &StoreError) -> ApiError {
-        self.internal_errors.increment(1);
-        tracing::error!(%error, "{what}");
-        if error.retryable() {
-            ApiError::Overloaded
-        } else {
-            ApiError::Internal
+    /// Waits for the database's answer, within bounds. One that is down or slow is an overload, the rest is
+    /// ours to mend.
+    async fn read<T>(
+        &self,
+        what: &'static str,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ApiError> {
+        let answer = tokio::time::timeout(READ_WITHIN, asked).await;
+        match answer.unwrap_or(Err(StoreError::Slow)) {
+            Ok(found) => Ok(found),
+            Err(error) if error.is_outage() => {
+                tracing::error!(%error, "{what} could not be read");
+                Err(ApiError::Overloaded)
+            }
+            Err(error) => {
+                self.internal_errors.increment(1);
+                tracing::error!(%error, "{what} could not be read");
+                Err(ApiError::Internal)
+            }
         }
     }
 }
@@ -87,8 +111,18 @@ pub fn routes(config: &mut web::ServiceConfig) {
                         .default_service(web::to(|| only("POST"))),
                 )
                 .service(
+                    web::resource("/deliveries")
+                        .get(deliveries::list)
+                        .default_service(web::to(|| only("GET"))),
+                )
+                .service(
                     web::resource("/deliveries/{id}")
                         .get(read::delivery)
+                        .default_service(web::to(|| only("GET"))),
+                )
+                .service(
+                    web::resource("/ledger")
+                        .get(ledger::list)
                         .default_service(web::to(|| only("GET"))),
                 )
                 .service(

@@ -58,6 +58,7 @@ struct Accepted {
 struct Delivery {
     ok: bool,
     id: Uuid,
+    /// E.164; `+8498***4567` once it is older than phones are kept here.
     #[schema(example = "+84981234567")]
     phone: String,
     #[schema(example = "viettel")]
@@ -77,6 +78,85 @@ struct Delivery {
     /// Null while `sent`.
     #[schema(format = DateTime, example = "2026-05-25T10:00:25Z")]
     completed_at: Option<String>,
+}
+
+/// A page of deliveries.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct DeliveryList {
+    ok: bool,
+    deliveries: Vec<ListedDelivery>,
+    /// Where the next page starts; null where this is the last one.
+    next_cursor: Option<String>,
+}
+
+/// One OTP of a list: what `GET /deliveries/{id}` tells of it, without `ok`.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct ListedDelivery {
+    id: Uuid,
+    /// E.164; `+8498***4567` once it is older than phones are kept here.
+    #[schema(example = "+84981234567")]
+    phone: String,
+    #[schema(example = "viettel")]
+    carrier: String,
+    #[schema(pattern = "^(sent|delivered|failed)$", example = "delivered")]
+    status: String,
+    #[schema(example = 0.022)]
+    cost: f64,
+    error_code: Option<String>,
+    /// Null while `sent`.
+    #[schema(example = "success")]
+    carrier_status: Option<String>,
+    #[schema(format = DateTime, example = "2026-05-25T10:00:00Z")]
+    created_at: String,
+    /// Null while `sent`.
+    #[schema(format = DateTime, example = "2026-05-25T10:00:25Z")]
+    completed_at: Option<String>,
+}
+
+/// A page of ledger entries.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct LedgerList {
+    ok: bool,
+    #[schema(example = "USD")]
+    currency: String,
+    entries: Vec<LedgerEntry>,
+    /// Where the next page starts; null where this is the last one.
+    next_cursor: Option<String>,
+}
+
+/// One signed line of one bucket, in USD. Never changed, never deleted.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct LedgerEntry {
+    /// The same for the entries that were written together.
+    posting_id: Uuid,
+    #[schema(
+        pattern = "^(debit|refund|deposit|grant|payout|forfeit|correction|commission)$",
+        example = "debit"
+    )]
+    kind: String,
+    #[schema(pattern = "^(free|bonus|balance)$", example = "balance")]
+    bucket: String,
+    /// Less than zero where it left the bucket.
+    #[schema(example = -0.022)]
+    amount: f64,
+    /// What the bucket held after this entry.
+    #[schema(example = 9.978)]
+    bucket_total: f64,
+    /// What the whole wallet held after this entry.
+    #[schema(example = 12.044)]
+    total: f64,
+    /// The OTP of a debit, refund or commission.
+    delivery_id: Option<Uuid>,
+    /// What a deposit, grant, payout, forfeit or correction is known by.
+    reference: Option<String>,
+    /// What an operator said of it.
+    note: Option<String>,
+    #[schema(format = DateTime, example = "2026-05-25T10:00:00Z")]
+    created_at: String,
 }
 
 /// The wallet's three buckets, in USD. Spent in the order free, bonus, cash.
@@ -118,6 +198,8 @@ struct Error {
     retry_after_seconds: Option<u32>,
     /// With `no_route` after a debit: the refunded OTP.
     id: Option<Uuid>,
+    /// With `invalid_request` for a parameter of the query: its name.
+    parameter: Option<String>,
 }
 
 /// Whether the gateway can take OTPs, and what is wrong when it cannot.
@@ -140,20 +222,24 @@ struct Alive {
     path = "/api/v1/send-otp",
     operation_id = "sendOtp",
     summary = "Call a phone and read it a code",
-    params(("X-Request-Id" = Option<String>, Header, description = "Your own id for this request; 1 to 128 of A-Z a-z 0-9 - _ . :")),
+    params(
+        ("X-Request-Id" = Option<String>, Header, description = "Your own id for this request; 1 to 128 of A-Z a-z 0-9 - _ . :"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A key of yours for this OTP; 1 to 255 printable ASCII characters, kept for 24 h for each API key. The same request again gets the first answer again and rings nobody; while the first is under way it waits for it. A 402, 429 or 5xx frees the key.", min_length = 1, max_length = 255),
+    ),
     request_body(content = SendOtp, description = "At most 16 KiB."),
     responses(
-        (status = 202, description = "The carrier took the call.", body = Accepted, headers(("X-Request-Id" = String, description = "The request's id."))),
-        (status = 400, description = "`invalid_request`, `invalid_phone` or `invalid_code`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 202, description = "The carrier took the call.", body = Accepted, headers(("X-Request-Id" = String, description = "The request's id."), ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the first answer once more."))),
+        (status = 400, description = "`invalid_request`, `invalid_phone` or `invalid_code`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Idempotent-Replayed" = Option<String>, description = "`true` when this is the first answer once more."))),
         (status = 401, description = "`missing_auth` or `invalid_key`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("WWW-Authenticate" = String, description = "`Bearer`"))),
         (status = 402, description = "`insufficient_balance`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
         (status = 403, description = "`ip_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
         (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
+        (status = 409, description = "`idempotency_conflict`: the Idempotency-Key came with another body before.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
         (status = 413, description = "`payload_too_large`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
         (status = 429, description = "`rate_limited`: this phone was called less than 30 s ago. `no_route`: the carrier throttles; refunded.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
         (status = 500, description = "`internal`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
         (status = 502, description = "`no_route`: no carrier took the call; with `id`, it was refunded.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
-        (status = 503, description = "`overloaded`: nothing was spent.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
+        (status = 503, description = "`overloaded`: nothing was spent; where a connection broke midway, what was taken is given back within seconds.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
     ),
     security(("api_key" = []))
 )]
@@ -182,6 +268,67 @@ fn send_otp() {}
 )]
 #[allow(dead_code)]
 fn get_delivery() {}
+
+#[utoipa::path(
+    get,
+    path = "/api/v1/deliveries",
+    operation_id = "listDeliveries",
+    summary = "The account's OTPs, newest first",
+    params(
+        ("limit" = Option<u32>, Query, description = "How many, 1 to 200. JSON: 50 where not given. CSV: all that match where not given.", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before; with the same other parameters."),
+        ("status" = Option<String>, Query, description = "`sent`, `delivered` or `failed`."),
+        ("carrier" = Option<String>, Query, description = "`viettel`, `vinaphone`, `mobifone`, `vietnamobile`, `gmobile`, `itel` or `wintel`."),
+        ("phone" = Option<String>, Query, description = "E.164, the whole number.", example = "+84981234567"),
+        ("from" = Option<String>, Query, description = "RFC 3339 time or date (its midnight in UTC): this one or later.", example = "2026-05-25T00:00:00+07:00"),
+        ("to" = Option<String>, Query, description = "RFC 3339 time or date: earlier than this.", example = "2026-05-26"),
+        ("Accept" = Option<String>, Header, description = "`application/json` (the default) or `text/csv`, with quality values (RFC 9110)."),
+        ("X-Request-Id" = Option<String>, Header, description = "Your own id for this request."),
+    ),
+    responses(
+        (status = 200, description = "A page; as CSV the same rows, a header first, all in one stream unless `limit` is given.", content((DeliveryList = "application/json"), (String = "text/csv")), headers(("X-Request-Id" = String, description = "The request's id."), ("Vary" = String, description = "`Accept`"), ("Link" = Option<String>, description = "The next page with `rel=\"next\"`, where there is one and a page was asked for."), ("Content-Disposition" = Option<String>, description = "Of CSV: its file name."))),
+        (status = 400, description = "`invalid_request`: `parameter` is unknown, comes twice, or is not what the message says it may be.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 401, description = "`missing_auth` or `invalid_key`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("WWW-Authenticate" = String, description = "`Bearer`"))),
+        (status = 403, description = "`ip_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
+        (status = 406, description = "`not_acceptable`: `Accept` allows neither JSON nor CSV.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 500, description = "`internal`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 503, description = "`overloaded`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
+    ),
+    security(("api_key" = []))
+)]
+#[allow(dead_code)]
+fn list_deliveries() {}
+
+#[utoipa::path(
+    get,
+    path = "/api/v1/ledger",
+    operation_id = "listLedger",
+    summary = "The account's ledger entries, the latest first",
+    params(
+        ("limit" = Option<u32>, Query, description = "How many, 1 to 200. JSON: 50 where not given. CSV: all that match where not given.", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before; with the same other parameters."),
+        ("kind" = Option<String>, Query, description = "`debit`, `refund`, `deposit`, `grant`, `payout`, `forfeit`, `correction` or `commission`."),
+        ("bucket" = Option<String>, Query, description = "`free`, `bonus` or `balance`."),
+        ("from" = Option<String>, Query, description = "RFC 3339 time or date (its midnight in UTC): this one or later.", example = "2026-05-25T00:00:00+07:00"),
+        ("to" = Option<String>, Query, description = "RFC 3339 time or date: earlier than this.", example = "2026-05-26"),
+        ("Accept" = Option<String>, Header, description = "`application/json` (the default) or `text/csv`, with quality values (RFC 9110)."),
+        ("X-Request-Id" = Option<String>, Header, description = "Your own id for this request."),
+    ),
+    responses(
+        (status = 200, description = "A page; as CSV the same rows, a header first, all in one stream unless `limit` is given.", content((LedgerList = "application/json"), (String = "text/csv")), headers(("X-Request-Id" = String, description = "The request's id."), ("Vary" = String, description = "`Accept`"), ("Link" = Option<String>, description = "The next page with `rel=\"next\"`, where there is one and a page was asked for."), ("Content-Disposition" = Option<String>, description = "Of CSV: its file name."))),
+        (status = 400, description = "`invalid_request`: `parameter` is unknown, comes twice, or is not what the message says it may be.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 401, description = "`missing_auth` or `invalid_key`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("WWW-Authenticate" = String, description = "`Bearer`"))),
+        (status = 403, description = "`ip_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
+        (status = 406, description = "`not_acceptable`: `Accept` allows neither JSON nor CSV.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 500, description = "`internal`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 503, description = "`overloaded`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
+    ),
+    security(("api_key" = []))
+)]
+#[allow(dead_code)]
+fn list_ledger() {}
 
 #[utoipa::path(
     get,
@@ -256,8 +403,8 @@ impl Modify for ApiKeyScheme {
         title = "NEXO ROUTE",
         description = "One HTTP POST makes a Vietnamese mobile ring and a voice read the code."
     ),
-    paths(send_otp, get_delivery, get_balance, get_openapi, healthz, readyz),
-    components(schemas(SendOtp, Accepted, Delivery, Balance, Error, Readiness, Alive)),
+    paths(send_otp, list_deliveries, get_delivery, list_ledger, get_balance, get_openapi, healthz, readyz),
+    components(schemas(SendOtp, Accepted, DeliveryList, ListedDelivery, Delivery, LedgerList, LedgerEntry, Balance, Error, Readiness, Alive)),
     modifiers(&ApiKeyScheme)
 )]
 struct Api;
@@ -279,9 +426,61 @@ mod tests {
             .map(String::as_str)
             .collect();
         for status in [
-            "202", "400", "401", "402", "403", "413", "429", "500", "502", "503",
+            "202", "400", "401", "402", "403", "409", "413", "429", "500", "502", "503",
         ] {
             assert!(statuses.contains(&status), "{status}");
+        }
+    }
+
+    #[test]
+    fn the_document_names_the_idempotency_key_and_how_a_replay_is_known() {
+        let text = Api::openapi().to_json().unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let send_otp = &document["paths"]["/api/v1/send-otp"]["post"];
+        let parameters = send_otp["parameters"].as_array().unwrap();
+        let key = parameters
+            .iter()
+            .find(|parameter| parameter["name"] == "Idempotency-Key")
+            .unwrap();
+        assert_eq!(key["in"], "header");
+        assert_eq!(key["required"], false);
+        assert_eq!(key["schema"]["maxLength"], 255);
+        for status in ["202", "400"] {
+            let headers = &send_otp["responses"][status]["headers"];
+            assert!(headers["Idempotent-Replayed"].is_object(), "{status}");
+        }
+        assert!(send_otp["responses"]["409"].is_object());
+    }
+
+    #[test]
+    fn each_list_names_its_parameters_statuses_and_forms() {
+        let text = Api::openapi().to_json().unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let lists = [
+            (
+                "/api/v1/deliveries",
+                vec![
+                    "limit", "cursor", "status", "carrier", "phone", "from", "to",
+                ],
+            ),
+            (
+                "/api/v1/ledger",
+                vec!["limit", "cursor", "kind", "bucket", "from", "to"],
+            ),
+        ];
+        for (path, parameters) in lists {
+            let list = &document["paths"][path]["get"];
+            let told = list["parameters"].as_array().unwrap();
+            let in_query = told.iter().filter(|p| p["in"] == "query");
+            let names: Vec<&str> = in_query.map(|p| p["name"].as_str().unwrap()).collect();
+            assert_eq!(names, parameters);
+            let statuses = list["responses"].as_object().unwrap();
+            for status in ["200", "400", "401", "403", "405", "406", "500", "503"] {
+                assert!(statuses.contains_key(status), "{path} {status}");
+                assert!(!statuses[status]["headers"]["X-Request-Id"].is_null());
+            }
+            let forms = statuses["200"]["content"].as_object().unwrap();
+            assert!(forms.contains_key("application/json") && forms.contains_key("text/csv"));
         }
     }
 }

@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::timestamp::rfc3339;
+use nexo_entities::store::deliveries::Delivery;
 
 use super::Edge;
 use super::caller::authorize;
@@ -24,21 +25,24 @@ async fn read_delivery(request: &HttpRequest, id: &str, edge: &Edge) -> Result<S
     let key = authorize(request, edge).await?;
     let id: DeliveryId = id.parse().map_err(|_| ApiError::NotFound)?;
     let delivery = edge
-        .store
-        .delivery(key.account_id, id)
-        .await
-        .map_err(|error| edge.store_failed("a delivery could not be read", &error))?
+        .read("a delivery", edge.store.delivery(key.account_id, id))
+        .await?
         .ok_or(ApiError::NotFound)?;
+    Ok(format!(r#"{{"ok":true,{}}}"#, fields(&delivery)))
+}
+
+/// What the API tells of a delivery, as the inside of a JSON object.
+pub fn fields(delivery: &Delivery) -> String {
     let quoted = |text: Option<&str>| {
         text.map_or("null".to_owned(), |t| {
             serde_json::Value::from(t).to_string()
         })
     };
     let completed_at = delivery.completed_at_ms.map(rfc3339);
-    Ok(format!(
+    format!(
         concat!(
-            r#"{{"ok":true,"id":"{}","phone":"{}","carrier":"{}","status":"{}","cost":{},"#,
-            r#""error_code":{},"carrier_status":{},"created_at":"{}","completed_at":{}}}"#
+            r#""id":"{}","phone":"{}","carrier":"{}","status":"{}","cost":{},"#,
+            r#""error_code":{},"carrier_status":{},"created_at":"{}","completed_at":{}"#
         ),
         delivery.id,
         delivery.phone,
@@ -49,7 +53,7 @@ async fn read_delivery(request: &HttpRequest, id: &str, edge: &Edge) -> Result<S
         quoted(delivery.carrier_status.as_deref()),
         rfc3339(delivery.created_at_ms),
         quoted(completed_at.as_deref()),
-    ))
+    )
 }
 
 /// The caller's wallet.
@@ -63,10 +67,8 @@ pub async fn balance(request: HttpRequest, edge: web::Data<Edge>) -> HttpRespons
 async fn read_balance(request: &HttpRequest, edge: &Edge) -> Result<String, ApiError> {
     let key = authorize(request, edge).await?;
     let wallet = edge
-        .store
-        .wallet(key.account_id)
-        .await
-        .map_err(|error| edge.store_failed("a wallet could not be read", &error))?
+        .read("a wallet", edge.store.wallet(key.account_id))
+        .await?
         .ok_or(ApiError::NotFound)?;
     Ok(format!(
         concat!(

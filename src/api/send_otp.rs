@@ -1,12 +1,14 @@
 //! `POST /send-otp`: one OTP, checked in the contract's order.
 
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use nexo_actors::dispatch::{Dispatched, OtpOrder};
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::acceptance::Accepted;
 use nexo_domain::ids::DeliveryId;
-use nexo_domain::ledger::Buckets;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
@@ -15,12 +17,16 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::Edge;
 use super::caller::authorize;
 use super::error::ApiError;
+use super::keyring::Key;
+use super::{Edge, idempotency};
 
 /// The largest body that is read.
 pub const LARGEST_BODY: usize = 16 * 1024;
+/// How long a body may take to arrive: a connection held open is one less for others.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+const TOO_SLOW: ApiError = ApiError::InvalidRequest("The body did not arrive within 10 seconds.");
 
 /// Handles the request; every refusal is an [`ApiError`].
 pub async fn send_otp(
@@ -28,27 +34,47 @@ pub async fn send_otp(
     payload: web::Payload,
     edge: web::Data<Edge>,
 ) -> HttpResponse {
-    match accept(&request, payload, &edge).await {
-        Ok(accepted) => accepted.response(),
-        Err(refused) => refused.response(),
-    }
+    let answered = answer(&request, payload, &edge).await;
+    answered.unwrap_or_else(|refused| refused.response())
 }
 
-async fn accept(
+async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     edge: &Edge,
-) -> Result<Accepted, ApiError> {
-    let key = authorize(request, edge).await?;
-    let body = read_body(request, payload).await?;
-    let (phone, code) = read_otp(&body, edge)?;
-    drop(body);
-    let carrier = edge.routing.carrier(phone).ok_or(ApiError::NoCarrier)?;
-    if edge.is_draining() {
+) -> Result<HttpResponse, ApiError> {
+    // Without a lease nothing is decided, not even whose key it is: the database may be away.
+    if !edge.desk.lease.is_valid() {
         return Err(ApiError::Overloaded);
     }
-    let cost = if key.test { Micros::ZERO } else { edge.price };
-    let order = OtpOrder {
+    let key = authorize(request, edge).await?;
+    let body = read_body(request, payload).await?;
+    if let Some(asked) = idempotency::asked(request.headers(), &key, &body)? {
+        return idempotency::answer_once(&asked, &key, &body, edge).await;
+    }
+    let order = check(&key, &body, edge)?;
+    drop(body);
+    let facts = Facts::of(&order);
+    let dispatched = edge.desk.dispatch(order, None).await;
+    let accepted = facts.told(dispatched.unwrap_or(Dispatched::Lost), edge)?;
+    Ok(json(StatusCode::ACCEPTED, accepted.body()))
+}
+
+/// A JSON answer of this status.
+pub(super) fn json(status: StatusCode, body: String) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type("application/json")
+        .body(body)
+}
+
+/// What the body asks for, if it can be had.
+pub(super) fn check(key: &Key, body: &[u8], edge: &Edge) -> Result<OtpOrder, ApiError> {
+    let (phone, code) = read_otp(body, edge)?;
+    let carrier = edge.routing.carrier(phone).ok_or(ApiError::NoCarrier)?;
+    if edge.is_draining() || edge.store.stopped().is_some() {
+        return Err(ApiError::Overloaded);
+    }
+    Ok(OtpOrder {
         delivery_id: DeliveryId(Uuid::now_v7()),
         account_id: key.account_id,
         key_id: key.key_id,
@@ -56,65 +82,56 @@ async fn accept(
         phone,
         code,
         carrier,
-        cost,
+        cost: if key.test { Micros::ZERO } else { edge.price },
         reading: Reading {
             language: key.language.unwrap_or(edge.reading.language),
             ..edge.reading
         },
-    };
-    let id = order.delivery_id;
-    let dispatched = edge.desk.dispatch(order).await;
-    match dispatched.unwrap_or(Dispatched::Lost) {
-        Dispatched::Accepted { after } => Ok(Accepted {
-            id,
-            carrier,
-            cost,
-            after,
-        }),
-        Dispatched::FundsShort { total } => Err(ApiError::InsufficientBalance {
-            deposit_url: edge.deposit_url.clone(),
-            cost,
-            total,
-        }),
-        Dispatched::WindowClosed {
-            retry_after_seconds,
-        } => Err(ApiError::RateLimited {
-            retry_after_seconds,
-        }),
-        Dispatched::Throttled {
-            retry_after_seconds,
-        } => Err(ApiError::Throttled {
-            id,
-            retry_after_seconds,
-        }),
-        Dispatched::NoGateway => Err(ApiError::NoCarrier),
-        Dispatched::NoRoute => Err(ApiError::NoRoute { id }),
-        Dispatched::Overloaded => Err(ApiError::Overloaded),
-        Dispatched::AccountClosed => Err(ApiError::InvalidKey),
-        Dispatched::Lost => Err(edge.internal("the saga of an OTP was lost")),
-    }
+    })
 }
 
-struct Accepted {
+/// What a refusal tells of an order that was handed on.
+pub(super) struct Facts {
     id: DeliveryId,
-    carrier: Carrier,
     cost: Micros,
-    after: Buckets,
 }
 
-impl Accepted {
-    fn response(&self) -> HttpResponse {
-        let body = format!(
-            r#"{{"ok":true,"id":"{}","carrier":"{}","status":"sent","cost":{},"balance":{},"total":{}}}"#,
-            self.id,
-            self.carrier,
-            self.cost,
-            self.after.balance,
-            self.after.total(),
-        );
-        HttpResponse::Accepted()
-            .content_type("application/json")
-            .body(body)
+impl Facts {
+    pub(super) fn of(order: &OtpOrder) -> Facts {
+        Facts {
+            id: order.delivery_id,
+            cost: order.cost,
+        }
+    }
+
+    /// What became of the order, in the API's words.
+    pub(super) fn told(&self, dispatched: Dispatched, edge: &Edge) -> Result<Accepted, ApiError> {
+        match dispatched {
+            Dispatched::Accepted(accepted) => Ok(accepted),
+            Dispatched::FundsShort { total } => Err(ApiError::InsufficientBalance {
+                deposit_url: edge.deposit_url.clone(),
+                cost: self.cost,
+                total,
+            }),
+            Dispatched::WindowClosed {
+                retry_after_seconds,
+            } => Err(ApiError::RateLimited {
+                retry_after_seconds,
+            }),
+            Dispatched::Throttled {
+                retry_after_seconds,
+            } => Err(ApiError::Throttled {
+                id: self.id,
+                retry_after_seconds,
+            }),
+            Dispatched::NoGateway => Err(ApiError::NoCarrier),
+            Dispatched::NoRoute => Err(ApiError::NoRoute { id: self.id }),
+            Dispatched::Overloaded | Dispatched::InDoubt | Dispatched::KeyTaken => {
+                Err(ApiError::Overloaded)
+            }
+            Dispatched::AccountClosed => Err(ApiError::InvalidKey),
+            Dispatched::Lost => Err(edge.internal("the saga of an OTP was lost")),
+        }
     }
 }
 
@@ -134,7 +151,9 @@ async fn read_body(
     }
     // Room for all of it at once: a vector that grows leaves copies behind.
     let mut body = Zeroizing::new(Vec::with_capacity(announced.max(256)));
-    while let Some(chunk) = payload.next().await {
+    let give_up = tokio::time::Instant::now() + BODY_WITHIN;
+    let mut next = async || tokio::time::timeout_at(give_up, payload.next()).await;
+    while let Some(chunk) = next().await.map_err(|_| TOO_SLOW)? {
         let chunk = chunk.map_err(|_| ApiError::InvalidRequest("The body could not be read."))?;
         if body.len() + chunk.len() > LARGEST_BODY {
             return Err(ApiError::PayloadTooLarge);

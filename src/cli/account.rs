@@ -34,7 +34,9 @@ pub enum Command {
     },
     /// List all accounts
     List,
-    /// Close an account for good; its keys stop working
+    /// Close an account for good: its keys stop working, its cash is to be paid out
+    ///
+    /// Of a closed account, what refunds have brought since is to be paid out.
     Close {
         /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email, alias = "email")]
@@ -145,11 +147,42 @@ async fn list(store: &Store) -> anyhow::Result<Answer> {
 
 async fn close(store: &Store, email: &str) -> anyhow::Result<Answer> {
     let account = database::account(store, email).await?;
-    let now = store.close_account(account.id, unix_ms()).await?;
-    let text = match now {
+    let closing = store
+        .close_account(account.id, unix_ms())
+        .await?
+        .with_context(|| format!("there is no account {email}"))?;
+    let taken = closing.taken;
+    let forfeited = taken
+        .free
+        .checked_add(taken.bonus)
+        .context("the wallet holds more than money can be")?;
+    let mut lines = vec![match closing.new {
         true => format!("Closed the account {email}. Its keys no longer work."),
         false => format!("The account {email} was closed before."),
-    };
-    let json = json!({ "id": account.id, "email": email, "closed": true });
-    Ok(Answer::new(text, json))
+    }];
+    if let Some(reference) = &closing.reference {
+        lines.push(format!(
+            "To be paid out: {} USD. Forfeited: {forfeited} USD of free and bonus credit. Reference: {reference}.",
+            taken.balance
+        ));
+    }
+    if closing.under_way > 0 {
+        lines.push(format!(
+            "Calls under way: {}. Close it again in two minutes, for what they may be refunded.",
+            closing.under_way
+        ));
+    }
+    let json = format!(
+        concat!(
+            r#"{{"id":"{}","email":{},"closed":true,"payout":{},"forfeited":{},"#,
+            r#""reference":{},"under_way":{}}}"#
+        ),
+        account.id,
+        json!(email),
+        taken.balance,
+        forfeited,
+        json!(closing.reference),
+        closing.under_way,
+    );
+    Ok(Answer::with_json_text(lines.join("\n"), json))
 }

@@ -26,6 +26,24 @@ pub fn amount(text: &str) -> Result<Micros, String> {
     }
 }
 
+/// US dollars with a sign, not zero.
+pub fn signed_amount(text: &str) -> Result<Micros, String> {
+    match text.parse::<Micros>() {
+        Ok(Micros::ZERO) => Err("the amount must not be zero".to_owned()),
+        Ok(amount) => Ok(amount),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What an operator says of an entry: 1 to 200 characters on one line.
+pub fn note(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err("a note is 1 to 200 characters on one line".to_owned()),
+    }
+}
+
 /// A name that people gave: 1 to 64 characters on one line.
 pub fn name(text: &str) -> Result<String, String> {
     let text = text.trim();
@@ -94,6 +112,17 @@ mod tests {
         for text in ["0", "0.000", "-1", "1e3", "ten", "", "0.0000001"] {
             assert!(amount(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_correction_has_a_sign_and_a_note_is_one_line() {
+        assert_eq!(signed_amount("-1.00").unwrap().get(), -1_000_000);
+        assert_eq!(signed_amount("0.022").unwrap().get(), 22_000);
+        for text in ["0", "-0.000", "--1", "", "-"] {
+            assert!(signed_amount(text).is_err(), "{text:?}");
+        }
+        assert_eq!(note(" credited twice "), Ok("credited twice".to_owned()));
+        assert!(note("").is_err() && note("a\nb").is_err() && note(&"a".repeat(201)).is_err());
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::answer::Answer;
 use crate::app::{endpoint_config, start_sandbox};
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
-use crate::trunks;
+use crate::{trunks, voice};
 
 /// How long the far end may take to answer our BYE.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -51,6 +51,7 @@ pub struct Args {
 /// # Errors
 /// What kept it from being placed, with the mend.
 pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<Answer> {
+    let prompts = voice::prompts(config)?;
     let plan = CarrierPlan::vietnam();
     let phone = Phone::parse(&args.phone, &plan)
         .with_context(|| format!("{:?} cannot be called", args.phone))?;
@@ -68,7 +69,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
     let trunks = trunks::from_config(config, address, &trunks::DnsLocator::of(config)?).await?;
     let trunk = &trunks[carrier.index()];
     let gateway = gateway(trunk, args.gateway.as_deref())?;
-    let endpoint = start_endpoint(config).await?;
+    let endpoint = start_endpoint(config, prompts).await?;
     let targets = gateway.state.targets();
     let target = *targets.first().context("the gateway has no address")?;
     endpoint.set_peers(targets.iter().copied().collect());
@@ -139,9 +140,12 @@ fn gateway<'t>(trunk: &'t Trunk, name: Option<&str>) -> anyhow::Result<&'t Gatew
 ///
 /// # Errors
 /// [`EndpointError`]'s, but for ports in use.
-pub async fn start_endpoint(config: &Config) -> anyhow::Result<Endpoint> {
+pub async fn start_endpoint(
+    config: &Config,
+    prompts: &'static PromptSet,
+) -> anyhow::Result<Endpoint> {
     let configured = endpoint_config(config);
-    match Endpoint::start(configured.clone(), PromptSet::built_in()).await {
+    match Endpoint::start(configured.clone(), prompts).await {
         Err(
             EndpointError::AddressInUse { .. }
             | EndpointError::Ports(_)
@@ -152,7 +156,7 @@ pub async fn start_endpoint(config: &Config) -> anyhow::Result<Endpoint> {
                 rtp_ports: PortRange::ephemeral(),
                 ..configured
             };
-            Ok(Endpoint::start(any, PromptSet::built_in()).await?)
+            Ok(Endpoint::start(any, prompts).await?)
         }
         other => Ok(other?),
     }

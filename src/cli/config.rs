@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::answer::Answer;
 use crate::config::Loaded;
+use crate::voice;
 
 /// What can be done with the configuration.
 #[derive(Debug, Subcommand)]
@@ -15,10 +16,16 @@ pub enum Command {
     Check,
 }
 
-/// Runs it. What is wrong with a configuration was found when it was loaded.
-pub fn run(loaded: &Loaded, command: &Command) -> Answer {
-    match command {
+/// Runs it. What is wrong with a configuration was found when it was loaded, but for the recordings it names.
+///
+/// # Errors
+/// On `check`, when those cannot be used.
+pub fn run(loaded: &Loaded, command: &Command) -> anyhow::Result<Answer> {
+    Ok(match command {
         Command::Print => Answer::new(loaded.effective.to_toml(), loaded.effective.to_json()),
-        Command::Check => Answer::new("ok", json!({ "ok": true })),
-    }
+        Command::Check => {
+            voice::prompts(&loaded.config)?;
+            Answer::new("ok", json!({ "ok": true }))
+        }
+    })
 }

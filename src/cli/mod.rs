@@ -166,7 +166,7 @@ impl Cli {
             Command::Prompts(command) => prompts::run(config, command)?,
             Command::Audit => audit::run(config).await?,
             Command::Migrate(command) => migrate::run(config, command).await?,
-            Command::Config(command) => config::run(&loaded, &command),
+            Command::Config(command) => config::run(&loaded, &command)?,
         };
         Ok(Some(answer))
     }

@@ -11,6 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::answer::print_line;
 use crate::config::Config;
+use crate::voice;
 
 /// How the sandbox carrier is run alone.
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<(
         record_dir: args.record.or(configured),
         loss_percent: settings.loss_percent,
         jitter_ms: settings.jitter_ms,
+        voice: voice::recorded(config)?,
         seed: rand::random(),
         ..SandboxConfig::on(args.listen)
     })

@@ -5,17 +5,17 @@ use nexo_domain::api_key::{ApiKey, KeyMode};
 use nexo_domain::ids::AccountId;
 use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
-use nexo_entities::store::Store;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::keys::NewKey;
 use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::{Conflict, Store, StoreError};
 use rand::Rng;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, Ports, open_store};
 use crate::config::Config;
-use crate::telemetry;
+use crate::{telemetry, voice};
 
 const DEMO_EMAIL: &str = "demo@localhost";
 
@@ -28,6 +28,8 @@ const EXAMPLE_PHONE: &str = "+84981234567";
 pub async fn run(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let recorder = telemetry::install_recorder()?;
     let ports = Ports::bind(config)?;
+    // Before the database is touched: a demo account's key is shown only once everything runs.
+    voice::prompts(config)?;
     let store = open_store(config).await?;
     let demo_key = demo_account(config, &store).await?;
     let mut terminated = signal(SignalKind::terminate())?;
@@ -55,7 +57,7 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
     if !store.accounts().await?.is_empty() {
         return Ok(None);
     }
-    let account_id = store
+    let created = store
         .create_account(NewAccount {
             email: DEMO_EMAIL,
             password_hash: None,
@@ -63,7 +65,12 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
             language: None,
             created_at_ms: unix_ms(),
         })
-        .await?;
+        .await;
+    let account_id = match created {
+        // Another node has just made it.
+        Err(StoreError::Conflict(Conflict::EmailTaken)) => return Ok(None),
+        created => created?,
+    };
     let free = config
         .billing
         .price_usd

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nexo_actors::trunk_watch::{probe, tls_profiles};
 use nexo_voice::endpoint::Endpoint;
+use nexo_voice::prompts::PromptSet;
 use tokio::task::JoinSet;
 
 use super::answer::Answer;
@@ -65,7 +66,7 @@ async fn ask_gateways(config: &Config) -> anyhow::Result<Status> {
     let sandbox = start_sandbox(config).await?;
     let address = sandbox.as_ref().map(|sandbox| sandbox.local_addr());
     let trunks = trunks::from_config(config, address, &trunks::DnsLocator::of(config)?).await?;
-    let endpoint = start_endpoint(config).await?;
+    let endpoint = start_endpoint(config, PromptSet::built_in()).await?;
     let gateways = || trunks.iter().flat_map(|trunk| &trunk.gateways);
     let peers = gateways().flat_map(|gateway| gateway.state.targets().as_ref().clone());
     endpoint.set_peers(peers.collect());

@@ -31,6 +31,9 @@ pub struct CallsConfig {
     pub gateway_timeout_ms: u64,
     /// How long a phone rings before we hang up.
     pub ring_timeout_seconds: u64,
+    /// Where `nexo prompts import` keeps the recordings that speak in place of the built-in voice. Empty: the
+    /// built-in voice.
+    pub voice_dir: String,
     /// How long a far end whose audio has been heard may fall silent, RTCP included, before the call is
     /// hung up. 0: for ever.
     pub media_timeout_seconds: u64,
@@ -52,6 +55,9 @@ impl CallsConfig {
             gateway_timeout_ms: section.whole("gateway_timeout_ms", 2_000, 1..=30_000)?,
             // A call ends within 60 s of its acceptance, and the code has yet to be read.
             ring_timeout_seconds: section.whole("ring_timeout_seconds", 30, 1..=40)?,
+            voice_dir: section.parsed("voice_dir", "", "a directory, or empty", |text| {
+                Some(text.to_owned())
+            })?,
             media_timeout_seconds: section.whole("media_timeout_seconds", 20, 0..=60)?,
         };
         calls.check_timeouts(reader)?;
@@ -60,9 +66,13 @@ impl CallsConfig {
     }
 
     /// A phone that is answered at the last moment must still hear an 8-digit code once. Blames the key
-    /// that was set, where only one of the two was.
+    /// that was set, where only one of the two was. Recordings are looked at when they are read.
     fn check_length(&self, reader: &Reader) -> Result<(), ConfigError> {
-        let reading_seconds = longest_reading(self.digit_gap_ms).as_secs_f32().ceil() as u64;
+        if !self.voice_dir.is_empty() {
+            return Ok(());
+        }
+        let longest = longest_reading(PromptSet::built_in(), self.digit_gap_ms);
+        let reading_seconds = longest.as_secs_f32().ceil() as u64;
         let most = LONGEST_CALL.as_secs().saturating_sub(reading_seconds);
         if self.ring_timeout_seconds <= most {
             return Ok(());
@@ -102,7 +112,7 @@ impl CallsConfig {
 }
 
 /// How long one reading of the longest code takes, in the language that takes longer.
-fn longest_reading(digit_gap_ms: u32) -> Duration {
+pub fn longest_reading(prompts: &PromptSet, digit_gap_ms: u32) -> Duration {
     let codes = (0..10).filter_map(|digit: u8| Code::parse(&digit.to_string().repeat(8)).ok());
     let lengths = codes.flat_map(|code| {
         [Language::Vi, Language::En].map(|language| {
@@ -111,7 +121,7 @@ fn longest_reading(digit_gap_ms: u32) -> Duration {
                 repeat: 1,
                 digit_gap_ms,
             };
-            let script = PromptSet::built_in().script(&code, reading, Codec::Pcma);
+            let script = prompts.script(&code, reading, Codec::Pcma);
             script.duration()
         })
     });

@@ -16,7 +16,8 @@ pub struct DatabaseConfig {
 /// `[cluster]`.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
-    /// This node's name. Two running nodes of one name would settle each other's calls.
+    /// This node's name; each node that shares the PostgreSQL has another. A second one of the same name is
+    /// refused while the first one lives.
     pub node: String,
 }
 

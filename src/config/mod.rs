@@ -12,6 +12,7 @@ pub mod carriers;
 pub mod database;
 pub mod effective;
 pub mod error;
+pub mod privacy;
 pub mod sandbox;
 pub mod server;
 pub mod sip;
@@ -30,6 +31,7 @@ use database::{ClusterConfig, DatabaseConfig};
 use effective::EffectiveConfig;
 pub use error::ConfigError;
 use given::AllGiven;
+use privacy::PrivacyConfig;
 use sandbox::SandboxSettings;
 use section::Reader;
 use server::{MetricsConfig, ServerConfig};
@@ -50,6 +52,7 @@ pub struct Config {
     pub calls: CallsConfig,
     pub sip: SipConfig,
     pub webhooks: WebhooksConfig,
+    pub privacy: PrivacyConfig,
     pub sandbox: SandboxSettings,
     pub carriers: Vec<CarrierConfig>,
 }
@@ -118,6 +121,7 @@ impl Config {
             calls: CallsConfig::read(&mut reader)?,
             sip: SipConfig::read(&mut reader)?,
             webhooks: WebhooksConfig::read(&mut reader)?,
+            privacy: PrivacyConfig::read(&mut reader)?,
             sandbox: SandboxSettings::read(&mut reader)?,
             carriers: carriers::read(&mut reader)?,
         };

@@ -50,6 +50,7 @@ require_keypress = false
 dispatch_timeout_ms = 4000
 gateway_timeout_ms = 2000
 ring_timeout_seconds = 30
+voice_dir = ""
 media_timeout_seconds = 20
 [sip]
 listen_udp = "0.0.0.0:5062"
@@ -65,6 +66,8 @@ enabled = true
 loss_percent = 0
 jitter_ms = 0
 record_dir = ""
+[privacy]
+mask_phones_after_days = 0
 "#;
     let shown: toml::Table = loaded.effective.to_toml().parse().unwrap();
     assert_eq!(shown, expected.parse().unwrap());

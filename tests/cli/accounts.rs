@@ -44,6 +44,43 @@ fn an_account_is_opened_listed_and_closed() {
 }
 
 #[test]
+fn closing_an_account_says_what_is_to_be_paid_out() {
+    on_each_database(|nexo| {
+        nexo.account("a@example.com");
+        for (bucket, amount) in [("balance", "10.00"), ("bonus", "2"), ("free", "0.11")] {
+            nexo.succeed(&[
+                "wallet",
+                "credit",
+                "--account",
+                "a@example.com",
+                "--bucket",
+                bucket,
+                "--amount",
+                amount,
+                "--reference",
+                bucket,
+            ]);
+        }
+        let close = ["account", "close", "--account", "a@example.com"];
+        let said = nexo.succeed(&close);
+        assert_eq!(
+            said,
+            "Closed the account a@example.com. Its keys no longer work.\n\
+             To be paid out: 10.000 USD. Forfeited: 2.110 USD of free and bonus credit. Reference: closing-1.\n"
+        );
+        let again = nexo.succeed(&[&close[..], &["--json"]].concat());
+        assert!(
+            again.ends_with(
+                "\"closed\":true,\"payout\":0.000,\"forfeited\":0.000,\"reference\":null,\"under_way\":0}\n"
+            ),
+            "{again}"
+        );
+        let audit = nexo.json(&["audit"]);
+        assert_eq!(audit["ok"], true, "{audit:#}");
+    });
+}
+
+#[test]
 fn a_newcomer_is_told_what_comes_next() {
     on_each_database(|nexo| {
         let empty = nexo.succeed(&["account", "list"]);

@@ -9,6 +9,7 @@ use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::Store;
+use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
 use uuid::Uuid;
 
@@ -22,7 +23,11 @@ pub struct Waiting {
 pub async fn finished_otp(store: &Store, account: AccountId) -> Waiting {
     let node = NodeEpoch {
         node: Arc::from("test"),
-        epoch: store.start_node("test", 1, 2).await.unwrap().epoch,
+        epoch: store
+            .start_node(NodeStart::alone("test", 1))
+            .await
+            .unwrap()
+            .epoch,
     };
     let plan = CarrierPlan::vietnam();
     let phone = Phone::parse("+84981234567", &plan).unwrap();
@@ -37,6 +42,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> Waiting {
         cost: Micros::ZERO,
         created_at_ms: 1,
         window_until_ms: 2,
+        idempotent: None,
     };
     let mut cache = WalletCache::default();
     let committed = store
@@ -70,6 +76,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> Waiting {
         release_window: false,
         attempts: Vec::new(),
         event: Some(event),
+        frees: None,
     };
     store
         .commit(&mut cache, &node, &[], &[settlement])

@@ -180,3 +180,183 @@ fn a_test_call_that_cannot_be_placed_says_why() {
         assert!(said.contains(error), "{said}");
     }
 }
+
+/// A recording at 44.1 kHz in which a tone is the word.
+fn record(file: &std::path::Path, hertz: f32) {
+    const RATE: u32 = 44_100;
+    let count = RATE as usize * 300 / 1000;
+    let bytes = (count * 2) as u32;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + bytes).to_le_bytes());
+    wav.extend(b"WAVEfmt ");
+    for (wide, value) in [
+        (4, 16),
+        (2, 1),
+        (2, 1),
+        (4, RATE),
+        (4, RATE * 2),
+        (2, 2),
+        (2, 16),
+    ] {
+        wav.extend(&value.to_le_bytes()[..wide]);
+    }
+    wav.extend(b"data");
+    wav.extend(bytes.to_le_bytes());
+    for n in 0..count {
+        let phase = std::f32::consts::TAU * hertz * n as f32 / RATE as f32;
+        wav.extend(((9_000.0 * phase.sin()) as i16).to_le_bytes());
+    }
+    std::fs::write(file, wav).unwrap();
+}
+
+/// The tone that stands for a prompt.
+fn tone_of(name: &str) -> f32 {
+    match name {
+        "greeting" => 2_400.0,
+        "again" => 2_600.0,
+        "goodbye" => 2_800.0,
+        "press-key" => 3_000.0,
+        _ => match name.strip_prefix("slow-") {
+            Some(digit) => 1_450.0 + 90.0 * digit.parse::<f32>().unwrap(),
+            None => 450.0 + 90.0 * name.parse::<f32>().unwrap(),
+        },
+    }
+}
+
+const PHRASES: [&str; 4] = ["greeting", "again", "goodbye", "press-key"];
+
+fn prompt_names() -> Vec<String> {
+    let digits = (0..10).flat_map(|digit| [digit.to_string(), format!("slow-{digit}")]);
+    digits.chain(PHRASES.map(str::to_owned)).collect()
+}
+
+/// The names of the prompts in a WAV file as `render` writes it, in their order.
+fn tones_in(wav: &[u8]) -> Vec<String> {
+    let samples: Vec<f32> = wav[44..]
+        .chunks_exact(2)
+        .map(|two| f32::from(i16::from_le_bytes([two[0], two[1]])))
+        .collect();
+    let share = |hertz: f32, piece: &[f32]| {
+        let (mut re, mut im, mut all) = (0.0, 0.0, 1.0);
+        for (n, value) in piece.iter().enumerate() {
+            let phase = std::f32::consts::TAU * hertz * n as f32 / 8_000.0;
+            re += value * phase.cos();
+            im += value * phase.sin();
+            all += value * value;
+        }
+        2.0 * (re * re + im * im) / (all * piece.len() as f32)
+    };
+    let mut heard: Vec<String> = Vec::new();
+    let mut quiet = true;
+    for piece in samples.chunks_exact(800) {
+        let names = prompt_names().into_iter();
+        let loudest =
+            names.max_by(|a, b| share(tone_of(a), piece).total_cmp(&share(tone_of(b), piece)));
+        let loudest = loudest.filter(|name| share(tone_of(name), piece) > 0.8);
+        if let Some(name) = &loudest
+            && (quiet || heard.last() != Some(name))
+        {
+            heard.push(name.clone());
+        }
+        quiet = loudest.is_none();
+    }
+    heard
+}
+
+#[test]
+fn imported_recordings_speak_in_place_of_the_built_in_voice() {
+    let mut nexo = Nexo::without_database();
+    let error = nexo.fail(1, &["prompts", "import", "studio"]);
+    assert!(error.contains("calls.voice_dir is not set"), "{error}");
+    nexo.set("NEXO_CALLS__VOICE_DIR", "voice");
+    let error = nexo.fail(1, &["prompts", "render", "482917", "--out", "x.wav"]);
+    assert!(error.contains("voice holds no recordings"), "{error}");
+    let error = nexo.fail(1, &["config", "check"]);
+    assert!(error.contains("voice holds no recordings"), "{error}");
+    for listen in ["NEXO_SERVER__LISTEN", "NEXO_METRICS__LISTEN"] {
+        nexo.set(listen, "127.0.0.1:0");
+    }
+    let error = nexo.fail(1, &["serve"]);
+    assert!(!nexo.dir().join("data").exists(), "a database was made");
+    assert!(
+        error.contains("calls.voice_dir: voice holds no recordings"),
+        "{error}"
+    );
+
+    let folder = nexo.dir().join("studio/vi");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in prompt_names() {
+        record(&folder.join(format!("{name}.wav")), tone_of(&name));
+    }
+    let json = nexo.json(&["prompts", "import", "studio"]);
+    assert_eq!(
+        json["imported"],
+        serde_json::json!([{ "language": "vi", "files": 24 }])
+    );
+    nexo.succeed(&["config", "check"]);
+    nexo.succeed(&[
+        "prompts",
+        "render",
+        "40872",
+        "--language",
+        "vi",
+        "--out",
+        "x.wav",
+    ]);
+    let wav = std::fs::read(nexo.dir().join("x.wav")).unwrap();
+    let expected = [
+        "greeting", "4", "0", "8", "7", "2", "again", "slow-4", "slow-0", "slow-8", "slow-7",
+        "slow-2", "goodbye",
+    ];
+    assert_eq!(tones_in(&wav), expected);
+
+    std::fs::remove_file(folder.join("6.wav")).unwrap();
+    let error = nexo.fail(1, &["prompts", "import", "studio"]);
+    assert!(error.contains("studio/vi/6.wav is missing"), "{error}");
+    nexo.succeed(&[
+        "prompts",
+        "render",
+        "40872",
+        "--language",
+        "vi",
+        "--out",
+        "y.wav",
+    ]);
+    assert_eq!(std::fs::read(nexo.dir().join("y.wav")).unwrap(), wav);
+}
+
+/// The sandbox carrier's ears know the voice that is configured.
+#[test]
+fn a_call_is_made_with_the_recordings() {
+    let mut nexo = Nexo::without_database();
+    nexo.set("NEXO_CALLS__VOICE_DIR", "voice");
+    let folder = nexo.dir().join("studio/vi");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in prompt_names() {
+        // The built-in voice itself, as if from a studio.
+        record_built_in(&folder.join(format!("{name}.wav")), &name);
+    }
+    nexo.succeed(&["prompts", "import", "studio"]);
+    nexo.set("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0");
+    nexo.set("NEXO_SIP__RTP_PORTS", "0");
+    let ran = nexo.run(&["demo", "+84981234567", "482917"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("482917"), "{ran:?}");
+}
+
+/// Writes a built-in prompt as a recording.
+fn record_built_in(file: &std::path::Path, name: &str) {
+    use nexo_domain::otp::Language;
+    let set = nexo_voice::prompts::PromptSet::built_in();
+    let [greeting, again, goodbye] = set.phrase_samples(Language::Vi);
+    let samples = match name {
+        "greeting" | "press-key" => greeting,
+        "again" => again,
+        "goodbye" => goodbye,
+        _ => {
+            let digit = name.trim_start_matches("slow-");
+            set.digit_samples(Language::Vi, digit.parse().unwrap(), digit != name)
+        }
+    };
+    nexo_voice::wav::write(file, &samples).unwrap();
+}

@@ -93,3 +93,53 @@ fn a_bad_amount_bucket_or_reference_is_bad_usage() {
     let error = nexo.fail(2, &credit("balance", "1", "a b"));
     assert!(error.contains("1 to 128 ASCII characters"), "{error}");
 }
+
+fn correct<'a>(amount: &'a str, reference: &'a str) -> Vec<&'a str> {
+    vec![
+        "wallet",
+        "correct",
+        "--account",
+        "a@example.com",
+        "--bucket",
+        "balance",
+        "--amount",
+        amount,
+        "--reference",
+        reference,
+        "--note",
+        "credited twice",
+    ]
+}
+
+#[test]
+fn a_correction_takes_once_and_never_more_than_is_there() {
+    on_each_database(|nexo| {
+        nexo.account("a@example.com");
+        nexo.succeed(&credit("balance", "10.00", "INV-1"));
+        let taken =
+            "{\"balance\":9.000,\"bonus_credit\":0.000,\"free_credit\":0.000,\"total\":9.000}\n";
+        assert_eq!(json_line(nexo, &correct("-1.00", "FIX-1")), taken);
+        assert_eq!(json_line(nexo, &correct("-1.00", "FIX-1")), taken);
+        let said = nexo.succeed(&correct("-2.00", "FIX-1"));
+        assert!(
+            said.starts_with("Corrected nothing: the reference FIX-1 has corrected"),
+            "{said}"
+        );
+        // A reference of a credit is another one.
+        nexo.succeed(&correct("-1.00", "INV-1"));
+        assert_eq!(
+            nexo.fail(1, &correct("-8.000001", "FIX-2")),
+            "error: the bucket holds 8.000 USD: a correction cannot take more than is there"
+        );
+        assert_eq!(
+            nexo.succeed(&correct("0.5", "FIX-3")),
+            "Corrected balance of a@example.com by 0.500 USD.\n\
+             The wallet holds 8.500 USD: balance 8.500, bonus 0.000, free 0.000.\n"
+        );
+        let audit = nexo.json(&["audit"]);
+        assert_eq!(audit["ok"], true, "{audit:#}");
+    });
+    let nexo = Nexo::without_database();
+    let error = nexo.fail(2, &correct("0", "r"));
+    assert!(error.contains("must not be zero"), "{error}");
+}

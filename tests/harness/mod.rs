@@ -1,11 +1,14 @@
 //! A gateway of its own for each test: a fresh database, free ports, the real binary.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod past;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -100,6 +103,17 @@ impl Gateway {
             env.push(("NEXO_DATABASE__URL".into(), database_url(name)));
         }
         env.extend(settings.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+        Gateway::spawn(dir, env, postgres)
+    }
+
+    /// Starts another one on the same PostgreSQL, which goes when this one goes, with these settings besides.
+    pub fn beside(&self, settings: &[(&str, &str)]) -> Gateway {
+        let mut env = self.env.clone();
+        env.extend(settings.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+        Gateway::spawn(tempfile::tempdir().unwrap(), env, None)
+    }
+
+    fn spawn(dir: TempDir, env: Vec<(String, String)>, postgres: Option<String>) -> Gateway {
         let mut child = spawn(dir.path(), &env);
         let (ready, stdout) = read_ready(&mut child);
         Gateway {
@@ -114,15 +128,58 @@ impl Gateway {
         }
     }
 
-    /// Kills it as a power cut would, and starts it again on the same database.
-    pub fn kill_and_restart(&mut self) {
+    /// Where its database is, for a test that looks into it.
+    pub fn database_url(&self) -> String {
+        let mut urls = self
+            .env
+            .iter()
+            .filter(|(key, _)| key == "NEXO_DATABASE__URL");
+        match urls.next_back() {
+            Some((_, url)) => url.clone(),
+            None => format!("sqlite://{}/data/nexo.db", self.dir.path().display()),
+        }
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Kills it as a power cut would, and starts it again on the same database.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        self.restart();
+    }
+
+    /// Starts it again after it was killed.
+    pub fn restart(&mut self) {
         self.child = spawn(self.dir.path(), &self.env);
         let (ready, stdout) = read_ready(&mut self.child);
         self.url = ready["http"].as_str().unwrap().to_owned();
         self.metrics = ready["metrics"].as_str().unwrap().to_owned();
         self._stdout = stdout;
+    }
+
+    /// Sends it a signal: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let signal = format!("-{name}");
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([signal, pid]).status();
+        assert!(status.unwrap().success(), "{name}");
+    }
+
+    /// The one value that this query of its PostgreSQL gives.
+    pub fn query(&self, sql: &str) -> String {
+        let url = self.env.iter().rfind(|(k, _)| k == "NEXO_DATABASE__URL");
+        let (_, url) = url.expect("a node on PostgreSQL");
+        let output = Command::new("psql")
+            .args([url.as_str(), "-qAtc", sql])
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{sql}: {error}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// Asks it to end, and waits; its exit code.
@@ -191,6 +248,11 @@ impl Gateway {
             api: format!("{}/api/v1", self.url),
             http: client(),
         }
+    }
+
+    /// What it has logged so far, where the test's settings say what is logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(LOG)).unwrap()
     }
 
     /// The figures of one metric, all labels added up.
@@ -331,12 +393,22 @@ fn base_env() -> Vec<(String, String)> {
     .to_vec()
 }
 
+/// The log of a test that says itself what is logged.
+const LOG: &str = "log.txt";
+
 fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
+    let says_what = env.iter().filter(|(name, _)| name == "RUST_LOG").count() > 1;
+    let log = || {
+        let file = std::fs::OpenOptions::new();
+        let file = file.clone().append(true).create(true).open(dir.join(LOG));
+        Stdio::from(file.unwrap())
+    };
     Command::new(env!("CARGO_BIN_EXE_nexo"))
         .args(["--json", "serve"])
         .current_dir(dir)
         .envs(env.iter().cloned())
         .stdout(Stdio::piped())
+        .stderr(if says_what { log() } else { Stdio::inherit() })
         .stdin(Stdio::null())
         .spawn()
         .unwrap()
@@ -399,6 +471,7 @@ impl Hook {
 /// A webhook receiver on a free port that answers 200 to everything.
 pub struct Receiver {
     pub address: SocketAddr,
+    holds: Arc<AtomicBool>,
     hooks: std::sync::mpsc::Receiver<Hook>,
 }
 
@@ -407,13 +480,24 @@ impl Receiver {
         let listener = TcpListener::bind((IpAddr::from([127, 0, 0, 1]), 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, hooks) = std::sync::mpsc::channel();
+        let holds = Arc::new(AtomicBool::new(false));
+        let its_holds = Arc::clone(&holds);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let tell = tell.clone();
-                std::thread::spawn(move || receive(stream, &tell));
+                let (tell, holds) = (tell.clone(), Arc::clone(&its_holds));
+                std::thread::spawn(move || receive(stream, &tell, &holds));
             }
         });
-        Receiver { address, hooks }
+        Receiver {
+            address,
+            holds,
+            hooks,
+        }
+    }
+
+    /// Whether what comes from now on gets no answer.
+    pub fn hold_answers(&self, hold: bool) {
+        self.holds.store(hold, Ordering::Relaxed);
     }
 
     pub fn url(&self) -> String {
@@ -431,7 +515,11 @@ impl Receiver {
     }
 }
 
-fn receive(mut stream: std::net::TcpStream, tell: &std::sync::mpsc::Sender<Hook>) {
+fn receive(
+    mut stream: std::net::TcpStream,
+    tell: &std::sync::mpsc::Sender<Hook>,
+    holds: &AtomicBool,
+) {
     use std::io::Write;
 
     let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -457,7 +545,9 @@ fn receive(mut stream: std::net::TcpStream, tell: &std::sync::mpsc::Sender<Hook>
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         hook.body = String::from_utf8(body).unwrap();
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        if !holds.load(Ordering::Relaxed) {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
         if tell.send(hook).is_err() {
             return;
         }

@@ -36,7 +36,7 @@ mod wire;
 
 use desk::Desk;
 use mailbox::{Mailbox, Order};
-pub use news::{CallEvents, CallNews, CallOrder, CallReport, Caller, Quality};
+pub use news::{CallEvents, CallNews, CallOrder, CallReport, Caller, Permit, Quality};
 pub use question::{Ask, Question};
 pub use trace::{Direction, Trace, Traced};
 use wire::Wire;

@@ -4,6 +4,7 @@ pub mod endpoint;
 pub mod g711;
 pub mod locate;
 pub mod prompts;
+pub mod recordings;
 pub mod rtp;
 pub mod sandbox;
 pub mod sip;

@@ -64,21 +64,84 @@ impl Script {
     }
 }
 
-/// The words of one language in one codec.
-struct Words {
+/// The words of one language: encoded, or as samples.
+#[derive(Clone, Copy)]
+pub(crate) struct Words<A> {
     /// "Press any key to hear your code."
-    press_key: &'static [u8],
-    greeting: &'static [u8],
-    again: &'static [u8],
-    goodbye: &'static [u8],
-    digits: [&'static [u8]; 10],
-    slow_digits: [&'static [u8]; 10],
+    press_key: A,
+    greeting: A,
+    again: A,
+    goodbye: A,
+    digits: [A; 10],
+    slow_digits: [A; 10],
 }
+
+impl<A> Words<A> {
+    /// Takes each prompt by its name, which is that of its file.
+    pub(crate) fn named<E>(mut prompt: impl FnMut(&str) -> Result<A, E>) -> Result<Self, E> {
+        Ok(Words {
+            press_key: prompt("press-key")?,
+            greeting: prompt("greeting")?,
+            again: prompt("again")?,
+            goodbye: prompt("goodbye")?,
+            digits: ten(|digit| prompt(&digit.to_string()))?,
+            slow_digits: ten(|digit| prompt(&format!("slow-{digit}")))?,
+        })
+    }
+
+    /// Shows each prompt by its name.
+    pub(crate) fn each<E>(&self, mut see: impl FnMut(&str, &A) -> Result<(), E>) -> Result<(), E> {
+        see("press-key", &self.press_key)?;
+        see("greeting", &self.greeting)?;
+        see("again", &self.again)?;
+        see("goodbye", &self.goodbye)?;
+        for digit in 0..10 {
+            see(&digit.to_string(), &self.digits[digit])?;
+            see(&format!("slow-{digit}"), &self.slow_digits[digit])?;
+        }
+        Ok(())
+    }
+
+    fn map<B>(&self, change: impl Fn(&A) -> B) -> Words<B> {
+        Words {
+            press_key: change(&self.press_key),
+            greeting: change(&self.greeting),
+            again: change(&self.again),
+            goodbye: change(&self.goodbye),
+            digits: self.digits.each_ref().map(&change),
+            slow_digits: self.slow_digits.each_ref().map(&change),
+        }
+    }
+}
+
+fn ten<A, E>(mut one: impl FnMut(u8) -> Result<A, E>) -> Result<[A; 10], E> {
+    Ok([
+        one(0)?,
+        one(1)?,
+        one(2)?,
+        one(3)?,
+        one(4)?,
+        one(5)?,
+        one(6)?,
+        one(7)?,
+        one(8)?,
+        one(9)?,
+    ])
+}
+
+/// Words that are kept until the process ends.
+type Encoded = Words<&'static [u8]>;
 
 /// All prompts, in both languages and both codecs.
 pub struct PromptSet {
-    words: [Words; 4],
+    words: [Encoded; 4],
     silence: [&'static [u8]; 2],
+}
+
+impl std::fmt::Debug for PromptSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PromptSet").finish_non_exhaustive()
+    }
 }
 
 macro_rules! words {
@@ -122,7 +185,7 @@ impl PromptSet {
     pub fn built_in() -> &'static PromptSet {
         static BUILT_IN: OnceLock<PromptSet> = OnceLock::new();
         BUILT_IN.get_or_init(|| {
-            let (vi, en) = (words!("vi"), words!("en"));
+            let (vi, en): (Encoded, Encoded) = (words!("vi"), words!("en"));
             PromptSet {
                 silence: Codec::ALL.map(silent_frame),
                 words: [to_mu_law(&vi), to_mu_law(&en), vi, en],
@@ -130,7 +193,31 @@ impl PromptSet {
         })
     }
 
-    fn words(&self, language: Language, codec: Codec) -> &Words {
+    /// The prompts that come with the product, but those of the languages that `recorded` has. Its samples are
+    /// whole frames at 8 kHz. What it makes is kept until the process ends.
+    pub(crate) fn with(
+        recorded: impl Fn(Language) -> Option<Words<Vec<i16>>>,
+    ) -> &'static PromptSet {
+        let built_in = PromptSet::built_in();
+        let [vi, en] = [Language::Vi, Language::En].map(|language| {
+            let recorded = recorded(language);
+            move |codec| match &recorded {
+                Some(words) => words.map(|samples| encoded(samples.iter().copied(), codec)),
+                None => *built_in.words(language, codec),
+            }
+        });
+        Box::leak(Box::new(PromptSet {
+            silence: built_in.silence,
+            words: [
+                vi(Codec::Pcmu),
+                en(Codec::Pcmu),
+                vi(Codec::Pcma),
+                en(Codec::Pcma),
+            ],
+        }))
+    }
+
+    fn words(&self, language: Language, codec: Codec) -> &Encoded {
         let place = match (codec, language) {
             (Codec::Pcmu, Language::Vi) => 0,
             (Codec::Pcmu, Language::En) => 1,
@@ -287,22 +374,12 @@ fn silent_frame(codec: Codec) -> &'static [u8] {
     Box::leak(Box::new([codec.silence(); FRAME]))
 }
 
-fn to_mu_law(a_law: &Words) -> Words {
-    let convert = |bytes: &[u8]| -> &'static [u8] {
-        Vec::leak(
-            decoded(bytes)
-                .map(|sample| Codec::Pcmu.encode(sample))
-                .collect(),
-        )
-    };
-    Words {
-        press_key: convert(a_law.press_key),
-        greeting: convert(a_law.greeting),
-        again: convert(a_law.again),
-        goodbye: convert(a_law.goodbye),
-        digits: a_law.digits.map(convert),
-        slow_digits: a_law.slow_digits.map(convert),
-    }
+fn to_mu_law(a_law: &Encoded) -> Encoded {
+    a_law.map(|bytes| encoded(decoded(bytes), Codec::Pcmu))
+}
+
+fn encoded(samples: impl Iterator<Item = i16>, codec: Codec) -> &'static [u8] {
+    Vec::leak(samples.map(|sample| codec.encode(sample)).collect())
 }
 
 #[cfg(test)]

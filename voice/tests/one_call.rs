@@ -67,6 +67,7 @@ fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
         srtp: false,
         media_timeout: Duration::ZERO,
         trace: None,
+        permit: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
     SqlErr,
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::changes::{Change, append};
 use super::{Conflict, Store, StoreError, record};
-use crate::{accounts, api_keys, wallets};
+use crate::{accounts, wallets};
 
 /// An account to be opened.
 #[derive(Clone)]
@@ -84,7 +84,7 @@ impl Store {
         };
         wallets::Entity::insert(wallet).exec(&transaction).await?;
         append(&transaction, Change::Account(id), new.created_at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(id)
     }
 
@@ -121,48 +121,6 @@ impl Store {
             .await?;
         rows.into_iter().map(Account::from_row).collect()
     }
-
-    /// Closes an account for good and revokes its keys. False when it was closed already or is
-    /// unknown. Calls under way end as ever, refunds included.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn close_account(&self, id: AccountId, at_ms: i64) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
-        let closed = accounts::Entity::update_many()
-            .col_expr(accounts::Column::ClosedAtMs, Expr::value(at_ms))
-            .filter(accounts::Column::Id.eq(id.0))
-            .filter(accounts::Column::ClosedAtMs.is_null())
-            .exec(&transaction)
-            .await?;
-        if closed.rows_affected == 0 {
-            transaction.rollback().await?;
-            return Ok(false);
-        }
-        api_keys::Entity::update_many()
-            .col_expr(api_keys::Column::RevokedAtMs, Expr::value(at_ms))
-            .filter(api_keys::Column::AccountId.eq(id.0))
-            .filter(api_keys::Column::RevokedAtMs.is_null())
-            .exec(&transaction)
-            .await?;
-        bump_wallet(&transaction, id).await?;
-        append(&transaction, Change::Account(id), at_ms).await?;
-        transaction.commit().await?;
-        Ok(true)
-    }
-}
-
-/// Moves the wallet's version, so that whoever decided on it without asking decides again.
-async fn bump_wallet(transaction: &DatabaseTransaction, id: AccountId) -> Result<(), StoreError> {
-    wallets::Entity::update_many()
-        .col_expr(
-            wallets::Column::Version,
-            Expr::col(wallets::Column::Version).add(1),
-        )
-        .filter(wallets::Column::AccountId.eq(id.0))
-        .exec(transaction)
-        .await?;
-    Ok(())
 }
 
 /// Holds the open account's row until `transaction` ends, so that what is counted stays true.

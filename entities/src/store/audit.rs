@@ -10,6 +10,10 @@ use super::{Store, StoreError};
 
 /// Past this age a delivery should long have ended: a call takes 60 s at most.
 const OVERDUE_MS: i64 = 120_000;
+/// So long a running node may not know of a new or resumed endpoint. It takes a second; a busy one, a few.
+const UNKNOWN_ENDPOINT_MS: i64 = 10_000;
+/// So long the commit may come after the end that it records. An endpoint paused in between gets nothing.
+const LATE_COMMIT_MS: i64 = 60_000;
 
 /// One invariant and whether it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +32,7 @@ struct Invariant {
     sql: &'static str,
 }
 
-const INVARIANTS: [Invariant; 8] = [
+const INVARIANTS: [Invariant; 12] = [
     Invariant {
         name: "wallets_equal_their_entries",
         broken: "wallets with a bucket that is not the sum of its entries",
@@ -88,6 +92,34 @@ const INVARIANTS: [Invariant; 8] = [
               AND SUM(amount_micros) <> 0) AS p",
     },
     Invariant {
+        name: "deliveries_are_debited_and_refunded_once",
+        broken: "deliveries with more than one debit or refund",
+        sql: "SELECT COUNT(*) FROM (SELECT delivery_id, kind FROM ledger_entries \
+              WHERE kind IN ('debit', 'refund') GROUP BY delivery_id, kind \
+              HAVING COUNT(DISTINCT posting_id) > 1) AS p",
+    },
+    Invariant {
+        name: "commissions_are_a_tenth",
+        broken: "commissions that are not a tenth of what another account's delivered OTP cost",
+        sql: "SELECT COUNT(*) FROM ledger_entries AS e WHERE e.kind = 'commission' \
+              AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.id = e.delivery_id \
+              AND d.status = 'delivered' AND d.account_id <> e.account_id \
+              AND e.amount_micros = d.cost_micros / 10)",
+    },
+    Invariant {
+        name: "commissions_are_paid_once",
+        broken: "deliveries with more than one commission",
+        sql: "SELECT COUNT(*) FROM (SELECT delivery_id FROM ledger_entries \
+              WHERE kind = 'commission' GROUP BY delivery_id HAVING COUNT(*) > 1) AS p",
+    },
+    Invariant {
+        name: "references_correct_once",
+        broken: "references that corrected an account more than once",
+        sql: "SELECT COUNT(*) FROM (SELECT account_id, reference FROM ledger_entries \
+              WHERE kind = 'correction' \
+              GROUP BY account_id, reference HAVING COUNT(*) > 1) AS r",
+    },
+    Invariant {
         name: "references_credit_once",
         broken: "references that credited an account more than once",
         sql: "SELECT COUNT(*) FROM (SELECT account_id, reference FROM ledger_entries \
@@ -96,6 +128,18 @@ const INVARIANTS: [Invariant; 8] = [
     },
 ];
 
+/// Ends that an endpoint should have been told of and was not. An OTP that no gateway took is told to nobody.
+/// An endpoint counts from where it is known to have been active to where it is known to have been: of a pause
+/// that is over only its end is kept.
+const UNTOLD: &str = "SELECT COUNT(*) FROM webhook_endpoints AS e \
+    JOIN deliveries AS d ON d.account_id = e.account_id \
+    WHERE d.completed_at_ms > COALESCE(e.resumed_at_ms, e.created_at_ms) + ? \
+    AND (e.paused_at_ms IS NULL OR d.completed_at_ms < e.paused_at_ms - ?) \
+    AND (e.removed_at_ms IS NULL OR d.completed_at_ms < e.removed_at_ms - ?) \
+    AND COALESCE(d.error_code, '') <> 'no_route' \
+    AND NOT EXISTS (SELECT 1 FROM webhook_attempts AS a \
+    WHERE a.delivery_id = d.id AND a.endpoint_id = e.id)";
+
 impl Store {
     /// Checks every invariant of the ledger on one consistent picture of the database.
     ///
@@ -103,7 +147,7 @@ impl Store {
     /// What the database fails with; a broken invariant is a [`Check`] that is not ok.
     pub async fn audit(&self, now_ms: i64) -> Result<Vec<Check>, StoreError> {
         let picture = self.picture().await?;
-        let mut checks = Vec::with_capacity(INVARIANTS.len() + 2);
+        let mut checks = Vec::with_capacity(INVARIANTS.len() + 4);
         for invariant in &INVARIANTS {
             let broken = self.count(&picture, invariant.sql, []).await?;
             checks.push(Check {
@@ -124,31 +168,60 @@ impl Store {
                 OVERDUE_MS / 1000
             ),
         });
+        let slack = [UNKNOWN_ENDPOINT_MS, LATE_COMMIT_MS, LATE_COMMIT_MS];
+        let untold = self.count(&picture, UNTOLD, slack.map(Value::from)).await?;
+        checks.push(Check {
+            name: "every_end_is_told",
+            ok: untold == 0,
+            detail: format!("{untold} ends that an active webhook endpoint has no attempt of"),
+        });
+        checks.push(self.left_in_closed(&picture).await?);
         checks.push(self.figures(&picture).await?);
         picture.rollback().await?;
         Ok(checks)
     }
 
-    /// The totals: everything that came in is in a wallet or was spent.
+    /// What refunds have brought into closed wallets. That breaks nothing; it waits to be paid out.
+    async fn left_in_closed(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
+        let left = "SELECT COUNT(*), \
+                    CAST(COALESCE(SUM(w.free_micros + w.bonus_micros + w.balance_micros), 0) \
+                    AS bigint) FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
+                    WHERE a.closed_at_ms IS NOT NULL \
+                    AND w.free_micros + w.bonus_micros + w.balance_micros <> 0";
+        let row = self.one(picture, left, []).await?;
+        let accounts: i64 = row.try_get_by_index(0)?;
+        let micros = Micros::new(row.try_get_by_index(1)?);
+        Ok(Check {
+            name: "closed_accounts",
+            ok: true,
+            detail: format!("{accounts} hold {micros} USD of refunds that came after the closing"),
+        })
+    }
+
+    /// The totals: everything that came in is in a wallet, was spent or has gone out.
     async fn figures(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
         let held = "SELECT CAST(COALESCE(SUM(free_micros + bonus_micros + balance_micros), 0) \
                     AS bigint) FROM wallets";
-        let moved = "SELECT CAST(COALESCE(SUM(CASE WHEN kind IN ('debit', 'refund') THEN 0 \
-                     ELSE amount_micros END), 0) AS bigint), \
+        let moved = "SELECT CAST(COALESCE(SUM(CASE WHEN kind IN ('debit', 'refund') \
+                     OR amount_micros < 0 THEN 0 ELSE amount_micros END), 0) AS bigint), \
                      CAST(COALESCE(SUM(CASE WHEN kind IN ('debit', 'refund') \
-                     THEN amount_micros ELSE 0 END), 0) AS bigint), COUNT(*) \
+                     OR amount_micros > 0 THEN 0 ELSE -amount_micros END), 0) AS bigint), \
+                     CAST(COALESCE(SUM(CASE WHEN kind IN ('debit', 'refund') \
+                     THEN -amount_micros ELSE 0 END), 0) AS bigint), COUNT(*) \
                      FROM ledger_entries";
         let held = Micros::new(self.count(picture, held, []).await?);
         let row = self.one(picture, moved, []).await?;
         let came_in = Micros::new(row.try_get_by_index(0)?);
-        let spent = Micros::new(row.try_get_by_index::<i64>(1)?.wrapping_neg());
-        let entries: i64 = row.try_get_by_index(2)?;
-        let balanced = held.checked_add(spent) == Some(came_in);
+        let went_out = Micros::new(row.try_get_by_index(1)?);
+        let spent = Micros::new(row.try_get_by_index(2)?);
+        let entries: i64 = row.try_get_by_index(3)?;
+        let elsewhere = spent.checked_add(went_out);
+        let balanced = elsewhere.and_then(|sum| sum.checked_add(held)) == Some(came_in);
         Ok(Check {
             name: "totals_balance",
             ok: balanced,
             detail: format!(
-                "came in {came_in}, spent {spent}, held {held} USD in {entries} entries"
+                "came in {came_in}, went out {went_out}, spent {spent}, held {held} USD in {entries} entries"
             ),
         })
     }

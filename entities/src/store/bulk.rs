@@ -24,6 +24,7 @@ pub(super) enum Column {
     Text,
     Int,
     Bool,
+    Bytes,
 }
 
 impl Column {
@@ -33,6 +34,7 @@ impl Column {
             Column::Text => ("text", ArrayType::String),
             Column::Int => ("bigint", ArrayType::BigInt),
             Column::Bool => ("boolean", ArrayType::Bool),
+            Column::Bytes => ("bytea", ArrayType::Bytes),
         }
     }
 
@@ -42,6 +44,7 @@ impl Column {
             Column::Text => Value::String(None),
             Column::Int => Value::BigInt(None),
             Column::Bool => Value::Bool(None),
+            Column::Bytes => Value::Bytes(None),
         }
     }
 }

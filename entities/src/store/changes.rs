@@ -1,13 +1,18 @@
 //! The feed of changes: how a running node notices within a second what a command changed.
 
+use std::time::Duration;
+
 use nexo_domain::ids::{AccountId, KeyId, WebhookAttemptId};
+use sea_orm::sqlx::postgres::{PgListener, PgPoolOptions};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, TransactionTrait,
 };
 use uuid::Uuid;
 
+use super::error::code;
+use super::node_session::failed;
 use super::{Store, StoreError};
 use crate::changes;
 
@@ -60,7 +65,16 @@ pub struct Changes {
     pub changes: Vec<Change>,
     /// Where the next page starts.
     pub seq: i64,
+    /// Whether there was no more when it was read.
+    pub is_whole: bool,
 }
+
+/// The channel of `NOTIFY`.
+const BELL: &str = "nexo_changes";
+/// How long the bell's connection may take.
+const BELL_WITHIN: Duration = Duration::from_secs(5);
+/// SQLSTATE of a feature that the server does not have.
+const NOT_SUPPORTED: &str = "0A000";
 
 /// The most changes that one page holds.
 const PAGE: u64 = 1_000;
@@ -87,10 +101,61 @@ pub(super) async fn append(
         at_ms: Set(at_ms),
     };
     changes::Entity::insert(row).exec(transaction).await?;
+    if transaction.get_database_backend() == DatabaseBackend::Postgres {
+        ring(transaction).await?;
+    }
     Ok(())
 }
 
+/// Tells those who listen, when the transaction commits. A server that cannot do that must not undo the
+/// change: whoever follows the feed looks at it anyway.
+async fn ring(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+    let within = transaction.begin().await?;
+    match within.execute_unprepared(&format!("NOTIFY {BELL}")).await {
+        Ok(_) => within.commit().await?,
+        Err(error) if code(&error).as_deref() == Some(NOT_SUPPORTED) => within.rollback().await?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Rings when something was appended to the feed.
+pub struct ChangeBell(PgListener);
+
+impl ChangeBell {
+    /// Waits for the bell. It also rings when the connection was lost and is there again, since one may
+    /// have been missed meanwhile.
+    ///
+    /// # Errors
+    /// When the connection is lost and does not come back; then this bell rings no more.
+    pub async fn rung(&mut self) -> Result<(), StoreError> {
+        self.0.try_recv().await.map_err(failed)?;
+        // Many changes are one look.
+        while self.0.next_buffered().is_some() {}
+        Ok(())
+    }
+}
+
 impl Store {
+    /// A bell on a connection of its own. `None` on SQLite, where nobody can ring.
+    ///
+    /// # Errors
+    /// What the database fails with, also where it knows no `LISTEN`.
+    pub async fn change_bell(&self) -> Result<Option<ChangeBell>, StoreError> {
+        let Some(server) = self.server() else {
+            return Ok(None);
+        };
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(BELL_WITHIN)
+            .connect_lazy_with(server.as_ref().clone());
+        let mut listener = PgListener::connect_with(&pool).await.map_err(failed)?;
+        listener.listen(BELL).await.map_err(failed)?;
+        Ok(Some(ChangeBell(listener)))
+    }
+
     /// The end of the feed: where a node starts to follow it before it fills its caches.
     ///
     /// # Errors
@@ -117,6 +182,7 @@ impl Store {
             .all(&self.reader)
             .await?;
         Ok(Changes {
+            is_whole: (rows.len() as u64) < PAGE,
             seq: rows.last().map_or(seq, |row| row.seq),
             changes: rows
                 .iter()
@@ -132,8 +198,8 @@ impl Store {
     pub async fn trim_changes(&self, before_ms: i64) -> Result<u64, StoreError> {
         let trimmed = changes::Entity::delete_many()
             .filter(changes::Column::AtMs.lt(before_ms))
-            .exec(&self.writer)
-            .await?;
-        Ok(trimmed.rows_affected)
+            .exec(self.writing()?)
+            .await;
+        Ok(self.noted(trimmed)?.rows_affected)
     }
 }

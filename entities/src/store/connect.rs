@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
@@ -11,6 +12,7 @@ use sea_orm::{ConnectOptions, Database, DbErr, SqlxError};
 use tokio::time::timeout;
 
 use super::error::code;
+use super::fail_stop::FailStop;
 use super::window_book::WindowBook;
 use super::{Store, StoreError};
 
@@ -18,6 +20,17 @@ use super::{Store, StoreError};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a query waits for a free connection of its pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same on PostgreSQL: while it is away a customer is told so soon.
+const ACQUIRE_SERVER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How PostgreSQL guards itself against a client that has stopped, or has gone without a word: what it holds
+/// in a transaction is given up soon, lest other nodes wait for it.
+const GUARDS: [(&str, &str); 5] = [
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10s"),
+];
 /// How long the database server may take for its first answer.
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that only read.
@@ -55,7 +68,17 @@ impl Store {
         let path = file.get_filename().to_path_buf();
         create_folder(&path)?;
         // The writer comes first: it creates the file and makes WAL its journal.
-        let writer = Database::connect(sqlite_options(url, 1, sqlite_writer))
+        let fail_stop = Arc::new(FailStop::default());
+        let mut options = sqlite_options(url, 1, sqlite_writer);
+        let judge = Arc::clone(&fail_stop);
+        options.map_sqlx_sqlite_pool_opts(move |pool| {
+            let judge = Arc::clone(&judge);
+            pool.before_acquire(move |_, _| {
+                let is_sound = judge.is_sound();
+                Box::pin(std::future::ready(Ok(is_sound)))
+            })
+        });
+        let writer = Database::connect(options)
             .await
             .map_err(|error| sqlite_error(path.clone(), error))?;
         let reader = Database::connect(sqlite_options(url, READERS, sqlite_reader))
@@ -66,6 +89,7 @@ impl Store {
             writer,
             reader,
             book,
+            fail_stop,
         })
     }
 
@@ -77,9 +101,10 @@ impl Store {
             options
                 .min_connections(connections)
                 .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .acquire_timeout(ACQUIRE_SERVER_TIMEOUT)
                 .idle_timeout(None::<Duration>)
                 .max_lifetime(None::<Duration>)
+                .map_sqlx_postgres_opts(|server| server.options(GUARDS))
                 .test_before_acquire(false)
                 .test_before_acquire_if_idle_for(IDLE_BEFORE_PING)
                 .set_application_name("nexo")
@@ -90,6 +115,7 @@ impl Store {
             writer: Database::connect(pool(lanes)).await?,
             reader: Database::connect(pool(READERS)).await?,
             book: None,
+            fail_stop: Arc::default(),
         })
     }
 }

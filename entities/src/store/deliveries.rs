@@ -6,7 +6,7 @@ use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::Status;
-use nexo_domain::phone::Phone;
+use nexo_domain::phone::RecordedPhone;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::posting::{CallAttempt, CallQuality};
@@ -20,7 +20,8 @@ pub struct Delivery {
     pub account_id: AccountId,
     pub key_id: KeyId,
     pub test: bool,
-    pub phone: Phone,
+    /// Masked where it was kept long enough.
+    pub phone: RecordedPhone,
     pub carrier: Carrier,
     pub status: Status,
     pub cost: Micros,
@@ -37,7 +38,7 @@ impl Delivery {
             account_id: AccountId(row.account_id),
             key_id: KeyId(row.key_id),
             test: row.test,
-            phone: record::phone("deliveries", &row.phone)?,
+            phone: record::recorded_phone("deliveries", &row.phone)?,
             carrier: record::carrier("deliveries", &row.carrier)?,
             status: record::status(&row.status)?,
             cost: Micros::new(row.cost_micros),

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use nexo_domain::money::Micros;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 use thiserror::Error;
@@ -40,11 +41,23 @@ pub enum StoreError {
     Conflict(#[from] Conflict),
     #[error("other writers kept changing the same wallets")]
     Contended,
+    #[error("another process runs as node {name}")]
+    NodeRuns { name: String, lease_until_ms: i64 },
+    #[error("this node was taken for dead: its epoch is over, and nothing was written")]
+    Fenced,
+    #[error("the database did not answer in time; nothing was written")]
+    Slow,
+    #[error("the database failed while it committed: what was to be written may be")]
+    InDoubt { source: Option<DbErr> },
     #[error("the {column} of a row of {table} cannot be read")]
     Unreadable {
         table: &'static str,
         column: &'static str,
     },
+    #[error(
+        "the disk failed under the database: nothing is written until this process is started anew"
+    )]
+    Stopped,
     #[error("the database failed: {0}")]
     Database(#[from] DbErr),
 }
@@ -70,17 +83,67 @@ pub enum Conflict {
     CreditNotPositive,
     #[error("a wallet cannot hold that much")]
     WalletFull,
+    #[error("a correction is not zero")]
+    CorrectionZero,
+    #[error("the bucket holds {held} USD: a correction cannot take more than is there")]
+    BucketShort { held: Micros },
 }
 
 impl StoreError {
     /// Whether the same call may succeed when made again: another writer was in the way.
     pub fn retryable(&self) -> bool {
         match self {
-            StoreError::Contended => true,
+            StoreError::Contended | StoreError::Slow => true,
             StoreError::Database(DbErr::ConnectionAcquire(_)) => true,
             StoreError::Database(error) => is_contention(error),
             _ => false,
         }
+    }
+
+    /// Whether the database is down, in the way of another, or out of room, rather than asked for something
+    /// that it cannot do. The same call may succeed later.
+    pub fn is_outage(&self) -> bool {
+        self.retryable() || self.unavailable() || self.wrote_nothing()
+    }
+
+    /// Whether the database cannot be reached, or is not ready to serve: the same call may succeed once it
+    /// is. Unless this is [`StoreError::InDoubt`], nothing was written.
+    pub fn unavailable(&self) -> bool {
+        match self {
+            StoreError::Unreachable { .. } | StoreError::Slow | StoreError::InDoubt { .. } => true,
+            StoreError::Database(error) => is_unavailability(error),
+            _ => false,
+        }
+    }
+
+    /// The error of a COMMIT. What the server itself gave up was not written; for the rest nobody can know.
+    pub(super) fn of_commit(error: DbErr) -> StoreError {
+        let error = StoreError::Database(error);
+        match error {
+            StoreError::Database(lost) if is_unavailability(&lost) => {
+                StoreError::InDoubt { source: Some(lost) }
+            }
+            known => known,
+        }
+    }
+
+    /// Whether it is certain that nothing was written: the store had stopped before, or its disk is full.
+    pub fn wrote_nothing(&self) -> bool {
+        match self {
+            StoreError::Stopped => true,
+            // PostgreSQL's disk_full. That of its write-ahead log ends the server instead.
+            StoreError::Database(error) => {
+                sqlite_result(error) == Some(13) || code(error).as_deref() == Some("53100")
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the state of SQLite's file is not known any more: an I/O error (10), a malformed file (11),
+    /// a file that is no database (26).
+    pub(super) fn disk_failed(&self) -> bool {
+        matches!(self, StoreError::Database(error)
+            if matches!(sqlite_result(error), Some(10 | 11 | 26)))
     }
 
     /// Whether PostgreSQL gave this transaction up in favour of another one.
@@ -92,10 +155,42 @@ impl StoreError {
 
 /// SQLite: busy or locked, in any of their extended forms. PostgreSQL: serialization or deadlock.
 fn is_contention(error: &DbErr) -> bool {
-    match code(error).as_deref() {
-        Some("40001" | "40P01") => true,
-        Some(code) => code.len() < 5 && code.parse().is_ok_and(|n: u32| matches!(n & 0xff, 5 | 6)),
-        None => false,
+    matches!(code(error).as_deref(), Some("40001" | "40P01"))
+        || matches!(sqlite_result(error), Some(5 | 6))
+}
+
+/// SQLite's primary result code. An SQLSTATE has five characters, which none of SQLite's codes has.
+fn sqlite_result(error: &DbErr) -> Option<u32> {
+    let code = code(error).filter(|code| code.len() < 5)?;
+    code.parse().ok().map(|code: u32| code & 0xff)
+}
+
+/// PostgreSQL's classes 08 (connection), 53 (resources) and 57P (the server ends or begins), 25P03 (a
+/// transaction that was idle for too long) and 25006 (a standby).
+fn is_unavailability(error: &DbErr) -> bool {
+    let source = match error {
+        DbErr::ConnectionAcquire(_) => return true,
+        DbErr::Conn(RuntimeErr::SqlxError(e))
+        | DbErr::Exec(RuntimeErr::SqlxError(e))
+        | DbErr::Query(RuntimeErr::SqlxError(e)) => e,
+        _ => return false,
+    };
+    match source.as_ref() {
+        SqlxError::Io(_)
+        | SqlxError::Tls(_)
+        | SqlxError::Protocol(_)
+        | SqlxError::PoolTimedOut
+        | SqlxError::PoolClosed
+        | SqlxError::WorkerCrashed
+        | SqlxError::BeginFailed => true,
+        SqlxError::Database(error) => error.code().is_some_and(|code| {
+            code.len() == 5
+                && (["08", "53", "57P"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+                    || ["25P03", "25006"].contains(&code.as_ref()))
+        }),
+        _ => false,
     }
 }
 

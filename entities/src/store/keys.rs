@@ -117,7 +117,7 @@ impl Store {
                 .await?;
         }
         append(&transaction, Change::Key(id), new.created_at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(id)
     }
 
@@ -173,7 +173,7 @@ impl Store {
             return Ok(false);
         }
         append(&transaction, Change::Key(id), at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(true)
     }
 
@@ -215,7 +215,7 @@ impl Store {
         for (key, at_ms) in used {
             rows.push([key.0.into(), (*at_ms).into()]);
         }
-        NOTE_USE.execute(&self.writer, &[], rows).await?;
+        self.noted(NOTE_USE.execute(self.writing()?, &[], rows).await)?;
         Ok(())
     }
 

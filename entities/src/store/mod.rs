@@ -11,11 +11,18 @@ use sea_orm::{
 pub mod accounts;
 pub mod audit;
 pub mod changes;
+pub mod closing;
 pub mod deliveries;
+pub mod delivery_pages;
 pub mod error;
+pub mod kept_answers;
 pub mod keys;
+pub mod ledger;
+pub mod node_session;
+pub mod nodes;
 pub mod ports;
 pub mod posting;
+pub mod privacy;
 pub mod recovery;
 pub mod wallets;
 pub mod webhook_attempts;
@@ -24,11 +31,13 @@ pub mod windows;
 
 mod bulk;
 mod connect;
+mod fail_stop;
 mod record;
 mod schema;
 mod window_book;
 
 pub use error::{Conflict, StoreError};
+use fail_stop::FailStop;
 use window_book::WindowBook;
 
 /// The database, ready for queries. Clones share the same connections.
@@ -39,6 +48,7 @@ pub struct Store {
     reader: DatabaseConnection,
     /// On SQLite. PostgreSQL keeps the windows in a table, for all its nodes.
     book: Option<Arc<WindowBook>>,
+    fail_stop: Arc<FailStop>,
 }
 
 impl Store {
@@ -69,11 +79,12 @@ impl Store {
     /// A transaction that may write. SQLite takes its lock at once (`BEGIN IMMEDIATE`): a lock
     /// taken later could not be waited for, since commands write to the same file.
     async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        self.may_write()?;
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        Ok(self.writer.begin_with_options(options).await?)
+        self.noted(self.writer.begin_with_options(options).await)
     }
 
     /// A statement whose parameters are written `?`.

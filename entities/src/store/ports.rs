@@ -33,7 +33,7 @@ impl Store {
             imported_at_ms: Set(at_ms),
             in_force: Set(false),
         };
-        port_sets::Entity::insert(set).exec(&self.writer).await?;
+        port_sets::Entity::insert(set).exec(self.writing()?).await?;
         let mut written = 0;
         for (place, packed) in table.packed(PIECE_ROWS).enumerate() {
             let piece = port_pieces::ActiveModel {
@@ -42,7 +42,7 @@ impl Store {
                 packed: Set(packed),
             };
             port_pieces::Entity::insert(piece)
-                .exec(&self.writer)
+                .exec(self.writing()?)
                 .await?;
             written += 1;
         }
@@ -55,7 +55,7 @@ impl Store {
             // A later import was faster.
             transaction.rollback().await?;
             return self
-                .drop_ports(&self.writer, port_sets::Column::Id.eq(id))
+                .drop_ports(self.writing()?, port_sets::Column::Id.eq(id))
                 .await;
         }
         port_sets::Entity::update_many()
@@ -74,7 +74,7 @@ impl Store {
         }
         self.drop_ports(&transaction, port_sets::Column::Id.lt(id))
             .await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(())
     }
 

@@ -7,29 +7,33 @@
 //! | 3 | phone windows are given back, then claimed; the losers drop out | only for losers |
 //! | 4 | each touched wallet is written once, if its version is the known one | only for those moved |
 //! | 5 | deliveries, entries, call attempts, webhook attempts | no |
+//! | 6 | answers kept under idempotency keys, where requests carry them | only for losers |
 //!
-//! What is decided in between is pure ([`Deciding`]). Steps 2 to 5 go at once, in the hope that no delivery
-//! was settled before, no window is lost and no wallet moved, as is so when this node's actors are the only
-//! writers. Where the count of written rows says otherwise, all is undone and done step by step. There a
+//! What is decided in between is pure ([`Deciding`]). Steps 2 to 6 go at once, in the hope that no delivery
+//! was settled before, no window or key is lost and no wallet moved, as is so when this node's actors are the
+//! only writers. Where the count of written rows says otherwise, all is undone and done step by step: there it
+//! turns out whether our epoch is over, by which nothing is written. There, too, a
 //! wallet whose version moved, since a command or another node wrote it, is read again and charged with the
 //! same debits; where those do not fit any more, the batch is decided from the start. The cache learns of
 //! anything only after COMMIT. On SQLite step 3 is a look into memory ([`WindowBook`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use nexo_domain::ids::{AccountId, EndpointId};
 use nexo_domain::ledger::Parts;
-use sea_orm::{DatabaseTransaction, DbErr, SqlErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, SqlErr};
 
 mod cache;
 mod deciding;
+mod keys;
 mod records;
 mod sql;
 mod statements;
 
 pub use cache::WalletCache;
 pub use records::{
-    CallAttempt, CallQuality, Committed, Debit, DebitOutcome, NodeEpoch, Settlement,
+    CallAttempt, CallQuality, Committed, Debit, DebitOutcome, Keep, NodeEpoch, Settlement,
 };
 
 use super::bulk::Script;
@@ -40,20 +44,25 @@ use deciding::Deciding;
 
 /// How often one batch is decided again because other writers were faster.
 const MAX_ROUNDS: usize = 8;
+/// How long a batch may take that nobody waits for.
+const PATIENTLY: Duration = Duration::from_secs(60);
 
 /// One transaction's work.
 struct Batch<'a> {
     node: &'a NodeEpoch,
     debits: &'a [Debit],
     settlements: &'a [Settlement],
+    keep: &'a [Keep],
+    /// Until then everything is to be written but its COMMIT.
+    give_up: Instant,
     pace: Pace,
 }
 
 /// Why a transaction did not come to its end.
 enum Undone {
-    /// A window was lost or a wallet moved where neither was expected.
+    /// A window or a key was lost, or a wallet moved, where that was not expected.
     TooBold,
-    /// A wallet is not what the cache said.
+    /// A wallet is not what the cache said, or a key was taken a moment ago.
     Moved,
     Failed(StoreError),
 }
@@ -77,11 +86,12 @@ enum Pace {
 impl Store {
     /// Commits debits and settlements in one transaction. A debit that cannot be posted fails alone.
     ///
-    /// Delivery ids of debits must be new. After an error the caller cannot know whether the batch was
-    /// committed: what was is `sent` and will be settled by the reaper.
+    /// Delivery ids of debits must be new. After [`StoreError::InDoubt`] the caller cannot know whether the
+    /// batch was committed: what was is `sent`, and waits to be settled. After any other error nothing was.
     ///
     /// # Errors
-    /// [`StoreError::Contended`] when other writers kept winning; what else the database fails with.
+    /// [`StoreError::Contended`] when other writers kept winning, [`StoreError::Fenced`] when there are debits
+    /// and `node`'s epoch is over; what else the database fails with.
     pub async fn commit(
         &self,
         cache: &mut WalletCache,
@@ -89,10 +99,28 @@ impl Store {
         debits: &[Debit],
         settlements: &[Settlement],
     ) -> Result<Committed, StoreError> {
+        self.commit_within(PATIENTLY, cache, node, (debits, settlements, &[]))
+            .await
+    }
+
+    /// [`Store::commit`], with what is to be kept under idempotency keys beside the debits. A database that
+    /// has not come as far as the COMMIT `within` this time is given up.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; [`StoreError::Slow`], and nothing was written.
+    pub async fn commit_within(
+        &self,
+        within: Duration,
+        cache: &mut WalletCache,
+        node: &NodeEpoch,
+        (debits, settlements, keep): (&[Debit], &[Settlement], &[Keep]),
+    ) -> Result<Committed, StoreError> {
         let mut batch = Batch {
             node,
             debits,
             settlements,
+            keep,
+            give_up: Instant::now() + within,
             pace: cache.pace(),
         };
         for _ in 0..MAX_ROUNDS {
@@ -103,7 +131,7 @@ impl Store {
                 Err(Undone::Failed(error)) => {
                     cache.forget_touched(debits, settlements);
                     if !error.lost_to_another() {
-                        return Err(error);
+                        return self.noted(Err(error));
                     }
                 }
             }
@@ -117,6 +145,46 @@ impl Store {
         cache: &mut WalletCache,
         batch: &Batch<'_>,
     ) -> Result<Committed, Undone> {
+        let written = self.write_batch(cache, batch);
+        let written = tokio::time::timeout_at(batch.give_up.into(), written).await;
+        let Written {
+            transaction,
+            loaded,
+            endpoints,
+            done,
+        } = written.map_err(|_| StoreError::Slow)??;
+        let posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
+        let changes = [&done.settled, &done.kept];
+        if done.debits.iter().any(posted) || changes.iter().any(|done| done.contains(&true)) {
+            let entered = self.book.as_deref().map(|book| {
+                let debits = batch.debits.iter().zip(&done.debits);
+                let new = debits.filter(|(_, outcome)| posted(outcome));
+                book.write(
+                    new.map(|(debit, _)| debit),
+                    &ended(batch.settlements, &done.settled),
+                )
+            });
+            self.end(transaction).await?;
+            if let Some(entered) = entered {
+                entered.keep();
+            }
+        } else {
+            transaction.rollback().await?;
+        }
+        cache.learn(loaded, endpoints);
+        for (account, wallet) in done.touched {
+            cache.put(account, wallet.written());
+        }
+        Ok(Committed {
+            debits: done.debits,
+            settled: done.settled,
+            webhooks: done.webhooks,
+            kept: done.kept,
+        })
+    }
+
+    /// Everything but the COMMIT.
+    async fn write_batch(&self, cache: &WalletCache, batch: &Batch<'_>) -> Result<Written, Undone> {
         let doubtful = doubtful_wallets(cache, batch.debits, batch.settlements);
         let transaction = self.begin().await?;
         let book = self.read_book(&transaction, batch.debits).await?;
@@ -134,32 +202,11 @@ impl Store {
             Pace::Bold => write_boldly(&transaction, batch, &known).await?,
             Pace::StepByStep => write(&transaction, batch, &known).await?,
         };
-
-        let posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
-        if done.debits.iter().any(posted) || done.settled.contains(&true) {
-            let written = book.map(|book| {
-                let debits = batch.debits.iter().zip(&done.debits);
-                let new = debits.filter(|(_, outcome)| posted(outcome));
-                book.write(
-                    new.map(|(debit, _)| debit),
-                    &ended(batch.settlements, &done.settled),
-                )
-            });
-            transaction.commit().await?;
-            if let Some(written) = written {
-                written.keep();
-            }
-        } else {
-            transaction.rollback().await?;
-        }
-        cache.learn(loaded, endpoints);
-        for (account, wallet) in done.touched {
-            cache.put(account, wallet.written());
-        }
-        Ok(Committed {
-            debits: done.debits,
-            settled: done.settled,
-            webhooks: done.webhooks,
+        Ok(Written {
+            transaction,
+            loaded,
+            endpoints,
+            done,
         })
     }
 
@@ -181,6 +228,14 @@ impl Store {
     }
 }
 
+/// A batch that lacks its COMMIT only.
+struct Written {
+    transaction: DatabaseTransaction,
+    loaded: HashMap<AccountId, Wallet>,
+    endpoints: HashMap<AccountId, Vec<EndpointId>>,
+    done: Done,
+}
+
 /// What a transaction goes by beside its batch.
 struct Known<'k, W, E> {
     /// An account's wallet, and whether it was read in this transaction.
@@ -196,12 +251,14 @@ struct Done {
     debits: Vec<DebitOutcome>,
     settled: Vec<bool>,
     webhooks: u64,
+    kept: Vec<bool>,
     touched: BTreeMap<AccountId, Wallet>,
 }
 
 impl Done {
-    fn of(deciding: Deciding<'_>, settled: Vec<bool>, webhooks: u64) -> Done {
+    fn of(deciding: Deciding<'_>, settled: Vec<bool>, webhooks: u64, kept: Vec<bool>) -> Done {
         Done {
+            kept,
             touched: deciding.touched(),
             debits: deciding.into_outcomes(),
             settled,
@@ -282,7 +339,13 @@ async fn write_boldly<'e>(
     statements::push_settlements(&mut script, batch.node, &ended);
     let mut deciding = refund_and_decide(batch, &ended, &known.wallets);
     match known.book {
-        Some(book) => decide_by_book(&mut deciding, batch.debits, &ended, book)?,
+        Some(book) => {
+            decide_by_book(&mut deciding, batch.debits, &ended, book)?;
+            // The window may be closed by the same request: its key says so, and is looked at first then.
+            if deciding.has_keyed_late() {
+                return Err(Undone::Moved);
+            }
+        }
         None => {
             statements::push_releases(&mut script, &ended);
             let round = deciding.round();
@@ -300,12 +363,15 @@ async fn write_boldly<'e>(
         }
     }
     statements::push_wallets(&mut script, &deciding.touched());
-    push_records(&mut script, batch, &deciding, &ended);
+    push_records(&mut script, transaction, batch, &deciding, &ended);
+    let kept = keys::push(&mut script, batch, &deciding, &ended);
     let before = script.len();
     statements::push_webhooks(&mut script, &ended, &known.endpoints);
     let expected = script.len();
     match script.execute(transaction).await {
-        Ok(written) if written == expected => Ok(Done::of(deciding, settled, expected - before)),
+        Ok(written) if written == expected => {
+            Ok(Done::of(deciding, settled, expected - before, kept))
+        }
         Ok(_) => Err(Undone::TooBold),
         // What follows a settlement that was written before is there already.
         Err(error) if is_duplicate(&error) => Err(Undone::TooBold),
@@ -330,6 +396,7 @@ async fn write<'e>(
     let settled = settle(transaction, batch).await?;
     let ended = ended(batch.settlements, &settled);
     let mut deciding = refund_and_decide(batch, &ended, &known.wallets);
+    deciding.take_out(&keys::taken(transaction, batch.debits).await?);
     match known.book {
         Some(book) => decide_by_book(&mut deciding, batch.debits, &ended, book)?,
         None => {
@@ -349,12 +416,16 @@ async fn write<'e>(
     }
     write_wallets(transaction, &mut deciding).await?;
     let mut script = Script::default();
-    push_records(&mut script, batch, &deciding, &ended);
-    script.execute(transaction).await?;
+    push_records(&mut script, transaction, batch, &deciding, &ended);
+    let expected = script.len();
+    if script.execute(transaction).await? != expected {
+        return Err(StoreError::Fenced.into());
+    }
+    let kept = keys::write(transaction, batch, &deciding, &ended).await?;
     let mut webhooks = Script::default();
     statements::push_webhooks(&mut webhooks, &ended, &known.endpoints);
     let queued = webhooks.execute(transaction).await?;
-    Ok(Done::of(deciding, settled, queued))
+    Ok(Done::of(deciding, settled, queued, kept))
 }
 
 /// Which of the settlements found their delivery `sent`.
@@ -401,15 +472,20 @@ fn decide_by_book(
     Ok(())
 }
 
-/// What follows from the decisions and can fail no more.
+/// What follows from the decisions. Nothing but the end of our epoch keeps a row from being written.
 fn push_records(
     script: &mut Script,
+    transaction: &DatabaseTransaction,
     batch: &Batch<'_>,
     deciding: &Deciding<'_>,
     ended: &[&Settlement],
 ) {
-    let posted: Vec<(&Debit, Parts)> = deciding.posted().collect();
-    statements::push_deliveries(script, batch.node, &posted);
+    let posted: Vec<(&Debit, Parts)> = deciding
+        .posted()
+        .map(|(debit, parts, _)| (debit, parts))
+        .collect();
+    let backend = transaction.get_database_backend();
+    statements::push_deliveries(script, backend, batch.node, &posted);
     statements::push_entries(script, &posted, ended);
     statements::push_call_attempts(script, ended);
 }

@@ -3,12 +3,19 @@
 use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::otp::Language;
 use nexo_domain::outcome::Status;
-use nexo_domain::phone::Phone;
+use nexo_domain::phone::{Phone, RecordedPhone};
 
 use super::StoreError;
 
 pub(super) fn phone(table: &'static str, text: &str) -> Result<Phone, StoreError> {
     Phone::from_record(text).ok_or(StoreError::Unreadable {
+        table,
+        column: "phone",
+    })
+}
+
+pub(super) fn recorded_phone(table: &'static str, text: &str) -> Result<RecordedPhone, StoreError> {
+    RecordedPhone::from_record(text).ok_or(StoreError::Unreadable {
         table,
         column: "phone",
     })
@@ -22,13 +29,10 @@ pub(super) fn carrier(table: &'static str, name: &str) -> Result<Carrier, StoreE
 }
 
 pub(super) fn status(name: &str) -> Result<Status, StoreError> {
-    [Status::Sent, Status::Delivered, Status::Failed]
-        .into_iter()
-        .find(|status| status.as_str() == name)
-        .ok_or(StoreError::Unreadable {
-            table: "deliveries",
-            column: "status",
-        })
+    Status::named(name).ok_or(StoreError::Unreadable {
+        table: "deliveries",
+        column: "status",
+    })
 }
 
 pub(super) fn language(code: Option<&str>) -> Result<Option<Language>, StoreError> {

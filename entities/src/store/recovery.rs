@@ -1,22 +1,19 @@
-//! What a node finds of its former life, and what is to be done with it.
+//! What a life that is over has left unfinished, and what is to be done with it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::ledger::{Bucket, EntryKind, Parts};
 use nexo_domain::money::Micros;
+use nexo_domain::phone::Phone;
 use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Value,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 use super::deliveries::Delivery;
 use super::posting::{NodeEpoch, Settlement, WalletCache};
 use super::{Store, StoreError};
-use crate::{deliveries, ledger_entries, webhook_attempts};
+use crate::{deliveries, ledger_entries};
 
 /// How many deliveries are settled in one transaction.
 const PAGE: u64 = 256;
@@ -25,54 +22,13 @@ const PAGE: u64 = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
     pub delivery: Delivery,
+    pub phone: Phone,
     pub paid: Parts,
 }
 
 impl Store {
-    /// Begins a new life of this node: its epoch grows, what is left `sent` is its to settle, and webhook
-    /// attempts that were being sent become `unknown`, since a receiver may have had them.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn start_node(
-        &self,
-        name: &str,
-        now_ms: i64,
-        lease_until_ms: i64,
-    ) -> Result<NodeEpoch, StoreError> {
-        let transaction = self.begin().await?;
-        let statement = self.sql(
-            "INSERT INTO nodes (name, epoch, lease_until_ms) VALUES (?, 1, ?) \
-             ON CONFLICT (name) DO UPDATE SET epoch = nodes.epoch + 1, \
-             lease_until_ms = excluded.lease_until_ms RETURNING epoch",
-            [Value::from(name), Value::from(lease_until_ms)],
-        );
-        let row = transaction.query_one_raw(statement).await?;
-        let epoch: i64 = row
-            .ok_or_else(|| DbErr::RecordNotInserted)?
-            .try_get_by_index(0)?;
-        deliveries::Entity::update_many()
-            .col_expr(deliveries::Column::Epoch, Expr::value(epoch))
-            .filter(deliveries::Column::Node.eq(name))
-            .filter(Expr::cust("status = 'sent'"))
-            .exec(&transaction)
-            .await?;
-        webhook_attempts::Entity::update_many()
-            .col_expr(webhook_attempts::Column::Status, Expr::value("unknown"))
-            .col_expr(webhook_attempts::Column::FinishedAtMs, Expr::value(now_ms))
-            .filter(Expr::cust("status = 'sending'"))
-            .filter(webhook_attempts::Column::Node.eq(name))
-            .exec(&transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(NodeEpoch {
-            node: Arc::from(name),
-            epoch,
-        })
-    }
-
-    /// Settles this node's `sent` deliveries that were accepted before `before_ms` and are not in `live`,
-    /// as `settlement` says. Returns how many it settled.
+    /// Settles a node's `sent` deliveries that were accepted before `before_ms` and are not in `live`,
+    /// as `settlement` says, as far as they are of this epoch. Returns how many it settled.
     ///
     /// With nothing live and no limit of time this is the recovery at start; later it is the reaper of
     /// what a panic left behind.
@@ -104,9 +60,18 @@ impl Store {
                 .into_iter()
                 .map(|delivery| {
                     let paid = paid.remove(&delivery.id.0).unwrap_or_default();
-                    settlement(&Unfinished { delivery, paid })
+                    // Only what has ended is masked.
+                    let phone = delivery.phone.whole().ok_or(StoreError::Unreadable {
+                        table: "deliveries",
+                        column: "phone",
+                    })?;
+                    Ok(settlement(&Unfinished {
+                        delivery,
+                        phone,
+                        paid,
+                    }))
                 })
-                .collect();
+                .collect::<Result<_, StoreError>>()?;
             let committed = self.commit(cache, node, &[], &settlements).await?;
             settled += committed.settled.iter().filter(|done| **done).count();
         }

@@ -1,4 +1,4 @@
-//! Wallets outside the hot path: reading, and crediting once per reference.
+//! Wallets outside the hot path: reading, and crediting or correcting once per reference.
 
 use nexo_domain::ids::AccountId;
 use nexo_domain::ledger::{Bucket, Buckets, EntryKind};
@@ -27,13 +27,38 @@ pub struct Credit<'a> {
     pub at_ms: i64,
 }
 
-/// What a [`Credit`] came to.
+/// What an operator puts right by hand. Nothing is undone: a posting stands against another.
+#[derive(Debug, Clone, Copy)]
+pub struct Correction<'a> {
+    pub account_id: AccountId,
+    pub bucket: Bucket,
+    /// Less than zero takes from the bucket, at most what is there.
+    pub amount: Micros,
+    /// Corrects this account once only, whatever the bucket or amount.
+    pub reference: &'a str,
+    /// Why, in an operator's words.
+    pub note: Option<&'a str>,
+    pub at_ms: i64,
+}
+
+/// What a [`Credit`] or [`Correction`] came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credited {
     /// What the wallet holds now.
     pub buckets: Buckets,
-    /// False when the reference had credited before: nothing was added.
+    /// False when the reference was used before: nothing was posted.
     pub new: bool,
+}
+
+/// One entry that is posted by hand.
+struct ByHand<'a> {
+    account_id: AccountId,
+    kind: EntryKind,
+    bucket: Bucket,
+    amount: Micros,
+    reference: &'a str,
+    note: Option<&'a str>,
+    at_ms: i64,
 }
 
 impl Store {
@@ -57,26 +82,65 @@ impl Store {
         if credit.amount <= Micros::ZERO {
             return Err(Conflict::CreditNotPositive.into());
         }
-        let account = credit.account_id;
+        let credits = Bucket::ALL.map(EntryKind::of_credit);
+        let entry = ByHand {
+            account_id: credit.account_id,
+            kind: EntryKind::of_credit(credit.bucket),
+            bucket: credit.bucket,
+            amount: credit.amount,
+            reference: credit.reference,
+            note: None,
+            at_ms: credit.at_ms,
+        };
+        self.post_once(&entry, &credits).await
+    }
+
+    /// Adds to one bucket or takes from it, with its ledger entry, once per reference.
+    ///
+    /// # Errors
+    /// [`Conflict::AccountClosed`], [`Conflict::CorrectionZero`], [`Conflict::BucketShort`],
+    /// [`Conflict::WalletFull`]; what the database fails with.
+    pub async fn correct_wallet(&self, correction: Correction<'_>) -> Result<Credited, StoreError> {
+        if correction.amount == Micros::ZERO {
+            return Err(Conflict::CorrectionZero.into());
+        }
+        let entry = ByHand {
+            account_id: correction.account_id,
+            kind: EntryKind::Correction,
+            bucket: correction.bucket,
+            amount: correction.amount,
+            reference: correction.reference,
+            note: correction.note,
+            at_ms: correction.at_ms,
+        };
+        self.post_once(&entry, &[EntryKind::Correction]).await
+    }
+
+    /// Posts `entry`, unless its reference is on an entry of one of `kinds`.
+    async fn post_once(
+        &self,
+        entry: &ByHand<'_>,
+        kinds: &[EntryKind],
+    ) -> Result<Credited, StoreError> {
+        let account = entry.account_id;
         let transaction = self.begin().await?;
         hold_open_account(&transaction, account).await?;
-        let kinds = Bucket::ALL.map(|bucket| EntryKind::of_credit(bucket).as_str());
         let earlier = ledger_entries::Entity::find()
             .filter(ledger_entries::Column::AccountId.eq(account.0))
-            .filter(ledger_entries::Column::Kind.is_in(kinds))
-            .filter(ledger_entries::Column::Reference.eq(credit.reference))
+            .filter(ledger_entries::Column::Kind.is_in(kinds.iter().map(|kind| kind.as_str())))
+            .filter(ledger_entries::Column::Reference.eq(entry.reference))
             .count(&transaction)
             .await?;
         let new = earlier == 0;
         if new {
-            post(&transaction, &credit).await?;
-            append(&transaction, Change::Wallet(account), credit.at_ms).await?;
+            post(&transaction, entry).await?;
+            append(&transaction, Change::Wallet(account), entry.at_ms).await?;
         }
         let row = wallets::Entity::find_by_id(account.0)
             .one(&transaction)
             .await?
             .ok_or(Conflict::AccountClosed)?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(Credited {
             buckets: buckets(&row),
             new,
@@ -85,33 +149,36 @@ impl Store {
 }
 
 /// Adds the amount in the database, since a wallet's actor may write the row until this statement.
-async fn post(transaction: &DatabaseTransaction, credit: &Credit<'_>) -> Result<(), StoreError> {
-    let column = match credit.bucket {
+async fn post(transaction: &DatabaseTransaction, by_hand: &ByHand<'_>) -> Result<(), StoreError> {
+    let column = match by_hand.bucket {
         Bucket::Free => wallets::Column::FreeMicros,
         Bucket::Bonus => wallets::Column::BonusMicros,
         Bucket::Balance => wallets::Column::BalanceMicros,
     };
+    let amount = by_hand.amount.get();
     let version = wallets::Column::Version;
     let added = wallets::Entity::update_many()
-        .col_expr(column, Expr::col(column).add(credit.amount.get()))
+        .col_expr(column, Expr::col(column).add(amount))
         .col_expr(version, Expr::col(version).add(1))
-        .filter(wallets::Column::AccountId.eq(credit.account_id.0))
-        .filter(Expr::col(column).lte(LARGEST.get() - credit.amount.get()))
+        .filter(wallets::Column::AccountId.eq(by_hand.account_id.0))
+        .filter(Expr::col(column).gte(amount.saturating_neg()))
+        .filter(Expr::col(column).lte(LARGEST.get() - Ord::max(amount, 0)))
         .exec(transaction)
         .await?;
     if added.rows_affected == 0 {
-        return Err(Conflict::WalletFull.into());
+        return Err(refusal(transaction, by_hand).await?.into());
     }
     let entry = ledger_entries::ActiveModel {
         id: NotSet,
-        account_id: Set(credit.account_id.0),
+        account_id: Set(by_hand.account_id.0),
         posting_id: Set(Uuid::now_v7()),
         delivery_id: Set(None),
-        kind: Set(EntryKind::of_credit(credit.bucket).as_str().to_owned()),
-        bucket: Set(credit.bucket.as_str().to_owned()),
-        amount_micros: Set(credit.amount.get()),
-        reference: Set(Some(credit.reference.to_owned())),
-        created_at_ms: Set(credit.at_ms),
+        kind: Set(by_hand.kind.as_str().to_owned()),
+        bucket: Set(by_hand.bucket.as_str().to_owned()),
+        amount_micros: Set(amount),
+        reference: Set(Some(by_hand.reference.to_owned())),
+        note: Set(by_hand.note.map(str::to_owned)),
+        created_at_ms: Set(by_hand.at_ms),
     };
     ledger_entries::Entity::insert(entry)
         .exec(transaction)
@@ -119,10 +186,27 @@ async fn post(transaction: &DatabaseTransaction, credit: &Credit<'_>) -> Result<
     Ok(())
 }
 
+/// Why an amount did not fit the bucket.
+async fn refusal(
+    transaction: &DatabaseTransaction,
+    by_hand: &ByHand<'_>,
+) -> Result<Conflict, StoreError> {
+    if !by_hand.amount.is_negative() {
+        return Ok(Conflict::WalletFull);
+    }
+    let row = wallets::Entity::find_by_id(by_hand.account_id.0)
+        .one(transaction)
+        .await?;
+    let held = row.as_ref().map(buckets).unwrap_or_default();
+    Ok(Conflict::BucketShort {
+        held: held.of(by_hand.bucket),
+    })
+}
+
 /// The most that a bucket may hold, so that the sum of three never leaves 64 bits.
 const LARGEST: Micros = Micros::new(i64::MAX / 4);
 
-fn buckets(row: &wallets::Model) -> Buckets {
+pub(super) fn buckets(row: &wallets::Model) -> Buckets {
     Buckets {
         free: Micros::new(row.free_micros),
         bonus: Micros::new(row.bonus_micros),

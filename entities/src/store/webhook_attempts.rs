@@ -98,6 +98,15 @@ static CLAIM: Bulk = Bulk::new(
      RETURNING webhook_attempts.id",
 );
 
+/// [`CLAIM`] where other nodes may end our epoch: then nothing is claimed.
+static CLAIM_FENCED: Bulk = Bulk::new(
+    "WITH fence AS (SELECT name FROM nodes WHERE name = ? AND epoch = ? FOR KEY SHARE) \
+     UPDATE webhook_attempts SET status = 'sending', node = v.column2, started_at_ms = v.column3",
+    &[Id, Text, Int],
+    "CROSS JOIN fence WHERE webhook_attempts.id = v.column1 \
+     AND webhook_attempts.status = 'pending' RETURNING webhook_attempts.id",
+);
+
 static FINISH: Bulk = Bulk::new(
     "UPDATE webhook_attempts SET status = v.column2, status_code = NULLIF(v.column3, -1), \
      duration_ms = v.column4, response_head = NULLIF(v.column5, ''), \
@@ -130,10 +139,17 @@ impl Store {
             Value::from(i64::from(limits.attempts)),
         ]);
         let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
-        self.claim(node, rows, now_ms).await
+        let (claim, scalars): (&'static Bulk, Vec<Value>) = match self.is_sqlite() {
+            true => (&CLAIM, Vec::new()),
+            false => {
+                let (name, epoch) = (node.node.as_ref(), node.epoch);
+                (&CLAIM_FENCED, vec![name.into(), epoch.into()])
+            }
+        };
+        self.claim(claim, &scalars, node, rows, now_ms).await
     }
 
-    /// Claims one attempt for this node, if it still waits.
+    /// Claims one attempt in this node's name, if it still waits: for a command, which has no epoch.
     ///
     /// # Errors
     /// What the database fails with.
@@ -146,12 +162,14 @@ impl Store {
         let sql = format!("{CANDIDATES} AND a.id = ?) AS c");
         let statement = self.sql(&sql, [Value::from(id.0)]);
         let rows = self.reader.query_all_raw(statement).await?;
-        Ok(self.claim(node, rows, now_ms).await?.pop())
+        Ok(self.claim(&CLAIM, &[], node, rows, now_ms).await?.pop())
     }
 
     /// Of two that claim the same attempt, the update lets one.
     async fn claim(
         &self,
+        claim: &'static Bulk,
+        scalars: &[Value],
         node: &NodeEpoch,
         candidates: Vec<QueryResult>,
         now_ms: i64,
@@ -160,14 +178,14 @@ impl Store {
             .iter()
             .map(candidate)
             .collect::<Result<_, DbErr>>()?;
-        let mut rows = CLAIM.rows(attempts.len());
+        let mut rows = claim.rows(attempts.len());
         for attempt in &attempts {
             let name = node.node.as_ref();
             rows.push([attempt.id.0.into(), name.into(), now_ms.into()]);
         }
-        let claimed: Vec<Uuid> = CLAIM
-            .query(&self.writer, &[], rows)
-            .await?
+        let claimed = claim.query(self.writing()?, scalars, rows).await;
+        let claimed: Vec<Uuid> = self
+            .noted(claimed)?
             .iter()
             .map(|row| row.try_get_by_index(0))
             .collect::<Result<_, _>>()?;
@@ -197,7 +215,7 @@ impl Store {
                 attempt.finished_at_ms.into(),
             ]);
         }
-        Ok(FINISH.execute(&self.writer, &[], rows).await?)
+        self.noted(FINISH.execute(self.writing()?, &[], rows).await)
     }
 
     /// Queues the same bytes for the same endpoint once more.
@@ -239,7 +257,7 @@ impl Store {
         };
         Entity::insert(attempt).exec(&transaction).await?;
         append(&transaction, Change::WebhookAttempt(replay), at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(replay)
     }
 

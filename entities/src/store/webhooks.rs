@@ -67,12 +67,13 @@ impl Store {
             secret_hash: Set(new.secret.as_record().to_owned()),
             created_at_ms: Set(new.created_at_ms),
             paused_at_ms: Set(None),
+            resumed_at_ms: Set(None),
             removed_at_ms: Set(None),
         };
         Entity::insert(endpoint).exec(&transaction).await?;
         let change = Change::Endpoints(new.account_id);
         append(&transaction, change, new.created_at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(id)
     }
 
@@ -139,6 +140,13 @@ impl Store {
             transaction.rollback().await?;
             return Ok(false);
         }
+        if change == EndpointChange::Resume {
+            Entity::update_many()
+                .col_expr(Column::ResumedAtMs, Expr::value(at_ms))
+                .filter(Column::Id.eq(id.0))
+                .exec(&transaction)
+                .await?;
+        }
         if change == EndpointChange::Remove {
             webhook_attempts::Entity::update_many()
                 .col_expr(webhook_attempts::Column::Status, Expr::value("failed"))
@@ -153,7 +161,7 @@ impl Store {
                 .await?;
         }
         append(&transaction, Change::Endpoints(account), at_ms).await?;
-        transaction.commit().await?;
+        self.end(transaction).await?;
         Ok(true)
     }
 }

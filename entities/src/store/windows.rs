@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Store, StoreError, record};
 
 /// How far apart the time in a delivery's id and its own may be.
-const ID_AHEAD_MS: i64 = 10_000;
+pub(super) const ID_AHEAD_MS: i64 = 10_000;
 
 /// A window that is still open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +87,13 @@ impl Store {
             "DELETE FROM phone_windows WHERE until_ms <= ?",
             [Value::from(before_ms)],
         );
-        Ok(self.writer.execute_raw(statement).await?.rows_affected())
+        let dropped = self.writing()?.execute_raw(statement).await;
+        Ok(self.noted(dropped)?.rows_affected())
     }
 }
 
 /// No UUIDv7 of this time or later is smaller: it begins with the milliseconds.
-fn first_id(at_ms: i64) -> Uuid {
+pub(super) fn first_id(at_ms: i64) -> Uuid {
     Uuid::from_u128((at_ms.max(0) as u128) << 80)
 }
 

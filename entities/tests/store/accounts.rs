@@ -159,8 +159,12 @@ async fn a_closed_account_takes_its_keys_along(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     store.create_key(key(world.account, 1, &[])).await.unwrap();
-    assert!(store.close_account(world.account, NOW).await.unwrap());
-    assert!(!store.close_account(world.account, NOW).await.unwrap());
+    let closing = store.close_account(world.account, NOW).await.unwrap();
+    assert!(closing.unwrap().new);
+    let again = store.close_account(world.account, NOW).await.unwrap();
+    assert!(!again.unwrap().new);
+    let nobody = AccountId(Uuid::nil());
+    assert_eq!(store.close_account(nobody, NOW).await.unwrap(), None);
     assert!(store.key_by_hash(&[1; 32]).await.unwrap().unwrap().revoked);
     let refused = store.create_key(key(world.account, 2, &[])).await;
     assert_eq!(conflict(refused), Conflict::AccountClosed);

@@ -2,15 +2,28 @@
 
 use std::sync::Arc;
 
+use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::ledger::Bucket;
+use nexo_domain::money::Micros;
+use nexo_domain::webhook::Event;
+use nexo_entities::store::posting::Settlement;
+use nexo_entities::store::wallets::Correction;
+use nexo_entities::store::webhooks::EndpointChange;
 use sea_orm::ConnectionTrait;
 
 use crate::database::Database;
-use crate::world::{COST, NOW, World, otp, paid, refunded};
+use crate::world::{COST, NOW, World, account, credit, delivered, endpoint, otp, paid, refunded};
 
 on_both!(
     a_sound_ledger_passes_with_its_figures,
     each_broken_invariant_is_named,
     a_delivery_without_an_end_is_overdue,
+    what_a_delivery_may_have_once_is_found_twice,
+    a_reference_that_corrects_twice_is_named,
+    a_commission_is_a_tenth_of_anothers_delivered_otp,
+    an_end_that_nobody_was_told_of_is_named,
+    a_pause_excuses_what_ended_in_it,
+    the_audit_sees_one_moment_while_the_wallet_moves,
 );
 
 async fn broken(world: &World, at_ms: i64) -> Vec<&'static str> {
@@ -34,7 +47,7 @@ async fn a_sound_ledger_passes_with_its_figures(database: Arc<Database>) {
     let totals = &checks.last().unwrap().detail;
     assert_eq!(
         totals,
-        "came in 0.220, spent 0.022, held 0.198 USD in 4 entries"
+        "came in 0.220, went out 0.000, spent 0.022, held 0.198 USD in 4 entries"
     );
 }
 
@@ -96,4 +109,216 @@ async fn a_delivery_without_an_end_is_overdue(database: Arc<Database>) {
         broken(&world, NOW + 120_001).await,
         ["no_delivery_is_overdue"]
     );
+}
+
+async fn what_a_delivery_may_have_once_is_found_twice(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let debit = otp(world.account, 1);
+    let outcome = world.debit(std::slice::from_ref(&debit)).await[0];
+    world.settle(&[refunded(&debit, paid(&outcome))]).await;
+    // A second refund, of another bucket: the table's own constraint lets it through.
+    let posting = match world.store.is_sqlite() {
+        true => "randomblob(16)",
+        false => "gen_random_uuid()",
+    };
+    let again = format!(
+        "INSERT INTO ledger_entries (account_id, posting_id, delivery_id, kind, bucket, \
+         amount_micros, created_at_ms) SELECT account_id, {posting}, delivery_id, kind, 'bonus', \
+         amount_micros, created_at_ms FROM ledger_entries WHERE kind = 'refund'"
+    );
+    let connection = world.store.connection();
+    connection.execute_unprepared(&again).await.unwrap();
+    let wrong = broken(&world, NOW).await;
+    for name in [
+        "deliveries_are_debited_and_refunded_once",
+        "refunds_are_their_debits",
+        "refunds_are_whole",
+    ] {
+        assert!(wrong.contains(&name), "{wrong:?}");
+    }
+}
+
+async fn a_reference_that_corrects_twice_is_named(database: Arc<Database>) {
+    let world = World::with_balance(&database, 10 * COST).await;
+    let correction = Correction {
+        account_id: world.account,
+        bucket: Bucket::Balance,
+        amount: Micros::new(-COST),
+        reference: "fix-1",
+        note: None,
+        at_ms: NOW,
+    };
+    world.store.correct_wallet(correction).await.unwrap();
+    world.assert_sound().await;
+    let again = "INSERT INTO ledger_entries (account_id, posting_id, kind, bucket, amount_micros, \
+                 reference, created_at_ms) SELECT account_id, posting_id, kind, 'bonus', \
+                 -amount_micros, reference, created_at_ms FROM ledger_entries \
+                 WHERE kind = 'correction'";
+    let connection = world.store.connection();
+    connection.execute_unprepared(again).await.unwrap();
+    let wrong = broken(&world, NOW).await;
+    assert!(wrong.contains(&"references_correct_once"), "{wrong:?}");
+}
+
+async fn a_commission_is_a_tenth_of_anothers_delivered_otp(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let referrer = account(&world.store, "referrer@example.com").await;
+    let debits: Vec<_> = (0..4).map(|n| otp(world.account, n)).collect();
+    let outcomes = world.debit(&debits).await;
+    let ends: Vec<_> = debits
+        .iter()
+        .zip(&outcomes)
+        .enumerate()
+        .map(|(n, (debit, outcome))| match n {
+            1 => refunded(debit, paid(outcome)),
+            _ => delivered(debit, paid(outcome)),
+        })
+        .collect();
+    world.settle(&ends).await;
+    let connection = world.store.connection();
+    let uuid = |id: uuid::Uuid| match world.store.is_sqlite() {
+        true => format!("x'{}'", id.simple()),
+        false => format!("'{id}'"),
+    };
+    let commission = async |account: uuid::Uuid,
+                            delivery: uuid::Uuid,
+                            bucket: &str,
+                            amount: i64| {
+        let posted = format!(
+            "INSERT INTO ledger_entries (account_id, posting_id, delivery_id, kind, bucket, \
+             amount_micros, created_at_ms) VALUES ({}, {}, {}, 'commission', '{bucket}', {amount}, 1)",
+            uuid(account),
+            uuid(delivery),
+            uuid(delivery),
+        );
+        connection.execute_unprepared(&posted).await.unwrap();
+        let column = format!("{bucket}_micros");
+        let held = format!(
+            "UPDATE wallets SET {column} = {column} + {amount} WHERE account_id = {}",
+            uuid(account)
+        );
+        connection.execute_unprepared(&held).await.unwrap();
+    };
+    let [good, failed, own, wrong] = [0, 1, 2, 3].map(|n: usize| debits[n].delivery_id.0);
+    commission(referrer.0, good, "balance", COST / 10).await;
+    world.assert_sound().await;
+    commission(referrer.0, good, "bonus", COST / 10).await;
+    assert_eq!(broken(&world, NOW).await, ["commissions_are_paid_once"]);
+    commission(referrer.0, failed, "balance", COST / 10).await;
+    commission(world.account.0, own, "balance", COST / 10).await;
+    commission(referrer.0, wrong, "balance", COST / 10 + 1).await;
+    assert_eq!(
+        broken(&world, NOW).await,
+        ["commissions_are_a_tenth", "commissions_are_paid_once"]
+    );
+    let checks = world.store.audit(NOW).await.unwrap();
+    let tenth = checks.iter().find(|c| c.name == "commissions_are_a_tenth");
+    assert!(
+        tenth.unwrap().detail.starts_with("3 commissions"),
+        "{tenth:?}"
+    );
+}
+
+/// An end told to the account's endpoints, `at` ms after [`NOW`].
+fn told(settlement: Settlement, at: i64) -> Settlement {
+    let plan = CarrierPlan::vietnam();
+    let event = Event {
+        delivery_id: settlement.delivery_id,
+        phone: settlement.phone,
+        carrier: settlement.phone.carrier(&plan).unwrap(),
+        status: settlement.status,
+        cost: Micros::new(COST),
+        error_code: settlement.error_code,
+        created_at_ms: NOW,
+        completed_at_ms: NOW + at,
+    };
+    Settlement {
+        completed_at_ms: NOW + at,
+        event: Some(event),
+        ..settlement
+    }
+}
+
+async fn an_end_that_nobody_was_told_of_is_named(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    endpoint(&world.store, world.account, "https://example.com/a").await;
+    endpoint(&world.store, world.account, "https://example.com/b").await;
+    let debits = [
+        otp(world.account, 1),
+        otp(world.account, 2),
+        otp(world.account, 3),
+    ];
+    let outcomes = world.debit(&debits).await;
+    let unrouted = Settlement {
+        error_code: Some("no_route"),
+        release_window: true,
+        ..refunded(&debits[2], paid(&outcomes[2]))
+    };
+    world
+        .settle(&[
+            told(delivered(&debits[0], paid(&outcomes[0])), 25_000),
+            told(refunded(&debits[1], paid(&outcomes[1])), 25_000),
+            unrouted,
+        ])
+        .await;
+    world.assert_sound().await;
+    let connection = world.store.connection();
+    let lose = "DELETE FROM webhook_attempts WHERE id = (SELECT id FROM webhook_attempts LIMIT 1)";
+    connection.execute_unprepared(lose).await.unwrap();
+    assert_eq!(broken(&world, NOW).await, ["every_end_is_told"]);
+}
+
+async fn a_pause_excuses_what_ended_in_it(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let endpoint = endpoint(&world.store, world.account, "https://example.com").await;
+    let debits = [otp(world.account, 1), otp(world.account, 2)];
+    let outcomes = world.debit(&debits).await;
+    let change = async |world: &World, change, at: i64| {
+        let changed = world
+            .store
+            .change_endpoint(world.account, endpoint, change, NOW + at);
+        assert!(changed.await.unwrap());
+    };
+    change(&world, EndpointChange::Pause, 100_000).await;
+    world.cache.forget_endpoints(world.account);
+    world
+        .settle(&[told(delivered(&debits[0], paid(&outcomes[0])), 150_000)])
+        .await;
+    world.assert_sound().await;
+    change(&world, EndpointChange::Resume, 200_000).await;
+    world.cache.forget_endpoints(world.account);
+    world.assert_sound().await;
+    // After the resumption there is no excuse.
+    let untold = Settlement {
+        completed_at_ms: NOW + 300_000,
+        ..delivered(&debits[1], paid(&outcomes[1]))
+    };
+    world.settle(&[untold]).await;
+    assert_eq!(broken(&world, NOW).await, ["every_end_is_told"]);
+    change(&world, EndpointChange::Remove, 310_000).await;
+    world.assert_sound().await;
+}
+
+async fn the_audit_sees_one_moment_while_the_wallet_moves(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 1_000 * COST).await;
+    let store = world.store.clone();
+    let account = world.account;
+    let moving = async {
+        for n in 0..40 {
+            let debits = [otp(account, 2 * n), otp(account, 2 * n + 1)];
+            let outcomes = world.debit(&debits).await;
+            world
+                .settle(&[refunded(&debits[0], paid(&outcomes[0]))])
+                .await;
+            credit(&world.store, account, Bucket::Bonus, 3).await;
+        }
+    };
+    let auditing = async {
+        for _ in 0..20 {
+            let checks = store.audit(NOW).await.unwrap();
+            let broken: Vec<_> = checks.iter().filter(|check| !check.ok).collect();
+            assert!(broken.is_empty(), "{broken:?}");
+        }
+    };
+    tokio::join!(moving, auditing);
 }

@@ -41,6 +41,18 @@ impl Database {
         Some(Database::Postgres { url, server, name })
     }
 
+    /// The same database, for what outlives a test's own.
+    pub fn again(&self) -> Database {
+        match self {
+            Database::Sqlite { .. } => unreachable!("its folder has one owner"),
+            Database::Postgres { url, server, name } => Database::Postgres {
+                url: url.clone(),
+                server: server.clone(),
+                name: name.clone(),
+            },
+        }
+    }
+
     pub fn url(&self) -> &str {
         match self {
             Database::Sqlite { url, .. } | Database::Postgres { url, .. } => url,

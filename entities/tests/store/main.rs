@@ -9,11 +9,18 @@ mod database;
 mod world;
 
 mod accounts;
+mod alike;
 mod audit;
+mod closing;
 mod connecting;
+mod delivery_pages;
+mod keys;
+mod ledger;
+mod nodes;
 mod outbox;
 mod ports;
 mod posting;
+mod privacy;
 mod properties;
 mod racing;
 mod recovery;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nexo_domain::ids::{EndpointId, WebhookAttemptId};
 use nexo_domain::webhook::MAX_ENDPOINTS;
+use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::Settlement;
 use nexo_entities::store::webhook_attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
 use nexo_entities::store::webhooks::EndpointChange;
@@ -166,8 +167,16 @@ async fn an_attempt_is_claimed_once_and_finished_once(database: Arc<Database>) {
     assert_eq!(kept.error.as_deref(), Some("timed out after 5 s"));
 
     // The death of one node makes only its own attempts unknown.
-    world.node = world.store.start_node("n1", NOW + 9, NOW).await.unwrap();
-    other.node = other.store.start_node("n2", NOW + 9, NOW).await.unwrap();
+    world.node = world
+        .store
+        .start_node(NodeStart::alone("n1", NOW + 9))
+        .await
+        .unwrap();
+    other.node = other
+        .store
+        .start_node(NodeStart::alone("n2", NOW + 9))
+        .await
+        .unwrap();
     for id in &ids[2..] {
         let attempt = world.store.webhook_attempt(*id).await.unwrap().unwrap();
         assert_eq!(

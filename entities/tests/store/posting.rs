@@ -6,6 +6,7 @@ use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::ledger::{Bucket, Buckets, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::{NO_ROUTE, Status};
+use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
@@ -51,7 +52,7 @@ async fn a_posted_debit_is_a_delivery_an_entry_and_a_window(database: Arc<Databa
     let delivery = delivery.unwrap().unwrap();
     assert_eq!(delivery.status, Status::Sent);
     assert_eq!(
-        (delivery.phone, delivery.carrier),
+        (delivery.phone.whole().unwrap(), delivery.carrier),
         (debit.phone, debit.carrier)
     );
     assert_eq!(delivery.cost, debit.cost);
@@ -105,7 +106,8 @@ async fn a_short_debit_in_a_batch_fails_alone(database: Arc<Database>) {
 async fn a_debit_for_a_closed_account_is_refused_though_the_cache_is_warm(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 100_000).await;
     paid(&world.debit(&[otp(world.account, 1)]).await[0]);
-    assert!(world.store.close_account(world.account, NOW).await.unwrap());
+    let closing = world.store.close_account(world.account, NOW).await.unwrap();
+    assert!(closing.unwrap().new);
     let outcomes = world.debit(&[otp(world.account, 2)]).await;
     assert_eq!(outcomes, [DebitOutcome::AccountClosed]);
     let unknown = world.debit(&[otp(AccountId(Uuid::from_u128(1)), 3)]).await;
@@ -214,7 +216,11 @@ async fn a_settlement_of_an_earlier_life_is_not_written(database: Arc<Database>)
     let mut world = World::with_balance(&database, COST).await;
     let debit = otp(world.account, 1);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
-    let next_life = world.store.start_node("n1", NOW, NOW).await.unwrap();
+    let next_life = world
+        .store
+        .start_node(NodeStart::alone("n1", NOW))
+        .await
+        .unwrap();
     assert_eq!(next_life.epoch, world.node.epoch + 1);
     assert_eq!(world.settle(&[delivered(&debit, parts)]).await, [false]);
     world.node = next_life;

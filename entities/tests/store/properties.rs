@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nexo_domain::ledger::{Bucket, Buckets};
 use nexo_domain::money::Micros;
+use nexo_domain::outcome::Status;
 use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -12,7 +13,7 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::database::Database;
 use crate::world::{NOW, World, account, credit, delivered, otp, paid, refunded};
 
-on_both!(random_debits_refunds_and_credits_give_the_models_ledger);
+on_both!(random_debits_refunds_credits_and_crashes_give_the_models_ledger);
 
 /// One thing that happens to the wallet.
 #[derive(Debug, Clone)]
@@ -23,12 +24,17 @@ enum Step {
     Settle(Vec<bool>),
     /// A command credits a bucket, behind the cache's back.
     Credit(usize, i64),
+    /// The process dies while it commits these debits and settlements, after so many polls of it.
+    Crash(Vec<(i64, u32)>, Vec<bool>, usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let costs = || prop::collection::vec((0..9_000i64, 0..40u32), 1..14);
+    let ends = || prop::collection::vec(any::<bool>(), 1..9);
     prop_oneof![
-        3 => prop::collection::vec((0..9_000i64, 0..40u32), 1..14).prop_map(Step::Debits),
-        2 => prop::collection::vec(any::<bool>(), 1..9).prop_map(Step::Settle),
+        3 => costs().prop_map(Step::Debits),
+        2 => ends().prop_map(Step::Settle),
+        1 => (costs(), ends(), 0..24usize).prop_map(|(costs, ends, polls)| Step::Crash(costs, ends, polls)),
         1 => (0..3usize, 1..20_000i64).prop_map(|(bucket, amount)| Step::Credit(bucket, amount)),
     ]
 }
@@ -56,7 +62,7 @@ impl Model {
     }
 }
 
-async fn random_debits_refunds_and_credits_give_the_models_ledger(database: Arc<Database>) {
+async fn random_debits_refunds_credits_and_crashes_give_the_models_ledger(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let runtime = tokio::runtime::Handle::current();
     let cases = if world.store.is_sqlite() { 24 } else { 12 };
@@ -69,7 +75,7 @@ async fn random_debits_refunds_and_credits_give_the_models_ledger(database: Arc<
         runner.run(&prop::collection::vec(step(), 1..12), |steps| {
             let (world, case) = &mut *world.borrow_mut();
             *case += 1;
-            runtime.block_on(walk(world, *case, steps));
+            runtime.block_on(walk(world, &database, *case, steps));
             Ok(())
         })
     });
@@ -77,7 +83,7 @@ async fn random_debits_refunds_and_credits_give_the_models_ledger(database: Arc<
 }
 
 /// Each case has an account, and phones, of its own.
-async fn walk(world: &mut World, case: u32, steps: Vec<Step>) {
+async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step>) {
     world.account = account(&world.store, &format!("{case}@example.com")).await;
     let mut model = Model::default();
     let mut sent: Vec<(Debit, DebitOutcome)> = Vec::new();
@@ -91,15 +97,7 @@ async fn walk(world: &mut World, case: u32, steps: Vec<Step>) {
                 model.buckets = model.buckets.credit(bucket, Micros::new(amount)).unwrap();
             }
             Step::Debits(costs) => {
-                let debits: Vec<Debit> = costs
-                    .iter()
-                    .map(|(cost, phone)| Debit {
-                        cost: Micros::new(*cost),
-                        created_at_ms: now_ms,
-                        window_until_ms: now_ms + 30_000,
-                        ..otp(world.account, case * 40 + phone)
-                    })
-                    .collect();
+                let debits = debits(world, case, &costs, now_ms);
                 let outcomes = world.debit(&debits).await;
                 check_debits(&mut model, &costs, &outcomes, now_ms);
                 let posted =
@@ -114,10 +112,52 @@ async fn walk(world: &mut World, case: u32, steps: Vec<Step>) {
                     .collect();
                 assert!(world.settle(&ends).await.iter().all(|settled| *settled));
             }
+            Step::Crash(costs, refunds, polls) => {
+                let debits = debits(world, case, &costs, now_ms);
+                let doubtful: Vec<_> = sent
+                    .iter()
+                    .zip(refunds)
+                    .map(|((debit, outcome), refund)| match refund {
+                        true => refunded(debit, paid(outcome)),
+                        false => delivered(debit, paid(outcome)),
+                    })
+                    .collect();
+                world.commit_cut_off(&debits, &doubtful, polls).await;
+                world.restart(database).await;
+                for (debit, outcome) in sent.drain(..) {
+                    // Delivered, if that was committed; else given back, by this or by the restart.
+                    if status(world, &debit).await != Some(Status::Delivered) {
+                        model.buckets = model.buckets.refund(paid(&outcome));
+                    }
+                }
+                for (debit, (_, phone)) in debits.iter().zip(&costs) {
+                    // What was taken is given back, but its phone may have rung.
+                    if let Some(status) = status(world, debit).await {
+                        assert_eq!(status, Status::Failed);
+                        model.windows.insert(*phone, debit.window_until_ms);
+                    }
+                }
+            }
         }
         assert_eq!(world.held().await, model.buckets);
     }
     world.assert_sound_at(now_ms).await;
+}
+
+fn debits(world: &World, case: u32, costs: &[(i64, u32)], now_ms: i64) -> Vec<Debit> {
+    let debit = |(cost, phone): &(i64, u32)| Debit {
+        cost: Micros::new(*cost),
+        created_at_ms: now_ms,
+        window_until_ms: now_ms + 30_000,
+        ..otp(world.account, case * 40 + phone)
+    };
+    costs.iter().map(debit).collect()
+}
+
+/// How the delivery stands, if it was ever committed.
+async fn status(world: &World, debit: &Debit) -> Option<Status> {
+    let delivery = world.store.delivery(world.account, debit.delivery_id).await;
+    delivery.unwrap().map(|delivery| delivery.status)
 }
 
 /// The model takes the debits one by one. A debit behind a lost window may be decided later than in its

@@ -6,46 +6,17 @@ use std::sync::Arc;
 use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::Status;
-use nexo_domain::webhook::Event;
+use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, Settlement, WalletCache};
-use nexo_entities::store::recovery::Unfinished;
 
 use crate::database::Database;
-use crate::world::{COST, NOW, World, credit, delivered, endpoint, otp, paid};
+use crate::world::{COST, NOW, World, credit, delivered, endpoint, interrupted, otp, paid};
 
 on_both!(
     a_restarted_node_refunds_and_announces_what_it_left_unfinished,
     a_live_or_young_delivery_is_left_alone_by_the_reaper,
     another_nodes_deliveries_are_not_touched,
 );
-
-fn interrupted(unfinished: &Unfinished) -> Settlement {
-    let delivery = &unfinished.delivery;
-    Settlement {
-        delivery_id: delivery.id,
-        account_id: delivery.account_id,
-        test: delivery.test,
-        phone: delivery.phone,
-        status: Status::Failed,
-        error_code: Some("interrupted"),
-        carrier_status: Some("interrupted".into()),
-        completed_at_ms: NOW + 1,
-        parts: unfinished.paid,
-        refund: true,
-        release_window: false,
-        attempts: Vec::new(),
-        event: Some(Event {
-            delivery_id: delivery.id,
-            phone: delivery.phone,
-            carrier: delivery.carrier,
-            status: Status::Failed,
-            cost: delivery.cost,
-            error_code: Some("interrupted"),
-            created_at_ms: delivery.created_at_ms,
-            completed_at_ms: NOW + 1,
-        }),
-    }
-}
 
 async fn settle_all(world: &mut World, live: &HashSet<nexo_domain::ids::DeliveryId>) -> usize {
     world
@@ -63,10 +34,18 @@ async fn a_restarted_node_refunds_and_announces_what_it_left_unfinished(database
     let before = world.held().await;
     let debits: Vec<Debit> = (0..600).map(|n| otp(world.account, n)).collect();
     let outcomes = world.debit(&debits).await;
-    let finished = delivered(&debits[5], paid(&outcomes[5]));
+    // So soon that nobody knew of the endpoint.
+    let finished = Settlement {
+        completed_at_ms: NOW + 1,
+        ..delivered(&debits[5], paid(&outcomes[5]))
+    };
     assert_eq!(world.settle(&[finished]).await, [true]);
 
-    world.node = world.store.start_node("n1", NOW, NOW).await.unwrap();
+    world.node = world
+        .store
+        .start_node(NodeStart::alone("n1", NOW))
+        .await
+        .unwrap();
     world.cache = WalletCache::new();
     assert_eq!(settle_all(&mut world, &HashSet::new()).await, 599);
     assert_eq!(settle_all(&mut world, &HashSet::new()).await, 0);
@@ -120,7 +99,11 @@ async fn another_nodes_deliveries_are_not_touched(database: Arc<Database>) {
     let mut two = one.beside(&database, "n2").await;
     let debit = otp(one.account, 1);
     let parts = paid(&one.debit(std::slice::from_ref(&debit)).await[0]);
-    two.node = two.store.start_node("n2", NOW, NOW).await.unwrap();
+    two.node = two
+        .store
+        .start_node(NodeStart::alone("n2", NOW))
+        .await
+        .unwrap();
     assert_eq!(settle_all(&mut two, &HashSet::new()).await, 0);
     assert_eq!(two.settle(&[delivered(&debit, parts)]).await, [false]);
     assert_eq!(one.settle(&[delivered(&debit, parts)]).await, [true]);

@@ -1,5 +1,8 @@
 //! A gateway's view of the store: an account with money, a node, a wallet actor's cache.
 
+use std::collections::HashSet;
+use std::task::Poll;
+
 use nexo_domain::carrier_plan::CarrierPlan;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId, KeyId};
 use nexo_domain::ledger::{Bucket, Buckets, Parts};
@@ -9,9 +12,11 @@ use nexo_domain::phone::Phone;
 use nexo_domain::webhook::{Event, HashedSecret};
 use nexo_entities::Store;
 use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{
     CallAttempt, CallQuality, Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
 };
+use nexo_entities::store::recovery::Unfinished;
 use nexo_entities::store::wallets::Credit;
 use nexo_entities::store::webhooks::NewEndpoint;
 use uuid::Uuid;
@@ -45,7 +50,7 @@ impl World {
     }
 
     async fn of(store: Store, node: &str, account: AccountId) -> World {
-        let node = store.start_node(node, NOW, NOW).await.unwrap();
+        let node = store.start_node(NodeStart::alone(node, NOW)).await.unwrap();
         World {
             store,
             node,
@@ -67,6 +72,45 @@ impl World {
             .commit(&mut self.cache, &self.node, debits, settlements)
             .await
             .unwrap()
+    }
+
+    /// Commits, but is dropped after being polled so often, as when its process dies. Whether it took effect
+    /// is not known.
+    pub async fn commit_cut_off(
+        &mut self,
+        debits: &[Debit],
+        settlements: &[Settlement],
+        mut polls: usize,
+    ) {
+        let commit = self
+            .store
+            .commit(&mut self.cache, &self.node, debits, settlements);
+        let mut commit = std::pin::pin!(commit);
+        std::future::poll_fn(|context| {
+            if polls == 0 {
+                return Poll::Ready(());
+            }
+            polls -= 1;
+            commit.as_mut().poll(context).map(|_| ())
+        })
+        .await;
+    }
+
+    /// Another process takes over the database and settles what the last one left, each refunded.
+    pub async fn restart(&mut self, database: &Database) {
+        self.store.clone().close().await.unwrap();
+        let node = self.node.node.clone();
+        *self = World::of(database.open().await, &node, self.account).await;
+        self.store
+            .settle_unfinished(
+                &mut self.cache,
+                &self.node,
+                i64::MAX,
+                &HashSet::new(),
+                interrupted,
+            )
+            .await
+            .unwrap();
     }
 
     pub async fn held(&self) -> Buckets {
@@ -135,6 +179,7 @@ pub fn otp(account: AccountId, number: u32) -> Debit {
         cost: Micros::new(COST),
         created_at_ms: NOW,
         window_until_ms: NOW + 30_000,
+        idempotent: None,
     }
 }
 
@@ -175,6 +220,7 @@ pub fn delivered(debit: &Debit, parts: Parts) -> Settlement {
         release_window: false,
         attempts: vec![call(1)],
         event: None,
+        frees: None,
     }
 }
 
@@ -185,6 +231,36 @@ pub fn refunded(debit: &Debit, parts: Parts) -> Settlement {
         carrier_status: Some("503".into()),
         refund: true,
         ..delivered(debit, parts)
+    }
+}
+
+/// The end of a delivery that its process gave up.
+pub fn interrupted(unfinished: &Unfinished) -> Settlement {
+    let delivery = &unfinished.delivery;
+    Settlement {
+        delivery_id: delivery.id,
+        account_id: delivery.account_id,
+        test: delivery.test,
+        phone: unfinished.phone,
+        status: Status::Failed,
+        error_code: Some("interrupted"),
+        carrier_status: Some("interrupted".into()),
+        completed_at_ms: NOW + 1,
+        parts: unfinished.paid,
+        refund: true,
+        release_window: false,
+        attempts: Vec::new(),
+        event: Some(Event {
+            delivery_id: delivery.id,
+            phone: unfinished.phone,
+            carrier: delivery.carrier,
+            status: Status::Failed,
+            cost: delivery.cost,
+            error_code: Some("interrupted"),
+            created_at_ms: delivery.created_at_ms,
+            completed_at_ms: NOW + 1,
+        }),
+        frees: None,
     }
 }
 

@@ -100,6 +100,7 @@ impl Phones {
             cost: COST,
             created_at_ms: now_ms,
             window_until_ms: window_until_ms(now_ms),
+            idempotent: None,
         })
     }
 }

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use nexo_actors::clock::unix_ms;
+use nexo_actors::lease::Lease;
 use nexo_actors::wallet::{self, PostDebit, Wallet, Wallets};
 use nexo_actors::watch::Watcher;
 use nexo_actors::webhook::{self, WebhookDesk};
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::Store;
-use nexo_entities::store::posting::DebitOutcome;
+use nexo_entities::store::nodes::NodeStart;
+use nexo_entities::store::posting::{DebitOutcome, NodeEpoch};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use tokio::sync::oneshot;
 
@@ -51,18 +53,23 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::connect(&url, 1).await?;
     nexo_migration::up(store.connection()).await?;
     let customer = Customer::create(&store).await?;
-    let wallets = hire(&store).await?;
+    let (wallets, node) = hire(&store).await?;
+    let hot = Hot {
+        wallets,
+        node,
+        account_id: customer.account_id,
+        phones: Rc::new(RefCell::new(Phones::new())),
+    };
     // A pool as wide as the clients, where the database can use one.
     let plain = Store::connect(&url, CLIENTS as u32).await?;
     prepare_plain(plain.connection()).await?;
 
     let length = Duration::from_secs(args.seconds);
-    let phones = Rc::new(RefCell::new(Phones::new()));
     let mut rows = Vec::new();
     for _ in 0..args.rounds {
         let plain = plain_updates(plain.connection(), length).await?;
-        let ours = debits(&wallets, customer.account_id, &phones, CLIENTS, length).await?;
-        let many = debits(&wallets, customer.account_id, &phones, MANY_CLIENTS, length).await?;
+        let ours = debits(&hot, CLIENTS, length).await?;
+        let many = debits(&hot, MANY_CLIENTS, length).await?;
         rows.push([plain, ours, many]);
     }
     let [plain_rate, ours, many] = medians(&rows);
@@ -89,21 +96,33 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// One account that all debits are of.
+struct Hot {
+    wallets: Wallets,
+    node: Arc<NodeEpoch>,
+    account_id: AccountId,
+    phones: Rc<RefCell<Phones>>,
+}
+
 /// One wallet actor, as the gateway has on SQLite, and the webhook actor that it tells of its commits.
-async fn hire(store: &Store) -> anyhow::Result<Wallets> {
-    let node = store.start_node("bench", unix_ms(), i64::MAX).await?;
+async fn hire(store: &Store) -> anyhow::Result<(Wallets, Arc<NodeEpoch>)> {
+    let node = store
+        .start_node(NodeStart::alone("bench", unix_ms()))
+        .await?;
+    let lease = Lease::alone(node);
+    let node = lease.node();
     let rules = TargetRules {
         allow_private: false,
         allow_http: false,
     };
     let client = WebhookClient::new(rules, Duration::from_secs(5))?;
     let mut watcher = Watcher::default();
-    let (its_store, its_node) = (store.clone(), node.clone());
+    let (its_store, its_lease) = (store.clone(), Arc::clone(&lease));
     let webhooks = watcher.hire("webhook", webhook::MAILBOX, move |life_line| {
         let posts = Arc::new(webhook::Desk::default());
         WebhookDesk::new(
             its_store.clone(),
-            its_node.clone(),
+            Arc::clone(&its_lease),
             client.clone(),
             posts,
             life_line,
@@ -111,10 +130,15 @@ async fn hire(store: &Store) -> anyhow::Result<Wallets> {
     });
     let its_store = store.clone();
     let wallet = watcher.hire("wallet", wallet::MAILBOX, move |life_line| {
-        Wallet::new(its_store.clone(), node.clone(), webhooks.clone(), life_line)
+        Wallet::new(
+            its_store.clone(),
+            Arc::clone(&lease),
+            webhooks.clone(),
+            life_line,
+        )
     });
     actix_web::rt::spawn(watcher.watch(Arc::default(), |role| panic!("{role} keeps dying")));
-    Ok(Wallets::new(vec![wallet]))
+    Ok((Wallets::new(vec![wallet]), node))
 }
 
 /// The median of each column.
@@ -164,25 +188,21 @@ async fn plain_updates(connection: &DatabaseConnection, length: Duration) -> any
 }
 
 /// Each client posts a debit as soon as its last one is durable.
-async fn debits(
-    wallets: &Wallets,
-    account_id: AccountId,
-    phones: &Rc<RefCell<Phones>>,
-    clients: usize,
-    length: Duration,
-) -> anyhow::Result<f64> {
+async fn debits(hot: &Hot, clients: usize, length: Duration) -> anyhow::Result<f64> {
     let started = Instant::now();
     let mut tasks = Vec::new();
     for _ in 0..clients {
-        let (wallets, phones) = (wallets.clone(), Rc::clone(phones));
+        let (wallets, node) = (hot.wallets.clone(), Arc::clone(&hot.node));
+        let (account_id, phones) = (hot.account_id, Rc::clone(&hot.phones));
         tasks.push(actix_web::rt::spawn(async move {
             let mut done = 0u64;
             while started.elapsed() < length {
                 let debit = phones.borrow_mut().debit(account_id)?;
                 let (reply, outcome) = oneshot::channel();
+                let node = Arc::clone(&node);
                 wallets
                     .of(account_id)
-                    .try_send(PostDebit { debit, reply })
+                    .try_send(PostDebit { debit, node, reply })
                     .ok()
                     .context("the wallet's mailbox is full")?;
                 match outcome.await?? {

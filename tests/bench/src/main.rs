@@ -1,4 +1,5 @@
-//! Four comparisons, each side by side in one run: `tests/bench/run` builds and starts them.
+//! What this machine can do, each figure beside another one of the same run: `tests/bench/run` builds and
+//! starts the parts.
 //!
 //! Nothing here is asserted: machines differ, and a noisy one must not fail a build. What would make
 //! a figure worthless (a refused request, a broken ledger) ends the run with an error instead.
@@ -10,6 +11,7 @@ mod calls;
 mod customer;
 mod http;
 mod ledger;
+mod listing;
 mod load;
 mod process;
 mod voice;
@@ -31,6 +33,8 @@ enum Bench {
     Ledger(ledger::Args),
     /// Whole OTPs a second and the CPU of each, SIPp at the far end
     Calls(calls::Args),
+    /// Pages and CSV of a customer with many OTPs, and how they grow with them
+    Listing(listing::Args),
     /// A call's signalling beside SIPp's caller, its audio beside a bare sender, and its memory
     Voice(voice::Args),
     /// The bare route that `http` measures against
@@ -48,6 +52,7 @@ fn main() -> anyhow::Result<()> {
             Bench::Http(args) => http::run(args).await,
             Bench::Ledger(args) => ledger::run(args).await,
             Bench::Calls(args) => calls::run(args).await,
+            Bench::Listing(args) => listing::run(args).await,
             Bench::Voice(args) => voice::run(args).await,
             Bench::BareRoute => http::serve_bare_route().await,
             Bench::AcceptingGateway(args) => http::serve_accepting_gateway(args).await,

@@ -238,6 +238,7 @@ fn order(gateway: SocketAddr, n: u64) -> anyhow::Result<CallOrder> {
         media_timeout: Duration::ZERO,
         every_step: false,
         trace: None,
+        permit: None,
     })
 }
 

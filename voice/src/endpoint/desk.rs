@@ -225,6 +225,14 @@ impl<'a> Desk<'a> {
             // Dropping its news ends the call.
             return;
         }
+        // The process may have stood still since the call was ordered.
+        if order
+            .permit
+            .as_ref()
+            .is_some_and(|permit| !permit.may_dial())
+        {
+            return;
+        }
         let now = Instant::now();
         let local = self.wire.local_for(order.gateway, &self.shared.config);
         let stream = self.shared.clock.reserve();

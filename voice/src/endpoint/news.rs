@@ -105,6 +105,13 @@ pub struct CallOrder {
     pub every_step: bool,
     /// Where the call's messages are told.
     pub trace: Option<Trace>,
+    /// Who is asked, last of all, whether the INVITE may still be sent. `None`: nobody.
+    pub permit: Option<Arc<dyn Permit>>,
+}
+
+/// Knows whether we may dial at this moment.
+pub trait Permit: Send + Sync {
+    fn may_dial(&self) -> bool;
 }
 
 /// News of a call. [`CallNews::Ended`] comes exactly once, and last.

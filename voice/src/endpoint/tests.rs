@@ -187,6 +187,7 @@ fn order(phone: &Phone) -> CallOrder {
         srtp: false,
         media_timeout: Duration::ZERO,
         trace: None,
+        permit: None,
     }
 }
 
@@ -639,4 +640,30 @@ async fn a_gateway_that_does_not_protect_what_must_be_hears_nothing() {
     let report = end(&mut events).await;
     assert_eq!(report.end, CallEnd::MediaLost);
     assert_eq!((report.packets_sent, report.is_protected), (0, false));
+}
+
+#[tokio::test]
+async fn without_a_permit_nothing_is_dialled() {
+    struct Denied;
+    impl Permit for Denied {
+        fn may_dial(&self) -> bool {
+            false
+        }
+    }
+    let (endpoint, phone) = scene().await;
+    let mut denied = endpoint.place(CallOrder {
+        permit: Some(Arc::new(Denied)),
+        ..order(&phone)
+    });
+    let Some(CallNews::Ended(report)) = soon(denied.next()).await else {
+        panic!("it goes on");
+    };
+    assert_eq!(report.end, CallEnd::NotAccepted(Refusal::TransportLost));
+    // The first that the phone hears of is the next call.
+    let _events = endpoint.place(CallOrder {
+        call_id: "8f2e1c4d-2@nexo".into(),
+        ..order(&phone)
+    });
+    let invite = phone.expect(Method::Invite).await;
+    assert_eq!(invite.call_id(), "8f2e1c4d-2@nexo");
 }

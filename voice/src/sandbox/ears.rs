@@ -12,8 +12,9 @@ use nexo_domain::phone::Phone;
 use tokio::sync::broadcast;
 
 use super::events::{CallId, CallRecord, SandboxEvent};
-use super::recogniser::Recogniser;
+use super::recogniser::{Recogniser, Vocabulary};
 use super::recording;
+use crate::prompts::PromptSet;
 
 /// The callee's own number of a call.
 pub(super) type CallNumber = u64;
@@ -59,8 +60,11 @@ impl Ears {
     /// When the system starts no more threads.
     pub fn start(
         record_dir: Option<PathBuf>,
+        voice: Option<&'static PromptSet>,
         events: &broadcast::Sender<SandboxEvent>,
     ) -> io::Result<(Ears, Vec<JoinHandle<()>>)> {
+        // Learning takes long: the built-in voice is learnt when the first call is heard.
+        let vocabulary = voice.map(|voice| Arc::new(Vocabulary::of(voice)));
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut queues = Vec::new();
         let mut threads = Vec::new();
@@ -68,6 +72,7 @@ impl Ears {
             let (queue, inputs) = mpsc::channel();
             let listener = Listener {
                 record_dir: record_dir.clone(),
+                vocabulary: vocabulary.clone(),
                 events: events.clone(),
                 heard: HashMap::new(),
             };
@@ -94,6 +99,8 @@ impl Ears {
 
 struct Listener {
     record_dir: Option<PathBuf>,
+    /// Where it is another than that of the built-in voice.
+    vocabulary: Option<Arc<Vocabulary>>,
     events: broadcast::Sender<SandboxEvent>,
     heard: HashMap<CallNumber, Hearing>,
 }
@@ -110,9 +117,11 @@ impl Listener {
         for input in inputs {
             match input {
                 EarInput::Listen { call, call_id } => {
+                    let vocabulary = self.vocabulary.clone();
+                    let recogniser = vocabulary.map_or_else(Recogniser::new, Recogniser::knowing);
                     let hearing = Hearing {
                         call_id,
-                        recogniser: Recogniser::new(),
+                        recogniser,
                         samples: Vec::new(),
                     };
                     self.heard.insert(call, hearing);

@@ -5,6 +5,7 @@
 //! not heard as a digit. Neither the code, nor the language, nor where words begin is known to it.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 mod features;
 mod utterance;
@@ -13,7 +14,7 @@ mod warping;
 
 use features::Analysis;
 use utterance::{Cut, Cutter};
-use vocabulary::Vocabulary;
+pub(super) use vocabulary::Vocabulary;
 
 /// Stands in a reading for a word that was not understood.
 const NOT_UNDERSTOOD: char = '?';
@@ -50,6 +51,7 @@ pub struct Heard {
 
 /// Listens to one call.
 pub struct Recogniser {
+    vocabulary: Arc<Vocabulary>,
     analysis: Analysis,
     cutter: Cutter,
     readings: Vec<String>,
@@ -58,13 +60,19 @@ pub struct Recogniser {
 
 impl Default for Recogniser {
     fn default() -> Self {
-        Self::new()
+        Self::knowing(Vocabulary::built_in())
     }
 }
 
 impl Recogniser {
+    /// One that knows the built-in voice.
     pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn knowing(vocabulary: Arc<Vocabulary>) -> Self {
         Self {
+            vocabulary,
             analysis: Analysis::new(),
             cutter: Cutter::default(),
             readings: Vec::new(),
@@ -103,7 +111,7 @@ impl Recogniser {
 
     fn understand(&mut self, cut: Cut) -> Vec<Word> {
         let words = match cut {
-            Cut::Utterance(utterance) => Vocabulary::known().recognise(&utterance),
+            Cut::Utterance(utterance) => self.vocabulary.recognise(&utterance),
             Cut::Drone => vec![Word::Phrase],
         };
         for word in &words {

@@ -20,6 +20,7 @@ use super::impairment::Impairment;
 use super::leg::Leg;
 use super::media::{self, MediaCommand};
 use super::media_ports::MediaPorts;
+use crate::prompts::PromptSet;
 use crate::rtp::ports::bind;
 use crate::sip::sdp::Audio;
 
@@ -45,6 +46,8 @@ pub struct SandboxConfig {
     pub jitter_ms: u32,
     /// How long a phone rings before it is answered.
     pub ring: Duration,
+    /// The voice that is listened for, where it is not the built-in one.
+    pub voice: Option<&'static PromptSet>,
     /// Whether calls are listened to even if they are not saved and nobody watches.
     pub listen_to_calls: bool,
     /// Chooses the lost and late packets.
@@ -60,6 +63,7 @@ impl SandboxConfig {
             loss_percent: 0,
             jitter_ms: 0,
             ring: Duration::from_millis(800),
+            voice: None,
             listen_to_calls: false,
             seed: 0,
         }
@@ -114,8 +118,8 @@ impl Sandbox {
             .map_err(listen_error)?;
         let local = socket.local_addr().map_err(listen_error)?;
         let (events, _) = broadcast::channel(EVENTS_KEPT);
-        let (ears, mut threads) =
-            Ears::start(config.record_dir.clone(), &events).map_err(SandboxError::Thread)?;
+        let (ears, mut threads) = Ears::start(config.record_dir.clone(), config.voice, &events)
+            .map_err(SandboxError::Thread)?;
         let (media, thread) = media::start(ears.clone()).map_err(SandboxError::Thread)?;
         threads.push(thread);
         let (stop, stopped) = oneshot::channel();

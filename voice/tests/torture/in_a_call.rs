@@ -145,6 +145,7 @@ fn order(gateway: &Gateway) -> CallOrder {
         srtp: false,
         media_timeout: Duration::ZERO,
         trace: None,
+        permit: None,
     }
 }
 

@@ -75,11 +75,26 @@ impl<'a> Deciding<'a> {
         }
         Self {
             debits,
-            outcomes: vec![None; debits.len()],
+            outcomes: second_of_a_key(debits),
             wallets,
             refunds: Vec::new(),
             taken: HashMap::new(),
         }
+    }
+
+    /// Takes out the debits at `places`: what they would do was done under their idempotency keys.
+    pub(super) fn take_out(&mut self, places: &HashSet<usize>) {
+        for place in places {
+            self.outcomes[*place] = Some(DebitOutcome::KeyTaken);
+        }
+    }
+
+    /// Whether a debit with an idempotency key is out because its phone's window is closed.
+    pub(super) fn has_keyed_late(&self) -> bool {
+        let mut outcomes = self.debits.iter().zip(&self.outcomes);
+        outcomes.any(|(debit, outcome)| {
+            debit.idempotent.is_some() && matches!(outcome, Some(DebitOutcome::WindowClosed { .. }))
+        })
     }
 
     /// Gives a delivery's price back, before any debit is decided.
@@ -221,13 +236,13 @@ impl<'a> Deciding<'a> {
             .collect()
     }
 
-    /// The debits that are posted so far, and what they paid.
-    pub(super) fn posted(&self) -> impl Iterator<Item = (&'a Debit, Parts)> {
+    /// The debits that are posted so far, what they paid, and what their wallets held then.
+    pub(super) fn posted(&self) -> impl Iterator<Item = (&'a Debit, Parts, Buckets)> {
         self.debits
             .iter()
             .zip(&self.outcomes)
             .filter_map(|(debit, outcome)| match outcome {
-                Some(DebitOutcome::Posted { parts, .. }) => Some((debit, *parts)),
+                Some(DebitOutcome::Posted { parts, after }) => Some((debit, *parts, *after)),
                 _ => None,
             })
     }
@@ -236,6 +251,20 @@ impl<'a> Deciding<'a> {
     pub(super) fn into_outcomes(self) -> Vec<DebitOutcome> {
         self.outcomes.into_iter().flatten().collect()
     }
+}
+
+/// Outcomes in which nothing is decided but this: of the debits under one idempotency key, all but the
+/// first are out.
+fn second_of_a_key(debits: &[Debit]) -> Vec<Option<DebitOutcome>> {
+    let mut keys = HashSet::new();
+    let mut is_first = |debit: &Debit| match debit.idempotent.as_deref() {
+        Some(request) => keys.insert((request.key_id, request.key.clone())),
+        None => true,
+    };
+    debits
+        .iter()
+        .map(|debit| (!is_first(debit)).then_some(DebitOutcome::KeyTaken))
+        .collect()
 }
 
 #[cfg(test)]
@@ -260,6 +289,7 @@ mod tests {
             cost: Micros::new(cost),
             created_at_ms: 1_000,
             window_until_ms: 31_000,
+            idempotent: None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
 use nexo_domain::ledger::{Buckets, Parts};
 use nexo_domain::money::Micros;
@@ -33,6 +34,8 @@ pub struct Debit {
     pub cost: Micros,
     pub created_at_ms: i64,
     pub window_until_ms: i64,
+    /// The request that it comes from, where that may be sent again: its answer is kept with the debit.
+    pub idempotent: Option<Arc<IdempotentRequest>>,
 }
 
 /// What became of a [`Debit`].
@@ -46,6 +49,8 @@ pub enum DebitOutcome {
     WindowClosed { until_ms: i64 },
     /// The account is closed or unknown.
     AccountClosed,
+    /// An answer is kept under its request's idempotency key, or is about to be.
+    KeyTaken,
 }
 
 /// The end of one delivery.
@@ -71,6 +76,26 @@ pub struct Settlement {
     pub attempts: Vec<CallAttempt>,
     /// What each active endpoint is told; without it no webhook is queued.
     pub event: Option<Event>,
+    /// The request that its debit came from, where the answer kept for that is dropped: no gateway took
+    /// the call, and the same request may try again.
+    pub frees: Option<Arc<IdempotentRequest>>,
+}
+
+/// What is to be kept under an idempotency key, apart from a debit.
+#[derive(Debug, Clone)]
+pub enum Keep {
+    /// A gateway has taken the call that was paid under it: the answer kept with the debit stands.
+    Accepted {
+        request: Arc<IdempotentRequest>,
+        delivery_id: DeliveryId,
+    },
+    /// A refusal, to be given again.
+    Refused {
+        request: Arc<IdempotentRequest>,
+        status: u16,
+        body: String,
+        at_ms: i64,
+    },
 }
 
 /// The call detail record of one finished leg.
@@ -117,4 +142,6 @@ pub struct Committed {
     pub settled: Vec<bool>,
     /// How many webhook attempts were queued.
     pub webhooks: u64,
+    /// False for a refusal whose key another request has: nothing was written.
+    pub kept: Vec<bool>,
 }

@@ -1,7 +1,7 @@
 //! The texts of a batch's statements. Each is written for both databases at once.
 
 use crate::store::bulk::Bulk;
-use crate::store::bulk::Column::{Bool, Int, Text, Uuid as Id};
+use crate::store::bulk::Column::{Bool, Bytes, Int, Text, Uuid as Id};
 
 pub(super) static LOAD_WALLETS: Bulk = Bulk::new(
     "SELECT w.account_id, w.free_micros, w.bonus_micros, w.balance_micros, w.version, \
@@ -91,6 +91,19 @@ pub(super) static INSERT_DELIVERIES: Bulk = Bulk::new(
     "WHERE v.column1 IS NOT NULL",
 );
 
+/// [`INSERT_DELIVERIES`] where other nodes may end our epoch: then nothing is written. Until the transaction
+/// ends the node's row is held, so that a takeover waits for it, and finds all of its deliveries. Renewals of
+/// the lease do not wait.
+pub(super) static INSERT_DELIVERIES_FENCED: Bulk = Bulk::new(
+    "WITH fence AS (SELECT name, epoch FROM nodes WHERE name = ? AND epoch = ? FOR KEY SHARE) \
+     INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
+     cost_micros, created_at_ms) \
+     SELECT fence.name, fence.epoch, 'sent', v.column1, v.column2, v.column3, v.column4, v.column5, \
+     v.column6, v.column7, v.column8",
+    &[Id, Id, Id, Bool, Text, Text, Int, Int],
+    "CROSS JOIN fence",
+);
+
 pub(super) static INSERT_ENTRIES: Bulk = Bulk::new(
     "INSERT INTO ledger_entries (account_id, posting_id, delivery_id, kind, bucket, \
      amount_micros, created_at_ms) \
@@ -126,12 +139,74 @@ pub(super) static QUEUE_WEBHOOKS: Bulk = Bulk::new(
      WHERE e.removed_at_ms IS NULL AND e.paused_at_ms IS NULL",
 );
 
+/// An answer is kept for a day ([`KEPT_MS`]): one that is older makes room.
+///
+/// [`KEPT_MS`]: nexo_domain::idempotency::KEPT_MS
+pub(super) static KEEP_WITH_DEBITS: Bulk = Bulk::new(
+    "INSERT INTO idempotency (status_code, answered, key_id, idempotency_key, fingerprint, \
+     delivery_id, answer, created_at_ms) \
+     SELECT ?, FALSE, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6",
+    &[Id, Text, Bytes, Id, Text, Int],
+    "WHERE v.column1 IS NOT NULL \
+     ON CONFLICT (key_id, idempotency_key) DO UPDATE SET status_code = excluded.status_code, \
+     answered = excluded.answered, fingerprint = excluded.fingerprint, \
+     delivery_id = excluded.delivery_id, answer = excluded.answer, \
+     created_at_ms = excluded.created_at_ms \
+     WHERE idempotency.created_at_ms <= excluded.created_at_ms - 86400000",
+);
+
+/// The same for refusals, and which were written.
+pub(super) static KEEP_REFUSALS: Bulk = Bulk::new(
+    "INSERT INTO idempotency (answered, key_id, idempotency_key, fingerprint, status_code, \
+     answer, created_at_ms) \
+     SELECT TRUE, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6",
+    &[Id, Text, Bytes, Int, Text, Int],
+    "WHERE v.column1 IS NOT NULL \
+     ON CONFLICT (key_id, idempotency_key) DO UPDATE SET status_code = excluded.status_code, \
+     answered = excluded.answered, fingerprint = excluded.fingerprint, \
+     delivery_id = excluded.delivery_id, answer = excluded.answer, \
+     created_at_ms = excluded.created_at_ms \
+     WHERE idempotency.created_at_ms <= excluded.created_at_ms - 86400000 \
+     RETURNING key_id, idempotency_key",
+);
+
+/// Those of the keys under which an answer is kept still.
+pub(super) static READ_KEYS: Bulk = Bulk::new(
+    "SELECT i.key_id, i.idempotency_key",
+    &[Id, Text, Int],
+    "JOIN idempotency AS i ON i.key_id = v.column1 AND i.idempotency_key = v.column2 \
+     WHERE i.created_at_ms > v.column3",
+);
+
+pub(super) static LET_STAND: Bulk = Bulk::new(
+    "UPDATE idempotency SET answered = TRUE",
+    &[Id, Text, Id],
+    "WHERE idempotency.key_id = v.column1 AND idempotency.idempotency_key = v.column2 \
+     AND idempotency.delivery_id = v.column3",
+);
+
+pub(super) static FREE_KEYS: Bulk = Bulk::new(
+    "DELETE FROM idempotency WHERE (key_id, idempotency_key, delivery_id) IN ( \
+     SELECT v.column1, v.column2, v.column3",
+    &[Id, Text, Id],
+    "WHERE v.column1 IS NOT NULL)",
+);
+
 #[cfg(test)]
 mod tests {
     use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 
     use super::*;
     use crate::store::Store;
+    use nexo_domain::idempotency::KEPT_MS;
+
+    #[test]
+    fn an_answer_makes_room_when_it_is_kept_no_longer() {
+        let limit = format!("excluded.created_at_ms - {KEPT_MS}");
+        for bulk in [&KEEP_WITH_DEBITS, &KEEP_REFUSALS] {
+            assert!(bulk.sqlite_text(1).contains(&limit));
+        }
+    }
 
     #[tokio::test]
     async fn no_statement_of_a_batch_goes_through_a_whole_table_on_sqlite() {
@@ -152,6 +227,11 @@ mod tests {
             &INSERT_ENTRIES,
             &INSERT_CALL_ATTEMPTS,
             &QUEUE_WEBHOOKS,
+            &KEEP_WITH_DEBITS,
+            &KEEP_REFUSALS,
+            &READ_KEYS,
+            &LET_STAND,
+            &FREE_KEYS,
         ];
         for (bulk, rows) in bulks
             .iter()

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::cache::Wallet;
 use super::sql::{
-    CLAIM_WINDOWS, INSERT_CALL_ATTEMPTS, INSERT_DELIVERIES, INSERT_ENTRIES, LOAD_ENDPOINTS,
-    LOAD_WALLETS, LOCK_WALLETS, QUEUE_WEBHOOKS, READ_WINDOWS, RELEASE_WINDOWS, SETTLE,
-    SETTLE_RETURNING, WRITE_WALLETS,
+    CLAIM_WINDOWS, INSERT_CALL_ATTEMPTS, INSERT_DELIVERIES, INSERT_DELIVERIES_FENCED,
+    INSERT_ENTRIES, LOAD_ENDPOINTS, LOAD_WALLETS, LOCK_WALLETS, QUEUE_WEBHOOKS, READ_WINDOWS,
+    RELEASE_WINDOWS, SETTLE, SETTLE_RETURNING, WRITE_WALLETS,
 };
 use super::{Debit, NodeEpoch, Settlement};
 use crate::store::StoreError;
@@ -220,8 +220,20 @@ pub(super) async fn write_wallets(
     Ok(moved)
 }
 
-pub(super) fn push_deliveries(script: &mut Script, node: &NodeEpoch, posted: &[(&Debit, Parts)]) {
-    let mut rows = INSERT_DELIVERIES.rows(posted.len());
+/// Writes the deliveries of the posted debits; none of them where `node`'s epoch is over.
+///
+/// An SQLite file has one process, so that nobody ends its epoch while it lives.
+pub(super) fn push_deliveries(
+    script: &mut Script,
+    backend: DatabaseBackend,
+    node: &NodeEpoch,
+    posted: &[(&Debit, Parts)],
+) {
+    let insert = match backend {
+        DatabaseBackend::Sqlite => &INSERT_DELIVERIES,
+        _ => &INSERT_DELIVERIES_FENCED,
+    };
+    let mut rows = insert.rows(posted.len());
     for (debit, _) in posted {
         rows.push([
             debit.delivery_id.0.into(),
@@ -235,7 +247,7 @@ pub(super) fn push_deliveries(script: &mut Script, node: &NodeEpoch, posted: &[(
         ]);
     }
     let scalars = vec![node.node.as_ref().into(), node.epoch.into()];
-    script.push(&INSERT_DELIVERIES, scalars, rows);
+    script.push(insert, scalars, rows);
 }
 
 /// The entries of the posted debits and of the refunds. A debit's posting has its delivery's id.

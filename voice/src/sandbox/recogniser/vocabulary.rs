@@ -1,7 +1,7 @@
 //! The words that can be recognised, and which of them an utterance is made of.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use nexo_domain::otp::Language;
 
@@ -29,19 +29,20 @@ struct Template {
 }
 
 /// Everything that can be recognised.
-pub(super) struct Vocabulary {
+pub(in crate::sandbox) struct Vocabulary {
     templates: Vec<Template>,
 }
 
 impl Vocabulary {
     /// The words of the built-in prompts, analysed once.
-    pub fn known() -> &'static Vocabulary {
-        static KNOWN: OnceLock<Vocabulary> = OnceLock::new();
-        KNOWN.get_or_init(Vocabulary::learn)
+    pub fn built_in() -> Arc<Vocabulary> {
+        static KNOWN: OnceLock<Arc<Vocabulary>> = OnceLock::new();
+        let learn = || Arc::new(Vocabulary::of(PromptSet::built_in()));
+        Arc::clone(KNOWN.get_or_init(learn))
     }
 
-    fn learn() -> Vocabulary {
-        let prompts = PromptSet::built_in();
+    /// The words of these prompts.
+    pub fn of(prompts: &PromptSet) -> Vocabulary {
         let mut templates = Vec::new();
         for language in [Language::Vi, Language::En] {
             for (digit, slow) in (0..10).flat_map(|d| [(d, false), (d, true)]) {
@@ -56,7 +57,7 @@ impl Vocabulary {
     }
 
     /// The words that an utterance is made of, so that they fit it best together.
-    pub fn recognise(&self, utterance: &Utterance) -> Vec<Word> {
+    pub(super) fn recognise(&self, utterance: &Utterance) -> Vec<Word> {
         // For each number of sounds from the first: the lowest cost of words for them, and the last of these.
         let mut fits = vec![(0.0, 0, Word::Unknown)];
         for end in 1..=utterance.sounds.len() {

@@ -1,0 +1,218 @@
+//! An account's ledger entries, the latest first, with what the wallet held after each.
+//!
+//! A wallet is written before its entries are, and one transaction holds it at a time, so the ids of an
+//! account's entries are in the order in which its wallet changed. Totals are nowhere kept: they are
+//! walked back from the wallet as it is, and what a page ends with is where the next one starts. What is
+//! older than a start never changes, so the pages agree however long somebody takes to turn them.
+
+use nexo_domain::ids::{AccountId, DeliveryId};
+use nexo_domain::ledger::{Bucket, Buckets, EntryKind};
+use nexo_domain::money::Micros;
+use sea_orm::{ConnectionTrait, QueryResult, Value};
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+
+/// An entry as it is kept, and the wallet after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    pub id: i64,
+    /// The same for the entries that were written together.
+    pub posting_id: Uuid,
+    pub delivery_id: Option<DeliveryId>,
+    pub kind: EntryKind,
+    pub bucket: Bucket,
+    pub amount: Micros,
+    pub reference: Option<String>,
+    /// What an operator said of it.
+    pub note: Option<String>,
+    pub created_at_ms: i64,
+    /// What the wallet held after it.
+    pub after: Buckets,
+}
+
+/// Which entries are meant. All of the account, where nothing is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedgerFilter {
+    pub kind: Option<EntryKind>,
+    pub bucket: Option<Bucket>,
+    /// Written at this time or later.
+    pub from_ms: Option<i64>,
+    /// Written before this time.
+    pub to_ms: Option<i64>,
+}
+
+/// A place between two entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerPlace {
+    /// The entries with smaller ids come next.
+    pub before: i64,
+    /// What the wallet held there.
+    pub held: Buckets,
+}
+
+/// A page of entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerPage {
+    pub entries: Vec<LedgerEntry>,
+    /// What the next page starts after; `None` where this is the last one.
+    pub next: Option<LedgerPlace>,
+}
+
+/// The wallet and its last entry in one statement, so that no commit comes between them.
+const START: &str = "SELECT w.free_micros, w.bonus_micros, w.balance_micros, \
+     (SELECT MAX(e.id) FROM ledger_entries AS e WHERE e.account_id = w.account_id) \
+     FROM wallets AS w WHERE w.account_id = ?";
+
+impl Store {
+    /// The account's entries that pass `filter`, the latest first: those after the place `after`, at most
+    /// `limit`.
+    ///
+    /// Without a filter a page costs what its rows cost. With one it costs a walk over the entries between
+    /// its rows too, which the totals need.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn ledger_page(
+        &self,
+        account: AccountId,
+        filter: &LedgerFilter,
+        after: Option<LedgerPlace>,
+        limit: u32,
+    ) -> Result<LedgerPage, StoreError> {
+        let start = match after {
+            Some(place) => place,
+            None => self.end_of_ledger(account).await?,
+        };
+        let (passes, bounds) = condition(filter);
+        let newer = |bucket: Bucket| {
+            let name = bucket.as_str();
+            format!(
+                "CAST(SUM(CASE WHEN bucket = '{name}' THEN amount_micros ELSE 0 END) \
+                 OVER (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) AS bigint) AS newer_{name}"
+            )
+        };
+        let sql = format!(
+            "SELECT id, posting_id, delivery_id, kind, bucket, amount_micros, reference, note, \
+             created_at_ms, newer_free, newer_bonus, newer_balance FROM ( \
+             SELECT id, posting_id, delivery_id, kind, bucket, amount_micros, reference, note, \
+             created_at_ms, {}, {}, {} FROM ledger_entries \
+             WHERE account_id = ? AND id < ? AND id >= ( \
+             SELECT COALESCE(MIN(id), {}) FROM ( \
+             SELECT id FROM ledger_entries WHERE account_id = ? AND id < ?{passes} \
+             ORDER BY id DESC LIMIT ?) AS page)) AS walked \
+             WHERE id > 0{passes} ORDER BY id DESC",
+            newer(Bucket::Free),
+            newer(Bucket::Bonus),
+            newer(Bucket::Balance),
+            i64::MAX,
+        );
+        let place = [Value::from(account.0), Value::from(start.before)];
+        let wanted = Value::from(i64::from(limit) + 1);
+        let values = (place.iter().chain(&place).chain(&bounds).cloned())
+            .chain([wanted])
+            .chain(bounds.iter().cloned());
+        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let is_last = rows.len() <= limit as usize;
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows.iter().take(limit as usize) {
+            entries.push(entry(row, start.held)?);
+        }
+        Ok(LedgerPage {
+            next: entries.last().filter(|_| !is_last).map(LedgerEntry::before),
+            entries,
+        })
+    }
+
+    /// The place after the account's last entry.
+    async fn end_of_ledger(&self, account: AccountId) -> Result<LedgerPlace, StoreError> {
+        let statement = self.sql(START, [account.0.into()]);
+        let row = self.reader.query_one_raw(statement).await?;
+        let Some(row) = row else {
+            return Ok(LedgerPlace {
+                before: 0,
+                held: Buckets::default(),
+            });
+        };
+        let micros = |place| row.try_get_by_index(place).map(Micros::new);
+        Ok(LedgerPlace {
+            before: row.try_get_by_index::<Option<i64>>(3)?.unwrap_or(0) + 1,
+            held: Buckets {
+                free: micros(0)?,
+                bonus: micros(1)?,
+                balance: micros(2)?,
+            },
+        })
+    }
+}
+
+impl LedgerEntry {
+    /// The place before it.
+    fn before(&self) -> LedgerPlace {
+        LedgerPlace {
+            before: self.id,
+            held: less(self.after, self.bucket, self.amount),
+        }
+    }
+}
+
+/// What entries have to be, as text that follows other conditions, and its values.
+fn condition(filter: &LedgerFilter) -> (String, Vec<Value>) {
+    let mut text = String::new();
+    let mut values = Vec::new();
+    let mut add = |condition: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            text.push_str(condition);
+            values.push(value);
+        }
+    };
+    add(" AND kind = ?", filter.kind.map(|k| k.as_str().into()));
+    add(" AND bucket = ?", filter.bucket.map(|b| b.as_str().into()));
+    add(" AND created_at_ms >= ?", filter.from_ms.map(Value::from));
+    add(" AND created_at_ms < ?", filter.to_ms.map(Value::from));
+    (text, values)
+}
+
+fn entry(row: &QueryResult, start: Buckets) -> Result<LedgerEntry, StoreError> {
+    let unreadable = |column| StoreError::Unreadable {
+        table: "ledger_entries",
+        column,
+    };
+    let kind: String = row.try_get_by_index(3)?;
+    let bucket: String = row.try_get_by_index(4)?;
+    let bucket = Bucket::named(&bucket).ok_or(unreadable("bucket"))?;
+    let amount = Micros::new(row.try_get_by_index(5)?);
+    let newer = |place| row.try_get_by_index(place).map(Micros::new);
+    let before = Buckets {
+        free: minus(start.free, newer(9)?),
+        bonus: minus(start.bonus, newer(10)?),
+        balance: minus(start.balance, newer(11)?),
+    };
+    Ok(LedgerEntry {
+        id: row.try_get_by_index(0)?,
+        posting_id: row.try_get_by_index(1)?,
+        delivery_id: row.try_get_by_index::<Option<Uuid>>(2)?.map(DeliveryId),
+        kind: EntryKind::named(&kind).ok_or(unreadable("kind"))?,
+        bucket,
+        amount,
+        reference: row.try_get_by_index(6)?,
+        note: row.try_get_by_index(7)?,
+        created_at_ms: row.try_get_by_index(8)?,
+        after: less(before, bucket, Micros::new(amount.get().wrapping_neg())),
+    })
+}
+
+fn less(mut held: Buckets, bucket: Bucket, amount: Micros) -> Buckets {
+    let held_there = match bucket {
+        Bucket::Free => &mut held.free,
+        Bucket::Bonus => &mut held.bonus,
+        Bucket::Balance => &mut held.balance,
+    };
+    *held_there = minus(*held_there, amount);
+    held
+}
+
+/// Sums of stored amounts stay far inside 64 bits; a forged cursor may not, and harms only its reader.
+fn minus(held: Micros, amount: Micros) -> Micros {
+    Micros::new(held.get().wrapping_sub(amount.get()))
+}

@@ -1,0 +1,180 @@
+//! Masking phones: what is old loses them everywhere, what is not keeps them.
+
+use std::sync::Arc;
+
+use nexo_domain::ids::DeliveryId;
+use nexo_domain::webhook::Event;
+use nexo_entities::store::delivery_pages::DeliveryFilter;
+use nexo_entities::store::posting::{Debit, Settlement};
+use nexo_entities::store::webhook_attempts::{ClaimLimits, FinishedAttempt};
+use sea_orm::ConnectionTrait;
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::database::Database;
+use crate::world::{COST, NOW, World, delivered, endpoint, otp, paid, phone};
+
+on_both!(
+    what_is_old_loses_its_phone_wherever_it_is_told,
+    a_masking_that_is_cut_off_goes_on_where_it_was,
+);
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Accepted `days` before [`NOW`], with an id of that time.
+fn old(world: &World, number: u32, days: i64) -> Debit {
+    let at = NOW - days * DAY_MS;
+    let (seconds, nanos) = ((at / 1000) as u64, (at % 1000) as u32 * 1_000_000);
+    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos));
+    Debit {
+        delivery_id: DeliveryId(id),
+        created_at_ms: at,
+        window_until_ms: at + 30_000,
+        ..otp(world.account, number)
+    }
+}
+
+fn ended(debit: &Debit, settlement: Settlement) -> Settlement {
+    let event = Event {
+        delivery_id: debit.delivery_id,
+        phone: debit.phone,
+        carrier: debit.carrier,
+        status: settlement.status,
+        cost: debit.cost,
+        error_code: None,
+        created_at_ms: debit.created_at_ms,
+        completed_at_ms: debit.created_at_ms + 20_000,
+    };
+    Settlement {
+        completed_at_ms: debit.created_at_ms + 20_000,
+        event: Some(event),
+        ..settlement
+    }
+}
+
+/// Every text of the tables that may tell a phone.
+async fn texts(world: &World) -> String {
+    let mut all = String::new();
+    for (table, column) in [
+        ("deliveries", "phone"),
+        ("webhook_attempts", "body"),
+        ("webhook_attempts", "response_head"),
+        ("webhook_attempts", "error"),
+    ] {
+        let select = format!("SELECT {column} FROM {table} WHERE {column} IS NOT NULL");
+        let connection = world.store.connection();
+        let backend = connection.get_database_backend();
+        let statement = sea_orm::Statement::from_string(backend, select);
+        for row in connection.query_all_raw(statement).await.unwrap() {
+            all.push_str(&row.try_get_by_index::<String>(0).unwrap());
+            all.push('\n');
+        }
+    }
+    all
+}
+
+async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    endpoint(&world.store, world.account, "https://example.com").await;
+    let debits = [
+        old(&world, 1_234_567, 40),
+        old(&world, 7_654_321, 31),
+        // Not ended, though old.
+        old(&world, 1_111_111, 35),
+        // Of yesterday.
+        old(&world, 2_222_222, 1),
+    ];
+    let outcomes = world.debit(&debits).await;
+    let mut ends = Vec::new();
+    for place in [0, 1, 3] {
+        let debit = &debits[place];
+        ends.push(ended(debit, delivered(debit, paid(&outcomes[place]))));
+    }
+    world.settle(&ends).await;
+    let limits = ClaimLimits {
+        attempts: 10,
+        per_endpoint: 10,
+    };
+    let node = world.node.clone();
+    let claimed = world.store.claim_webhooks(&node, &[], limits, NOW).await;
+    // The receivers answer with the number, each in its own way.
+    let answered: Vec<FinishedAttempt> = claimed
+        .unwrap()
+        .iter()
+        .zip([phone(1_234_567).national(), phone(7_654_321).to_string()])
+        .map(|(attempt, said)| FinishedAttempt {
+            id: attempt.id,
+            delivered: false,
+            status_code: Some(422),
+            duration_ms: 5,
+            response_head: Some(format!("no such customer: {said}")),
+            error: Some(format!("422 for {said}")),
+            finished_at_ms: NOW,
+        })
+        .collect();
+    world.store.finish_webhooks(&answered).await.unwrap();
+
+    let before_ms = NOW - 30 * DAY_MS;
+    let masked = world.store.mask_phones(None, before_ms, 100).await.unwrap();
+    assert_eq!((masked.deliveries, masked.next), (2, None));
+    let told = texts(&world).await;
+    for number in [1_234_567, 7_654_321] {
+        assert!(!told.contains(&phone(number).international()), "{told}");
+        assert!(!told.contains(&phone(number).national()), "{told}");
+    }
+    for kept in [1_111_111, 2_222_222] {
+        assert!(told.contains(&phone(kept).to_string()), "{told}");
+    }
+    assert!(told.contains("\"phone\":\"+8498***4567\""), "{told}");
+    assert!(told.contains("no such customer: 098***4567"), "{told}");
+
+    let read = world.store.delivery(world.account, debits[0].delivery_id);
+    let read = read.await.unwrap().unwrap();
+    assert_eq!(read.phone.to_string(), "+8498***4567");
+    assert_eq!(read.phone.whole(), None);
+    for (number, found) in [(1_234_567, 0), (2_222_222, 1)] {
+        let filter = DeliveryFilter {
+            phone: Some(phone(number)),
+            ..DeliveryFilter::default()
+        };
+        let page = world.store.delivery_page(world.account, &filter, None, 9);
+        assert_eq!(page.await.unwrap().deliveries.len(), found, "{number}");
+    }
+    let again = world.store.mask_phones(None, before_ms, 100).await.unwrap();
+    assert_eq!((again.deliveries, again.next), (0, None));
+    // What was not ended is masked once it is.
+    world
+        .settle(&[ended(&debits[2], delivered(&debits[2], paid(&outcomes[2])))])
+        .await;
+    let rest = world.store.mask_phones(None, before_ms, 100).await.unwrap();
+    assert_eq!(rest.deliveries, 1);
+}
+
+async fn a_masking_that_is_cut_off_goes_on_where_it_was(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 1_000 * COST).await;
+    let debits: Vec<Debit> = (0..25).map(|n| old(&world, n, 40)).collect();
+    let outcomes = world.debit(&debits).await;
+    let ends: Vec<Settlement> = debits
+        .iter()
+        .zip(&outcomes)
+        .map(|(debit, outcome)| ended(debit, delivered(debit, paid(outcome))))
+        .collect();
+    world.settle(&ends).await;
+    let first = world.store.mask_phones(None, NOW, 10).await.unwrap();
+    assert_eq!(first.deliveries, 10);
+    // Another process knows nothing of the first one's place.
+    let other = database.open().await;
+    let mut after = None;
+    let mut masked = 0;
+    loop {
+        let batch = other.mask_phones(after, NOW, 10).await.unwrap();
+        masked += batch.deliveries;
+        after = batch.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(masked, 15);
+    let told = texts(&world).await;
+    assert_eq!(told.matches("***").count(), 25);
+    world.assert_sound_at(NOW).await;
+}

@@ -1,0 +1,55 @@
+//! Where a page of a list starts, as an opaque text.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// A cursor of `N` numbers for the list that `list` marks: a cursor of one list is none of another.
+///
+/// It says where in the caller's own list to go on and nothing else, so it is not signed.
+pub fn write<const N: usize>(list: u8, numbers: [u64; N]) -> String {
+    let mut bytes = Vec::with_capacity(1 + 8 * N);
+    bytes.push(list);
+    for number in numbers {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// What [`write`] wrote; `None` for any other text.
+pub fn read<const N: usize>(list: u8, text: &str) -> Option<[u64; N]> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (mark, bytes) = bytes.split_first()?;
+    if *mark != list || bytes.len() != 8 * N {
+        return None;
+    }
+    let mut numbers = [0; N];
+    for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
+        *number = u64::from_be_bytes(bytes.try_into().ok()?);
+    }
+    Some(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_back_and_anything_else_is_not() {
+        let text = write(1, [0, u64::MAX, 1_780_000_000_123]);
+        assert_eq!(read(1, &text), Some([0, u64::MAX, 1_780_000_000_123]));
+        assert_eq!(read::<3>(2, &text), None);
+        assert_eq!(read::<2>(1, &text), None);
+        for wrong in [
+            "",
+            "x",
+            "1",
+            "AAAA",
+            "ă",
+            &text[1..],
+            &format!("{text}A"),
+            &format!("{text}="),
+        ] {
+            assert_eq!(read::<3>(1, wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Lists of a customer with many OTPs: a first page by each filter, and the whole as CSV, through the gateway.
+//! With a tenth of the deliveries and with all of them, so that what grows is seen to.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use nexo_actors::clock::unix_ms;
+use nexo_domain::ids::AccountId;
+use nexo_domain::outcome::Status;
+use nexo_domain::phone::Phone;
+use nexo_domain::timestamp::rfc3339;
+use nexo_entities::store::Store;
+use nexo_entities::store::nodes::NodeStart;
+use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
+
+use crate::customer::{Customer, Phones};
+use crate::process::Running;
+
+/// How many OTPs share a transaction while the database is filled.
+const BATCH: usize = 500;
+/// They were sent at so many a second.
+const A_SECOND: i64 = 100;
+/// One in so many failed, one in so many went through a carrier of its own.
+const FAILED_ONE_IN: usize = 10;
+/// How often each page is asked for.
+const ASKED: usize = 15;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// How many deliveries there are in the end
+    #[arg(long, default_value_t = 1_000_000)]
+    deliveries: usize,
+    /// The `nexo` that is measured
+    #[arg(long)]
+    nexo: PathBuf,
+    /// A fresh PostgreSQL database; SQLite in a temporary directory where none is given
+    #[arg(long)]
+    database: Option<String>,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let url = match &args.database {
+        Some(url) => url.clone(),
+        None => format!("sqlite://{}/bench.db", folder.path().display()),
+    };
+    let name = match args.database {
+        Some(_) => "PostgreSQL",
+        None => "SQLite",
+    };
+    let store = Store::connect(&url, 1).await?;
+    nexo_migration::up(store.connection()).await?;
+    let mut filling = Filling {
+        customer: Customer::create(&store).await?,
+        node: store
+            .start_node(NodeStart::alone("past", unix_ms()))
+            .await?,
+        cache: WalletCache::new(),
+        phones: Phones::new(),
+        since_ms: unix_ms() - args.deliveries as i64 * 1_000 / A_SECOND,
+        filled: 0,
+        sample: None,
+        store,
+    };
+    let mut columns = Vec::new();
+    for deliveries in [args.deliveries / 10, args.deliveries] {
+        let began = Instant::now();
+        filling.to(deliveries).await?;
+        eprintln!("filled to {deliveries} in {:.0?}", began.elapsed());
+        columns.push(measure(&args.nexo, folder.path(), &url, &filling).await?);
+    }
+    report(name, &args, &columns);
+    Ok(())
+}
+
+/// Puts deliveries into the database, as if they had been sent long ago.
+struct Filling {
+    store: Store,
+    customer: Customer,
+    node: NodeEpoch,
+    cache: WalletCache,
+    phones: Phones,
+    since_ms: i64,
+    filled: usize,
+    /// A phone from the middle.
+    sample: Option<Phone>,
+}
+
+impl Filling {
+    async fn to(&mut self, deliveries: usize) -> anyhow::Result<()> {
+        while self.filled < deliveries {
+            let count = BATCH.min(deliveries - self.filled);
+            let debits = self.debits(count)?;
+            let committed = self.commit(&debits, &[]).await?;
+            let ends: Vec<Settlement> = debits
+                .iter()
+                .zip(committed)
+                .enumerate()
+                .map(|(n, (debit, outcome))| ended(debit, outcome, n % FAILED_ONE_IN == 0))
+                .collect::<anyhow::Result<_>>()?;
+            self.commit(&[], &ends).await?;
+            self.filled += count;
+        }
+        Ok(())
+    }
+
+    fn debits(&mut self, count: usize) -> anyhow::Result<Vec<Debit>> {
+        let account: AccountId = self.customer.account_id;
+        let mut debits = Vec::with_capacity(count);
+        for n in self.filled..self.filled + count {
+            let created_at_ms = self.since_ms + n as i64 * 1_000 / A_SECOND;
+            let debit = Debit {
+                created_at_ms,
+                window_until_ms: created_at_ms,
+                ..self.phones.debit(account)?
+            };
+            self.sample.get_or_insert(debit.phone);
+            debits.push(debit);
+        }
+        Ok(debits)
+    }
+
+    async fn commit(
+        &mut self,
+        debits: &[Debit],
+        ends: &[Settlement],
+    ) -> anyhow::Result<Vec<DebitOutcome>> {
+        let done = self
+            .store
+            .commit(&mut self.cache, &self.node, debits, ends)
+            .await?;
+        ensure!(
+            done.settled.iter().all(|settled| *settled),
+            "a delivery was not settled"
+        );
+        Ok(done.debits)
+    }
+}
+
+fn ended(debit: &Debit, outcome: DebitOutcome, failed: bool) -> anyhow::Result<Settlement> {
+    let DebitOutcome::Posted { parts, .. } = outcome else {
+        anyhow::bail!("a debit was refused: {outcome:?}");
+    };
+    Ok(Settlement {
+        delivery_id: debit.delivery_id,
+        account_id: debit.account_id,
+        test: false,
+        phone: debit.phone,
+        status: match failed {
+            true => Status::Failed,
+            false => Status::Delivered,
+        },
+        error_code: failed.then_some("carrier_error"),
+        carrier_status: Some(if failed { "503" } else { "success" }.into()),
+        completed_at_ms: debit.created_at_ms + 20_000,
+        parts,
+        refund: failed,
+        release_window: false,
+        attempts: Vec::new(),
+        event: None,
+        frees: None,
+    })
+}
+
+/// One list, and what was measured of it.
+struct Line {
+    what: &'static str,
+    took: Duration,
+}
+
+async fn measure(
+    nexo: &Path,
+    folder: &Path,
+    database: &str,
+    filling: &Filling,
+) -> anyhow::Result<Vec<Line>> {
+    let mut environment = crate::http::bench_variables(database);
+    environment.push(("RUST_LOG".into(), "warn".into()));
+    let mut running = Running::start(
+        Command::new(std::path::absolute(nexo)?)
+            .args(["--json", "serve"])
+            .envs(environment)
+            .current_dir(folder),
+    )?;
+    let ready = running.ready()?;
+    let url = ready["http"].as_str().context("it says no URL")?.to_owned();
+    let phone = filling.sample.context("nothing was filled in")?;
+    let middle = filling.since_ms + filling.filled as i64 * 500 / A_SECOND;
+    let (from, to) = (rfc3339(middle), rfc3339(middle + 60_000));
+    let asks = [
+        ("a page of deliveries", "deliveries".to_owned()),
+        ("  that failed", "deliveries?status=failed".to_owned()),
+        (
+            "  that are under way (none)",
+            "deliveries?status=sent".to_owned(),
+        ),
+        (
+            "  of a minute in the middle",
+            format!("deliveries?from={from}&to={to}"),
+        ),
+        ("  of the oldest phone", format!("deliveries?phone={phone}")),
+        (
+            "  of a carrier without any",
+            "deliveries?carrier=gmobile".to_owned(),
+        ),
+        ("a page of the ledger", "ledger".to_owned()),
+        ("  of refunds", "ledger?kind=refund".to_owned()),
+        ("  of the one deposit", "ledger?kind=deposit".to_owned()),
+    ];
+    let customer = Asking {
+        http: crate::load::client()?,
+        api: format!("{url}/api/v1"),
+        key: filling.customer.key.reveal().to_owned(),
+    };
+    let mut lines = Vec::new();
+    for (what, path) in &asks {
+        let mut times = Vec::with_capacity(ASKED);
+        for _ in 0..ASKED {
+            times.push(customer.page(path).await?);
+        }
+        times.sort();
+        lines.push(Line {
+            what,
+            took: times[ASKED / 2],
+        });
+    }
+    for (what, path, least) in [
+        ("all deliveries as CSV", "deliveries", filling.filled),
+        ("the whole ledger as CSV", "ledger", filling.filled),
+    ] {
+        let took = customer.csv(path, least).await?;
+        lines.push(Line { what, took });
+    }
+    running.end()?;
+    Ok(lines)
+}
+
+/// A customer who asks for lists.
+struct Asking {
+    http: reqwest::Client,
+    api: String,
+    key: String,
+}
+
+impl Asking {
+    /// How long a page takes to its last byte.
+    async fn page(&self, path: &str) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        let request = self.http.get(format!("{}/{path}", self.api));
+        let answer = request.bearer_auth(&self.key).send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        ensure!(status.is_success(), "{path}: {status} {text}");
+        Ok(began.elapsed())
+    }
+
+    /// How long the whole list takes; it has at least so many rows.
+    async fn csv(&self, path: &str, least: usize) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        let request = self.http.get(format!("{}/{path}", self.api));
+        let request = request.bearer_auth(&self.key).header("Accept", "text/csv");
+        let mut answer = request.send().await?.error_for_status()?;
+        let mut rows = 0;
+        while let Some(chunk) = answer.chunk().await? {
+            rows += chunk.iter().filter(|byte| **byte == b'\n').count();
+        }
+        ensure!(rows > least, "{path}: {rows} rows of at least {least}");
+        Ok(began.elapsed())
+    }
+}
+
+fn report(name: &str, args: &Args, columns: &[Vec<Line>]) {
+    let [tenth, whole] = columns else {
+        return;
+    };
+    println!(
+        "Lists of one account, {name}, milliseconds (pages: median of {ASKED}):\n  {:<34}{:>12}{:>12}",
+        "",
+        args.deliveries / 10,
+        args.deliveries
+    );
+    for (few, many) in tenth.iter().zip(whole) {
+        let ms = |line: &Line| line.took.as_secs_f64() * 1e3;
+        println!(
+            "  {:<34}{:>12.1}{:>12.1}   {:.1} times",
+            few.what,
+            ms(few),
+            ms(many),
+            ms(many) / ms(few)
+        );
+    }
+}
