@@ -26,24 +26,7 @@ pub struct Customer {
 
 impl Customer {
     pub async fn create(store: &Store) -> anyhow::Result<Customer> {
-        let account_id = store
-            .create_account(NewAccount {
-                email: "bench@example.com",
-                password_hash: None,
-                operator: false,
-                language: None,
-                created_at_ms: unix_ms(),
-            })
-            .await?;
-        store
-            .credit_wallet(Credit {
-                account_id,
-                bucket: Bucket::Balance,
-                amount: CASH,
-                reference: "bench",
-                at_ms: unix_ms(),
-            })
-            .await?;
+        let account_id = rich_account(store, "bench@example.com").await?;
         let random: Vec<u8> = std::iter::repeat_with(Uuid::new_v4)
             .take(8)
             .flat_map(Uuid::into_bytes)
@@ -62,6 +45,29 @@ impl Customer {
             .await?;
         Ok(Customer { account_id, key })
     }
+}
+
+/// An account of this address that no run makes poor.
+pub async fn rich_account(store: &Store, email: &str) -> anyhow::Result<AccountId> {
+    let account_id = store
+        .create_account(NewAccount {
+            email,
+            password_hash: None,
+            operator: false,
+            language: None,
+            created_at_ms: unix_ms(),
+        })
+        .await?;
+    store
+        .credit_wallet(Credit {
+            account_id,
+            bucket: Bucket::Balance,
+            amount: CASH,
+            reference: "bench",
+            at_ms: unix_ms(),
+        })
+        .await?;
+    Ok(account_id)
 }
 
 /// Ten million phones, in an order that is no order to the database.

@@ -1,4 +1,5 @@
-//! Debits on one hot account: the wallet actor's group commit beside one UPDATE a request.
+//! Debits: the wallet actor's group commit on one hot account beside one UPDATE a request, and beside the
+//! same debits on many accounts.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,12 +20,14 @@ use nexo_entities::store::posting::{DebitOutcome, NodeEpoch};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use tokio::sync::oneshot;
 
-use crate::customer::{COST, Customer, Phones};
+use crate::customer::{COST, Customer, Phones, rich_account};
 
-/// As many clients as the comparison is about.
+/// How many debits are in flight: a fair load for one UPDATE a request.
 const CLIENTS: usize = 32;
-/// Group commit is made for more that wait: what a busy gateway sees.
-const MANY_CLIENTS: usize = 512;
+/// What a busy gateway sees.
+const MANY_CLIENTS: usize = 256;
+/// How many accounts the hot one is compared with.
+const ACCOUNTS: usize = 1_000;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -54,12 +57,18 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     nexo_migration::up(store.connection()).await?;
     let customer = Customer::create(&store).await?;
     let (wallets, node) = hire(&store).await?;
-    let hot = Hot {
-        wallets,
-        node,
-        account_id: customer.account_id,
-        phones: Rc::new(RefCell::new(Phones::new())),
+    let mut spread = Vec::with_capacity(ACCOUNTS);
+    for n in 0..ACCOUNTS {
+        spread.push(rich_account(&store, &format!("bench{n}@example.com")).await?);
+    }
+    let phones = Rc::new(RefCell::new(Phones::new()));
+    let payers = |accounts: Vec<AccountId>| Payers {
+        wallets: wallets.clone(),
+        node: Arc::clone(&node),
+        accounts: Rc::new(accounts),
+        phones: Rc::clone(&phones),
     };
+    let (hot, spread) = (payers(vec![customer.account_id]), payers(spread));
     // A pool as wide as the clients, where the database can use one.
     let plain = Store::connect(&url, CLIENTS as u32).await?;
     prepare_plain(plain.connection()).await?;
@@ -67,24 +76,29 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let length = Duration::from_secs(args.seconds);
     let mut rows = Vec::new();
     for _ in 0..args.rounds {
-        let plain = plain_updates(plain.connection(), length).await?;
-        let ours = debits(&hot, CLIENTS, length).await?;
-        let many = debits(&hot, MANY_CLIENTS, length).await?;
-        rows.push([plain, ours, many]);
+        rows.push([
+            plain_updates(plain.connection(), CLIENTS, length).await?,
+            debits(&hot, CLIENTS, length).await?,
+            plain_updates(plain.connection(), MANY_CLIENTS, length).await?,
+            debits(&hot, MANY_CLIENTS, length).await?,
+            debits(&spread, MANY_CLIENTS, length).await?,
+        ]);
     }
-    let [plain_rate, ours, many] = medians(&rows);
+    let [plain_few, few, plain_many, many, spread_rate] = medians(&rows);
     println!(
         "Debits a second on one hot account, {name} (median of {}):",
         args.rounds
     );
-    println!("  one UPDATE a request, {CLIENTS} clients        {plain_rate:>9.0}");
+    for (clients, plain, ours) in [(CLIENTS, plain_few, few), (MANY_CLIENTS, plain_many, many)] {
+        println!("  one UPDATE a request, {clients:>3} in flight    {plain:>9.0}");
+        println!(
+            "  wallet actor, {clients:>3} in flight            {ours:>9.0}   {:.1} times",
+            ours / plain
+        );
+    }
     println!(
-        "  wallet actor, {CLIENTS} clients                {ours:>9.0}   {:.1} times",
-        ours / plain_rate
-    );
-    println!(
-        "  wallet actor, {MANY_CLIENTS} clients               {many:>9.0}   {:.1} times",
-        many / plain_rate
+        "  the same on {ACCOUNTS} accounts, {MANY_CLIENTS} in flight  {spread_rate:>9.0}   the hot one is {:.0} % of it",
+        many / spread_rate * 100.0
     );
     println!(
         "  (the UPDATE writes a balance; a debit also its delivery, ledger entry and phone window)"
@@ -96,11 +110,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One account that all debits are of.
-struct Hot {
+/// The accounts that debits are of, in turn.
+struct Payers {
     wallets: Wallets,
     node: Arc<NodeEpoch>,
-    account_id: AccountId,
+    accounts: Rc<Vec<AccountId>>,
     phones: Rc<RefCell<Phones>>,
 }
 
@@ -162,14 +176,19 @@ async fn prepare_plain(connection: &DatabaseConnection) -> anyhow::Result<()> {
 }
 
 /// Each client takes the cost in a transaction of its own, as soon as its last one is durable.
-async fn plain_updates(connection: &DatabaseConnection, length: Duration) -> anyhow::Result<f64> {
+/// The pool has a connection for each of [`CLIENTS`]; more of them wait for one.
+async fn plain_updates(
+    connection: &DatabaseConnection,
+    in_flight: usize,
+    length: Duration,
+) -> anyhow::Result<f64> {
     let sql = format!(
         "UPDATE bench_wallet SET balance = balance - {cost} WHERE id = 1 AND balance >= {cost}",
         cost = COST.get()
     );
     let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, []);
     let (started, mut clients) = (Instant::now(), tokio::task::JoinSet::new());
-    for _ in 0..CLIENTS {
+    for _ in 0..in_flight {
         let (connection, statement) = (connection.clone(), statement.clone());
         clients.spawn(async move {
             let mut done = 0u64;
@@ -188,15 +207,18 @@ async fn plain_updates(connection: &DatabaseConnection, length: Duration) -> any
 }
 
 /// Each client posts a debit as soon as its last one is durable.
-async fn debits(hot: &Hot, clients: usize, length: Duration) -> anyhow::Result<f64> {
+async fn debits(payers: &Payers, clients: usize, length: Duration) -> anyhow::Result<f64> {
     let started = Instant::now();
     let mut tasks = Vec::new();
-    for _ in 0..clients {
-        let (wallets, node) = (hot.wallets.clone(), Arc::clone(&hot.node));
-        let (account_id, phones) = (hot.account_id, Rc::clone(&hot.phones));
+    for client in 0..clients {
+        let (wallets, node) = (payers.wallets.clone(), Arc::clone(&payers.node));
+        let (accounts, phones) = (Rc::clone(&payers.accounts), Rc::clone(&payers.phones));
         tasks.push(actix_web::rt::spawn(async move {
             let mut done = 0u64;
+            let mut next = client;
             while started.elapsed() < length {
+                let account_id = accounts[next % accounts.len()];
+                next += clients;
                 let debit = phones.borrow_mut().debit(account_id)?;
                 let (reply, outcome) = oneshot::channel();
                 let node = Arc::clone(&node);
