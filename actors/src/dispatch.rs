@@ -22,7 +22,7 @@ use nexo_domain::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::idempotency::IdempotentRequest;
-use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
+use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
 use nexo_domain::ledger::{Buckets, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Reading};
@@ -31,14 +31,13 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone_window::{retry_after_seconds, window_until_ms};
 use nexo_domain::webhook::Event;
 use nexo_entities::store::posting::{
-    CallAttempt, CallQuality, Debit, DebitOutcome, Keep, NodeEpoch, Settlement,
+    CallAttempt, Debit, DebitOutcome, Keep, NodeEpoch, Settlement,
 };
-use nexo_voice::endpoint::{CallNews, CallReport, Quality};
 use nexo_voice::sip::hop::Hop;
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use crate::admission::{Admission, Admitted, Channel, Realm};
+use crate::attempts::{Taken, first_answer, follow, refusal_of, refused_attempt};
 use crate::carrier::{CarrierDesk, NotPlaced, PlaceCall, Placed, Trunk};
 use crate::clock;
 use crate::flights::{Flight, Flights, Landed};
@@ -62,8 +61,6 @@ const LONGEST_RETRY_SETTLEMENT: Duration = Duration::from_secs(1);
 const REFUND_WITHIN: Duration = Duration::from_secs(3);
 /// The most sagas that wait for their thread. A thread begins many thousands a second.
 const MOST_TO_BEGIN: usize = 4_096;
-/// No call lasts longer, whatever its events say: past it the saga settles.
-const CALL_EVENTS_WITHIN: Duration = Duration::from_secs(59);
 
 /// One OTP, checked and routed by the edge.
 #[derive(Debug)]
@@ -677,53 +674,6 @@ enum Settled {
     NoRoute,
 }
 
-/// A call that a gateway has taken.
-struct Taken {
-    placed: Placed,
-    number: usize,
-    started_at_ms: i64,
-    accepted_at_ms: i64,
-}
-
-/// Waits until the gateway accepts; `Err` holds the report of a call that it did not.
-async fn first_answer(placed: &mut Placed) -> Result<(), Option<Box<CallReport>>> {
-    while let Some(news) = placed.events.next().await {
-        match news {
-            CallNews::Accepted { .. } => return Ok(()),
-            CallNews::Ended(report) => return Err(Some(report)),
-            CallNews::Dialled
-            | CallNews::Ringing
-            | CallNews::KeyPressed
-            | CallNews::Answered { .. }
-            | CallNews::DigitSpoken { .. }
-            | CallNews::CodeRead { .. } => {}
-        }
-    }
-    Err(None)
-}
-
-/// Follows an accepted call to its end. `None`: its endpoint died without a report.
-async fn follow(mut accepted: Taken, attempts: &mut Vec<CallAttempt>) -> Option<CallEnd> {
-    let end = async {
-        while let Some(news) = accepted.placed.events.next().await {
-            if let CallNews::Ended(report) = news {
-                return Some(report);
-            }
-        }
-        None
-    };
-    let report = tokio::time::timeout(CALL_EVENTS_WITHIN, end).await.ok()?;
-    attempts.push(accepted_attempt(&accepted, report.as_deref()));
-    report.map(|report| report.end)
-}
-
-fn refusal_of(report: &Option<Box<CallReport>>) -> Refusal {
-    match report.as_ref().map(|report| &report.end) {
-        Some(CallEnd::NotAccepted(refusal)) => refusal.clone(),
-        Some(_) | None => Refusal::TransportLost,
-    }
-}
-
 /// What the customer hears of an OTP that no gateway took: the shortest wait that a gateway asked
 /// for, or that there is no route.
 fn answer_of(refusals: &[Refusal]) -> Dispatched {
@@ -755,83 +705,6 @@ fn carrier_status_of(refusals: &[Refusal]) -> std::borrow::Cow<'static, str> {
         Some(Refusal::Silent) => "silent".into(),
         Some(Refusal::TransportLost) => "transport_lost".into(),
         Some(Refusal::Abandoned) | None => "not_placed".into(),
-    }
-}
-
-fn refused_attempt(
-    placed: &Placed,
-    number: usize,
-    started_at_ms: i64,
-    refusal: &Refusal,
-) -> CallAttempt {
-    let (sip_code, end_reason) = match refusal {
-        Refusal::Rejected { code, .. } => (Some(*code), "rejected"),
-        Refusal::Silent => (None, "silent"),
-        Refusal::TransportLost => (None, "transport_lost"),
-        Refusal::Abandoned => (None, "abandoned"),
-    };
-    CallAttempt {
-        id: AttemptId(Uuid::now_v7()),
-        number: number as u16,
-        gateway: placed.gateway_name.clone(),
-        call_id: placed.call_id.clone(),
-        started_at_ms,
-        accepted_at_ms: None,
-        ringing_at_ms: None,
-        answered_at_ms: None,
-        ended_at_ms: clock::unix_ms(),
-        sip_code,
-        end_reason: end_reason.into(),
-        codec: None,
-        packets_sent: 0,
-        packets_received: None,
-        quality: None,
-    }
-}
-
-fn accepted_attempt(accepted: &Taken, report: Option<&CallReport>) -> CallAttempt {
-    CallAttempt {
-        id: AttemptId(Uuid::now_v7()),
-        number: accepted.number as u16,
-        gateway: accepted.placed.gateway_name.clone(),
-        call_id: accepted.placed.call_id.clone(),
-        started_at_ms: accepted.started_at_ms,
-        accepted_at_ms: Some(accepted.accepted_at_ms),
-        ringing_at_ms: report.and_then(|r| r.ringing_at_ms),
-        answered_at_ms: report.and_then(|r| r.answered_at_ms),
-        ended_at_ms: clock::unix_ms(),
-        sip_code: report.and_then(|r| r.sip_code),
-        end_reason: report.map_or("lost", |r| end_reason(&r.end)).into(),
-        codec: report
-            .and_then(|r| r.codec)
-            .map(|codec| codec.name().into()),
-        packets_sent: report.map_or(0, |r| r.packets_sent as u32),
-        packets_received: report.map(|r| r.packets_received as u32),
-        quality: report.and_then(|report| report.quality).map(recorded),
-    }
-}
-
-/// How good the audio was, in the units of the record.
-fn recorded(quality: Quality) -> CallQuality {
-    let micros = |time: Duration| time.as_micros().min(u128::from(u32::MAX)) as u32;
-    CallQuality {
-        loss_ppm: (quality.loss * 1e6).round() as u32,
-        jitter_us: micros(quality.jitter),
-        round_trip_us: quality.round_trip.map(micros),
-        mos_hundredths: (quality.mos * 100.0).round() as u16,
-    }
-}
-
-fn end_reason(end: &CallEnd) -> &'static str {
-    match end {
-        CallEnd::NotAccepted(_) => "not_accepted",
-        CallEnd::Delivered => "delivered",
-        CallEnd::PartialPlayback => "partial_playback",
-        CallEnd::Rejected { .. } => "rejected",
-        CallEnd::NoAnswer => "no_answer",
-        CallEnd::MediaLost => "media_lost",
-        CallEnd::TransportLost => "transport_lost",
-        CallEnd::Abandoned => "abandoned",
     }
 }
 

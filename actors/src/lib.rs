@@ -1,6 +1,7 @@
 //! The supervised actors of NEXO ROUTE and the saga of one OTP.
 
 pub mod admission;
+mod attempts;
 pub mod carrier;
 pub mod changes;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod gateway_state;
 pub mod lease;
 pub mod live;
 pub mod meters;
+mod pace;
 pub mod privacy;
 pub mod reaper;
 pub mod takeover;

@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::lease::Lease;
+use crate::pace::Pace;
 use crate::supervised;
 use crate::watch::{Handle, LifeLine};
 use crate::webhook::{Wake, WebhookDesk};
@@ -35,10 +36,6 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(1);
 pub const WRITE_WITHIN: Duration = Duration::from_secs(2);
 /// The most postings in one transaction.
 pub const LARGEST_BATCH: usize = 1_024;
-/// The longest time between the beginnings of two commits while postings wait.
-const LONGEST_PACE: Duration = Duration::from_millis(5);
-/// How many commits go by what the last probe found.
-const COMMITS_A_PROBE: u32 = 32;
 /// How often a commit is tried again when another writer was in the way.
 const TRIES: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(5);
@@ -420,49 +417,6 @@ impl Handler<ForgetAll> for Wallet {
     }
 }
 
-/// When the next commit is to begin.
-///
-/// A commit costs an fsync and a dozen changes of threads, whatever it holds. So it waits for company: for
-/// as many postings as came together in [`LONGEST_PACE`] when that was last tried out, and never longer than
-/// that. Where nobody else is about to come, as with a lone customer or with clients that all wait for the
-/// last commit, trying it out has shown so, and there is no waiting.
-#[derive(Debug)]
-struct Pace {
-    last_began: Instant,
-    company: usize,
-    until_probe: u32,
-}
-
-impl Pace {
-    fn new(now: Instant) -> Pace {
-        Pace {
-            last_began: now,
-            company: 1,
-            until_probe: COMMITS_A_PROBE,
-        }
-    }
-
-    /// How long the `waiting` postings are to wait for more; `None` when it is time.
-    fn wait(&self, waiting: usize, now: Instant) -> Option<Duration> {
-        let left = (self.last_began + LONGEST_PACE).saturating_duration_since(now);
-        let is_enough = self.until_probe > 0 && waiting >= self.company;
-        (!is_enough && !left.is_zero()).then_some(left)
-    }
-
-    /// A commit of this many postings begins.
-    fn began(&mut self, postings: usize, now: Instant) {
-        match now.saturating_duration_since(self.last_began) < LONGEST_PACE {
-            true => self.until_probe = self.until_probe.saturating_sub(1),
-            false => {
-                // Postings come in bursts: one lull says little.
-                self.company = postings.max(self.company * 3 / 4);
-                self.until_probe = COMMITS_A_PROBE;
-            }
-        }
-        self.last_began = now;
-    }
-}
-
 /// What a batch came to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CameTo {
@@ -619,76 +573,5 @@ async fn commit_patiently(
             }
             outcome => return outcome,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Commits whatever waits when it is time; `arrive` says how many postings wait after so long.
-    fn run(pace: &mut Pace, start: Instant, arrive: impl Fn(Duration) -> usize) -> Vec<usize> {
-        let (mut now, mut began, mut batches) = (start, start, Vec::new());
-        while batches.len() < 200 {
-            now += Duration::from_micros(50);
-            let waiting = arrive(now - began);
-            if waiting > 0 && pace.wait(waiting, now).is_none() {
-                pace.began(waiting, now);
-                batches.push(waiting);
-                began = now;
-            }
-        }
-        batches
-    }
-
-    #[test]
-    fn a_lone_posting_is_committed_at_once() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
-        for second in 1..100 {
-            let now = start + Duration::from_secs(second);
-            assert_eq!(pace.wait(1, now), None);
-            pace.began(1, now);
-        }
-    }
-
-    #[test]
-    fn clients_that_all_wait_for_the_last_commit_do_not_wait_for_more() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
-        // All 32 are back 100 µs after the commit began.
-        let batches = run(&mut pace, start, |since| {
-            if since >= Duration::from_micros(100) {
-                32
-            } else {
-                0
-            }
-        });
-        assert!(batches.iter().all(|batch| *batch == 32));
-        // At first every commit is a probe, until it has shown that 32 is all.
-        let probes = 200 / COMMITS_A_PROBE;
-        let at_once = Duration::from_micros(100) * (200 - probes);
-        assert!(pace.last_began - start < at_once + LONGEST_PACE * (probes + 2));
-    }
-
-    #[test]
-    fn a_steady_stream_is_committed_in_batches_of_one_pace() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
-        // 4,000 a second.
-        let batches = run(&mut pace, start, |since| (since.as_micros() / 250) as usize);
-        let settled = &batches[COMMITS_A_PROBE as usize * 2..];
-        assert!(settled.iter().all(|batch| *batch == 20), "{settled:?}");
-    }
-
-    #[test]
-    fn no_posting_waits_longer_than_the_longest_pace() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
-        pace.began(1_000, start + LONGEST_PACE);
-        let now = start + LONGEST_PACE * 2;
-        assert_eq!(pace.wait(1, now), None);
-        let a_bit_earlier = now - Duration::from_micros(1);
-        assert_eq!(pace.wait(1, a_bit_earlier), Some(Duration::from_micros(1)));
     }
 }
