@@ -278,10 +278,16 @@ async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_go
     let answer = failing_over.await.unwrap();
     assert_eq!((answer.status, answer.error()), (503, "overloaded"));
     assert!(answer.header("retry-after").is_some());
-    // Should the node have begun its new life before it looked at this one, that life may take it.
+    // Should the node have begun its new life before it looked at this one, that life may take it; and
+    // should its HTTP server have looked at the clock before the socket, it came too late for that.
     let late = late.await.unwrap();
     let new = usize::from(late.status == 202);
-    assert!(new == 1 || late.error() == "overloaded", "{}", late.text);
+    assert!(
+        [202, 408, 503].contains(&late.status),
+        "{} {}",
+        late.status,
+        late.text
+    );
     until("its calls have ended", SOON, async || {
         (a.metric("nexo_calls_in_progress").await == new as f64).then_some(())
     })
