@@ -282,8 +282,9 @@ async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_go
     // should its HTTP server have looked at the clock before the socket, it came too late for that.
     let late = late.await.unwrap();
     let new = usize::from(late.status == 202);
+    let overloaded = late.status == 503 && late.error() == "overloaded";
     assert!(
-        [202, 408, 503].contains(&late.status),
+        new == 1 || overloaded || late.status == 408,
         "{} {}",
         late.status,
         late.text
