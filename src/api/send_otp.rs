@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::caller::authorize;
+use super::caller::{authorize, given_key};
 use super::error::ApiError;
 use super::keyring::Key;
 use super::{Edge, idempotency};
@@ -43,8 +43,10 @@ async fn answer(
     payload: web::Payload,
     edge: &Edge,
 ) -> Result<HttpResponse, ApiError> {
-    // Without a lease nothing is decided, not even whose key it is: the database may be away.
+    // Without a lease nothing is decided, not even whose key it is: the database may be away. Whether there
+    // is a key at all needs none.
     if !edge.desk.lease.is_valid() {
+        given_key(request.headers())?;
         return Err(ApiError::Overloaded);
     }
     let key = authorize(request, edge).await?;
