@@ -4,11 +4,11 @@
 
 mod harness;
 
-use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use harness::ports::free_ports;
 use harness::{Backend, Customer, Gateway, answer, client};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -49,22 +49,6 @@ impl Drop for Peer {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// `count` free ports in a row, the first of them even.
-fn free_ports(count: u16) -> u16 {
-    loop {
-        let first = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        if !port.is_multiple_of(2) || port > u16::MAX - count {
-            continue;
-        }
-        let free = (1..count).all(|n| UdpSocket::bind(("127.0.0.1", port + n)).is_ok())
-            && (0..count).all(|n| std::net::TcpListener::bind(("127.0.0.1", port + n)).is_ok());
-        if free {
-            return port;
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use harness::ports::free_ports;
 use harness::{Answer, Backend, Gateway, backends, phone};
 use serde_json::Value;
 
@@ -158,18 +159,6 @@ fn has_udp_port(pid: u32, port: u16) -> bool {
 /// SIPp wants RTP on an even port and RTCP on the next one.
 fn free_port() -> u16 {
     free_ports(2)
-}
-
-/// So many free ports in a row, the first of them even.
-fn free_ports(count: u16) -> u16 {
-    loop {
-        let even = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-        let port = even.local_addr().unwrap().port();
-        let is_low_enough = port.is_multiple_of(2) && port < u16::MAX - count;
-        if is_low_enough && (1..count).all(|n| UdpSocket::bind(("127.0.0.1", port + n)).is_ok()) {
-            return port;
-        }
-    }
 }
 
 /// One carrier whose gateways are these ports, in this order of priority.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinSet;
 
@@ -75,20 +76,6 @@ impl Streams {
     /// # Errors
     /// [`StreamsError`], with the setting that mends it.
     pub fn start(listen: SocketAddr, events: Box<OnStreamEvent>) -> Result<Streams, StreamsError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StreamsError::Thread)?;
-        let listener = {
-            let _entered = runtime.enter();
-            self::listen(listen).map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => StreamsError::AddressInUse { address: listen },
-                _ => StreamsError::Address {
-                    address: listen,
-                    source,
-                },
-            })?
-        };
         let (commands, orders) = mpsc::unbounded_channel();
         let hub = Hub {
             listen,
@@ -99,10 +86,23 @@ impl Streams {
             tasks: JoinSet::new(),
             incoming: 0,
         };
-        thread::Builder::new()
-            .name("sip-streams".into())
-            .spawn(move || runtime.block_on(hub.run(listener, orders)))
-            .map_err(StreamsError::Thread)?;
+        // The runtime lives on its own thread from the first to the last: where we are called there may be
+        // another one, and inside of that none may be dropped.
+        let (tell, started) = std::sync::mpsc::sync_channel(1);
+        let run = move || match open(listen) {
+            Ok((runtime, listener)) => {
+                // Who asked waits for it.
+                let _ = tell.send(Ok(()));
+                runtime.block_on(hub.run(listener, orders));
+            }
+            Err(error) => {
+                let _ = tell.send(Err(error));
+            }
+        };
+        let thread = thread::Builder::new().name("sip-streams".into());
+        thread.spawn(run).map_err(StreamsError::Thread)?;
+        let ended = |_| StreamsError::Thread(io::Error::other("it has ended"));
+        started.recv().map_err(ended)??;
         Ok(Streams { commands })
     }
 
@@ -126,6 +126,21 @@ impl Streams {
         // The thread ends only with the last handle.
         let _ = self.commands.send(command);
     }
+}
+
+fn open(address: SocketAddr) -> Result<(Runtime, TcpListener), StreamsError> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StreamsError::Thread)?;
+    let listener = {
+        let _entered = runtime.enter();
+        listen(address).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => StreamsError::AddressInUse { address },
+            _ => StreamsError::Address { address, source },
+        })?
+    };
+    Ok((runtime, listener))
 }
 
 /// A listener whose port our own connections may leave from too: so a gateway that calls our Contact

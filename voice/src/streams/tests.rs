@@ -182,8 +182,8 @@ fn gateways_may_call_us_and_strangers_may_not() {
     assert!(scene.news.recv_timeout(Duration::from_millis(100)).is_err());
 }
 
-#[test]
-fn a_port_that_is_taken_is_named() {
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
     let (listener, hop) = far_end();
     let error = Streams::start(hop.address, Box::new(|_| {})).unwrap_err();
     assert!(
