@@ -1,5 +1,6 @@
 //! SIP, RTP and the voice of NEXO ROUTE, and the sandbox carrier.
 
+mod deadlines;
 pub mod endpoint;
 pub mod g711;
 pub mod locate;

@@ -1,7 +1,6 @@
 //! The endpoint's thread: everything that happens to calls happens here, one thing after another.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use super::question::Question;
 use super::trace::{Direction, Trace, Traced, outline};
 use super::wire::{Wire, Woken};
 use super::{CallNews, CallOrder, Caller, Shared};
+use crate::deadlines::Deadlines;
 use crate::prompts::{FRAME_MS, Mark};
 use crate::rtp::clock::{Keys, MediaEvent, Play, StreamId};
 use crate::rtp::srtp::{MasterKey, Suite};
@@ -41,7 +41,7 @@ pub(super) struct Desk<'a> {
     by_stream: HashMap<StreamId, CallHandle>,
     /// Who waits for the answers to what.
     asked: HashMap<CallHandle, oneshot::Sender<SipAnswer>>,
-    deadlines: BinaryHeap<Reverse<(Instant, CallHandle)>>,
+    deadlines: Deadlines<CallHandle>,
     /// Of the calls whose messages somebody wants to see: the test calls of an engineer.
     traces: HashMap<CallHandle, Trace>,
     post: Post,
@@ -88,7 +88,7 @@ impl<'a> Desk<'a> {
             by_number: HashMap::new(),
             by_stream: HashMap::new(),
             asked: HashMap::new(),
-            deadlines: BinaryHeap::new(),
+            deadlines: Deadlines::default(),
             traces: HashMap::new(),
             post: Post::default(),
             meters: Meters::new(),
@@ -129,7 +129,7 @@ impl<'a> Desk<'a> {
         if self.shared.mailbox.is_to_stay_awake() && self.closing.is_none() {
             return Woken::Otherwise;
         }
-        let calls = self.deadlines.peek().map(|Reverse((at, _))| *at);
+        let calls = self.deadlines.next();
         let closing = self.closing.as_ref().map(|closing| closing.until);
         let due = calls.into_iter().chain(self.agent.next_deadline());
         let woken = self.wire.sleep(due.chain(closing).min());
@@ -477,15 +477,31 @@ impl<'a> Desk<'a> {
     fn tick(&mut self) {
         let now = Instant::now();
         self.agent.tick(now);
-        while let Some(Reverse((at, handle))) = self.deadlines.peek().copied() {
-            if at > now {
-                break;
+        loop {
+            let due = self.deadlines.take_due(now);
+            if due.is_empty() {
+                return;
             }
-            self.deadlines.pop();
-            if let Some(call) = self.calls.get_mut(&handle) {
-                let effects = call.machine.tick(now);
-                self.perform(handle, effects, now);
+            for (at, handle) in due {
+                self.come(at, handle, now);
             }
+        }
+    }
+
+    /// A deadline that was noted for a call has come. The call's own may be later by now.
+    fn come(&mut self, at: Instant, handle: CallHandle, now: Instant) {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        if call.noted != Some(at) {
+            return;
+        }
+        call.noted = None;
+        if call.machine.deadline().is_some_and(|due| due <= now) {
+            let effects = call.machine.tick(now);
+            self.perform(handle, effects, now);
+        } else {
+            self.schedule(handle);
         }
     }
 
@@ -563,15 +579,17 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Notes the call's deadline where it has changed.
+    /// Notes the call's deadline, where that is sooner than what is noted.
     fn schedule(&mut self, handle: CallHandle) {
-        if let Some(call) = self.calls.get_mut(&handle) {
-            let deadline = call.machine.deadline();
-            if deadline != call.noted {
-                call.noted = deadline;
-                let entry = deadline.map(|at| Reverse((at, handle)));
-                self.deadlines.extend(entry);
-            }
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let Some(due) = call.machine.deadline() else {
+            return;
+        };
+        if call.noted.is_none_or(|noted| due < noted) {
+            call.noted = Some(due);
+            self.deadlines.note(due, handle);
         }
     }
 }

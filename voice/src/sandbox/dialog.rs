@@ -57,10 +57,9 @@ impl CalleeLeg {
     /// 200 with the SDP answer: `audio` is where the caller's audio is awaited.
     pub fn answer(&self, audio: &Audio, session: u64) -> Vec<u8> {
         let body = sdp::write(audio, session).into_bytes();
-        self.draft(200)
-            .field("Allow", ALLOW)
-            .body(sdp::CONTENT_TYPE, body)
-            .bytes()
+        let mut draft = self.draft(200);
+        draft.field("Allow", ALLOW).body(sdp::CONTENT_TYPE, body);
+        draft.bytes()
     }
 
     fn draft(&self, code: u16) -> Draft {

@@ -16,8 +16,8 @@ pub struct Identity {
     pub from_uri: String,
     pub to_uri: String,
     pub local_tag: String,
-    /// Our address as the gateway is to see it.
-    pub local: SocketAddr,
+    /// Our address as the gateway is to see it, as it is written.
+    pub local: Arc<str>,
     /// Where the INVITE went.
     pub gateway: Hop,
     /// Who we are to the gateway, should it ask.
@@ -146,7 +146,7 @@ impl Dialog {
         // §12.2.1.1: behind a strict router the target goes last.
         let is_strict = uri != self.target;
         let mut draft = Draft::request(method, uri);
-        via(&mut draft, identity.local, self.next_hop.transport, branch);
+        via(&mut draft, &identity.local, self.next_hop.transport, branch);
         for route in self.routes.iter().skip(usize::from(is_strict)) {
             draft.field("Route", route);
         }
@@ -172,7 +172,7 @@ impl Dialog {
 }
 
 /// Our hop, asking for the answer to come back to where it really came from (RFC 3581).
-pub fn via(draft: &mut Draft, local: SocketAddr, transport: Transport, branch: &str) {
+pub fn via(draft: &mut Draft, local: &str, transport: Transport, branch: &str) {
     let transport = transport.via_name();
     draft.field(
         "Via",
@@ -184,7 +184,7 @@ pub fn via(draft: &mut Draft, local: SocketAddr, transport: Transport, branch: &
 pub const USER: &str = "nexo";
 
 /// Where we are reached within a dialog, or are registered.
-pub fn contact(user: &str, local: SocketAddr, transport: Transport) -> String {
+pub fn contact(user: &str, local: &str, transport: Transport) -> String {
     match transport {
         Transport::Udp => format!("<sip:{user}@{local}>"),
         Transport::Tcp | Transport::Tls => format!("<sip:{user}@{local};transport={transport}>"),
@@ -239,7 +239,7 @@ mod tests {
             from_uri: "sip:+842471234567@192.0.2.1".into(),
             to_uri: "sip:+84981234567@192.0.2.9".into(),
             local_tag: "me".into(),
-            local: ([192, 0, 2, 1], 5062).into(),
+            local: "192.0.2.1:5062".into(),
             gateway: SocketAddr::from(([192, 0, 2, 9], 5060)).into(),
             credentials: None,
         }
@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    fn text(draft: &Draft) -> String {
+    fn text(draft: Draft) -> String {
         String::from_utf8(draft.bytes()).unwrap()
     }
 
@@ -266,13 +266,13 @@ mod tests {
         let answer = answer("Contact: <sip:b@192.0.2.50:5080>\r\n");
         let mut dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
         assert_eq!(dialog.next_hop().address, ([192, 0, 2, 50], 5080).into());
-        let ack = text(&dialog.ack(&identity(), "z9hG4bK2", 1));
+        let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(
             ack.starts_with("ACK sip:b@192.0.2.50:5080 SIP/2.0\r\n"),
             "{ack}"
         );
         assert!(ack.contains("CSeq: 1 ACK\r\n") && ack.contains(";tag=you\r\n"));
-        let bye = text(&dialog.next_request(Method::Bye, &identity(), "z9hG4bK3"));
+        let bye = text(dialog.next_request(Method::Bye, &identity(), "z9hG4bK3"));
         assert!(bye.contains("CSeq: 2 BYE\r\n"));
     }
 
@@ -283,7 +283,7 @@ mod tests {
         );
         let dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
         assert_eq!(dialog.next_hop().address, ([192, 0, 2, 21], 5060).into());
-        let ack = text(&dialog.ack(&identity(), "z9hG4bK2", 1));
+        let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(ack.starts_with("ACK sip:b@host.example SIP/2.0\r\n"));
         assert!(ack.contains("Route: <sip:192.0.2.21;lr>\r\nRoute: <sip:192.0.2.20;lr>\r\n"));
     }
@@ -292,7 +292,7 @@ mod tests {
     fn a_strict_router_takes_the_request_uri_and_the_target_goes_last() {
         let answer = answer("Record-Route: <sip:192.0.2.20>\r\nContact: <sip:b@192.0.2.50>\r\n");
         let dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
-        let ack = text(&dialog.ack(&identity(), "z9hG4bK2", 1));
+        let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(ack.starts_with("ACK sip:192.0.2.20 SIP/2.0\r\n"));
         assert!(ack.contains("Route: <sip:b@192.0.2.50>\r\n"));
     }
@@ -314,7 +314,7 @@ mod tests {
             "Contact: <sip:a b@h>\r\n",
         ] {
             let dialog = Dialog::opened_by(&answer(more), &identity(), TARGET, 1);
-            let ack = text(&dialog.ack(&identity(), "z9hG4bK2", 1));
+            let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
             assert!(
                 ack.starts_with(&format!("ACK {TARGET} SIP/2.0\r\n")),
                 "{more:?}"

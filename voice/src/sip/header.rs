@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use memchr::{memchr, memchr2};
+
 /// A header field's name, where this product reads it; any other is [`Name::Other`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Name {
@@ -99,15 +101,25 @@ impl Scan {
     }
 }
 
+/// The first place where `separator` stands outside of quotes and angle brackets.
+fn free(text: &str, separator: u8) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let first = memchr(separator, bytes)?;
+    // Most values have neither before their first separator.
+    if memchr2(b'"', b'<', &bytes[..first]).is_none() {
+        return Some(first);
+    }
+    let mut scan = Scan::default();
+    let mut bytes = bytes.iter();
+    bytes.position(|byte| scan.is_free(*byte) && *byte == separator)
+}
+
 /// Splits at `separator` where it stands outside of quotes and angle brackets; trims the parts.
 pub fn split_free(value: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(value);
     std::iter::from_fn(move || {
         let text = rest?;
-        let mut scan = Scan::default();
-        let end = text
-            .bytes()
-            .position(|byte| scan.is_free(byte) && byte == separator);
+        let end = free(text, separator);
         let part = match end {
             Some(end) => {
                 rest = Some(&text[end + 1..]);
@@ -133,24 +145,19 @@ pub struct NameAddr<'a> {
 impl<'a> NameAddr<'a> {
     /// Reads an address (RFC 3261 §20.10): without brackets, parameters are the header's, not the URI's.
     pub fn parse(value: &'a str) -> Option<NameAddr<'a>> {
-        let mut scan = Scan::default();
-        let open = value.bytes().position(|byte| {
-            scan.is_free(byte);
-            scan.bracketed
-        });
+        let open = opening(value);
         let (uri, rest) = match open {
             Some(open) => {
                 let inside = &value[open + 1..];
-                let close = inside.find('>')?;
+                let close = memchr(b'>', inside.as_bytes())?;
                 (&inside[..close], &inside[close + 1..])
             }
-            None => value.split_at(value.find(';').unwrap_or(value.len())),
+            None => value.split_at(memchr(b';', value.as_bytes()).unwrap_or(value.len())),
         };
         let uri = uri.trim();
         let params = rest.trim_start().strip_prefix(';').unwrap_or("");
         // A URI is written again into request lines, where a blank would end it.
-        let ends = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>');
-        (!uri.is_empty() && !uri.contains(ends)).then_some(NameAddr { uri, params })
+        (!uri.is_empty() && is_one_word(uri)).then_some(NameAddr { uri, params })
     }
 
     /// A parameter's value; empty for one without a value.
@@ -163,15 +170,40 @@ impl<'a> NameAddr<'a> {
     }
 }
 
+/// Where the bracket stands that opens an address, outside of quotes.
+fn opening(value: &str) -> Option<usize> {
+    let bytes = value.as_bytes();
+    match memchr2(b'"', b'<', bytes) {
+        Some(first) if bytes[first] == b'<' => Some(first),
+        Some(_) => {
+            let mut scan = Scan::default();
+            bytes.iter().position(|byte| {
+                scan.is_free(*byte);
+                scan.bracketed
+            })
+        }
+        None => None,
+    }
+}
+
+fn is_one_word(uri: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>');
+    if uri.bytes().all(is_plain) {
+        return true;
+    }
+    let ends = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>');
+    !uri.contains(ends)
+}
+
 /// The value of parameter `name` in `a=1;b;c="x"`; empty where it has none.
 pub fn param<'a>(params: &'a str, name: &str) -> Option<&'a str> {
     split_free(params, b';').find_map(|param| {
-        let (key, value) = match param.split_once('=') {
-            Some((key, value)) => (key.trim(), value.trim()),
+        let (key, value) = match memchr(b'=', param.as_bytes()) {
+            Some(equals) => (param[..equals].trim(), &param[equals + 1..]),
             None => (param, ""),
         };
         key.eq_ignore_ascii_case(name)
-            .then(|| value.trim_matches('"'))
+            .then(|| value.trim().trim_matches('"'))
     })
 }
 

@@ -103,7 +103,7 @@ impl Leg {
             from_uri: invite.from_uri,
             to_uri: invite.to_uri,
             local_tag,
-            local: invite.local,
+            local: out.written(invite.local),
             gateway: invite.gateway,
             credentials: invite.credentials,
         };
@@ -224,7 +224,7 @@ impl Leg {
         let identity = &self.identity;
         let mut draft = Draft::request(method, &self.request_uri);
         let transport = identity.gateway.transport;
-        dialog::via(&mut draft, identity.local, transport, &self.invite_branch);
+        dialog::via(&mut draft, &identity.local, transport, &self.invite_branch);
         draft.field("Max-Forwards", 70).field(
             "From",
             format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag),
@@ -439,16 +439,20 @@ impl Leg {
 
     /// When [`Leg::tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        let forks = self.forks.iter().filter_map(Fork::deadline);
-        let cancel = self.cancel.as_ref().and_then(|cancel| cancel.deadline());
-        let challenged = self.challenged.iter().map(|challenged| challenged.until);
-        forks
-            .chain(cancel)
-            .chain(challenged)
-            .chain(self.reliable.as_ref().and_then(|r| r.deadline()))
-            .chain(self.invite.deadline())
-            .chain(self.keep_until)
-            .min()
+        let mut first = earlier(self.invite.deadline(), self.keep_until);
+        for fork in &self.forks {
+            first = earlier(first, fork.deadline());
+        }
+        if let Some(cancel) = &self.cancel {
+            first = earlier(first, cancel.deadline());
+        }
+        for challenged in &self.challenged {
+            first = earlier(first, Some(challenged.until));
+        }
+        if let Some(reliable) = &self.reliable {
+            first = earlier(first, reliable.deadline());
+        }
+        first
     }
 
     /// Takes the time.
@@ -537,6 +541,14 @@ impl Leg {
     }
 }
 
+/// The earlier of two deadlines, where there are any.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// What a caller answers to within a call.
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, PRACK";
 const SUPPORTED: &str = "100rel, timer";
@@ -545,5 +557,5 @@ const SESSION_SECONDS: u32 = 1800;
 const SHORTEST_SESSION_SECONDS: u32 = 90;
 
 fn contact(identity: &Identity) -> String {
-    dialog::contact(dialog::USER, identity.local, identity.gateway.transport)
+    dialog::contact(dialog::USER, &identity.local, identity.gateway.transport)
 }

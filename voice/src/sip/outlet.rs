@@ -1,6 +1,7 @@
 //! What a leg may touch of its user agent while it takes a message or the time.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +27,8 @@ pub(super) struct Outbox {
     pub events: VecDeque<(CallHandle, SipEvent)>,
     pub answers: VecDeque<(CallHandle, SipAnswer)>,
     pub authorizers: Authorizers,
+    /// Our last address, as it is written: it hardly ever changes.
+    pub written: Option<(SocketAddr, Arc<str>)>,
 }
 
 impl Outbox {
@@ -39,6 +42,7 @@ impl Outbox {
             events: &mut self.events,
             answers: &mut self.answers,
             authorizers: &mut self.authorizers,
+            written: &mut self.written,
             random: &mut self.random,
         }
     }
@@ -60,6 +64,7 @@ pub(super) struct Outlet<'a> {
     events: &'a mut VecDeque<(CallHandle, SipEvent)>,
     answers: &'a mut VecDeque<(CallHandle, SipAnswer)>,
     authorizers: &'a mut Authorizers,
+    written: &'a mut Option<(SocketAddr, Arc<str>)>,
     random: &'a mut StdRng,
 }
 
@@ -87,6 +92,18 @@ impl Outlet<'_> {
             kind,
             is_repeat,
         });
+    }
+
+    /// An address of ours, as it is written into messages.
+    pub fn written(&mut self, local: SocketAddr) -> Arc<str> {
+        match self.written {
+            Some((known, written)) if *known == local => Arc::clone(written),
+            _ => {
+                let text: Arc<str> = local.to_string().into();
+                *self.written = Some((local, Arc::clone(&text)));
+                text
+            }
+        }
     }
 
     pub fn tell(&mut self, event: SipEvent) {

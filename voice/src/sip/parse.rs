@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
 use thiserror::Error;
 
 use super::header::Name;
@@ -48,7 +49,7 @@ impl Message {
         let datagram = &datagram[start..];
         let parts = Parts::of(datagram);
         let text = parts.text();
-        let (line, fields_start) = match text.find('\n') {
+        let (line, fields_start) = match memchr(b'\n', text.as_bytes()) {
             Some(end) => (0..trimmed_end(&text, end), end + 1),
             None => (0..text.len(), text.len()),
         };
@@ -160,7 +161,10 @@ impl<'a> Parts<'a> {
 
     /// The head as text, its folded lines joined: a line that starts with a blank continues the last.
     fn text(&self) -> String {
-        let text = String::from_utf8_lossy(self.head).into_owned();
+        let text = match std::str::from_utf8(self.head) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(self.head).into_owned(),
+        };
         if !self.is_folded {
             return text;
         }
@@ -178,9 +182,9 @@ impl<'a> Parts<'a> {
 }
 
 fn trimmed_end(text: &str, end: usize) -> usize {
-    match text[..end].ends_with('\r') {
-        true => end - 1,
-        false => end,
+    match text.as_bytes()[..end].last() {
+        Some(b'\r') => end - 1,
+        Some(_) | None => end,
     }
 }
 
@@ -188,32 +192,32 @@ fn entries(text: &str, start: usize) -> Result<Vec<Entry>, ParseError> {
     let mut entries = Vec::with_capacity(16);
     let mut at = start;
     while at < text.len() {
-        let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+        let end = memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |end| at + end);
         let line = at..trimmed_end(text, end);
         at = end + 1;
-        if text[line.clone()].trim().is_empty() {
+        let written = &text[line.clone()];
+        if written.trim_ascii_start().is_empty() {
             continue;
         }
         if entries.len() == MAX_HEADERS {
             return Err(ParseError::TooManyHeaders);
         }
-        let written = &text[line.clone()];
         // What is read is written again into answers and ACKs: a line must stay one line there.
-        if written.contains('\r') {
+        if memchr(b'\r', written.as_bytes()).is_some() {
             return Err(ParseError::Header);
         }
-        let colon = written.find(':').ok_or(ParseError::Header)?;
-        let name = written[..colon].trim_end();
+        let colon = memchr(b':', written.as_bytes()).ok_or(ParseError::Header)?;
+        let name = written[..colon].trim_ascii_end();
         if !is_token(name) {
             return Err(ParseError::Header);
         }
         let value = &written[colon + 1..];
-        let lead = value.len() - value.trim_start().len();
+        let lead = value.len() - value.trim_ascii_start().len();
         let start = line.start + colon + 1 + lead;
         entries.push(Entry {
             name: Name::parse(name),
             written: line.start..line.start + name.len(),
-            value: start..start + value.trim().len(),
+            value: start..start + value.trim_ascii().len(),
         });
     }
     Ok(entries)

@@ -72,7 +72,7 @@ impl Asking {
             from_uri: query.from_uri,
             to_uri: query.to_uri,
             local_tag,
-            local: query.local,
+            local: out.written(query.local),
             gateway: query.gateway,
             credentials: query.credentials,
         };
@@ -149,7 +149,7 @@ impl Asking {
         else {
             return None;
         };
-        let ours = dialog::contact(user, self.identity.local, self.identity.gateway.transport);
+        let ours = dialog::contact(user, &self.identity.local, self.identity.gateway.transport);
         let ours = NameAddr::parse(&ours).map(|ours| ours.uri.to_owned());
         let contacts = || response.values(Name::Contact);
         let same = |contact: &&str| {
@@ -213,7 +213,7 @@ fn send(
     out: &mut Outlet<'_>,
 ) -> RequestTransaction {
     let (method, branch) = (ask.method(), out.branch());
-    let (local, transport) = (identity.local, identity.gateway.transport);
+    let (local, transport) = (identity.local.as_ref(), identity.gateway.transport);
     let mut draft = Draft::request(method, request_uri);
     dialog::via(&mut draft, local, transport, &branch);
     draft

@@ -4,8 +4,7 @@
 //! ([`UserAgent::poll_event`]) come out. What comes from an address that is neither a peer nor part
 //! of a call is dropped and counted.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,6 +23,7 @@ use super::query::Asking;
 pub use super::query::{Ask, Query};
 use super::transaction::Timers;
 use super::write::{Draft, answer_hop};
+use crate::deadlines::Deadlines;
 
 /// What a caller answers to outside of a call.
 const ALLOW: &str = "ACK, BYE, CANCEL, OPTIONS";
@@ -47,7 +47,7 @@ pub struct UserAgent {
     peers: HashSet<Hop>,
     legs: HashMap<CallHandle, Box<Leg>>,
     by_call_id: HashMap<Arc<str>, CallHandle>,
-    deadlines: BinaryHeap<Reverse<(Instant, CallHandle)>>,
+    deadlines: Deadlines<CallHandle>,
     /// The questions outside of any call: one or two a gateway.
     asking: HashMap<CallHandle, Asking>,
     last: u64,
@@ -69,11 +69,12 @@ impl UserAgent {
                 events: VecDeque::new(),
                 answers: VecDeque::new(),
                 authorizers: HashMap::new(),
+                written: None,
             },
             peers: HashSet::new(),
             legs: HashMap::new(),
             by_call_id: HashMap::new(),
-            deadlines: BinaryHeap::new(),
+            deadlines: Deadlines::default(),
             asking: HashMap::new(),
             last: 0,
             dropped: Dropped::default(),
@@ -264,7 +265,7 @@ impl UserAgent {
 
     /// When [`UserAgent::tick`] is due. It may turn out that nothing was.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let calls = self.deadlines.peek().map(|Reverse((at, _))| *at);
+        let calls = self.deadlines.next();
         let asking = self.asking.values().map(Asking::deadline);
         calls.into_iter().chain(asking).min()
     }
@@ -276,23 +277,30 @@ impl UserAgent {
         for handle in due {
             self.with_asking(now, handle, Asking::tick);
         }
-        while let Some(Reverse((at, handle))) = self.deadlines.peek().copied() {
-            if at > now {
-                break;
+        loop {
+            let due = self.deadlines.take_due(now);
+            if due.is_empty() {
+                return;
             }
-            self.deadlines.pop();
-            let Some(leg) = self.legs.get_mut(&handle) else {
-                continue;
-            };
-            if leg.scheduled != Some(at) {
-                continue;
+            for (at, handle) in due {
+                self.come(now, at, handle);
             }
-            leg.scheduled = None;
-            if leg.deadline().is_some_and(|due| due <= now) {
-                self.with_leg(now, handle, Leg::tick);
-            } else {
-                note_deadline(leg, handle, &mut self.deadlines);
-            }
+        }
+    }
+
+    /// A deadline that was noted for a call has come.
+    fn come(&mut self, now: Instant, at: Instant, handle: CallHandle) {
+        let Some(leg) = self.legs.get_mut(&handle) else {
+            return;
+        };
+        if leg.scheduled != Some(at) {
+            return;
+        }
+        leg.scheduled = None;
+        if leg.deadline().is_some_and(|due| due <= now) {
+            self.with_leg(now, handle, Leg::tick);
+        } else {
+            note_deadline(leg, handle, &mut self.deadlines);
         }
     }
 
@@ -311,7 +319,7 @@ impl UserAgent {
     pub fn bytes_held(&self) -> usize {
         let legs: usize = self.legs.values().map(|leg| leg.bytes_held()).sum();
         let entry = size_of::<(CallHandle, Box<Leg>)>() + size_of::<(Arc<str>, CallHandle)>();
-        let deadline = size_of::<Reverse<(Instant, CallHandle)>>();
+        let deadline = size_of::<(Instant, CallHandle)>();
         legs + self.legs.len() * entry + self.deadlines.len() * deadline
     }
 
@@ -343,7 +351,6 @@ impl UserAgent {
         if self.legs.capacity() > ROOM_KEPT && self.legs.len() < self.legs.capacity() / 8 {
             self.legs.shrink_to(ROOM_KEPT);
             self.by_call_id.shrink_to(ROOM_KEPT);
-            self.deadlines.shrink_to(ROOM_KEPT);
         }
     }
 }
@@ -352,17 +359,13 @@ impl UserAgent {
 const ROOM_KEPT: usize = 1024;
 
 /// Notes the leg's next deadline, where that is sooner than what is noted.
-fn note_deadline(
-    leg: &mut Leg,
-    handle: CallHandle,
-    deadlines: &mut BinaryHeap<Reverse<(Instant, CallHandle)>>,
-) {
+fn note_deadline(leg: &mut Leg, handle: CallHandle, deadlines: &mut Deadlines<CallHandle>) {
     let Some(due) = leg.deadline() else {
         return;
     };
     if leg.scheduled.is_none_or(|noted| due < noted) {
         leg.scheduled = Some(due);
-        deadlines.push(Reverse((due, handle)));
+        deadlines.note(due, handle);
     }
 }
 

@@ -83,7 +83,10 @@ impl Draft {
 
     /// Adds a header field.
     pub fn field(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Draft {
-        let _ = write!(self.head, "{name}: {value}\r\n");
+        self.head.push_str(name);
+        self.head.push_str(": ");
+        let _ = write!(self.head, "{value}");
+        self.head.push_str("\r\n");
         self
     }
 
@@ -102,15 +105,15 @@ impl Draft {
     }
 
     /// The datagram.
-    pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.head.len() + self.body.len() + 64);
-        bytes.extend_from_slice(self.head.as_bytes());
+    pub fn bytes(mut self) -> Vec<u8> {
         if !self.content_type.is_empty() {
-            bytes.extend_from_slice(b"Content-Type: ");
-            bytes.extend_from_slice(self.content_type.as_bytes());
-            bytes.extend_from_slice(b"\r\n");
+            let content_type = self.content_type;
+            self.field("Content-Type", content_type);
         }
-        bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", self.body.len()).as_bytes());
+        let length = self.body.len();
+        self.field("Content-Length", length);
+        self.head.push_str("\r\n");
+        let mut bytes = self.head.into_bytes();
         bytes.extend_from_slice(&self.body);
         bytes
     }

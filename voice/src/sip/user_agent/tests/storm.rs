@@ -2,6 +2,8 @@
 //! RFC: every call ends once, every dialog is closed, and nothing is kept.
 
 use super::*;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 mod far_end;
 
