@@ -14,21 +14,26 @@ use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nexo_actors::carrier::Line;
 use nexo_actors::changes::Freshness;
+use nexo_actors::chores::Chores;
 use nexo_actors::dispatch::DispatchSettings;
 use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::lease::LeaseHolder;
 use nexo_actors::live::Live;
+use nexo_actors::low_balance::WriteLowBalance;
 use nexo_actors::reaper;
+use nexo_actors::reviews::ReviewSettings;
 use nexo_actors::trunk_watch::{Locate, TrunkWatch};
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
 use nexo_domain::otp::Reading;
 use nexo_entities::store::changes::Change;
+use nexo_entities::store::low_balance::ToldAccount;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
 use nexo_voice::sip::transaction::Timers;
 
+use crate::api::bank::BankDesk;
 use crate::api::health::Health;
 use crate::api::keyring::KeyRing;
 use crate::api::routing::Routing;
@@ -105,6 +110,7 @@ pub struct App {
     pub sandbox: Option<Sandbox>,
     endpoint: Endpoint,
     watch: TrunkWatch,
+    chores: Chores,
     draining: Arc<AtomicBool>,
     servers: Vec<ServerHandle>,
     holder: LeaseHolder,
@@ -192,7 +198,7 @@ impl App {
             },
             trusted_proxies: config.server.trusted_proxies.clone(),
             deposit_url: format!(
-                "{}/dashboard/wallet",
+                "{}/dashboard/wallet/top-up",
                 config.server.public_url.trim_end_matches('/')
             ),
             price: config.billing.price_usd,
@@ -201,11 +207,13 @@ impl App {
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
         });
+        let bank = web::Data::new(BankDesk::new(&config.deposits, store.clone()));
         let http = ports.http.local_addr()?;
         let metrics = ports.metrics.local_addr()?;
         let api = HttpServer::new(move || {
             WebApp::new()
                 .app_data(edge.clone())
+                .app_data(bank.clone())
                 .wrap(api::middleware())
                 .configure(api::routes)
         })
@@ -215,6 +223,7 @@ impl App {
         .run();
         let page = telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.desk))?;
         telemetry::sample(&engine, &endpoint);
+        let chores = Chores::start(&store, review_settings(config), Arc::new(LowBalanceLog));
         let servers = vec![api.handle(), page.handle()];
         actix_web::rt::spawn(api);
         actix_web::rt::spawn(page);
@@ -226,6 +235,7 @@ impl App {
             sandbox,
             endpoint,
             watch,
+            chores,
             draining,
             servers,
             holder,
@@ -249,6 +259,7 @@ impl App {
         }
         self.watch.stop().await;
         self.endpoint.shutdown(Duration::from_secs(2)).await;
+        self.chores.stop().await;
         self.engine.stop().await;
         self.holder.stop().await;
         if let Some(sandbox) = self.sandbox {
@@ -353,6 +364,15 @@ fn dispatch_settings(config: &Config) -> DispatchSettings {
     }
 }
 
+fn review_settings(config: &Config) -> Option<ReviewSettings> {
+    let reviews = &config.reviews;
+    (!reviews.window.is_zero()).then_some(ReviewSettings {
+        window: reviews.window,
+        settle: reviews.settle,
+        limits: reviews.limits,
+    })
+}
+
 fn reading(config: &Config) -> Reading {
     Reading {
         language: config.calls.language,
@@ -368,4 +388,14 @@ fn give_up(actor: &str) {
         "an actor keeps dying: the process ends, so that it can be started anew"
     );
     std::process::exit(1);
+}
+
+/// Until letters are sent: the log says whose wallet runs low.
+struct LowBalanceLog;
+
+impl WriteLowBalance for LowBalanceLog {
+    fn write(&self, account: &ToldAccount) {
+        let total = account.notice.held.total();
+        tracing::info!(account = %account.account_id, %total, "a wallet runs low");
+    }
 }

@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod database;
+pub mod deposits;
 pub mod password;
 pub mod telemetry;
 pub mod trunk_status;

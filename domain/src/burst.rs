@@ -87,7 +87,10 @@ impl Traffic {
         if percent(self.sequential, self.otps) >= limits.sequential_percent {
             found.push((
                 Suspicion::SequentialNumbers,
-                format!("{} of {} OTPs to numbers in a row", self.sequential, self.otps),
+                format!(
+                    "{} of {} OTPs to numbers in a row",
+                    self.sequential, self.otps
+                ),
             ));
         }
         if self.ended >= limits.least_otps
@@ -99,6 +102,16 @@ impl Traffic {
             ));
         }
         found
+    }
+
+    /// What is usual after so many windows without an OTP.
+    pub fn after_silence(mut self, windows: i64) -> Traffic {
+        if let Some(usual) = &mut self.usual_milli {
+            for _ in 0..windows.clamp(0, 128) {
+                *usual -= *usual / 8;
+            }
+        }
+        self
     }
 
     /// What is usual after this window: an eighth of the way from what was to what is. Rounded towards zero.
@@ -148,40 +161,113 @@ mod tests {
     #[test]
     fn usual_traffic_is_not_looked_at() {
         assert!(found(traffic(100_000)).is_empty());
-        assert!(found(Traffic { usual_milli: None, ..traffic(100_000) }).is_empty());
+        assert!(
+            found(Traffic {
+                usual_milli: None,
+                ..traffic(100_000)
+            })
+            .is_empty()
+        );
     }
 
     #[test]
     fn little_traffic_says_nothing() {
-        let little = Traffic { sequential: 49, answered: 0, usual_milli: Some(0), ..traffic(49) };
+        let little = Traffic {
+            sequential: 49,
+            answered: 0,
+            usual_milli: Some(0),
+            ..traffic(49)
+        };
         assert!(found(little).is_empty());
     }
 
     #[test]
     fn each_reason_stands_alone_and_together() {
-        let jump = Traffic { usual_milli: Some(9_000), ..traffic(100) };
+        let jump = Traffic {
+            usual_milli: Some(9_000),
+            ..traffic(100)
+        };
         assert_eq!(found(jump), [Suspicion::RateJump]);
-        assert!(found(Traffic { usual_milli: Some(10_000), ..traffic(100) }).is_empty());
-        assert_eq!(found(Traffic { sequential: 50, ..traffic(100) }), [Suspicion::SequentialNumbers]);
-        assert!(found(Traffic { sequential: 49, ..traffic(100) }).is_empty());
-        assert_eq!(found(Traffic { answered: 19, ..traffic(100) }), [Suspicion::LowAnswerRate]);
-        assert!(found(Traffic { answered: 20, ..traffic(100) }).is_empty());
-        let all = Traffic { sequential: 99, answered: 0, usual_milli: Some(1), ..traffic(100) };
+        assert!(
+            found(Traffic {
+                usual_milli: Some(10_000),
+                ..traffic(100)
+            })
+            .is_empty()
+        );
+        assert_eq!(
+            found(Traffic {
+                sequential: 50,
+                ..traffic(100)
+            }),
+            [Suspicion::SequentialNumbers]
+        );
+        assert!(
+            found(Traffic {
+                sequential: 49,
+                ..traffic(100)
+            })
+            .is_empty()
+        );
+        assert_eq!(
+            found(Traffic {
+                answered: 19,
+                ..traffic(100)
+            }),
+            [Suspicion::LowAnswerRate]
+        );
+        assert!(
+            found(Traffic {
+                answered: 20,
+                ..traffic(100)
+            })
+            .is_empty()
+        );
+        let all = Traffic {
+            sequential: 99,
+            answered: 0,
+            usual_milli: Some(1),
+            ..traffic(100)
+        };
         assert_eq!(found(all), Suspicion::ALL);
     }
 
     #[test]
     fn calls_that_have_not_ended_are_not_held_against_it() {
-        let ringing = Traffic { ended: 49, answered: 0, ..traffic(1_000) };
+        let ringing = Traffic {
+            ended: 49,
+            answered: 0,
+            ..traffic(1_000)
+        };
         assert!(found(ringing).is_empty());
     }
 
     #[test]
     fn what_is_usual_follows_slowly() {
-        let burst = Traffic { usual_milli: Some(8_000), ..traffic(16) };
+        let burst = Traffic {
+            usual_milli: Some(8_000),
+            ..traffic(16)
+        };
         assert_eq!(burst.usual_after_milli(), 9_000);
-        let silence = Traffic { usual_milli: Some(8_000), ..Traffic::default() };
+        let silence = Traffic {
+            usual_milli: Some(8_000),
+            ..Traffic::default()
+        };
         assert_eq!(silence.usual_after_milli(), 7_000);
-        assert_eq!(Traffic { usual_milli: None, ..traffic(5) }.usual_after_milli(), 5_000);
+        let long = Traffic {
+            usual_milli: Some(8_000),
+            ..traffic(1)
+        }
+        .after_silence(2);
+        assert_eq!(long.usual_milli, Some(6_125));
+        assert!(long.after_silence(i64::MAX).usual_milli < Some(100));
+        assert_eq!(
+            Traffic {
+                usual_milli: None,
+                ..traffic(5)
+            }
+            .usual_after_milli(),
+            5_000
+        );
     }
 }

@@ -176,7 +176,11 @@ mod tests {
             format!("NX {spaced}-Chuyen tien"),
             format!("{text}{text}"),
         ] {
-            assert_eq!(DepositReference::found_in(&memo), [reference.clone()], "{memo}");
+            assert_eq!(
+                DepositReference::found_in(&memo),
+                [reference.clone()],
+                "{memo}"
+            );
         }
         assert_eq!(DepositReference::parse(&spaced), Some(reference.clone()));
         assert_eq!(DepositReference::parse(&format!("x{text}")), None);

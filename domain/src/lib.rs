@@ -23,5 +23,6 @@ pub mod ports;
 pub mod referral;
 pub mod timestamp;
 pub mod vietqr;
+pub mod wallet_notice;
 pub mod webhook;
 pub mod webhook_target;

@@ -98,7 +98,9 @@ pub enum PayoutWallet {
 /// What is wrong with a nominated wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PayoutWalletError {
-    #[error("a payout goes to a bank account (bank), a USDT address (usdt) or your own wallet (balance)")]
+    #[error(
+        "a payout goes to a bank account (bank), a USDT address (usdt) or your own wallet (balance)"
+    )]
     UnknownKind,
     #[error(
         "a bank account is written as the bank's 6 digits (BIN), the account's 6 to 19 letters or digits, and the holder's name"
@@ -206,7 +208,16 @@ mod tests {
         let december = Month::parse("2026-12").unwrap();
         assert_eq!(rfc3339(december.end_ms()), "2027-01-01T00:00:00Z");
         assert_eq!(december.to_string(), "2026-12");
-        for text in ["", "2026", "2026-13", "2026-00", "26-11", "2026-1", "2026-11-01", "-026-11"] {
+        for text in [
+            "",
+            "2026",
+            "2026-13",
+            "2026-00",
+            "26-11",
+            "2026-1",
+            "2026-11-01",
+            "-026-11",
+        ] {
             assert_eq!(Month::parse(text), None, "{text:?}");
         }
     }
@@ -227,18 +238,41 @@ mod tests {
         // The contract of USDT itself.
         let usdt = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t";
         assert_eq!(PayoutWallet::parse("usdt", usdt).unwrap().address(), usdt);
-        assert_eq!(PayoutWallet::parse("balance", ""), Ok(PayoutWallet::Balance));
+        assert_eq!(
+            PayoutWallet::parse("balance", ""),
+            Ok(PayoutWallet::Balance)
+        );
     }
 
     #[test]
     fn what_no_payout_can_reach_is_refused() {
         use PayoutWalletError as E;
         for (kind, address, error) in [
-            ("usdt", "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s", E::UsdtChecksum),
-            ("usdt", "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6", E::UsdtMalformed),
-            ("usdt", "0x7a250d5630B4cF539739dF2C5dAcb4c659F2488D", E::UsdtMalformed),
-            ("usdt", "T00000000000000000000000000000000l", E::UsdtMalformed),
-            ("usdt", "Té7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t", E::UsdtMalformed),
+            (
+                "usdt",
+                "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s",
+                E::UsdtChecksum,
+            ),
+            (
+                "usdt",
+                "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6",
+                E::UsdtMalformed,
+            ),
+            (
+                "usdt",
+                "0x7a250d5630B4cF539739dF2C5dAcb4c659F2488D",
+                E::UsdtMalformed,
+            ),
+            (
+                "usdt",
+                "T00000000000000000000000000000000l",
+                E::UsdtMalformed,
+            ),
+            (
+                "usdt",
+                "Té7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t",
+                E::UsdtMalformed,
+            ),
             ("bank", "970436 0123456789", E::BankMalformed),
             ("bank", "97043 0123456789 A B", E::BankMalformed),
             ("bank", "970436 01234 A B", E::BankMalformed),
@@ -246,7 +280,11 @@ mod tests {
             ("balance", "x", E::BalanceWithAddress),
             ("paypal", "x@example.com", E::UnknownKind),
         ] {
-            assert_eq!(PayoutWallet::parse(kind, address), Err(error), "{kind} {address}");
+            assert_eq!(
+                PayoutWallet::parse(kind, address),
+                Err(error),
+                "{kind} {address}"
+            );
         }
     }
 }

@@ -30,8 +30,8 @@ impl ReferralCode {
     /// A code as somebody wrote it, or `None` for what cannot be one. Whether it is anybody's is not asked.
     pub fn parse(text: &str) -> Option<ReferralCode> {
         let text = text.trim();
-        let is_code = (6..=32).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let is_code =
+            (6..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         is_code.then(|| ReferralCode(text.to_ascii_lowercase()))
     }
 
@@ -121,7 +121,10 @@ mod tests {
 
     #[test]
     fn a_code_is_short_and_plain() {
-        assert_eq!(ReferralCode::parse(" 1A2b3c4d5e6f ").unwrap().as_str(), "1a2b3c4d5e6f");
+        assert_eq!(
+            ReferralCode::parse(" 1A2b3c4d5e6f ").unwrap().as_str(),
+            "1a2b3c4d5e6f"
+        );
         for text in ["", "abc", "1a2b3c4d5e6f'", "é23456789", &"a".repeat(33)] {
             assert_eq!(ReferralCode::parse(text), None, "{text:?}");
         }

@@ -29,8 +29,7 @@ pub fn payload(account: &BankAccount, vnd: i64, memo: &str) -> Option<String> {
         return None;
     }
     let receiver = object("00", &account.bin)? + &object("01", &account.number)?;
-    let merchant =
-        object("00", NAPAS)? + &object("01", &receiver)? + &object("02", TO_ACCOUNT)?;
+    let merchant = object("00", NAPAS)? + &object("01", &receiver)? + &object("02", TO_ACCOUNT)?;
     let objects = [
         object("00", "01")?,
         // 12: for one payment.
@@ -77,7 +76,10 @@ mod tests {
     #[test]
     fn the_checksum_is_that_of_the_specification() {
         // CRC-16 with polynomial 0x1021 and start value 0xFFFF; its check value.
-        assert_eq!(Crc::<u16>::new(&CRC_16_IBM_3740).checksum(b"123456789"), 0x29B1);
+        assert_eq!(
+            Crc::<u16>::new(&CRC_16_IBM_3740).checksum(b"123456789"),
+            0x29B1
+        );
         // An example that NAPAS has published.
         let example = "00020101021238570010A00000072701270006970403011300110123456780208QRIBFTTA\
                        530370454061800005802VN62340107NPS68690819thanh toan don hang6304";

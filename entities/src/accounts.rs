@@ -17,6 +17,16 @@ pub struct Model {
     pub language: Option<String>,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
+    /// Since when its keys do not work, by an operator's decision.
+    pub suspended_at_ms: Option<i64>,
+    /// Why, in the operator's words.
+    pub suspended_for: Option<String>,
+    /// Whose address it is: two addresses of one mailbox are one person's.
+    pub person: Option<String>,
+    /// What its referral link carries, for good. Made by the database.
+    pub referral_code: Option<String>,
+    /// The code with which it signed up. A trigger makes the referral of it.
+    pub referred_by_code: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

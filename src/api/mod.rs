@@ -15,6 +15,7 @@ use nexo_domain::money::Micros;
 use nexo_domain::otp::Reading;
 use nexo_entities::store::{Store, StoreError};
 
+pub mod bank;
 pub mod error;
 pub mod health;
 pub mod keyring;
@@ -124,6 +125,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
                     web::resource("/ledger")
                         .get(ledger::list)
                         .default_service(web::to(|| only("GET"))),
+                )
+                .service(
+                    web::resource("/bank-notifications")
+                        .post(bank::notify)
+                        .default_service(web::to(|| only("POST"))),
                 )
                 .service(
                     web::resource("/balance")

@@ -2,10 +2,11 @@
 
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
+use nexo_domain::referral::{ReferralCode, person};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    SqlErr,
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, SqlErr,
 };
 use uuid::Uuid;
 
@@ -25,6 +26,15 @@ pub struct NewAccount<'a> {
     pub created_at_ms: i64,
 }
 
+/// What is known of how somebody came here.
+#[derive(Debug, Clone, Copy)]
+pub struct Landing<'a> {
+    /// The code of the link.
+    pub code: &'a str,
+    /// Whose session the browser has, where it has one: nobody brings themselves.
+    pub signed_in_as: Option<AccountId>,
+}
+
 /// An account as it is kept.
 #[derive(Clone)]
 pub struct Account {
@@ -35,6 +45,12 @@ pub struct Account {
     pub language: Option<Language>,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
+    /// Since when its keys do not work, by an operator's decision.
+    pub suspended_at_ms: Option<i64>,
+    /// Why, in the operator's words.
+    pub suspended_for: Option<String>,
+    /// What its referral link carries, for good.
+    pub referral_code: String,
 }
 
 impl Account {
@@ -47,6 +63,9 @@ impl Account {
             language: record::language(row.language.as_deref())?,
             created_at_ms: row.created_at_ms,
             closed_at_ms: row.closed_at_ms,
+            suspended_at_ms: row.suspended_at_ms,
+            suspended_for: row.suspended_for,
+            referral_code: row.referral_code.unwrap_or_default(),
         })
     }
 }
@@ -57,8 +76,25 @@ impl Store {
     /// # Errors
     /// [`Conflict::EmailTaken`]; what the database fails with.
     pub async fn create_account(&self, new: NewAccount<'_>) -> Result<AccountId, StoreError> {
+        self.create_account_through(None, new).await
+    }
+
+    /// Opens an account with an empty wallet. Where it was brought by somebody else, and is this person's first,
+    /// the database's trigger makes the referral in the same transaction; otherwise it silently makes none.
+    ///
+    /// # Errors
+    /// [`Conflict::EmailTaken`]; what the database fails with.
+    pub async fn create_account_through(
+        &self,
+        landing: Option<Landing<'_>>,
+        new: NewAccount<'_>,
+    ) -> Result<AccountId, StoreError> {
         let id = AccountId(Uuid::now_v7());
         let transaction = self.begin().await?;
+        let referred_by_code = match &landing {
+            Some(landing) => others_code(&transaction, landing).await?,
+            None => None,
+        };
         let account = accounts::ActiveModel {
             id: Set(id.0),
             email: Set(new.email.to_lowercase()),
@@ -67,6 +103,11 @@ impl Store {
             language: Set(new.language.map(|language| language.code().to_owned())),
             created_at_ms: Set(new.created_at_ms),
             closed_at_ms: Set(None),
+            suspended_at_ms: Set(None),
+            suspended_for: Set(None),
+            person: Set(Some(person(new.email))),
+            referral_code: NotSet,
+            referred_by_code: Set(referred_by_code),
         };
         accounts::Entity::insert(account)
             .exec(&transaction)
@@ -121,6 +162,25 @@ impl Store {
             .await?;
         rows.into_iter().map(Account::from_row).collect()
     }
+}
+
+/// The landing's code, unless it is the signed-in account's own.
+async fn others_code(
+    transaction: &DatabaseTransaction,
+    landing: &Landing<'_>,
+) -> Result<Option<String>, StoreError> {
+    let Some(code) = ReferralCode::parse(landing.code) else {
+        return Ok(None);
+    };
+    if let Some(account) = landing.signed_in_as {
+        let own = accounts::Entity::find_by_id(account.0)
+            .one(transaction)
+            .await?;
+        if own.is_some_and(|own| own.referral_code.as_deref() == Some(code.as_str())) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(code.as_str().to_owned()))
 }
 
 /// Holds the open account's row until `transaction` ends, so that what is counted stays true.
