@@ -35,6 +35,7 @@ use crate::api::routing::Routing;
 use crate::api::{self, Edge};
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
+use crate::dashboard::{self, Site, SiteParts};
 use crate::database::Serving;
 use crate::telemetry;
 use crate::trunks;
@@ -201,12 +202,25 @@ impl App {
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
         });
+        let site = web::Data::new(Site::new(
+            config,
+            SiteParts {
+                store: store.clone(),
+                routing: Arc::clone(&edge.routing),
+                webhooks: engine.webhooks.clone(),
+                live: Arc::clone(&engine.live),
+                desk: Arc::clone(&engine.desk),
+            },
+        )?);
+        let site_to_tidy = Arc::clone(&site);
         let http = ports.http.local_addr()?;
         let metrics = ports.metrics.local_addr()?;
         let api = HttpServer::new(move || {
             WebApp::new()
                 .app_data(edge.clone())
+                .app_data(site.clone())
                 .wrap(api::middleware())
+                .configure(dashboard::routes)
                 .configure(api::routes)
         })
         .disable_signals()
@@ -216,6 +230,7 @@ impl App {
         let page = telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.desk))?;
         telemetry::sample(&engine, &endpoint);
         let servers = vec![api.handle(), page.handle()];
+        actix_web::rt::spawn(dashboard::tidy(site_to_tidy));
         actix_web::rt::spawn(api);
         actix_web::rt::spawn(page);
         Ok(App {

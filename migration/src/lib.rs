@@ -21,6 +21,7 @@ mod m0008_kept_answers;
 mod m0010_delivery_pages;
 mod m0011_ledger_reading;
 mod m0012_leases;
+mod m0013_sessions;
 
 /// Every step, in the order in which they are applied.
 pub struct Migrator;
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_delivery_pages::Migration),
             Box::new(m0011_ledger_reading::Migration),
             Box::new(m0012_leases::Migration),
+            Box::new(m0013_sessions::Migration),
         ]
     }
 }

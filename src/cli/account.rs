@@ -69,8 +69,10 @@ async fn create(
 ) -> anyhow::Result<Answer> {
     let password_hash = match password.map(Zeroizing::new) {
         None => None,
-        Some(given) if given.as_str() == "-" => Some(password::hash(&password_from_stdin()?)?),
-        Some(given) => Some(password::hash(&given)?),
+        Some(given) if given.as_str() == "-" => {
+            Some(password::hash(&password_from_stdin()?, email)?)
+        }
+        Some(given) => Some(password::hash(&given, email)?),
     };
     let created = store
         .create_account(NewAccount {
@@ -78,6 +80,7 @@ async fn create(
             password_hash,
             operator,
             language: None,
+            page_language: None,
             created_at_ms: unix_ms(),
         })
         .await;

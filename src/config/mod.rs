@@ -12,6 +12,7 @@ pub mod carriers;
 pub mod database;
 pub mod effective;
 pub mod error;
+pub mod mail;
 pub mod privacy;
 pub mod sandbox;
 pub mod server;
@@ -31,6 +32,7 @@ use database::{ClusterConfig, DatabaseConfig};
 use effective::EffectiveConfig;
 pub use error::ConfigError;
 use given::AllGiven;
+use mail::MailConfig;
 use privacy::PrivacyConfig;
 use sandbox::SandboxSettings;
 use section::Reader;
@@ -52,6 +54,7 @@ pub struct Config {
     pub calls: CallsConfig,
     pub sip: SipConfig,
     pub webhooks: WebhooksConfig,
+    pub mail: MailConfig,
     pub privacy: PrivacyConfig,
     pub sandbox: SandboxSettings,
     pub carriers: Vec<CarrierConfig>,
@@ -121,6 +124,7 @@ impl Config {
             calls: CallsConfig::read(&mut reader)?,
             sip: SipConfig::read(&mut reader)?,
             webhooks: WebhooksConfig::read(&mut reader)?,
+            mail: MailConfig::read(&mut reader)?,
             privacy: PrivacyConfig::read(&mut reader)?,
             sandbox: SandboxSettings::read(&mut reader)?,
             carriers: carriers::read(&mut reader)?,

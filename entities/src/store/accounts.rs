@@ -1,6 +1,7 @@
 //! Accounts.
 
 use nexo_domain::ids::AccountId;
+use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -21,7 +22,10 @@ pub struct NewAccount<'a> {
     /// Argon2id, in PHC's text form. Without one nobody signs in.
     pub password_hash: Option<String>,
     pub operator: bool,
+    /// Of its calls.
     pub language: Option<Language>,
+    /// Of its pages and mails.
+    pub page_language: Option<Language>,
     pub created_at_ms: i64,
 }
 
@@ -32,21 +36,28 @@ pub struct Account {
     pub email: String,
     pub password_hash: Option<String>,
     pub operator: bool,
+    /// Of its calls.
     pub language: Option<Language>,
+    /// Of its pages and mails.
+    pub page_language: Option<Language>,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
+    /// The second factor's secret as it was sealed, where the account has one.
+    pub totp_sealed: Option<Vec<u8>>,
 }
 
 impl Account {
-    fn from_row(row: accounts::Model) -> Result<Account, StoreError> {
+    pub(super) fn from_row(row: accounts::Model) -> Result<Account, StoreError> {
         Ok(Account {
             id: AccountId(row.id),
             email: row.email,
             password_hash: row.password_hash,
             operator: row.operator,
             language: record::language(row.language.as_deref())?,
+            page_language: record::language(row.page_language.as_deref())?,
             created_at_ms: row.created_at_ms,
             closed_at_ms: row.closed_at_ms,
+            totp_sealed: row.totp_sealed,
         })
     }
 }
@@ -57,33 +68,8 @@ impl Store {
     /// # Errors
     /// [`Conflict::EmailTaken`]; what the database fails with.
     pub async fn create_account(&self, new: NewAccount<'_>) -> Result<AccountId, StoreError> {
-        let id = AccountId(Uuid::now_v7());
         let transaction = self.begin().await?;
-        let account = accounts::ActiveModel {
-            id: Set(id.0),
-            email: Set(new.email.to_lowercase()),
-            password_hash: Set(new.password_hash),
-            operator: Set(new.operator),
-            language: Set(new.language.map(|language| language.code().to_owned())),
-            created_at_ms: Set(new.created_at_ms),
-            closed_at_ms: Set(None),
-        };
-        accounts::Entity::insert(account)
-            .exec(&transaction)
-            .await
-            .map_err(|error| match error.sql_err() {
-                Some(SqlErr::UniqueConstraintViolation(_)) => Conflict::EmailTaken.into(),
-                _ => StoreError::from(error),
-            })?;
-        let wallet = wallets::ActiveModel {
-            account_id: Set(id.0),
-            free_micros: Set(0),
-            bonus_micros: Set(0),
-            balance_micros: Set(0),
-            version: Set(0),
-        };
-        wallets::Entity::insert(wallet).exec(&transaction).await?;
-        append(&transaction, Change::Account(id), new.created_at_ms).await?;
+        let id = open_account(&transaction, &new, Micros::ZERO).await?;
         self.end(transaction).await?;
         Ok(id)
     }
@@ -121,6 +107,45 @@ impl Store {
             .await?;
         rows.into_iter().map(Account::from_row).collect()
     }
+}
+
+/// Opens an account whose wallet holds `free` credit. The credit's entry is the caller's to write.
+pub(super) async fn open_account(
+    transaction: &DatabaseTransaction,
+    new: &NewAccount<'_>,
+    free: Micros,
+) -> Result<AccountId, StoreError> {
+    let id = AccountId(Uuid::now_v7());
+    let account = accounts::ActiveModel {
+        id: Set(id.0),
+        email: Set(new.email.to_lowercase()),
+        password_hash: Set(new.password_hash.clone()),
+        operator: Set(new.operator),
+        language: Set(new.language.map(|language| language.code().to_owned())),
+        page_language: Set(new.page_language.map(|language| language.code().to_owned())),
+        created_at_ms: Set(new.created_at_ms),
+        closed_at_ms: Set(None),
+        totp_sealed: Set(None),
+        totp_last_step: Set(None),
+        recovery_hash: Set(None),
+    };
+    accounts::Entity::insert(account)
+        .exec(transaction)
+        .await
+        .map_err(|error| match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => Conflict::EmailTaken.into(),
+            _ => StoreError::from(error),
+        })?;
+    let wallet = wallets::ActiveModel {
+        account_id: Set(id.0),
+        free_micros: Set(free.get()),
+        bonus_micros: Set(0),
+        balance_micros: Set(0),
+        version: Set(0),
+    };
+    wallets::Entity::insert(wallet).exec(transaction).await?;
+    append(transaction, Change::Account(id), new.created_at_ms).await?;
+    Ok(id)
 }
 
 /// Holds the open account's row until `transaction` ends, so that what is counted stays true.
