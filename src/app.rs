@@ -40,6 +40,7 @@ use crate::api::routing::Routing;
 use crate::api::{self, Edge};
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
+use crate::dashboard::{self, Site, SiteParts};
 use crate::database::Serving;
 use crate::telemetry;
 use crate::trunks;
@@ -208,13 +209,26 @@ impl App {
             replays: metrics::counter!("nexo_idempotent_replays_total"),
         });
         let bank = web::Data::new(BankDesk::new(&config.deposits, store.clone()));
+        let site = web::Data::new(Site::new(
+            config,
+            SiteParts {
+                store: store.clone(),
+                routing: Arc::clone(&edge.routing),
+                webhooks: engine.webhooks.clone(),
+                live: Arc::clone(&engine.live),
+                desk: Arc::clone(&engine.desk),
+            },
+        )?);
+        let site_to_tidy = Arc::clone(&site);
         let http = ports.http.local_addr()?;
         let metrics = ports.metrics.local_addr()?;
         let api = HttpServer::new(move || {
             WebApp::new()
                 .app_data(edge.clone())
                 .app_data(bank.clone())
+                .app_data(site.clone())
                 .wrap(api::middleware())
+                .configure(dashboard::routes)
                 .configure(api::routes)
         })
         .disable_signals()
@@ -225,6 +239,7 @@ impl App {
         telemetry::sample(&engine, &endpoint);
         let chores = Chores::start(&store, review_settings(config), Arc::new(LowBalanceLog));
         let servers = vec![api.handle(), page.handle()];
+        actix_web::rt::spawn(dashboard::tidy(site_to_tidy));
         actix_web::rt::spawn(api);
         actix_web::rt::spawn(page);
         Ok(App {

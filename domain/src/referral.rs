@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use crate::email::EmailAddress;
 use crate::money::Micros;
 
 /// For how many days a landing is remembered.
@@ -53,21 +54,10 @@ impl fmt::Debug for ReferralCode {
 }
 
 /// The person behind an e-mail address: two addresses of one mailbox are the same.
-///
-/// Lower case; what follows a `+` in the mailbox's name is dropped; of Google's addresses the dots too, and
-/// `googlemail.com` is `gmail.com`.
 pub fn person(email: &str) -> String {
-    let email = email.trim().to_lowercase();
-    let Some((mailbox, domain)) = email.split_once('@') else {
-        return email;
-    };
-    let tagless = match mailbox.split_once('+') {
-        Some((name, _)) if !name.is_empty() => name,
-        _ => mailbox,
-    };
-    match domain {
-        "gmail.com" | "googlemail.com" => format!("{}@gmail.com", tagless.replace('.', "")),
-        domain => format!("{tagless}@{domain}"),
+    match email.parse::<EmailAddress>() {
+        Ok(address) => address.mailbox(),
+        Err(_) => email.trim().to_lowercase(),
     }
 }
 

@@ -21,6 +21,7 @@ mod m0008_kept_answers;
 mod m0010_delivery_pages;
 mod m0011_ledger_reading;
 mod m0012_leases;
+mod m0013_sessions;
 mod m0020_operators;
 mod m0021_referrals;
 mod m0022_deposits;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_delivery_pages::Migration),
             Box::new(m0011_ledger_reading::Migration),
             Box::new(m0012_leases::Migration),
+            Box::new(m0013_sessions::Migration),
             Box::new(m0020_operators::Migration),
             Box::new(m0021_referrals::Migration),
             Box::new(m0022_deposits::Migration),

@@ -35,6 +35,7 @@ mod read;
 mod request_id;
 mod send_otp;
 
+pub use caller::client_address;
 pub use send_otp::LARGEST_BODY;
 
 use error::ApiError;

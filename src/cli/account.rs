@@ -96,8 +96,10 @@ async fn create(
     });
     let password_hash = match password.map(Zeroizing::new) {
         None => None,
-        Some(given) if given.as_str() == "-" => Some(password::hash(&password_from_stdin()?)?),
-        Some(given) => Some(password::hash(&given)?),
+        Some(given) if given.as_str() == "-" => {
+            Some(password::hash(&password_from_stdin()?, email)?)
+        }
+        Some(given) => Some(password::hash(&given, email)?),
     };
     let created = store
         .create_account_through(
@@ -107,6 +109,7 @@ async fn create(
                 password_hash,
                 operator,
                 language: None,
+                page_language: None,
                 created_at_ms: unix_ms(),
             },
         )

@@ -13,6 +13,7 @@ pub mod database;
 pub mod deposits;
 pub mod effective;
 pub mod error;
+pub mod mail;
 pub mod privacy;
 pub mod reviews;
 pub mod sandbox;
@@ -34,6 +35,7 @@ use deposits::DepositsConfig;
 use effective::EffectiveConfig;
 pub use error::ConfigError;
 use given::AllGiven;
+use mail::MailConfig;
 use privacy::PrivacyConfig;
 use reviews::ReviewsConfig;
 use sandbox::SandboxSettings;
@@ -58,6 +60,7 @@ pub struct Config {
     pub calls: CallsConfig,
     pub sip: SipConfig,
     pub webhooks: WebhooksConfig,
+    pub mail: MailConfig,
     pub privacy: PrivacyConfig,
     pub sandbox: SandboxSettings,
     pub carriers: Vec<CarrierConfig>,
@@ -129,6 +132,7 @@ impl Config {
             calls: CallsConfig::read(&mut reader)?,
             sip: SipConfig::read(&mut reader)?,
             webhooks: WebhooksConfig::read(&mut reader)?,
+            mail: MailConfig::read(&mut reader)?,
             privacy: PrivacyConfig::read(&mut reader)?,
             sandbox: SandboxSettings::read(&mut reader)?,
             carriers: carriers::read(&mut reader)?,

@@ -1,6 +1,7 @@
 //! Accounts.
 
 use nexo_domain::ids::AccountId;
+use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_domain::referral::{ReferralCode, person};
 use sea_orm::sea_query::Expr;
@@ -22,7 +23,10 @@ pub struct NewAccount<'a> {
     /// Argon2id, in PHC's text form. Without one nobody signs in.
     pub password_hash: Option<String>,
     pub operator: bool,
+    /// Of its calls.
     pub language: Option<Language>,
+    /// Of its pages and mails.
+    pub page_language: Option<Language>,
     pub created_at_ms: i64,
 }
 
@@ -42,7 +46,10 @@ pub struct Account {
     pub email: String,
     pub password_hash: Option<String>,
     pub operator: bool,
+    /// Of its calls.
     pub language: Option<Language>,
+    /// Of its pages and mails.
+    pub page_language: Option<Language>,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
     /// Since when its keys do not work, by an operator's decision.
@@ -51,21 +58,25 @@ pub struct Account {
     pub suspended_for: Option<String>,
     /// What its referral link carries, for good.
     pub referral_code: String,
+    /// The second factor's secret as it was sealed, where the account has one.
+    pub totp_sealed: Option<Vec<u8>>,
 }
 
 impl Account {
-    fn from_row(row: accounts::Model) -> Result<Account, StoreError> {
+    pub(super) fn from_row(row: accounts::Model) -> Result<Account, StoreError> {
         Ok(Account {
             id: AccountId(row.id),
             email: row.email,
             password_hash: row.password_hash,
             operator: row.operator,
             language: record::language(row.language.as_deref())?,
+            page_language: record::language(row.page_language.as_deref())?,
             created_at_ms: row.created_at_ms,
             closed_at_ms: row.closed_at_ms,
             suspended_at_ms: row.suspended_at_ms,
             suspended_for: row.suspended_for,
             referral_code: row.referral_code.unwrap_or_default(),
+            totp_sealed: row.totp_sealed,
         })
     }
 }
@@ -89,42 +100,8 @@ impl Store {
         landing: Option<Landing<'_>>,
         new: NewAccount<'_>,
     ) -> Result<AccountId, StoreError> {
-        let id = AccountId(Uuid::now_v7());
         let transaction = self.begin().await?;
-        let referred_by_code = match &landing {
-            Some(landing) => others_code(&transaction, landing).await?,
-            None => None,
-        };
-        let account = accounts::ActiveModel {
-            id: Set(id.0),
-            email: Set(new.email.to_lowercase()),
-            password_hash: Set(new.password_hash),
-            operator: Set(new.operator),
-            language: Set(new.language.map(|language| language.code().to_owned())),
-            created_at_ms: Set(new.created_at_ms),
-            closed_at_ms: Set(None),
-            suspended_at_ms: Set(None),
-            suspended_for: Set(None),
-            person: Set(Some(person(new.email))),
-            referral_code: NotSet,
-            referred_by_code: Set(referred_by_code),
-        };
-        accounts::Entity::insert(account)
-            .exec(&transaction)
-            .await
-            .map_err(|error| match error.sql_err() {
-                Some(SqlErr::UniqueConstraintViolation(_)) => Conflict::EmailTaken.into(),
-                _ => StoreError::from(error),
-            })?;
-        let wallet = wallets::ActiveModel {
-            account_id: Set(id.0),
-            free_micros: Set(0),
-            bonus_micros: Set(0),
-            balance_micros: Set(0),
-            version: Set(0),
-        };
-        wallets::Entity::insert(wallet).exec(&transaction).await?;
-        append(&transaction, Change::Account(id), new.created_at_ms).await?;
+        let id = open_account(&transaction, &new, landing.as_ref(), Micros::ZERO).await?;
         self.end(transaction).await?;
         Ok(id)
     }
@@ -181,6 +158,55 @@ async fn others_code(
         }
     }
     Ok(Some(code.as_str().to_owned()))
+}
+
+/// Opens an account whose wallet holds `free` credit. The credit's entry is the caller's to write.
+pub(super) async fn open_account(
+    transaction: &DatabaseTransaction,
+    new: &NewAccount<'_>,
+    landing: Option<&Landing<'_>>,
+    free: Micros,
+) -> Result<AccountId, StoreError> {
+    let id = AccountId(Uuid::now_v7());
+    let referred_by_code = match landing {
+        Some(landing) => others_code(transaction, landing).await?,
+        None => None,
+    };
+    let account = accounts::ActiveModel {
+        id: Set(id.0),
+        email: Set(new.email.to_lowercase()),
+        password_hash: Set(new.password_hash.clone()),
+        operator: Set(new.operator),
+        language: Set(new.language.map(|language| language.code().to_owned())),
+        page_language: Set(new.page_language.map(|language| language.code().to_owned())),
+        created_at_ms: Set(new.created_at_ms),
+        closed_at_ms: Set(None),
+        totp_sealed: Set(None),
+        totp_last_step: Set(None),
+        recovery_hash: Set(None),
+        suspended_at_ms: Set(None),
+        suspended_for: Set(None),
+        person: Set(Some(person(new.email))),
+        referral_code: NotSet,
+        referred_by_code: Set(referred_by_code),
+    };
+    accounts::Entity::insert(account)
+        .exec(transaction)
+        .await
+        .map_err(|error| match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => Conflict::EmailTaken.into(),
+            _ => StoreError::from(error),
+        })?;
+    let wallet = wallets::ActiveModel {
+        account_id: Set(id.0),
+        free_micros: Set(free.get()),
+        bonus_micros: Set(0),
+        balance_micros: Set(0),
+        version: Set(0),
+    };
+    wallets::Entity::insert(wallet).exec(transaction).await?;
+    append(transaction, Change::Account(id), new.created_at_ms).await?;
+    Ok(id)
 }
 
 /// Holds the open account's row until `transaction` ends, so that what is counted stays true.

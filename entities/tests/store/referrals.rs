@@ -58,6 +58,7 @@ async fn sign_up_from(
         password_hash: None,
         operator: false,
         language: None,
+        page_language: None,
         created_at_ms: NOW,
     };
     let landing = Landing { code, signed_in_as };

@@ -135,6 +135,7 @@ pub async fn account(store: &Store, email: &str) -> AccountId {
         password_hash: None,
         operator: false,
         language: None,
+        page_language: None,
         created_at_ms: NOW,
     };
     store.create_account(new).await.unwrap()

@@ -1,0 +1,163 @@
+//! The site: public pages, signing in, the dashboard. Rendered here, on the server.
+//!
+//! A page's file has its handlers, and what they draw. [`who`] says who asks, [`form`] reads what is posted
+//! and checks that it came from a page of ours, [`page`] puts what a handler drew into the common frame, and
+//! [`refused`] is every answer that is no page. Each string is in `texts`, in both languages.
+//!
+//! | to be added | by |
+//! |---|---|
+//! | a page | a file here with `routes`, an entry in [`place::Place`], its texts in `texts/` |
+//! | a form | a handler that takes [`form::Posted`] of whom it is for |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::middleware::from_fn;
+use actix_web::web;
+use ipnet::IpNet;
+use nexo_actors::clock::unix_ms;
+use nexo_actors::dispatch::DispatchDesk;
+use nexo_actors::live::Live;
+use nexo_actors::watch::Handle;
+use nexo_actors::webhook::WebhookDesk;
+use nexo_actors::webhook_client::TargetRules;
+use nexo_domain::money::Micros;
+use nexo_domain::otp::Language;
+use nexo_entities::store::Store;
+
+pub mod form;
+pub mod markup;
+pub mod overview;
+pub mod page;
+pub mod place;
+pub mod refused;
+pub mod texts;
+pub mod who;
+
+mod assets;
+mod factor;
+mod hashing;
+mod headers;
+mod mail;
+mod public_url;
+mod reset;
+mod sign_in;
+mod sign_out;
+mod sign_up;
+mod throttle;
+mod tokens;
+
+pub use mail::{Letter, Mailer};
+pub use public_url::PublicUrl;
+
+use crate::api::routing::Routing;
+use crate::config::Config;
+use hashing::Hashing;
+use throttle::Throttle;
+
+/// What the pages share.
+pub struct Site {
+    pub store: Store,
+    pub public_url: PublicUrl,
+    pub trusted_proxies: Vec<IpNet>,
+    /// Of one OTP.
+    pub price: Micros,
+    /// What a new account's wallet holds.
+    pub free_credit: Micros,
+    /// Of calls, where an account chose none.
+    pub call_language: Language,
+    pub routing: Arc<Routing>,
+    pub webhook_rules: TargetRules,
+    /// To be woken when a webhook attempt was queued here.
+    pub webhooks: Handle<WebhookDesk>,
+    /// The calls that this process is making.
+    pub live: Arc<Live>,
+    /// The carriers, for operators.
+    pub desk: Arc<DispatchDesk>,
+    pub mailer: Mailer,
+    hashing: Hashing,
+    throttle: Throttle,
+}
+
+/// What the running gateway lends to its pages.
+pub struct SiteParts {
+    pub store: Store,
+    pub routing: Arc<Routing>,
+    pub webhooks: Handle<WebhookDesk>,
+    pub live: Arc<Live>,
+    pub desk: Arc<DispatchDesk>,
+}
+
+impl Site {
+    /// The site as it is configured.
+    ///
+    /// # Errors
+    /// When the mail transport cannot be made.
+    pub fn new(config: &Config, parts: SiteParts) -> anyhow::Result<Site> {
+        let free_otps = i64::from(config.billing.signup_free_otps);
+        Ok(Site {
+            store: parts.store,
+            public_url: PublicUrl::of(&config.server.public_url),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            price: config.billing.price_usd,
+            free_credit: config
+                .billing
+                .price_usd
+                .checked_mul(free_otps)
+                .unwrap_or(Micros::ZERO),
+            call_language: config.calls.language,
+            routing: parts.routing,
+            webhook_rules: TargetRules {
+                allow_private: config.webhooks.allow_private,
+                allow_http: config.webhooks.allow_http,
+            },
+            webhooks: parts.webhooks,
+            live: parts.live,
+            desk: parts.desk,
+            mailer: Mailer::of(&config.mail)?,
+            hashing: Hashing::new(),
+            throttle: Throttle::new(),
+        })
+    }
+}
+
+/// How often what has run out is forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(300);
+
+/// Forgets sessions that have run out, and who has long not tried to sign in, until the process ends.
+pub async fn tidy(site: Arc<Site>) {
+    let mut due = tokio::time::interval(TIDY_EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        site.throttle.tidy();
+        if let Err(error) = site.store.trim_sessions(unix_ms()).await {
+            tracing::warn!(%error, "sessions that have run out could not be forgotten");
+        }
+    }
+}
+
+/// Adds every page to an actix-web application.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::scope("/assets")
+                .wrap(from_fn(headers::guard))
+                .configure(assets::routes),
+        )
+        .service(
+            web::scope("/auth")
+                .wrap(from_fn(headers::guard))
+                .configure(sign_in::routes)
+                .configure(sign_up::routes)
+                .configure(sign_out::routes)
+                .configure(reset::routes)
+                .default_service(web::to(refused::no_page)),
+        )
+        .service(
+            web::scope("/dashboard")
+                .wrap(from_fn(headers::guard))
+                .configure(overview::routes)
+                .default_service(web::to(refused::no_page)),
+        );
+}
