@@ -12,14 +12,13 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App as WebApp, HttpServer, web};
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
-use nexo_actors::carrier::Line;
+use nexo_actors::carrier::{Line, Trunk};
 use nexo_actors::changes::Freshness;
 use nexo_actors::chores::Chores;
 use nexo_actors::dispatch::DispatchSettings;
 use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::lease::LeaseHolder;
 use nexo_actors::live::Live;
-use nexo_actors::low_balance::WriteLowBalance;
 use nexo_actors::reaper;
 use nexo_actors::reviews::ReviewSettings;
 use nexo_actors::trunk_watch::{Locate, TrunkWatch};
@@ -27,7 +26,7 @@ use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
 use nexo_domain::otp::Reading;
 use nexo_entities::store::changes::Change;
-use nexo_entities::store::low_balance::ToldAccount;
+use nexo_entities::store::gateways::GatewayName;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
@@ -40,6 +39,7 @@ use crate::api::routing::Routing;
 use crate::api::{self, Edge};
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
+use crate::dashboard::low_balance::LowBalanceLetters;
 use crate::dashboard::{self, Site, SiteParts};
 use crate::database::Serving;
 use crate::telemetry;
@@ -153,6 +153,8 @@ impl App {
         let routing = Arc::new(Routing::load(&store).await?);
         let (its_routing, its_store) = (Arc::clone(&routing), store.clone());
         let (all_routing, all_store) = (Arc::clone(&routing), store.clone());
+        apply_drains(trunks.clone(), store.clone()).await;
+        let (drain_trunks, drain_store) = (trunks.clone(), store.clone());
         let engine = Engine::start(EngineParts {
             wallet_lanes: if store.is_sqlite() {
                 1
@@ -174,6 +176,10 @@ impl App {
                 Change::Ports(_) => {
                     let reload = reload_ports(Arc::clone(&its_routing), its_store.clone());
                     actix_web::rt::spawn(reload);
+                }
+                Change::Gateways(_) => {
+                    let apply = apply_drains(drain_trunks.clone(), drain_store.clone());
+                    actix_web::rt::spawn(apply);
                 }
                 Change::Wallet(_) | Change::Endpoints(_) | Change::WebhookAttempt(_) => {}
             }),
@@ -220,6 +226,7 @@ impl App {
             },
         )?);
         let site_to_tidy = Arc::clone(&site);
+        let site_of_letters = Arc::clone(&site);
         let http = ports.http.local_addr()?;
         let metrics = ports.metrics.local_addr()?;
         let api = HttpServer::new(move || {
@@ -237,7 +244,11 @@ impl App {
         .run();
         let page = telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.desk))?;
         telemetry::sample(&engine, &endpoint);
-        let chores = Chores::start(&store, review_settings(config), Arc::new(LowBalanceLog));
+        let chores = Chores::start(
+            &store,
+            review_settings(config),
+            Arc::new(LowBalanceLetters::of(site_of_letters)),
+        );
         let servers = vec![api.handle(), page.handle()];
         actix_web::rt::spawn(dashboard::tidy(site_to_tidy));
         actix_web::rt::spawn(api);
@@ -290,6 +301,25 @@ impl App {
 async fn reload_ports(routing: Arc<Routing>, store: Store) {
     if let Err(error) = routing.reload(&store).await {
         tracing::warn!(%error, "the ported numbers could not be read: the older ones stay");
+    }
+}
+
+/// Takes out of service what operators have drained, and back what they have not.
+async fn apply_drains(trunks: Vec<Trunk>, store: Store) {
+    let drained = match store.drained_gateways().await {
+        Ok(drained) => drained,
+        Err(error) => {
+            tracing::warn!(%error, "which gateways are drained could not be read: it stays as it was");
+            return;
+        }
+    };
+    for trunk in &trunks {
+        for gateway in &trunk.gateways {
+            let is_meant = |name: &GatewayName| {
+                name.carrier == trunk.carrier.name() && name.gateway == gateway.name
+            };
+            gateway.state.drain(drained.iter().any(is_meant));
+        }
     }
 }
 
@@ -403,14 +433,4 @@ fn give_up(actor: &str) {
         "an actor keeps dying: the process ends, so that it can be started anew"
     );
     std::process::exit(1);
-}
-
-/// Until letters are sent: the log says whose wallet runs low.
-struct LowBalanceLog;
-
-impl WriteLowBalance for LowBalanceLog {
-    fn write(&self, account: &ToldAccount) {
-        let total = account.notice.held.total();
-        tracing::info!(account = %account.account_id, %total, "a wallet runs low");
-    }
 }

@@ -127,7 +127,7 @@ impl Engine {
                     Change::WebhookAttempt(_) => {
                         let _ = outbox.try_send(Wake);
                     }
-                    Change::Key(_) | Change::Ports(_) => {}
+                    Change::Key(_) | Change::Ports(_) | Change::Gateways(_) => {}
                 }
                 on_change(change);
             }),

@@ -1,4 +1,4 @@
-//! What operators do: suspending accounts, and the log of all their actions.
+//! What operators do: suspending accounts, draining gateways, and the log of all their actions.
 
 use sea_orm_migration::prelude::*;
 
@@ -22,6 +22,13 @@ CREATE TABLE operator_actions (
     detail text
 ) {table};
 
+CREATE TABLE drained_gateways (
+    carrier text NOT NULL,
+    gateway text NOT NULL,
+    at_ms {int} NOT NULL,
+    PRIMARY KEY (carrier, gateway)
+) {table by key};
+
 CREATE INDEX operator_actions_by_account ON operator_actions (account_id, id)
     WHERE account_id IS NOT NULL;
 ";
@@ -37,7 +44,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::drop_tables(manager, &["operator_actions"]).await?;
+        dialect::drop_tables(manager, &["drained_gateways", "operator_actions"]).await?;
         dialect::forget_append_only(manager, "operator_actions").await?;
         for column in ["suspended_for", "suspended_at_ms"] {
             let sql = format!("ALTER TABLE accounts DROP COLUMN {column}");

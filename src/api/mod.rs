@@ -19,6 +19,7 @@ pub mod bank;
 pub mod error;
 pub mod health;
 pub mod keyring;
+pub mod ledger;
 pub mod openapi;
 pub mod routing;
 
@@ -28,7 +29,6 @@ mod cursor;
 mod deliveries;
 mod export;
 mod idempotency;
-mod ledger;
 mod meters;
 mod parameters;
 mod read;

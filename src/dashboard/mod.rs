@@ -26,6 +26,7 @@ use nexo_domain::otp::Language;
 use nexo_entities::store::Store;
 
 pub mod form;
+pub mod low_balance;
 pub mod markup;
 pub mod overview;
 pub mod page;
@@ -39,19 +40,24 @@ mod factor;
 mod hashing;
 mod headers;
 mod mail;
+mod operators;
 mod public_url;
+mod referrals;
 mod reset;
 mod sign_in;
 mod sign_out;
 mod sign_up;
 mod throttle;
 mod tokens;
+mod top_up;
+mod wallet;
 
 pub use mail::{Letter, Mailer};
 pub use public_url::PublicUrl;
 
 use crate::api::routing::Routing;
 use crate::config::Config;
+use crate::deposits::TopUps;
 use hashing::Hashing;
 use throttle::Throttle;
 
@@ -75,6 +81,7 @@ pub struct Site {
     /// The carriers, for operators.
     pub desk: Arc<DispatchDesk>,
     pub mailer: Mailer,
+    pub top_ups: TopUps,
     hashing: Hashing,
     throttle: Throttle,
 }
@@ -115,6 +122,7 @@ impl Site {
             live: parts.live,
             desk: parts.desk,
             mailer: Mailer::of(&config.mail)?,
+            top_ups: TopUps::of(&config.deposits),
             hashing: Hashing::new(),
             throttle: Throttle::new(),
         })
@@ -158,6 +166,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::scope("/dashboard")
                 .wrap(from_fn(headers::guard))
                 .configure(overview::routes)
+                .configure(wallet::routes)
+                .configure(top_up::routes)
+                .configure(referrals::routes)
+                .configure(operators::routes)
                 .default_service(web::to(refused::no_page)),
         );
 }

@@ -97,7 +97,10 @@ pub fn check(texts: &[(&str, Text)]) {
 pub mod accounts;
 pub mod errors;
 pub mod frame;
+pub mod operators;
 pub mod overview;
+pub mod referrals;
+pub mod wallet;
 
 #[cfg(test)]
 mod tests {

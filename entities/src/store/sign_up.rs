@@ -33,12 +33,7 @@ impl Store {
     /// [`super::Conflict::EmailTaken`]; what the database fails with.
     pub async fn sign_up(&self, new: SignUp<'_>) -> Result<AccountId, StoreError> {
         let transaction = self.begin().await?;
-        let id = open_account(
-            &transaction,
-            &new.account,
-            new.landing.as_ref(),
-            new.free,
-        ).await?;
+        let id = open_account(&transaction, &new.account, new.landing.as_ref(), new.free).await?;
         if new.free > Micros::ZERO {
             let entry = ledger_entries::ActiveModel {
                 id: NotSet,
