@@ -7,6 +7,7 @@ pub mod changes;
 pub mod clock;
 pub mod dispatch;
 pub mod engine;
+pub mod figures;
 pub mod flights;
 pub mod gateway;
 pub mod gateway_state;

@@ -6,6 +6,7 @@ pub mod acceptance;
 pub mod api_key;
 pub mod breaker;
 pub mod call;
+pub mod call_steps;
 pub mod carrier_plan;
 pub mod client_ip;
 pub mod email;

@@ -95,9 +95,15 @@ pub fn check(texts: &[(&str, Text)]) {
 }
 
 pub mod accounts;
+pub mod deliveries;
+pub mod docs;
 pub mod errors;
 pub mod frame;
+pub mod keys;
+pub mod landing;
 pub mod overview;
+pub mod settings;
+pub mod webhooks;
 
 #[cfg(test)]
 mod tests {

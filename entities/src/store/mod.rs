@@ -15,7 +15,9 @@ pub mod closing;
 pub mod deliveries;
 pub mod delivery_pages;
 pub mod error;
+pub mod figures;
 pub mod kept_answers;
+pub mod key_changes;
 pub mod keys;
 pub mod ledger;
 pub mod node_session;
@@ -29,6 +31,7 @@ pub mod sessions;
 pub mod sign_up;
 pub mod wallets;
 pub mod webhook_attempts;
+pub mod webhook_history;
 pub mod webhooks;
 pub mod windows;
 
