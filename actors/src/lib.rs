@@ -8,6 +8,7 @@ pub mod chores;
 pub mod clock;
 pub mod dispatch;
 pub mod engine;
+pub mod figures;
 pub mod flights;
 pub mod gateway;
 pub mod gateway_state;

@@ -7,6 +7,7 @@ pub mod api_key;
 pub mod breaker;
 pub mod burst;
 pub mod call;
+pub mod call_steps;
 pub mod carrier_plan;
 pub mod client_ip;
 pub mod deposit;

@@ -25,8 +25,8 @@ pub mod routing;
 
 mod accept;
 mod caller;
-mod cursor;
-mod deliveries;
+pub(crate) mod cursor;
+pub(crate) mod deliveries;
 mod export;
 mod idempotency;
 mod meters;

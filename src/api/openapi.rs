@@ -9,15 +9,19 @@ use uuid::Uuid;
 
 /// Answers with the document.
 pub async fn document() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(text())
+}
+
+/// The document as JSON.
+pub fn text() -> &'static str {
     static DOCUMENT: OnceLock<String> = OnceLock::new();
-    let text = DOCUMENT.get_or_init(|| {
+    DOCUMENT.get_or_init(|| {
         Api::openapi()
             .to_json()
             .expect("a document built from static types is serializable")
-    });
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(text.as_str())
+    })
 }
 
 /// An OTP to be called out.

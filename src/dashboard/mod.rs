@@ -24,26 +24,41 @@ use nexo_actors::webhook_client::TargetRules;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::store::Store;
+use url::form_urlencoded;
 
 pub mod form;
 pub mod low_balance;
 pub mod markup;
 pub mod overview;
+
 pub mod page;
 pub mod place;
 pub mod refused;
 pub mod texts;
 pub mod who;
 
+mod allowlist;
 mod assets;
+mod attempts;
+mod charts;
+mod deliveries;
+mod docs;
 mod factor;
+mod factor_pages;
 mod hashing;
 mod headers;
+mod keys;
+mod ladder;
+mod landing;
 mod mail;
+mod openapi_page;
 mod operators;
 mod public_url;
+pub mod qr;
+mod receiver;
 mod referrals;
 mod reset;
+mod settings;
 mod sign_in;
 mod sign_out;
 mod sign_up;
@@ -51,6 +66,7 @@ mod throttle;
 mod tokens;
 mod top_up;
 mod wallet;
+mod webhooks;
 
 pub use mail::{Letter, Mailer};
 pub use public_url::PublicUrl;
@@ -145,6 +161,19 @@ pub async fn tidy(site: Arc<Site>) {
     }
 }
 
+/// A link to `path` with these pairs that are not empty, and one more.
+pub fn cursor_link(path: &str, pairs: &[(&str, &str)], name: &str, value: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let given = pairs.iter().copied().chain([(name, value)]);
+    for (name, value) in given.filter(|(_, value)| !value.is_empty()) {
+        query.append_pair(name, value);
+    }
+    match query.finish().as_str() {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}
+
 /// Adds every page to an actix-web application.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -163,6 +192,13 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .default_service(web::to(refused::no_page)),
         )
         .service(
+            web::scope("/docs")
+                .wrap(from_fn(headers::guard))
+                .configure(docs::routes)
+                .configure(openapi_page::routes)
+                .default_service(web::to(refused::no_page)),
+        )
+        .service(
             web::scope("/dashboard")
                 .wrap(from_fn(headers::guard))
                 .configure(overview::routes)
@@ -170,6 +206,20 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .configure(top_up::routes)
                 .configure(referrals::routes)
                 .configure(operators::routes)
+                .configure(deliveries::routes)
+                .configure(keys::routes)
+                .configure(allowlist::routes)
+                .configure(webhooks::routes)
+                .configure(settings::routes)
+                .configure(factor_pages::routes)
+                .configure(docs::member_routes)
                 .default_service(web::to(refused::no_page)),
         );
+    for path in ["/", "/en", "/vi"] {
+        config.service(
+            web::resource(path)
+                .wrap(from_fn(headers::guard))
+                .get(landing::show),
+        );
+    }
 }

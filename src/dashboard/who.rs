@@ -153,7 +153,7 @@ impl Visitor {
         let chosen = chosen_language(&request);
         if let Some(language) = chosen {
             cookies.push(language_cookie(site, language));
-            if let Some(account) = account {
+            if let Some(account) = account.filter(|a| a.page_language != Some(language)) {
                 site.store.set_page_language(account.id, language).await?;
             }
         }
@@ -205,8 +205,13 @@ pub fn site(request: &HttpRequest) -> &Site {
         .expect("the site is given to the application with its routes")
 }
 
-/// `?lang=vi`: how a public page is read in the other language.
+/// `/vi` or `?lang=vi`: how a page is read in the other language.
 fn chosen_language(request: &HttpRequest) -> Option<Language> {
+    match request.path() {
+        "/en" => return Some(Language::En),
+        "/vi" => return Some(Language::Vi),
+        _ => {}
+    }
     let query = url::form_urlencoded::parse(request.query_string().as_bytes());
     let code = query.into_iter().find(|(name, _)| name == "lang")?.1;
     Language::from_code(&code)

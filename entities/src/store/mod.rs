@@ -17,8 +17,10 @@ pub mod deliveries;
 pub mod delivery_pages;
 pub mod deposits;
 pub mod error;
+pub mod figures;
 pub mod gateways;
 pub mod kept_answers;
+pub mod key_changes;
 pub mod keys;
 pub mod ledger;
 pub mod low_balance;
@@ -37,6 +39,7 @@ pub mod sessions;
 pub mod sign_up;
 pub mod wallets;
 pub mod webhook_attempts;
+pub mod webhook_history;
 pub mod webhooks;
 pub mod windows;
 

@@ -3,11 +3,13 @@
 use nexo_domain::ids::{AccountId, SessionId};
 use nexo_domain::otp::Language;
 use sea_orm::sea_query::{Expr, ExprTrait, Value};
-use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, SqlErr,
+};
 
 use super::changes::{Change, append};
 use super::sessions::TokenHash;
-use super::{Store, StoreError};
+use super::{Conflict, Store, StoreError};
 use crate::accounts::{Column, Entity};
 use crate::{password_resets, sessions};
 
@@ -177,6 +179,25 @@ impl Store {
             .exec(self.writing()?)
             .await;
         Ok(self.noted(taken)?.rows_affected > 0)
+    }
+
+    /// Gives the account another address.
+    ///
+    /// # Errors
+    /// [`Conflict::EmailTaken`]; what the database fails with.
+    pub async fn set_email(&self, account: AccountId, email: &str) -> Result<(), StoreError> {
+        let written = Entity::update_many()
+            .col_expr(Column::Email, Expr::value(email.to_lowercase()))
+            .filter(Column::Id.eq(account.0))
+            .exec(self.writing()?)
+            .await;
+        match written.as_ref().map_err(DbErr::sql_err) {
+            Err(Some(SqlErr::UniqueConstraintViolation(_))) => Err(Conflict::EmailTaken.into()),
+            Ok(_) | Err(_) => {
+                self.noted(written)?;
+                Ok(())
+            }
+        }
     }
 
     /// Sets the language of the account's calls; `None` leaves it to the configuration.

@@ -117,15 +117,16 @@ pub(super) static INSERT_ENTRIES: Bulk = Bulk::new(
 pub(super) static INSERT_CALL_ATTEMPTS: Bulk = Bulk::new(
     "INSERT INTO call_attempts (id, delivery_id, number, gateway, call_id, started_at_ms, \
      accepted_at_ms, ringing_at_ms, answered_at_ms, ended_at_ms, sip_code, end_reason, codec, \
-     packets_sent, packets_received, loss_ppm, jitter_us, round_trip_us, mos_hundredths) \
+     packets_sent, packets_received, loss_ppm, jitter_us, round_trip_us, mos_hundredths, \
+     steps) \
      SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, \
      NULLIF(v.column7, -1), NULLIF(v.column8, -1), NULLIF(v.column9, -1), v.column10, \
      NULLIF(v.column11, -1), v.column12, NULLIF(v.column13, ''), v.column14, \
      NULLIF(v.column15, -1), NULLIF(v.column16, -1), NULLIF(v.column17, -1), \
-     NULLIF(v.column18, -1), NULLIF(v.column19, -1)",
+     NULLIF(v.column18, -1), NULLIF(v.column19, -1), NULLIF(v.column20, '')",
     &[
         Id, Id, Int, Text, Text, Int, Int, Int, Int, Int, Int, Text, Text, Int, Int, Int, Int, Int,
-        Int,
+        Int, Text,
     ],
     "WHERE v.column1 IS NOT NULL",
 );
