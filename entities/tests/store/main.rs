@@ -12,6 +12,7 @@ mod accounts;
 mod alike;
 mod audit;
 mod closing;
+mod commissions;
 mod connecting;
 mod delivery_pages;
 mod deposits;
