@@ -133,7 +133,7 @@ async fn a_bank_transfer_is_credited_once_however_often_it_is_told() {
         let csv = lan.get("/dashboard/wallet/ledger.csv").await;
         assert!(csv.header("content-type").starts_with("text/csv"));
         assert_eq!(csv.text.lines().count(), 4, "{}", csv.text);
-        assert_eq!(gateway.metric("nexo_bank_notifications_total").await, 6.0);
+        assert_eq!(gateway.metric("nexo_bank_notifications_total").await, 7.0);
         gateway.audit();
     }
 }

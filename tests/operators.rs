@@ -273,19 +273,22 @@ async fn a_burst_to_numbers_in_a_row_is_shown_and_not_stopped() {
                 ("NEXO_REVIEWS__LEAST_OTPS", "6"),
             ],
         );
-        let customer = gateway.customer("lan@example.com", "10.00");
+        let customer = gateway.customer("lan@example.com", "100.00");
         let mut operator = operator(&gateway).await;
         let page = format!("{ROOT}/reviews");
         let begun = Instant::now();
         let mut number = 0;
         let found = loop {
-            // All end in 90: busy at once.
-            for _ in 0..40 {
-                let phone = format!("+8498{:07}", 1_000_000 + number * 2);
+            // Each ends at once: busy, declined, unknown, switched off.
+            for _ in 0..10 {
                 number += 1;
-                let sent = customer.send(&phone, "482917").await;
-                assert!(matches!(sent.status, 202 | 502 | 429), "{}", sent.text);
+                for ending in [90, 92, 93, 94] {
+                    let phone = format!("+8498{:07}", 1_000_000 + number * 100 + ending);
+                    let sent = customer.send(&phone, "482917").await;
+                    assert!(matches!(sent.status, 202 | 502), "{}", sent.text);
+                }
             }
+            tokio::time::sleep(Duration::from_millis(100)).await;
             let listed = gateway.nexo(&["operator", "reviews"]);
             let reviews = listed["reviews"].as_array().unwrap().clone();
             if let Some(review) = reviews

@@ -114,9 +114,17 @@ async fn random_lives_of_referrals_give_the_models_commissions(database: Arc<Dat
 async fn people(world: &World, case: u32) -> (AccountId, Vec<AccountId>) {
     let store = &world.store;
     let referrer = account(store, &format!("r{case}@example.com")).await;
-    let code = store.account(referrer).await.unwrap().unwrap().referral_code;
+    let code = store
+        .account(referrer)
+        .await
+        .unwrap()
+        .unwrap()
+        .referral_code;
     let bank = PayoutWallet::parse("bank", "970436 0123456789 NGUYEN VAN A").unwrap();
-    store.nominate_wallet(referrer, Some(&bank), NOW).await.unwrap();
+    store
+        .nominate_wallet(referrer, Some(&bank), NOW)
+        .await
+        .unwrap();
     let mut friends = Vec::new();
     for number in 0..FRIENDS {
         let landing = Landing {
@@ -131,7 +139,10 @@ async fn people(world: &World, case: u32) -> (AccountId, Vec<AccountId>) {
             page_language: None,
             created_at_ms: NOW,
         };
-        let friend = store.create_account_through(Some(landing), new).await.unwrap();
+        let friend = store
+            .create_account_through(Some(landing), new)
+            .await
+            .unwrap();
         credit(store, friend, Bucket::ALL[number], 100_000_000).await;
         friends.push(friend);
     }
@@ -147,7 +158,12 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
         now_ms += 40_000;
         match step {
             Step::Otps(otps) => {
-                let debits = debits(&friends, otps.iter().map(|o| (o.0, o.1)), &mut number, now_ms);
+                let debits = debits(
+                    &friends,
+                    otps.iter().map(|o| (o.0, o.1)),
+                    &mut number,
+                    now_ms,
+                );
                 let outcomes = world.debit(&debits).await;
                 let ends: Vec<Settlement> = debits
                     .iter()

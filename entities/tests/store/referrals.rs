@@ -484,7 +484,7 @@ async fn a_broken_commission_is_found(database: Arc<Database>) {
     );
     do_it("UPDATE referrals SET pending_micros = pending_micros - 1").await;
     assert!(broken().await.is_empty());
-    do_it("UPDATE deliveries SET cost_micros = cost_micros + 10 WHERE id = (SELECT MIN(id) FROM (SELECT id FROM deliveries) AS d)")
+    do_it("UPDATE deliveries SET cost_micros = cost_micros + 10 WHERE id = (SELECT id FROM deliveries LIMIT 1)")
         .await;
     assert!(broken().await.contains(&"commissions_are_a_tenth"));
     let refused = connection
