@@ -12,29 +12,35 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App as WebApp, HttpServer, web};
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
-use nexo_actors::carrier::Line;
+use nexo_actors::carrier::{Line, Trunk};
 use nexo_actors::changes::Freshness;
+use nexo_actors::chores::Chores;
 use nexo_actors::dispatch::DispatchSettings;
 use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::lease::LeaseHolder;
 use nexo_actors::live::Live;
 use nexo_actors::reaper;
+use nexo_actors::reviews::ReviewSettings;
 use nexo_actors::trunk_watch::{Locate, TrunkWatch};
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
 use nexo_domain::otp::Reading;
 use nexo_entities::store::changes::Change;
+use nexo_entities::store::gateways::GatewayName;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
 use nexo_voice::sip::transaction::Timers;
 
+use crate::api::bank::BankDesk;
 use crate::api::health::Health;
 use crate::api::keyring::KeyRing;
 use crate::api::routing::Routing;
 use crate::api::{self, Edge};
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
+use crate::dashboard::low_balance::LowBalanceLetters;
+use crate::dashboard::{self, Site, SiteParts};
 use crate::database::Serving;
 use crate::telemetry;
 use crate::trunks;
@@ -105,6 +111,7 @@ pub struct App {
     pub sandbox: Option<Sandbox>,
     endpoint: Endpoint,
     watch: TrunkWatch,
+    chores: Chores,
     draining: Arc<AtomicBool>,
     servers: Vec<ServerHandle>,
     holder: LeaseHolder,
@@ -146,6 +153,8 @@ impl App {
         let routing = Arc::new(Routing::load(&store).await?);
         let (its_routing, its_store) = (Arc::clone(&routing), store.clone());
         let (all_routing, all_store) = (Arc::clone(&routing), store.clone());
+        apply_drains(trunks.clone(), store.clone()).await;
+        let (drain_trunks, drain_store) = (trunks.clone(), store.clone());
         let engine = Engine::start(EngineParts {
             wallet_lanes: if store.is_sqlite() {
                 1
@@ -167,6 +176,10 @@ impl App {
                 Change::Ports(_) => {
                     let reload = reload_ports(Arc::clone(&its_routing), its_store.clone());
                     actix_web::rt::spawn(reload);
+                }
+                Change::Gateways(_) => {
+                    let apply = apply_drains(drain_trunks.clone(), drain_store.clone());
+                    actix_web::rt::spawn(apply);
                 }
                 Change::Wallet(_) | Change::Endpoints(_) | Change::WebhookAttempt(_) => {}
             }),
@@ -192,7 +205,7 @@ impl App {
             },
             trusted_proxies: config.server.trusted_proxies.clone(),
             deposit_url: format!(
-                "{}/dashboard/wallet",
+                "{}/dashboard/wallet/top-up",
                 config.server.public_url.trim_end_matches('/')
             ),
             price: config.billing.price_usd,
@@ -201,12 +214,28 @@ impl App {
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
         });
+        let bank = web::Data::new(BankDesk::new(&config.deposits, store.clone()));
+        let site = web::Data::new(Site::new(
+            config,
+            SiteParts {
+                store: store.clone(),
+                routing: Arc::clone(&edge.routing),
+                webhooks: engine.webhooks.clone(),
+                live: Arc::clone(&engine.live),
+                desk: Arc::clone(&engine.desk),
+            },
+        )?);
+        let site_to_tidy = Arc::clone(&site);
+        let site_of_letters = Arc::clone(&site);
         let http = ports.http.local_addr()?;
         let metrics = ports.metrics.local_addr()?;
         let api = HttpServer::new(move || {
             WebApp::new()
                 .app_data(edge.clone())
+                .app_data(bank.clone())
+                .app_data(site.clone())
                 .wrap(api::middleware())
+                .configure(dashboard::routes)
                 .configure(api::routes)
         })
         .disable_signals()
@@ -215,7 +244,13 @@ impl App {
         .run();
         let page = telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.desk))?;
         telemetry::sample(&engine, &endpoint);
+        let chores = Chores::start(
+            &store,
+            review_settings(config),
+            Arc::new(LowBalanceLetters::of(site_of_letters)),
+        );
         let servers = vec![api.handle(), page.handle()];
+        actix_web::rt::spawn(dashboard::tidy(site_to_tidy));
         actix_web::rt::spawn(api);
         actix_web::rt::spawn(page);
         Ok(App {
@@ -226,6 +261,7 @@ impl App {
             sandbox,
             endpoint,
             watch,
+            chores,
             draining,
             servers,
             holder,
@@ -249,6 +285,7 @@ impl App {
         }
         self.watch.stop().await;
         self.endpoint.shutdown(Duration::from_secs(2)).await;
+        self.chores.stop().await;
         self.engine.stop().await;
         self.holder.stop().await;
         if let Some(sandbox) = self.sandbox {
@@ -264,6 +301,25 @@ impl App {
 async fn reload_ports(routing: Arc<Routing>, store: Store) {
     if let Err(error) = routing.reload(&store).await {
         tracing::warn!(%error, "the ported numbers could not be read: the older ones stay");
+    }
+}
+
+/// Takes out of service what operators have drained, and back what they have not.
+async fn apply_drains(trunks: Vec<Trunk>, store: Store) {
+    let drained = match store.drained_gateways().await {
+        Ok(drained) => drained,
+        Err(error) => {
+            tracing::warn!(%error, "which gateways are drained could not be read: it stays as it was");
+            return;
+        }
+    };
+    for trunk in &trunks {
+        for gateway in &trunk.gateways {
+            let is_meant = |name: &GatewayName| {
+                name.carrier == trunk.carrier.name() && name.gateway == gateway.name
+            };
+            gateway.state.drain(drained.iter().any(is_meant));
+        }
     }
 }
 
@@ -351,6 +407,15 @@ fn dispatch_settings(config: &Config) -> DispatchSettings {
         media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),
         refund: config.billing.refund,
     }
+}
+
+fn review_settings(config: &Config) -> Option<ReviewSettings> {
+    let reviews = &config.reviews;
+    (!reviews.window.is_zero()).then_some(ReviewSettings {
+        window: reviews.window,
+        settle: reviews.settle,
+        limits: reviews.limits,
+    })
 }
 
 fn reading(config: &Config) -> Reading {

@@ -307,7 +307,7 @@ async fn funds_for_ten_pay_exactly_ten_of_two_hundred() {
         assert_eq!(number(&short.text, "cost"), "0.022");
         assert_eq!(number(&short.text, "total"), "0.000");
         let top_up = short.json["deposit_url"].as_str().unwrap();
-        assert!(top_up.ends_with("/dashboard/wallet"), "{top_up}");
+        assert!(top_up.ends_with("/dashboard/wallet/top-up"), "{top_up}");
         gateway.audit();
     }
 }

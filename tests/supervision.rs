@@ -39,6 +39,7 @@ async fn customer(store: &Store) -> ApiKey {
             password_hash: None,
             operator: false,
             language: None,
+            page_language: None,
             created_at_ms: unix_ms(),
         })
         .await

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nexo_domain::call::{CallEnd, Refusal};
+use nexo_domain::call_steps::{CallStep, StepKind};
 use nexo_domain::ids::AttemptId;
 use nexo_entities::store::posting::{CallAttempt, CallQuality};
 use nexo_voice::endpoint::{CallNews, CallReport, Quality};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 use crate::carrier::Placed;
 use crate::clock;
+use crate::live::{LiveDelivery, Progress};
 
 /// No call lasts longer, whatever its events say: past it the saga settles.
 const CALL_EVENTS_WITHIN: Duration = Duration::from_secs(59);
@@ -42,19 +44,51 @@ pub(crate) async fn first_answer(placed: &mut Placed) -> Result<(), Option<Box<C
 /// Follows an accepted call to its end. `None`: its endpoint died without a report.
 pub(crate) async fn follow(
     mut accepted: Taken,
+    live: &LiveDelivery,
     attempts: &mut Vec<CallAttempt>,
 ) -> Option<CallEnd> {
+    let mut progress = Progress {
+        gateway: accepted.placed.gateway_name.clone(),
+        started_at_ms: accepted.started_at_ms,
+        accepted_at_ms: accepted.accepted_at_ms,
+        ringing_at_ms: None,
+        answered_at_ms: None,
+        digits_said: 0,
+        steps: Vec::new(),
+    };
+    live.show(&progress);
     let end = async {
         while let Some(news) = accepted.placed.events.next().await {
             if let CallNews::Ended(report) = news {
                 return Some(report);
             }
+            if note(&mut progress, &news) {
+                live.show(&progress);
+            }
         }
         None
     };
     let report = tokio::time::timeout(CALL_EVENTS_WITHIN, end).await.ok()?;
-    attempts.push(accepted_attempt(&accepted, report.as_deref()));
+    attempts.push(accepted_attempt(
+        &accepted,
+        report.as_deref(),
+        progress.steps,
+    ));
     report.map(|report| report.end)
+}
+
+/// Whether the news moves the call on.
+fn note(progress: &mut Progress, news: &CallNews) -> bool {
+    let now = clock::unix_ms();
+    match news {
+        CallNews::Ringing => progress.ringing_at_ms = Some(now),
+        CallNews::Answered { .. } => progress.answered_at_ms = Some(now),
+        CallNews::DigitSpoken { position, .. } => progress.digits_said = position + 1,
+        CallNews::CodeRead { .. } => progress.add(StepKind::CodeRead, now),
+        CallNews::KeyPressed => progress.add(StepKind::KeyPressed, now),
+        CallNews::Dialled | CallNews::Accepted { .. } | CallNews::Ended(_) => return false,
+    }
+    true
 }
 
 pub(crate) fn refusal_of(report: &Option<Box<CallReport>>) -> Refusal {
@@ -92,10 +126,15 @@ pub(crate) fn refused_attempt(
         packets_sent: 0,
         packets_received: None,
         quality: None,
+        steps: Vec::new(),
     }
 }
 
-fn accepted_attempt(accepted: &Taken, report: Option<&CallReport>) -> CallAttempt {
+fn accepted_attempt(
+    accepted: &Taken,
+    report: Option<&CallReport>,
+    steps: Vec<CallStep>,
+) -> CallAttempt {
     CallAttempt {
         id: AttemptId(Uuid::now_v7()),
         number: accepted.number as u16,
@@ -114,6 +153,7 @@ fn accepted_attempt(accepted: &Taken, report: Option<&CallReport>) -> CallAttemp
         packets_sent: report.map_or(0, |r| r.packets_sent as u32),
         packets_received: report.map(|r| r.packets_received as u32),
         quality: report.and_then(|report| report.quality).map(recorded),
+        steps,
     }
 }
 

@@ -330,7 +330,8 @@ impl DispatchDesk {
                     self.let_answer_stand(&paid).await;
                     told.tell(Dispatched::Accepted(paid.accepted()));
                 };
-                let ((), report) = tokio::join!(answered, follow(placed, &mut attempts));
+                let ((), report) =
+                    tokio::join!(answered, follow(placed, &paid.live, &mut attempts));
                 let ending = match report {
                     Some(end) => Ending::Call(end),
                     None => Ending::Call(CallEnd::TransportLost),

@@ -21,7 +21,7 @@ use crate::wallet::{ForgetAll, ForgetWallet, Wallet, Wallets};
 use crate::watch::{Handle, Vitals, Watcher};
 use crate::webhook::{Desk, Wake, WebhookDesk};
 use crate::webhook_client::WebhookClient;
-use crate::{carrier, changes, clock, privacy, reaper, takeover, wallet, webhook};
+use crate::{carrier, changes, clock, figures, privacy, reaper, takeover, wallet, webhook};
 
 /// What a node is made of.
 pub struct EngineParts {
@@ -110,6 +110,7 @@ impl Engine {
                 parts.settings.refund,
             )));
         }
+        tasks.push(actix_rt::spawn(figures::add_up(parts.store.clone())));
         if parts.mask_phones_after_days > 0 {
             let mask = privacy::mask(parts.store.clone(), parts.mask_phones_after_days);
             tasks.push(actix_rt::spawn(mask));
@@ -127,7 +128,7 @@ impl Engine {
                     Change::WebhookAttempt(_) => {
                         let _ = outbox.try_send(Wake);
                     }
-                    Change::Key(_) | Change::Ports(_) => {}
+                    Change::Key(_) | Change::Ports(_) | Change::Gateways(_) => {}
                 }
                 on_change(change);
             }),

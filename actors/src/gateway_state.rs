@@ -1,7 +1,7 @@
 //! What is known of a gateway while the process runs: where it is, whether it is there, how far away,
 //! whether we are registered, and how it failed last.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ pub enum Registered {
 #[derive(Debug)]
 pub struct GatewayState {
     judged: Judged,
+    /// Whether an operator wants no new calls there.
+    is_drained: AtomicBool,
     breaker: Mutex<Breaker>,
     registration: Mutex<Option<RegistrationState>>,
     last_failure: Mutex<Option<Failure>>,
@@ -83,6 +85,7 @@ impl GatewayState {
     pub fn new(judged: Judged, registers: bool, targets: Vec<Hop>) -> Arc<GatewayState> {
         Arc::new(GatewayState {
             judged,
+            is_drained: AtomicBool::new(false),
             breaker: Mutex::default(),
             registration: Mutex::new(registers.then_some(RegistrationState::Asking)),
             last_failure: Mutex::default(),
@@ -125,8 +128,21 @@ impl GatewayState {
         is_news
     }
 
+    /// Takes the gateway out of service for new calls, or back into it. Calls in progress go on.
+    pub fn drain(&self, drained: bool) {
+        self.is_drained.store(drained, Ordering::Release);
+    }
+
+    /// Whether an operator wants no new calls there.
+    pub fn is_drained(&self) -> bool {
+        self.is_drained.load(Ordering::Acquire)
+    }
+
     /// Whether a call may go there now.
     pub fn standing(&self, now: Instant) -> Standing {
+        if self.is_drained() {
+            return Standing::Shut;
+        }
         let is_probed = self.judged == Judged::ByCallsAndProbes;
         let by_breaker = match self.judged {
             Judged::Never => Standing::Ready,

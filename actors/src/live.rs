@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::{DashMap, DashSet};
+use nexo_domain::call_steps::{CallStep, MOST_STEPS, StepKind};
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ids::DeliveryId;
 
@@ -17,8 +18,34 @@ pub struct Live {
     deliveries: DashSet<DeliveryId>,
     /// Whether one was dropped without being known to be settled.
     has_lost: AtomicBool,
+    /// How far the calls have come.
+    progress: DashMap<DeliveryId, Progress>,
     /// Those that may have been paid, and that nobody was called for.
     in_doubt: DashMap<DeliveryId, Doubt>,
+}
+
+/// How far a call that a gateway has taken has come. Times are UTC milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    pub gateway: String,
+    /// When the INVITE went out.
+    pub started_at_ms: i64,
+    pub accepted_at_ms: i64,
+    pub ringing_at_ms: Option<i64>,
+    pub answered_at_ms: Option<i64>,
+    /// Of the present reading, so many digits have been said.
+    pub digits_said: u8,
+    pub steps: Vec<CallStep>,
+}
+
+impl Progress {
+    /// Adds a step, as long as there is room.
+    pub fn add(&mut self, kind: StepKind, at_ms: i64) {
+        if self.steps.len() < MOST_STEPS {
+            let after_ms = u32::try_from(at_ms - self.started_at_ms).unwrap_or(0);
+            self.steps.push(CallStep { kind, after_ms });
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -76,6 +103,11 @@ impl Live {
         self.deliveries.contains(&delivery_id)
     }
 
+    /// How far the delivery's call has come, where this process makes it and a gateway has taken it.
+    pub fn progress(&self, delivery_id: DeliveryId) -> Option<Progress> {
+        self.progress.get(&delivery_id).map(|known| known.clone())
+    }
+
     /// The set as it is now.
     pub fn snapshot(&self) -> HashSet<DeliveryId> {
         self.deliveries.iter().map(|id| *id).collect()
@@ -91,6 +123,13 @@ impl Live {
 }
 
 impl LiveDelivery {
+    /// Shows how far its call has come.
+    pub fn show(&self, progress: &Progress) {
+        self.live
+            .progress
+            .insert(self.delivery_id, progress.clone());
+    }
+
     /// It may have been paid; nobody was called for it, and nobody will be. The reaper settles it, and lets
     /// `request` be made again.
     pub fn in_doubt(self, request: Option<Arc<IdempotentRequest>>) {
@@ -108,6 +147,7 @@ impl LiveDelivery {
 impl Drop for LiveDelivery {
     fn drop(&mut self) {
         self.live.deliveries.remove(&self.delivery_id);
+        self.live.progress.remove(&self.delivery_id);
         if !self.is_settled {
             self.live.has_lost.store(true, Ordering::Release);
         }

@@ -351,6 +351,7 @@ pub fn outgoing(webhook: ClaimedAttempt) -> Outgoing {
         delivery_id: webhook.delivery_id,
         url: webhook.url,
         secret: webhook.secret,
+        old_secret: webhook.old_secret,
         event_type: webhook.event_type,
         body: webhook.body,
     }

@@ -121,6 +121,8 @@ pub struct Outgoing {
     pub delivery_id: DeliveryId,
     pub url: String,
     pub secret: HashedSecret,
+    /// The secret before it, for a receiver that has not changed yet.
+    pub old_secret: Option<HashedSecret>,
     pub event_type: String,
     /// The exact bytes that are signed and sent.
     pub body: String,
@@ -218,9 +220,19 @@ impl WebhookClient {
         let body = outgoing.body.as_bytes();
         let id = outgoing.delivery_id.to_string();
         let timestamp = clock::unix_ms() / 1000;
-        let standard = outgoing.secret.sign_standard(&id, timestamp, body);
-        self.http
-            .post(url)
+        let secrets = [Some(&outgoing.secret), outgoing.old_secret.as_ref()];
+        // Standard Webhooks: any one of a list of signatures is enough.
+        let standard: Vec<String> = secrets
+            .into_iter()
+            .flatten()
+            .map(|secret| secret.sign_standard(&id, timestamp, body))
+            .map(|signature| format!("v1,{}", STANDARD.encode(signature)))
+            .collect();
+        let mut request = self.http.post(url);
+        if let Some(old) = &outgoing.old_secret {
+            request = request.header("X-NEXO-Signature-Previous", old.sign(body));
+        }
+        request
             .header("Content-Type", "application/json")
             .header("X-NEXO-Signature", outgoing.secret.sign(body))
             .header("X-NEXO-Event-Type", &outgoing.event_type)
@@ -228,10 +240,7 @@ impl WebhookClient {
             .header("X-NEXO-Attempt-Id", outgoing.attempt_id.to_string())
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp.to_string())
-            .header(
-                "webhook-signature",
-                format!("v1,{}", STANDARD.encode(standard)),
-            )
+            .header("webhook-signature", standard.join(" "))
             .body(outgoing.body.clone())
     }
 }
@@ -322,6 +331,7 @@ mod tests {
             delivery_id: uuid::Uuid::new_v4().into(),
             url: "https://localhost:9/".into(),
             secret: HashedSecret::of("whsec_test"),
+            old_secret: None,
             event_type: "otp.delivered".into(),
             body: "{}".into(),
         };

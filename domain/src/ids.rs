@@ -71,3 +71,7 @@ id!(
     /// One POST of one event to one endpoint.
     WebhookAttemptId
 );
+id!(
+    /// A browser that is signed in; not the token that it holds.
+    SessionId
+);

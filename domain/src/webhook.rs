@@ -15,6 +15,22 @@ use crate::timestamp::rfc3339;
 /// The most endpoints that an account has active at a time.
 pub const MAX_ENDPOINTS: usize = 5;
 
+/// The type of an event that its receiver's owner asked for, to see whether it arrives.
+pub const TEST_EVENT: &str = "webhook.test";
+
+/// The exact JSON of a test event: like a terminal one, of an OTP that nobody sent.
+pub fn test_body(delivery_id: DeliveryId, at_ms: i64) -> String {
+    let at = rfc3339(at_ms);
+    format!(
+        concat!(
+            r#"{{"type":"{}","id":"{}","phone":"+84981234567","carrier":"viettel","#,
+            r#""status":"delivered","cost":0.000,"error_code":null,"created_at":"{}","#,
+            r#""completed_at":"{}"}}"#
+        ),
+        TEST_EVENT, delivery_id, at, at,
+    )
+}
+
 /// The facts that a terminal event tells. Times are UTC, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub struct Event {

@@ -99,6 +99,7 @@ impl Bench {
                 password_hash: None,
                 operator: false,
                 language: None,
+                page_language: None,
                 created_at_ms: 0,
             })
             .await?;

@@ -27,6 +27,8 @@ pub struct Model {
     pub jitter_us: Option<i64>,
     pub round_trip_us: Option<i64>,
     pub mos_hundredths: Option<i64>,
+    /// As the domain's `call_steps` writes them.
+    pub steps: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

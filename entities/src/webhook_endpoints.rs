@@ -13,6 +13,9 @@ pub struct Model {
     pub url: String,
     /// SHA-256 of the secret, in hex: the key of the HMAC, hence as secret as the secret.
     pub secret_hash: String,
+    /// The secret before this one, in the same form: it signs too for a while.
+    pub old_secret_hash: Option<String>,
+    pub old_secret_until_ms: Option<i64>,
     pub created_at_ms: i64,
     pub paused_at_ms: Option<i64>,
     /// When it was last resumed: active since then, where it is neither paused nor removed.

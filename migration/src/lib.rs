@@ -21,6 +21,15 @@ mod m0008_kept_answers;
 mod m0010_delivery_pages;
 mod m0011_ledger_reading;
 mod m0012_leases;
+mod m0013_sessions;
+mod m0014_webhook_secrets;
+mod m0015_call_steps;
+mod m0016_daily_figures;
+mod m0020_operators;
+mod m0021_referrals;
+mod m0022_deposits;
+mod m0023_low_balance;
+mod m0024_reviews;
 
 /// Every step, in the order in which they are applied.
 pub struct Migrator;
@@ -40,6 +49,15 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_delivery_pages::Migration),
             Box::new(m0011_ledger_reading::Migration),
             Box::new(m0012_leases::Migration),
+            Box::new(m0013_sessions::Migration),
+            Box::new(m0014_webhook_secrets::Migration),
+            Box::new(m0015_call_steps::Migration),
+            Box::new(m0016_daily_figures::Migration),
+            Box::new(m0020_operators::Migration),
+            Box::new(m0021_referrals::Migration),
+            Box::new(m0022_deposits::Migration),
+            Box::new(m0023_low_balance::Migration),
+            Box::new(m0024_reviews::Migration),
         ]
     }
 }

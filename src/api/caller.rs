@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use ipnet::IpNet;
 use nexo_domain::api_key::ApiKey;
 use nexo_domain::client_ip::{Claims, allowed, client_ip};
 
@@ -20,7 +21,7 @@ pub async fn authorize(request: &HttpRequest, edge: &Edge) -> Result<Arc<Key>, A
         .await?
         .ok_or(ApiError::InvalidKey)?;
     if !key.allowlist.is_empty() {
-        let detected_ip = address(request, edge);
+        let detected_ip = client_address(request, &edge.trusted_proxies);
         if !allowed(&key.allowlist, detected_ip) {
             return Err(ApiError::IpNotAllowed { detected_ip });
         }
@@ -48,7 +49,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
-fn address(request: &HttpRequest, edge: &Edge) -> IpAddr {
+/// The client's address behind the trusted proxies.
+pub fn client_address(request: &HttpRequest, trusted_proxies: &[IpNet]) -> IpAddr {
     let peer = request
         .peer_addr()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
@@ -67,7 +69,7 @@ fn address(request: &HttpRequest, edge: &Edge) -> IpAddr {
         connecting_ip,
         forwarded_for: (!forwarded.is_empty()).then_some(forwarded.as_str()),
     };
-    client_ip(peer, claims, &edge.trusted_proxies)
+    client_ip(peer, claims, trusted_proxies)
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub const OVERLOADED_RETRY_SECONDS: u32 = 1;
 pub enum ApiError {
     MissingAuth,
     InvalidKey,
+    /// A bank's notification is not signed as it must be.
+    InvalidSignature,
     IpNotAllowed {
         detected_ip: IpAddr,
     },
@@ -63,7 +65,9 @@ pub enum ApiError {
 impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
-            ApiError::MissingAuth | ApiError::InvalidKey => StatusCode::UNAUTHORIZED,
+            ApiError::MissingAuth | ApiError::InvalidKey | ApiError::InvalidSignature => {
+                StatusCode::UNAUTHORIZED
+            }
             ApiError::IpNotAllowed { .. } => StatusCode::FORBIDDEN,
             ApiError::InvalidRequest(_)
             | ApiError::InvalidParameter { .. }
@@ -90,6 +94,7 @@ impl ApiError {
         match self {
             ApiError::MissingAuth => "missing_auth",
             ApiError::InvalidKey => "invalid_key",
+            ApiError::InvalidSignature => "invalid_signature",
             ApiError::IpNotAllowed { .. } => "ip_not_allowed",
             ApiError::InvalidRequest(_) | ApiError::InvalidParameter { .. } => "invalid_request",
             ApiError::PayloadTooLarge => "payload_too_large",
@@ -116,6 +121,9 @@ impl ApiError {
             }
             ApiError::InvalidKey => {
                 "This API key is mistyped, was revoked or never existed; use an active key.".into()
+            }
+            ApiError::InvalidSignature => {
+                "Sign the body's bytes with the notification secret: X-NEXO-Bank-Signature: sha256=<hex>.".into()
             }
             ApiError::IpNotAllowed { detected_ip } => format!(
                 "{detected_ip} is not on this key's IP allowlist; add it, or call from an address that is."

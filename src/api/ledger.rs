@@ -146,6 +146,21 @@ fn csv(edge: web::Data<Edge>, wanted: Wanted, first: &LedgerPage) -> HttpRespons
     })
 }
 
+/// All of an account's entries as CSV, for a page of its own.
+///
+/// # Errors
+/// As reading the ledger.
+pub async fn csv_of(edge: web::Data<Edge>, account: AccountId) -> Result<HttpResponse, ApiError> {
+    let wanted = Wanted {
+        account,
+        filter: LedgerFilter::default(),
+        after: None,
+        limit: None,
+    };
+    let first = page(&edge, &wanted, export::ROWS_AT_ONCE).await?;
+    Ok(csv(edge, wanted, &first))
+}
+
 fn chunk(mut text: Csv, page: &LedgerPage, is_all: bool) -> Chunk<LedgerPlace> {
     for entry in &page.entries {
         write_row(&mut text, entry);
@@ -173,13 +188,14 @@ fn write_row(csv: &mut Csv, entry: &LedgerEntry) {
     ]);
 }
 
-fn text(place: LedgerPlace) -> String {
+/// The place as an opaque text.
+pub fn text(place: LedgerPlace) -> String {
     let held = Bucket::ALL.map(|bucket| place.held.of(bucket).get() as u64);
     cursor::write(LIST, [place.before as u64, held[0], held[1], held[2]])
 }
 
-/// `None` also for totals that no wallet holds: whoever makes a cursor up is told so.
-fn place(text: &str) -> Option<LedgerPlace> {
+/// What [`text`] wrote. `None` also for totals that no wallet holds: whoever makes a cursor up is told so.
+pub fn place(text: &str) -> Option<LedgerPlace> {
     let [before, free, bonus, balance] = cursor::read(LIST, text)?;
     let micros = |number: u64| {
         let micros = Micros::new(number as i64);

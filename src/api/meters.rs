@@ -6,12 +6,13 @@ use std::time::Instant;
 use actix_web::http::StatusCode;
 use metrics::{Counter, Histogram};
 
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 10] = [
     "/api/v1/send-otp",
     "/api/v1/deliveries/{id}",
     "/api/v1/deliveries",
     "/api/v1/ledger",
     "/api/v1/balance",
+    "/api/v1/bank-notifications",
     "/api/v1/openapi.json",
     "/healthz",
     "/readyz",

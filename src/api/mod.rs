@@ -15,25 +15,27 @@ use nexo_domain::money::Micros;
 use nexo_domain::otp::Reading;
 use nexo_entities::store::{Store, StoreError};
 
+pub mod bank;
 pub mod error;
 pub mod health;
 pub mod keyring;
+pub mod ledger;
 pub mod openapi;
 pub mod routing;
 
 mod accept;
 mod caller;
-mod cursor;
-mod deliveries;
+pub(crate) mod cursor;
+pub(crate) mod deliveries;
 mod export;
 mod idempotency;
-mod ledger;
 mod meters;
 mod parameters;
 mod read;
 mod request_id;
 mod send_otp;
 
+pub use caller::client_address;
 pub use send_otp::LARGEST_BODY;
 
 use error::ApiError;
@@ -124,6 +126,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
                     web::resource("/ledger")
                         .get(ledger::list)
                         .default_service(web::to(|| only("GET"))),
+                )
+                .service(
+                    web::resource("/bank-notifications")
+                        .post(bank::notify)
+                        .default_service(web::to(|| only("POST"))),
                 )
                 .service(
                     web::resource("/balance")

@@ -9,15 +9,19 @@ use uuid::Uuid;
 
 /// Answers with the document.
 pub async fn document() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(text())
+}
+
+/// The document as JSON.
+pub fn text() -> &'static str {
     static DOCUMENT: OnceLock<String> = OnceLock::new();
-    let text = DOCUMENT.get_or_init(|| {
+    DOCUMENT.get_or_init(|| {
         Api::openapi()
             .to_json()
             .expect("a document built from static types is serializable")
-    });
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(text.as_str())
+    })
 }
 
 /// An OTP to be called out.
@@ -210,6 +214,37 @@ struct Readiness {
     problems: Vec<String>,
 }
 
+/// A payment that has come in.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct BankNotification {
+    /// The bank's own id of it, 1 to 64 ASCII characters; a whole number is taken too.
+    #[schema(example = "FT26147000123")]
+    transaction_id: String,
+    /// In whole units of its currency, more than zero.
+    #[schema(example = 260_000)]
+    amount: i64,
+    /// ISO 4217; VND where it is missing.
+    #[schema(example = "VND")]
+    currency: Option<String>,
+    /// As the payer wrote it, with whatever the bank has added.
+    #[schema(example = "MBVCB.123.NX1A2B3C4D5.CT tu 0123")]
+    memo: String,
+}
+
+/// What became of the payment.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct BankNotificationTaken {
+    ok: bool,
+    #[schema(pattern = "^(credited|kept|refused)$", example = "credited")]
+    status: String,
+    /// Why it is kept for an operator: `unknown_reference`, `ambiguous`, `wrong_amount`, `reference_used`, `account_closed` or `wrong_currency`.
+    reason: Option<String>,
+    /// False where it was told before.
+    new: bool,
+}
+
 /// The process lives.
 #[derive(ToSchema)]
 #[allow(dead_code)]
@@ -350,6 +385,31 @@ fn list_ledger() {}
 fn get_balance() {}
 
 #[utoipa::path(
+    post,
+    path = "/api/v1/bank-notifications",
+    operation_id = "notifyBankPayment",
+    summary = "A payment has come in: for the bank, or for who watches the account",
+    description = "Where the operator has set a notification secret. Credits the top-up whose reference is in the memo and whose amount is exact, once; everything else is kept for an operator. The same transaction_id is taken once.",
+    params(
+        ("X-NEXO-Bank-Signature" = String, Header, description = "`sha256=` and the HMAC-SHA256 of the body's bytes in hex, under the notification secret."),
+        ("X-Request-Id" = Option<String>, Header, description = "Your own id for this request."),
+    ),
+    request_body(content = BankNotification, description = "At most 16 KiB."),
+    responses(
+        (status = 200, description = "Taken, now or before.", body = BankNotificationTaken, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 400, description = "`invalid_request`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 401, description = "`invalid_signature`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 404, description = "`not_found`: no notifications are taken here.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
+        (status = 413, description = "`payload_too_large`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 500, description = "`internal`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 503, description = "`overloaded`: nothing was taken, tell it again.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Retry-After" = u32, description = "Seconds."))),
+    )
+)]
+#[allow(dead_code)]
+fn notify_bank_payment() {}
+
+#[utoipa::path(
     get,
     path = "/api/v1/openapi.json",
     operation_id = "getOpenApi",
@@ -403,8 +463,8 @@ impl Modify for ApiKeyScheme {
         title = "NEXO ROUTE",
         description = "One HTTP POST makes a Vietnamese mobile ring and a voice read the code."
     ),
-    paths(send_otp, list_deliveries, get_delivery, list_ledger, get_balance, get_openapi, healthz, readyz),
-    components(schemas(SendOtp, Accepted, DeliveryList, ListedDelivery, Delivery, LedgerList, LedgerEntry, Balance, Error, Readiness, Alive)),
+    paths(send_otp, list_deliveries, get_delivery, list_ledger, get_balance, notify_bank_payment, get_openapi, healthz, readyz),
+    components(schemas(SendOtp, Accepted, DeliveryList, ListedDelivery, Delivery, LedgerList, LedgerEntry, Balance, BankNotification, BankNotificationTaken, Error, Readiness, Alive)),
     modifiers(&ApiKeyScheme)
 )]
 struct Api;

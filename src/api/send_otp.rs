@@ -138,7 +138,7 @@ impl Facts {
 }
 
 /// Reads at most [`LARGEST_BODY`]; wiped when dropped, since it holds a code.
-async fn read_body(
+pub(super) async fn read_body(
     request: &HttpRequest,
     mut payload: web::Payload,
 ) -> Result<Zeroizing<Vec<u8>>, ApiError> {

@@ -7,7 +7,8 @@ use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::accounts::{Landing, NewAccount};
+use nexo_entities::store::operators::Operator;
 use nexo_entities::store::{Conflict, Store, StoreError};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -31,9 +32,27 @@ pub enum Command {
         /// Let it see and decide what operators do
         #[arg(long)]
         operator: bool,
+        /// The referral code by which it comes
+        #[arg(long, value_name = "CODE")]
+        referred_by: Option<String>,
     },
     /// List all accounts
     List,
+    /// Suspend an account: its keys stop working within a second, nothing is lost
+    Suspend {
+        /// The account's e-mail address
+        #[arg(long, value_name = "EMAIL", value_parser = args::email)]
+        account: String,
+        /// Why
+        #[arg(long, value_parser = args::note)]
+        reason: String,
+    },
+    /// End an account's suspension
+    Resume {
+        /// The account's e-mail address
+        #[arg(long, value_name = "EMAIL", value_parser = args::email)]
+        account: String,
+    },
     /// Close an account for good: its keys stop working, its cash is to be paid out
     ///
     /// Of a closed account, what refunds have brought since is to be paid out.
@@ -55,8 +74,11 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
             email,
             password,
             operator,
-        } => create(&store, &email, password, operator).await,
+            referred_by,
+        } => create(&store, &email, password, operator, referred_by).await,
         Command::List => list(&store).await,
+        Command::Suspend { account, reason } => suspend(&store, &account, &reason).await,
+        Command::Resume { account } => resume(&store, &account).await,
         Command::Close { account } => close(&store, &account).await,
     }
 }
@@ -66,20 +88,31 @@ async fn create(
     email: &str,
     password: Option<String>,
     operator: bool,
+    referred_by: Option<String>,
 ) -> anyhow::Result<Answer> {
+    let landing = referred_by.as_deref().map(|code| Landing {
+        code,
+        signed_in_as: None,
+    });
     let password_hash = match password.map(Zeroizing::new) {
         None => None,
-        Some(given) if given.as_str() == "-" => Some(password::hash(&password_from_stdin()?)?),
-        Some(given) => Some(password::hash(&given)?),
+        Some(given) if given.as_str() == "-" => {
+            Some(password::hash(&password_from_stdin()?, email)?)
+        }
+        Some(given) => Some(password::hash(&given, email)?),
     };
     let created = store
-        .create_account(NewAccount {
-            email,
-            password_hash,
-            operator,
-            language: None,
-            created_at_ms: unix_ms(),
-        })
+        .create_account_through(
+            landing,
+            NewAccount {
+                email,
+                password_hash,
+                operator,
+                language: None,
+                page_language: None,
+                created_at_ms: unix_ms(),
+            },
+        )
         .await;
     let id = match created {
         Err(StoreError::Conflict(Conflict::EmailTaken)) => {
@@ -118,16 +151,19 @@ async fn list(store: &Store) -> anyhow::Result<Answer> {
                 "language": account.language.map(Language::code),
                 "created_at": rfc3339(account.created_at_ms),
                 "closed_at": account.closed_at_ms.map(rfc3339),
+                "suspended_at": account.suspended_at_ms.map(rfc3339),
             })
         })
         .collect();
     let rows: Vec<_> = accounts
         .iter()
         .map(|account| {
-            let state = match (account.closed_at_ms, account.operator) {
-                (Some(at), _) => format!("closed {}", rfc3339(at)),
-                (None, true) => "operator".to_owned(),
-                (None, false) => "customer".to_owned(),
+            let ended = (account.closed_at_ms, account.suspended_at_ms);
+            let state = match (ended, account.operator) {
+                ((Some(at), _), _) => format!("closed {}", rfc3339(at)),
+                ((None, Some(at)), _) => format!("suspended {}", rfc3339(at)),
+                ((None, None), true) => "operator".to_owned(),
+                ((None, None), false) => "customer".to_owned(),
             };
             let created = rfc3339(account.created_at_ms);
             [
@@ -143,6 +179,37 @@ async fn list(store: &Store) -> anyhow::Result<Answer> {
         false => table(["EMAIL", "STATE", "CREATED", "ID"], &rows),
     };
     Ok(Answer::new(text, json!({ "accounts": list })))
+}
+
+async fn suspend(store: &Store, email: &str, reason: &str) -> anyhow::Result<Answer> {
+    let account = database::open_account(store, email).await?;
+    let by = Operator::COMMAND_LINE;
+    let new = store
+        .suspend_account(by, account.id, reason, unix_ms())
+        .await?;
+    let text = match new {
+        true => {
+            format!("Suspended {email}. Its keys no longer work; nexo account resume ends that.")
+        }
+        false => format!("{email} is suspended already."),
+    };
+    Ok(Answer::new(
+        text,
+        json!({ "id": account.id, "email": email, "suspended": true }),
+    ))
+}
+
+async fn resume(store: &Store, email: &str) -> anyhow::Result<Answer> {
+    let account = database::open_account(store, email).await?;
+    let by = Operator::COMMAND_LINE;
+    let text = match store.resume_account(by, account.id, unix_ms()).await? {
+        true => format!("{email} is suspended no more. Its keys work again."),
+        false => format!("{email} is not suspended."),
+    };
+    Ok(Answer::new(
+        text,
+        json!({ "id": account.id, "email": email, "suspended": false }),
+    ))
 }
 
 async fn close(store: &Store, email: &str) -> anyhow::Result<Answer> {

@@ -135,6 +135,7 @@ async fn furnish(store: &Store, receiver_url: &str) -> anyhow::Result<(String, S
             password_hash: None,
             operator: false,
             language: None,
+            page_language: None,
             created_at_ms: unix_ms(),
         })
         .await?;

@@ -14,10 +14,14 @@ pub mod call;
 pub mod config;
 pub mod database;
 pub mod demo;
+pub mod deposit;
 pub mod key;
 pub mod migrate;
+pub mod operator;
+pub mod payouts;
 pub mod ports;
 pub mod prompts;
+pub mod referral;
 pub mod sandbox;
 pub mod serve;
 pub mod trunks;
@@ -74,6 +78,18 @@ enum Command {
     /// What is said to whoever answers
     #[command(subcommand, arg_required_else_help = false)]
     Prompts(prompts::Command),
+    /// Top-ups, and the payments that came in for them
+    #[command(subcommand, arg_required_else_help = false)]
+    Deposit(deposit::Command),
+    /// Who was brought by whom, and what that has earned
+    #[command(subcommand, arg_required_else_help = false)]
+    Referral(referral::Command),
+    /// Monthly payouts of commissions
+    #[command(subcommand, arg_required_else_help = false)]
+    Payouts(payouts::Command),
+    /// What operators have done, and suspicious bursts that they should look at
+    #[command(subcommand, arg_required_else_help = false)]
+    Operator(operator::Command),
     /// Check every ledger invariant
     Audit,
     /// The database's schema
@@ -164,6 +180,10 @@ impl Cli {
             Command::Webhook(command) => webhook::run(config, command).await?,
             Command::Ports(command) => ports::run(config, command).await?,
             Command::Prompts(command) => prompts::run(config, command)?,
+            Command::Deposit(command) => deposit::run(config, command).await?,
+            Command::Referral(command) => referral::run(config, command).await?,
+            Command::Payouts(command) => payouts::run(config, command).await?,
+            Command::Operator(command) => operator::run(config, command).await?,
             Command::Audit => audit::run(config).await?,
             Command::Migrate(command) => migrate::run(config, command).await?,
             Command::Config(command) => config::run(&loaded, &command)?,

@@ -63,6 +63,7 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
             password_hash: None,
             operator: false,
             language: None,
+            page_language: None,
             created_at_ms: unix_ms(),
         })
         .await;

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::ledger::{Bucket, Buckets};
 use nexo_domain::money::Micros;
+use nexo_entities::store::operators::Operator;
 use nexo_entities::store::wallets::{Correction, Credit};
 
 use super::answer::Answer;
@@ -63,13 +64,16 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
         } => {
             let owner = database::open_account(&store, &account).await?;
             let credited = store
-                .credit_wallet(Credit {
-                    account_id: owner.id,
-                    bucket,
-                    amount,
-                    reference: &reference,
-                    at_ms: unix_ms(),
-                })
+                .credit_wallet_as(
+                    Operator::COMMAND_LINE,
+                    Credit {
+                        account_id: owner.id,
+                        bucket,
+                        amount,
+                        reference: &reference,
+                        at_ms: unix_ms(),
+                    },
+                )
                 .await?;
             let done = match credited.new {
                 true => format!("Added {amount} USD to {} of {account}.", bucket.as_str()),
@@ -88,14 +92,17 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
         } => {
             let owner = database::open_account(&store, &account).await?;
             let corrected = store
-                .correct_wallet(Correction {
-                    account_id: owner.id,
-                    bucket,
-                    amount,
-                    reference: &reference,
-                    note: note.as_deref(),
-                    at_ms: unix_ms(),
-                })
+                .correct_wallet_as(
+                    Operator::COMMAND_LINE,
+                    Correction {
+                        account_id: owner.id,
+                        bucket,
+                        amount,
+                        reference: &reference,
+                        note: note.as_deref(),
+                        at_ms: unix_ms(),
+                    },
+                )
                 .await?;
             let done = match corrected.new {
                 true => format!(

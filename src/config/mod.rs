@@ -10,9 +10,12 @@ pub mod billing;
 pub mod calls;
 pub mod carriers;
 pub mod database;
+pub mod deposits;
 pub mod effective;
 pub mod error;
+pub mod mail;
 pub mod privacy;
+pub mod reviews;
 pub mod sandbox;
 pub mod server;
 pub mod sip;
@@ -28,10 +31,13 @@ use billing::BillingConfig;
 use calls::CallsConfig;
 use carriers::CarrierConfig;
 use database::{ClusterConfig, DatabaseConfig};
+use deposits::DepositsConfig;
 use effective::EffectiveConfig;
 pub use error::ConfigError;
 use given::AllGiven;
+use mail::MailConfig;
 use privacy::PrivacyConfig;
+use reviews::ReviewsConfig;
 use sandbox::SandboxSettings;
 use section::Reader;
 use server::{MetricsConfig, ServerConfig};
@@ -49,9 +55,12 @@ pub struct Config {
     pub database: DatabaseConfig,
     pub cluster: ClusterConfig,
     pub billing: BillingConfig,
+    pub deposits: DepositsConfig,
+    pub reviews: ReviewsConfig,
     pub calls: CallsConfig,
     pub sip: SipConfig,
     pub webhooks: WebhooksConfig,
+    pub mail: MailConfig,
     pub privacy: PrivacyConfig,
     pub sandbox: SandboxSettings,
     pub carriers: Vec<CarrierConfig>,
@@ -118,9 +127,12 @@ impl Config {
             database: DatabaseConfig::read(&mut reader)?,
             cluster: ClusterConfig::read(&mut reader)?,
             billing: BillingConfig::read(&mut reader)?,
+            deposits: DepositsConfig::read(&mut reader)?,
+            reviews: ReviewsConfig::read(&mut reader)?,
             calls: CallsConfig::read(&mut reader)?,
             sip: SipConfig::read(&mut reader)?,
             webhooks: WebhooksConfig::read(&mut reader)?,
+            mail: MailConfig::read(&mut reader)?,
             privacy: PrivacyConfig::read(&mut reader)?,
             sandbox: SandboxSettings::read(&mut reader)?,
             carriers: carriers::read(&mut reader)?,

@@ -155,6 +155,7 @@ async fn customer(store: &Store, hook: &str) -> ApiKey {
         password_hash: None,
         operator: false,
         language: None,
+        page_language: None,
         created_at_ms: now_ms,
     };
     let account_id = store.create_account(account).await.unwrap();

@@ -1,11 +1,13 @@
 //! Accounts.
 
 use nexo_domain::ids::AccountId;
+use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
+use nexo_domain::referral::{ReferralCode, person};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    SqlErr,
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, SqlErr,
 };
 use uuid::Uuid;
 
@@ -21,8 +23,20 @@ pub struct NewAccount<'a> {
     /// Argon2id, in PHC's text form. Without one nobody signs in.
     pub password_hash: Option<String>,
     pub operator: bool,
+    /// Of its calls.
     pub language: Option<Language>,
+    /// Of its pages and mails.
+    pub page_language: Option<Language>,
     pub created_at_ms: i64,
+}
+
+/// What is known of how somebody came here.
+#[derive(Debug, Clone, Copy)]
+pub struct Landing<'a> {
+    /// The code of the link.
+    pub code: &'a str,
+    /// Whose session the browser has, where it has one: nobody brings themselves.
+    pub signed_in_as: Option<AccountId>,
 }
 
 /// An account as it is kept.
@@ -32,21 +46,37 @@ pub struct Account {
     pub email: String,
     pub password_hash: Option<String>,
     pub operator: bool,
+    /// Of its calls.
     pub language: Option<Language>,
+    /// Of its pages and mails.
+    pub page_language: Option<Language>,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
+    /// Since when its keys do not work, by an operator's decision.
+    pub suspended_at_ms: Option<i64>,
+    /// Why, in the operator's words.
+    pub suspended_for: Option<String>,
+    /// What its referral link carries, for good.
+    pub referral_code: String,
+    /// The second factor's secret as it was sealed, where the account has one.
+    pub totp_sealed: Option<Vec<u8>>,
 }
 
 impl Account {
-    fn from_row(row: accounts::Model) -> Result<Account, StoreError> {
+    pub(super) fn from_row(row: accounts::Model) -> Result<Account, StoreError> {
         Ok(Account {
             id: AccountId(row.id),
             email: row.email,
             password_hash: row.password_hash,
             operator: row.operator,
             language: record::language(row.language.as_deref())?,
+            page_language: record::language(row.page_language.as_deref())?,
             created_at_ms: row.created_at_ms,
             closed_at_ms: row.closed_at_ms,
+            suspended_at_ms: row.suspended_at_ms,
+            suspended_for: row.suspended_for,
+            referral_code: row.referral_code.unwrap_or_default(),
+            totp_sealed: row.totp_sealed,
         })
     }
 }
@@ -57,33 +87,21 @@ impl Store {
     /// # Errors
     /// [`Conflict::EmailTaken`]; what the database fails with.
     pub async fn create_account(&self, new: NewAccount<'_>) -> Result<AccountId, StoreError> {
-        let id = AccountId(Uuid::now_v7());
+        self.create_account_through(None, new).await
+    }
+
+    /// Opens an account with an empty wallet. Where it was brought by somebody else, and is this person's first,
+    /// the database's trigger makes the referral in the same transaction; otherwise it silently makes none.
+    ///
+    /// # Errors
+    /// [`Conflict::EmailTaken`]; what the database fails with.
+    pub async fn create_account_through(
+        &self,
+        landing: Option<Landing<'_>>,
+        new: NewAccount<'_>,
+    ) -> Result<AccountId, StoreError> {
         let transaction = self.begin().await?;
-        let account = accounts::ActiveModel {
-            id: Set(id.0),
-            email: Set(new.email.to_lowercase()),
-            password_hash: Set(new.password_hash),
-            operator: Set(new.operator),
-            language: Set(new.language.map(|language| language.code().to_owned())),
-            created_at_ms: Set(new.created_at_ms),
-            closed_at_ms: Set(None),
-        };
-        accounts::Entity::insert(account)
-            .exec(&transaction)
-            .await
-            .map_err(|error| match error.sql_err() {
-                Some(SqlErr::UniqueConstraintViolation(_)) => Conflict::EmailTaken.into(),
-                _ => StoreError::from(error),
-            })?;
-        let wallet = wallets::ActiveModel {
-            account_id: Set(id.0),
-            free_micros: Set(0),
-            bonus_micros: Set(0),
-            balance_micros: Set(0),
-            version: Set(0),
-        };
-        wallets::Entity::insert(wallet).exec(&transaction).await?;
-        append(&transaction, Change::Account(id), new.created_at_ms).await?;
+        let id = open_account(&transaction, &new, landing.as_ref(), Micros::ZERO).await?;
         self.end(transaction).await?;
         Ok(id)
     }
@@ -121,6 +139,74 @@ impl Store {
             .await?;
         rows.into_iter().map(Account::from_row).collect()
     }
+}
+
+/// The landing's code, unless it is the signed-in account's own.
+async fn others_code(
+    transaction: &DatabaseTransaction,
+    landing: &Landing<'_>,
+) -> Result<Option<String>, StoreError> {
+    let Some(code) = ReferralCode::parse(landing.code) else {
+        return Ok(None);
+    };
+    if let Some(account) = landing.signed_in_as {
+        let own = accounts::Entity::find_by_id(account.0)
+            .one(transaction)
+            .await?;
+        if own.is_some_and(|own| own.referral_code.as_deref() == Some(code.as_str())) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(code.as_str().to_owned()))
+}
+
+/// Opens an account whose wallet holds `free` credit. The credit's entry is the caller's to write.
+pub(super) async fn open_account(
+    transaction: &DatabaseTransaction,
+    new: &NewAccount<'_>,
+    landing: Option<&Landing<'_>>,
+    free: Micros,
+) -> Result<AccountId, StoreError> {
+    let id = AccountId(Uuid::now_v7());
+    let referred_by_code = match landing {
+        Some(landing) => others_code(transaction, landing).await?,
+        None => None,
+    };
+    let account = accounts::ActiveModel {
+        id: Set(id.0),
+        email: Set(new.email.to_lowercase()),
+        password_hash: Set(new.password_hash.clone()),
+        operator: Set(new.operator),
+        language: Set(new.language.map(|language| language.code().to_owned())),
+        page_language: Set(new.page_language.map(|language| language.code().to_owned())),
+        created_at_ms: Set(new.created_at_ms),
+        closed_at_ms: Set(None),
+        totp_sealed: Set(None),
+        totp_last_step: Set(None),
+        recovery_hash: Set(None),
+        suspended_at_ms: Set(None),
+        suspended_for: Set(None),
+        person: Set(Some(person(new.email))),
+        referral_code: NotSet,
+        referred_by_code: Set(referred_by_code),
+    };
+    accounts::Entity::insert(account)
+        .exec(transaction)
+        .await
+        .map_err(|error| match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => Conflict::EmailTaken.into(),
+            _ => StoreError::from(error),
+        })?;
+    let wallet = wallets::ActiveModel {
+        account_id: Set(id.0),
+        free_micros: Set(free.get()),
+        bonus_micros: Set(0),
+        balance_micros: Set(0),
+        version: Set(0),
+    };
+    wallets::Entity::insert(wallet).exec(transaction).await?;
+    append(transaction, Change::Account(id), new.created_at_ms).await?;
+    Ok(id)
 }
 
 /// Holds the open account's row until `transaction` ends, so that what is counted stays true.

@@ -8,6 +8,8 @@ use sea_orm::{
 
 use super::{Store, StoreError};
 
+mod earnings;
+
 /// Past this age a delivery should long have ended: a call takes 60 s at most.
 const OVERDUE_MS: i64 = 120_000;
 /// So long a running node may not know of a new or resumed endpoint. It takes a second; a busy one, a few.
@@ -32,7 +34,7 @@ struct Invariant {
     sql: &'static str,
 }
 
-const INVARIANTS: [Invariant; 12] = [
+const INVARIANTS: [Invariant; 10] = [
     Invariant {
         name: "wallets_equal_their_entries",
         broken: "wallets with a bucket that is not the sum of its entries",
@@ -99,20 +101,6 @@ const INVARIANTS: [Invariant; 12] = [
               HAVING COUNT(DISTINCT posting_id) > 1) AS p",
     },
     Invariant {
-        name: "commissions_are_a_tenth",
-        broken: "commissions that are not a tenth of what another account's delivered OTP cost",
-        sql: "SELECT COUNT(*) FROM ledger_entries AS e WHERE e.kind = 'commission' \
-              AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.id = e.delivery_id \
-              AND d.status = 'delivered' AND d.account_id <> e.account_id \
-              AND e.amount_micros = d.cost_micros / 10)",
-    },
-    Invariant {
-        name: "commissions_are_paid_once",
-        broken: "deliveries with more than one commission",
-        sql: "SELECT COUNT(*) FROM (SELECT delivery_id FROM ledger_entries \
-              WHERE kind = 'commission' GROUP BY delivery_id HAVING COUNT(*) > 1) AS p",
-    },
-    Invariant {
         name: "references_correct_once",
         broken: "references that corrected an account more than once",
         sql: "SELECT COUNT(*) FROM (SELECT account_id, reference FROM ledger_entries \
@@ -147,8 +135,8 @@ impl Store {
     /// What the database fails with; a broken invariant is a [`Check`] that is not ok.
     pub async fn audit(&self, now_ms: i64) -> Result<Vec<Check>, StoreError> {
         let picture = self.picture().await?;
-        let mut checks = Vec::with_capacity(INVARIANTS.len() + 4);
-        for invariant in &INVARIANTS {
+        let mut checks = Vec::with_capacity(INVARIANTS.len() + earnings::INVARIANTS.len() + 5);
+        for invariant in INVARIANTS.iter().chain(&earnings::INVARIANTS) {
             let broken = self.count(&picture, invariant.sql, []).await?;
             checks.push(Check {
                 name: invariant.name,
@@ -175,6 +163,14 @@ impl Store {
             ok: untold == 0,
             detail: format!("{untold} ends that an active webhook endpoint has no attempt of"),
         });
+        let slack = Value::from(earnings::SLACK_MS);
+        let unearned = self.count(&picture, earnings::UNEARNED, [slack]).await?;
+        checks.push(Check {
+            name: "every_commission_accrues",
+            ok: unearned == 0,
+            detail: format!("{unearned} delivered OTPs of referred accounts without a commission"),
+        });
+        checks.push(self.earned(&picture).await?);
         checks.push(self.left_in_closed(&picture).await?);
         checks.push(self.figures(&picture).await?);
         picture.rollback().await?;
@@ -195,6 +191,28 @@ impl Store {
             name: "closed_accounts",
             ok: true,
             detail: format!("{accounts} hold {micros} USD of refunds that came after the closing"),
+        })
+    }
+
+    /// What was earned by referrals, and where it is. It breaks nothing by itself: its parts are checked above.
+    async fn earned(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
+        let sums = "SELECT CAST(COALESCE(SUM(accrued_micros), 0) AS bigint), \
+                    CAST(COALESCE(SUM(pending_micros), 0) AS bigint), \
+                    (SELECT CAST(COALESCE(SUM(amount_micros), 0) AS bigint) FROM payouts), \
+                    (SELECT CAST(COALESCE(SUM(-amount_micros), 0) AS bigint) \
+                    FROM commission_entries WHERE kind = 'revocation') FROM referrals";
+        let row = self.one(picture, sums, []).await?;
+        let micros = |place| row.try_get_by_index(place).map(Micros::new);
+        let (accrued, pending) = (micros(0)?, micros(1)?);
+        let (paid, reversed) = (micros(2)?, micros(3)?);
+        let elsewhere = pending.checked_add(paid);
+        let balanced = elsewhere.and_then(|sum| sum.checked_add(reversed)) == Some(accrued);
+        Ok(Check {
+            name: "commissions_balance",
+            ok: balanced,
+            detail: format!(
+                "accrued {accrued}, pending {pending}, paid out {paid}, reversed {reversed} USD"
+            ),
         })
     }
 

@@ -31,6 +31,8 @@ pub enum Change {
     WebhookAttempt(WebhookAttemptId),
     /// The ported numbers were replaced, by this set.
     Ports(Uuid),
+    /// A gateway was taken out of service, or back into it.
+    Gateways(Uuid),
 }
 
 impl Change {
@@ -42,6 +44,7 @@ impl Change {
             Change::Endpoints(id) => ("endpoints", id.0),
             Change::WebhookAttempt(id) => ("webhook_attempt", id.0),
             Change::Ports(id) => ("ports", id),
+            Change::Gateways(id) => ("gateways", id),
         }
     }
 
@@ -54,6 +57,7 @@ impl Change {
             "endpoints" => Some(Change::Endpoints(AccountId(subject))),
             "webhook_attempt" => Some(Change::WebhookAttempt(WebhookAttemptId(subject))),
             "ports" => Some(Change::Ports(subject)),
+            "gateways" => Some(Change::Gateways(subject)),
             _ => None,
         }
     }

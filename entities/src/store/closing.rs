@@ -71,6 +71,7 @@ impl Store {
         };
         let under_way = self.under_way(&transaction, id).await?;
         if new {
+            self.end_referrals(&transaction, id, at_ms).await?;
             append(&transaction, Change::Account(id), at_ms).await?;
         } else if reference.is_some() {
             append(&transaction, Change::Wallet(id), at_ms).await?;
@@ -82,6 +83,20 @@ impl Store {
             reference,
             under_way,
         }))
+    }
+
+    /// Who has gone earns nothing more. What is pending stays to be paid out.
+    async fn end_referrals(
+        &self,
+        transaction: &DatabaseTransaction,
+        referrer: AccountId,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
+        let end = "UPDATE referrals SET ended_at_ms = ?, ended_by = 'closing' \
+                   WHERE referrer_id = ? AND ended_at_ms IS NULL";
+        let values = [at_ms.into(), referrer.0.into()];
+        transaction.execute_raw(self.sql(end, values)).await?;
+        Ok(())
     }
 
     async fn under_way(

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use nexo_domain::call_steps;
 use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
@@ -110,6 +111,11 @@ fn call_attempt(row: call_attempts::Model) -> Result<CallAttempt, StoreError> {
     Ok(CallAttempt {
         packets_received: count(row.packets_received, "packets_received")?,
         quality,
+        steps: row
+            .steps
+            .as_deref()
+            .map(call_steps::read)
+            .unwrap_or_default(),
         id: AttemptId(row.id),
         number: row.number.try_into().map_err(|_| unreadable("number"))?,
         gateway: row.gateway,

@@ -83,6 +83,12 @@ pub enum Conflict {
     CreditNotPositive,
     #[error("a wallet cannot hold that much")]
     WalletFull,
+    #[error("an account has at most {max} open top-ups: pay or withdraw one first")]
+    TooManyDeposits { max: usize },
+    #[error(
+        "this payment is not in đồng, or worth nothing: credit the wallet by hand and refuse it here"
+    )]
+    PaymentNotConvertible,
     #[error("a correction is not zero")]
     CorrectionZero,
     #[error("the bucket holds {held} USD: a correction cannot take more than is there")]

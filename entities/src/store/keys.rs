@@ -64,7 +64,7 @@ pub struct KeyRecord {
     pub allowlist: Vec<String>,
     /// The account's own language, where it chose one.
     pub language: Option<Language>,
-    /// Whether the key was revoked or its account closed.
+    /// Whether the key was revoked, or its account closed or suspended.
     pub revoked: bool,
 }
 
@@ -202,7 +202,9 @@ impl Store {
             test: key.test,
             allowlist: self.allowlist(key.id).await?,
             language: record::language(account.language.as_deref())?,
-            revoked: key.revoked_at_ms.is_some() || account.closed_at_ms.is_some(),
+            revoked: key.revoked_at_ms.is_some()
+                || account.closed_at_ms.is_some()
+                || account.suspended_at_ms.is_some(),
         }))
     }
 

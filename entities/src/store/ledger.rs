@@ -31,6 +31,15 @@ pub struct LedgerEntry {
     pub after: Buckets,
 }
 
+/// An entry of one delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryEntry {
+    pub kind: EntryKind,
+    pub bucket: Bucket,
+    pub amount: Micros,
+    pub created_at_ms: i64,
+}
+
 /// Which entries are meant. All of the account, where nothing is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LedgerFilter {
@@ -122,6 +131,39 @@ impl Store {
             next: entries.last().filter(|_| !is_last).map(LedgerEntry::before),
             entries,
         })
+    }
+
+    /// The entries of one delivery of the account, in the order in which they were written: kind, bucket,
+    /// amount and time.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn delivery_entries(
+        &self,
+        account: AccountId,
+        delivery: DeliveryId,
+    ) -> Result<Vec<DeliveryEntry>, StoreError> {
+        let statement = self.sql(
+            "SELECT kind, bucket, amount_micros, created_at_ms FROM ledger_entries \
+             WHERE delivery_id = ? AND account_id = ? ORDER BY id",
+            [delivery.0.into(), account.0.into()],
+        );
+        let unreadable = |column| StoreError::Unreadable {
+            table: "ledger_entries",
+            column,
+        };
+        let mut entries = Vec::new();
+        for row in self.reader.query_all_raw(statement).await? {
+            let kind: String = row.try_get_by_index(0)?;
+            let bucket: String = row.try_get_by_index(1)?;
+            entries.push(DeliveryEntry {
+                kind: EntryKind::named(&kind).ok_or(unreadable("kind"))?,
+                bucket: Bucket::named(&bucket).ok_or(unreadable("bucket"))?,
+                amount: Micros::new(row.try_get_by_index(2)?),
+                created_at_ms: row.try_get_by_index(3)?,
+            });
+        }
+        Ok(entries)
     }
 
     /// The place after the account's last entry.

@@ -10,22 +10,36 @@ use sea_orm::{
 
 pub mod accounts;
 pub mod audit;
+pub mod bank_payments;
 pub mod changes;
 pub mod closing;
 pub mod deliveries;
 pub mod delivery_pages;
+pub mod deposits;
 pub mod error;
+pub mod figures;
+pub mod gateways;
 pub mod kept_answers;
+pub mod key_changes;
 pub mod keys;
 pub mod ledger;
+pub mod low_balance;
 pub mod node_session;
 pub mod nodes;
+pub mod operators;
+pub mod passwords;
+pub mod payouts;
 pub mod ports;
 pub mod posting;
 pub mod privacy;
 pub mod recovery;
+pub mod referrals;
+pub mod reviews;
+pub mod sessions;
+pub mod sign_up;
 pub mod wallets;
 pub mod webhook_attempts;
+pub mod webhook_history;
 pub mod webhooks;
 pub mod windows;
 

@@ -7,9 +7,10 @@
 //! | 3 | phone windows are given back, then claimed; the losers drop out | only for losers |
 //! | 4 | each touched wallet is written once, if its version is the known one | only for those moved |
 //! | 5 | deliveries, entries, call attempts, webhook attempts | no |
-//! | 6 | answers kept under idempotency keys, where requests carry them | only for losers |
+//! | 6 | commissions, where an account that was referred has a delivered OTP | no |
+//! | 7 | answers kept under idempotency keys, where requests carry them | only for losers |
 //!
-//! What is decided in between is pure ([`Deciding`]). Steps 2 to 6 go at once, in the hope that no delivery
+//! What is decided in between is pure ([`Deciding`]). Steps 2 to 7 go at once, in the hope that no delivery
 //! was settled before, no window or key is lost and no wallet moved, as is so when this node's actors are the
 //! only writers. Where the count of written rows says otherwise, all is undone and done step by step: there it
 //! turns out whether our epoch is over, by which nothing is written. There, too, a
@@ -20,8 +21,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use nexo_domain::ids::{AccountId, EndpointId};
+use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
 use nexo_domain::ledger::Parts;
+use nexo_domain::money::Micros;
+use nexo_domain::outcome::Status;
+use nexo_domain::referral::commission;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, SqlErr};
 
 mod cache;
@@ -175,6 +179,9 @@ impl Store {
         for (account, wallet) in done.touched {
             cache.put(account, wallet.written());
         }
+        for account in done.unreferred {
+            cache.forget_wallet(account);
+        }
         Ok(Committed {
             debits: done.debits,
             settled: done.settled,
@@ -253,6 +260,8 @@ struct Done {
     webhooks: u64,
     kept: Vec<bool>,
     touched: BTreeMap<AccountId, Wallet>,
+    /// Accounts by which somebody earned until a moment ago.
+    unreferred: Vec<AccountId>,
 }
 
 impl Done {
@@ -263,8 +272,17 @@ impl Done {
             debits: deciding.into_outcomes(),
             settled,
             webhooks,
+            unreferred: Vec::new(),
         }
     }
+}
+
+/// What one delivered OTP earns for whoever brought its account.
+struct Earned {
+    account_id: AccountId,
+    delivery_id: DeliveryId,
+    amount: Micros,
+    at_ms: i64,
 }
 
 /// The settlements that took effect.
@@ -298,9 +316,36 @@ fn doubtful_wallets(
         .iter()
         .map(|debit| debit.account_id)
         .chain(refunded(settlements))
+        .chain(
+            settlements
+                .iter()
+                .filter_map(earning)
+                .map(|one| one.account_id),
+        )
         .filter(|account| cache.wallet(*account).is_none());
     let short = deciding.round().doubted;
     short.into_iter().chain(unknown).collect()
+}
+
+/// What a settlement would earn, were its account referred.
+fn earning(settlement: &Settlement) -> Option<Earned> {
+    let amount = commission(settlement.parts.total());
+    (settlement.status == Status::Delivered && amount > Micros::ZERO).then_some(Earned {
+        account_id: settlement.account_id,
+        delivery_id: settlement.delivery_id,
+        amount,
+        at_ms: settlement.completed_at_ms,
+    })
+}
+
+/// What these ends earn, as far as the wallets say whose account was referred.
+fn earned(
+    ended: &[&Settlement],
+    wallets: impl Fn(AccountId) -> Option<(Wallet, bool)>,
+) -> Vec<Earned> {
+    let referred = |account| wallets(account).is_some_and(|(wallet, _)| wallet.referred);
+    let all = ended.iter().filter_map(|settlement| earning(settlement));
+    all.filter(|one| referred(one.account_id)).collect()
 }
 
 fn refunded(settlements: &[Settlement]) -> impl Iterator<Item = AccountId> {
@@ -364,6 +409,7 @@ async fn write_boldly<'e>(
     }
     statements::push_wallets(&mut script, &deciding.touched());
     push_records(&mut script, transaction, batch, &deciding, &ended);
+    statements::push_commissions(&mut script, &earned(&ended, &known.wallets));
     let kept = keys::push(&mut script, batch, &deciding, &ended);
     let before = script.len();
     statements::push_webhooks(&mut script, &ended, &known.endpoints);
@@ -421,11 +467,29 @@ async fn write<'e>(
     if script.execute(transaction).await? != expected {
         return Err(StoreError::Fenced.into());
     }
+    let unreferred = accrue(transaction, &earned(&ended, &known.wallets)).await?;
     let kept = keys::write(transaction, batch, &deciding, &ended).await?;
     let mut webhooks = Script::default();
     statements::push_webhooks(&mut webhooks, &ended, &known.endpoints);
     let queued = webhooks.execute(transaction).await?;
-    Ok(Done::of(deciding, settled, queued, kept))
+    Ok(Done {
+        unreferred,
+        ..Done::of(deciding, settled, queued, kept)
+    })
+}
+
+/// Writes commissions. Where a referral has ended since the cache learnt of it, returns the accounts of all.
+async fn accrue(
+    transaction: &DatabaseTransaction,
+    earned: &[Earned],
+) -> Result<Vec<AccountId>, StoreError> {
+    let mut script = Script::default();
+    statements::push_commissions(&mut script, earned);
+    let expected = script.len();
+    match script.execute(transaction).await? == expected {
+        true => Ok(Vec::new()),
+        false => Ok(earned.iter().map(|one| one.account_id).collect()),
+    }
 }
 
 /// Which of the settlements found their delivery `sent`.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::accounts::hold_open_account;
 use super::changes::{Change, append};
+use super::operators::{Action, Operator};
 use super::{Conflict, Store, StoreError};
 use crate::{ledger_entries, wallets};
 
@@ -51,14 +52,14 @@ pub struct Credited {
 }
 
 /// One entry that is posted by hand.
-struct ByHand<'a> {
-    account_id: AccountId,
-    kind: EntryKind,
-    bucket: Bucket,
-    amount: Micros,
-    reference: &'a str,
-    note: Option<&'a str>,
-    at_ms: i64,
+pub(super) struct ByHand<'a> {
+    pub account_id: AccountId,
+    pub kind: EntryKind,
+    pub bucket: Bucket,
+    pub amount: Micros,
+    pub reference: &'a str,
+    pub note: Option<&'a str>,
+    pub at_ms: i64,
 }
 
 impl Store {
@@ -79,6 +80,26 @@ impl Store {
     /// [`Conflict::AccountClosed`], [`Conflict::CreditNotPositive`], [`Conflict::WalletFull`]; what the
     /// database fails with.
     pub async fn credit_wallet(&self, credit: Credit<'_>) -> Result<Credited, StoreError> {
+        self.credit(None, credit).await
+    }
+
+    /// [`Store::credit_wallet`], as an operator's logged action.
+    ///
+    /// # Errors
+    /// As [`Store::credit_wallet`].
+    pub async fn credit_wallet_as(
+        &self,
+        by: Operator<'_>,
+        credit: Credit<'_>,
+    ) -> Result<Credited, StoreError> {
+        self.credit(Some(by), credit).await
+    }
+
+    async fn credit(
+        &self,
+        by: Option<Operator<'_>>,
+        credit: Credit<'_>,
+    ) -> Result<Credited, StoreError> {
         if credit.amount <= Micros::ZERO {
             return Err(Conflict::CreditNotPositive.into());
         }
@@ -92,7 +113,7 @@ impl Store {
             note: None,
             at_ms: credit.at_ms,
         };
-        self.post_once(&entry, &credits).await
+        self.post_once(by, &entry, &credits).await
     }
 
     /// Adds to one bucket or takes from it, with its ledger entry, once per reference.
@@ -101,6 +122,26 @@ impl Store {
     /// [`Conflict::AccountClosed`], [`Conflict::CorrectionZero`], [`Conflict::BucketShort`],
     /// [`Conflict::WalletFull`]; what the database fails with.
     pub async fn correct_wallet(&self, correction: Correction<'_>) -> Result<Credited, StoreError> {
+        self.correct(None, correction).await
+    }
+
+    /// [`Store::correct_wallet`], as an operator's logged action.
+    ///
+    /// # Errors
+    /// As [`Store::correct_wallet`].
+    pub async fn correct_wallet_as(
+        &self,
+        by: Operator<'_>,
+        correction: Correction<'_>,
+    ) -> Result<Credited, StoreError> {
+        self.correct(Some(by), correction).await
+    }
+
+    async fn correct(
+        &self,
+        by: Option<Operator<'_>>,
+        correction: Correction<'_>,
+    ) -> Result<Credited, StoreError> {
         if correction.amount == Micros::ZERO {
             return Err(Conflict::CorrectionZero.into());
         }
@@ -113,12 +154,13 @@ impl Store {
             note: correction.note,
             at_ms: correction.at_ms,
         };
-        self.post_once(&entry, &[EntryKind::Correction]).await
+        self.post_once(by, &entry, &[EntryKind::Correction]).await
     }
 
     /// Posts `entry`, unless its reference is on an entry of one of `kinds`.
     async fn post_once(
         &self,
+        by: Option<Operator<'_>>,
         entry: &ByHand<'_>,
         kinds: &[EntryKind],
     ) -> Result<Credited, StoreError> {
@@ -134,6 +176,19 @@ impl Store {
         let new = earlier == 0;
         if new {
             post(&transaction, entry).await?;
+            if let Some(by) = by {
+                let bucket = entry.bucket.as_str();
+                let action = Action {
+                    action: match entry.kind {
+                        EntryKind::Correction => "correct",
+                        _ => "credit",
+                    },
+                    account: Some(account),
+                    subject: Some(entry.reference),
+                    detail: Some(&format!("{} USD to {bucket}", entry.amount)),
+                };
+                self.log(&transaction, by, action, entry.at_ms).await?;
+            }
             append(&transaction, Change::Wallet(account), entry.at_ms).await?;
         }
         let row = wallets::Entity::find_by_id(account.0)
@@ -149,7 +204,10 @@ impl Store {
 }
 
 /// Adds the amount in the database, since a wallet's actor may write the row until this statement.
-async fn post(transaction: &DatabaseTransaction, by_hand: &ByHand<'_>) -> Result<(), StoreError> {
+pub(super) async fn post(
+    transaction: &DatabaseTransaction,
+    by_hand: &ByHand<'_>,
+) -> Result<(), StoreError> {
     let column = match by_hand.bucket {
         Bucket::Free => wallets::Column::FreeMicros,
         Bucket::Bonus => wallets::Column::BonusMicros,

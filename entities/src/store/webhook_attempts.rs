@@ -32,6 +32,8 @@ pub struct ClaimedAttempt {
     pub body: String,
     pub url: String,
     pub secret: HashedSecret,
+    /// The secret before it, where that signs too.
+    pub old_secret: Option<HashedSecret>,
     pub created_at_ms: i64,
 }
 
@@ -83,9 +85,9 @@ pub struct ClaimLimits {
 /// A replay reaches a paused endpoint too: somebody asked for it.
 const CANDIDATES: &str = "\
     SELECT id, endpoint_id, account_id, delivery_id, event_type, body, url, secret_hash, \
-    created_at_ms FROM ( \
+    created_at_ms, old_secret_hash, old_secret_until_ms FROM ( \
     SELECT a.id, a.endpoint_id, a.account_id, a.delivery_id, a.event_type, a.body, e.url, \
-    e.secret_hash, a.created_at_ms, \
+    e.secret_hash, a.created_at_ms, e.old_secret_hash, e.old_secret_until_ms, \
     ROW_NUMBER() OVER (PARTITION BY a.endpoint_id ORDER BY a.created_at_ms, a.id) AS place \
     FROM webhook_attempts AS a JOIN webhook_endpoints AS e ON e.id = a.endpoint_id \
     WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
@@ -176,7 +178,7 @@ impl Store {
     ) -> Result<Vec<ClaimedAttempt>, StoreError> {
         let mut attempts: Vec<ClaimedAttempt> = candidates
             .iter()
-            .map(candidate)
+            .map(|row| candidate(row, now_ms))
             .collect::<Result<_, DbErr>>()?;
         let mut rows = claim.rows(attempts.len());
         for attempt in &attempts {
@@ -307,7 +309,10 @@ fn storable(text: Option<&str>) -> String {
     text.unwrap_or_default().replace('\0', "\u{fffd}")
 }
 
-fn candidate(row: &QueryResult) -> Result<ClaimedAttempt, DbErr> {
+fn candidate(row: &QueryResult, now_ms: i64) -> Result<ClaimedAttempt, DbErr> {
+    let old: Option<String> = row.try_get_by_index(9)?;
+    let old_until: Option<i64> = row.try_get_by_index(10)?;
+    let signs_too = old_until.is_some_and(|until| now_ms < until);
     Ok(ClaimedAttempt {
         id: WebhookAttemptId(row.try_get_by_index(0)?),
         endpoint_id: EndpointId(row.try_get_by_index(1)?),
@@ -318,10 +323,11 @@ fn candidate(row: &QueryResult) -> Result<ClaimedAttempt, DbErr> {
         url: row.try_get_by_index(6)?,
         secret: HashedSecret::from_record(row.try_get_by_index(7)?),
         created_at_ms: row.try_get_by_index(8)?,
+        old_secret: old.filter(|_| signs_too).map(HashedSecret::from_record),
     })
 }
 
-fn attempt(row: Model) -> WebhookAttempt {
+pub(super) fn attempt(row: Model) -> WebhookAttempt {
     WebhookAttempt {
         id: WebhookAttemptId(row.id),
         endpoint_id: EndpointId(row.endpoint_id),

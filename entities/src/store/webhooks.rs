@@ -31,6 +31,21 @@ pub struct Endpoint {
     pub url: String,
     pub created_at_ms: i64,
     pub paused_at_ms: Option<i64>,
+    /// Until when the secret before the present one signs too.
+    pub old_secret_until_ms: Option<i64>,
+}
+
+impl From<webhook_endpoints::Model> for Endpoint {
+    fn from(row: webhook_endpoints::Model) -> Endpoint {
+        Endpoint {
+            id: EndpointId(row.id),
+            account_id: AccountId(row.account_id),
+            url: row.url,
+            created_at_ms: row.created_at_ms,
+            paused_at_ms: row.paused_at_ms,
+            old_secret_until_ms: row.old_secret_until_ms,
+        }
+    }
 }
 
 /// What can be done with an endpoint.
@@ -65,6 +80,8 @@ impl Store {
             account_id: Set(new.account_id.0),
             url: Set(new.url.to_owned()),
             secret_hash: Set(new.secret.as_record().to_owned()),
+            old_secret_hash: Set(None),
+            old_secret_until_ms: Set(None),
             created_at_ms: Set(new.created_at_ms),
             paused_at_ms: Set(None),
             resumed_at_ms: Set(None),
@@ -90,16 +107,49 @@ impl Store {
             find = find.filter(Column::AccountId.eq(account.0));
         }
         let rows = find.all(&self.reader).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Endpoint {
-                id: EndpointId(row.id),
-                account_id: AccountId(row.account_id),
-                url: row.url,
-                created_at_ms: row.created_at_ms,
-                paused_at_ms: row.paused_at_ms,
-            })
-            .collect())
+        Ok(rows.into_iter().map(Endpoint::from).collect())
+    }
+
+    /// The endpoint, if it is this account's and was not removed.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn endpoint(
+        &self,
+        account: AccountId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let row = Entity::find_by_id(id.0)
+            .filter(Column::AccountId.eq(account.0))
+            .filter(Column::RemovedAtMs.is_null())
+            .one(&self.reader)
+            .await?;
+        Ok(row.map(Endpoint::from))
+    }
+
+    /// Gives an endpoint a new secret; the one before signs too until `old_until_ms`. False when the endpoint
+    /// is not `account`'s, or was removed.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn rotate_secret(
+        &self,
+        account: AccountId,
+        id: EndpointId,
+        secret: HashedSecret,
+        old_until_ms: i64,
+    ) -> Result<bool, StoreError> {
+        // The right-hand sides are the values before the update.
+        let rotated = Entity::update_many()
+            .col_expr(Column::OldSecretHash, Expr::col(Column::SecretHash))
+            .col_expr(Column::OldSecretUntilMs, Expr::value(old_until_ms))
+            .col_expr(Column::SecretHash, Expr::value(secret.as_record()))
+            .filter(Column::Id.eq(id.0))
+            .filter(Column::AccountId.eq(account.0))
+            .filter(Column::RemovedAtMs.is_null())
+            .exec(self.writing()?)
+            .await;
+        Ok(self.noted(rotated)?.rows_affected > 0)
     }
 
     /// Pauses, resumes or removes an endpoint. False when that changes nothing, or the endpoint is not

@@ -53,6 +53,7 @@ async fn an_account_is_found_by_its_address_in_any_case(database: Arc<Database>)
         password_hash: Some("$argon2id$v=19$x".to_owned()),
         operator: true,
         language: Some(Language::En),
+        page_language: None,
         created_at_ms: NOW,
     };
     let id = store.create_account(new.clone()).await.unwrap();

@@ -12,7 +12,7 @@ use nexo_entities::store::webhooks::EndpointChange;
 use sea_orm::ConnectionTrait;
 
 use crate::database::Database;
-use crate::world::{COST, NOW, World, account, credit, delivered, endpoint, otp, paid, refunded};
+use crate::world::{COST, NOW, World, credit, delivered, endpoint, otp, paid, refunded};
 
 on_both!(
     a_sound_ledger_passes_with_its_figures,
@@ -20,7 +20,6 @@ on_both!(
     a_delivery_without_an_end_is_overdue,
     what_a_delivery_may_have_once_is_found_twice,
     a_reference_that_corrects_twice_is_named,
-    a_commission_is_a_tenth_of_anothers_delivered_otp,
     an_end_that_nobody_was_told_of_is_named,
     a_pause_excuses_what_ended_in_it,
     the_audit_sees_one_moment_while_the_wallet_moves,
@@ -158,65 +157,6 @@ async fn a_reference_that_corrects_twice_is_named(database: Arc<Database>) {
     connection.execute_unprepared(again).await.unwrap();
     let wrong = broken(&world, NOW).await;
     assert!(wrong.contains(&"references_correct_once"), "{wrong:?}");
-}
-
-async fn a_commission_is_a_tenth_of_anothers_delivered_otp(database: Arc<Database>) {
-    let mut world = World::with_balance(&database, 10 * COST).await;
-    let referrer = account(&world.store, "referrer@example.com").await;
-    let debits: Vec<_> = (0..4).map(|n| otp(world.account, n)).collect();
-    let outcomes = world.debit(&debits).await;
-    let ends: Vec<_> = debits
-        .iter()
-        .zip(&outcomes)
-        .enumerate()
-        .map(|(n, (debit, outcome))| match n {
-            1 => refunded(debit, paid(outcome)),
-            _ => delivered(debit, paid(outcome)),
-        })
-        .collect();
-    world.settle(&ends).await;
-    let connection = world.store.connection();
-    let uuid = |id: uuid::Uuid| match world.store.is_sqlite() {
-        true => format!("x'{}'", id.simple()),
-        false => format!("'{id}'"),
-    };
-    let commission = async |account: uuid::Uuid,
-                            delivery: uuid::Uuid,
-                            bucket: &str,
-                            amount: i64| {
-        let posted = format!(
-            "INSERT INTO ledger_entries (account_id, posting_id, delivery_id, kind, bucket, \
-             amount_micros, created_at_ms) VALUES ({}, {}, {}, 'commission', '{bucket}', {amount}, 1)",
-            uuid(account),
-            uuid(delivery),
-            uuid(delivery),
-        );
-        connection.execute_unprepared(&posted).await.unwrap();
-        let column = format!("{bucket}_micros");
-        let held = format!(
-            "UPDATE wallets SET {column} = {column} + {amount} WHERE account_id = {}",
-            uuid(account)
-        );
-        connection.execute_unprepared(&held).await.unwrap();
-    };
-    let [good, failed, own, wrong] = [0, 1, 2, 3].map(|n: usize| debits[n].delivery_id.0);
-    commission(referrer.0, good, "balance", COST / 10).await;
-    world.assert_sound().await;
-    commission(referrer.0, good, "bonus", COST / 10).await;
-    assert_eq!(broken(&world, NOW).await, ["commissions_are_paid_once"]);
-    commission(referrer.0, failed, "balance", COST / 10).await;
-    commission(world.account.0, own, "balance", COST / 10).await;
-    commission(referrer.0, wrong, "balance", COST / 10 + 1).await;
-    assert_eq!(
-        broken(&world, NOW).await,
-        ["commissions_are_a_tenth", "commissions_are_paid_once"]
-    );
-    let checks = world.store.audit(NOW).await.unwrap();
-    let tenth = checks.iter().find(|c| c.name == "commissions_are_a_tenth");
-    assert!(
-        tenth.unwrap().detail.starts_with("3 commissions"),
-        "{tenth:?}"
-    );
 }
 
 /// An end told to the account's endpoints, `at` ms after [`NOW`].

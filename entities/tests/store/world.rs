@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::task::Poll;
 
+use nexo_domain::call_steps::{CallStep, StepKind};
 use nexo_domain::carrier_plan::CarrierPlan;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId, KeyId};
 use nexo_domain::ledger::{Bucket, Buckets, Parts};
@@ -135,6 +136,7 @@ pub async fn account(store: &Store, email: &str) -> AccountId {
         password_hash: None,
         operator: false,
         language: None,
+        page_language: None,
         created_at_ms: NOW,
     };
     store.create_account(new).await.unwrap()
@@ -268,6 +270,10 @@ pub fn interrupted(unfinished: &Unfinished) -> Settlement {
 pub fn call(number: u16) -> CallAttempt {
     let answered = number % 2 == 1;
     CallAttempt {
+        steps: vec![CallStep {
+            kind: StepKind::CodeRead,
+            after_ms: 9_000,
+        }],
         id: AttemptId(Uuid::now_v7()),
         number,
         gateway: format!("gw{number}"),

@@ -55,6 +55,7 @@ pub async fn rich_account(store: &Store, email: &str) -> anyhow::Result<AccountI
             password_hash: None,
             operator: false,
             language: None,
+            page_language: None,
             created_at_ms: unix_ms(),
         })
         .await?;

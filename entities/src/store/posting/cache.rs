@@ -18,7 +18,10 @@ const WARY_BATCHES: u8 = 16;
 pub(super) struct Wallet {
     pub buckets: Buckets,
     pub version: i64,
+    /// Whether its account is closed, or suspended.
     pub closed: bool,
+    /// Whether somebody earns by what this account has delivered. Never becomes true later.
+    pub referred: bool,
 }
 
 impl Wallet {

@@ -305,6 +305,7 @@ mod tests {
             buckets: cash(balance),
             version: 7,
             closed: false,
+            referred: false,
         };
         Deciding::new(debits, std::iter::empty(), move |_| Some((wallet, exact)))
     }
@@ -417,6 +418,7 @@ mod tests {
                 buckets: cash(balance),
                 version: 8,
                 closed: false,
+                referred: false,
             };
             HashMap::from([(ACCOUNT, wallet)])
         };

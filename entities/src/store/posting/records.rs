@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use nexo_domain::call_steps::CallStep;
 use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
@@ -120,6 +121,8 @@ pub struct CallAttempt {
     pub packets_received: Option<u32>,
     /// `None` where the far end has reported nothing.
     pub quality: Option<CallQuality>,
+    /// Between its answer and its end.
+    pub steps: Vec<CallStep>,
 }
 
 /// How good a call's audio was, as the far end reported it.

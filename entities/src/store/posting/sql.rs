@@ -5,8 +5,9 @@ use crate::store::bulk::Column::{Bool, Bytes, Int, Text, Uuid as Id};
 
 pub(super) static LOAD_WALLETS: Bulk = Bulk::new(
     "SELECT w.account_id, w.free_micros, w.bonus_micros, w.balance_micros, w.version, \
-     a.closed_at_ms \
+     COALESCE(a.closed_at_ms, a.suspended_at_ms), r.created_at_ms \
      FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
+     LEFT JOIN referrals AS r ON r.referred_id = w.account_id AND r.ended_at_ms IS NULL \
      WHERE w.account_id IN (SELECT v.column1",
     &[Id],
     ") ORDER BY w.account_id",
@@ -15,8 +16,9 @@ pub(super) static LOAD_WALLETS: Bulk = Bulk::new(
 /// On PostgreSQL the rows read stay as they are until the transaction ends; on SQLite all rows do.
 pub(super) static LOCK_WALLETS: Bulk = Bulk::new(
     "SELECT w.account_id, w.free_micros, w.bonus_micros, w.balance_micros, w.version, \
-     a.closed_at_ms \
+     COALESCE(a.closed_at_ms, a.suspended_at_ms), r.created_at_ms \
      FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
+     LEFT JOIN referrals AS r ON r.referred_id = w.account_id AND r.ended_at_ms IS NULL \
      WHERE w.account_id IN (SELECT v.column1",
     &[Id],
     ") ORDER BY w.account_id FOR UPDATE OF w",
@@ -115,17 +117,35 @@ pub(super) static INSERT_ENTRIES: Bulk = Bulk::new(
 pub(super) static INSERT_CALL_ATTEMPTS: Bulk = Bulk::new(
     "INSERT INTO call_attempts (id, delivery_id, number, gateway, call_id, started_at_ms, \
      accepted_at_ms, ringing_at_ms, answered_at_ms, ended_at_ms, sip_code, end_reason, codec, \
-     packets_sent, packets_received, loss_ppm, jitter_us, round_trip_us, mos_hundredths) \
+     packets_sent, packets_received, loss_ppm, jitter_us, round_trip_us, mos_hundredths, \
+     steps) \
      SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, \
      NULLIF(v.column7, -1), NULLIF(v.column8, -1), NULLIF(v.column9, -1), v.column10, \
      NULLIF(v.column11, -1), v.column12, NULLIF(v.column13, ''), v.column14, \
      NULLIF(v.column15, -1), NULLIF(v.column16, -1), NULLIF(v.column17, -1), \
-     NULLIF(v.column18, -1), NULLIF(v.column19, -1)",
+     NULLIF(v.column18, -1), NULLIF(v.column19, -1), NULLIF(v.column20, '')",
     &[
         Id, Id, Int, Text, Text, Int, Int, Int, Int, Int, Int, Text, Text, Int, Int, Int, Int, Int,
-        Int,
+        Int, Text,
     ],
     "WHERE v.column1 IS NOT NULL",
+);
+
+/// Holds the referrals, so that the entries are written for the same ones. One that has ended earns nothing.
+pub(super) static ADD_PENDING: Bulk = Bulk::new(
+    "UPDATE referrals SET accrued_micros = referrals.accrued_micros + v.column2, \
+     pending_micros = referrals.pending_micros + v.column2",
+    &[Id, Int],
+    "WHERE referrals.referred_id = v.column1 AND referrals.ended_at_ms IS NULL",
+);
+
+pub(super) static INSERT_COMMISSIONS: Bulk = Bulk::new(
+    "INSERT INTO commission_entries (account_id, referred_id, posting_id, delivery_id, kind, bucket, \
+     amount_micros, created_at_ms) \
+     SELECT r.referrer_id, r.referred_id, v.column2, v.column2, 'commission', 'pending', v.column3, \
+     v.column4",
+    &[Id, Id, Int, Int],
+    "JOIN referrals AS r ON r.referred_id = v.column1 WHERE r.ended_at_ms IS NULL",
 );
 
 /// An endpoint removed or paused since the cache learnt of it gets nothing.
@@ -227,6 +247,8 @@ mod tests {
             &INSERT_ENTRIES,
             &INSERT_CALL_ATTEMPTS,
             &QUEUE_WEBHOOKS,
+            &ADD_PENDING,
+            &INSERT_COMMISSIONS,
             &KEEP_WITH_DEBITS,
             &KEEP_REFUSALS,
             &READ_KEYS,

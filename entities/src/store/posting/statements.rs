@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use nexo_domain::call_steps;
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
 use nexo_domain::ledger::{Buckets, EntryKind, Parts};
 use nexo_domain::money::Micros;
@@ -11,11 +12,11 @@ use uuid::Uuid;
 
 use super::cache::Wallet;
 use super::sql::{
-    CLAIM_WINDOWS, INSERT_CALL_ATTEMPTS, INSERT_DELIVERIES, INSERT_DELIVERIES_FENCED,
-    INSERT_ENTRIES, LOAD_ENDPOINTS, LOAD_WALLETS, LOCK_WALLETS, QUEUE_WEBHOOKS, READ_WINDOWS,
-    RELEASE_WINDOWS, SETTLE, SETTLE_RETURNING, WRITE_WALLETS,
+    ADD_PENDING, CLAIM_WINDOWS, INSERT_CALL_ATTEMPTS, INSERT_COMMISSIONS, INSERT_DELIVERIES,
+    INSERT_DELIVERIES_FENCED, INSERT_ENTRIES, LOAD_ENDPOINTS, LOAD_WALLETS, LOCK_WALLETS,
+    QUEUE_WEBHOOKS, READ_WINDOWS, RELEASE_WINDOWS, SETTLE, SETTLE_RETURNING, WRITE_WALLETS,
 };
-use super::{Debit, NodeEpoch, Settlement};
+use super::{Debit, Earned, NodeEpoch, Settlement};
 use crate::store::StoreError;
 use crate::store::bulk::{Bulk, NONE, Rows, Script};
 use crate::store::record::realm;
@@ -63,6 +64,7 @@ async fn read_wallets(
             },
             version: row.try_get_by_index(4)?,
             closed: row.try_get_by_index::<Option<i64>>(5)?.is_some(),
+            referred: row.try_get_by_index::<Option<i64>>(6)?.is_some(),
         };
         wallets.insert(AccountId(row.try_get_by_index(0)?), wallet);
     }
@@ -329,6 +331,7 @@ pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
             quality.map_or(NONE, |q| q.jitter_us.into()).into(),
             round_trip_us.map_or(NONE, i64::from).into(),
             quality.map_or(NONE, |q| q.mos_hundredths.into()).into(),
+            call_steps::write(&call.steps).into(),
         ]);
     }
     script.push(&INSERT_CALL_ATTEMPTS, Vec::new(), rows);
@@ -363,4 +366,25 @@ pub(super) fn push_webhooks<'e>(
         }
     }
     script.push(&QUEUE_WEBHOOKS, Vec::new(), rows);
+}
+
+/// What these ends earn for the referrers of their accounts.
+pub(super) fn push_commissions(script: &mut Script, earned: &[Earned]) {
+    let mut sums: BTreeMap<AccountId, i64> = BTreeMap::new();
+    let mut entries = INSERT_COMMISSIONS.rows(earned.len());
+    for one in earned {
+        *sums.entry(one.account_id).or_default() += one.amount.get();
+        entries.push([
+            one.account_id.0.into(),
+            one.delivery_id.0.into(),
+            one.amount.get().into(),
+            one.at_ms.into(),
+        ]);
+    }
+    let mut pending = ADD_PENDING.rows(sums.len());
+    for (account, sum) in sums {
+        pending.push([account.0.into(), sum.into()]);
+    }
+    script.push(&ADD_PENDING, Vec::new(), pending);
+    script.push(&INSERT_COMMISSIONS, Vec::new(), entries);
 }

@@ -1,0 +1,494 @@
+//! Referrals, commissions, payouts and revocations.
+
+use std::sync::Arc;
+
+use nexo_domain::ids::AccountId;
+use nexo_domain::ledger::Bucket;
+use nexo_domain::money::Micros;
+use nexo_domain::payout::{Month, PayoutWallet};
+use nexo_entities::Store;
+use nexo_entities::store::accounts::{Landing, NewAccount};
+use nexo_entities::store::operators::Operator;
+use nexo_entities::store::payouts::PayoutRun;
+use sea_orm::ConnectionTrait;
+
+use crate::database::Database;
+use crate::world::{COST, NOW, World, account, credit, delivered, otp, paid, refunded};
+
+on_both!(
+    a_first_sign_up_by_anothers_link_is_referred_once,
+    nobody_brings_themselves,
+    a_closed_referrer_brings_nobody_and_earns_nothing_more,
+    the_schema_knows_persons_as_the_program_does,
+    a_tenth_accrues_whatever_bucket_paid,
+    what_fails_or_costs_nothing_earns_nothing,
+    a_settlement_twice_accrues_once,
+    a_revocation_reverses_what_is_pending,
+    a_revocation_between_batches_is_noticed,
+    a_month_is_paid_once,
+    a_month_is_paid_once_by_many_at_a_time,
+    what_a_later_month_earned_waits_for_it,
+    a_payout_waits_for_a_wallet,
+    a_payout_into_ones_own_wallet_is_cash,
+    a_broken_commission_is_found,
+);
+
+const BY: Operator<'static> = Operator::COMMAND_LINE;
+/// `NOW` is in May 2026.
+const MAY: &str = "2026-05";
+const SHARE: i64 = COST / 10;
+const DAY_MS: i64 = 86_400_000;
+
+async fn code(store: &Store, account: AccountId) -> String {
+    store.account(account).await.unwrap().unwrap().referral_code
+}
+
+async fn sign_up(store: &Store, email: &str, code: &str) -> AccountId {
+    sign_up_from(store, email, code, None).await
+}
+
+async fn sign_up_from(
+    store: &Store,
+    email: &str,
+    code: &str,
+    signed_in_as: Option<AccountId>,
+) -> AccountId {
+    let new = NewAccount {
+        email,
+        password_hash: None,
+        operator: false,
+        language: None,
+        page_language: None,
+        created_at_ms: NOW,
+    };
+    let landing = Landing { code, signed_in_as };
+    let opened = store.create_account_through(Some(landing), new).await;
+    opened.unwrap()
+}
+
+/// The world's account, brought by another one, and with money.
+async fn referred(database: &Database) -> (World, AccountId) {
+    let mut world = World::with_balance(database, 0).await;
+    let referrer = world.account;
+    let code = code(&world.store, referrer).await;
+    world.account = sign_up(&world.store, "friend@example.com", &code).await;
+    credit(&world.store, world.account, Bucket::Balance, 1_000 * COST).await;
+    (world, referrer)
+}
+
+/// Sends OTPs to so many phones from `first` on and has them delivered at `at_ms`.
+async fn deliver(world: &mut World, first: u32, count: u32, at_ms: i64) {
+    let debits: Vec<_> = (first..first + count)
+        .map(|number| otp(world.account, number))
+        .collect();
+    let outcomes = world.debit(&debits).await;
+    let ends: Vec<_> = debits
+        .iter()
+        .zip(&outcomes)
+        .map(|(debit, outcome)| {
+            let mut end = delivered(debit, paid(outcome));
+            end.completed_at_ms = at_ms;
+            end
+        })
+        .collect();
+    assert!(world.settle(&ends).await.iter().all(|done| *done));
+}
+
+async fn pending(store: &Store, account: AccountId) -> i64 {
+    store.earnings(account).await.unwrap().pending.get()
+}
+
+async fn run(store: &Store, month: &str) -> PayoutRun {
+    let month = Month::parse(month).unwrap();
+    store
+        .run_payouts(BY, month, NOW + 40 * DAY_MS)
+        .await
+        .unwrap()
+}
+
+async fn nominate(store: &Store, account: AccountId) {
+    let wallet = PayoutWallet::parse("bank", "970436 0123456789 NGUYEN VAN A").unwrap();
+    store
+        .nominate_wallet(account, Some(&wallet), NOW)
+        .await
+        .unwrap();
+}
+
+async fn a_first_sign_up_by_anothers_link_is_referred_once(database: Arc<Database>) {
+    let world = World::with_balance(&database, 0).await;
+    let store = &world.store;
+    let code = code(store, world.account).await;
+    assert_eq!(code.len(), 12);
+    let upper = code.to_uppercase();
+    let friend = sign_up(store, "friend@example.com", &upper).await;
+    let referral = store.referral_of(friend).await.unwrap().unwrap();
+    assert_eq!(
+        (referral.referrer, referral.referred),
+        (world.account, friend)
+    );
+    assert_eq!(referral.ended_at_ms, None);
+    // Not the first sign-up of this person.
+    let again = sign_up(store, "friend+2@example.com", &code).await;
+    assert!(store.referral_of(again).await.unwrap().is_none());
+    // An unknown code, or none at all, is no reason to refuse a customer.
+    for wrong in ["ffffffffffff", "'; --", ""] {
+        let email = format!("{}@example.org", wrong.len());
+        let newcomer = sign_up(store, &email, wrong).await;
+        assert!(
+            store.referral_of(newcomer).await.unwrap().is_none(),
+            "{wrong}"
+        );
+    }
+    let earnings = store.earnings(world.account).await.unwrap();
+    assert_eq!(earnings.people, 1);
+    world.assert_sound().await;
+}
+
+async fn nobody_brings_themselves(database: Arc<Database>) {
+    let world = World::with_balance(&database, 0).await;
+    let store = &world.store;
+    let me = account(store, "minh.tran@gmail.com").await;
+    let code = code(store, me).await;
+    for (email, signed_in_as) in [
+        ("minhtran@gmail.com", None),
+        ("minh.tran+otp@googlemail.com", None),
+        ("somebody@example.com", Some(me)),
+    ] {
+        let newcomer = sign_up_from(store, email, &code, signed_in_as).await;
+        assert!(
+            store.referral_of(newcomer).await.unwrap().is_none(),
+            "{email}"
+        );
+    }
+    // Who is signed in as somebody else comes by this link all the same.
+    let other = sign_up_from(store, "other@example.com", &code, Some(world.account)).await;
+    assert!(store.referral_of(other).await.unwrap().is_some());
+}
+
+async fn a_closed_referrer_brings_nobody_and_earns_nothing_more(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    let code = code(&world.store, referrer).await;
+    deliver(&mut world, 0, 3, NOW).await;
+    world.store.close_account(referrer, NOW + 1).await.unwrap();
+    // The node has not heard of it.
+    deliver(&mut world, 10, 3, NOW + 2).await;
+    deliver(&mut world, 20, 3, NOW + 3).await;
+    assert_eq!(pending(&world.store, referrer).await, 3 * SHARE);
+    let late = sign_up(&world.store, "late@example.com", &code).await;
+    assert!(world.store.referral_of(late).await.unwrap().is_none());
+    world.assert_sound_at(NOW + DAY_MS).await;
+}
+
+async fn the_schema_knows_persons_as_the_program_does(database: Arc<Database>) {
+    let world = World::with_balance(&database, 0).await;
+    let store = &world.store;
+    let emails = [
+        "a.b.c@gmail.com",
+        "a.b+x+y@googlemail.com",
+        "x.y+tag@example.com",
+        "+tag@example.com",
+        "plain@localhost",
+        "a@b.c+d.example",
+    ];
+    for email in emails {
+        account(store, email).await;
+    }
+    let persons = async || -> Vec<(String, String)> {
+        let rows = store
+            .connection()
+            .query_all_raw(sea_orm::Statement::from_string(
+                store.connection().get_database_backend(),
+                "SELECT email, person FROM accounts ORDER BY email",
+            ))
+            .await
+            .unwrap();
+        rows.iter()
+            .map(|row| {
+                let person: String = row.try_get_by_index(1).unwrap();
+                (row.try_get_by_index(0).unwrap(), person)
+            })
+            .collect()
+    };
+    let by_the_program = persons().await;
+    let steps = nexo_migration::names();
+    let since = steps
+        .iter()
+        .position(|name| name.starts_with("m0021"))
+        .unwrap();
+    let steps = u32::try_from(steps.len() - since).unwrap();
+    nexo_migration::down(store.connection(), steps)
+        .await
+        .unwrap();
+    nexo_migration::up(store.connection()).await.unwrap();
+    assert_eq!(persons().await, by_the_program);
+    assert_eq!(by_the_program.len(), emails.len() + 1);
+    let codes: std::collections::HashSet<String> = {
+        let accounts = store.accounts().await.unwrap();
+        accounts.into_iter().map(|a| a.referral_code).collect()
+    };
+    assert_eq!(codes.len(), emails.len() + 1);
+}
+
+async fn a_tenth_accrues_whatever_bucket_paid(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    credit(&world.store, world.account, Bucket::Free, COST).await;
+    credit(&world.store, world.account, Bucket::Bonus, COST + 5).await;
+    world.cache.forget_wallet(world.account);
+    deliver(&mut world, 0, 4, NOW).await;
+    assert_eq!(pending(&world.store, referrer).await, 4 * SHARE);
+    let entries = world.store.commission_entries(referrer, 10).await.unwrap();
+    assert_eq!(entries.len(), 4);
+    let friend = Some("friend@example.com");
+    assert!(entries.iter().all(|entry| entry.email.as_deref() == friend
+        && entry.kind == "commission"
+        && entry.amount == Micros::new(SHARE)
+        && entry.delivery_id.is_some()));
+    // Nobody brought the referrer: its own OTPs earn nothing.
+    world.account = referrer;
+    credit(&world.store, referrer, Bucket::Balance, COST).await;
+    deliver(&mut world, 50, 1, NOW).await;
+    assert_eq!(pending(&world.store, referrer).await, 4 * SHARE);
+    world.assert_sound_at(NOW + DAY_MS).await;
+}
+
+async fn what_fails_or_costs_nothing_earns_nothing(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    let mut debits: Vec<_> = (0..5).map(|n| otp(world.account, n)).collect();
+    debits[2].cost = Micros::ZERO;
+    debits[3].cost = Micros::new(9);
+    debits[4].cost = Micros::new(29);
+    let outcomes = world.debit(&debits).await;
+    let mut kept = refunded(&debits[1], paid(&outcomes[1]));
+    kept.refund = false;
+    let ends = [
+        refunded(&debits[0], paid(&outcomes[0])),
+        kept,
+        delivered(&debits[2], paid(&outcomes[2])),
+        delivered(&debits[3], paid(&outcomes[3])),
+        delivered(&debits[4], paid(&outcomes[4])),
+    ];
+    world.settle(&ends).await;
+    // A tenth of 29, rounded down.
+    assert_eq!(pending(&world.store, referrer).await, 2);
+    world.assert_sound_at(NOW + DAY_MS).await;
+}
+
+async fn a_settlement_twice_accrues_once(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    let debits = [otp(world.account, 1), otp(world.account, 2)];
+    let outcomes = world.debit(&debits).await;
+    let ends = [
+        delivered(&debits[0], paid(&outcomes[0])),
+        delivered(&debits[0], paid(&outcomes[0])),
+    ];
+    assert_eq!(world.settle(&ends).await, [true, false]);
+    let again = [
+        delivered(&debits[0], paid(&outcomes[0])),
+        delivered(&debits[1], paid(&outcomes[1])),
+    ];
+    assert_eq!(world.settle(&again).await, [false, true]);
+    assert_eq!(pending(&world.store, referrer).await, 2 * SHARE);
+    world.assert_sound_at(NOW + DAY_MS).await;
+}
+
+async fn a_revocation_reverses_what_is_pending(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    let friend = world.account;
+    let code = code(&world.store, referrer).await;
+    let honest = sign_up(&world.store, "honest@example.com", &code).await;
+    credit(&world.store, honest, Bucket::Balance, COST).await;
+    deliver(&mut world, 0, 3, NOW).await;
+    world.account = honest;
+    deliver(&mut world, 10, 1, NOW).await;
+    let store = world.store.clone();
+    let revoke = async || {
+        let revoked = store.revoke_referral(BY, friend, "bots", NOW + 1);
+        revoked.await.unwrap()
+    };
+    assert_eq!(revoke().await, Some(Micros::new(3 * SHARE)));
+    assert_eq!(revoke().await, None);
+    assert_eq!(pending(&store, referrer).await, SHARE);
+    let referral = store.referral_of(friend).await.unwrap().unwrap();
+    assert!(referral.revoked && referral.ended_for.as_deref() == Some("bots"));
+    assert_eq!(referral.accrued, Micros::new(3 * SHARE));
+    let unknown = store.revoke_referral(BY, referrer, "x", NOW).await.unwrap();
+    assert_eq!(unknown, None);
+    let actions = store
+        .operator_actions(Some(friend), None, 10)
+        .await
+        .unwrap();
+    assert_eq!(actions.len(), 1);
+    assert_eq!(actions[0].action, "revoke_referral");
+    assert_eq!(actions[0].detail.as_deref(), Some("bots"));
+    world.assert_sound_at(NOW + DAY_MS).await;
+}
+
+async fn a_revocation_between_batches_is_noticed(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    let friend = world.account;
+    deliver(&mut world, 0, 2, NOW).await;
+    world
+        .store
+        .revoke_referral(BY, friend, "abuse", NOW + 1)
+        .await
+        .unwrap();
+    for round in 1..4 {
+        deliver(&mut world, round * 10, 2, NOW + 2).await;
+    }
+    assert_eq!(pending(&world.store, referrer).await, 0);
+    world.assert_sound_at(NOW + DAY_MS).await;
+}
+
+async fn a_month_is_paid_once(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    nominate(&world.store, referrer).await;
+    deliver(&mut world, 0, 5, NOW).await;
+    assert_eq!(run(&world.store, "2026-04").await, PayoutRun::default());
+    let first = run(&world.store, MAY).await;
+    assert_eq!((first.made.len(), first.waiting.len()), (1, 0));
+    assert_eq!(run(&world.store, MAY).await, PayoutRun::default());
+    let payouts = world.store.payouts(Some(referrer), None, 10).await.unwrap();
+    assert_eq!(payouts.len(), 1);
+    assert_eq!(payouts[0].amount, Micros::new(5 * SHARE));
+    assert_eq!(payouts[0].wallet_address, "970436 0123456789 NGUYEN VAN A");
+    let earnings = world.store.earnings(referrer).await.unwrap();
+    assert_eq!(earnings.pending, Micros::ZERO);
+    assert_eq!(
+        (earnings.paid, earnings.accrued),
+        (payouts[0].amount, payouts[0].amount)
+    );
+    // What is paid is not reversed.
+    let revoked = world
+        .store
+        .revoke_referral(BY, world.account, "late", NOW)
+        .await;
+    assert_eq!(revoked.unwrap(), Some(Micros::ZERO));
+    let id = payouts[0].id;
+    let sent = async || {
+        world
+            .store
+            .note_payout_sent(BY, id, "FT1", NOW + 9)
+            .await
+            .unwrap()
+    };
+    assert!(sent().await);
+    assert!(!sent().await);
+    world.assert_sound_at(NOW + DAY_MS).await;
+}
+
+async fn a_month_is_paid_once_by_many_at_a_time(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    nominate(&world.store, referrer).await;
+    deliver(&mut world, 0, 8, NOW).await;
+    let store = world.store.clone();
+    let others = database.open().await;
+    let (a, b, c, d, _) = tokio::join!(
+        run(&store, MAY),
+        run(&others, MAY),
+        run(&store, "2026-06"),
+        run(&others, MAY),
+        deliver(&mut world, 20, 4, NOW),
+    );
+    let made: usize = [a, b, c, d].iter().map(|run| run.made.len()).sum();
+    assert!((1..=2).contains(&made), "{made}");
+    let earnings = store.earnings(referrer).await.unwrap();
+    assert_eq!(earnings.accrued, Micros::new(12 * SHARE));
+    assert_eq!(earnings.pending.get() + earnings.paid.get(), 12 * SHARE);
+    let payouts = store.payouts(Some(referrer), None, 10).await.unwrap();
+    assert_eq!(payouts.len(), made);
+    world.assert_sound_at(NOW + DAY_MS).await;
+}
+
+async fn what_a_later_month_earned_waits_for_it(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    nominate(&world.store, referrer).await;
+    deliver(&mut world, 0, 2, NOW).await;
+    deliver(&mut world, 10, 3, NOW + 20 * DAY_MS).await;
+    let amount = async |month: &str| {
+        let made = run(&world.store, month).await.made;
+        let payouts = world.store.payouts(Some(referrer), None, 10).await.unwrap();
+        let made: Vec<i64> = payouts
+            .iter()
+            .filter(|payout| made.contains(&payout.id))
+            .map(|payout| payout.amount.get())
+            .collect();
+        made
+    };
+    assert_eq!(amount(MAY).await, [2 * SHARE]);
+    assert_eq!(amount("2026-06").await, [3 * SHARE]);
+    assert!(amount("2026-05").await.is_empty());
+    assert!(amount("2026-07").await.is_empty());
+    world.assert_sound_at(NOW + 30 * DAY_MS).await;
+}
+
+async fn a_payout_waits_for_a_wallet(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    deliver(&mut world, 0, 2, NOW).await;
+    let due = vec![(referrer, Micros::new(2 * SHARE))];
+    assert_eq!(run(&world.store, MAY).await.waiting, due);
+    nominate(&world.store, referrer).await;
+    let store = world.store.clone();
+    assert!(
+        store
+            .suspend_account(BY, referrer, "a look", NOW)
+            .await
+            .unwrap()
+    );
+    assert_eq!(run(&store, MAY).await.waiting, due);
+    assert!(store.resume_account(BY, referrer, NOW).await.unwrap());
+    assert_eq!(run(&store, MAY).await.made.len(), 1);
+    world.assert_sound_at(NOW + DAY_MS).await;
+}
+
+async fn a_payout_into_ones_own_wallet_is_cash(database: Arc<Database>) {
+    let (mut world, referrer) = referred(&database).await;
+    let own = PayoutWallet::Balance;
+    world
+        .store
+        .nominate_wallet(referrer, Some(&own), NOW)
+        .await
+        .unwrap();
+    deliver(&mut world, 0, 2, NOW).await;
+    assert_eq!(run(&world.store, MAY).await.made.len(), 1);
+    let held = world.store.wallet(referrer).await.unwrap().unwrap();
+    assert_eq!(held.balance, Micros::new(2 * SHARE));
+    let payouts = world.store.payouts(Some(referrer), None, 1).await.unwrap();
+    assert_eq!(payouts[0].sent_reference.as_deref(), Some("payout-2026-05"));
+    world.assert_sound_at(NOW + DAY_MS).await;
+    // A closed wallet takes nothing: it waits for another one.
+    deliver(&mut world, 10, 2, NOW).await;
+    world.store.close_account(referrer, NOW + 1).await.unwrap();
+    assert_eq!(run(&world.store, "2026-06").await.waiting.len(), 1);
+    world.assert_sound_at(NOW + DAY_MS).await;
+}
+
+async fn a_broken_commission_is_found(database: Arc<Database>) {
+    let (mut world, _) = referred(&database).await;
+    deliver(&mut world, 0, 2, NOW).await;
+    let connection = world.store.connection();
+    let broken = async || -> Vec<&'static str> {
+        let checks = world.store.audit(NOW).await.unwrap();
+        let broken = checks.iter().filter(|check| !check.ok);
+        broken.map(|check| check.name).collect()
+    };
+    let do_it = async |sql: &str| {
+        connection.execute_unprepared(sql).await.unwrap();
+    };
+    do_it("UPDATE referrals SET pending_micros = pending_micros + 1").await;
+    assert_eq!(
+        broken().await,
+        [
+            "pending_commissions_equal_their_entries",
+            "commissions_balance"
+        ]
+    );
+    do_it("UPDATE referrals SET pending_micros = pending_micros - 1").await;
+    assert!(broken().await.is_empty());
+    do_it("UPDATE deliveries SET cost_micros = cost_micros + 10 WHERE id = (SELECT id FROM deliveries LIMIT 1)")
+        .await;
+    assert!(broken().await.contains(&"commissions_are_a_tenth"));
+    let refused = connection
+        .execute_unprepared("DELETE FROM commission_entries")
+        .await;
+    assert!(refused.is_err());
+}

@@ -1,0 +1,93 @@
+//! `[mail]`: through which server letters to customers go.
+
+use std::fmt;
+
+use lettre::message::Mailbox;
+use lettre::{AsyncSmtpTransport, Tokio1Executor};
+use url::Url;
+
+use super::error::ConfigError;
+use super::section::{MASK, Reader};
+
+/// `[mail]`.
+#[derive(Clone)]
+pub struct MailConfig {
+    /// `smtps://USER:PASSWORD@HOST` or `smtp://HOST:587?tls=required`. Empty: nothing is sent, and what would
+    /// be is in the log, for development. May hold a password.
+    pub smtp_url: String,
+    /// Whom the letters come from.
+    pub from: Mailbox,
+}
+
+impl MailConfig {
+    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+        let mut section = reader.section("mail")?;
+        Ok(Self {
+            smtp_url: section.masked(
+                "smtp_url",
+                "",
+                "empty, or smtps://USER:PASSWORD@HOST, or smtp://HOST:587?tls=required",
+                parse_smtp_url,
+                masked,
+            )?,
+            from: section.parsed(
+                "from",
+                "NEXO ROUTE <no-reply@localhost>",
+                "an e-mail address, such as NEXO ROUTE <no-reply@example.com>",
+                |text| text.parse().ok(),
+            )?,
+        })
+    }
+}
+
+impl fmt::Debug for MailConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MailConfig")
+            .field("smtp_url", &masked(&self.smtp_url))
+            .field("from", &self.from)
+            .finish()
+    }
+}
+
+fn parse_smtp_url(text: &str) -> Option<String> {
+    let is_usable = text.is_empty() || AsyncSmtpTransport::<Tokio1Executor>::from_url(text).is_ok();
+    is_usable.then(|| text.to_owned())
+}
+
+/// The URL without its password.
+fn masked(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(mut url) => {
+            if url.password().is_some() {
+                // Fails only for URLs that cannot have one.
+                let _ = url.set_password(Some(MASK));
+            }
+            url.to_string()
+        }
+        Err(_) if text.is_empty() => String::new(),
+        Err(_) => MASK.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_password_is_never_shown() {
+        let shown = masked("smtps://mailer:geheim@mail.example.com");
+        assert_eq!(shown, format!("smtps://mailer:{MASK}@mail.example.com"));
+        assert_eq!(masked("geheim"), MASK);
+        assert_eq!(masked(""), "");
+    }
+
+    #[test]
+    fn only_a_server_that_can_be_reached_so_is_taken() {
+        for url in ["", "smtps://u:p@mail.example.com", "smtp://localhost:1025"] {
+            assert!(parse_smtp_url(url).is_some(), "{url:?}");
+        }
+        for url in ["mail.example.com", "https://mail.example.com", "smtp://"] {
+            assert!(parse_smtp_url(url).is_none(), "{url:?}");
+        }
+    }
+}

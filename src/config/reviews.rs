@@ -1,0 +1,37 @@
+//! `[reviews]`: which traffic is shown to operators as suspicious. Nothing is ever stopped by it.
+
+use std::time::Duration;
+
+use nexo_domain::burst::Limits;
+
+use super::error::ConfigError;
+use super::section::Reader;
+
+/// `[reviews]`.
+#[derive(Debug, Clone)]
+pub struct ReviewsConfig {
+    /// How long a window of traffic is; zero looks at none.
+    pub window: Duration,
+    /// How long after its end a window is looked at, so that its calls have ended.
+    pub settle: Duration,
+    pub limits: Limits,
+}
+
+impl ReviewsConfig {
+    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+        let mut section = reader.section("reviews")?;
+        let window: u64 = section.whole("window_seconds", 300, 0..=86_400)?;
+        let settle: u64 = section.whole("settle_seconds", 90, 0..=600)?;
+        let mut number = |key, default, range| section.whole::<u32>(key, default, range);
+        Ok(Self {
+            window: Duration::from_secs(window),
+            settle: Duration::from_secs(settle),
+            limits: Limits {
+                least_otps: number("least_otps", 50, 1..=1_000_000)?.into(),
+                jump: number("jump_times", 10, 2..=10_000)?.into(),
+                sequential_percent: number("sequential_percent", 50, 1..=100)?.into(),
+                answered_percent: number("answered_percent", 20, 0..=100)?.into(),
+            },
+        })
+    }
+}

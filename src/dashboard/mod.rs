@@ -1,0 +1,225 @@
+//! The site: public pages, signing in, the dashboard. Rendered here, on the server.
+//!
+//! A page's file has its handlers, and what they draw. [`who`] says who asks, [`form`] reads what is posted
+//! and checks that it came from a page of ours, [`page`] puts what a handler drew into the common frame, and
+//! [`refused`] is every answer that is no page. Each string is in `texts`, in both languages.
+//!
+//! | to be added | by |
+//! |---|---|
+//! | a page | a file here with `routes`, an entry in [`place::Place`], its texts in `texts/` |
+//! | a form | a handler that takes [`form::Posted`] of whom it is for |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::middleware::from_fn;
+use actix_web::web;
+use ipnet::IpNet;
+use nexo_actors::clock::unix_ms;
+use nexo_actors::dispatch::DispatchDesk;
+use nexo_actors::live::Live;
+use nexo_actors::watch::Handle;
+use nexo_actors::webhook::WebhookDesk;
+use nexo_actors::webhook_client::TargetRules;
+use nexo_domain::money::Micros;
+use nexo_domain::otp::Language;
+use nexo_entities::store::Store;
+use url::form_urlencoded;
+
+pub mod form;
+pub mod low_balance;
+pub mod markup;
+pub mod overview;
+
+pub mod page;
+pub mod place;
+pub mod refused;
+pub mod texts;
+pub mod who;
+
+mod allowlist;
+mod assets;
+mod attempts;
+mod charts;
+mod deliveries;
+mod docs;
+mod factor;
+mod factor_pages;
+mod hashing;
+mod headers;
+mod keys;
+mod ladder;
+mod landing;
+mod mail;
+mod openapi_page;
+mod operators;
+mod public_url;
+pub mod qr;
+mod receiver;
+mod referrals;
+mod reset;
+mod settings;
+mod sign_in;
+mod sign_out;
+mod sign_up;
+mod throttle;
+mod tokens;
+mod top_up;
+mod wallet;
+mod webhooks;
+
+pub use mail::{Letter, Mailer};
+pub use public_url::PublicUrl;
+
+use crate::api::routing::Routing;
+use crate::config::Config;
+use crate::deposits::TopUps;
+use hashing::Hashing;
+use throttle::Throttle;
+
+/// What the pages share.
+pub struct Site {
+    pub store: Store,
+    pub public_url: PublicUrl,
+    pub trusted_proxies: Vec<IpNet>,
+    /// Of one OTP.
+    pub price: Micros,
+    /// What a new account's wallet holds.
+    pub free_credit: Micros,
+    /// Of calls, where an account chose none.
+    pub call_language: Language,
+    pub routing: Arc<Routing>,
+    pub webhook_rules: TargetRules,
+    /// To be woken when a webhook attempt was queued here.
+    pub webhooks: Handle<WebhookDesk>,
+    /// The calls that this process is making.
+    pub live: Arc<Live>,
+    /// The carriers, for operators.
+    pub desk: Arc<DispatchDesk>,
+    pub mailer: Mailer,
+    pub top_ups: TopUps,
+    hashing: Hashing,
+    throttle: Throttle,
+}
+
+/// What the running gateway lends to its pages.
+pub struct SiteParts {
+    pub store: Store,
+    pub routing: Arc<Routing>,
+    pub webhooks: Handle<WebhookDesk>,
+    pub live: Arc<Live>,
+    pub desk: Arc<DispatchDesk>,
+}
+
+impl Site {
+    /// The site as it is configured.
+    ///
+    /// # Errors
+    /// When the mail transport cannot be made.
+    pub fn new(config: &Config, parts: SiteParts) -> anyhow::Result<Site> {
+        let free_otps = i64::from(config.billing.signup_free_otps);
+        Ok(Site {
+            store: parts.store,
+            public_url: PublicUrl::of(&config.server.public_url),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            price: config.billing.price_usd,
+            free_credit: config
+                .billing
+                .price_usd
+                .checked_mul(free_otps)
+                .unwrap_or(Micros::ZERO),
+            call_language: config.calls.language,
+            routing: parts.routing,
+            webhook_rules: TargetRules {
+                allow_private: config.webhooks.allow_private,
+                allow_http: config.webhooks.allow_http,
+            },
+            webhooks: parts.webhooks,
+            live: parts.live,
+            desk: parts.desk,
+            mailer: Mailer::of(&config.mail)?,
+            top_ups: TopUps::of(&config.deposits),
+            hashing: Hashing::new(),
+            throttle: Throttle::new(),
+        })
+    }
+}
+
+/// How often what has run out is forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(300);
+
+/// Forgets sessions that have run out, and who has long not tried to sign in, until the process ends.
+pub async fn tidy(site: Arc<Site>) {
+    let mut due = tokio::time::interval(TIDY_EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        site.throttle.tidy();
+        if let Err(error) = site.store.trim_sessions(unix_ms()).await {
+            tracing::warn!(%error, "sessions that have run out could not be forgotten");
+        }
+    }
+}
+
+/// A link to `path` with these pairs that are not empty, and one more.
+pub fn cursor_link(path: &str, pairs: &[(&str, &str)], name: &str, value: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let given = pairs.iter().copied().chain([(name, value)]);
+    for (name, value) in given.filter(|(_, value)| !value.is_empty()) {
+        query.append_pair(name, value);
+    }
+    match query.finish().as_str() {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}
+
+/// Adds every page to an actix-web application.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::scope("/assets")
+                .wrap(from_fn(headers::guard))
+                .configure(assets::routes),
+        )
+        .service(
+            web::scope("/auth")
+                .wrap(from_fn(headers::guard))
+                .configure(sign_in::routes)
+                .configure(sign_up::routes)
+                .configure(sign_out::routes)
+                .configure(reset::routes)
+                .default_service(web::to(refused::no_page)),
+        )
+        .service(
+            web::scope("/docs")
+                .wrap(from_fn(headers::guard))
+                .configure(docs::routes)
+                .configure(openapi_page::routes)
+                .default_service(web::to(refused::no_page)),
+        )
+        .service(
+            web::scope("/dashboard")
+                .wrap(from_fn(headers::guard))
+                .configure(overview::routes)
+                .configure(wallet::routes)
+                .configure(top_up::routes)
+                .configure(referrals::routes)
+                .configure(operators::routes)
+                .configure(deliveries::routes)
+                .configure(keys::routes)
+                .configure(allowlist::routes)
+                .configure(webhooks::routes)
+                .configure(settings::routes)
+                .configure(factor_pages::routes)
+                .configure(docs::member_routes)
+                .default_service(web::to(refused::no_page)),
+        );
+    for path in ["/", "/en", "/vi"] {
+        config.service(
+            web::resource(path)
+                .wrap(from_fn(headers::guard))
+                .get(landing::show),
+        );
+    }
+}

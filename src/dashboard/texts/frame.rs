@@ -1,0 +1,35 @@
+//! What is around every page.
+
+texts! {
+    SKIP = "Skip to content", "Chuyển đến nội dung";
+    MENU = "Menu", "Trình đơn";
+    MAIN_NAVIGATION = "Main", "Điều hướng chính";
+    OVERVIEW = "Overview", "Tổng quan";
+    DELIVERIES = "Deliveries", "Tin OTP";
+    API_KEYS = "API keys", "Khóa API";
+    WEBHOOKS = "Webhooks", "Webhook";
+    WALLET = "Wallet", "Ví";
+    REFERRALS = "Referrals", "Giới thiệu";
+    SETTINGS = "Settings", "Cài đặt";
+    DOCS = "Docs", "Tài liệu";
+    OPERATORS = "Operators", "Vận hành";
+    ACCOUNTS = "Accounts", "Tài khoản";
+    CARRIERS = "Carriers", "Nhà mạng";
+    DEPOSITS = "Deposits", "Nạp tiền";
+    REVIEWS = "Reviews", "Xem xét";
+    PAYOUTS = "Payouts", "Chi trả";
+    REVOCATIONS = "Revocations", "Thu hồi";
+    SIGN_IN = "Sign in", "Đăng nhập";
+    SIGN_UP = "Sign up", "Đăng ký";
+    SIGN_OUT = "Sign out", "Đăng xuất";
+    OTHER_LANGUAGE = "Tiếng Việt", "English";
+    TAGLINE = "OTP gateway from Vietnam", "Cổng OTP từ Việt Nam";
+    COPY = "Copy", "Sao chép";
+    COPIED = "Copied", "Đã sao chép";
+    NEVER = "never", "chưa bao giờ";
+    OLDER = "Older", "Cũ hơn";
+    NEWEST = "Newest", "Mới nhất";
+    CANCEL = "Cancel", "Hủy";
+    SAVE = "Save", "Lưu";
+    UTC_NOTE = "Times are UTC.", "Thời gian theo giờ UTC.";
+}

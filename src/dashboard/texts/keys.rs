@@ -1,0 +1,49 @@
+//! The pages of API keys.
+
+texts! {
+    TITLE = "API keys", "Khóa API";
+    LEAD = "A key lets a server of yours send OTPs and pay with your wallet. Treat it as a password.", "Khóa cho phép máy chủ của bạn gửi OTP và thanh toán bằng ví của bạn. Hãy bảo vệ khóa như mật khẩu.";
+    COUNT = "{count} of {most} active", "Đang dùng {count}/{most} khóa";
+    NAME = "Name", "Tên";
+    NAME_HINT = "What tells it from your other keys, such as the server it is for.", "Để phân biệt với các khóa khác, ví dụ tên máy chủ dùng khóa.";
+    KEY = "Key", "Khóa";
+    STATE = "State", "Trạng thái";
+    CREATED = "Created", "Ngày tạo";
+    LAST_USED = "Last used", "Dùng lần cuối";
+    FROM = "May be used from", "Được dùng từ";
+    ANY_ADDRESS = "any address", "mọi địa chỉ";
+    ENTRIES = "{count} entries", "{count} mục";
+    ALLOWLIST = "IP allowlist", "Danh sách IP";
+    ACTIVE = "active", "đang dùng";
+    REVOKED = "revoked", "đã thu hồi";
+    TEST = "test", "thử nghiệm";
+    LIVE = "live", "thật";
+    CREATE = "New key", "Tạo khóa mới";
+    DO_CREATE = "Create key", "Tạo khóa";
+    KIND = "Kind", "Loại";
+    KIND_LIVE = "Live: rings phones, costs money", "Thật: gọi điện thoại, tính phí";
+    KIND_TEST = "Test: rings only the sandbox, costs nothing", "Thử nghiệm: chỉ gọi hộp cát, miễn phí";
+    SHOWN_ONCE = "Your new key. It is shown this once: copy it now.", "Khóa mới của bạn. Khóa chỉ hiển thị một lần này: hãy sao chép ngay.";
+    KEEP_IT = "We keep only its SHA-256, so a lost key cannot be shown again.", "Chúng tôi chỉ lưu SHA-256 của khóa, nên khóa đã mất không thể hiển thị lại.";
+    TRY_IT = "Try it", "Dùng thử";
+    REVOKE = "Revoke", "Thu hồi";
+    REVOKE_ASK = "Revoke the key “{name}”?", "Thu hồi khóa “{name}”?";
+    REVOKE_TELL = "Requests with it are refused within a second. This cannot be undone.", "Yêu cầu dùng khóa này sẽ bị từ chối trong vòng một giây. Không thể hoàn tác.";
+    ROTATE = "Rotate", "Đổi khóa";
+    ROTATE_ASK = "Replace the key “{name}”?", "Thay khóa “{name}”?";
+    ROTATE_TELL = "You get a new key with the same name and allowlist. The old one stops working within a second. To change over without a gap, create a second key first and revoke this one later.", "Bạn nhận khóa mới với cùng tên và danh sách IP. Khóa cũ ngừng hoạt động trong vòng một giây. Để chuyển đổi không gián đoạn, hãy tạo khóa thứ hai trước rồi thu hồi khóa này sau.";
+    WAS_REVOKED = "The key “{name}” is revoked.", "Đã thu hồi khóa “{name}”.";
+    NONE = "No key yet. Create one, and send your first OTP with it.", "Chưa có khóa nào. Hãy tạo một khóa và gửi OTP đầu tiên.";
+    TOO_MANY = "An account has at most {most} active keys. Revoke one first.", "Mỗi tài khoản có tối đa {most} khóa đang dùng. Hãy thu hồi bớt một khóa trước.";
+    NAME_WRONG = "A name is 1 to 64 characters on one line.", "Tên gồm 1 đến 64 ký tự trên một dòng.";
+    SHOW_REVOKED = "Revoked keys ({count})", "Khóa đã thu hồi ({count})";
+    ALLOWLIST_TITLE = "IP allowlist of “{name}”", "Danh sách IP của “{name}”";
+    ALLOWLIST_LEAD = "One address or CIDR range a line, IPv4 or IPv6, at most {most}. An empty list lets every address in.", "Mỗi dòng một địa chỉ hoặc dải CIDR, IPv4 hoặc IPv6, tối đa {most} dòng. Danh sách trống cho phép mọi địa chỉ.";
+    ADDRESSES = "Addresses", "Địa chỉ";
+    YOUR_ADDRESS = "Your address is {address}.", "Địa chỉ của bạn là {address}.";
+    LINE_WRONG = "Line {line}: “{entry}” is neither an IP address nor a CIDR range such as 10.0.0.0/8.", "Dòng {line}: “{entry}” không phải địa chỉ IP hay dải CIDR như 10.0.0.0/8.";
+    LINES_TOO_MANY = "The list has {count} entries; at most {most} are allowed.", "Danh sách có {count} mục; tối đa {most} mục.";
+    LOCKS_OUT = "Your own address {address} is not on this list. If your servers call from here too, they will be refused.", "Địa chỉ {address} của bạn không có trong danh sách này. Nếu máy chủ của bạn cũng gọi từ đây, yêu cầu sẽ bị từ chối.";
+    LOCKS_OUT_CONFIRM = "I know; save it anyway", "Tôi hiểu; vẫn lưu";
+    ALLOWLIST_SAVED = "The allowlist of “{name}” is saved. It holds within a second.", "Đã lưu danh sách IP của “{name}”. Có hiệu lực trong vòng một giây.";
+}

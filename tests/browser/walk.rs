@@ -1,0 +1,157 @@
+//! What a newcomer does, from the landing page to a revoked key.
+
+use fantoccini::Locator;
+
+use crate::chromium::{Browser, Screen};
+use crate::harness::{Answer, Backend, Gateway, Receiver, answer, client, phone};
+
+const OPEN: [(&str, &str); 2] = [
+    ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
+    ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
+];
+
+async fn send(gateway: &Gateway, key: &str, phone: &str, from: &str) -> Answer {
+    let url = format!("{}/api/v1/send-otp", gateway.url);
+    let body = format!(r#"{{"phone":"{phone}","code":"4829"}}"#);
+    let request = client().post(url).bearer_auth(key).body(body);
+    answer(request.header("X-Forwarded-For", from)).await
+}
+
+struct Words {
+    /// On the overview of a new account.
+    five: &'static str,
+    delivered: &'static str,
+    under_way: &'static str,
+    revoked: &'static str,
+}
+
+const ENGLISH: Words = Words {
+    five: "enough for 5 OTPs",
+    delivered: "delivered",
+    under_way: "The call is under way",
+    revoked: "is revoked",
+};
+
+const VIETNAMESE: Words = Words {
+    five: "đủ cho 5 OTP",
+    delivered: "đã phát",
+    under_way: "Cuộc gọi đang diễn ra",
+    revoked: "Đã thu hồi khóa",
+};
+
+async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
+    let gateway = Gateway::start(Backend::Sqlite, &OPEN);
+    let receiver = Receiver::start();
+    let mut b = Browser::open(&gateway.url, screen, language, name).await;
+    b.goto("/").await;
+    b.look("landing").await;
+    b.click(".hero a.button").await;
+    b.look("sign-up").await;
+    b.fill("email", "lan@example.com").await;
+    b.fill("password", "correct horse battery").await;
+    b.click("form button[type=submit]").await;
+    assert_eq!(b.path().await, "/dashboard");
+    b.wait_for(words.five).await;
+    b.look("overview-new").await;
+
+    b.goto("/dashboard/api-keys").await;
+    b.fill("name", "máy chủ <1>").await;
+    b.click("#new button[type=submit]").await;
+    let secret = b.client.find(Locator::Id("secret")).await.unwrap();
+    let key = secret.prop("value").await.unwrap().unwrap();
+    assert!(key.starts_with("sk_live_"), "{key}");
+    b.look("key-shown-once").await;
+
+    let sent = send(&gateway, &key, &phone(21), "").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    b.goto("/dashboard/deliveries").await;
+    b.look("deliveries").await;
+    b.click("tbody a").await;
+    b.wait_for(words.under_way).await;
+    b.look("ringing").await;
+    // The page is not loaded anew: it follows the call by itself.
+    b.wait_for(words.delivered).await;
+    b.look("delivered").await;
+
+    b.goto("/dashboard/webhooks").await;
+    b.fill("url", &receiver.url()).await;
+    b.click("form[action='/dashboard/webhooks'] button").await;
+    b.look("webhook-secret").await;
+    let sent = send(&gateway, &key, &phone(90), "").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let first = receiver.next();
+    b.goto("/dashboard/webhooks").await;
+    b.look("webhooks").await;
+    b.click("tbody a").await;
+    b.wait_for("otp.failed").await;
+    b.look("endpoint").await;
+    b.click("tbody td a").await;
+    b.look("attempt").await;
+    b.click("form[action$='/replay'] button").await;
+    let again = receiver.next();
+    assert_eq!(again.body, first.body);
+    b.wait_for("200").await;
+
+    b.goto("/dashboard/api-keys").await;
+    b.look("keys").await;
+    b.click("a.pill").await;
+    b.fill("allowlist", "203.0.113.0/24").await;
+    b.click("form[action$='/allowlist'] button").await;
+    b.look("allowlist-warning").await;
+    b.click("#knows").await;
+    b.click("form[action$='/allowlist'] button").await;
+    assert_eq!(b.path().await, "/dashboard/api-keys");
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let refused = send(&gateway, &key, &phone(21), "198.51.100.7").await;
+    assert_eq!((refused.status, refused.error()), (403, "ip_not_allowed"));
+    b.click("a[href$='/revoke']").await;
+    b.look("revoke").await;
+    b.click("form[action$='/revoke'] button").await;
+    b.wait_for(words.revoked).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let refused = send(&gateway, &key, &phone(21), "203.0.113.9").await;
+    assert_eq!((refused.status, refused.error()), (401, "invalid_key"));
+
+    for (path, what) in [
+        ("/dashboard", "overview"),
+        ("/dashboard/settings", "settings"),
+        ("/dashboard/settings/second-factor", "second-factor"),
+        ("/dashboard/docs", "docs"),
+        ("/docs", "docs-public"),
+        ("/docs/openapi", "openapi"),
+        ("/dashboard/nothing", "not-found"),
+    ] {
+        b.goto(path).await;
+        b.look(what).await;
+    }
+    if screen == Screen::Phone {
+        b.goto("/dashboard").await;
+        b.click(".menu summary").await;
+        b.look("menu").await;
+        b.click(".menu .whose button").await;
+    } else {
+        b.goto("/dashboard").await;
+        b.click("nav.wide .whose button").await;
+    }
+    assert_eq!(b.path().await, "/auth/sign-in");
+    b.look("sign-in").await;
+    b.goto("/auth/reset").await;
+    b.look("reset").await;
+    b.client.clone().close().await.unwrap();
+    gateway.audit();
+}
+
+#[actix_web::test]
+async fn a_newcomer_on_a_wide_screen_in_english() {
+    walk(Screen::Wide, "en", &ENGLISH, "wide-en").await;
+}
+
+#[actix_web::test]
+async fn a_newcomer_on_a_phone_in_vietnamese() {
+    walk(Screen::Phone, "vi", &VIETNAMESE, "phone-vi").await;
+}
+
+#[actix_web::test]
+async fn a_newcomer_in_the_dark() {
+    walk(Screen::Dark, "en", &ENGLISH, "dark-en").await;
+}

@@ -1,0 +1,239 @@
+//! Signing up, in and out.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{Backend, Gateway, backends};
+use crate::visitor::{PASSWORD, Visitor, between};
+
+const BOTH: [(&str, &str); 0] = [];
+
+#[actix_web::test]
+async fn a_newcomer_signs_up_once_and_has_his_free_otps() {
+    for backend in backends() {
+        let gateway = Gateway::start(backend, &BOTH);
+        let mut lan = Visitor::signed_up(&gateway, "Lan@Example.com").await;
+        let overview = lan.get("/dashboard").await;
+        overview.must_say("$0.110").must_say("enough for 5 OTPs");
+        overview.must_say("lan@example.com");
+        let mut again = Visitor::of(&gateway);
+        let fields = [("email", "lan@example.com"), ("password", PASSWORD)];
+        let taken = again
+            .submit("/auth/sign-up", "/auth/sign-up", &fields)
+            .await;
+        assert_eq!(taken.status, 400);
+        assert!(!again.cookies.contains_key("nexo_session"));
+        for (email, password, says) in [
+            ("x", PASSWORD, "no e-mail address"),
+            ("y@example.com", "short", "at least 10 characters"),
+            ("y@example.com", "aaaaaaaaaaaa", "too easy to guess"),
+        ] {
+            let fields = [("email", email), ("password", password)];
+            let seen = again
+                .submit("/auth/sign-up", "/auth/sign-up", &fields)
+                .await;
+            assert_eq!(seen.status, 400);
+            seen.must_say(says);
+        }
+        let ledger = gateway.nexo(&["account", "list"]);
+        assert_eq!(ledger["accounts"].as_array().unwrap().len(), 2, "{ledger}");
+        gateway.audit();
+    }
+}
+
+#[actix_web::test]
+async fn a_session_is_new_at_each_sign_in_and_ends_at_sign_out() {
+    for backend in backends() {
+        let gateway = Gateway::start(backend, &BOTH);
+        let mut first = Visitor::signed_up(&gateway, "a@example.com").await;
+        let mut second = Visitor::of(&gateway);
+        let wrong = second.sign_in("a@example.com", "wrong password").await;
+        let unknown = second.sign_in("b@example.com", "wrong password").await;
+        assert_eq!((wrong.status, unknown.status), (400, 400));
+        let without = |text: &str, email: &str| text.replace(email, "");
+        assert_eq!(
+            without(&wrong.text, "a@example.com"),
+            without(&unknown.text, "b@example.com")
+        );
+        let entered = second.sign_in("A@example.com", PASSWORD).await;
+        assert_eq!(entered.status, 303, "{}", entered.text);
+        let cookie = entered.header("set-cookie");
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+            "{cookie}"
+        );
+        let token = second.cookies["nexo_session"].clone();
+        assert_ne!(token, first.cookies["nexo_session"]);
+
+        // A stolen cookie of a session that was signed out opens nothing.
+        let out = second.submit("/dashboard", "/auth/sign-out", &[]).await;
+        assert_eq!(out.location(), "/auth/sign-in");
+        second.cookies.insert("nexo_session".into(), token);
+        let refused = second.get("/dashboard/api-keys?x=1").await;
+        assert_eq!(
+            (refused.status, refused.location()),
+            (303, "/auth/sign-in?next=%2Fdashboard%2Fapi-keys%3Fx%3D1")
+        );
+        assert_eq!(first.get("/dashboard").await.status, 200);
+
+        let mut third = Visitor::of(&gateway);
+        third.sign_in("a@example.com", PASSWORD).await;
+        first
+            .submit("/dashboard", "/auth/sign-out-everywhere", &[])
+            .await;
+        for visitor in [&mut first, &mut third] {
+            assert_eq!(visitor.get("/dashboard").await.status, 303);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn an_account_of_the_command_line_signs_in_and_a_closed_one_does_not() {
+    let gateway = Gateway::start(Backend::Sqlite, &BOTH);
+    let create = ["account", "create", "--email", "ops@example.com"];
+    gateway.nexo(&[&create[..], &["--password", PASSWORD, "--operator"]].concat());
+    let mut ops = Visitor::of(&gateway);
+    assert_eq!(ops.sign_in("ops@example.com", PASSWORD).await.status, 303);
+    ops.get("/dashboard")
+        .await
+        .must_say("/dashboard/operators/accounts");
+    gateway.nexo(&["account", "close", "--account", "ops@example.com"]);
+    assert_eq!(ops.get("/dashboard").await.status, 303);
+    assert_eq!(ops.sign_in("ops@example.com", PASSWORD).await.status, 400);
+}
+
+#[actix_web::test]
+async fn a_changed_password_ends_the_other_sessions() {
+    let gateway = Gateway::start(Backend::Sqlite, &BOTH);
+    let mut here = Visitor::signed_up(&gateway, "a@example.com").await;
+    let mut there = Visitor::of(&gateway);
+    there.sign_in("a@example.com", PASSWORD).await;
+    let page = "/dashboard/settings";
+    let path = "/dashboard/settings/password";
+    let fields = [("present", "wrong password"), ("new", "another password")];
+    assert_eq!(here.submit(page, path, &fields).await.status, 400);
+    let fields = [("present", PASSWORD), ("new", "another password")];
+    assert_eq!(here.submit(page, path, &fields).await.status, 303);
+    assert_eq!(here.get("/dashboard").await.status, 200);
+    assert_eq!(there.get("/dashboard").await.status, 303);
+    assert_eq!(there.sign_in("a@example.com", PASSWORD).await.status, 400);
+    assert_eq!(
+        there
+            .sign_in("a@example.com", "another password")
+            .await
+            .status,
+        303
+    );
+}
+
+#[actix_web::test]
+async fn a_forgotten_password_is_set_anew_by_a_link_that_works_once() {
+    for backend in backends() {
+        let gateway = Gateway::start(backend, &[("RUST_LOG", "warn")]);
+        let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
+        let mut lost = Visitor::of(&gateway);
+        let ask = |email| [("email", email)];
+        let known = lost
+            .submit("/auth/reset", "/auth/reset", &ask("a@example.com"))
+            .await;
+        let unknown = lost
+            .submit("/auth/reset", "/auth/reset", &ask("z@example.com"))
+            .await;
+        assert_eq!(
+            known.text.replace("a@example.com", ""),
+            unknown.text.replace("z@example.com", "")
+        );
+        let until = Instant::now() + Duration::from_secs(10);
+        let link = loop {
+            let log = gateway.log();
+            if let Some(token) = between(&log, "/auth/new-password?token=", "\n") {
+                break format!("/auth/new-password?token={}", token.trim());
+            }
+            assert!(Instant::now() < until, "no link: {log}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert!(!gateway.log().contains("z@example.com"));
+        let token = link.split_once('=').unwrap().1.to_owned();
+        let fields = [
+            ("token", token.as_str()),
+            ("password", "brand new password"),
+        ];
+        let set = lost.submit(&link, "/auth/new-password", &fields).await;
+        assert_eq!(
+            (set.status, set.location()),
+            (303, "/auth/sign-in"),
+            "{}",
+            set.text
+        );
+        assert_eq!(lost.get(&link).await.status, 410);
+        assert_eq!(lan.get("/dashboard").await.status, 303);
+        assert_eq!(lost.sign_in("a@example.com", PASSWORD).await.status, 400);
+        assert_eq!(
+            lost.sign_in("a@example.com", "brand new password")
+                .await
+                .status,
+            303
+        );
+    }
+}
+
+#[actix_web::test]
+async fn who_guesses_passwords_is_held_back() {
+    let gateway = Gateway::start(Backend::Sqlite, &BOTH);
+    Visitor::signed_up(&gateway, "a@example.com").await;
+    let mut thief = Visitor::of(&gateway);
+    let mut refused = None;
+    for n in 0..12 {
+        // From ever new addresses: the account itself is guarded.
+        thief.headers = vec![("X-Forwarded-For".into(), format!("203.0.113.{n}"))];
+        let seen = thief.sign_in("a@example.com", "wrong password").await;
+        if seen.status == 429 {
+            refused = Some(seen);
+        }
+    }
+    let refused = refused.expect("a guess that is refused");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+}
+
+/// Medians of interleaved tries. Another process on the machine may disturb one round.
+#[actix_web::test]
+async fn a_sign_in_takes_as_long_for_an_unknown_address() {
+    let gateway = Gateway::start(Backend::Sqlite, &BOTH);
+    let mut known = Vec::new();
+    for n in 0..9 {
+        let email = format!("k{n}@example.com");
+        Visitor::signed_up(&gateway, &email).await;
+        known.push(email);
+    }
+    let mut visitor = Visitor::of(&gateway);
+    let page = visitor.get("/auth/sign-in").await;
+    let token = page.form_token().unwrap().to_owned();
+    let mut differences = Vec::new();
+    for round in 0..4 {
+        let mut times = [Vec::new(), Vec::new()];
+        for (n, email) in known.iter().enumerate().cycle().take(18) {
+            let unknown = format!("u{round}-{n}@example.com");
+            for (place, email) in [email.as_str(), &unknown].into_iter().enumerate() {
+                visitor.headers = vec![("X-Forwarded-For".into(), format!("198.51.{round}.{n}"))];
+                let fields = [
+                    ("email", email),
+                    ("password", "wrong password"),
+                    ("form_token", &token),
+                ];
+                let started = Instant::now();
+                let seen = visitor.post("/auth/sign-in", &fields).await;
+                times[place].push(started.elapsed().as_secs_f64());
+                assert_eq!(seen.status, 400);
+            }
+        }
+        let [known, unknown] = times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            times[times.len() / 2]
+        });
+        let difference = (known - unknown).abs() / known;
+        if difference < 0.05 {
+            return;
+        }
+        differences.push(difference);
+    }
+    panic!("known and unknown addresses differ: {differences:?}");
+}
