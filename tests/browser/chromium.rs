@@ -95,7 +95,10 @@ impl Browser {
     }
 
     pub async fn goto(&self, path: &str) {
-        self.client.goto(&format!("{}{path}", self.base)).await.unwrap();
+        self.client
+            .goto(&format!("{}{path}", self.base))
+            .await
+            .unwrap();
     }
 
     pub async fn path(&self) -> String {
@@ -111,7 +114,11 @@ impl Browser {
     /// Clicks what this selector finds, and waits for the next page.
     pub async fn click(&self, css: &str) {
         let found = self.client.find(Locator::Css(css)).await;
-        found.unwrap_or_else(|error| panic!("{css}: {error}")).click().await.unwrap();
+        found
+            .unwrap_or_else(|error| panic!("{css}: {error}"))
+            .click()
+            .await
+            .unwrap();
     }
 
     pub async fn text(&self) -> String {

@@ -1,7 +1,7 @@
 //! The pages of deliveries.
 
 texts! {
-    TITLE = "Deliveries", "Tin OTP";
+    TITLE = "Deliveries", "Cuộc gọi OTP";
     LEAD = "Every OTP you sent, newest first.", "Mọi OTP bạn đã gửi, mới nhất trước.";
     SEARCH = "Phone or id", "Số điện thoại hoặc mã";
     SEARCH_HINT = "+84981234567, 0981234567 or an id", "+84981234567, 0981234567 hoặc mã OTP";
