@@ -38,6 +38,8 @@ texts! {
     ENTRIES = "Ledger entries", "Bút toán";
     KIND = "Kind", "Loại";
     BUCKET = "Bucket", "Nguồn";
+    DEBIT = "debit", "trừ tiền";
+    REFUND = "refund", "hoàn tiền";
     AMOUNT = "Amount", "Số tiền";
     WEBHOOKS = "Webhook attempts", "Các lần gửi webhook";
     NO_WEBHOOKS = "No webhook was sent for this OTP.", "Chưa gửi webhook nào cho OTP này.";
