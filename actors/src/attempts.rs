@@ -22,16 +22,22 @@ pub(crate) struct Taken {
     pub number: usize,
     pub started_at_ms: i64,
     pub accepted_at_ms: i64,
+    /// When it was heard to ring, where that was before it was known to be taken.
+    pub ringing_at_ms: Option<i64>,
 }
 
-/// Waits until the gateway accepts; `Err` holds the report of a call that it did not.
-pub(crate) async fn first_answer(placed: &mut Placed) -> Result<(), Option<Box<CallReport>>> {
+/// Waits until the gateway accepts, and says when it rang, where it did so before; `Err` holds the report of a
+/// call that it did not accept.
+pub(crate) async fn first_answer(
+    placed: &mut Placed,
+) -> Result<Option<i64>, Option<Box<CallReport>>> {
+    let mut ringing_at_ms = None;
     while let Some(news) = placed.events.next().await {
         match news {
-            CallNews::Accepted { .. } => return Ok(()),
+            CallNews::Accepted { .. } => return Ok(ringing_at_ms),
             CallNews::Ended(report) => return Err(Some(report)),
+            CallNews::Ringing => ringing_at_ms = Some(clock::unix_ms()),
             CallNews::Dialled
-            | CallNews::Ringing
             | CallNews::KeyPressed
             | CallNews::Answered { .. }
             | CallNews::DigitSpoken { .. }
@@ -51,9 +57,10 @@ pub(crate) async fn follow(
         gateway: accepted.placed.gateway_name.clone(),
         started_at_ms: accepted.started_at_ms,
         accepted_at_ms: accepted.accepted_at_ms,
-        ringing_at_ms: None,
+        ringing_at_ms: accepted.ringing_at_ms,
         answered_at_ms: None,
         digits_said: 0,
+        code_digits: None,
         steps: Vec::new(),
     };
     live.show(&progress);
@@ -83,8 +90,18 @@ fn note(progress: &mut Progress, news: &CallNews) -> bool {
     match news {
         CallNews::Ringing => progress.ringing_at_ms = Some(now),
         CallNews::Answered { .. } => progress.answered_at_ms = Some(now),
-        CallNews::DigitSpoken { position, .. } => progress.digits_said = position + 1,
-        CallNews::CodeRead { .. } => progress.add(StepKind::CodeRead, now),
+        CallNews::DigitSpoken { reading, position } => {
+            progress.digits_said = position + 1;
+            // Only of the first reading is its end told, since the outcome hangs on it.
+            if *reading > 0 && progress.code_digits == Some(progress.digits_said) {
+                progress.add(StepKind::CodeRead, now);
+            }
+        }
+        CallNews::CodeRead { reading: 0 } => {
+            progress.code_digits = Some(progress.digits_said);
+            progress.add(StepKind::CodeRead, now);
+        }
+        CallNews::CodeRead { .. } => return false,
         CallNews::KeyPressed => progress.add(StepKind::KeyPressed, now),
         CallNews::Dialled | CallNews::Accepted { .. } | CallNews::Ended(_) => return false,
     }

@@ -418,12 +418,13 @@ impl DispatchDesk {
             let started_at_ms = clock::unix_ms();
             let within = tokio::time::timeout_at(give_up.into(), first_answer(&mut placed));
             let refusal = match within.await {
-                Ok(Ok(())) => {
+                Ok(Ok(ringing_at_ms)) => {
                     placed.state.accepted();
                     return Ok(Taken {
                         number: tried.len(),
                         placed,
                         accepted_at_ms: clock::unix_ms(),
+                        ringing_at_ms,
                         started_at_ms,
                     });
                 }

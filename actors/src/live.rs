@@ -35,6 +35,8 @@ pub struct Progress {
     pub answered_at_ms: Option<i64>,
     /// Of the present reading, so many digits have been said.
     pub digits_said: u8,
+    /// How many a reading has; known once one was said.
+    pub code_digits: Option<u8>,
     pub steps: Vec<CallStep>,
 }
 

@@ -66,6 +66,9 @@ enabled = true
 loss_percent = 0
 jitter_ms = 0
 record_dir = ""
+[mail]
+smtp_url = ""
+from = "NEXO ROUTE <no-reply@localhost>"
 [privacy]
 mask_phones_after_days = 0
 "#;

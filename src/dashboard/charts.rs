@@ -27,11 +27,11 @@ const RIGHT: f64 = 40.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 26.0;
 
-/// A round number that is not less: 1, 2 or 5 and zeros.
+/// A round number that is not less, and whose half is whole: 2, 4 or 10 and zeros.
 fn round_up(most: u64) -> u64 {
     let mut unit = 1_u64;
     loop {
-        for step in [1, 2, 5] {
+        for step in [2, 4, 10] {
             let round = unit.saturating_mul(step);
             if round >= most || round == u64::MAX {
                 return round;
@@ -162,8 +162,8 @@ mod tests {
     #[test]
     fn an_axis_ends_at_a_round_number() {
         for (most, round) in [
-            (1, 1),
-            (3, 5),
+            (1, 2),
+            (3, 4),
             (6, 10),
             (11, 20),
             (999, 1_000),

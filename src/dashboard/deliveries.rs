@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::ids::DeliveryId;
+use nexo_domain::ledger::EntryKind;
 use nexo_domain::otp::Language;
 use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
@@ -229,9 +230,9 @@ pub fn table(l: Language, deliveries: &[Delivery]) -> Markup {
             table {
                 thead { tr {
                     th scope="col" { (l.say(texts::TIME)) }
+                    th scope="col" { (l.say(texts::STATUS)) }
                     th scope="col" { (l.say(texts::PHONE)) }
                     th scope="col" { (l.say(texts::CARRIER)) }
-                    th scope="col" { (l.say(texts::STATUS)) }
                     th scope="col" { (l.say(texts::WHY)) }
                     th.right scope="col" { (l.say(texts::COST)) }
                 } }
@@ -239,12 +240,12 @@ pub fn table(l: Language, deliveries: &[Delivery]) -> Markup {
                     @for delivery in deliveries {
                         tr {
                             td { a href={ (HOME) "/" (delivery.id) } { (time(delivery.created_at_ms)) } }
+                            td { (status_pill(l, delivery.status)) }
                             td.nowrap.number {
                                 (delivery.phone)
                                 @if delivery.test { " " (pill(Tone::Plain, l.say(texts::TEST))) }
                             }
                             td { (delivery.carrier) }
-                            td { (status_pill(l, delivery.status)) }
                             td { (delivery.error_code.as_deref().unwrap_or("–")) }
                             td.right { (usd(delivery.cost)) }
                         }
@@ -349,7 +350,7 @@ fn money(l: Language, entries: &[nexo_entities::store::ledger::DeliveryEntry]) -
                     } }
                     tbody { @for entry in entries {
                         tr {
-                            td { (entry.kind.as_str()) }
+                            td { (kind_name(l, entry.kind)) }
                             td { (l.say(bucket_name(entry.bucket))) }
                             td.right { span.money { (entry.amount) } }
                         }
@@ -357,6 +358,15 @@ fn money(l: Language, entries: &[nexo_entities::store::ledger::DeliveryEntry]) -
                 }
             }
         }
+    }
+}
+
+/// What an entry of a delivery is called.
+fn kind_name(l: Language, kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Debit => l.say(texts::DEBIT),
+        EntryKind::Refund => l.say(texts::REFUND),
+        other => other.as_str(),
     }
 }
 

@@ -176,6 +176,7 @@ mod tests {
             ringing_at_ms: Some(2_000),
             answered_at_ms: Some(7_000),
             digits_said: 6,
+            code_digits: Some(6),
             steps: vec![
                 CallStep {
                     kind: StepKind::KeyPressed,

@@ -189,7 +189,7 @@ fn month(l: Language, figures: &Figures, first_day: i64) -> Markup {
         @if delivered + failed == 0 {
             p.faint { (l.say(texts::NOTHING_SENT)) }
         } @else {
-            div.grid {
+            div.grid.two-to-one {
                 section.card { h2 { (l.say(texts::BY_DAY)) } (charts::days(l, &days)) }
                 section.card { h2 { (l.say(texts::BY_CARRIER)) } (charts::shares(l, &shares)) }
             }

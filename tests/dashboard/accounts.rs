@@ -194,7 +194,8 @@ async fn who_guesses_passwords_is_held_back() {
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
 }
 
-/// Medians of interleaved tries. Another process on the machine may disturb one round.
+/// Interleaved tries in both orders, and what the quicker quarter of each takes: other programs on the machine
+/// make a try slower, never quicker. They may still disturb one round.
 #[actix_web::test]
 async fn a_sign_in_takes_as_long_for_an_unknown_address() {
     let gateway = Gateway::start(Backend::Sqlite, &BOTH);
@@ -212,7 +213,9 @@ async fn a_sign_in_takes_as_long_for_an_unknown_address() {
         let mut times = [Vec::new(), Vec::new()];
         for (n, email) in known.iter().enumerate().cycle().take(18) {
             let unknown = format!("u{round}-{n}@example.com");
-            for (place, email) in [email.as_str(), &unknown].into_iter().enumerate() {
+            let pair = [(0, email.as_str()), (1, unknown.as_str())];
+            let pair = if n % 2 == 0 { pair } else { [pair[1], pair[0]] };
+            for (place, email) in pair {
                 visitor.headers = vec![("X-Forwarded-For".into(), format!("198.51.{round}.{n}"))];
                 let fields = [
                     ("email", email),
@@ -227,7 +230,7 @@ async fn a_sign_in_takes_as_long_for_an_unknown_address() {
         }
         let [known, unknown] = times.map(|mut times| {
             times.sort_by(f64::total_cmp);
-            times[times.len() / 2]
+            times[times.len() / 4]
         });
         let difference = (known - unknown).abs() / known;
         if difference < 0.05 {

@@ -209,7 +209,8 @@ impl Store {
                 .push((seconds.max(0) as u32, calls.unsigned_abs()));
         }
         let until = self.figures_until().await?;
-        if now_ms - until <= MOST_COUNTED_MS {
+        let rest = self.first_delivery_since(until).await?;
+        if rest.is_some_and(|first| now_ms - first <= MOST_COUNTED_MS) {
             self.count_rest(account, until, first_day, &mut figures)
                 .await?;
         }

@@ -1,7 +1,7 @@
 //! The pages of deliveries.
 
 texts! {
-    TITLE = "Deliveries", "Tin OTP";
+    TITLE = "Deliveries", "Cuộc gọi OTP";
     LEAD = "Every OTP you sent, newest first.", "Mọi OTP bạn đã gửi, mới nhất trước.";
     SEARCH = "Phone or id", "Số điện thoại hoặc mã";
     SEARCH_HINT = "+84981234567, 0981234567 or an id", "+84981234567, 0981234567 hoặc mã OTP";
@@ -38,6 +38,8 @@ texts! {
     ENTRIES = "Ledger entries", "Bút toán";
     KIND = "Kind", "Loại";
     BUCKET = "Bucket", "Nguồn";
+    DEBIT = "debit", "trừ tiền";
+    REFUND = "refund", "hoàn tiền";
     AMOUNT = "Amount", "Số tiền";
     WEBHOOKS = "Webhook attempts", "Các lần gửi webhook";
     NO_WEBHOOKS = "No webhook was sent for this OTP.", "Chưa gửi webhook nào cho OTP này.";

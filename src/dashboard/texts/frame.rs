@@ -5,7 +5,7 @@ texts! {
     MENU = "Menu", "Trình đơn";
     MAIN_NAVIGATION = "Main", "Điều hướng chính";
     OVERVIEW = "Overview", "Tổng quan";
-    DELIVERIES = "Deliveries", "Tin OTP";
+    DELIVERIES = "Deliveries", "Cuộc gọi OTP";
     API_KEYS = "API keys", "Khóa API";
     WEBHOOKS = "Webhooks", "Webhook";
     WALLET = "Wallet", "Ví";
