@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use actix_web::dev::ServerHandle;
 use actix_web::{App as WebApp, HttpServer, web};
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nexo_actors::carrier::Line;
 use nexo_actors::changes::Freshness;
+use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::DispatchSettings;
 use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::lease::LeaseHolder;
@@ -22,12 +24,12 @@ use nexo_actors::reaper;
 use nexo_actors::trunk_watch::{Locate, TrunkWatch};
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
-use nexo_domain::otp::Reading;
 use nexo_entities::store::changes::Change;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
 use nexo_voice::sip::transaction::Timers;
+use tokio::sync::Mutex;
 
 use crate::api::health::Health;
 use crate::api::keyring::KeyRing;
@@ -36,13 +38,20 @@ use crate::api::{self, Edge};
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
 use crate::database::Serving;
-use crate::telemetry;
+use crate::reload::Reloader;
+use crate::telemetry::{self, Sampled};
+use crate::terms::Terms;
 use crate::trunks;
 
 /// From a call's acceptance to its end in the ledger, as customers are promised.
 const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// At shutdown calls in progress are waited for no longer than this.
-const DRAIN_WITHIN: Duration = Duration::from_secs(90);
+pub(crate) const DRAIN_WITHIN: Duration = Duration::from_secs(90);
+/// What is hung up then is settled within this.
+pub(crate) const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+/// Webhooks that wait when the last call has ended are sent within this, or by the next start: an endpoint has
+/// 5 s for its answer.
+const FLUSH_WITHIN: Duration = Duration::from_secs(15);
 /// Connections to PostgreSQL that write at once: one for each wallet actor, and some for the rest.
 const POSTGRES_LANES: u32 = 8;
 const WALLET_LANES_POSTGRES: usize = 4;
@@ -103,8 +112,10 @@ pub struct App {
     pub store: Store,
     /// The built-in carrier, where it is enabled.
     pub sandbox: Option<Sandbox>,
+    /// Takes over another configuration.
+    pub reloader: Arc<Reloader>,
     endpoint: Endpoint,
-    watch: TrunkWatch,
+    drain_at_least: Duration,
     draining: Arc<AtomicBool>,
     servers: Vec<ServerHandle>,
     holder: LeaseHolder,
@@ -135,7 +146,7 @@ impl App {
         let locator: Arc<dyn Locate> = Arc::new(trunks::DnsLocator::of(config)?);
         let trunks = trunks::from_config(config, sandbox_address, locator.as_ref()).await?;
         let endpoint = Endpoint::start(endpoint_config(config), prompts).await?;
-        let watch = TrunkWatch::start(&endpoint, trunks.clone(), locator);
+        let watch = TrunkWatch::start(&endpoint, trunks.clone(), Arc::clone(&locator));
         let mut line: Arc<dyn Line> = Arc::new(endpoint.clone());
         if let Some(wrap) = wrap_line {
             line = wrap(line);
@@ -179,6 +190,7 @@ impl App {
         })
         .await?;
         let draining = Arc::new(AtomicBool::new(false));
+        let terms = Terms::of(config);
         let watched = endpoint.clone();
         let edge = web::Data::new(Edge {
             store: store.clone(),
@@ -195,13 +207,21 @@ impl App {
                 "{}/dashboard/wallet",
                 config.server.public_url.trim_end_matches('/')
             ),
-            price: config.billing.price_usd,
-            reading: reading(config),
+            terms: Arc::clone(&terms),
             draining: Arc::clone(&draining),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
         });
+        let reloader = Arc::new(Reloader {
+            desk: Arc::clone(&engine.desk),
+            terms: Arc::clone(&terms),
+            watch: Mutex::new(Some(watch)),
+            locator,
+            sandbox: sandbox_address,
+            config: ArcSwap::from_pointee(config.clone()),
+        });
         let http = ports.http.local_addr()?;
+        let ready = edge.clone();
         let metrics = ports.metrics.local_addr()?;
         let api = HttpServer::new(move || {
             WebApp::new()
@@ -214,7 +234,14 @@ impl App {
         .listen(ports.http)?
         .run();
         let page = telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.desk))?;
-        telemetry::sample(&engine, &endpoint);
+        telemetry::sample(Sampled {
+            store: store.clone(),
+            desk: Arc::clone(&engine.desk),
+            endpoint: endpoint.clone(),
+            draining: Arc::clone(&draining),
+            terms,
+        });
+        actix_web::rt::spawn(api::health::show_readiness(ready));
         let servers = vec![api.handle(), page.handle()];
         actix_web::rt::spawn(api);
         actix_web::rt::spawn(page);
@@ -224,8 +251,9 @@ impl App {
             engine,
             store,
             sandbox,
+            reloader,
             endpoint,
-            watch,
+            drain_at_least: Duration::from_millis(config.server.drain_at_least_ms),
             draining,
             servers,
             holder,
@@ -233,22 +261,41 @@ impl App {
         })
     }
 
-    /// Takes no more OTPs, waits for the calls in progress, and closes everything in order.
+    /// Whether what must not stand still does not: for a service manager that would start us anew.
+    pub fn is_alive(&self) -> impl Fn() -> bool + 'static {
+        let endpoint = self.endpoint.clone();
+        move || endpoint.is_alive()
+    }
+
+    /// Takes no more OTPs, waits for the calls in progress and their webhooks, and closes everything in order.
+    ///
+    /// A call lasts for a minute at most; what is not settled after [`DRAIN_WITHIN`] all the same is settled as
+    /// lost, for which there is [`SETTLE_WITHIN`]. Webhooks that cannot be sent by then wait for the next start,
+    /// or for another node.
     pub async fn shutdown(self) {
+        let begun = Instant::now();
         self.draining.store(true, Ordering::Relaxed);
-        let give_up = Instant::now() + DRAIN_WITHIN;
         let mut look = tokio::time::interval(Duration::from_millis(50));
-        while Instant::now() < give_up {
+        while begun.elapsed() < DRAIN_WITHIN {
             look.tick().await;
-            if self.engine.live.is_empty() && self.engine.posts.in_flight() == 0 {
+            if self.engine.live.is_empty() && begun.elapsed() >= self.drain_at_least {
                 break;
             }
         }
+        // Whoever is still up is hung up, and settled as far as it came.
+        if let Some(watch) = self.reloader.watch.lock().await.take() {
+            watch.stop().await;
+        }
+        self.endpoint.shutdown(Duration::from_secs(2)).await;
+        let give_up = Instant::now() + SETTLE_WITHIN;
+        while Instant::now() < give_up && !self.engine.live.is_empty() {
+            look.tick().await;
+        }
+        self.flush_webhooks(begun + DRAIN_WITHIN + SETTLE_WITHIN)
+            .await;
         for server in self.servers {
             server.stop(true).await;
         }
-        self.watch.stop().await;
-        self.endpoint.shutdown(Duration::from_secs(2)).await;
         self.engine.stop().await;
         self.holder.stop().await;
         if let Some(sandbox) = self.sandbox {
@@ -257,6 +304,27 @@ impl App {
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database was not closed in order");
         }
+    }
+
+    /// Waits until what our calls came to has been told, and until it is written what became of that. Not for
+    /// what waits for an endpoint that takes nothing: it is told by the next start.
+    async fn flush_webhooks(&self, give_up: Instant) {
+        let give_up = give_up.min(Instant::now() + FLUSH_WITHIN);
+        // What is younger is another node's.
+        let begun_ms = unix_ms();
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        while Instant::now() < give_up {
+            look.tick().await;
+            let waiting = self.store.oldest_waiting_webhook_ms().await;
+            let is_told = match waiting {
+                Ok(oldest_ms) => oldest_ms.is_none_or(|oldest| oldest > begun_ms),
+                Err(_) => self.store.stopped().is_some(),
+            };
+            if is_told && self.engine.posts.is_idle() {
+                return;
+            }
+        }
+        tracing::warn!("webhooks that could not be sent wait for the next start");
     }
 }
 
@@ -340,7 +408,8 @@ fn webhook_client(config: &Config) -> anyhow::Result<WebhookClient> {
     Ok(WebhookClient::new(rules, timeout)?)
 }
 
-fn dispatch_settings(config: &Config) -> DispatchSettings {
+/// How OTPs are dispatched.
+pub(crate) fn dispatch_settings(config: &Config) -> DispatchSettings {
     DispatchSettings {
         dispatch_timeout: Duration::from_millis(config.calls.dispatch_timeout_ms),
         limits: CallLimits {
@@ -350,14 +419,6 @@ fn dispatch_settings(config: &Config) -> DispatchSettings {
         },
         media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),
         refund: config.billing.refund,
-    }
-}
-
-fn reading(config: &Config) -> Reading {
-    Reading {
-        language: config.calls.language,
-        repeat: config.calls.repeat,
-        digit_gap_ms: config.calls.digit_gap_ms,
     }
 }
 

@@ -107,6 +107,15 @@ impl GatewayState {
         self.show();
     }
 
+    /// Shows nothing any more: the gateway is no longer configured, and is neither up nor down.
+    pub fn unmeter(&self) {
+        if let Some(meters) = locked(&self.meters).take() {
+            for gauge in [meters.up, meters.registered, meters.round_trip] {
+                gauge.set(f64::NAN);
+            }
+        }
+    }
+
     /// Where it is, in the order in which it is tried.
     pub fn targets(&self) -> Arc<Vec<Hop>> {
         self.targets.load_full()

@@ -17,6 +17,7 @@ pub mod sandbox;
 pub mod server;
 pub mod sip;
 pub mod source;
+pub mod telling;
 pub mod webhooks;
 
 mod given;
@@ -36,6 +37,7 @@ use sandbox::SandboxSettings;
 use section::Reader;
 use server::{MetricsConfig, ServerConfig};
 use sip::SipConfig;
+use telling::{LogsConfig, TracesConfig};
 use webhooks::WebhooksConfig;
 
 /// The file that is read where none is named and this one exists.
@@ -53,6 +55,8 @@ pub struct Config {
     pub sip: SipConfig,
     pub webhooks: WebhooksConfig,
     pub privacy: PrivacyConfig,
+    pub logs: LogsConfig,
+    pub traces: TracesConfig,
     pub sandbox: SandboxSettings,
     pub carriers: Vec<CarrierConfig>,
 }
@@ -122,6 +126,8 @@ impl Config {
             sip: SipConfig::read(&mut reader)?,
             webhooks: WebhooksConfig::read(&mut reader)?,
             privacy: PrivacyConfig::read(&mut reader)?,
+            logs: LogsConfig::read(&mut reader)?,
+            traces: TracesConfig::read(&mut reader)?,
             sandbox: SandboxSettings::read(&mut reader)?,
             carriers: carriers::read(&mut reader)?,
         };

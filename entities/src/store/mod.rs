@@ -10,11 +10,13 @@ use sea_orm::{
 
 pub mod accounts;
 pub mod audit;
+pub mod backup;
 pub mod changes;
 pub mod closing;
 pub mod deliveries;
 pub mod delivery_pages;
 pub mod error;
+pub mod holdings;
 pub mod kept_answers;
 pub mod keys;
 pub mod ledger;
