@@ -22,6 +22,7 @@ use nexo_actors::lease::LeaseHolder;
 use nexo_actors::live::Live;
 use nexo_actors::reaper;
 use nexo_actors::trunk_watch::{Locate, TrunkWatch};
+use nexo_actors::webhook::Desk;
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
 use nexo_entities::store::changes::Change;
@@ -291,8 +292,8 @@ impl App {
         while Instant::now() < give_up && !self.engine.live.is_empty() {
             look.tick().await;
         }
-        self.flush_webhooks(begun + DRAIN_WITHIN + SETTLE_WITHIN)
-            .await;
+        let give_up = begun + DRAIN_WITHIN + SETTLE_WITHIN;
+        flush_webhooks(&self.store, &self.engine.posts, give_up).await;
         for server in self.servers {
             server.stop(true).await;
         }
@@ -305,27 +306,27 @@ impl App {
             tracing::warn!(%error, "the database was not closed in order");
         }
     }
+}
 
-    /// Waits until what our calls came to has been told, and until it is written what became of that. Not for
-    /// what waits for an endpoint that takes nothing: it is told by the next start.
-    async fn flush_webhooks(&self, give_up: Instant) {
-        let give_up = give_up.min(Instant::now() + FLUSH_WITHIN);
-        // What is younger is another node's.
-        let begun_ms = unix_ms();
-        let mut look = tokio::time::interval(Duration::from_millis(50));
-        while Instant::now() < give_up {
-            look.tick().await;
-            let waiting = self.store.oldest_waiting_webhook_ms().await;
-            let is_told = match waiting {
-                Ok(oldest_ms) => oldest_ms.is_none_or(|oldest| oldest > begun_ms),
-                Err(_) => self.store.stopped().is_some(),
-            };
-            if is_told && self.engine.posts.is_idle() {
-                return;
-            }
+/// Waits until what our calls came to has been told, and until it is written what became of that. Not for
+/// what waits for an endpoint that takes nothing: it is told by the next start.
+async fn flush_webhooks(store: &Store, posts: &Desk, give_up: Instant) {
+    let give_up = give_up.min(Instant::now() + FLUSH_WITHIN);
+    // What is younger is another node's.
+    let begun_ms = unix_ms();
+    let mut look = tokio::time::interval(Duration::from_millis(50));
+    while Instant::now() < give_up {
+        look.tick().await;
+        let waiting = store.oldest_waiting_webhook_ms().await;
+        let is_told = match waiting {
+            Ok(oldest_ms) => oldest_ms.is_none_or(|oldest| oldest > begun_ms),
+            Err(_) => store.stopped().is_some(),
+        };
+        if is_told && posts.is_idle() {
+            return;
         }
-        tracing::warn!("webhooks that could not be sent wait for the next start");
     }
+    tracing::warn!("webhooks that could not be sent wait for the next start");
 }
 
 /// Takes over replaced ported numbers. A set that is replaced again while it is read is told of anew.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_web::{HttpResponse, web};
 use nexo_actors::carrier::CarrierDesk;
 use nexo_actors::dispatch::DispatchDesk;
+use nexo_actors::mailbox::Measured;
 use nexo_actors::wallet::Wallet;
 use nexo_actors::watch::{Handle, Supervise};
 use nexo_actors::webhook::WebhookDesk;
@@ -118,8 +119,9 @@ async fn actors(desk: &DispatchDesk, webhooks: &Handle<WebhookDesk>) -> Vec<Stri
 
 async fn silent_name<A>(actor: &Handle<A>) -> Option<String>
 where
-    A: actix::Actor<Context = actix::Context<A>> + actix::Handler<Supervise>,
-    <A as actix::Handler<Supervise>>::Result: actix::dev::MessageResponse<A, Supervise>,
+    A: actix::Actor<Context = actix::Context<A>> + actix::Handler<Measured<Supervise>>,
+    <A as actix::Handler<Measured<Supervise>>>::Result:
+        actix::dev::MessageResponse<A, Measured<Supervise>>,
 {
     let beat = actor.ask(Supervise::Beat, ANSWER_WITHIN).await;
     beat.is_err()

@@ -153,10 +153,11 @@ impl Cli {
             _ => {}
         }
         let variables: Vec<(String, String)> = variables.into_iter().collect();
-        let load = || Config::load(self.config.as_deref(), variables.iter().cloned());
+        let (file, command) = (self.config, self.command);
+        let load = move || Config::load(file.as_deref(), variables.iter().cloned());
         let loaded = load()?;
         let config = &loaded.config;
-        let answer = match self.command.unwrap_or(Command::Serve) {
+        let answer = match command.unwrap_or(Command::Serve) {
             Command::Completions { shell } => completions(shell),
             Command::Man => man()?,
             Command::Serve => {

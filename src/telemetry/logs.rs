@@ -1,7 +1,6 @@
 //! Logs on standard error, and beside them traces where a collector is configured.
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -16,7 +15,7 @@ const DEFAULT_FILTER: &str = "info,actix_server=warn,sqlx=warn,sea_orm=warn";
 /// Sends logs to standard error as text. `RUST_LOG` chooses what is logged; `info` by default.
 pub fn log_to_stderr() {
     let format = LogFormat::Text;
-    start(logs(&LogsConfig { format }).boxed());
+    start(vec![logs(&LogsConfig { format })]);
 }
 
 /// What has to be told before the process ends.
@@ -31,10 +30,10 @@ pub struct Telling {
 pub fn tell(config: &Config) -> anyhow::Result<Telling> {
     let logs = logs(&config.logs);
     let Some(provider) = traces::provider(config)? else {
-        start(logs.boxed());
+        start(vec![logs]);
         return Ok(Telling { traces: None });
     };
-    start(logs.and_then(traces::layer(&provider)).boxed());
+    start(vec![logs, traces::layer(&provider).boxed()]);
     Ok(Telling {
         traces: Some(provider),
     })
@@ -71,11 +70,9 @@ fn logs(config: &LogsConfig) -> Box<dyn Layer<Registry> + Send + Sync> {
     }
 }
 
-fn start(layer: Box<dyn Layer<Registry> + Send + Sync>) {
+fn start(layers: Vec<Box<dyn Layer<Registry> + Send + Sync>>) {
     // A test that starts the gateway twice in one process has a subscriber already.
-    let _ = Registry::default()
-        .with(layer.with_filter(LevelFilter::TRACE))
-        .try_init();
+    let _ = Registry::default().with(layers).try_init();
     // A panic in an actor is survived; it belongs in the log with everything else.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

@@ -45,7 +45,7 @@ pub fn provider(config: &Config) -> anyhow::Result<Option<SdkTracerProvider>> {
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .with_attribute(KeyValue::new(
             "service.instance.id",
-            config.cluster.node_name(),
+            config.cluster.node_name().to_owned(),
         ))
         .build();
     let sampler = Sampler::TraceIdRatioBased(config.traces.sample_ratio);
