@@ -178,6 +178,7 @@ fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
         assert_eq!(shown("sum(nexo_actor_restarts_total)").await, 1.0);
         assert!(shown("nexo_webhook_attempts_total{outcome=\"failed\"}").await > 5.0);
         panels(&prometheus).await;
+        every_metric_says_what_it_is(&app).await;
 
         stop.store(true, Ordering::Relaxed);
         for one in load.into_iter().chain(trouble) {
@@ -199,6 +200,23 @@ async fn panels(prometheus: &Prometheus) {
     }
     let said = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
     println!("{}", said.unwrap());
+}
+
+/// Each has its help text and, where it is a histogram, buckets; no label holds a phone, a key or a code.
+async fn every_metric_says_what_it_is(app: &App) {
+    let page = harness::answer(harness::client().get(format!("http://{}/metrics", app.metrics))).await.text;
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    for (name, kind) in types.map(|line| line.split_once(' ').unwrap()) {
+        assert!(name.starts_with("nexo_"), "{name}");
+        assert!(page.contains(&format!("# HELP {name} ")), "{name} does not say what it is");
+        assert_ne!(kind, "summary", "{name} has no buckets");
+    }
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let labels = line.split_once('{').map_or("", |(_, labels)| labels);
+        let digits = labels.split(|c: char| !c.is_ascii_digit());
+        let longest = digits.map(str::len).max().unwrap_or(0);
+        assert!(longest < 7 && !labels.contains("sk_"), "{line}");
+    }
 }
 
 /// A gateway in this process, so that one of its actors can be made to panic. Mobifone has a trunk, the other

@@ -150,7 +150,7 @@ async fn one_otp_is_one_trace_from_its_request_to_its_bye_and_its_webhook() {
     assert_eq!(otp.parent_span_id, request.span_id);
     assert_eq!(text(&otp, "delivery").as_deref(), Some(delivery.as_str()));
     assert_eq!(text(&otp, "outcome").as_deref(), Some("partial_playback"));
-    let masked = format!("{}***{}", &number[..6], &number[9..]);
+    let masked = format!("{}***{}", &number[..5], &number[8..]);
     assert_eq!(text(&otp, "phone"), Some(masked));
     for name in ["debit", "call", "settle"] {
         assert_eq!(of_trace(name).parent_span_id, otp.span_id, "{name}");

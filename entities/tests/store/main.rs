@@ -14,6 +14,7 @@ mod audit;
 mod closing;
 mod connecting;
 mod delivery_pages;
+mod holdings;
 mod keys;
 mod ledger;
 mod nodes;
