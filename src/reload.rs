@@ -71,8 +71,7 @@ impl Reloader {
                 config.sip.listen_udp
             );
         }
-        let mut trunks =
-            trunks::from_config(&config, self.sandbox, self.locator.as_ref()).await?;
+        let mut trunks = trunks::from_config(&config, self.sandbox, self.locator.as_ref()).await?;
         keep_states(&self.desk, &in_force, &config, &mut trunks);
         // From here on nothing fails.
         watch.replace(trunks.clone());

@@ -40,7 +40,10 @@ async fn a_backup_taken_under_load_and_restored_elsewhere_passes_the_audit() {
     for load in loads {
         accepted += load.await.unwrap();
     }
-    assert_eq!(made["bytes"].as_u64().unwrap(), copy.metadata().unwrap().len());
+    assert_eq!(
+        made["bytes"].as_u64().unwrap(),
+        copy.metadata().unwrap().len()
+    );
 
     let elsewhere = tempfile::tempdir().unwrap();
     let restored = elsewhere.path().join("nexo.db");
@@ -71,15 +74,24 @@ async fn a_backup_taken_under_load_and_restored_elsewhere_passes_the_audit() {
     assert_eq!(code, Some(1));
     assert!(error.contains("is there already"), "{error}");
     let nowhere = elsewhere.path().join("no/such/dir/copy.db");
-    let (code, _, error) = nexo(&["backup", nowhere.to_str().unwrap()], &gateway.database_url());
+    let (code, _, error) = nexo(
+        &["backup", nowhere.to_str().unwrap()],
+        &gateway.database_url(),
+    );
     assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
 }
 
 #[test]
 fn for_postgresql_its_own_tools_are_named() {
-    let (code, _, error) = nexo(&["backup", "copy.sql"], "postgres://nexo:s3cret@127.0.0.1:1/nexo");
+    let (code, _, error) = nexo(
+        &["backup", "copy.sql"],
+        "postgres://nexo:s3cret@127.0.0.1:1/nexo",
+    );
     assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
-    assert!(error.contains("pg_dump") && error.contains("pg_basebackup"), "{error}");
+    assert!(
+        error.contains("pg_dump") && error.contains("pg_basebackup"),
+        "{error}"
+    );
     assert!(!error.contains("s3cret"), "{error}");
 }
 
@@ -91,5 +103,9 @@ fn nexo(args: &[&str], database: &str) -> (Option<i32>, String, String) {
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
 }

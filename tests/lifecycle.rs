@@ -65,14 +65,20 @@ async fn sighup_changes_carriers_prices_and_limits_and_drops_no_call() {
     .await;
     let log = gateway.log();
     assert!(log.contains("billing.price_usd"), "{log}");
-    assert!(log.contains("next start") && log.contains("server.public_url"), "{log}");
+    assert!(
+        log.contains("next start") && log.contains("server.public_url"),
+        "{log}"
+    );
 
     // What is wrong changes nothing, whether the file or what it names.
     for (refused, bad) in [
         second.replace("0.05", "five cents"),
         second.replace("[billing]", "[biling]"),
         second.replace(&busy.address.to_string(), "no-such-host.invalid"),
-        second.replace(&format!("{}\"", busy.address), "127.0.0.1:5061;transport=tls\""),
+        second.replace(
+            &format!("{}\"", busy.address),
+            "127.0.0.1:5061;transport=tls\"",
+        ),
     ]
     .iter()
     .enumerate()
@@ -80,7 +86,10 @@ async fn sighup_changes_carriers_prices_and_limits_and_drops_no_call() {
         assert_ne!(bad, &second);
         gateway.reload(&bad.replace("0.05", "0.09"));
         reloaded(&gateway, 1, refused as u32 + 1).await;
-        assert_eq!(gateway.metric("nexo_config_last_reload_successful").await, 0.0);
+        assert_eq!(
+            gateway.metric("nexo_config_last_reload_successful").await,
+            0.0
+        );
     }
     let still = customer.send(&phone(ANSWERED), "4829").await;
     assert_eq!(number(&still.text, "cost"), "0.050");
@@ -89,14 +98,19 @@ async fn sighup_changes_carriers_prices_and_limits_and_drops_no_call() {
     // The gateway is taken away again: the sandbox serves the carrier, and the call of before has ended well.
     gateway.reload(first);
     reloaded(&gateway, 2, 4).await;
-    assert_eq!(gateway.metric("nexo_config_last_reload_successful").await, 1.0);
+    assert_eq!(
+        gateway.metric("nexo_config_last_reload_successful").await,
+        1.0
+    );
     let on_sandbox = customer.send(&phone(90), "4829").await;
     assert_eq!(on_sandbox.status, 202, "{}", on_sandbox.text);
     assert_eq!(number(&on_sandbox.text, "cost"), "0.022");
     assert_eq!(busy.invites(), 2);
     let up = client().get(&gateway.metrics).send().await.unwrap();
     let up = up.text().await.unwrap();
-    let gone = up.lines().find(|line| line.starts_with("nexo_gateway_up{carrier=\"viettel\",gateway=\"hn1\"}"));
+    let gone = up
+        .lines()
+        .find(|line| line.starts_with("nexo_gateway_up{carrier=\"viettel\",gateway=\"hn1\"}"));
     assert!(gone.unwrap().ends_with("NaN"), "{gone:?}");
     let id = before.json["id"].as_str().unwrap();
     assert_eq!(customer.terminal(id).await.json["status"], "delivered");
@@ -156,7 +170,14 @@ async fn sigterm_takes_no_more_otps_finishes_the_calls_and_tells_the_webhooks() 
             ],
         );
         let customer = gateway.customer("a@example.com", "10.00");
-        gateway.nexo(&["webhook", "add", "--account", "a@example.com", "--url", &receiver.url()]);
+        gateway.nexo(&[
+            "webhook",
+            "add",
+            "--account",
+            "a@example.com",
+            "--url",
+            &receiver.url(),
+        ]);
         let mut ids = Vec::new();
         for _ in 0..5 {
             let accepted = customer.send(&phone(ANSWERED), "4829").await;
@@ -177,10 +198,19 @@ async fn sigterm_takes_no_more_otps_finishes_the_calls_and_tells_the_webhooks() 
         let asked = customer.get(&format!("deliveries/{}", ids[0])).await;
         assert_eq!(asked.status, 200);
         assert_eq!(gateway.ended().await, Some(0));
-        let mut told: Vec<String> = ids.iter().map(|_| receiver.next()).map(|hook| {
-            assert_eq!(hook.header("X-NEXO-Event-Type"), "otp.delivered", "{}", hook.body);
-            hook.json()["id"].as_str().unwrap().to_owned()
-        }).collect();
+        let mut told: Vec<String> = ids
+            .iter()
+            .map(|_| receiver.next())
+            .map(|hook| {
+                assert_eq!(
+                    hook.header("X-NEXO-Event-Type"),
+                    "otp.delivered",
+                    "{}",
+                    hook.body
+                );
+                hook.json()["id"].as_str().unwrap().to_owned()
+            })
+            .collect();
         told.sort();
         ids.sort();
         assert_eq!(told, ids);
@@ -215,7 +245,11 @@ async fn behind_a_load_balancer_a_node_without_calls_goes_on_answering_for_a_whi
     .await;
     assert_eq!(gateway.ended().await, Some(0));
     assert!(begun.elapsed() >= Duration::from_millis(1500));
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +263,9 @@ async fn the_service_manager_is_told_of_each_step_and_gets_signs_of_life() {
     let told = |wanted: &str| {
         let mut buffer = [0; 4096];
         loop {
-            let length = manager.recv(&mut buffer).unwrap_or_else(|error| panic!("{wanted}: {error}"));
+            let length = manager
+                .recv(&mut buffer)
+                .unwrap_or_else(|error| panic!("{wanted}: {error}"));
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             if text.lines().any(|line| line == wanted) {
                 return text;

@@ -54,7 +54,9 @@ fn python() -> String {
 
 /// Runs it to its end; what it said, where it failed.
 fn run(command: &mut Command) -> Result<String, String> {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.success() {
         true => Ok(said),
@@ -89,9 +91,15 @@ fn the_dashboards_are_what_their_script_writes_and_keep_to_grafanas_schema() {
 #[test]
 fn every_alert_has_a_runbook_and_passes_its_own_tests() {
     let rules = root().join("grafana/prometheus/rules/nexo.yml");
-    run(Command::new("promtool").args(["check", "rules"]).arg(&rules)).unwrap();
+    run(Command::new("promtool")
+        .args(["check", "rules"])
+        .arg(&rules))
+    .unwrap();
     let tests = root().join("grafana/prometheus/tests");
-    run(Command::new("promtool").args(["test", "rules", "nexo_test.yml"]).current_dir(&tests)).unwrap();
+    run(Command::new("promtool")
+        .args(["test", "rules", "nexo_test.yml"])
+        .current_dir(&tests))
+    .unwrap();
     let rules = std::fs::read_to_string(rules).unwrap();
     let tests = std::fs::read_to_string(tests.join("nexo_test.yml")).unwrap();
     let operations = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).unwrap();
@@ -103,8 +111,14 @@ fn every_alert_has_a_runbook_and_passes_its_own_tests() {
     for alert in alerts {
         let link = format!("docs/OPERATIONS.md#{}", alert.to_lowercase());
         assert!(rules.contains(&link), "{alert} names no runbook");
-        assert!(operations.contains(&format!("### {alert}\n")), "{alert} has no runbook");
-        assert!(tests.contains(&format!("- name: {alert}\n")), "{alert} has no test");
+        assert!(
+            operations.contains(&format!("### {alert}\n")),
+            "{alert} has no runbook"
+        );
+        assert!(
+            tests.contains(&format!("- name: {alert}\n")),
+            "{alert} has no test"
+        );
     }
 }
 
@@ -123,7 +137,13 @@ fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
         let app = start(&dir, &busy, recorder).await;
         let prometheus = Prometheus::start(&root().join("grafana/prometheus"), app.metrics).await;
         let (receiver, dead) = (Receiver::start(), "http://127.0.0.1:9/hook");
-        let rich = Buyer::create(&app, "rich@example.com", 100_000_000_000, Some(&receiver.url())).await;
+        let rich = Buyer::create(
+            &app,
+            "rich@example.com",
+            100_000_000_000,
+            Some(&receiver.url()),
+        )
+        .await;
         let unlucky = Buyer::create(&app, "unlucky@example.com", 100_000_000_000, Some(dead)).await;
         let poor = Buyer::create(&app, "poor@example.com", 2 * 22_000, None).await;
 
@@ -137,8 +157,14 @@ fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
         tokio::time::sleep(calm()).await;
         prometheus.scraped().await;
         let firing = prometheus.firing().await;
-        let of_us: Vec<_> = firing.iter().filter(|name| !OF_THE_MACHINE.contains(&name.as_str())).collect();
-        assert!(of_us.is_empty(), "nothing was done, and these fire: {of_us:?}");
+        let of_us: Vec<_> = firing
+            .iter()
+            .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
+            .collect();
+        assert!(
+            of_us.is_empty(),
+            "nothing was done, and these fire: {of_us:?}"
+        );
         assert!(app.engine.vitals.restarts() == 0);
 
         // A carrier goes down, a webhook endpoint is dead, a wallet is empty, an actor panics.
@@ -150,31 +176,52 @@ fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
             rich.keep_sending("+8493", 1, Duration::from_secs(2), &stop),
         ];
         let expected: BTreeSet<String> = PROVOKED.iter().map(|name| (*name).to_owned()).collect();
-        until("what was provoked fires", Duration::from_secs(90), async || {
-            let firing = prometheus.firing().await;
-            expected.is_subset(&firing).then_some(())
-        })
+        until(
+            "what was provoked fires",
+            Duration::from_secs(90),
+            async || {
+                let firing = prometheus.firing().await;
+                expected.is_subset(&firing).then_some(())
+            },
+        )
         .await;
         let firing = prometheus.firing().await;
         let unexpected: Vec<_> = firing
             .difference(&expected)
             .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
             .collect();
-        assert!(unexpected.is_empty(), "these fire, and nobody knows why: {unexpected:?}");
+        assert!(
+            unexpected.is_empty(),
+            "these fire, and nobody knows why: {unexpected:?}"
+        );
 
         // Every rule was evaluated without an error, and every metric that it reads is there.
         prometheus.rules_are_healthy().await;
         for metric in prometheus.metrics_of_rules() {
             let series = prometheus.query(&format!("count({metric})")).await;
-            assert!(!series.is_empty() || RARE.contains(&metric.as_str()), "no series of {metric}");
+            assert!(
+                !series.is_empty() || RARE.contains(&metric.as_str()),
+                "no series of {metric}"
+            );
         }
         let shown = async |query: &str| -> f64 {
             let series = prometheus.query(query).await;
-            let value = series.first().map(|one| one["value"][1].as_str().unwrap().to_owned());
-            value.unwrap_or_else(|| panic!("{query}: nothing")).parse().unwrap()
+            let value = series
+                .first()
+                .map(|one| one["value"][1].as_str().unwrap().to_owned());
+            value
+                .unwrap_or_else(|| panic!("{query}: nothing"))
+                .parse()
+                .unwrap()
         };
-        assert_eq!(shown("min(nexo_gateway_up{carrier=\"mobifone\",gateway=\"hn1\"})").await, 0.0);
-        assert_eq!(shown("max(nexo_wallets{state=\"out_of_funds\"})").await, 1.0);
+        assert_eq!(
+            shown("min(nexo_gateway_up{carrier=\"mobifone\",gateway=\"hn1\"})").await,
+            0.0
+        );
+        assert_eq!(
+            shown("max(nexo_wallets{state=\"out_of_funds\"})").await,
+            1.0
+        );
         assert_eq!(shown("sum(nexo_actor_restarts_total)").await, 1.0);
         assert!(shown("nexo_webhook_attempts_total{outcome=\"failed\"}").await > 5.0);
         panels(&prometheus).await;
@@ -192,23 +239,33 @@ fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
 async fn panels(prometheus: &Prometheus) {
     let seconds = (calm().as_secs() + 20).min(600).to_string();
     let mut command = Command::new(python());
-    command
-        .arg(root().join("grafana/draw.py"))
-        .args([prometheus.url.as_str(), "--seconds", &seconds, "--check"]);
+    command.arg(root().join("grafana/draw.py")).args([
+        prometheus.url.as_str(),
+        "--seconds",
+        &seconds,
+        "--check",
+    ]);
     if let Ok(directory) = std::env::var("NEXO_TEST_DRAW") {
         command.args(["--out", &directory]);
     }
-    let said = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
+    let said = tokio::task::spawn_blocking(move || run(&mut command))
+        .await
+        .unwrap();
     println!("{}", said.unwrap());
 }
 
 /// Each has its help text and, where it is a histogram, buckets; no label holds a phone, a key or a code.
 async fn every_metric_says_what_it_is(app: &App) {
-    let page = harness::answer(harness::client().get(format!("http://{}/metrics", app.metrics))).await.text;
+    let page = harness::answer(harness::client().get(format!("http://{}/metrics", app.metrics)))
+        .await
+        .text;
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     for (name, kind) in types.map(|line| line.split_once(' ').unwrap()) {
         assert!(name.starts_with("nexo_"), "{name}");
-        assert!(page.contains(&format!("# HELP {name} ")), "{name} does not say what it is");
+        assert!(
+            page.contains(&format!("# HELP {name} ")),
+            "{name} does not say what it is"
+        );
         assert_ne!(kind, "summary", "{name} has no buckets");
     }
     for line in page.lines().filter(|line| !line.starts_with('#')) {
@@ -227,7 +284,8 @@ async fn start(
     recorder: metrics_exporter_prometheus::PrometheusHandle,
 ) -> App {
     let file = dir.path().join("nexo.toml");
-    let trunk = "username = \"nexo\"\npassword = \"s3cret\"\nregister = true\noptions_ping_seconds = 1";
+    let trunk =
+        "username = \"nexo\"\npassword = \"s3cret\"\nregister = true\noptions_ping_seconds = 1";
     let text = format!(
         "[database]\nurl = \"sqlite://{}\"\n[[carriers]]\nname = \"mobifone\"\n{}",
         dir.path().join("nexo.db").display(),
@@ -248,5 +306,7 @@ async fn start(
     let config = Config::load(Some(&file), settings).unwrap().config;
     let store = open_store(&config).await.unwrap();
     let ports = Ports::bind(&config).unwrap();
-    App::start(&config, ports, store, recorder, None).await.unwrap()
+    App::start(&config, ports, store, recorder, None)
+        .await
+        .unwrap()
 }

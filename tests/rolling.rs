@@ -132,7 +132,10 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
         assert_eq!(node.ended().await, Some(0));
         tokio::task::block_in_place(|| node.restart());
         let url = node.url.clone();
-        until("it is ready again", SOON, async || is_ready(&url).await.then_some(())).await;
+        until("it is ready again", SOON, async || {
+            is_ready(&url).await.then_some(())
+        })
+        .await;
         // The balancer notices.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -145,10 +148,20 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
         assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
     }
     let [a, b] = &nodes;
-    let took = [a.metric("nexo_otp_requests_total").await, b.metric("nexo_otp_requests_total").await];
-    assert!(took.iter().all(|count| *count > 0.0), "one node took nothing: {took:?}");
+    let took = [
+        a.metric("nexo_otp_requests_total").await,
+        b.metric("nexo_otp_requests_total").await,
+    ];
+    assert!(
+        took.iter().all(|count| *count > 0.0),
+        "one node took nothing: {took:?}"
+    );
     let rows = a.query("SELECT COUNT(*) FROM deliveries");
-    assert_eq!(rows, accepted.len().to_string(), "nobody was called for a request that failed");
+    assert_eq!(
+        rows,
+        accepted.len().to_string(),
+        "nobody was called for a request that failed"
+    );
     a.audit();
     // What an operator would look at.
     let asked = answer(client().get(format!("{}/readyz", balancer.url))).await;

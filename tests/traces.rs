@@ -40,7 +40,10 @@ impl Collector {
                     while let Some(body) = read_post(&stream) {
                         let asked = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
                         let scopes = asked.resource_spans.into_iter().flat_map(|r| r.scope_spans);
-                        spans.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
+                        spans
+                            .lock()
+                            .unwrap()
+                            .extend(scopes.flat_map(|scope| scope.spans));
                         bodies.lock().unwrap().push(body);
                     }
                 });
@@ -55,15 +58,20 @@ impl Collector {
 
     fn named(&self, name: &str) -> Vec<Span> {
         let spans = self.spans.lock().unwrap();
-        spans.iter().filter(|span| span.name == name).cloned().collect()
+        spans
+            .iter()
+            .filter(|span| span.name == name)
+            .cloned()
+            .collect()
     }
 
     /// Whether these bytes are anywhere in what was sent.
     fn holds(&self, text: &str) -> bool {
         let bodies = self.bodies.lock().unwrap();
-        bodies
-            .iter()
-            .any(|body| body.windows(text.len()).any(|window| window == text.as_bytes()))
+        bodies.iter().any(|body| {
+            body.windows(text.len())
+                .any(|window| window == text.as_bytes())
+        })
     }
 }
 
@@ -90,12 +98,17 @@ fn read_post(stream: &TcpStream) -> Option<Vec<u8>> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let mut stream = stream;
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok()?;
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        .ok()?;
     Some(body)
 }
 
 fn text(span: &Span, key: &str) -> Option<String> {
-    let attribute = span.attributes.iter().find(|attribute| attribute.key == key)?;
+    let attribute = span
+        .attributes
+        .iter()
+        .find(|attribute| attribute.key == key)?;
     match attribute.value.as_ref()?.value.as_ref()? {
         Attribute::StringValue(text) => Some(text.clone()),
         Attribute::IntValue(number) => Some(number.to_string()),
@@ -123,7 +136,14 @@ async fn one_otp_is_one_trace_from_its_request_to_its_bye_and_its_webhook() {
     let (collector, receiver) = (Collector::start(), Receiver::start());
     let gateway = start(&settings(&collector, "1"));
     let customer = gateway.customer("a@example.com", "10.00");
-    gateway.nexo(&["webhook", "add", "--account", "a@example.com", "--url", &receiver.url()]);
+    gateway.nexo(&[
+        "webhook",
+        "add",
+        "--account",
+        "a@example.com",
+        "--url",
+        &receiver.url(),
+    ]);
     // Answered, and hung up after a second.
     let (number, code) = (phone(98), "48291764");
     let request = customer
@@ -136,13 +156,20 @@ async fn one_otp_is_one_trace_from_its_request_to_its_bye_and_its_webhook() {
     assert_eq!(accepted.status, 202, "{}", accepted.text);
     let delivery = accepted.json["id"].as_str().unwrap().to_owned();
     assert_eq!(receiver.next().json()["id"], delivery.as_str());
-    let webhook = until("the webhook's span", SOON, async || collector.named("webhook").pop()).await;
-    let otp = until("the OTP's span", SOON, async || collector.named("otp").pop()).await;
+    let webhook = until("the webhook's span", SOON, async || {
+        collector.named("webhook").pop()
+    })
+    .await;
+    let otp = until("the OTP's span", SOON, async || {
+        collector.named("otp").pop()
+    })
+    .await;
     let trace = &otp.trace_id;
     let of_trace = |name: &str| -> Span {
         let spans = collector.named(name);
         let mut ours = spans.into_iter().filter(|span| &span.trace_id == trace);
-        ours.next().unwrap_or_else(|| panic!("no {name} in the trace"))
+        ours.next()
+            .unwrap_or_else(|| panic!("no {name} in the trace"))
     };
     let request = of_trace("request");
     assert!(request.parent_span_id.is_empty());
@@ -160,7 +187,10 @@ async fn one_otp_is_one_trace_from_its_request_to_its_bye_and_its_webhook() {
     assert_eq!(text(&call, "end").as_deref(), Some("partial_playback"));
     let answered: i64 = text(&call, "answered_ms").unwrap().parse().unwrap();
     let lasted = (call.end_time_unix_nano - call.start_time_unix_nano) / 1_000_000;
-    assert!(answered > 0 && lasted as i64 >= answered + 900, "{answered} of {lasted} ms");
+    assert!(
+        answered > 0 && lasted as i64 >= answered + 900,
+        "{answered} of {lasted} ms"
+    );
     assert!(otp.end_time_unix_nano >= call.end_time_unix_nano);
     assert_eq!(&webhook.trace_id, trace);
     assert_eq!(webhook.parent_span_id, otp.span_id);
@@ -195,7 +225,10 @@ async fn what_is_not_sampled_is_not_sent_and_a_collector_that_is_away_delays_nob
 async fn as_json_each_line_is_an_object_that_names_its_request_and_delivery() {
     let gateway = Gateway::start(
         Backend::Sqlite,
-        &[("NEXO_LOGS__FORMAT", "json"), ("RUST_LOG", "info,nexo_actors=debug")],
+        &[
+            ("NEXO_LOGS__FORMAT", "json"),
+            ("RUST_LOG", "info,nexo_actors=debug"),
+        ],
     );
     let customer = gateway.customer("a@example.com", "10.00");
     let number = phone(90);
@@ -214,7 +247,10 @@ async fn as_json_each_line_is_an_object_that_names_its_request_and_delivery() {
         .collect();
     assert_eq!(of_call.len(), 1, "{log}");
     let spans = of_call[0]["spans"].as_array().unwrap();
-    let names: Vec<&str> = spans.iter().map(|span| span["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = spans
+        .iter()
+        .map(|span| span["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["request", "otp", "call"]);
     assert_eq!(spans[0]["id"], request_id.as_str());
     assert_eq!(spans[1]["delivery"], delivery.as_str());

@@ -371,7 +371,10 @@ impl DispatchDesk {
                 meters.ended(&outcome);
                 note(&outcome);
                 self.traces.keep(paid.order.delivery_id, &Span::current());
-                let settled = self.settle(&paid, outcome, attempts, Settled::Call).instrument(tracing::debug_span!("settle")).await;
+                let settled = self
+                    .settle(&paid, outcome, attempts, Settled::Call)
+                    .instrument(tracing::debug_span!("settle"))
+                    .await;
                 if settled.is_ok() {
                     paid.live.settled();
                 }

@@ -187,9 +187,7 @@ impl Watched {
     fn leave(mut self, leaving: &mut JoinSet<()>) {
         self.closing.send_replace(true);
         self.state.unmeter();
-        leaving.spawn(async move {
-            while self.tasks.join_next().await.is_some() {}
-        });
+        leaving.spawn(async move { while self.tasks.join_next().await.is_some() {} });
     }
 }
 

@@ -567,9 +567,7 @@ fn count(meters: &Meters, committed: &Committed, settlements: &[Settlement]) {
     let settled = settlements.iter().zip(&committed.settled);
     for (settlement, _) in settled.filter(|(settlement, now)| settlement.refund && **now) {
         meters.refunds.increment(1);
-        meters
-            .refunded
-            .increment(micros(settlement.parts.total()));
+        meters.refunded.increment(micros(settlement.parts.total()));
     }
 }
 

@@ -31,7 +31,11 @@ pub async fn run(config: &Config, file: &Path) -> anyhow::Result<Answer> {
     store.close().await?;
     let seconds = started.elapsed().as_secs_f64();
     Ok(Answer::new(
-        format!("{} bytes in {} within {seconds:.1} s", bytes, file.display()),
+        format!(
+            "{} bytes in {} within {seconds:.1} s",
+            bytes,
+            file.display()
+        ),
         json!({ "file": file.display().to_string(), "bytes": bytes, "seconds": seconds }),
     ))
 }

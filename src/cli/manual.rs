@@ -72,7 +72,10 @@ fn describe(command: &Command, path: &str, page: &mut Roff) {
         .filter(|argument| !argument.is_global_set() && argument.get_id() != "help")
         .map(ToString::to_string)
         .collect();
-    page.text([bold(name.clone()), roman(format!(" {}", arguments.join(" ")))]);
+    page.text([
+        bold(name.clone()),
+        roman(format!(" {}", arguments.join(" "))),
+    ]);
     let about = command.get_about().map(ToString::to_string);
     page.text([roman(about.unwrap_or_default())]);
     for sub in visible(command) {

@@ -130,7 +130,10 @@ impl Reloads {
                 self.refused.increment(1);
                 self.is_good.set(0.0);
                 let error = format!("{error:#}");
-                tracing::error!(error, "the configuration was not reloaded: the older one stays in force");
+                tracing::error!(
+                    error,
+                    "the configuration was not reloaded: the older one stays in force"
+                );
             }
         }
     }
@@ -217,11 +220,7 @@ fn print_text(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
     println!("  database  {}", config.database.masked_url());
     for route in &app.engine.desk.carriers {
         let trunk = route.trunk.now();
-        let gateways: Vec<&str> = trunk
-            .gateways
-            .iter()
-            .map(|g| g.name.as_str())
-            .collect();
+        let gateways: Vec<&str> = trunk.gateways.iter().map(|g| g.name.as_str()).collect();
         let by = match gateways.is_empty() {
             true => "no route".to_owned(),
             false => gateways.join(", "),

@@ -62,11 +62,7 @@ fn logs(config: &LogsConfig) -> Box<dyn Layer<Registry> + Send + Sync> {
     match config.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),
         LogFormat::Pretty => lines.pretty().with_filter(filter).boxed(),
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_filter(filter)
-            .boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     }
 }
 

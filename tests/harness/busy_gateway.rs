@@ -2,8 +2,8 @@
 //! deaf.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub struct BusyGateway {
@@ -50,7 +50,10 @@ impl BusyGateway {
 
     /// As it stands in a configuration.
     pub fn table(&self, name: &str, more: &str) -> String {
-        format!("[[carriers.gateways]]\nname = \"{name}\"\nuri = \"sip:{}\"\n{more}\n", self.address)
+        format!(
+            "[[carriers.gateways]]\nname = \"{name}\"\nuri = \"sip:{}\"\n{more}\n",
+            self.address
+        )
     }
 
     pub fn invites(&self) -> usize {
@@ -72,7 +75,8 @@ fn answers(request: &str) -> Vec<String> {
     let field = |name: &str| {
         request.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+            key.eq_ignore_ascii_case(name)
+                .then(|| value.trim().to_owned())
         })
     };
     let answer = |status: &str, more: &str| {
@@ -90,7 +94,10 @@ fn answers(request: &str) -> Vec<String> {
         Some("INVITE") => vec![answer("180 Ringing", ""), answer("486 Busy Here", "")],
         Some("REGISTER") => {
             let contact = field("Contact").unwrap_or_default();
-            vec![answer("200 OK", &format!("Contact: {contact};expires=3600\r\n"))]
+            vec![answer(
+                "200 OK",
+                &format!("Contact: {contact};expires=3600\r\n"),
+            )]
         }
         Some("OPTIONS" | "BYE" | "CANCEL") => vec![answer("200 OK", "")],
         Some(_) | None => vec![],

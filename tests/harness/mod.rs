@@ -408,11 +408,7 @@ pub fn client() -> reqwest::Client {
 }
 
 /// Polls until it is there.
-pub async fn until<T>(
-    what: &str,
-    within: Duration,
-    mut look: impl AsyncFnMut() -> Option<T>,
-) -> T {
+pub async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + within;
     loop {
         if let Some(found) = look().await {

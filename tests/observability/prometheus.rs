@@ -26,7 +26,10 @@ impl Prometheus {
         let read = |name: &str| std::fs::read_to_string(shipped.join(name)).unwrap();
         let config = read("prometheus.yml");
         let nodes = r#"["nexo-a:9464", "nexo-b:9464"]"#;
-        assert!(config.contains(nodes) && config.contains("scrape_interval: 5s"), "{config}");
+        assert!(
+            config.contains(nodes) && config.contains("scrape_interval: 5s"),
+            "{config}"
+        );
         let config = config
             .replace(nodes, &format!(r#"["{target}"]"#))
             .replace("scrape_interval: 5s", "scrape_interval: 1s")
@@ -54,7 +57,11 @@ impl Prometheus {
         };
         until("Prometheus is ready", Duration::from_secs(30), async || {
             let ready = client().get(format!("{}/-/ready", prometheus.url)).send();
-            ready.await.ok().filter(|ready| ready.status() == 200).map(|_| ())
+            ready
+                .await
+                .ok()
+                .filter(|ready| ready.status() == 200)
+                .map(|_| ())
         })
         .await;
         prometheus
@@ -112,7 +119,10 @@ impl Prometheus {
 
     /// The metrics that the rules read.
     pub fn metrics_of_rules(&self) -> BTreeSet<String> {
-        let expressions = self.rules.lines().filter(|line| line.trim().starts_with("expr:"));
+        let expressions = self
+            .rules
+            .lines()
+            .filter(|line| line.trim().starts_with("expr:"));
         let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
         expressions
             .flat_map(|line| line.split(move |c: char| !is_of_name(c)))

@@ -61,7 +61,10 @@ impl Meters {
 
     /// Where calls of this kind are counted; registered when the first one comes.
     pub fn tally(&mut self, counted_as: CountedAs) -> Tally {
-        let known = self.tallies.iter().position(|tally| tally.counted_as == counted_as);
+        let known = self
+            .tallies
+            .iter()
+            .position(|tally| tally.counted_as == counted_as);
         Tally(known.unwrap_or_else(|| {
             self.tallies.push(CallMeters::new(counted_as));
             self.tallies.len() - 1

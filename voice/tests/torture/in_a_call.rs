@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use nexo_domain::call::{CallEnd, CallLimits};
 use nexo_domain::otp::{Code, Language, Reading};
-use nexo_voice::endpoint::{
-    CallNews, CallOrder, Caller, CountedAs, Endpoint, EndpointConfig,
-};
+use nexo_voice::endpoint::{CallNews, CallOrder, Caller, CountedAs, Endpoint, EndpointConfig};
 use nexo_voice::g711::Codec;
 use nexo_voice::prompts::PromptSet;
 use nexo_voice::sip::message::{Message, Method, Request};
