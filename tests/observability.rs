@@ -151,7 +151,7 @@ fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
         let stop = Arc::new(AtomicBool::new(false));
         let load = [
             rich.keep_sending("+8497", 1, Duration::from_millis(300), &stop),
-            rich.keep_sending("+8491", 90, Duration::from_millis(400), &stop),
+            rich.keep_sending("+8496", 90, Duration::from_millis(700), &stop),
             rich.keep_sending("+8490", 1, Duration::from_secs(4), &stop),
         ];
         tokio::time::sleep(calm()).await;
@@ -171,8 +171,8 @@ fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
         busy.be_deaf(true);
         app.engine.webhooks.try_send(Supervise::Panic).unwrap();
         let trouble = [
-            unlucky.keep_sending("+8494", 90, Duration::from_millis(100), &stop),
-            poor.keep_sending("+8488", 90, Duration::from_millis(150), &stop),
+            unlucky.keep_sending("+8494", 98, Duration::from_millis(100), &stop),
+            poor.keep_sending("+8488", 98, Duration::from_millis(150), &stop),
             rich.keep_sending("+8493", 1, Duration::from_secs(2), &stop),
         ];
         let expected: BTreeSet<String> = PROVOKED.iter().map(|name| (*name).to_owned()).collect();

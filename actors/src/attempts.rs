@@ -77,6 +77,8 @@ fn note(span: &Span, report: Option<&CallReport>) {
     if let Some(answered) = report.answered_at_ms {
         span.record("answered_ms", answered - report.started_at_ms);
     }
+    // A span's end is when it was left last.
+    span.in_scope(|| tracing::debug!("hung up"));
 }
 
 pub(crate) fn refusal_of(report: &Option<Box<CallReport>>) -> Refusal {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
+use nexo_entities::store::posting::Settlement;
 use nexo_entities::store::webhooks::EndpointChange;
 
 use crate::database::Database;
-use crate::world::{COST, NOW, World, account, credit, delivered, endpoint, otp, paid};
+use crate::world::{COST, NOW, World, account, credit, delivered, endpoint, otp, paid, told};
 
 on_both!(
     open_wallets_are_added_up_and_the_empty_told_from_the_new,
@@ -40,7 +41,10 @@ async fn the_oldest_waiting_webhook_is_told_unless_its_endpoint_is_paused(databa
     let endpoint = endpoint(&world.store, world.account, url).await;
     let debit = otp(world.account, 1);
     let outcomes = world.debit(std::slice::from_ref(&debit)).await;
-    let settlement = delivered(&debit, paid(&outcomes[0]));
+    let settlement = Settlement {
+        event: Some(told(&debit)),
+        ..delivered(&debit, paid(&outcomes[0]))
+    };
     let ended_at_ms = settlement.completed_at_ms;
     world.settle(&[settlement]).await;
     assert_eq!(oldest(&world).await, Some(ended_at_ms));
