@@ -32,13 +32,14 @@ const OF_THE_MACHINE: [&str; 5] = [
     "NexoAudioLossy",
     "NexoOverloaded",
 ];
-/// What the test provokes.
-const PROVOKED: [&str; 6] = [
+/// What the test provokes. A node whose carrier is gone says so in its `/readyz`.
+const PROVOKED: [&str; 7] = [
     "NexoActorRestarts",
     "NexoCarrierDown",
     "NexoCarrierErrors",
     "NexoCustomersOutOfFunds",
     "NexoGatewayDown",
+    "NexoNotReady",
     "NexoWebhooksFailing",
 ];
 /// The metrics that nothing shows before what they count has happened for the first time.
