@@ -4,33 +4,35 @@
 //! database and what the last life left in it, then the voice, the actors, and HTTP last.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App as WebApp, HttpServer, web};
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
-use nexo_actors::carrier::{Line, Trunk};
+use nexo_actors::carrier::Line;
 use nexo_actors::changes::Freshness;
 use nexo_actors::chores::Chores;
-use nexo_actors::dispatch::DispatchSettings;
+use nexo_actors::clock::unix_ms;
+use nexo_actors::dispatch::{DispatchDesk, DispatchSettings};
 use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::lease::LeaseHolder;
 use nexo_actors::live::Live;
 use nexo_actors::reaper;
 use nexo_actors::reviews::ReviewSettings;
 use nexo_actors::trunk_watch::{Locate, TrunkWatch};
+use nexo_actors::webhook::Desk;
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
-use nexo_domain::otp::Reading;
 use nexo_entities::store::changes::Change;
-use nexo_entities::store::gateways::GatewayName;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
 use nexo_voice::sip::transaction::Timers;
+use tokio::sync::Mutex;
 
 use crate::api::bank::BankDesk;
 use crate::api::health::Health;
@@ -42,13 +44,20 @@ use crate::config::calls::LONGEST_CALL;
 use crate::dashboard::low_balance::LowBalanceLetters;
 use crate::dashboard::{self, Site, SiteParts};
 use crate::database::Serving;
-use crate::telemetry;
+use crate::reload::Reloader;
+use crate::telemetry::{self, Sampled};
+use crate::terms::Terms;
 use crate::trunks;
 
 /// From a call's acceptance to its end in the ledger, as customers are promised.
 const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// At shutdown calls in progress are waited for no longer than this.
-const DRAIN_WITHIN: Duration = Duration::from_secs(90);
+pub(crate) const DRAIN_WITHIN: Duration = Duration::from_secs(90);
+/// What is hung up then is settled within this.
+pub(crate) const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+/// Webhooks that wait when the last call has ended are sent within this, or by the next start: an endpoint has
+/// 5 s for its answer.
+const FLUSH_WITHIN: Duration = Duration::from_secs(15);
 /// Connections to PostgreSQL that write at once: one for each wallet actor, and some for the rest.
 const POSTGRES_LANES: u32 = 8;
 const WALLET_LANES_POSTGRES: usize = 4;
@@ -109,9 +118,11 @@ pub struct App {
     pub store: Store,
     /// The built-in carrier, where it is enabled.
     pub sandbox: Option<Sandbox>,
+    /// Takes over another configuration.
+    pub reloader: Arc<Reloader>,
     endpoint: Endpoint,
-    watch: TrunkWatch,
     chores: Chores,
+    drain_at_least: Duration,
     draining: Arc<AtomicBool>,
     servers: Vec<ServerHandle>,
     holder: LeaseHolder,
@@ -142,7 +153,7 @@ impl App {
         let locator: Arc<dyn Locate> = Arc::new(trunks::DnsLocator::of(config)?);
         let trunks = trunks::from_config(config, sandbox_address, locator.as_ref()).await?;
         let endpoint = Endpoint::start(endpoint_config(config), prompts).await?;
-        let watch = TrunkWatch::start(&endpoint, trunks.clone(), locator);
+        let watch = TrunkWatch::start(&endpoint, trunks.clone(), Arc::clone(&locator));
         let mut line: Arc<dyn Line> = Arc::new(endpoint.clone());
         if let Some(wrap) = wrap_line {
             line = wrap(line);
@@ -153,8 +164,9 @@ impl App {
         let routing = Arc::new(Routing::load(&store).await?);
         let (its_routing, its_store) = (Arc::clone(&routing), store.clone());
         let (all_routing, all_store) = (Arc::clone(&routing), store.clone());
-        apply_drains(trunks.clone(), store.clone()).await;
-        let (drain_trunks, drain_store) = (trunks.clone(), store.clone());
+        trunks::apply_drains(&trunks, &store).await;
+        let desk = Arc::new(OnceLock::<Arc<DispatchDesk>>::new());
+        let (desk_to_drain, drain_store) = (Arc::clone(&desk), store.clone());
         let engine = Engine::start(EngineParts {
             wallet_lanes: if store.is_sqlite() {
                 1
@@ -178,8 +190,13 @@ impl App {
                     actix_web::rt::spawn(reload);
                 }
                 Change::Gateways(_) => {
-                    let apply = apply_drains(drain_trunks.clone(), drain_store.clone());
-                    actix_web::rt::spawn(apply);
+                    if let Some(desk) = desk_to_drain.get() {
+                        let trunks: Vec<_> = desk.carriers.iter().map(|r| r.trunk.now()).collect();
+                        let store = drain_store.clone();
+                        actix_web::rt::spawn(async move {
+                            trunks::apply_drains(trunks.iter().map(Arc::as_ref), &store).await;
+                        });
+                    }
                 }
                 Change::Wallet(_) | Change::Endpoints(_) | Change::WebhookAttempt(_) => {}
             }),
@@ -191,7 +208,9 @@ impl App {
             freshness,
         })
         .await?;
+        let _ = desk.set(Arc::clone(&engine.desk));
         let draining = Arc::new(AtomicBool::new(false));
+        let terms = Terms::of(config);
         let watched = endpoint.clone();
         let edge = web::Data::new(Edge {
             store: store.clone(),
@@ -208,8 +227,7 @@ impl App {
                 "{}/dashboard/wallet/top-up",
                 config.server.public_url.trim_end_matches('/')
             ),
-            price: config.billing.price_usd,
-            reading: reading(config),
+            terms: Arc::clone(&terms),
             draining: Arc::clone(&draining),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
@@ -219,6 +237,7 @@ impl App {
             config,
             SiteParts {
                 store: store.clone(),
+                terms: Arc::clone(&terms),
                 routing: Arc::clone(&edge.routing),
                 webhooks: engine.webhooks.clone(),
                 live: Arc::clone(&engine.live),
@@ -227,7 +246,17 @@ impl App {
         )?);
         let site_to_tidy = Arc::clone(&site);
         let site_of_letters = Arc::clone(&site);
+        let reloader = Arc::new(Reloader {
+            desk: Arc::clone(&engine.desk),
+            terms: Arc::clone(&terms),
+            watch: Mutex::new(Some(watch)),
+            locator,
+            sandbox: sandbox_address,
+            store: store.clone(),
+            config: ArcSwap::from_pointee(config.clone()),
+        });
         let http = ports.http.local_addr()?;
+        let ready = edge.clone();
         let metrics = ports.metrics.local_addr()?;
         let api = HttpServer::new(move || {
             WebApp::new()
@@ -243,7 +272,14 @@ impl App {
         .listen(ports.http)?
         .run();
         let page = telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.desk))?;
-        telemetry::sample(&engine, &endpoint);
+        telemetry::sample(Sampled {
+            store: store.clone(),
+            desk: Arc::clone(&engine.desk),
+            endpoint: endpoint.clone(),
+            draining: Arc::clone(&draining),
+            terms,
+        });
+        actix_web::rt::spawn(api::health::show_readiness(ready));
         let chores = Chores::start(
             &store,
             review_settings(config),
@@ -259,9 +295,10 @@ impl App {
             engine,
             store,
             sandbox,
+            reloader,
             endpoint,
-            watch,
             chores,
+            drain_at_least: Duration::from_millis(config.server.drain_at_least_ms),
             draining,
             servers,
             holder,
@@ -269,22 +306,41 @@ impl App {
         })
     }
 
-    /// Takes no more OTPs, waits for the calls in progress, and closes everything in order.
+    /// Whether what must not stand still does not: for a service manager that would start us anew.
+    pub fn is_alive(&self) -> impl Fn() -> bool + 'static {
+        let endpoint = self.endpoint.clone();
+        move || endpoint.is_alive()
+    }
+
+    /// Takes no more OTPs, waits for the calls in progress and their webhooks, and closes everything in order.
+    ///
+    /// A call lasts for a minute at most; what is not settled after [`DRAIN_WITHIN`] all the same is settled as
+    /// lost, for which there is [`SETTLE_WITHIN`]. Webhooks that cannot be sent by then wait for the next start,
+    /// or for another node.
     pub async fn shutdown(self) {
+        let begun = Instant::now();
         self.draining.store(true, Ordering::Relaxed);
-        let give_up = Instant::now() + DRAIN_WITHIN;
         let mut look = tokio::time::interval(Duration::from_millis(50));
-        while Instant::now() < give_up {
+        while begun.elapsed() < DRAIN_WITHIN {
             look.tick().await;
-            if self.engine.live.is_empty() && self.engine.posts.in_flight() == 0 {
+            if self.engine.live.is_empty() && begun.elapsed() >= self.drain_at_least {
                 break;
             }
         }
+        // Whoever is still up is hung up, and settled as far as it came.
+        if let Some(watch) = self.reloader.watch.lock().await.take() {
+            watch.stop().await;
+        }
+        self.endpoint.shutdown(Duration::from_secs(2)).await;
+        let give_up = Instant::now() + SETTLE_WITHIN;
+        while Instant::now() < give_up && !self.engine.live.is_empty() {
+            look.tick().await;
+        }
+        let give_up = begun + DRAIN_WITHIN + SETTLE_WITHIN;
+        flush_webhooks(&self.store, &self.engine.posts, give_up).await;
         for server in self.servers {
             server.stop(true).await;
         }
-        self.watch.stop().await;
-        self.endpoint.shutdown(Duration::from_secs(2)).await;
         self.chores.stop().await;
         self.engine.stop().await;
         self.holder.stop().await;
@@ -297,29 +353,31 @@ impl App {
     }
 }
 
+/// Waits until what our calls came to has been told, and until it is written what became of that. Not for
+/// what waits for an endpoint that takes nothing: it is told by the next start.
+async fn flush_webhooks(store: &Store, posts: &Desk, give_up: Instant) {
+    let give_up = give_up.min(Instant::now() + FLUSH_WITHIN);
+    // What is younger is another node's.
+    let begun_ms = unix_ms();
+    let mut look = tokio::time::interval(Duration::from_millis(50));
+    while Instant::now() < give_up {
+        look.tick().await;
+        let waiting = store.oldest_waiting_webhook_ms().await;
+        let is_told = match waiting {
+            Ok(oldest_ms) => oldest_ms.is_none_or(|oldest| oldest > begun_ms),
+            Err(_) => store.stopped().is_some(),
+        };
+        if is_told && posts.is_idle() {
+            return;
+        }
+    }
+    tracing::warn!("webhooks that could not be sent wait for the next start");
+}
+
 /// Takes over replaced ported numbers. A set that is replaced again while it is read is told of anew.
 async fn reload_ports(routing: Arc<Routing>, store: Store) {
     if let Err(error) = routing.reload(&store).await {
         tracing::warn!(%error, "the ported numbers could not be read: the older ones stay");
-    }
-}
-
-/// Takes out of service what operators have drained, and back what they have not.
-async fn apply_drains(trunks: Vec<Trunk>, store: Store) {
-    let drained = match store.drained_gateways().await {
-        Ok(drained) => drained,
-        Err(error) => {
-            tracing::warn!(%error, "which gateways are drained could not be read: it stays as it was");
-            return;
-        }
-    };
-    for trunk in &trunks {
-        for gateway in &trunk.gateways {
-            let is_meant = |name: &GatewayName| {
-                name.carrier == trunk.carrier.name() && name.gateway == gateway.name
-            };
-            gateway.state.drain(drained.iter().any(is_meant));
-        }
     }
 }
 
@@ -396,7 +454,8 @@ fn webhook_client(config: &Config) -> anyhow::Result<WebhookClient> {
     Ok(WebhookClient::new(rules, timeout)?)
 }
 
-fn dispatch_settings(config: &Config) -> DispatchSettings {
+/// How OTPs are dispatched.
+pub(crate) fn dispatch_settings(config: &Config) -> DispatchSettings {
     DispatchSettings {
         dispatch_timeout: Duration::from_millis(config.calls.dispatch_timeout_ms),
         limits: CallLimits {
@@ -416,14 +475,6 @@ fn review_settings(config: &Config) -> Option<ReviewSettings> {
         settle: reviews.settle,
         limits: reviews.limits,
     })
-}
-
-fn reading(config: &Config) -> Reading {
-    Reading {
-        language: config.calls.language,
-        repeat: config.calls.repeat,
-        digit_gap_ms: config.calls.digit_gap_ms,
-    }
 }
 
 /// An actor that dies faster than it can be replaced is more than this process can mend.

@@ -11,6 +11,8 @@ use nexo_actors::gateway::{CallerStyle, Gateway, NumberFormat};
 use nexo_actors::gateway_state::{GatewayState, Judged};
 use nexo_actors::trunk_watch::Locate;
 use nexo_domain::carrier_plan::Carrier;
+use nexo_entities::store::Store;
+use nexo_entities::store::gateways::GatewayName;
 use nexo_voice::g711::Codec;
 use nexo_voice::locate::{Located, Locator};
 use nexo_voice::sip::digest::Credentials;
@@ -24,6 +26,25 @@ use crate::config::carriers::{CarrierConfig, GatewayConfig};
 /// What the sandbox carrier takes at once.
 const SANDBOX_CHANNELS: u32 = 10_000;
 const SANDBOX_NAME: &str = "sandbox";
+
+/// Takes out of service what operators have drained, and back what they have not.
+pub async fn apply_drains<'t>(trunks: impl IntoIterator<Item = &'t Trunk>, store: &Store) {
+    let drained = match store.drained_gateways().await {
+        Ok(drained) => drained,
+        Err(error) => {
+            tracing::warn!(%error, "which gateways are drained could not be read: it stays as it was");
+            return;
+        }
+    };
+    for trunk in trunks {
+        for gateway in &trunk.gateways {
+            let is_meant = |name: &GatewayName| {
+                name.carrier == trunk.carrier.name() && name.gateway == gateway.name
+            };
+            gateway.state.drain(drained.iter().any(is_meant));
+        }
+    }
+}
 
 /// One trunk for each carrier of the numbering plan, in its order. A carrier without a gateway of
 /// its own is served by the sandbox where there is one, and has no route otherwise.

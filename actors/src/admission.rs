@@ -28,6 +28,14 @@ impl Realm {
     pub fn of(test: bool) -> Realm {
         if test { Realm::Test } else { Realm::Live }
     }
+
+    /// As metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Realm::Live => "live",
+            Realm::Test => "test",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +79,7 @@ impl Drop for Channel {
 impl Admission {
     /// Tables with no window claimed. `calls_per_second` of `None` is unlimited.
     pub fn new(channels: u32, calls_per_second: Option<NonZeroU32>) -> Arc<Self> {
-        let limiter =
-            calls_per_second.map(|rate| Arc::new(RateLimiter::direct(Quota::per_second(rate))));
+        let limiter = calls_per_second.map(|rate| Arc::new(limiter(rate)));
         Arc::new(Self {
             windows: DashMap::new(),
             channels_limit: AtomicU32::new(channels),
@@ -80,6 +87,13 @@ impl Admission {
             test_channels_used: AtomicU32::new(0),
             calls_per_second: ArcSwapOption::new(limiter),
         })
+    }
+
+    /// Other limits from here on. What is in use stays in use, also above a lower limit.
+    pub fn set_limits(&self, channels: u32, calls_per_second: Option<NonZeroU32>) {
+        self.channels_limit.store(channels, Ordering::Relaxed);
+        self.calls_per_second
+            .store(calls_per_second.map(|rate| Arc::new(limiter(rate))));
     }
 
     /// Claims the phone's window and a channel, or neither.
@@ -177,6 +191,10 @@ impl Admission {
     }
 }
 
+fn limiter(calls_per_second: NonZeroU32) -> DefaultDirectRateLimiter {
+    RateLimiter::direct(Quota::per_second(calls_per_second))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +276,28 @@ mod tests {
         assert!(matches!(claim(&admission, id(), 0), Admitted::Granted(_)));
         assert!(matches!(claim(&admission, id(), 40_000), Admitted::Full));
         assert_eq!(admission.channels_used(), 0);
+    }
+
+    #[test]
+    fn other_limits_hold_from_then_on_and_end_no_call() {
+        let admission = Admission::new(2, None);
+        let Admitted::Granted(first) = claim(&admission, id(), 0) else {
+            panic!("the first call has a channel");
+        };
+        admission.set_limits(1, None);
+        assert_eq!(admission.channels_used(), 1);
+        assert!(matches!(claim(&admission, id(), 30_000), Admitted::Full));
+        drop(first);
+        assert!(matches!(
+            claim(&admission, id(), 30_001),
+            Admitted::Granted(_)
+        ));
+        admission.set_limits(10, NonZeroU32::new(1));
+        assert!(matches!(
+            claim(&admission, id(), 90_000),
+            Admitted::Granted(_)
+        ));
+        assert!(matches!(claim(&admission, id(), 150_000), Admitted::Full));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use nexo_domain::call_steps::{CallStep, StepKind};
 use nexo_domain::ids::AttemptId;
 use nexo_entities::store::posting::{CallAttempt, CallQuality};
 use nexo_voice::endpoint::{CallNews, CallReport, Quality};
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::carrier::Placed;
@@ -18,6 +19,8 @@ const CALL_EVENTS_WITHIN: Duration = Duration::from_secs(59);
 
 /// A call that a gateway has taken.
 pub(crate) struct Taken {
+    /// The call's, until its end.
+    pub span: Span,
     pub placed: Placed,
     pub number: usize,
     pub started_at_ms: i64,
@@ -76,6 +79,7 @@ pub(crate) async fn follow(
         None
     };
     let report = tokio::time::timeout(CALL_EVENTS_WITHIN, end).await.ok()?;
+    note_end(&accepted.span, report.as_deref());
     attempts.push(accepted_attempt(
         &accepted,
         report.as_deref(),
@@ -106,6 +110,26 @@ fn note(progress: &mut Progress, news: &CallNews) -> bool {
         CallNews::Dialled | CallNews::Accepted { .. } | CallNews::Ended(_) => return false,
     }
     true
+}
+
+/// Tells the call's span what became of it, in milliseconds since its INVITE.
+fn note_end(span: &Span, report: Option<&CallReport>) {
+    let Some(report) = report else {
+        span.record("end", "lost");
+        return;
+    };
+    span.record("end", end_reason(&report.end));
+    if let Some(code) = report.sip_code {
+        span.record("sip_code", code);
+    }
+    if let Some(ringing) = report.ringing_at_ms {
+        span.record("ringing_ms", ringing - report.started_at_ms);
+    }
+    if let Some(answered) = report.answered_at_ms {
+        span.record("answered_ms", answered - report.started_at_ms);
+    }
+    // A span's end is when it was left last.
+    span.in_scope(|| tracing::debug!("hung up"));
 }
 
 pub(crate) fn refusal_of(report: &Option<Box<CallReport>>) -> Refusal {

@@ -12,7 +12,7 @@ use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
 use nexo_entities::store::Store;
 use nexo_entities::store::windows::OpenWindow;
-use nexo_voice::endpoint::{CallEvents, CallOrder, Caller, Permit};
+use nexo_voice::endpoint::{CallEvents, CallOrder, Caller, CountedAs, Permit};
 use nexo_voice::sip::hop::Hop;
 use rand::RngExt;
 
@@ -72,6 +72,10 @@ impl Trunk {
         };
         CallOrder {
             call_id: wish.call_id,
+            counted_as: CountedAs {
+                carrier: self.carrier.name(),
+                realm: wish.realm.name(),
+            },
             gateway: target,
             credentials: gateway.credentials.clone(),
             gateway_host: gateway.uri.host_and_port(),
@@ -100,6 +104,7 @@ impl Trunk {
 /// What is wanted of a call, whichever gateway takes it.
 pub struct CallWish {
     pub call_id: String,
+    pub realm: Realm,
     pub phone: Phone,
     pub code: Code,
     pub reading: Reading,
@@ -110,7 +115,7 @@ pub struct CallWish {
 
 /// The actor.
 pub struct CarrierDesk {
-    trunk: Arc<Trunk>,
+    carrier: Carrier,
     admission: Arc<Admission>,
     line: Arc<dyn Line>,
     lease: Arc<Lease>,
@@ -120,7 +125,7 @@ pub struct CarrierDesk {
 
 impl CarrierDesk {
     pub fn new(
-        trunk: Arc<Trunk>,
+        carrier: Carrier,
         admission: Arc<Admission>,
         line: Arc<dyn Line>,
         lease: Arc<Lease>,
@@ -128,7 +133,7 @@ impl CarrierDesk {
         life_line: LifeLine,
     ) -> Self {
         Self {
-            trunk,
+            carrier,
             admission,
             line,
             lease,
@@ -144,7 +149,7 @@ impl Actor for CarrierDesk {
     /// Reloads the open windows before anything else is handled.
     fn started(&mut self, ctx: &mut Self::Context) {
         let (store, admission) = (self.store.clone(), Arc::clone(&self.admission));
-        let carrier = self.trunk.carrier;
+        let carrier = self.carrier;
         let reload = async move { load_windows(&store, &admission, carrier).await };
         ctx.wait(actix::fut::wrap_future(reload));
         ctx.run_interval(SWEEP, |desk, _| desk.admission.sweep(clock::unix_ms()));
@@ -172,6 +177,8 @@ pub fn learn_windows(windows: &[OpenWindow], admission: &Admission, carrier: Car
 
 /// Place a call on the next gateway not yet tried.
 pub struct PlaceCall {
+    /// The carrier's, as it was when the OTP was admitted: `tried` counts its gateways.
+    pub trunk: Arc<Trunk>,
     pub delivery_id: DeliveryId,
     pub realm: Realm,
     pub phone: Phone,
@@ -216,7 +223,7 @@ impl Handler<PlaceCall> for CarrierDesk {
             return MessageResult(Err(NotPlaced::NoLease));
         }
         let mut rng = rand::rng();
-        let gateways = self.trunk.gateways(call.realm);
+        let gateways = call.trunk.gateways(call.realm);
         let now = Instant::now();
         let Some((place, target)) = choose(gateways, &call.tried, now, rng.random()) else {
             let retry_after = peace_left(gateways, now);
@@ -227,13 +234,14 @@ impl Handler<PlaceCall> for CarrierDesk {
         let call_id = format!("{}-{}@nexo", call.delivery_id, call.tried.len() + 1);
         let wish = CallWish {
             call_id: call_id.clone(),
+            realm: call.realm,
             phone: call.phone,
             code: call.code,
             reading: call.reading,
             limits: call.limits,
             media_timeout: call.media_timeout,
         };
-        let mut order = self.trunk.order(gateway, target, wish, rng.random());
+        let mut order = call.trunk.order(gateway, target, wish, rng.random());
         order.permit = Some(Arc::clone(&self.lease) as Arc<dyn Permit>);
         let events = self.line.place(order);
         MessageResult(Ok(Placed {

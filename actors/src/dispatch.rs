@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_rt::ArbiterHandle;
+use arc_swap::ArcSwap;
 use nexo_domain::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::carrier_plan::Carrier;
@@ -35,6 +36,7 @@ use nexo_entities::store::posting::{
 };
 use nexo_voice::sip::hop::Hop;
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 
 use crate::admission::{Admission, Admitted, Channel, Realm};
 use crate::attempts::{Taken, first_answer, follow, refusal_of, refused_attempt};
@@ -43,7 +45,9 @@ use crate::clock;
 use crate::flights::{Flight, Flights, Landed};
 use crate::lease::Lease;
 use crate::live::{Live, LiveDelivery};
+use crate::live_trunk::LiveTrunk;
 use crate::meters::{CarrierMeters, Verdict};
+use crate::traces::Traces;
 use crate::wallet::{KeepAnswer, PostDebit, Refused, SettleDelivery, StoreStopped, Wallets};
 use crate::watch::{Handle, Undelivered};
 
@@ -107,7 +111,7 @@ pub enum Dispatched {
 /// A carrier as the edge and the saga see it.
 #[derive(Clone)]
 pub struct CarrierRoute {
-    pub trunk: Arc<Trunk>,
+    pub trunk: Arc<LiveTrunk>,
     pub admission: Arc<Admission>,
     pub desk: Handle<CarrierDesk>,
     pub meters: Arc<CarrierMeters>,
@@ -139,10 +143,28 @@ pub struct DispatchDesk {
     pub lease: Arc<Lease>,
     /// How many sagas their threads have not begun.
     pub to_begin: Arc<AtomicUsize>,
-    pub settings: DispatchSettings,
+    pub settings: ArcSwap<DispatchSettings>,
+    pub traces: Arc<Traces>,
 }
 
 impl DispatchDesk {
+    /// The settings in force.
+    pub fn settings(&self) -> DispatchSettings {
+        **self.settings.load()
+    }
+
+    /// Other trunks, limits and settings, for the OTPs that come from here on. `trunks`: one for each carrier
+    /// of the numbering plan, in its order.
+    pub fn reconfigure(&self, trunks: Vec<Trunk>, settings: DispatchSettings) {
+        self.settings.store(Arc::new(settings));
+        for (route, trunk) in self.carriers.iter().zip(trunks) {
+            route
+                .admission
+                .set_limits(trunk.channels, trunk.calls_per_second);
+            route.trunk.replace(trunk);
+        }
+    }
+
     /// Starts the saga of one OTP; the answer for the customer comes through the receiver, and the
     /// saga goes on whether or not anybody still waits for it. `flight` is the request's, where that
     /// carries an idempotency key.
@@ -160,6 +182,13 @@ impl DispatchDesk {
             let _ = answer.send(verdict);
             return answered;
         };
+        let span = tracing::error_span!(
+            "otp",
+            delivery = %order.delivery_id,
+            phone = %order.phone.masked(),
+            carrier = order.carrier.name(),
+            outcome = tracing::field::Empty,
+        );
         let desk = Arc::clone(self);
         let lane = &self.lanes[self.wallets.lane(order.account_id)];
         let saga = async move {
@@ -173,7 +202,7 @@ impl DispatchDesk {
             desk.run(order, told).await;
         };
         // On a thread that is gone the saga is dropped, which whoever waits sees.
-        lane.spawn(saga);
+        lane.spawn(saga.instrument(span));
         answered
     }
 
@@ -189,7 +218,7 @@ impl DispatchDesk {
 
     /// The longest that a customer waits for an answer while the store works.
     pub fn answers_within(&self) -> Duration {
-        DEBIT_WITHIN + self.settings.dispatch_timeout
+        DEBIT_WITHIN + self.settings().dispatch_timeout
     }
 
     fn route(&self, carrier: Carrier) -> &CarrierRoute {
@@ -199,7 +228,8 @@ impl DispatchDesk {
     async fn run(&self, order: OtpOrder, told: Telling) {
         let route = self.route(order.carrier);
         let realm = Realm::of(order.test);
-        if route.trunk.gateways(realm).is_empty() {
+        let trunk = route.trunk.now();
+        if trunk.gateways(realm).is_empty() {
             return told.tell(Dispatched::NoGateway);
         }
         let Some(node) = self.lease.current() else {
@@ -224,11 +254,13 @@ impl DispatchDesk {
         let idempotent = told.request();
         match self
             .debit(&order, &node, &idempotent, now_ms, until_ms)
+            .instrument(tracing::debug_span!("debit"))
             .await
         {
             Ok((parts, after)) => {
                 let paid = Paid {
                     order,
+                    trunk,
                     realm,
                     parts,
                     after,
@@ -336,9 +368,14 @@ impl DispatchDesk {
                     Some(end) => Ending::Call(end),
                     None => Ending::Call(CallEnd::TransportLost),
                 };
-                let outcome = Outcome::of(&ending, self.settings.refund);
+                let outcome = Outcome::of(&ending, self.settings().refund);
                 meters.ended(&outcome);
-                let settled = self.settle(&paid, outcome, attempts, Settled::Call).await;
+                note(&outcome);
+                self.traces.keep(paid.order.delivery_id, &Span::current());
+                let settled = self
+                    .settle(&paid, outcome, attempts, Settled::Call)
+                    .instrument(tracing::debug_span!("settle"))
+                    .await;
                 if settled.is_ok() {
                     paid.live.settled();
                 }
@@ -357,6 +394,7 @@ impl DispatchDesk {
                     refund: true,
                 };
                 meters.ended(&outcome);
+                note(&outcome);
                 let order = (paid.realm, paid.order.phone, paid.order.delivery_id);
                 let settled = {
                     let settled = self.settle(&paid, outcome, attempts, Settled::NoRoute);
@@ -403,7 +441,8 @@ impl DispatchDesk {
         paid: &Paid,
         attempts: &mut Vec<CallAttempt>,
     ) -> Result<Taken, Vec<Refusal>> {
-        let give_up = Instant::now() + self.settings.dispatch_timeout;
+        let settings = self.settings();
+        let give_up = Instant::now() + settings.dispatch_timeout;
         let mut tried = Vec::new();
         let mut refusals = Vec::new();
         loop {
@@ -415,12 +454,15 @@ impl DispatchDesk {
                 }
             };
             tried.push((placed.gateway, placed.target));
+            let span = call_span(&placed);
             let started_at_ms = clock::unix_ms();
             let within = tokio::time::timeout_at(give_up.into(), first_answer(&mut placed));
             let refusal = match within.await {
                 Ok(Ok(ringing_at_ms)) => {
                     placed.state.accepted();
+                    span.in_scope(|| tracing::debug!("accepted"));
                     return Ok(Taken {
+                        span,
                         number: tried.len(),
                         placed,
                         accepted_at_ms: clock::unix_ms(),
@@ -450,6 +492,7 @@ impl DispatchDesk {
                     silent
                 }
             };
+            span.record("end", tracing::field::debug(&refusal));
             // A process that stood still has heard nobody.
             if self.lease.is_of(&paid.node) {
                 placed.state.refused(&refusal, placed.target);
@@ -472,15 +515,17 @@ impl DispatchDesk {
         give_up: Instant,
     ) -> Result<Placed, Option<NotPlaced>> {
         let desk = &self.route(paid.order.carrier).desk;
+        let settings = self.settings();
         loop {
             let call = PlaceCall {
+                trunk: Arc::clone(&paid.trunk),
                 delivery_id: paid.order.delivery_id,
                 realm: paid.realm,
                 phone: paid.order.phone,
                 code: paid.order.code.clone(),
                 reading: paid.order.reading,
-                limits: self.settings.limits,
-                media_timeout: self.settings.media_timeout,
+                limits: settings.limits,
+                media_timeout: settings.media_timeout,
                 tried: tried.to_vec(),
             };
             match desk.ask(call, ANSWER_WITHIN).await {
@@ -524,6 +569,25 @@ impl DispatchDesk {
             wait = (wait * 2).min(LONGEST_RETRY_SETTLEMENT);
         }
     }
+}
+
+/// Tells the OTP's span how it ended.
+fn note(outcome: &Outcome) {
+    let outcome = outcome.error_code.unwrap_or("delivered");
+    Span::current().record("outcome", outcome);
+}
+
+/// One call, from its INVITE to its BYE.
+fn call_span(placed: &Placed) -> Span {
+    tracing::debug_span!(
+        "call",
+        gateway = placed.gateway_name,
+        call_id = placed.call_id,
+        sip_code = tracing::field::Empty,
+        ringing_ms = tracing::field::Empty,
+        answered_ms = tracing::field::Empty,
+        end = tracing::field::Empty,
+    )
 }
 
 /// The customer's answer, given exactly once and counted.
@@ -607,6 +671,7 @@ enum Unpaid {
 /// An OTP that has been debited.
 struct Paid {
     order: OtpOrder,
+    trunk: Arc<Trunk>,
     realm: Realm,
     parts: Parts,
     after: Buckets,

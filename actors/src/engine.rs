@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_rt::task::JoinHandle;
 use actix_rt::{Arbiter, ArbiterHandle};
+use arc_swap::ArcSwap;
 use nexo_domain::carrier_plan::Carrier;
 use nexo_entities::store::changes::Change;
 use nexo_entities::store::{Store, StoreError};
@@ -16,7 +17,9 @@ use crate::dispatch::{CarrierRoute, DispatchDesk, DispatchSettings};
 use crate::flights::Flights;
 use crate::lease::Lease;
 use crate::live::Live;
+use crate::live_trunk::LiveTrunk;
 use crate::meters::CarrierMeters;
+use crate::traces::Traces;
 use crate::wallet::{ForgetAll, ForgetWallet, Wallet, Wallets};
 use crate::watch::{Handle, Vitals, Watcher};
 use crate::webhook::{Desk, Wake, WebhookDesk};
@@ -78,7 +81,8 @@ impl Engine {
         let mut watcher = Watcher::default();
         let vitals = Arc::new(Vitals::default());
         let (live, lease) = (Arc::clone(&parts.live), Arc::clone(&parts.lease));
-        let posts = Arc::new(Desk::default());
+        let traces = Arc::new(Traces::default());
+        let posts = Arc::new(Desk::new(Arc::clone(&traces)));
         let webhooks = hire_webhooks(&mut watcher, &parts, &posts);
         let lanes: Vec<ArbiterHandle> = (0..parts.wallet_lanes.max(1))
             .map(|_| Arbiter::new().handle())
@@ -93,7 +97,8 @@ impl Engine {
             flights: Arc::new(Flights::default()),
             lease: Arc::clone(&lease),
             to_begin: Arc::default(),
-            settings: parts.settings,
+            settings: ArcSwap::from_pointee(parts.settings),
+            traces,
         });
         let watching = actix_rt::spawn(watcher.watch(Arc::clone(&vitals), parts.escalate));
         let reaping = actix_rt::spawn(reaper::reap(
@@ -230,18 +235,19 @@ fn hire_carrier(
     trunk: &Trunk,
     admission: Arc<Admission>,
 ) -> CarrierRoute {
-    let trunk = Arc::new(trunk.clone());
-    let name = trunk.carrier.name();
+    let trunk = LiveTrunk::new(trunk.clone());
+    let carrier = trunk.carrier;
+    let name = carrier.name();
     let (store, line) = (parts.store.clone(), Arc::clone(&parts.line));
     let lease = Arc::clone(&parts.lease);
-    let (its_trunk, its_admission) = (Arc::clone(&trunk), Arc::clone(&admission));
+    let its_admission = Arc::clone(&admission);
     let desk = watcher.hire_on(
         thread,
         &format!("carrier-{name}"),
         carrier::MAILBOX,
         move |life_line| {
             CarrierDesk::new(
-                Arc::clone(&its_trunk),
+                carrier,
                 Arc::clone(&its_admission),
                 Arc::clone(&line),
                 Arc::clone(&lease),

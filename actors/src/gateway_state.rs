@@ -76,8 +76,9 @@ pub struct GatewayState {
 #[derive(Clone, Debug)]
 struct Meters {
     up: Gauge,
-    registered: Gauge,
-    round_trip: Gauge,
+    /// Where it wants us to register, and where it is probed: no figure is better than a wrong one.
+    registered: Option<Gauge>,
+    round_trip: Option<Gauge>,
 }
 
 impl GatewayState {
@@ -104,10 +105,24 @@ impl GatewayState {
         let label = || gateway.to_owned();
         *locked(&self.meters) = Some(Meters {
             up: metrics::gauge!("nexo_gateway_up", "carrier" => carrier, "gateway" => label()),
-            registered: metrics::gauge!("nexo_gateway_registered", "carrier" => carrier, "gateway" => label()),
-            round_trip: metrics::gauge!("nexo_gateway_round_trip_seconds", "carrier" => carrier, "gateway" => label()),
+            registered: locked(&self.registration).is_some().then(
+                || metrics::gauge!("nexo_gateway_registered", "carrier" => carrier, "gateway" => label()),
+            ),
+            round_trip: (self.judged == Judged::ByCallsAndProbes).then(
+                || metrics::gauge!("nexo_gateway_round_trip_seconds", "carrier" => carrier, "gateway" => label()),
+            ),
         });
         self.show();
+    }
+
+    /// Shows nothing any more: the gateway is no longer configured, and is neither up nor down.
+    pub fn unmeter(&self) {
+        if let Some(meters) = locked(&self.meters).take() {
+            let gauges = [Some(meters.up), meters.registered, meters.round_trip];
+            for gauge in gauges.into_iter().flatten() {
+                gauge.set(f64::NAN);
+            }
+        }
     }
 
     /// Where it is, in the order in which it is tried.
@@ -349,13 +364,12 @@ impl GatewayState {
             return;
         };
         meters.up.set(if self.is_up() { 1.0 } else { 0.0 });
-        match self.registered(Instant::now()) {
-            Registered::NotAsked => {}
-            Registered::Yes => meters.registered.set(1.0),
-            Registered::Asking | Registered::No(_) => meters.registered.set(0.0),
+        if let Some(gauge) = meters.registered {
+            let is_registered = self.registered(Instant::now()) == Registered::Yes;
+            gauge.set(f64::from(u8::from(is_registered)));
         }
-        if let Some(round_trip) = self.round_trip() {
-            meters.round_trip.set(round_trip.as_secs_f64());
+        if let (Some(gauge), Some(round_trip)) = (meters.round_trip, self.round_trip()) {
+            gauge.set(round_trip.as_secs_f64());
         }
     }
 }

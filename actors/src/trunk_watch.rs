@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nexo_domain::carrier_plan::Carrier;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::carrier::Trunk;
 use crate::gateway::Gateway;
+use crate::gateway_state::GatewayState;
 
 /// How long an answer to a probe may take.
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
@@ -41,17 +42,47 @@ pub trait Locate: Send + Sync {
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<Located, String>> + Send>>;
 }
 
+/// How long a gateway that is no longer configured may still speak to us: its calls are finished.
+const LEAVES_WITHIN: Duration = Duration::from_secs(120);
+
 /// The running watch.
 pub struct TrunkWatch {
+    post: Post,
+    watched: Vec<Watched>,
+    /// The tasks of gateways that are no longer configured.
+    leaving: JoinSet<()>,
+    /// Ends the peers' last respite.
+    farewells: JoinSet<()>,
+}
+
+/// One gateway and the tasks that watch it.
+struct Watched {
+    state: Arc<GatewayState>,
     closing: watch::Sender<bool>,
     tasks: JoinSet<()>,
+}
+
+/// Whom we speak to.
+#[derive(Default)]
+struct Peers {
+    trunks: Vec<Trunk>,
+    /// No longer configured, and since when.
+    departed: Vec<(Instant, Gateway)>,
+}
+
+impl Peers {
+    fn gateways(&self) -> impl Iterator<Item = &Gateway> {
+        let trunks = self.trunks.iter();
+        let configured = trunks.flat_map(|t| t.gateways.iter().chain(&t.test_gateways));
+        configured.chain(self.departed.iter().map(|(_, gateway)| gateway))
+    }
 }
 
 /// What all tasks share.
 #[derive(Clone)]
 struct Post {
     endpoint: Endpoint,
-    trunks: Arc<Vec<Trunk>>,
+    peers: Arc<Mutex<Peers>>,
     locator: Arc<dyn Locate>,
     closing: watch::Receiver<bool>,
 }
@@ -59,50 +90,128 @@ struct Post {
 impl TrunkWatch {
     /// Starts to watch every gateway of `trunks`, and tells the endpoint who its peers are.
     pub fn start(endpoint: &Endpoint, trunks: Vec<Trunk>, locator: Arc<dyn Locate>) -> TrunkWatch {
-        let (closing, closed) = watch::channel(false);
-        let post = Post {
-            endpoint: endpoint.clone(),
-            trunks: Arc::new(trunks),
-            locator,
-            closing: closed,
+        let mut watch = TrunkWatch {
+            post: Post {
+                endpoint: endpoint.clone(),
+                peers: Arc::default(),
+                locator,
+                closing: watch::channel(false).1,
+            },
+            watched: Vec::new(),
+            leaving: JoinSet::new(),
+            farewells: JoinSet::new(),
         };
-        post.tell_peers();
-        let mut tasks = JoinSet::new();
-        for trunk in post.trunks.iter() {
+        watch.replace(trunks);
+        watch
+    }
+
+    /// Watches these from here on. A gateway whose state is among theirs is watched on as before; of others we
+    /// take leave, which ends our registration with them, but no call.
+    pub fn replace(&mut self, trunks: Vec<Trunk>) {
+        let gateways = trunks.iter().flat_map(|trunk| &trunk.gateways);
+        let kept: Vec<&Arc<GatewayState>> = gateways.map(|gateway| &gateway.state).collect();
+        let is_kept = |state: &Arc<GatewayState>| kept.iter().any(|one| Arc::ptr_eq(one, state));
+        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.watched)
+            .into_iter()
+            .partition(|watched| is_kept(&watched.state));
+        self.watched = stay;
+        let now = Instant::now();
+        {
+            let mut peers = self.post.locked_peers();
+            let before = std::mem::replace(&mut peers.trunks, trunks.clone());
+            let gateways = before.into_iter().flat_map(|trunk| trunk.gateways);
+            let gone = gateways.filter(|gateway| !is_kept(&gateway.state));
+            peers.departed.extend(gone.map(|gateway| (now, gateway)));
+        }
+        self.post.tell_peers();
+        if !go.is_empty() {
+            let post = self.post.clone();
+            self.farewells.spawn(async move {
+                tokio::time::sleep(LEAVES_WITHIN).await;
+                post.tell_peers();
+            });
+        }
+        for watched in go {
+            watched.leave(&mut self.leaving);
+        }
+        for trunk in &trunks {
             for gateway in &trunk.gateways {
-                gateway.state.meter(trunk.carrier.name(), &gateway.name);
-                let (carrier, gateway) = (trunk.carrier, gateway.clone());
-                if gateway.uri.ip().is_none() {
-                    tasks.spawn(post.clone().follow(carrier, gateway.clone()));
-                }
-                if let Some(every) = gateway.probe_every {
-                    tasks.spawn(post.clone().probe(carrier, gateway.clone(), every));
-                }
-                if let Some(seconds) = gateway.register_seconds {
-                    tasks.spawn(post.clone().register(carrier, gateway, seconds));
-                }
+                self.watch(trunk.carrier, gateway);
             }
         }
-        TrunkWatch { closing, tasks }
+        while self.leaving.try_join_next().is_some() {}
+        while self.farewells.try_join_next().is_some() {}
+    }
+
+    /// Starts the gateway's tasks, unless it is watched.
+    fn watch(&mut self, carrier: Carrier, gateway: &Gateway) {
+        gateway.state.meter(carrier.name(), &gateway.name);
+        let is_watched = |watched: &Watched| Arc::ptr_eq(&watched.state, &gateway.state);
+        if self.watched.iter().any(is_watched) {
+            return;
+        }
+        let (closing, closed) = watch::channel(false);
+        let post = Post {
+            closing: closed,
+            ..self.post.clone()
+        };
+        let mut tasks = JoinSet::new();
+        if gateway.uri.ip().is_none() {
+            tasks.spawn(post.clone().follow(carrier, gateway.clone()));
+        }
+        if let Some(every) = gateway.probe_every {
+            tasks.spawn(post.clone().probe(carrier, gateway.clone(), every));
+        }
+        if let Some(seconds) = gateway.register_seconds {
+            tasks.spawn(post.register(carrier, gateway.clone(), seconds));
+        }
+        self.watched.push(Watched {
+            state: Arc::clone(&gateway.state),
+            closing,
+            tasks,
+        });
     }
 
     /// Ends all registrations and the watch.
     pub async fn stop(mut self) {
+        self.farewells.shutdown().await;
+        for watched in std::mem::take(&mut self.watched) {
+            watched.leave(&mut self.leaving);
+        }
+        while self.leaving.join_next().await.is_some() {}
+    }
+}
+
+impl Watched {
+    /// Ends the gateway's tasks, which `leaving` waits for.
+    fn leave(mut self, leaving: &mut JoinSet<()>) {
         self.closing.send_replace(true);
-        while self.tasks.join_next().await.is_some() {}
+        self.state.unmeter();
+        leaving.spawn(async move { while self.tasks.join_next().await.is_some() {} });
     }
 }
 
 impl Post {
-    /// Everything that is resolved now may speak to us.
+    fn locked_peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything that is resolved now may speak to us, and for a while what is no longer configured.
     fn tell_peers(&self) {
-        let trunks = self.trunks.iter();
-        let gateways = trunks.flat_map(|trunk| trunk.gateways.iter().chain(&trunk.test_gateways));
-        let peers: HashSet<Hop> = gateways
+        let mut peers = self.locked_peers();
+        peers
+            .departed
+            .retain(|(since, _)| since.elapsed() < LEAVES_WITHIN);
+        let hops: HashSet<Hop> = peers
+            .gateways()
             .flat_map(|gateway| gateway.state.targets().as_ref().clone())
             .collect();
-        self.endpoint.set_peers(peers);
-        self.endpoint.set_tls(tls_profiles(&self.trunks));
+        self.endpoint.set_peers(hops);
+        // Where two are at one address, the one that is configured.
+        let departed = peers.departed.iter().map(|(_, gateway)| gateway);
+        let mut profiles = profiles_of(departed);
+        profiles.extend(tls_profiles(&peers.trunks));
+        self.endpoint.set_tls(profiles);
     }
 
     /// Waits, unless the watch ends meanwhile: whether to go on.
@@ -245,7 +354,12 @@ fn tell_registration(
 
 /// How TLS is spoken to each address of the trunks' gateways.
 pub fn tls_profiles(trunks: &[Trunk]) -> HashMap<SocketAddr, Arc<TlsProfile>> {
-    let gateways = trunks.iter().flat_map(|trunk| &trunk.gateways);
+    profiles_of(trunks.iter().flat_map(|trunk| &trunk.gateways))
+}
+
+fn profiles_of<'g>(
+    gateways: impl Iterator<Item = &'g Gateway>,
+) -> HashMap<SocketAddr, Arc<TlsProfile>> {
     let with_tls = gateways.filter_map(|gateway| Some((gateway, gateway.tls.as_ref()?)));
     with_tls
         .flat_map(|(gateway, profile)| {

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture,
 };
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 use nexo_domain::ids::AccountId;
+use nexo_domain::money::Micros;
 use nexo_entities::store::posting::{
     Committed, Debit, DebitOutcome, Keep, NodeEpoch, Settlement, WalletCache,
 };
@@ -146,20 +147,34 @@ impl Wallets {
 struct Meters {
     latency: Histogram,
     batch: Histogram,
+    /// Postings that wait for their commit.
+    waiting: Gauge,
     debits: Counter,
-    short: Counter,
+    debited: Counter,
+    funds_short: Counter,
+    window_closed: Counter,
+    account_closed: Counter,
+    key_taken: Counter,
     refunds: Counter,
+    refunded: Counter,
     retries: Counter,
 }
 
 impl Meters {
-    fn new() -> Self {
+    fn new(role: &str) -> Self {
+        let refused = |reason: &'static str| metrics::counter!("nexo_ledger_debits_refused_total", "reason" => reason);
         Self {
             latency: metrics::histogram!("nexo_ledger_commit_seconds"),
             batch: metrics::histogram!("nexo_ledger_batch_postings"),
+            waiting: metrics::gauge!("nexo_ledger_waiting_postings", "actor" => role.to_owned()),
             debits: metrics::counter!("nexo_ledger_debits_total"),
-            short: metrics::counter!("nexo_ledger_debits_refused_total"),
+            debited: metrics::counter!("nexo_ledger_debited_microdollars_total"),
+            funds_short: refused("insufficient_balance"),
+            window_closed: refused("rate_limited"),
+            account_closed: refused("account_closed"),
+            key_taken: refused("key_taken"),
             refunds: metrics::counter!("nexo_ledger_refunds_total"),
+            refunded: metrics::counter!("nexo_ledger_refunded_microdollars_total"),
             retries: metrics::counter!("nexo_ledger_commit_retries_total"),
         }
     }
@@ -208,7 +223,7 @@ impl Wallet {
             commit_is_due: false,
             alarm: None,
             pace: Pace::new(Instant::now()),
-            meters: Meters::new(),
+            meters: Meters::new(life_line.role()),
             _life_line: life_line,
         }
     }
@@ -217,6 +232,7 @@ impl Wallet {
     /// or when the alarm rings.
     fn commit_soon(&mut self, ctx: &mut Context<Self>) {
         let waiting = self.waiting();
+        self.meters.waiting.set(waiting as f64);
         if self.cache.is_none() || self.commit_is_due || waiting == 0 {
             return;
         }
@@ -263,6 +279,7 @@ impl Wallet {
             return;
         }
         self.pace.began(postings, Instant::now());
+        self.meters.waiting.set(self.waiting() as f64);
         let committed = batch.commit(
             self.store.clone(),
             Arc::clone(&self.lease),
@@ -477,9 +494,7 @@ impl Batch {
         meters.batch.record(postings as f64);
         match result {
             Ok(committed) => {
-                let refunds = settlements.iter().zip(&committed.settled);
-                let refunds = refunds.filter(|(s, now)| s.refund && **now).count() as u64;
-                count(&meters, &committed, refunds);
+                count(&meters, &committed, &settlements);
                 for (reply, outcome) in replies.into_iter().zip(committed.debits) {
                     let _ = reply.send(Ok(outcome));
                 }
@@ -533,17 +548,32 @@ impl Batch {
     }
 }
 
-fn count(meters: &Meters, committed: &Committed, refunds: u64) {
-    meters.refunds.increment(refunds);
-    let posted = committed
-        .debits
-        .iter()
-        .filter(|outcome| matches!(outcome, DebitOutcome::Posted { .. }))
-        .count() as u64;
+fn count(meters: &Meters, committed: &Committed, settlements: &[Settlement]) {
+    let (mut posted, mut debited) = (0, 0);
+    for outcome in &committed.debits {
+        match outcome {
+            DebitOutcome::Posted { parts, .. } => {
+                posted += 1;
+                debited += micros(parts.total());
+            }
+            DebitOutcome::FundsShort { .. } => meters.funds_short.increment(1),
+            DebitOutcome::WindowClosed { .. } => meters.window_closed.increment(1),
+            DebitOutcome::AccountClosed => meters.account_closed.increment(1),
+            DebitOutcome::KeyTaken => meters.key_taken.increment(1),
+        }
+    }
     meters.debits.increment(posted);
-    meters
-        .short
-        .increment(committed.debits.len() as u64 - posted);
+    meters.debited.increment(debited);
+    let settled = settlements.iter().zip(&committed.settled);
+    for (settlement, _) in settled.filter(|(settlement, now)| settlement.refund && **now) {
+        meters.refunds.increment(1);
+        meters.refunded.increment(micros(settlement.parts.total()));
+    }
+}
+
+/// No part of a debit is negative.
+fn micros(amount: Micros) -> u64 {
+    u64::try_from(amount.get()).unwrap_or(0)
 }
 
 async fn commit_patiently(

@@ -20,8 +20,11 @@ use actix::{Actor, Addr, Context, Handler, Message};
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
+use metrics::Counter;
 use thiserror::Error;
 use tokio::sync::mpsc;
+
+use crate::mailbox::{MailboxMeters, Measured};
 
 /// How often every actor is asked for a sign of life.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -53,7 +56,7 @@ impl Message for Supervise {
     type Result = ();
 }
 
-/// Implements the actor's side of supervision.
+/// Implements the actor's side of supervision, and of measuring what comes through its [`Handle`].
 #[macro_export]
 macro_rules! supervised {
     ($actor:ty) => {
@@ -69,6 +72,23 @@ macro_rules! supervised {
                 }
             }
         }
+
+        impl<M> actix::Handler<$crate::mailbox::Measured<M>> for $actor
+        where
+            M: actix::Message,
+            Self: actix::Handler<M>,
+        {
+            type Result = $crate::mailbox::Answer<<Self as actix::Handler<M>>::Result>;
+
+            fn handle(
+                &mut self,
+                measured: $crate::mailbox::Measured<M>,
+                ctx: &mut Self::Context,
+            ) -> Self::Result {
+                let (message, _handling) = measured.begin();
+                $crate::mailbox::Answer(actix::Handler::<M>::handle(self, message, ctx))
+            }
+        }
     };
 }
 
@@ -76,6 +96,7 @@ macro_rules! supervised {
 #[derive(Debug)]
 pub struct LifeLine {
     of: Incumbent,
+    role: Arc<str>,
     deaths: mpsc::UnboundedSender<Incumbent>,
 }
 
@@ -84,6 +105,13 @@ pub struct LifeLine {
 struct Incumbent {
     role: usize,
     term: u64,
+}
+
+impl LifeLine {
+    /// The role's name, as metrics and logs call it.
+    pub fn role(&self) -> &str {
+        &self.role
+    }
 }
 
 impl Drop for LifeLine {
@@ -106,6 +134,7 @@ pub enum Undelivered {
 pub struct Handle<A: Actor> {
     name: Arc<str>,
     current: Arc<ArcSwap<Addr<A>>>,
+    meters: Arc<MailboxMeters>,
 }
 
 impl<A: Actor> Clone for Handle<A> {
@@ -113,6 +142,7 @@ impl<A: Actor> Clone for Handle<A> {
         Self {
             name: Arc::clone(&self.name),
             current: Arc::clone(&self.current),
+            meters: Arc::clone(&self.meters),
         }
     }
 }
@@ -127,12 +157,12 @@ impl<A: Actor<Context = Context<A>>> Handle<A> {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<Measured<M>>,
+        A::Context: ToEnvelope<A, Measured<M>>,
     {
         self.current
             .load()
-            .try_send(message)
+            .try_send(Measured::new(message, &self.meters))
             .map_err(|error| match error {
                 actix::prelude::SendError::Full(_) => Undelivered::Full,
                 actix::prelude::SendError::Closed(_) => Undelivered::Down,
@@ -144,10 +174,11 @@ impl<A: Actor<Context = Context<A>>> Handle<A> {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<Measured<M>>,
+        A::Context: ToEnvelope<A, Measured<M>>,
     {
-        let answer = self.current.load().send(message);
+        let measured = Measured::new(message, &self.meters);
+        let answer = self.current.load().send(measured);
         match tokio::time::timeout(within, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(Undelivered::Down),
@@ -173,6 +204,7 @@ struct RoleOf<A: Actor> {
     deaths: mpsc::UnboundedSender<Incumbent>,
     thread: ArbiterHandle,
     current: Arc<ArcSwap<Addr<A>>>,
+    restarts: Counter,
 }
 
 fn start<A>(
@@ -218,8 +250,10 @@ where
             self.thread = Arbiter::new().handle();
         }
         self.incumbent.term += 1;
+        self.restarts.increment(1);
         let life_line = LifeLine {
             of: self.incumbent,
+            role: Arc::clone(&self.name),
             deaths: self.deaths.clone(),
         };
         let new = start(
@@ -339,6 +373,7 @@ impl Watcher {
         let factory: Factory<A> = Arc::new(factory);
         let life_line = LifeLine {
             of: incumbent,
+            role: Arc::clone(&name),
             deaths: self.deaths.clone(),
         };
         let first = start(thread, mailbox, Arc::clone(&factory), life_line);
@@ -351,8 +386,15 @@ impl Watcher {
             deaths: self.deaths.clone(),
             thread: thread.clone(),
             current: Arc::clone(&current),
+            // Known before it grows: an increase from nothing is no increase to Prometheus.
+            restarts: metrics::counter!("nexo_actor_restarts_total", "actor" => name.to_string()),
         }));
-        Handle { name, current }
+        let meters = MailboxMeters::new(&name, mailbox);
+        Handle {
+            name,
+            current,
+            meters,
+        }
     }
 
     /// Watches until the process ends. `escalate` is called with the role's name when restarts
@@ -408,7 +450,6 @@ impl Watcher {
         let name = role.name();
         let wait = record.note(Instant::now());
         vitals.restarts.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("nexo_actor_restarts_total", "actor" => name.to_string()).increment(1);
         tracing::error!(actor = &*name, frozen, "an actor is replaced");
         if record.is_hopeless() {
             escalate(&name);

@@ -11,6 +11,7 @@
 //! outbox and delays nobody else.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +21,11 @@ use nexo_domain::ids::EndpointId;
 use nexo_entities::store::Store;
 use nexo_entities::store::posting::NodeEpoch;
 use nexo_entities::store::webhook_attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
+use tracing::{Instrument, Span};
 
 use crate::lease::Lease;
 use crate::supervised;
+use crate::traces::Traces;
 use crate::watch::LifeLine;
 use crate::webhook_client::{Outgoing, Sent, WebhookClient};
 
@@ -47,14 +50,49 @@ impl Message for Wake {
 /// What outlives the actor: the POSTs under way and the results that are not yet written.
 #[derive(Default)]
 pub struct Desk {
+    traces: Arc<Traces>,
     in_flight: Mutex<HashMap<EndpointId, u32>>,
     finished: Mutex<Vec<FinishedAttempt>>,
+    /// Looks at the outbox that are under way.
+    looks: AtomicUsize,
+}
+
+/// A look that is under way, until this is dropped.
+struct Look(Arc<Desk>);
+
+impl Look {
+    fn begin(desk: &Arc<Desk>) -> Look {
+        desk.looks.fetch_add(1, Ordering::AcqRel);
+        Look(Arc::clone(desk))
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.0.looks.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Desk {
+    /// `traces`: of the deliveries that the webhooks tell of.
+    pub fn new(traces: Arc<Traces>) -> Desk {
+        Desk {
+            traces,
+            ..Desk::default()
+        }
+    }
+
     /// How many POSTs are under way.
     pub fn in_flight(&self) -> u32 {
         self.locked_in_flight().values().sum()
+    }
+
+    /// Whether no POST is under way or about to be, and what became of each is written.
+    pub fn is_idle(&self) -> bool {
+        // In this order: a look ends with POSTs, a POST with something to be written.
+        let looks = self.looks.load(Ordering::Acquire);
+        let in_flight = self.in_flight();
+        looks == 0 && in_flight == 0 && self.locked_finished().is_empty()
     }
 
     fn locked_in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<EndpointId, u32>> {
@@ -115,6 +153,7 @@ struct Meters {
     latency: Histogram,
     in_flight: Gauge,
     backlog: Gauge,
+    oldest: Gauge,
 }
 
 impl Meters {
@@ -126,6 +165,7 @@ impl Meters {
             latency: metrics::histogram!("nexo_webhook_seconds"),
             in_flight: metrics::gauge!("nexo_webhooks_in_flight"),
             backlog: metrics::gauge!("nexo_webhook_backlog"),
+            oldest: metrics::gauge!("nexo_webhook_oldest_seconds"),
         }
     }
 
@@ -186,6 +226,7 @@ impl WebhookDesk {
         let (store, lease) = (self.store.clone(), Arc::clone(&self.lease));
         let desk = Arc::clone(&self.desk);
         let (client, meters, actor) = (self.client.clone(), self.meters.clone(), ctx.address());
+        let under_way = Look::begin(&desk);
         actix_rt::spawn(async move {
             write_finished(&store, &desk).await;
             let (node, claimed) = claim(&store, &lease, &desk).await;
@@ -197,6 +238,7 @@ impl WebhookDesk {
                 };
                 post(webhook, duty, &client, &desk, &meters, &actor);
             }
+            drop(under_way);
             meters.in_flight.set(f64::from(desk.in_flight()));
             // Full: it looks again within a second. Dead: so does its successor.
             let _ = actor.try_send(Looked { may_be_more });
@@ -204,10 +246,14 @@ impl WebhookDesk {
     }
 
     fn count_backlog(&self, ctx: &mut Context<Self>) {
-        let (store, backlog) = (self.store.clone(), self.meters.backlog.clone());
+        let (store, meters) = (self.store.clone(), self.meters.clone());
         let count = async move {
             if let Ok(pending) = store.webhook_backlog().await {
-                backlog.set(pending as f64);
+                meters.backlog.set(pending as f64);
+            }
+            if let Ok(oldest) = store.oldest_waiting_webhook_ms().await {
+                let age = oldest.map_or(0, |since| crate::clock::unix_ms() - since);
+                meters.oldest.set(age.max(0) as f64 / 1e3);
             }
         };
         ctx.spawn(count.into_actor(self));
@@ -223,6 +269,7 @@ impl Actor for WebhookDesk {
             actor.looking = false;
             actor.look(ctx);
             actor.count_backlog(ctx);
+            actor.desk.traces.tidy();
         });
         self.look(ctx);
     }
@@ -269,7 +316,16 @@ fn post(
 ) {
     let (client, desk) = (client.clone(), Arc::clone(desk));
     let (meters, actor) = (meters.clone(), actor.clone());
-    actix_rt::spawn(async move {
+    let span = tracing::error_span!(
+        parent: None,
+        "webhook",
+        delivery = %webhook.delivery_id,
+        attempt = %webhook.id,
+        status = tracing::field::Empty,
+        failure = tracing::field::Empty,
+    );
+    desk.traces.join(webhook.delivery_id, &span);
+    let posting = async move {
         let endpoint = webhook.endpoint_id;
         if !duty.is_still_ours().await {
             desk.leave(endpoint);
@@ -278,10 +334,23 @@ fn post(
         let outgoing = outgoing(webhook);
         let sent = client.send(&outgoing).await;
         meters.count(&sent);
+        note(&sent);
         desk.finish(endpoint, finished(&outgoing, sent));
         // Full: it is awake. Dead: its successor looks within a second.
         let _ = actor.try_send(Wake);
-    });
+    };
+    actix_rt::spawn(posting.instrument(span));
+}
+
+/// Tells the webhook's span how it ended.
+fn note(sent: &Sent) {
+    let span = Span::current();
+    if let Some(status) = sent.status_code {
+        span.record("status", status);
+    }
+    if let Some(error) = &sent.error {
+        span.record("failure", error.as_str());
+    }
 }
 
 async fn write_finished(store: &Store, desk: &Desk) {

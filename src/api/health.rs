@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_web::{HttpResponse, web};
 use nexo_actors::carrier::CarrierDesk;
 use nexo_actors::dispatch::DispatchDesk;
+use nexo_actors::mailbox::Measured;
 use nexo_actors::wallet::Wallet;
 use nexo_actors::watch::{Handle, Supervise};
 use nexo_actors::webhook::WebhookDesk;
@@ -15,6 +16,8 @@ use super::Edge;
 
 /// How long the database or an actor may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// How often readiness is shown as a metric.
+const SHOWN_EVERY: Duration = Duration::from_secs(2);
 
 /// What readiness asks.
 pub struct Health {
@@ -36,10 +39,33 @@ pub async fn healthz() -> HttpResponse {
 
 /// 200 when everything that an OTP needs is there; else 503 with what is wrong.
 pub async fn readyz(edge: web::Data<Edge>) -> HttpResponse {
+    let problems = problems(&edge).await;
+    let mut answer = match problems.is_empty() {
+        true => HttpResponse::Ok(),
+        false => HttpResponse::ServiceUnavailable(),
+    };
+    answer.json(serde_json::json!({ "ok": problems.is_empty(), "problems": problems }))
+}
+
+/// Shows as a metric what `/readyz` would say, for as long as the process runs.
+pub async fn show_readiness(edge: web::Data<Edge>) {
+    let ready = metrics::gauge!("nexo_ready");
+    let mut due = tokio::time::interval(SHOWN_EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        let is_ready = problems(&edge).await.is_empty();
+        ready.set(f64::from(u8::from(is_ready)));
+    }
+}
+
+/// What keeps this node from taking OTPs.
+async fn problems(edge: &Edge) -> Vec<String> {
     let mut problems = database(&edge.store, &edge.health.migrations).await;
     problems.extend(actors(&edge.desk, &edge.health.webhooks).await);
     for route in &edge.desk.carriers {
-        let (carrier, gateways) = (route.trunk.carrier, &route.trunk.gateways);
+        let trunk = route.trunk.now();
+        let (carrier, gateways) = (trunk.carrier, &trunk.gateways);
         if gateways.is_empty() {
             problems.push(format!("carrier {carrier} has no gateway"));
         } else if !gateways.iter().any(|gateway| gateway.state.is_up()) {
@@ -64,11 +90,7 @@ pub async fn readyz(edge: web::Data<Edge>) -> HttpResponse {
     if edge.is_draining() {
         problems.push("shutting down".to_owned());
     }
-    let mut answer = match problems.is_empty() {
-        true => HttpResponse::Ok(),
-        false => HttpResponse::ServiceUnavailable(),
-    };
-    answer.json(serde_json::json!({ "ok": problems.is_empty(), "problems": problems }))
+    problems
 }
 
 async fn database(store: &Store, migrations: &[String]) -> Vec<String> {
@@ -97,8 +119,9 @@ async fn actors(desk: &DispatchDesk, webhooks: &Handle<WebhookDesk>) -> Vec<Stri
 
 async fn silent_name<A>(actor: &Handle<A>) -> Option<String>
 where
-    A: actix::Actor<Context = actix::Context<A>> + actix::Handler<Supervise>,
-    <A as actix::Handler<Supervise>>::Result: actix::dev::MessageResponse<A, Supervise>,
+    A: actix::Actor<Context = actix::Context<A>> + actix::Handler<Measured<Supervise>>,
+    <A as actix::Handler<Measured<Supervise>>>::Result:
+        actix::dev::MessageResponse<A, Measured<Supervise>>,
 {
     let beat = actor.ask(Supervise::Beat, ANSWER_WITHIN).await;
     beat.is_err()

@@ -22,10 +22,11 @@ const STATUSES: [u16; 16] = [
     200, 202, 400, 401, 402, 403, 404, 405, 406, 409, 413, 429, 500, 502, 503, 0,
 ];
 
-/// The counters of every route and status, and each route's latency.
+/// The counters and the latency of every route and status.
 pub struct HttpMeters {
     requests: Vec<[Counter; STATUSES.len()]>,
-    latency: Vec<Histogram>,
+    /// Registered when the first answer of the kind is given: most kinds never come.
+    latency: Vec<[OnceLock<Histogram>; STATUSES.len()]>,
 }
 
 /// One request being measured.
@@ -43,10 +44,7 @@ impl HttpMeters {
 
     fn register() -> HttpMeters {
         let counter = |route: &'static str, status: u16| {
-            let status = match status {
-                0 => "other".to_owned(),
-                code => code.to_string(),
-            };
+            let status = status_label(status);
             metrics::counter!("nexo_http_requests_total", "route" => route, "status" => status)
         };
         HttpMeters {
@@ -56,7 +54,7 @@ impl HttpMeters {
                 .collect(),
             latency: ROUTES
                 .iter()
-                .map(|route| metrics::histogram!("nexo_http_request_seconds", "route" => *route))
+                .map(|_| [const { OnceLock::new() }; STATUSES.len()])
                 .collect(),
         }
     }
@@ -77,7 +75,20 @@ impl Timer {
             .position(|known| *known == status.as_u16())
             .unwrap_or(STATUSES.len() - 1);
         meters.requests[self.route][place].increment(1);
-        meters.latency[self.route].record(self.started.elapsed());
+        let latency = meters.latency[self.route][place].get_or_init(|| {
+            metrics::histogram!(
+                "nexo_http_request_seconds",
+                "route" => ROUTES[self.route], "status" => status_label(STATUSES[place])
+            )
+        });
+        latency.record(self.started.elapsed());
+    }
+}
+
+fn status_label(status: u16) -> String {
+    match status {
+        0 => "other".to_owned(),
+        code => code.to_string(),
     }
 }
 

@@ -11,8 +11,6 @@ use actix_web::{HttpResponse, web};
 use ipnet::IpNet;
 use metrics::Counter;
 use nexo_actors::dispatch::DispatchDesk;
-use nexo_domain::money::Micros;
-use nexo_domain::otp::Reading;
 use nexo_entities::store::{Store, StoreError};
 
 pub mod bank;
@@ -38,6 +36,7 @@ mod send_otp;
 pub use caller::client_address;
 pub use send_otp::LARGEST_BODY;
 
+use crate::terms::Terms;
 use error::ApiError;
 use health::Health;
 use keyring::KeyRing;
@@ -57,9 +56,7 @@ pub struct Edge {
     pub trusted_proxies: Vec<IpNet>,
     /// Where a customer tops up.
     pub deposit_url: String,
-    pub price: Micros,
-    /// How a code is read where the account chose nothing else.
-    pub reading: Reading,
+    pub terms: Arc<Terms>,
     pub draining: Arc<AtomicBool>,
     pub internal_errors: Counter,
     /// Answers given again to requests with an idempotency key.

@@ -76,6 +76,7 @@ pub(super) fn check(key: &Key, body: &[u8], edge: &Edge) -> Result<OtpOrder, Api
     if edge.is_draining() || edge.store.stopped().is_some() {
         return Err(ApiError::Overloaded);
     }
+    let terms = edge.terms.now();
     Ok(OtpOrder {
         delivery_id: DeliveryId(Uuid::now_v7()),
         account_id: key.account_id,
@@ -84,10 +85,10 @@ pub(super) fn check(key: &Key, body: &[u8], edge: &Edge) -> Result<OtpOrder, Api
         phone,
         code,
         carrier,
-        cost: if key.test { Micros::ZERO } else { edge.price },
+        cost: if key.test { Micros::ZERO } else { terms.price },
         reading: Reading {
-            language: key.language.unwrap_or(edge.reading.language),
-            ..edge.reading
+            language: key.language.unwrap_or(terms.reading.language),
+            ..terms.reading
         },
     })
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use nexo_actors::admission::Realm;
 use nexo_actors::carrier::{CallWish, Trunk};
 use nexo_actors::gateway::Gateway;
 use nexo_actors::trunk_watch::tls_profiles;
@@ -84,6 +85,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
     let (trace, messages) = mpsc::unbounded_channel();
     let wish = CallWish {
         call_id: call_id.clone(),
+        realm: Realm::Live,
         phone,
         code,
         reading: Reading {

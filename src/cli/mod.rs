@@ -10,12 +10,14 @@ pub mod account;
 pub mod answer;
 pub mod args;
 pub mod audit;
+pub mod backup;
 pub mod call;
 pub mod config;
 pub mod database;
 pub mod demo;
 pub mod deposit;
 pub mod key;
+pub mod manual;
 pub mod migrate;
 pub mod operator;
 pub mod payouts;
@@ -92,6 +94,11 @@ enum Command {
     Operator(operator::Command),
     /// Check every ledger invariant
     Audit,
+    /// Copy the SQLite database into FILE while it is served; PostgreSQL has tools of its own
+    Backup {
+        /// Where to; nothing may be there yet
+        file: PathBuf,
+    },
     /// The database's schema
     #[command(subcommand, arg_required_else_help = false)]
     Migrate(migrate::Command),
@@ -100,6 +107,8 @@ enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, for `man -l -` or a file nexo.1
+    Man,
     /// The configuration
     #[command(subcommand, arg_required_else_help = false)]
     Config(config::Command),
@@ -153,17 +162,22 @@ impl Cli {
         self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Option<Answer>> {
-        // No mistake in the configuration keeps a shell from knowing the commands.
-        if let Some(Command::Completions { shell }) = self.command {
-            return Ok(Some(completions(shell)));
+        // No mistake in the configuration keeps a shell from knowing the commands, nor a reader from the manual.
+        match self.command {
+            Some(Command::Completions { shell }) => return Ok(Some(completions(shell))),
+            Some(Command::Man) => return man().map(Some),
+            _ => {}
         }
-        let loaded = Config::load(self.config.as_deref(), variables)?;
+        let variables: Vec<(String, String)> = variables.into_iter().collect();
+        let (file, command) = (self.config, self.command);
+        let load = move || Config::load(file.as_deref(), variables.iter().cloned());
+        let loaded = load()?;
         let config = &loaded.config;
-        let answer = match self.command.unwrap_or(Command::Serve) {
+        let answer = match command.unwrap_or(Command::Serve) {
             Command::Completions { shell } => completions(shell),
+            Command::Man => man()?,
             Command::Serve => {
-                telemetry::log_to_stderr();
-                serve::run(config, self.json).await?;
+                serve::run(loaded, &load, self.json).await?;
                 return Ok(None);
             }
             Command::Demo(args) => return run_demo(config, args).await.map(Some),
@@ -185,6 +199,7 @@ impl Cli {
             Command::Payouts(command) => payouts::run(config, command).await?,
             Command::Operator(command) => operator::run(config, command).await?,
             Command::Audit => audit::run(config).await?,
+            Command::Backup { file } => backup::run(config, &file).await?,
             Command::Migrate(command) => migrate::run(config, command).await?,
             Command::Config(command) => config::run(&loaded, &command)?,
         };
@@ -198,6 +213,16 @@ fn completions(shell: clap_complete::Shell) -> Answer {
     let script = String::from_utf8_lossy(&script).into_owned();
     let json = serde_json::json!({ "shell": shell.to_string(), "script": script });
     Answer::new(script, json)
+}
+
+/// The manual of all commands, one page.
+///
+/// # Errors
+/// Never: what is written to memory is written.
+fn man() -> anyhow::Result<Answer> {
+    let page = manual::page(Cli::command())?;
+    let json = serde_json::json!({ "page": page });
+    Ok(Answer::new(page, json))
 }
 
 async fn run_demo(config: &Config, args: demo_args::Args) -> anyhow::Result<Answer> {

@@ -1,5 +1,8 @@
 //! `nexo serve`: runs everything until it is told to stop.
 
+use std::time::Duration;
+
+use metrics::{Counter, Gauge};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::api_key::{ApiKey, KeyMode};
 use nexo_domain::ids::AccountId;
@@ -13,19 +16,37 @@ use rand::Rng;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{App, Ports, open_store};
-use crate::config::Config;
-use crate::{telemetry, voice};
+use crate::app::{App, DRAIN_WITHIN, Ports, SETTLE_WITHIN, open_store};
+use crate::config::{Config, ConfigError, Loaded};
+use crate::reload::Reloader;
+use crate::{service, telemetry, voice};
+
+/// What a shutdown may take, with some for closing.
+const LONGEST_SHUTDOWN: Duration = DRAIN_WITHIN
+    .saturating_add(SETTLE_WITHIN)
+    .saturating_add(Duration::from_secs(15));
 
 const DEMO_EMAIL: &str = "demo@localhost";
 
 const EXAMPLE_PHONE: &str = "+84981234567";
 
+/// Reads the configuration as it is written now.
+pub type Load = dyn Fn() -> Result<Loaded, ConfigError>;
+
 /// Runs the gateway. Prints where it listens, and a demo account's key where the database was empty.
+/// `load` reads the configuration anew, on SIGHUP.
 ///
 /// # Errors
 /// What keeps the gateway from starting, in one line with its mend.
-pub async fn run(config: &Config, as_json: bool) -> anyhow::Result<()> {
+pub async fn run(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()> {
+    let telling = telemetry::tell(&loaded.config)?;
+    let outcome = serve(loaded, load, as_json).await;
+    telling.finish().await;
+    outcome
+}
+
+async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()> {
+    let config = &loaded.config;
     let recorder = telemetry::install_recorder()?;
     let ports = Ports::bind(config)?;
     // Before the database is touched: a demo account's key is shown only once everything runs.
@@ -33,23 +54,89 @@ pub async fn run(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let demo_key = demo_account(config, &store).await?;
     let mut terminated = signal(SignalKind::terminate())?;
+    let mut hung_up = signal(SignalKind::hangup())?;
     let app = App::start(config, ports, store, recorder, None).await?;
     match as_json {
         true => print_json(&app, demo_key.as_ref()),
         false => print_text(config, &app, demo_key.as_ref()),
     }
-    tokio::select! {
-        _ = terminated.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+    service::ready();
+    let watchdog = actix_web::rt::spawn(service::watchdog(app.is_alive()));
+    let mut reloads = Reloads::of(loaded);
+    loop {
+        tokio::select! {
+            _ = terminated.recv() => break,
+            _ = tokio::signal::ctrl_c() => break,
+            _ = hung_up.recv() => {
+                service::reloading();
+                reloads.reload(&app.reloader, load).await;
+                service::ready();
+            }
+        }
     }
     tracing::info!("shutting down: calls in progress are finished first");
+    service::stopping(LONGEST_SHUTDOWN);
     tokio::select! {
         () = app.shutdown() => {}
         // A second signal does not wait.
         _ = terminated.recv() => tracing::warn!("stopped at once: calls in progress will be settled at the next start"),
         _ = tokio::signal::ctrl_c() => tracing::warn!("stopped at once: calls in progress will be settled at the next start"),
     }
+    watchdog.abort();
     Ok(())
+}
+
+/// What became of the reloads so far.
+struct Reloads {
+    /// What was loaded last, whether or not all of it is in force.
+    loaded: Loaded,
+    done: Counter,
+    refused: Counter,
+    is_good: Gauge,
+}
+
+impl Reloads {
+    fn of(loaded: Loaded) -> Reloads {
+        let outcome = |outcome: &'static str| metrics::counter!("nexo_config_reloads_total", "outcome" => outcome);
+        let is_good = metrics::gauge!("nexo_config_last_reload_successful");
+        is_good.set(1.0);
+        Reloads {
+            loaded,
+            done: outcome("done"),
+            refused: outcome("refused"),
+            is_good,
+        }
+    }
+
+    /// Takes over the configuration as it is written now, or says why not.
+    async fn reload(&mut self, reloader: &Reloader, load: &Load) {
+        let outcome = async {
+            let wanted = load()?;
+            let reloaded = reloader.reload(&self.loaded, &wanted).await?;
+            anyhow::Ok((wanted, reloaded))
+        };
+        match outcome.await {
+            Ok((wanted, reloaded)) => {
+                self.loaded = wanted;
+                self.done.increment(1);
+                self.is_good.set(1.0);
+                tracing::info!(changed = ?reloaded.changed, "the configuration was reloaded");
+                if !reloaded.at_next_start.is_empty() {
+                    let keys = reloaded.at_next_start;
+                    tracing::warn!(?keys, "these settings take effect at the next start");
+                }
+            }
+            Err(error) => {
+                self.refused.increment(1);
+                self.is_good.set(0.0);
+                let error = format!("{error:#}");
+                tracing::error!(
+                    error,
+                    "the configuration was not reloaded: the older one stays in force"
+                );
+            }
+        }
+    }
 }
 
 /// A fresh database gets an account to try things with. Gives its key, to be shown once.
@@ -133,12 +220,8 @@ fn print_text(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
     println!("  metrics   http://{}/metrics", app.metrics);
     println!("  database  {}", config.database.masked_url());
     for route in &app.engine.desk.carriers {
-        let gateways: Vec<&str> = route
-            .trunk
-            .gateways
-            .iter()
-            .map(|g| g.name.as_str())
-            .collect();
+        let trunk = route.trunk.now();
+        let gateways: Vec<&str> = trunk.gateways.iter().map(|g| g.name.as_str()).collect();
         let by = match gateways.is_empty() {
             true => "no route".to_owned(),
             false => gateways.join(", "),

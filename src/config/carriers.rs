@@ -66,6 +66,35 @@ pub struct GatewayConfig {
     pub options_ping_seconds: u32,
 }
 
+impl GatewayConfig {
+    /// Whether it is the same far end, reached, asked and registered with in the same way. How calls are shared
+    /// out to it may differ.
+    pub fn is_same_peer(&self, other: &GatewayConfig) -> bool {
+        let reached = |gateway: &GatewayConfig| {
+            (
+                gateway.name.clone(),
+                gateway.uri.clone(),
+                gateway.username.clone(),
+                gateway.realm.clone(),
+                (gateway.register, gateway.register_expires_seconds),
+                gateway.tls_name.clone(),
+                gateway.options_ping_seconds,
+            )
+        };
+        let files = |gateway: &GatewayConfig| {
+            let TlsFiles {
+                authority,
+                certificate,
+                key,
+            } = gateway.tls.clone();
+            (authority, certificate, key)
+        };
+        reached(self) == reached(other)
+            && files(self) == files(other)
+            && self.password == other.password
+    }
+}
+
 /// A gateway's password. `Debug` hides it and its memory is wiped on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GatewayPassword(String);

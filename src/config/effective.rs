@@ -13,6 +13,21 @@ pub struct EffectiveConfig {
 }
 
 impl EffectiveConfig {
+    /// The keys whose values are not the same in `other`, or that only one of both has. A secret that was
+    /// replaced by another looks the same.
+    pub fn differences(&self, other: &EffectiveConfig) -> Vec<String> {
+        let value = |config: &EffectiveConfig, path: &str| {
+            let key = config.keys.iter().find(|key| key.path == path);
+            key.map(|key| key.shown.clone())
+        };
+        let all = self.keys.iter().chain(&other.keys);
+        let mut paths: Vec<String> = all.map(|key| key.path.clone()).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        paths.retain(|path| value(self, path) != value(other, path));
+        paths
+    }
+
     /// A valid `nexo.toml` (but for masked secrets) with each key's source as a comment.
     pub fn to_toml(&self) -> String {
         let lines: Vec<String> = self.keys.iter().map(assignment).collect();

@@ -20,6 +20,7 @@ pub mod sandbox;
 pub mod server;
 pub mod sip;
 pub mod source;
+pub mod telling;
 pub mod webhooks;
 
 mod given;
@@ -42,6 +43,7 @@ use sandbox::SandboxSettings;
 use section::Reader;
 use server::{MetricsConfig, ServerConfig};
 use sip::SipConfig;
+use telling::{LogsConfig, TracesConfig};
 use webhooks::WebhooksConfig;
 
 /// The file that is read where none is named and this one exists.
@@ -62,6 +64,8 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     pub mail: MailConfig,
     pub privacy: PrivacyConfig,
+    pub logs: LogsConfig,
+    pub traces: TracesConfig,
     pub sandbox: SandboxSettings,
     pub carriers: Vec<CarrierConfig>,
 }
@@ -134,6 +138,8 @@ impl Config {
             webhooks: WebhooksConfig::read(&mut reader)?,
             mail: MailConfig::read(&mut reader)?,
             privacy: PrivacyConfig::read(&mut reader)?,
+            logs: LogsConfig::read(&mut reader)?,
+            traces: TracesConfig::read(&mut reader)?,
             sandbox: SandboxSettings::read(&mut reader)?,
             carriers: carriers::read(&mut reader)?,
         };

@@ -21,6 +21,9 @@ pub struct ServerConfig {
     /// Proxies whose word on the client's address counts. Whoever is listed here can claim any
     /// address, and so pass any key's allowlist.
     pub trusted_proxies: Vec<IpNet>,
+    /// Behind a load balancer: how long a node that shuts down goes on answering, with 503 and a failing
+    /// `/readyz`, even where no call is up. Two of its check's intervals will do.
+    pub drain_at_least_ms: u64,
 }
 
 /// `[metrics]`: Prometheus' page.
@@ -47,6 +50,7 @@ impl ServerConfig {
                 r#"a list of addresses and CIDR ranges, such as ["10.0.0.0/8"]"#,
                 |t| parse_entry(t).ok(),
             )?,
+            drain_at_least_ms: section.whole("drain_at_least_ms", 0, 0..=60_000)?,
         })
     }
 }

@@ -32,6 +32,7 @@ fn the_defaults_are_those_of_the_contract() {
 listen = "127.0.0.1:8080"
 public_url = "http://127.0.0.1:8080"
 trusted_proxies = ["127.0.0.0/8", "::1/128"]
+drain_at_least_ms = 0
 [metrics]
 listen = "127.0.0.1:9464"
 [database]
@@ -71,6 +72,11 @@ smtp_url = ""
 from = "NEXO ROUTE <no-reply@localhost>"
 [privacy]
 mask_phones_after_days = 0
+[logs]
+format = "text"
+[traces]
+otlp_endpoint = ""
+sample_ratio = "1"
 "#;
     let shown: toml::Table = loaded.effective.to_toml().parse().unwrap();
     assert_eq!(shown, expected.parse().unwrap());

@@ -21,8 +21,6 @@ use nexo_actors::live::Live;
 use nexo_actors::watch::Handle;
 use nexo_actors::webhook::WebhookDesk;
 use nexo_actors::webhook_client::TargetRules;
-use nexo_domain::money::Micros;
-use nexo_domain::otp::Language;
 use nexo_entities::store::Store;
 use url::form_urlencoded;
 
@@ -74,6 +72,7 @@ pub use public_url::PublicUrl;
 use crate::api::routing::Routing;
 use crate::config::Config;
 use crate::deposits::TopUps;
+use crate::terms::Terms;
 use hashing::Hashing;
 use throttle::Throttle;
 
@@ -82,12 +81,8 @@ pub struct Site {
     pub store: Store,
     pub public_url: PublicUrl,
     pub trusted_proxies: Vec<IpNet>,
-    /// Of one OTP.
-    pub price: Micros,
-    /// What a new account's wallet holds.
-    pub free_credit: Micros,
-    /// Of calls, where an account chose none.
-    pub call_language: Language,
+    /// What an OTP costs, what a new account's wallet holds, and how a code is read.
+    pub terms: Arc<Terms>,
     pub routing: Arc<Routing>,
     pub webhook_rules: TargetRules,
     /// To be woken when a webhook attempt was queued here.
@@ -105,6 +100,7 @@ pub struct Site {
 /// What the running gateway lends to its pages.
 pub struct SiteParts {
     pub store: Store,
+    pub terms: Arc<Terms>,
     pub routing: Arc<Routing>,
     pub webhooks: Handle<WebhookDesk>,
     pub live: Arc<Live>,
@@ -117,18 +113,11 @@ impl Site {
     /// # Errors
     /// When the mail transport cannot be made.
     pub fn new(config: &Config, parts: SiteParts) -> anyhow::Result<Site> {
-        let free_otps = i64::from(config.billing.signup_free_otps);
         Ok(Site {
             store: parts.store,
             public_url: PublicUrl::of(&config.server.public_url),
             trusted_proxies: config.server.trusted_proxies.clone(),
-            price: config.billing.price_usd,
-            free_credit: config
-                .billing
-                .price_usd
-                .checked_mul(free_otps)
-                .unwrap_or(Micros::ZERO),
-            call_language: config.calls.language,
+            terms: parts.terms,
             routing: parts.routing,
             webhook_rules: TargetRules {
                 allow_private: config.webhooks.allow_private,

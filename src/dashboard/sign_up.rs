@@ -33,7 +33,7 @@ async fn show(visitor: Visitor, site: web::Data<Site>) -> HttpResponse {
 
 fn form(visitor: &Visitor, site: &Site, email: &str, wrong: Option<Text>) -> HttpResponse {
     let l = visitor.language;
-    let free = site.free_credit.get() / site.price.get().max(1);
+    let free = site.terms.now().free_credit.get() / site.terms.now().price.get().max(1);
     let hint = l.tell(texts::PASSWORD_HINT, &[("count", &MIN_CHARACTERS)]);
     let body = html! {
         h1 { (l.say(texts::SIGN_UP_TITLE)) }
@@ -116,7 +116,7 @@ async fn sign_up(
                 code: code.as_str(),
                 signed_in_as: visitor.signed_in.as_ref().map(|(_, account)| account.id),
             }),
-            free: site.free_credit,
+            free: site.terms.now().free_credit,
         })
         .await;
     let account = match opened {

@@ -154,3 +154,24 @@ fn every_shell_is_told_how_to_complete_the_commands_whatever_the_configuration()
     let error = nexo.fail(2, &["completions", "tcsh"]);
     assert!(error.contains("bash"), "{error}");
 }
+
+#[test]
+fn the_manual_names_every_command_and_needs_no_configuration() {
+    let nexo = Nexo::without_database();
+    nexo.write("nexo.toml", "this is no TOML");
+    let page = nexo.succeed(&["man"]);
+    assert!(page.contains(".TH nexo 1"), "{page}");
+    // Roff wants each hyphen escaped.
+    let plain = page.replace("\\-", "-");
+    for said in [
+        "nexo serve",
+        "nexo wallet credit",
+        "nexo backup",
+        "--amount",
+        "SIGHUP",
+        "RUST_LOG",
+    ] {
+        assert!(plain.contains(said), "{said} is not in {plain}");
+    }
+    assert_eq!(nexo.json(&["man"])["page"], page.as_str());
+}

@@ -1,6 +1,7 @@
 //! A gateway of its own for each test: a fresh database, free ports, the real binary.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod busy_gateway;
 pub mod past;
 pub mod ports;
 
@@ -105,6 +106,25 @@ impl Gateway {
         }
         env.extend(settings.iter().map(|(k, v)| ((*k).into(), (*v).into())));
         Gateway::spawn(dir, env, postgres)
+    }
+
+    /// Starts one with this configuration file, `nexo.toml` in its directory.
+    pub fn configured(backend: Backend, file: &str, settings: &[(&str, &str)]) -> Gateway {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("nexo.toml"), file).unwrap();
+        let mut env = base_env();
+        let postgres = (backend == Backend::Postgres).then(create_database);
+        if let Some(name) = &postgres {
+            env.push(("NEXO_DATABASE__URL".into(), database_url(name)));
+        }
+        env.extend(settings.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+        Gateway::spawn(dir, env, postgres)
+    }
+
+    /// Writes its configuration file anew and has it reloaded.
+    pub fn reload(&self, file: &str) {
+        std::fs::write(self.dir.path().join("nexo.toml"), file).unwrap();
+        self.signal("HUP");
     }
 
     /// Starts another one on the same PostgreSQL, which goes when this one goes, with these settings besides.
@@ -256,6 +276,18 @@ impl Gateway {
         std::fs::read_to_string(self.dir.path().join(LOG)).unwrap()
     }
 
+    /// Waits for its end after it was asked to end; its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let until = Instant::now() + Duration::from_secs(110);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// The figures of one metric, all labels added up.
     pub async fn metric(&self, name: &str) -> f64 {
         let page = client().get(&self.metrics).send().await.unwrap();
@@ -373,6 +405,18 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
 pub fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// Polls until it is there.
+pub async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + within;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < give_up, "{what}: not within {within:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A phone that no other call of this process has had, ending in these two digits.

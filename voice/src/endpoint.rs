@@ -36,6 +36,7 @@ mod wire;
 
 use desk::Desk;
 use mailbox::{Mailbox, Order};
+pub use meters::CountedAs;
 pub use news::{CallEvents, CallNews, CallOrder, CallReport, Caller, Permit, Quality};
 pub use question::{Ask, Question};
 pub use trace::{Direction, Trace, Traced};
@@ -309,6 +310,8 @@ fn run_and_restart(
     local: SocketAddr,
     mut shared: Shared,
 ) -> Option<oneshot::Sender<()>> {
+    // Known before it grows: an increase from nothing is no increase to Prometheus.
+    let deaths = metrics::counter!("nexo_actor_restarts_total", "actor" => "sip");
     let mut restarts = 0;
     while restarts <= MOST_RESTARTS {
         let started = Instant::now();
@@ -318,7 +321,7 @@ fn run_and_restart(
         if let Ok(done) = run {
             return done;
         }
-        metrics::counter!("nexo_actor_restarts_total", "actor" => "sip").increment(1);
+        deaths.increment(1);
         shared.in_progress.store(0, Ordering::Relaxed);
         restarts = match started.elapsed() > RESTART_FORGOTTEN_AFTER {
             true => 1,

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::otp::{Code, Language, Reading};
-use nexo_voice::endpoint::{CallNews, CallOrder, CallReport, Caller, Endpoint, EndpointConfig};
+use nexo_voice::endpoint::{
+    CallNews, CallOrder, CallReport, Caller, CountedAs, Endpoint, EndpointConfig,
+};
 use nexo_voice::g711::Codec;
 use nexo_voice::prompts::PromptSet;
 use nexo_voice::sandbox::{CallRecord, Sandbox, SandboxConfig, SandboxEvent};
@@ -45,6 +47,10 @@ fn config() -> SandboxConfig {
 fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
     CallOrder {
         call_id: call_id.into(),
+        counted_as: CountedAs {
+            carrier: "viettel",
+            realm: "live",
+        },
         gateway: sandbox.local_addr().into(),
         gateway_host: sandbox.local_addr().to_string(),
         number: number.into(),

@@ -10,6 +10,7 @@ use sea_orm::{
 
 pub mod accounts;
 pub mod audit;
+pub mod backup;
 pub mod bank_payments;
 pub mod changes;
 pub mod closing;
@@ -19,6 +20,7 @@ pub mod deposits;
 pub mod error;
 pub mod figures;
 pub mod gateways;
+pub mod holdings;
 pub mod kept_answers;
 pub mod key_changes;
 pub mod keys;

@@ -17,6 +17,7 @@ mod connecting;
 mod delivery_pages;
 mod deposits;
 mod figures;
+mod holdings;
 mod keys;
 mod ledger;
 mod nodes;

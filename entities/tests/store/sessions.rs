@@ -34,6 +34,7 @@ fn lan(email: &str) -> SignUp<'_> {
             page_language: Some(Language::Vi),
             created_at_ms: NOW,
         },
+        landing: None,
         free: Micros::new(110_000),
     }
 }

@@ -94,7 +94,7 @@ fn channels(
                     } }
                 }
                 tbody { @for route in routes {
-                    @let status = CarrierStatus::of(&route.trunk, Some(&route.admission));
+                    @let status = CarrierStatus::of(&route.trunk.now(), Some(&route.admission));
                     tr {
                         th scope="row" { (status.carrier) }
                         td.right.number { (status.channels_in_use) " / " (status.channels) }
@@ -141,14 +141,15 @@ fn gateways(operator: &Operator, routes: &[CarrierRoute]) -> Markup {
                     th scope="col" {}
                 } }
                 tbody { @for route in routes {
-                    @let status = CarrierStatus::of(&route.trunk, Some(&route.admission));
+                    @let trunk = route.trunk.now();
+                    @let status = CarrierStatus::of(&trunk, Some(&route.admission));
                     @if status.gateways.is_empty() {
                         tr {
                             td { (status.carrier) }
                             td colspan="6" { (pill(Tone::Bad, l.say(texts::NO_GATEWAY))) }
                         }
                     }
-                    @for (gateway, told) in route.trunk.gateways.iter().zip(&status.gateways) {
+                    @for (gateway, told) in trunk.gateways.iter().zip(&status.gateways) {
                         (row(operator, &status.carrier, gateway, told))
                     }
                 } }
@@ -213,8 +214,11 @@ async fn drain(posted: Posted<Operator>, site: web::Data<Site>) -> Result<HttpRe
     let is_meant = |route: &&CarrierRoute| route.trunk.carrier.name() == name.carrier;
     let route = site.desk.carriers.iter().find(is_meant);
     let gateway = route.and_then(|route| {
-        let mut gateways = route.trunk.gateways.iter();
-        gateways.find(|gateway| gateway.name == name.gateway)
+        let trunk = route.trunk.now();
+        let mut gateways = trunk.gateways.iter();
+        gateways
+            .find(|gateway| gateway.name == name.gateway)
+            .cloned()
     });
     let Some(gateway) = gateway else {
         return Err(Refused::not_found(operator));

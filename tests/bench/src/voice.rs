@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use nexo_domain::call::CallLimits;
 use nexo_domain::otp::{Code, Language, Reading};
-use nexo_voice::endpoint::{CallEvents, CallNews, CallOrder, Caller, Endpoint, EndpointConfig};
+use nexo_voice::endpoint::{
+    CallEvents, CallNews, CallOrder, Caller, CountedAs, Endpoint, EndpointConfig,
+};
 use nexo_voice::g711::Codec;
 use nexo_voice::prompts::PromptSet;
 use tokio::task::JoinSet;
@@ -216,6 +218,10 @@ fn order(gateway: SocketAddr, n: u64) -> anyhow::Result<CallOrder> {
     let run = RUN.fetch_add(1, Ordering::Relaxed);
     Ok(CallOrder {
         call_id: format!("bench-{}-{n}-{run}@nexo", std::process::id()),
+        counted_as: CountedAs {
+            carrier: "viettel",
+            realm: "live",
+        },
         gateway: gateway.into(),
         credentials: None,
         gateway_host: gateway.to_string(),

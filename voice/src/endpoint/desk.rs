@@ -260,8 +260,9 @@ impl<'a> Desk<'a> {
             gateway_timeout: order.gateway_timeout,
         };
         let trace = order.trace.clone();
+        let tally = self.meters.tally(order.counted_as);
         let machine = Call::dial(order.limits, now);
-        let call = LiveCall::new(number, machine, order, stream, offer, news);
+        let call = LiveCall::new(number, machine, order, stream, offer, news, tally);
         call.tell(CallNews::Dialled);
         let handle = self.agent.invite(now, invite);
         if let Some(trace) = trace {
@@ -272,7 +273,7 @@ impl<'a> Desk<'a> {
         self.calls.insert(handle, call);
         self.show_in_progress();
         self.schedule(handle);
-        self.meters.placed();
+        self.meters.placed(tally);
     }
 
     fn ask(&mut self, question: Question, reply: oneshot::Sender<SipAnswer>) {
@@ -397,13 +398,13 @@ impl<'a> Desk<'a> {
         | SipEvent::Answered { code, .. }
         | SipEvent::Rejected { code, .. } = event
         {
-            self.meters.response(code);
+            self.meters.response(call.tally, code);
             call.report.sip_code = Some(code);
         }
         let input = match event {
             SipEvent::Provisional { code } => CallInput::Provisional { code },
             SipEvent::Answered { sdp, .. } => {
-                self.meters.answered();
+                self.meters.answered(call.tally);
                 match call.answered(&sdp) {
                     true => CallInput::Answered,
                     false => CallInput::MediaLost,
@@ -456,6 +457,11 @@ impl<'a> Desk<'a> {
         };
         match mark {
             Mark::DigitSpoken { reading, position } => {
+                if (reading, position) == (0, 0)
+                    && let Some(answered) = call.report.answered_at_ms
+                {
+                    self.meters.first_digit(call.tally, unix_ms() - answered);
+                }
                 call.tell(CallNews::DigitSpoken { reading, position });
             }
             Mark::ReadingDone { reading } => {
@@ -574,8 +580,9 @@ impl<'a> Desk<'a> {
             self.by_number.remove(&call.number);
             self.by_stream.remove(&call.stream.stream);
             self.show_in_progress();
+            let tally = call.tally;
             let report = call.close(end);
-            self.meters.ended(&report);
+            self.meters.ended(tally, &report);
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use nexo_domain::call::{Call, CallEnd, CallState};
 use tokio::sync::mpsc;
 
+use super::meters::Tally;
 use super::news::Quality;
 use super::{CallNews, CallOrder, CallReport};
 use crate::rtp::clock::{Moved, Playing, Reserved};
@@ -26,6 +27,8 @@ pub(super) struct LiveCall {
     pub report: CallReport,
     /// The deadline that the desk has noted.
     pub noted: Option<Instant>,
+    /// Where it is counted.
+    pub tally: Tally,
     news: mpsc::UnboundedSender<CallNews>,
 }
 
@@ -37,6 +40,7 @@ impl LiveCall {
         stream: Reserved,
         offer: Audio,
         news: mpsc::UnboundedSender<CallNews>,
+        tally: Tally,
     ) -> LiveCall {
         LiveCall {
             number,
@@ -48,6 +52,7 @@ impl LiveCall {
             playing: None,
             report: CallReport::start(),
             noted: None,
+            tally,
             news,
         }
     }

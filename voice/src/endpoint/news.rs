@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::live_call::unix_ms;
 use super::mailbox::{Mailbox, Order};
+use super::meters::CountedAs;
 use super::trace::Trace;
 use crate::g711::Codec;
 use crate::rtp::clock::StreamFigures;
@@ -82,6 +83,8 @@ const ANONYMOUS_URI: &str = "sip:anonymous@anonymous.invalid";
 pub struct CallOrder {
     /// Unique among all calls.
     pub call_id: String,
+    /// Where its figures are counted.
+    pub counted_as: CountedAs,
     pub gateway: Hop,
     /// Who we are to the gateway, should it ask.
     pub credentials: Option<Arc<Credentials>>,

@@ -169,6 +169,10 @@ async fn scene() -> (Endpoint, Phone) {
 fn order(phone: &Phone) -> CallOrder {
     CallOrder {
         call_id: "8f2e1c4d-1@nexo".into(),
+        counted_as: CountedAs {
+            carrier: "viettel",
+            realm: "live",
+        },
         gateway: phone.address().into(),
         gateway_host: phone.address().to_string(),
         number: "+84981234567".into(),

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use metrics::Counter;
+use metrics::{Counter, Histogram};
 use nix::sys::socket::SockaddrStorage;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -86,6 +86,7 @@ struct Meters {
     dropped: Counter,
     failed: Counter,
     late: Counter,
+    lateness: Histogram,
 }
 
 impl<'a> Wheel<'a> {
@@ -123,6 +124,7 @@ impl<'a> Wheel<'a> {
                 dropped: metrics::counter!("nexo_rtp_packets_dropped_total"),
                 failed: metrics::counter!("nexo_rtp_send_errors_total"),
                 late: metrics::counter!("nexo_rtp_late_ticks_total"),
+                lateness: metrics::histogram!("nexo_rtp_tick_lateness_seconds"),
             },
         }
     }
@@ -247,6 +249,7 @@ impl<'a> Wheel<'a> {
             let slot = self.tick as usize % SLOTS;
             if !self.slots[slot].is_empty() {
                 let lag = Instant::now().saturating_duration_since(self.time_of(self.tick));
+                self.meters.lateness.record(lag);
                 if lag > LATE_AFTER {
                     self.meters.late.increment(1);
                 }

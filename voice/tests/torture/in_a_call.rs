@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nexo_domain::call::{CallEnd, CallLimits};
 use nexo_domain::otp::{Code, Language, Reading};
-use nexo_voice::endpoint::{CallNews, CallOrder, Caller, Endpoint, EndpointConfig};
+use nexo_voice::endpoint::{CallNews, CallOrder, Caller, CountedAs, Endpoint, EndpointConfig};
 use nexo_voice::g711::Codec;
 use nexo_voice::prompts::PromptSet;
 use nexo_voice::sip::message::{Message, Method, Request};
@@ -123,6 +123,10 @@ impl Gateway {
 fn order(gateway: &Gateway) -> CallOrder {
     CallOrder {
         call_id: CALL_ID.into(),
+        counted_as: CountedAs {
+            carrier: "viettel",
+            realm: "live",
+        },
         gateway: gateway.address().into(),
         gateway_host: gateway.address().to_string(),
         number: "+84981234567".into(),

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Asks a Prometheus what every panel of the dashboards would show, and draws it.
+
+    grafana/draw.py http://127.0.0.1:9090 --seconds 600 --out docs/img     one PNG a dashboard
+    grafana/draw.py http://127.0.0.1:9090 --seconds 60 --check             exits 1 where a query fails or is empty
+
+Needs matplotlib for the former, and nothing for the latter.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+HERE = pathlib.Path(__file__).parent
+
+
+def ask(server, path, **arguments):
+    url = f"{server}/api/v1/{path}?{urllib.parse.urlencode(arguments)}"
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return json.load(answer)["data"]["result"]
+    except urllib.error.HTTPError as error:
+        raise ValueError(json.load(error).get("error", str(error)))
+
+
+def filled_in(expression, seconds, interval):
+    """The expression with everything chosen that can be chosen."""
+    for name, value in (
+        ("$__rate_interval", f"{interval}s"),
+        ("$__range", f"{seconds}s"),
+        ("$node", ".*"),
+        ("$carrier", ".*"),
+    ):
+        expression = expression.replace(name, value)
+    return expression
+
+
+def series(server, panel, seconds, interval, until):
+    """What the panel's queries give: a list of (legend, times, values)."""
+    found = []
+    for target in panel["targets"]:
+        expression = filled_in(target["expr"], seconds, interval)
+        result = ask(server, "query_range", query=expression, start=until - seconds, end=until, step=max(1, seconds / 240))
+        if not any(value not in ("NaN", "+Inf", "-Inf") for one in result for _, value in one["values"]):
+            raise ValueError(f"no data: {expression}")
+        for one in result:
+            legend = target["legendFormat"]
+            for label, value in one["metric"].items():
+                legend = legend.replace("{{" + label + "}}", value)
+            times, values = zip(*((at, float(value)) for at, value in one["values"]))
+            found.append((legend or panel["title"], times, values))
+    return found
+
+
+def written(value, unit):
+    """The value as a person reads it."""
+    if value != value:
+        return "–"
+    if unit == "percentunit":
+        return f"{100 * value:.3g} %"
+    if unit == "currencyUSD":
+        return f"${value:,.4g}"
+    if unit == "bytes":
+        return f"{value / 1e6:,.0f} MB"
+    if unit == "s":
+        for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
+            if value >= 2 * size:
+                return f"{value / size:,.3g} {name}"
+        return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
+    suffix = {"reqps": "/s", "cps": "/s", "ops": "/s", "pps": "/s", "mps": "/s"}.get(unit, "")
+    return f"{value:,.4g}{suffix}"
+
+
+def colour(value, steps):
+    chosen = steps[0]["color"]
+    for step in steps[1:]:
+        if value >= step["value"]:
+            chosen = step["color"]
+    return {"green": "#2f9e44", "red": "#e03131"}.get(chosen, chosen)
+
+
+def draw(dashboard, data, file):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plot
+    from matplotlib.ticker import FuncFormatter
+
+    plot.rcParams.update({"font.size": 7, "axes.titlesize": 8, "axes.titleweight": "bold"})
+    height = max(p["gridPos"]["y"] + p["gridPos"]["h"] for p in dashboard["panels"])
+    figure = plot.figure(figsize=(16, height * 0.34), dpi=80)
+    figure.suptitle(dashboard["title"], x=0.01, y=0.998, ha="left", va="top", fontsize=14, fontweight="bold")
+    top = 1 - 0.45 / (height * 0.34)
+    for panel in dashboard["panels"]:
+        grid = panel["gridPos"]
+        x, w = grid["x"] / 24, grid["w"] / 24
+        y, h = top * (1 - (grid["y"] + grid["h"]) / height), top * grid["h"] / height
+        if panel["type"] == "row":
+            figure.text(0.01, y, panel["title"], fontsize=10, color="#495057", fontweight="bold", va="bottom")
+            continue
+        defaults = panel["fieldConfig"]["defaults"]
+        unit, steps = defaults["unit"], defaults["thresholds"]["steps"]
+        lines = data[panel["id"]]
+        box = figure.add_axes((x + 0.032, y + h * 0.2, w - 0.042, h * 0.62))
+        box.set_title(panel["title"], loc="left")
+        kind = panel["type"]
+        if kind == "stat":
+            box.axis("off")
+            latest = [(name, [v for v in values if v == v][-1:] or [float("nan")]) for name, _, values in lines]
+            for place, (name, values) in enumerate(latest[:3]):
+                shown = written(values[0], unit)
+                mapped = defaults.get("mappings", [])
+                if mapped:
+                    shown = mapped[0]["options"].get(f"{values[0]:.0f}", {}).get("text", shown)
+                name = "" if name == panel["title"] else name + "  "
+                box.text(0, 0.5 - 0.3 * place, name + shown, fontsize=20 if len(latest) == 1 else 11,
+                         color=colour(values[0], steps), transform=box.transAxes, va="center")
+        elif kind == "bargauge":
+            names = [name for name, _, _ in lines]
+            values = [values[-1] for _, _, values in lines]
+            box.barh(names, values, color=[colour(v, steps) for v in values])
+            box.set_xlim(0, defaults.get("max", None))
+            box.xaxis.set_major_formatter(FuncFormatter(lambda v, _: written(v, unit)))
+        elif kind == "heatmap":
+            ordered = sorted(lines, key=lambda line: float(line[0].replace("+Inf", "inf")))
+            table, before = [], None
+            for _, times, values in ordered:
+                table.append([max(0, v - (before[i] if before and i < len(before) else 0)) for i, v in enumerate(values)])
+                before = values
+            longest = max(len(one) for one in table)
+            table = [[0] * (longest - len(one)) + one for one in table]
+            box.imshow(table, aspect="auto", origin="lower", cmap="Oranges", interpolation="nearest",
+                       norm=matplotlib.colors.PowerNorm(0.4))
+            some = range(0, len(ordered), 3)
+            box.set_yticks(list(some), [written(float(ordered[i][0].replace("+Inf", "inf")), unit) for i in some])
+            box.set_xticks([])
+        else:
+            stacked = defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal"
+            until = max(times[-1] for _, times, _ in lines)
+            if stacked:
+                moments = sorted({t for _, times, _ in lines for t in times})
+                rows = [[v if v == v else 0 for v in (dict(zip(times, values)).get(t, 0) for t in moments)] for _, times, values in lines]
+                box.stackplot([t - until for t in moments], rows, labels=[name for name, _, _ in lines], alpha=0.75)
+            else:
+                for name, times, values in lines:
+                    box.plot([t - until for t in times], values, label=name, linewidth=1.1)
+                for step in steps[1:]:
+                    low, high = box.get_ylim()
+                    if low <= step["value"] <= high:
+                        box.axhline(step["value"], color=colour(step["value"], steps), linestyle="--", linewidth=0.8)
+            if "min" in defaults:
+                box.set_ylim(bottom=defaults["min"])
+            box.yaxis.set_major_formatter(FuncFormatter(lambda v, _: written(v, unit)))
+            box.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0f} s"))
+            box.grid(True, linewidth=0.3)
+            if len(lines) > 1 or lines[0][0] != panel["title"]:
+                box.legend(fontsize=5.5, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False,
+                           handlelength=1)
+    pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file)
+    plot.close(figure)
+
+
+def main():
+    reader = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    reader.add_argument("prometheus")
+    reader.add_argument("--seconds", type=int, default=600, help="how far back")
+    reader.add_argument("--interval", type=int, default=20, help="over how many seconds rates are taken")
+    reader.add_argument("--out", help="the directory for the PNGs")
+    reader.add_argument("--check", action="store_true", help="only ask")
+    given = reader.parse_args()
+    until, wrong, asked = time.time(), [], 0
+    for path in sorted((HERE / "dashboards").glob("*.json")):
+        dashboard = json.loads(path.read_text())
+        data = {}
+        for panel in dashboard["panels"]:
+            if panel["type"] == "row":
+                continue
+            asked += 1
+            try:
+                data[panel["id"]] = series(given.prometheus, panel, given.seconds, given.interval, until)
+            except ValueError as error:
+                wrong.append(f"{dashboard['title']}: {panel['title']}: {error}")
+                data[panel["id"]] = [("no data", (until - 1, until), (float("nan"),) * 2)]
+        if given.out:
+            draw(dashboard, data, pathlib.Path(given.out) / f"{path.stem}.png")
+    print(f"{asked} panels asked, {len(wrong)} without data")
+    if wrong and given.check:
+        sys.exit("\n".join(wrong))
+    for line in wrong:
+        print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+//! Debian's Prometheus reads a gateway under load with the configuration that is shipped. Every panel of the
+//! dashboards has something to show, and of the alerts those fire, and only those, for which something was done.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "observability/customers.rs"]
+mod customers;
+mod harness;
+#[path = "observability/prometheus.rs"]
+mod prometheus;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use customers::Buyer;
+use harness::busy_gateway::BusyGateway;
+use harness::{Receiver, until};
+use nexo_actors::watch::Supervise;
+use nexo_route::app::{App, Ports, open_store};
+use nexo_route::config::Config;
+use nexo_route::telemetry;
+use prometheus::Prometheus;
+
+/// They tell of the machine that the test runs on, not of what the test does to the gateway.
+const OF_THE_MACHINE: [&str; 5] = [
+    "NexoMediaLate",
+    "NexoSlowAnswers",
+    "NexoCommitSlow",
+    "NexoAudioLossy",
+    "NexoOverloaded",
+];
+/// What the test provokes. A node whose carrier is gone says so in its `/readyz`.
+const PROVOKED: [&str; 7] = [
+    "NexoActorRestarts",
+    "NexoCarrierDown",
+    "NexoCarrierErrors",
+    "NexoCustomersOutOfFunds",
+    "NexoGatewayDown",
+    "NexoNotReady",
+    "NexoWebhooksFailing",
+];
+/// The metrics that nothing shows before what they count has happened for the first time.
+const RARE: [&str; 1] = ["nexo_node_takeovers_total"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn python() -> String {
+    std::env::var("NEXO_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
+/// Runs it to its end; what it said, where it failed.
+fn run(command: &mut Command) -> Result<String, String> {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    match output.status.success() {
+        true => Ok(said),
+        false => Err(format!("{said}{}", String::from_utf8_lossy(&output.stderr))),
+    }
+}
+
+#[test]
+fn the_dashboards_are_what_their_script_writes_and_keep_to_grafanas_schema() {
+    let script = root().join("grafana/make_dashboards.py");
+    run(Command::new(python()).arg(script).arg("--check")).unwrap();
+    let dashboards = std::fs::read_dir(root().join("grafana/dashboards")).unwrap();
+    let dashboards: Vec<_> = dashboards.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(dashboards.len(), 3);
+    let validate = root().join("tests/observability/validate.py");
+    run(Command::new(python()).arg(&validate).args(&dashboards)).unwrap();
+    // It finds what is wrong.
+    let dir = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(&dashboards[0]).unwrap();
+    for (right, wrong) in [
+        ("\"spanNulls\"", "\"spansNulls\""),
+        ("\"description\": \"", "\"describes\": \""),
+        ("\"type\": \"timeseries\"", "\"type\": \"timesseries\""),
+    ] {
+        let broken = dir.path().join("broken.json");
+        std::fs::write(&broken, text.replacen(right, wrong, 40)).unwrap();
+        let said = run(Command::new(python()).arg(&validate).arg(&broken));
+        assert!(said.is_err(), "{wrong} was not noticed");
+    }
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_passes_its_own_tests() {
+    let rules = root().join("grafana/prometheus/rules/nexo.yml");
+    run(Command::new("promtool")
+        .args(["check", "rules"])
+        .arg(&rules))
+    .unwrap();
+    let tests = root().join("grafana/prometheus/tests");
+    run(Command::new("promtool")
+        .args(["test", "rules", "nexo_test.yml"])
+        .current_dir(&tests))
+    .unwrap();
+    let rules = std::fs::read_to_string(rules).unwrap();
+    let tests = std::fs::read_to_string(tests.join("nexo_test.yml")).unwrap();
+    let operations = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).unwrap();
+    let alerts: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(alerts.len() > 20);
+    for alert in alerts {
+        let link = format!("docs/OPERATIONS.md#{}", alert.to_lowercase());
+        assert!(rules.contains(&link), "{alert} names no runbook");
+        assert!(
+            operations.contains(&format!("### {alert}\n")),
+            "{alert} has no runbook"
+        );
+        assert!(
+            tests.contains(&format!("- name: {alert}\n")),
+            "{alert} has no test"
+        );
+    }
+}
+
+/// How long all is well: the longer, the more the pictures show.
+fn calm() -> Duration {
+    let seconds = std::env::var("NEXO_TEST_CALM_SECONDS");
+    Duration::from_secs(seconds.map_or(30, |seconds| seconds.parse().unwrap()))
+}
+
+#[test]
+fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
+    let recorder = telemetry::install_recorder().unwrap();
+    actix_web::rt::System::new().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let busy = BusyGateway::start();
+        let app = start(&dir, &busy, recorder).await;
+        let prometheus = Prometheus::start(&root().join("grafana/prometheus"), app.metrics).await;
+        let (receiver, dead) = (Receiver::start(), "http://127.0.0.1:9/hook");
+        let rich = Buyer::create(
+            &app,
+            "rich@example.com",
+            100_000_000_000,
+            Some(&receiver.url()),
+        )
+        .await;
+        let unlucky = Buyer::create(&app, "unlucky@example.com", 100_000_000_000, Some(dead)).await;
+        let poor = Buyer::create(&app, "poor@example.com", 2 * 22_000, None).await;
+
+        // All is well: people answer and listen; a few are busy.
+        let stop = Arc::new(AtomicBool::new(false));
+        let load = [
+            rich.keep_sending("+8497", 1, Duration::from_millis(300), &stop),
+            rich.keep_sending("+8496", 90, Duration::from_millis(700), &stop),
+            rich.keep_sending("+8490", 1, Duration::from_secs(4), &stop),
+        ];
+        tokio::time::sleep(calm()).await;
+        prometheus.scraped().await;
+        let firing = prometheus.firing().await;
+        let of_us: Vec<_> = firing
+            .iter()
+            .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
+            .collect();
+        assert!(
+            of_us.is_empty(),
+            "nothing was done, and these fire: {of_us:?}"
+        );
+        assert!(app.engine.vitals.restarts() == 0);
+
+        // A carrier goes down, a webhook endpoint is dead, a wallet is empty, an actor panics.
+        busy.be_deaf(true);
+        app.engine.webhooks.try_send(Supervise::Panic).unwrap();
+        let trouble = [
+            unlucky.keep_sending("+8494", 98, Duration::from_millis(100), &stop),
+            poor.keep_sending("+8488", 98, Duration::from_millis(150), &stop),
+            rich.keep_sending("+8493", 1, Duration::from_secs(2), &stop),
+        ];
+        let expected: BTreeSet<String> = PROVOKED.iter().map(|name| (*name).to_owned()).collect();
+        until(
+            "what was provoked fires",
+            Duration::from_secs(90),
+            async || {
+                let firing = prometheus.firing().await;
+                expected.is_subset(&firing).then_some(())
+            },
+        )
+        .await;
+        let firing = prometheus.firing().await;
+        let unexpected: Vec<_> = firing
+            .difference(&expected)
+            .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
+            .collect();
+        assert!(
+            unexpected.is_empty(),
+            "these fire, and nobody knows why: {unexpected:?}"
+        );
+
+        // Every rule was evaluated without an error, and every metric that it reads is there.
+        prometheus.rules_are_healthy().await;
+        for metric in prometheus.metrics_of_rules() {
+            let series = prometheus.query(&format!("count({metric})")).await;
+            assert!(
+                !series.is_empty() || RARE.contains(&metric.as_str()),
+                "no series of {metric}"
+            );
+        }
+        let shown = async |query: &str| -> f64 {
+            let series = prometheus.query(query).await;
+            let value = series
+                .first()
+                .map(|one| one["value"][1].as_str().unwrap().to_owned());
+            value
+                .unwrap_or_else(|| panic!("{query}: nothing"))
+                .parse()
+                .unwrap()
+        };
+        assert_eq!(
+            shown("min(nexo_gateway_up{carrier=\"mobifone\",gateway=\"hn1\"})").await,
+            0.0
+        );
+        assert_eq!(
+            shown("max(nexo_wallets{state=\"out_of_funds\"})").await,
+            1.0
+        );
+        assert_eq!(shown("sum(nexo_actor_restarts_total)").await, 1.0);
+        assert!(shown("nexo_webhook_attempts_total{outcome=\"failed\"}").await > 5.0);
+        panels(&prometheus).await;
+        every_metric_says_what_it_is(&app).await;
+
+        stop.store(true, Ordering::Relaxed);
+        for one in load.into_iter().chain(trouble) {
+            one.await.unwrap();
+        }
+        app.shutdown().await;
+    });
+}
+
+/// Every panel's queries give something; where a directory is named, they are drawn there.
+async fn panels(prometheus: &Prometheus) {
+    let seconds = (calm().as_secs() + 20).min(600).to_string();
+    let mut command = Command::new(python());
+    command.arg(root().join("grafana/draw.py")).args([
+        prometheus.url.as_str(),
+        "--seconds",
+        &seconds,
+        "--check",
+    ]);
+    if let Ok(directory) = std::env::var("NEXO_TEST_DRAW") {
+        command.args(["--out", &directory]);
+    }
+    let said = tokio::task::spawn_blocking(move || run(&mut command))
+        .await
+        .unwrap();
+    println!("{}", said.unwrap());
+}
+
+/// Each has its help text and, where it is a histogram, buckets; no label holds a phone, a key or a code.
+async fn every_metric_says_what_it_is(app: &App) {
+    let page = harness::answer(harness::client().get(format!("http://{}/metrics", app.metrics)))
+        .await
+        .text;
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    for (name, kind) in types.map(|line| line.split_once(' ').unwrap()) {
+        assert!(name.starts_with("nexo_"), "{name}");
+        assert!(
+            page.contains(&format!("# HELP {name} ")),
+            "{name} does not say what it is"
+        );
+        assert_ne!(kind, "summary", "{name} has no buckets");
+    }
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let labels = line.split_once('{').map_or("", |(_, labels)| labels);
+        let digits = labels.split(|c: char| !c.is_ascii_digit());
+        let longest = digits.map(str::len).max().unwrap_or(0);
+        assert!(longest < 7 && !labels.contains("sk_"), "{line}");
+    }
+}
+
+/// A gateway in this process, so that one of its actors can be made to panic. Mobifone has a trunk, the other
+/// carriers are the sandbox's.
+async fn start(
+    dir: &tempfile::TempDir,
+    busy: &BusyGateway,
+    recorder: metrics_exporter_prometheus::PrometheusHandle,
+) -> App {
+    let file = dir.path().join("nexo.toml");
+    let trunk =
+        "username = \"nexo\"\npassword = \"s3cret\"\nregister = true\noptions_ping_seconds = 1";
+    let text = format!(
+        "[database]\nurl = \"sqlite://{}\"\n[[carriers]]\nname = \"mobifone\"\n{}",
+        dir.path().join("nexo.db").display(),
+        busy.table("hn1", trunk)
+    );
+    std::fs::write(&file, text).unwrap();
+    let settings = [
+        ("NEXO_SERVER__LISTEN", "127.0.0.1:0"),
+        ("NEXO_METRICS__LISTEN", "127.0.0.1:0"),
+        ("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0"),
+        ("NEXO_SIP__RTP_PORTS", "0-0"),
+        ("NEXO_CALLS__REPEAT", "1"),
+        ("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "500"),
+        ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
+        ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
+    ];
+    let settings = settings.map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let config = Config::load(Some(&file), settings).unwrap().config;
+    let store = open_store(&config).await.unwrap();
+    let ports = Ports::bind(&config).unwrap();
+    App::start(&config, ports, store, recorder, None)
+        .await
+        .unwrap()
+}
