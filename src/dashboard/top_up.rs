@@ -144,7 +144,7 @@ pub fn grouped(number: i64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 && !text.ends_with('-') {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) && !text.ends_with('-') {
             // A narrow blank at which no line breaks.
             text.push('\u{202f}');
         }
