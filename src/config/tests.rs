@@ -560,3 +560,48 @@ fn a_call_has_room_for_ringing_and_one_reading() {
         "{error}"
     );
 }
+
+#[test]
+fn a_bank_account_is_whole_and_its_secret_is_hidden() {
+    let secret = "notification_secret = \"a-secret-of-the-bank-0001\"\n";
+    let account = "bank_account = \"0123456789\"\nbank_holder = \"NEXO\"\n";
+    let text = format!("[deposits]\nbank_bin = \"970436\"\n{account}{secret}");
+    let loaded = load(&text, &[]).unwrap();
+    let bank = loaded.config.deposits.bank.as_ref().unwrap();
+    assert_eq!(
+        (bank.bin.as_str(), bank.number.as_str()),
+        ("970436", "0123456789")
+    );
+    assert!(loaded.config.deposits.notification_secret.is_some());
+    assert_eq!(loaded.config.deposits.rate.get(), 26_000);
+    let shown = loaded.effective.to_toml();
+    assert!(!shown.contains("a-secret-of"), "{shown}");
+    assert!(!format!("{:?}", loaded.config).contains("a-secret-of"));
+    let alone = load("", &[]).unwrap().config.deposits;
+    assert!(alone.bank.is_none() && alone.notification_secret.is_none());
+    for (wrong, why) in [
+        ("bank_bin = \"970436\"\n", "bank_account"),
+        ("bank_bin = \"97043\"\n", "6 digits"),
+        ("vnd_per_usd = 0\n", "from 1"),
+        ("notification_secret = \"short\"\n", "at least 16"),
+        ("least_usd = \"0\"\n", "more than zero"),
+    ] {
+        let refused = refusal(&format!("[deposits]\n{wrong}"), &[]);
+        assert!(refused.contains(why), "{refused}");
+        assert!(!refused.contains("short"), "{refused}");
+    }
+}
+
+#[test]
+fn reviews_have_limits_and_can_be_off() {
+    let off = load("[reviews]\nwindow_seconds = 0\n", &[])
+        .unwrap()
+        .config
+        .reviews;
+    assert!(off.window.is_zero());
+    let given = load("[reviews]\nleast_otps = 7\njump_times = 3\n", &[]).unwrap();
+    let limits = given.config.reviews.limits;
+    assert_eq!((limits.least_otps, limits.jump), (7, 3));
+    let refused = refusal("[reviews]\nanswered_percent = 101\n", &[]);
+    assert!(refused.contains("from 0 to 100"), "{refused}");
+}

@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::ids::WebhookAttemptId;
+use nexo_domain::wallet_notice::LOW;
 use nexo_domain::webhook::TEST_EVENT;
 use nexo_entities::store::webhook_attempts::WebhookAttempt;
 use nexo_entities::store::webhook_history::AttemptPlace;
@@ -134,7 +135,8 @@ async fn show(
     let (tone, word) = state(&attempt);
     let is_live = !is_over(&attempt);
     let source = is_live.then(|| format!("/dashboard/webhook-attempts/{}", attempt.id));
-    let is_test = attempt.event_type == TEST_EVENT;
+    // Neither is about a delivery.
+    let is_test = [TEST_EVENT, LOW].contains(&attempt.event_type.as_str());
     let body = html! {
         div #attempt data-live=[source] {
             (head(l.say(texts::ATTEMPT_TITLE), None, html! {
