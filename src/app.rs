@@ -39,7 +39,7 @@ use crate::api::{self, Edge};
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
 use crate::database::Serving;
-use crate::reload::Reloader;
+use crate::reload::{ReloadMeters, Reloader};
 use crate::telemetry::{self, Sampled};
 use crate::terms::Terms;
 use crate::trunks;
@@ -220,6 +220,7 @@ impl App {
             locator,
             sandbox: sandbox_address,
             config: ArcSwap::from_pointee(config.clone()),
+            meters: ReloadMeters::new(),
         });
         let http = ports.http.local_addr()?;
         let ready = edge.clone();
