@@ -138,11 +138,10 @@ fn keep_states(desk: &DispatchDesk, before: &Config, after: &Config, trunks: &mu
         let name = trunk.carrier.name();
         let of = |config: &Config, gateway: &Gateway| {
             let carrier = config.carriers.iter().find(|c| c.name == name)?;
-            let gateways = carrier.gateways.iter();
+            let mut gateways = carrier.gateways.iter();
             gateways
-                .filter(|configured| configured.name == gateway.name)
+                .find(|configured| configured.name == gateway.name)
                 .cloned()
-                .next()
         };
         let known = now.gateways.iter().chain(&now.test_gateways);
         let known: Vec<&Gateway> = known.collect();
