@@ -44,7 +44,7 @@ use crate::config::calls::LONGEST_CALL;
 use crate::dashboard::low_balance::LowBalanceLetters;
 use crate::dashboard::{self, Site, SiteParts};
 use crate::database::Serving;
-use crate::reload::Reloader;
+use crate::reload::{ReloadMeters, Reloader};
 use crate::telemetry::{self, Sampled};
 use crate::terms::Terms;
 use crate::trunks;
@@ -254,6 +254,7 @@ impl App {
             sandbox: sandbox_address,
             store: store.clone(),
             config: ArcSwap::from_pointee(config.clone()),
+            meters: ReloadMeters::new(),
         });
         let http = ports.http.local_addr()?;
         let ready = edge.clone();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use arc_swap::ArcSwap;
+use metrics::{Counter, Gauge};
 use nexo_actors::carrier::Trunk;
 use nexo_actors::dispatch::DispatchDesk;
 use nexo_actors::gateway::Gateway;
@@ -42,6 +43,37 @@ pub struct Reloaded {
     pub at_next_start: Vec<String>,
 }
 
+/// What became of the reloads so far, for those who watch.
+pub struct ReloadMeters {
+    done: Counter,
+    refused: Counter,
+    is_good: Gauge,
+}
+
+impl ReloadMeters {
+    /// None was asked for yet.
+    pub(crate) fn new() -> ReloadMeters {
+        let outcome = |outcome: &'static str| metrics::counter!("nexo_config_reloads_total", "outcome" => outcome);
+        let is_good = metrics::gauge!("nexo_config_last_reload_successful");
+        is_good.set(1.0);
+        ReloadMeters {
+            done: outcome("done"),
+            refused: outcome("refused"),
+            is_good,
+        }
+    }
+
+    pub fn done(&self) {
+        self.done.increment(1);
+        self.is_good.set(1.0);
+    }
+
+    pub fn refused(&self) {
+        self.refused.increment(1);
+        self.is_good.set(0.0);
+    }
+}
+
 /// What a running gateway needs to take over another configuration.
 pub struct Reloader {
     pub(crate) desk: Arc<DispatchDesk>,
@@ -54,6 +86,7 @@ pub struct Reloader {
     pub(crate) store: Store,
     /// What is in force.
     pub(crate) config: ArcSwap<Config>,
+    pub meters: ReloadMeters,
 }
 
 impl Reloader {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Gauge};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::api_key::{ApiKey, KeyMode};
 use nexo_domain::ids::AccountId;
@@ -62,7 +61,7 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
     }
     service::ready();
     let watchdog = actix_web::rt::spawn(service::watchdog(app.is_alive()));
-    let mut reloads = Reloads::of(loaded);
+    let mut reloads = Reloads { loaded };
     loop {
         tokio::select! {
             _ = terminated.recv() => break,
@@ -86,28 +85,13 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
     Ok(())
 }
 
-/// What became of the reloads so far.
+/// Reloads, one after the other.
 struct Reloads {
     /// What was loaded last, whether or not all of it is in force.
     loaded: Loaded,
-    done: Counter,
-    refused: Counter,
-    is_good: Gauge,
 }
 
 impl Reloads {
-    fn of(loaded: Loaded) -> Reloads {
-        let outcome = |outcome: &'static str| metrics::counter!("nexo_config_reloads_total", "outcome" => outcome);
-        let is_good = metrics::gauge!("nexo_config_last_reload_successful");
-        is_good.set(1.0);
-        Reloads {
-            loaded,
-            done: outcome("done"),
-            refused: outcome("refused"),
-            is_good,
-        }
-    }
-
     /// Takes over the configuration as it is written now, or says why not.
     async fn reload(&mut self, reloader: &Reloader, load: &Load) {
         let outcome = async {
@@ -118,8 +102,7 @@ impl Reloads {
         match outcome.await {
             Ok((wanted, reloaded)) => {
                 self.loaded = wanted;
-                self.done.increment(1);
-                self.is_good.set(1.0);
+                reloader.meters.done();
                 tracing::info!(changed = ?reloaded.changed, "the configuration was reloaded");
                 if !reloaded.at_next_start.is_empty() {
                     let keys = reloaded.at_next_start;
@@ -127,8 +110,7 @@ impl Reloads {
                 }
             }
             Err(error) => {
-                self.refused.increment(1);
-                self.is_good.set(0.0);
+                reloader.meters.refused();
                 let error = format!("{error:#}");
                 tracing::error!(
                     error,
