@@ -1,4 +1,5 @@
 //! A browser without a screen or a script: cookies, forms, and where it was led.
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 
