@@ -32,6 +32,7 @@ impl Buyer {
                 password_hash: None,
                 operator: false,
                 language: None,
+                page_language: None,
                 created_at_ms,
             })
             .await
