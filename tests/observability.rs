@@ -265,7 +265,7 @@ async fn every_metric_says_what_it_is(app: &App) {
         assert_ne!(kind, "summary", "{name} has no buckets");
     }
     for line in page.lines().filter(|line| !line.starts_with('#')) {
-        let labels = line.split_once('{').map_or("", |(_, labels)| labels);
+        let labels = line.rsplit_once('}').map_or("", |(labels, _)| labels);
         let digits = labels.split(|c: char| !c.is_ascii_digit());
         let longest = digits.map(str::len).max().unwrap_or(0);
         assert!(longest < 7 && !labels.contains("sk_"), "{line}");
