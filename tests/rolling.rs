@@ -121,8 +121,7 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
         })
     };
     let mut nodes = [a, b];
-    for place in 0..2 {
-        let node = &mut nodes[place];
+    for node in &mut nodes {
         until("calls are up", SOON, async || {
             let up = node.metric("nexo_calls_in_progress").await;
             (up >= f64::from(calls()) * 0.3).then_some(())
