@@ -106,7 +106,8 @@ def draw(dashboard, data, file):
         defaults = panel["fieldConfig"]["defaults"]
         unit, steps = defaults["unit"], defaults["thresholds"]["steps"]
         lines = data[panel["id"]]
-        box = figure.add_axes((x + 0.032, y + h * 0.2, w - 0.042, h * 0.62))
+        left = 0.06 if panel["type"] == "bargauge" else 0.034
+        box = figure.add_axes((x + left, y + h * 0.2, w - left - 0.01, h * 0.62))
         box.set_title(panel["title"], loc="left")
         kind = panel["type"]
         if kind == "stat":
@@ -118,14 +119,14 @@ def draw(dashboard, data, file):
                 if mapped:
                     shown = mapped[0]["options"].get(f"{values[0]:.0f}", {}).get("text", shown)
                 name = "" if name == panel["title"] else name + "  "
-                box.text(0, 0.5 - 0.3 * place, name + shown, fontsize=20 if len(latest) == 1 else 11,
+                box.text(0, 0.5 - 0.3 * place, name + shown, fontsize=10 if name else 20,
                          color=colour(values[0], steps), transform=box.transAxes, va="center")
         elif kind == "bargauge":
             names = [name for name, _, _ in lines]
             values = [values[-1] for _, _, values in lines]
             box.barh(names, values, color=[colour(v, steps) for v in values])
             box.set_xlim(0, defaults.get("max", None))
-            box.xaxis.set_major_formatter(FuncFormatter(lambda v, _: written(v, unit)))
+            box.xaxis.set_major_formatter(FuncFormatter(lambda v, _, unit=unit: written(v, unit)))
         elif kind == "heatmap":
             ordered = sorted(lines, key=lambda line: float(line[0].replace("+Inf", "inf")))
             table, before = [], None
@@ -154,8 +155,10 @@ def draw(dashboard, data, file):
                     if low <= step["value"] <= high:
                         box.axhline(step["value"], color=colour(step["value"], steps), linestyle="--", linewidth=0.8)
             if "min" in defaults:
-                box.set_ylim(bottom=defaults["min"])
-            box.yaxis.set_major_formatter(FuncFormatter(lambda v, _: written(v, unit)))
+                # A line along the bottom is to be seen, too.
+                low, high = defaults["min"], max(box.get_ylim()[1], defaults["min"])
+                box.set_ylim(low - 0.03 * ((high - low) or 1), high)
+            box.yaxis.set_major_formatter(FuncFormatter(lambda v, _, unit=unit: written(v, unit)))
             box.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0f} s"))
             box.grid(True, linewidth=0.3)
             if len(lines) > 1 or lines[0][0] != panel["title"]:
