@@ -178,7 +178,7 @@ mod tests {
         ] {
             assert_eq!(
                 DepositReference::found_in(&memo),
-                [reference.clone()],
+                std::slice::from_ref(&reference),
                 "{memo}"
             );
         }

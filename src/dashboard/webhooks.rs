@@ -17,7 +17,7 @@ use super::Site;
 use super::attempts::{self, attempt_rows};
 use super::cursor_link;
 use super::form::Posted;
-use super::markup::{Field, Tone, field, head, nothing, notice, pill, problem, shown_once, time};
+use super::markup::{Field, Tone, field, head, nothing, notice, pill, problem, shown_once};
 use super::page::{Page, form_token, go};
 use super::place::Place;
 use super::receiver;
