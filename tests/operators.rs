@@ -3,6 +3,7 @@
 
 mod harness;
 #[path = "dashboard/visitor.rs"]
+#[allow(dead_code)]
 mod visitor;
 
 use std::time::{Duration, Instant};
