@@ -57,12 +57,13 @@ pub async fn from_config(
     locator: &dyn Locate,
 ) -> anyhow::Result<Vec<Trunk>> {
     let timeout = Duration::from_millis(config.calls.gateway_timeout_ms);
-    let built_in: Vec<Gateway> = sandbox
-        .map(|address| sandbox_gateway(address, timeout))
-        .into_iter()
-        .collect();
     let mut trunks = Vec::new();
     for carrier in Carrier::all() {
+        // Each carrier's own: it is drained for one and not for the others.
+        let built_in: Vec<Gateway> = sandbox
+            .map(|address| sandbox_gateway(address, timeout))
+            .into_iter()
+            .collect();
         let configured = config.carriers.iter().find(|c| c.name == carrier.name());
         let mut gateways = Vec::new();
         for gateway in configured.map_or(&[][..], |c| &c.gateways) {

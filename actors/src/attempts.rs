@@ -62,8 +62,6 @@ pub(crate) async fn follow(
         accepted_at_ms: accepted.accepted_at_ms,
         ringing_at_ms: accepted.ringing_at_ms,
         answered_at_ms: None,
-        digits_said: 0,
-        code_digits: None,
         steps: Vec::new(),
     };
     live.show(&progress);
@@ -94,20 +92,12 @@ fn note(progress: &mut Progress, news: &CallNews) -> bool {
     match news {
         CallNews::Ringing => progress.ringing_at_ms = Some(now),
         CallNews::Answered { .. } => progress.answered_at_ms = Some(now),
-        CallNews::DigitSpoken { reading, position } => {
-            progress.digits_said = position + 1;
-            // Only of the first reading is its end told, since the outcome hangs on it.
-            if *reading > 0 && progress.code_digits == Some(progress.digits_said) {
-                progress.add(StepKind::CodeRead, now);
-            }
-        }
-        CallNews::CodeRead { reading: 0 } => {
-            progress.code_digits = Some(progress.digits_said);
-            progress.add(StepKind::CodeRead, now);
-        }
-        CallNews::CodeRead { .. } => return false,
+        CallNews::CodeRead { .. } => progress.add(StepKind::CodeRead, now),
         CallNews::KeyPressed => progress.add(StepKind::KeyPressed, now),
-        CallNews::Dialled | CallNews::Accepted { .. } | CallNews::Ended(_) => return false,
+        CallNews::Dialled
+        | CallNews::DigitSpoken { .. }
+        | CallNews::Accepted { .. }
+        | CallNews::Ended(_) => return false,
     }
     true
 }

@@ -33,10 +33,6 @@ pub struct Progress {
     pub accepted_at_ms: i64,
     pub ringing_at_ms: Option<i64>,
     pub answered_at_ms: Option<i64>,
-    /// Of the present reading, so many digits have been said.
-    pub digits_said: u8,
-    /// How many a reading has; known once one was said.
-    pub code_digits: Option<u8>,
     pub steps: Vec<CallStep>,
 }
 

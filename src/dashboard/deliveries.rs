@@ -381,9 +381,6 @@ fn call(l: Language, site: &Site, delivery: &Delivery, calls: &[CallAttempt]) ->
             p.live role="status" {
                 span {
                     (l.say(texts::LIVE))
-                    @if let Some(progress) = progress.as_ref().filter(|p| p.digits_said > 0) {
-                        " · " (l.tell(texts::LIVE_DIGITS, &[("count", &progress.digits_said)]))
-                    }
                 }
             }
         } @else if calls.is_empty() {

@@ -175,8 +175,6 @@ mod tests {
             accepted_at_ms: 1_100,
             ringing_at_ms: Some(2_000),
             answered_at_ms: Some(7_000),
-            digits_said: 6,
-            code_digits: Some(6),
             steps: vec![
                 CallStep {
                     kind: StepKind::KeyPressed,

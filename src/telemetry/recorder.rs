@@ -98,6 +98,23 @@ fn describe() {
         "nexo_calls_in_progress",
         "Calls that have been placed and have not ended."
     );
+    describe_counter!(
+        "nexo_bank_notifications_total",
+        "Notifications of the bank, by what became of them."
+    );
+    describe_counter!("nexo_mail_total", "Letters, by whether they were sent.");
+    describe_counter!(
+        "nexo_low_balance_notices_total",
+        "Accounts that were told that their balance is low."
+    );
+    describe_counter!(
+        "nexo_reviews_opened_total",
+        "Suspicious bursts that were put before an operator, by suspicion."
+    );
+    describe_gauge!(
+        "nexo_reviews_open",
+        "Suspicious bursts that no operator has decided on."
+    );
     describe_gauge!("nexo_channels_used", "Channels in use, by carrier.");
     describe_gauge!(
         "nexo_channels_limit",

@@ -196,6 +196,7 @@ async fn who_guesses_passwords_is_held_back() {
 
 /// Interleaved tries in both orders, and what the quicker quarter of each takes: other programs on the machine
 /// make a try slower, never quicker. They may still disturb one round.
+#[ignore = "a measurement: for a machine that does nothing else"]
 #[actix_web::test]
 async fn a_sign_in_takes_as_long_for_an_unknown_address() {
     let gateway = Gateway::start(Backend::Sqlite, &BOTH);

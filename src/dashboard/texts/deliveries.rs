@@ -26,7 +26,6 @@ texts! {
     TEST = "test", "thử nghiệm";
     ONE_TITLE = "Delivery", "OTP";
     LIVE = "The call is under way", "Cuộc gọi đang diễn ra";
-    LIVE_DIGITS = "{count} digits said", "đã đọc {count} chữ số";
     ID = "Id", "Mã";
     ACCEPTED = "Accepted", "Tiếp nhận";
     ENDED = "Ended", "Kết thúc";

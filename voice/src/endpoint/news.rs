@@ -146,15 +146,16 @@ pub enum CallNews {
 }
 
 impl CallNews {
-    /// Whether the call's outcome hangs on it.
+    /// Whether the call moves on by it: digits are too many to tell everybody.
     pub(super) fn is_decisive(&self) -> bool {
         match self {
-            CallNews::Accepted { .. } | CallNews::Answered { .. } | CallNews::Ended(_) => true,
-            CallNews::CodeRead { reading } => *reading == 0,
-            CallNews::Dialled
+            CallNews::Accepted { .. }
             | CallNews::Ringing
+            | CallNews::Answered { .. }
             | CallNews::KeyPressed
-            | CallNews::DigitSpoken { .. } => false,
+            | CallNews::CodeRead { .. }
+            | CallNews::Ended(_) => true,
+            CallNews::Dialled | CallNews::DigitSpoken { .. } => false,
         }
     }
 }
