@@ -340,7 +340,7 @@ mod tests {
         };
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[(7, 1)]), Some(7));
-        assert_eq!(median(&[(9, 1), (4, 2), (4, 1), (20, 3)]), Some(4));
+        assert_eq!(median(&[(9, 1), (4, 2), (4, 1), (20, 3)]), Some(9));
         assert_eq!(median(&[(4, 1), (9, 1), (20, 3)]), Some(20));
     }
 }
