@@ -80,7 +80,7 @@ impl FarEnd {
 
     /// Waits until SIPp has its port. False when it has ended without.
     fn listens(&mut self) -> bool {
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(30);
         loop {
             let has_ended = self.sipp.try_wait().unwrap().is_some();
             if has_ended || has_udp_port(self.sipp.id(), self.port) {
@@ -92,7 +92,7 @@ impl FarEnd {
                 Instant::now() < until,
                 "{scenario}: sipp does not listen\n{errors}"
             );
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
