@@ -419,7 +419,7 @@ fn phones(folder: &Path, calls: usize) -> (Peer, u16) {
     let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sipp/behind-sbc.xml");
     let mut sipp = Command::new("sipp");
     sipp.args(["-sf", scenario, "-i", "127.0.0.1", "-p", &port.to_string()])
-        .args(["-mp", &free_ports(2).to_string(), "-m", &calls.to_string()])
+        .args(["-mp", &free_ports(4).to_string(), "-m", &calls.to_string()])
         .args(["-nostdin", "-timeout", "100s"])
         .current_dir(folder);
     (Peer::start(&mut sipp, &folder.join("sipp.log")), port)

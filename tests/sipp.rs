@@ -57,7 +57,8 @@ impl FarEnd {
         let sipp = Command::new("sipp")
             .args(["-sf", file.to_str().unwrap()])
             .args(["-p", &port.to_string()])
-            .args(["-mp", &free_port().to_string(), "-m", &calls.to_string()])
+            // Audio and video, each with its reports.
+            .args(["-mp", &free_ports(4).to_string(), "-m", &calls.to_string()])
             .args(["-nostdin", "-timeout", "100s", "-timeout_error"])
             .args(["-trace_err", "-error_file", errors.to_str().unwrap()])
             .args(arguments)
@@ -138,22 +139,21 @@ fn has_udp_port(pid: u32, port: u16) -> bool {
         format!("0100007F:{port:04X}"),
         format!("00000000000000000000000001000000:{port:04X}"),
     ];
-    let inode = v4.lines().chain(v6.lines()).find_map(|line| {
+    let inode = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let local = fields.get(1)?;
         let is_it = addresses.iter().any(|address| address == local);
-        is_it.then(|| fields[9].to_owned())
-    });
-    let Some(socket) = inode.map(|inode| format!("socket:[{inode}]")) else {
-        return false;
+        is_it.then(|| format!("socket:[{}]", fields[9]))
     };
+    // Another process may have the port's namesake on the other loopback.
+    let sockets: Vec<String> = v4.lines().chain(v6.lines()).filter_map(inode).collect();
     let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()
         .flatten();
     files
         .flatten()
         .filter_map(|file| std::fs::read_link(file.path()).ok())
-        .any(|target| target.to_str() == Some(&socket))
+        .any(|target| sockets.iter().any(|socket| target.to_str() == Some(socket)))
 }
 
 /// SIPp wants RTP on an even port and RTCP on the next one.
