@@ -72,6 +72,20 @@ smtp_url = ""
 from = "NEXO ROUTE <no-reply@localhost>"
 [privacy]
 mask_phones_after_days = 0
+[deposits]
+bank_account = ""
+bank_bin = ""
+bank_holder = ""
+least_usd = "5.00"
+notification_secret = ""
+vnd_per_usd = 26000
+[reviews]
+window_seconds = 300
+settle_seconds = 90
+least_otps = 50
+jump_times = 10
+sequential_percent = 50
+answered_percent = 20
 [logs]
 format = "text"
 [traces]

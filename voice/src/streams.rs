@@ -180,7 +180,13 @@ impl Hub {
                     None => break,
                 },
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, from)) => self.accepted(stream, from),
+                    Ok((stream, from)) => {
+                        // Who may call is known from before the connection.
+                        while let Ok(order) = orders.try_recv() {
+                            self.obey(order);
+                        }
+                        self.accepted(stream, from);
+                    }
                     // Out of descriptors, as a rule: others may be freed soon.
                     Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 },
