@@ -236,7 +236,7 @@ async fn top_ups_are_refused_withdrawn_and_limited(database: Arc<Database>) {
     let one_more = NewDeposit {
         account_id: world.account,
         provider: "by_hand",
-        reference: DepositReference::from_random([200; 8]),
+        reference: DepositReference::from_random([255; 8]),
         amount: Micros::new(5),
         vnd: 1,
         rate: rate(),
