@@ -3,7 +3,6 @@
 
 mod harness;
 #[path = "dashboard/visitor.rs"]
-#[allow(dead_code)]
 mod visitor;
 
 use harness::{Answer, Gateway, Receiver, answer, backends, client, number, phone};

@@ -3,7 +3,6 @@
 
 mod harness;
 #[path = "dashboard/visitor.rs"]
-#[allow(dead_code)]
 mod visitor;
 
 use std::time::{SystemTime, UNIX_EPOCH};
