@@ -71,7 +71,7 @@ pub async fn run(config: &Config, args: DemoArgs) -> anyhow::Result<bool> {
     let client = Client::new(app.http, &key);
     println!("NEXO ROUTE demo: one OTP from HTTP to the phone's ear, on this machine alone.\n");
     let before = client.get("balance").await?;
-    println!("wallet   {} USD", before["total"]);
+    println!("wallet   {} USD", exact(&before["total"]));
     println!("request  POST /api/v1/send-otp  {} code {code}", args.phone);
     let timeline = Timeline::start(code.len(), heard);
     let (status, answer) = client.send_otp(&args.phone, &code).await?;
@@ -405,6 +405,15 @@ async fn report_webhook(
     );
 }
 
+fn amount(value: &Value) -> Option<Micros> {
+    value.to_string().parse().ok()
+}
+
+/// An amount as the API writes it.
+fn exact(value: &Value) -> String {
+    amount(value).map_or_else(|| value.to_string(), |amount| amount.to_string())
+}
+
 async fn report_books(
     client: &Client,
     id: &str,
@@ -416,13 +425,13 @@ async fn report_books(
     println!("delivery {delivery}");
     println!(
         "wallet   {} USD before, {} USD after",
-        before["total"], after["total"]
+        exact(&before["total"]),
+        exact(&after["total"])
     );
     verdict.check(
         "GET /deliveries says delivered",
         delivery["status"] == "delivered",
     );
-    let amount = |value: &Value| value.to_string().parse::<Micros>().ok();
     let paid = amount(&before["total"])
         .zip(amount(&after["total"]))
         .and_then(|(before, after)| before.checked_sub(after));
