@@ -8,6 +8,7 @@ pub mod dashboard;
 pub mod database;
 pub mod deposits;
 pub mod password;
+pub mod qr;
 pub mod reload;
 pub mod service;
 pub mod telemetry;

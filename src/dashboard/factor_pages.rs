@@ -12,12 +12,12 @@ use super::form::Posted;
 use super::markup::{Field, field, head, problem, shown_once};
 use super::page::{Page, form_token, go};
 use super::place::Place;
-use super::qr;
 use super::refused::{Refused, Why};
 use super::settings::is_password;
 use super::sign_in::{password_field, status};
 use super::texts::{Say, Text, accounts, settings as texts};
 use super::who::{Member, Reader};
+use crate::qr;
 
 const HERE: &str = "/dashboard/settings/second-factor";
 

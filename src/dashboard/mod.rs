@@ -52,7 +52,6 @@ mod mail;
 mod openapi_page;
 mod operators;
 mod public_url;
-pub mod qr;
 mod receiver;
 mod referrals;
 mod reset;

@@ -3,7 +3,8 @@
 use nexo_domain::vietqr::{self, BankAccount};
 use nexo_entities::store::deposits::Deposit;
 
-use super::{Instructions, Provider, qr};
+use super::{Instructions, Provider};
+use crate::qr;
 
 /// Transfers to one account.
 pub struct BankTransfer {
@@ -25,7 +26,7 @@ impl Provider for BankTransfer {
         let payload = vietqr::payload(&self.account, deposit.vnd, &deposit.reference);
         Instructions {
             account: Some(self.account.clone()),
-            qr_svg: payload.and_then(|text| qr::svg(&text)),
+            qr_svg: payload.and_then(|text| qr::file(&text)),
         }
     }
 }

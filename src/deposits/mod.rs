@@ -18,7 +18,6 @@ use crate::config::deposits::DepositsConfig;
 
 mod bank_transfer;
 mod by_hand;
-mod qr;
 
 use bank_transfer::BankTransfer;
 use by_hand::ByHand;
