@@ -203,6 +203,17 @@ impl Gateway {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// The CPU time that its threads have used, whatever else the machine did meanwhile.
+    pub fn cpu(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let used = |task: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
+            // A thread may end meanwhile.
+            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse().ok()
+        };
+        Duration::from_nanos(tasks.filter_map(used).sum())
+    }
+
     /// Asks it to end, and waits; its exit code.
     pub fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
