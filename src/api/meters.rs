@@ -6,7 +6,7 @@ use std::time::Instant;
 use actix_web::http::StatusCode;
 use metrics::{Counter, Histogram};
 
-const ROUTES: [&str; 10] = [
+const ROUTES: [&str; 15] = [
     "/api/v1/send-otp",
     "/api/v1/deliveries/{id}",
     "/api/v1/deliveries",
@@ -16,10 +16,15 @@ const ROUTES: [&str; 10] = [
     "/api/v1/openapi.json",
     "/healthz",
     "/readyz",
+    "/dashboard/*",
+    "/auth/*",
+    "/docs",
+    "/en",
+    "/vi",
     "other",
 ];
-const STATUSES: [u16; 16] = [
-    200, 202, 400, 401, 402, 403, 404, 405, 406, 409, 413, 429, 500, 502, 503, 0,
+const STATUSES: [u16; 18] = [
+    200, 202, 303, 304, 400, 401, 402, 403, 404, 405, 406, 409, 413, 429, 500, 502, 503, 0,
 ];
 
 /// The counters and the latency of every route and status.
@@ -93,13 +98,17 @@ fn status_label(status: u16) -> String {
 }
 
 fn route(path: &str) -> usize {
-    let is_delivery = path.strip_prefix("/api/v1/deliveries/").is_some();
-    if is_delivery {
-        return 1;
-    }
+    let starts = |start: &str| path.starts_with(start);
+    let name = match path {
+        _ if starts("/api/v1/deliveries/") => "/api/v1/deliveries/{id}",
+        "/dashboard" => "/dashboard/*",
+        _ if starts("/dashboard/") => "/dashboard/*",
+        _ if starts("/auth/") => "/auth/*",
+        _ => path,
+    };
     ROUTES
         .iter()
-        .position(|known| *known == path)
+        .position(|known| *known == name)
         .unwrap_or(ROUTES.len() - 1)
 }
 
@@ -115,7 +124,18 @@ mod tests {
             "/api/v1/deliveries/{id}"
         );
         assert_eq!(ROUTES[route("/api/v1/deliveries")], "/api/v1/deliveries");
-        for path in ["/", "/wp-admin.php", "other", "/api/v1/send-otp/x"] {
+        for path in ["/dashboard", "/dashboard/deliveries/8f2e1c4d"] {
+            assert_eq!(ROUTES[route(path)], "/dashboard/*", "{path}");
+        }
+        assert_eq!(ROUTES[route("/auth/sign-in")], "/auth/*");
+        assert_eq!(ROUTES[route("/docs")], "/docs");
+        for path in [
+            "/",
+            "/dashboards",
+            "/wp-admin.php",
+            "other",
+            "/api/v1/send-otp/x",
+        ] {
             assert_eq!(ROUTES[route(path)], "other", "{path}");
         }
     }
