@@ -111,7 +111,7 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
-    /// Clicks what this selector finds, and waits for the next page.
+    /// Clicks what this selector finds on the page.
     pub async fn click(&self, css: &str) {
         let found = self.client.find(Locator::Css(css)).await;
         found
@@ -119,6 +119,20 @@ impl Browser {
             .click()
             .await
             .unwrap();
+    }
+
+    /// Clicks a link or a form's button, and waits until the page that it leads to is there.
+    pub async fn follow(&self, css: &str) {
+        // The driver's own waiting ends at times before the next page has begun.
+        self.run("window.leaving = true").await;
+        self.click(css).await;
+        let until = Instant::now() + Duration::from_secs(60);
+        let arrived = "return window.leaving === undefined && document.readyState === 'complete'";
+        // While one page gives way to the next, a script may find neither.
+        while self.client.execute(arrived, Vec::new()).await.ok() != Some(Value::Bool(true)) {
+            assert!(Instant::now() < until, "{css} leads nowhere");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub async fn text(&self) -> String {

@@ -45,18 +45,18 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     let mut b = Browser::open(&gateway.url, screen, language, name).await;
     b.goto("/").await;
     b.look("landing").await;
-    b.click(".hero a.button").await;
+    b.follow(".hero a.button").await;
     b.look("sign-up").await;
     b.fill("email", "lan@example.com").await;
     b.fill("password", "correct horse battery").await;
-    b.click("form button[type=submit]").await;
+    b.follow("form button[type=submit]").await;
     assert_eq!(b.path().await, "/dashboard");
     b.wait_for(words.five).await;
     b.look("overview-new").await;
 
     b.goto("/dashboard/api-keys").await;
     b.fill("name", "máy chủ <1>").await;
-    b.click("#new button[type=submit]").await;
+    b.follow("#new button[type=submit]").await;
     let secret = b.client.find(Locator::Id("secret")).await.unwrap();
     let key = secret.prop("value").await.unwrap().unwrap();
     assert!(key.starts_with("sk_live_"), "{key}");
@@ -66,7 +66,7 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     assert_eq!(sent.status, 202, "{}", sent.text);
     b.goto("/dashboard/deliveries").await;
     b.look("deliveries").await;
-    b.click("tbody a").await;
+    b.follow("tbody a").await;
     b.wait_for(words.under_way).await;
     b.look("ringing").await;
     // The page is not loaded anew: it follows the call by itself.
@@ -75,38 +75,38 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
 
     b.goto("/dashboard/webhooks").await;
     b.fill("url", &receiver.url()).await;
-    b.click("form[action='/dashboard/webhooks'] button").await;
+    b.follow("form[action='/dashboard/webhooks'] button").await;
     b.look("webhook-secret").await;
     let sent = send(&gateway, &key, &phone(90), "").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     let first = receiver.next();
     b.goto("/dashboard/webhooks").await;
     b.look("webhooks").await;
-    b.click("tbody a").await;
+    b.follow("tbody a").await;
     b.wait_for("otp.failed").await;
     b.look("endpoint").await;
-    b.click("tbody td a").await;
+    b.follow("tbody td a").await;
     b.look("attempt").await;
-    b.click("form[action$='/replay'] button").await;
+    b.follow("form[action$='/replay'] button").await;
     let again = receiver.next();
     assert_eq!(again.body, first.body);
     b.wait_for("200").await;
 
     b.goto("/dashboard/api-keys").await;
     b.look("keys").await;
-    b.click("a.pill").await;
+    b.follow("a.pill").await;
     b.fill("allowlist", "203.0.113.0/24").await;
-    b.click("form[action$='/allowlist'] button").await;
+    b.follow("form[action$='/allowlist'] button").await;
     b.look("allowlist-warning").await;
     b.click("#knows").await;
-    b.click("form[action$='/allowlist'] button").await;
+    b.follow("form[action$='/allowlist'] button").await;
     assert_eq!(b.path().await, "/dashboard/api-keys");
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let refused = send(&gateway, &key, &phone(21), "198.51.100.7").await;
     assert_eq!((refused.status, refused.error()), (403, "ip_not_allowed"));
-    b.click("a[href$='/revoke']").await;
+    b.follow("a[href$='/revoke']").await;
     b.look("revoke").await;
-    b.click("form[action$='/revoke'] button").await;
+    b.follow("form[action$='/revoke'] button").await;
     b.wait_for(words.revoked).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let refused = send(&gateway, &key, &phone(21), "203.0.113.9").await;
@@ -128,10 +128,10 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
         b.goto("/dashboard").await;
         b.click(".menu summary").await;
         b.look("menu").await;
-        b.click(".menu .whose button").await;
+        b.follow(".menu .whose button").await;
     } else {
         b.goto("/dashboard").await;
-        b.click("nav.wide .whose button").await;
+        b.follow("nav.wide .whose button").await;
     }
     assert_eq!(b.path().await, "/auth/sign-in");
     b.look("sign-in").await;
