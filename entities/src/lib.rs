@@ -13,6 +13,7 @@ pub mod key_allowlist;
 pub mod ledger_entries;
 pub mod nodes;
 pub mod password_resets;
+pub mod pending_sign_ups;
 pub mod phone_windows;
 pub mod port_pieces;
 pub mod port_sets;

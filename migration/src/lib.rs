@@ -30,6 +30,8 @@ mod m0021_referrals;
 mod m0022_deposits;
 mod m0023_low_balance;
 mod m0024_reviews;
+mod m0025_pending_sign_ups;
+mod m0026_delivery_filters;
 
 /// Every step, in the order in which they are applied.
 pub struct Migrator;
@@ -58,6 +60,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0022_deposits::Migration),
             Box::new(m0023_low_balance::Migration),
             Box::new(m0024_reviews::Migration),
+            Box::new(m0025_pending_sign_ups::Migration),
+            Box::new(m0026_delivery_filters::Migration),
         ]
     }
 }

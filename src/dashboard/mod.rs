@@ -39,6 +39,7 @@ mod allowlist;
 mod assets;
 mod attempts;
 mod charts;
+mod confirm;
 mod deliveries;
 mod docs;
 mod factor;
@@ -143,7 +144,7 @@ pub async fn tidy(site: Arc<Site>) {
     loop {
         due.tick().await;
         site.throttle.tidy();
-        if let Err(error) = site.store.trim_sessions(unix_ms()).await {
+        if let Err(error) = site.store.trim_expired(unix_ms()).await {
             tracing::warn!(%error, "sessions that have run out could not be forgotten");
         }
     }
@@ -175,6 +176,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .wrap(from_fn(headers::guard))
                 .configure(sign_in::routes)
                 .configure(sign_up::routes)
+                .configure(confirm::routes)
                 .configure(sign_out::routes)
                 .configure(reset::routes)
                 .default_service(web::to(refused::no_page)),

@@ -8,6 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use maud::{DOCTYPE, Markup, html};
 use nexo_domain::otp::Language;
+use url::form_urlencoded;
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::form::TOKEN_FIELD;
@@ -223,18 +224,54 @@ fn foot(visitor: &Visitor) -> Markup {
         Language::En => Language::Vi,
         Language::Vi => Language::En,
     };
-    let path = visitor.path.split('?').next().unwrap_or("/");
-    // The landing page has an address for each language; every other page is asked for it.
-    let there = match path {
-        "/en" | "/vi" | "/" => format!("/{}", other.code()),
-        path => format!("{path}?lang={}", other.code()),
-    };
+    let there = in_language(&visitor.path, other);
     html! {
         footer.foot {
             span { "NEXO ROUTE · " (language.say(frame::TAGLINE)) }
             a href=(there) hreflang=(other.code()) lang=(other.code()) {
                 (language.say(frame::OTHER_LANGUAGE))
             }
+        }
+    }
+}
+
+/// The address of the same page in this language.
+fn in_language(path_and_query: &str, language: Language) -> String {
+    let (path, query) = path_and_query
+        .split_once('?')
+        .unwrap_or((path_and_query, ""));
+    // The landing page has an address for each language; every other page is asked for it.
+    if let "/en" | "/vi" | "/" = path {
+        return format!("/{}", language.code());
+    }
+    let given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "lang");
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query
+        .extend_pairs(given)
+        .append_pair("lang", language.code());
+    format!("{path}?{}", query.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_language_has_the_same_page() {
+        for (here, there) in [
+            ("/en?ref=ab12", "/vi"),
+            ("/docs", "/docs?lang=vi"),
+            ("/docs?lang=en", "/docs?lang=vi"),
+            (
+                "/auth/confirm?token=a-_b",
+                "/auth/confirm?token=a-_b&lang=vi",
+            ),
+            (
+                "/dashboard/deliveries?q=09+8&lang=en&x=%26",
+                "/dashboard/deliveries?q=09+8&x=%26&lang=vi",
+            ),
+        ] {
+            assert_eq!(in_language(here, Language::Vi), there);
         }
     }
 }

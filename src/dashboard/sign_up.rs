@@ -1,4 +1,4 @@
-//! Signing up.
+//! Signing up. Without a mail server the account is open at once; with one, a letter comes first ([`confirm`]).
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::html;
@@ -9,7 +9,7 @@ use nexo_entities::store::accounts::{Landing, NewAccount};
 use nexo_entities::store::sign_up::SignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
-use super::Site;
+use super::confirm::Wish;
 use super::form::Posted;
 use super::markup::problem;
 use super::page::{Page, form_token, go};
@@ -18,6 +18,7 @@ use super::sign_in::{email_field, password_field, session_for, set_cookie, statu
 use super::texts::{Say, Text, accounts as texts};
 use super::throttle::Attempt;
 use super::who::Visitor;
+use super::{Site, confirm};
 use crate::password::PasswordError;
 
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -101,6 +102,17 @@ async fn sign_up(
             return Err(Refused::because(Why::Internal).to(&visitor));
         }
     };
+    let landing = visitor.referral.clone();
+    let landing = landing.map(|code| (code, visitor.signed_in.as_ref().map(|(_, a)| a.id)));
+    if site.mailer.sends() {
+        let wish = Wish {
+            email,
+            password_hash: hash,
+            language: visitor.language,
+            landing,
+        };
+        return Ok(confirm::ask(&site, &visitor, wish));
+    }
     let opened = site
         .store
         .sign_up(SignUp {
@@ -112,9 +124,9 @@ async fn sign_up(
                 page_language: Some(visitor.language),
                 created_at_ms: unix_ms(),
             },
-            landing: visitor.referral.as_ref().map(|code| Landing {
+            landing: landing.as_ref().map(|(code, account)| Landing {
                 code: code.as_str(),
-                signed_in_as: visitor.signed_in.as_ref().map(|(_, account)| account.id),
+                signed_in_as: *account,
             }),
             free: site.terms.now().free_credit,
         })

@@ -1,13 +1,22 @@
-//! What a newcomer does, from the landing page to a revoked key.
+//! What a newcomer does, from a referral link to a revoked key, and what operators look at.
 
 use fantoccini::Locator;
 
 use crate::chromium::{Browser, Screen};
 use crate::harness::{Answer, Backend, Gateway, Receiver, answer, client, phone};
+use crate::visitor::{PASSWORD, Visitor, between};
 
-const OPEN: [(&str, &str); 2] = [
+const OPEN: [(&str, &str); 7] = [
     ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
     ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
+    ("NEXO_DEPOSITS__BANK_BIN", "970436"),
+    ("NEXO_DEPOSITS__BANK_ACCOUNT", "0123456789"),
+    ("NEXO_DEPOSITS__BANK_HOLDER", "CONG TY NEXO"),
+    ("NEXO_DEPOSITS__VND_PER_USD", "25000"),
+    (
+        "NEXO_DEPOSITS__NOTIFICATION_SECRET",
+        "a-secret-of-the-bank-0001",
+    ),
 ];
 
 async fn send(gateway: &Gateway, key: &str, phone: &str, from: &str) -> Answer {
@@ -23,6 +32,8 @@ struct Words {
     delivered: &'static str,
     under_way: &'static str,
     revoked: &'static str,
+    /// What a call costs, a tenth of it, as the referrer sees it.
+    commission: &'static str,
 }
 
 const ENGLISH: Words = Words {
@@ -30,6 +41,7 @@ const ENGLISH: Words = Words {
     delivered: "delivered",
     under_way: "The call is under way",
     revoked: "is revoked",
+    commission: "$0.0022",
 };
 
 const VIETNAMESE: Words = Words {
@@ -37,13 +49,16 @@ const VIETNAMESE: Words = Words {
     delivered: "đã phát",
     under_way: "Cuộc gọi đang diễn ra",
     revoked: "Đã thu hồi khóa",
+    commission: "$0.0022",
 };
 
 async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     let gateway = Gateway::start(Backend::Sqlite, &OPEN);
     let receiver = Receiver::start();
+    let referrer = Visitor::signed_up(&gateway, "minh@example.org").await;
+    let code = referral_code(referrer).await;
     let mut b = Browser::open(&gateway.url, screen, language, name).await;
-    b.goto("/").await;
+    b.goto(&format!("/{language}?ref={code}")).await;
     b.look("landing").await;
     b.follow(".hero a.button").await;
     b.look("sign-up").await;
@@ -112,14 +127,32 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     let refused = send(&gateway, &key, &phone(21), "203.0.113.9").await;
     assert_eq!((refused.status, refused.error()), (401, "invalid_key"));
 
+    b.goto("/dashboard/wallet").await;
+    b.look("wallet").await;
+    b.goto("/dashboard/wallet/top-up").await;
+    b.look("top-up").await;
+    b.follow("form[action='/dashboard/wallet/top-up'] button")
+        .await;
+    b.wait_for("CONG TY NEXO").await;
+    b.look("top-up-to-pay").await;
+    b.goto("/dashboard/webhooks").await;
+    b.follow("tbody a").await;
+    for (step, what) in [("/rotate", "webhook-rotate"), ("/remove", "webhook-remove")] {
+        let endpoint = b.path().await;
+        b.follow(&format!("a[href$='{step}']")).await;
+        b.look(what).await;
+        b.goto(&endpoint).await;
+    }
     for (path, what) in [
         ("/dashboard", "overview"),
+        ("/dashboard/referrals", "referrals-new"),
         ("/dashboard/settings", "settings"),
         ("/dashboard/settings/second-factor", "second-factor"),
         ("/dashboard/docs", "docs"),
         ("/docs", "docs-public"),
         ("/docs/openapi", "openapi"),
         ("/dashboard/nothing", "not-found"),
+        ("/auth/new-password?token=x", "link-lost"),
     ] {
         b.goto(path).await;
         b.look(what).await;
@@ -137,8 +170,65 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     b.look("sign-in").await;
     b.goto("/auth/reset").await;
     b.look("reset").await;
+    // One OTP of the newcomer was delivered: a tenth is the referrer's.
+    b.sign_in("minh@example.org").await;
+    b.goto("/dashboard/referrals").await;
+    b.wait_for(words.commission).await;
+    b.look("referrals").await;
     b.client.clone().close().await.unwrap();
     gateway.audit();
+}
+
+/// What the referrer's link carries.
+async fn referral_code(mut referrer: Visitor) -> String {
+    let page = referrer.get("/dashboard/referrals").await;
+    between(&page.text, "?ref=", "\"")
+        .expect("a link")
+        .to_owned()
+}
+
+/// An operator's pages, each with something to show.
+async fn oversee(screen: Screen, language: &str, name: &str) {
+    let gateway = Gateway::start(Backend::Sqlite, &OPEN);
+    let operator = ["--email", "op@example.com", "--password", PASSWORD];
+    gateway.nexo(&[&["account", "create", "--operator"], &operator[..]].concat());
+    let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
+    let top_up = "/dashboard/wallet/top-up";
+    let fields = [("amount", "20.00"), ("provider", "bank_transfer")];
+    let opened = lan.submit(top_up, top_up, &fields).await;
+    assert_eq!(opened.status, 303, "{}", opened.text);
+    let mut b = Browser::open(&gateway.url, screen, language, name).await;
+    b.sign_in("op@example.com").await;
+    b.goto("/dashboard/operators/accounts?q=lan").await;
+    b.look("accounts").await;
+    b.follow("tbody a").await;
+    b.wait_for("lan@example.com").await;
+    b.look("account").await;
+    b.fill("suspend-reason", "a card that is not theirs").await;
+    b.follow("form[action$='/suspend'] button").await;
+    b.wait_for("a card that is not theirs").await;
+    b.look("account-suspended").await;
+    for page in ["carriers", "deposits", "reviews", "payouts", "revocations"] {
+        b.goto(&format!("/dashboard/operators/{page}")).await;
+        b.look(page).await;
+    }
+    b.client.clone().close().await.unwrap();
+    gateway.audit();
+}
+
+#[actix_web::test]
+async fn an_operator_on_a_wide_screen_in_english() {
+    oversee(Screen::Wide, "en", "operator-wide-en").await;
+}
+
+#[actix_web::test]
+async fn an_operator_on_a_phone_in_vietnamese() {
+    oversee(Screen::Phone, "vi", "operator-phone-vi").await;
+}
+
+#[actix_web::test]
+async fn a_newcomer_who_runs_no_scripts() {
+    walk(Screen::NoScript, "en", &ENGLISH, "no-script-en").await;
 }
 
 #[actix_web::test]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::harness::mailbox::Mailbox;
 use crate::harness::{Backend, Gateway, backends};
 use crate::visitor::{PASSWORD, Visitor, between};
 
@@ -36,6 +37,62 @@ async fn a_newcomer_signs_up_once_and_has_his_free_otps() {
         }
         let ledger = gateway.nexo(&["account", "list"]);
         assert_eq!(ledger["accounts"].as_array().unwrap().len(), 2, "{ledger}");
+        gateway.audit();
+    }
+}
+
+#[actix_web::test]
+async fn where_letters_are_sent_a_newcomer_confirms_the_address_and_nobody_learns_who_is_here() {
+    for backend in backends() {
+        let mailbox = Mailbox::start();
+        let gateway = Gateway::start(backend, &[("NEXO_MAIL__SMTP_URL", &mailbox.url())]);
+        let create = ["account", "create", "--email", "old@example.com"];
+        gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
+        let mut newcomer = Visitor::of(&gateway);
+        let mut seen = Vec::new();
+        for email in ["old@example.com", "new@example.com"] {
+            let fields = [("email", email), ("password", PASSWORD)];
+            let page = newcomer
+                .submit("/auth/sign-up", "/auth/sign-up", &fields)
+                .await;
+            assert_eq!(page.status, 200, "{}", page.text);
+            page.must_say(email).must_say("Look into your mail");
+            seen.push(page.text.replace(email, ""));
+        }
+        assert_eq!(seen[0], seen[1]);
+        assert!(!newcomer.cookies.contains_key("nexo_session"));
+        let known = mailbox.wait_for("old@example.com", 1).await;
+        assert!(known.text.contains("has an account already"), "{known:?}");
+
+        // Nothing is open before the button is pressed, however often the link is looked at.
+        let letter = mailbox.wait_for("new@example.com", 1).await;
+        let link = between(&letter.text, "/auth/confirm?token=", "\n").expect("a link");
+        let link = format!("/auth/confirm?token={}", link.trim());
+        for _ in 0..2 {
+            newcomer.get(&link).await.must_say("new@example.com");
+        }
+        assert_eq!(
+            gateway.nexo(&["account", "list"])["accounts"]
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
+        let token = link.split_once('=').unwrap().1.to_owned();
+        let fields = [("token", token.as_str())];
+        let opened = newcomer.submit(&link, "/auth/confirm", &fields).await;
+        assert_eq!((opened.status, opened.location()), (303, "/dashboard"));
+        newcomer.get("/dashboard").await.must_say("$0.110");
+
+        let mut late = Visitor::of(&gateway);
+        assert_eq!(late.get(&link).await.status, 410);
+        let page = "/auth/sign-in";
+        assert_eq!(
+            late.submit(page, "/auth/confirm", &fields).await.status,
+            410
+        );
+        assert_eq!(late.sign_in("new@example.com", PASSWORD).await.status, 303);
+        assert_eq!(mailbox.letters().len(), 2);
         gateway.audit();
     }
 }

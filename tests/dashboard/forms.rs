@@ -10,6 +10,7 @@ pub fn forms() -> Vec<String> {
     [
         "/auth/sign-in",
         "/auth/sign-up",
+        "/auth/confirm",
         "/auth/reset",
         "/auth/new-password",
         "/auth/second-step",
@@ -93,6 +94,7 @@ async fn every_page_keeps_other_sites_and_scripts_out() {
         "/docs/openapi",
         "/auth/sign-in",
         "/auth/sign-up",
+        "/auth/confirm",
         "/auth/reset",
         "/dashboard",
         "/dashboard/nothing",

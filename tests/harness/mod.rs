@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod busy_gateway;
+pub mod mailbox;
 pub mod past;
 pub mod ports;
 

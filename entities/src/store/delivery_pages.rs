@@ -3,6 +3,9 @@
 //! A page starts after a place, not after a count of rows, so each costs the same however deep it lies,
 //! and none is seen twice or missed because new ones arrive. Within a millisecond the order is that of the
 //! index: by id, ascending.
+//!
+//! What is asked for by phone or carrier may be rare: such a page is put together from the ranges of time at which
+//! it may have been accepted ([`super::delivery_filters`]).
 
 use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::ids::{AccountId, DeliveryId};
@@ -11,6 +14,7 @@ use nexo_domain::phone::Phone;
 use sea_orm::{EntityTrait, Statement, Value};
 
 use super::deliveries::Delivery;
+use super::delivery_filters::Range;
 use super::{Store, StoreError};
 use crate::deliveries::Entity;
 
@@ -54,9 +58,20 @@ impl Store {
         after: Option<DeliveryPlace>,
         limit: u32,
     ) -> Result<DeliveryPage, StoreError> {
-        let statement = self.select_page(account, filter, after, limit);
-        let page = Entity::find().from_raw_sql(statement);
-        let mut rows = page.all(&self.reader).await?;
+        let mut rows = Vec::new();
+        for stretch in self.stretches(account, filter, after).await? {
+            let missing = limit.saturating_sub(rows.len() as u32);
+            let statement = self.select_page(account, &stretch, after, missing);
+            rows.extend(
+                Entity::find()
+                    .from_raw_sql(statement)
+                    .all(&self.reader)
+                    .await?,
+            );
+            if rows.len() > limit as usize {
+                break;
+            }
+        }
         let is_last = rows.len() <= limit as usize;
         rows.truncate(limit as usize);
         let next = rows.last().filter(|_| !is_last).map(|row| DeliveryPlace {
@@ -69,6 +84,44 @@ impl Store {
             next,
         })
     }
+}
+
+impl Store {
+    /// The filter, or the same for one range of times after another, the newest first.
+    async fn stretches(
+        &self,
+        account: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPlace>,
+    ) -> Result<Vec<DeliveryFilter>, StoreError> {
+        let is_rare = filter.phone.is_some() || filter.carrier.is_some();
+        // What is `sent` is little: it is all looked at.
+        if !is_rare || filter.status == Some(Status::Sent) {
+            return Ok(vec![*filter]);
+        }
+        let to_ms = after.map_or(i64::MAX, |place| place.created_at_ms.saturating_add(1));
+        let asked = DeliveryFilter {
+            to_ms: Some(filter.to_ms.unwrap_or(i64::MAX).min(to_ms)),
+            ..*filter
+        };
+        let ranges = self.ranges(account, &asked).await?.into_iter();
+        let within = ranges.filter_map(|range| within(&asked, range));
+        Ok(within.collect())
+    }
+}
+
+/// The part of what is asked for that lies in this range, where there is one.
+fn within(filter: &DeliveryFilter, range: Range) -> Option<DeliveryFilter> {
+    let from_ms = filter
+        .from_ms
+        .map_or(range.from_ms, |from| from.max(range.from_ms));
+    let end_ms = range.to_ms.saturating_add(1);
+    let to_ms = filter.to_ms.map_or(end_ms, |to| to.min(end_ms));
+    (from_ms < to_ms).then_some(DeliveryFilter {
+        from_ms: Some(from_ms),
+        to_ms: Some(to_ms),
+        ..*filter
+    })
 }
 
 /// What is `sent` is little, and is all looked at: told apart by its account, SQLite would rather go through

@@ -11,13 +11,12 @@ use uuid::Uuid;
 
 use super::bulk::Bulk;
 use super::bulk::Column::{Int, Text, Uuid as Id};
+use super::id_time::{WRITTEN_WITHIN_MS, first_id, time_of};
 use super::{Store, StoreError, record};
 
 pub const DAY_MS: i64 = 86_400_000;
 /// A delivery that is younger may not be written yet.
 const SETTLES_WITHIN_MS: i64 = 90_000;
-/// A delivery is written so long after its id was made, at most.
-const WRITTEN_WITHIN_MS: i64 = 30_000;
 /// So much is added up at once.
 const STRETCH_MS: i64 = DAY_MS;
 /// Where the figures lag behind by more, a page does not count the rest itself.
@@ -73,16 +72,6 @@ impl Figures {
             (seen * 2 >= all && all > 0).then_some(seconds)
         })
     }
-}
-
-/// The smallest id that was made at this time.
-fn first_id(at_ms: i64) -> Uuid {
-    // 48 bits of time; the rest tells ids of one millisecond apart.
-    Uuid::from_u128(u128::from(at_ms.max(0).unsigned_abs()) << 80)
-}
-
-fn time_of(id: Uuid) -> i64 {
-    (id.as_u128() >> 80) as i64
 }
 
 const COUNT: &str = "\
@@ -314,20 +303,7 @@ fn add_day(days: &mut Vec<DayFigures>, figure: DayFigures) {
 
 #[cfg(test)]
 mod tests {
-    use uuid::{NoContext, Timestamp};
-
     use super::*;
-
-    #[test]
-    fn an_id_is_bounded_by_the_first_of_its_millisecond() {
-        let at_ms = 1_780_000_000_123;
-        let at = Timestamp::from_unix(NoContext, 1_780_000_000, 123_000_000);
-        for _ in 0..100 {
-            let id = Uuid::new_v7(at);
-            assert!(first_id(at_ms) <= id && id < first_id(at_ms + 1));
-            assert_eq!(time_of(id), at_ms);
-        }
-    }
 
     #[test]
     fn the_median_is_what_half_of_the_calls_took_at_most() {

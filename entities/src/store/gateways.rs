@@ -4,8 +4,8 @@ use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
 use super::changes::{Change, append};
+use super::id_time::first_id;
 use super::operators::{Action, Operator};
-use super::windows::first_id;
 use super::{Store, StoreError};
 
 /// A gateway, by its carrier's name and its own.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::bulk::Bulk;
 use super::bulk::Column::{Text, Uuid as Id};
-use super::windows::{ID_AHEAD_MS, first_id};
+use super::id_time::{ID_AHEAD_MS, first_id};
 use super::{Store, StoreError, record};
 
 static MASK_DELIVERIES: Bulk = Bulk::new(
@@ -94,6 +94,9 @@ impl Store {
             .execute(&transaction, &[], deliveries)
             .await?;
         MASK_WEBHOOKS.execute(&transaction, &[], webhooks).await?;
+        if let Some(last) = last {
+            self.empty_phone_filters(&transaction, last).await?;
+        }
         self.end(transaction).await?;
         Ok(Masked {
             deliveries: masked,

@@ -6,8 +6,8 @@ use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
 use super::bulk::{Bulk, Column};
+use super::id_time::first_id;
 use super::operators::{Action, Operator};
-use super::windows::first_id;
 use super::{Store, StoreError};
 
 /// The most keys that are looked at in one window: those that sent most.

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::accounts::{Account, hold_open_account};
 use super::{Store, StoreError};
-use crate::accounts;
 use crate::sessions::{ActiveModel, Column, Entity, Model};
+use crate::{accounts, password_resets, pending_sign_ups};
 
 /// SHA-256 of a token that a browser holds.
 pub type TokenHash = [u8; 32];
@@ -182,11 +182,22 @@ impl Store {
         Ok(self.noted(ended)?.rows_affected)
     }
 
-    /// Forgets the sessions that have run out at `now_ms`, of all accounts.
+    /// Forgets what has run out at `now_ms`, of all accounts: sessions, and the links of letters. Returns how
+    /// many sessions there were.
     ///
     /// # Errors
     /// What the database fails with.
-    pub async fn trim_sessions(&self, now_ms: i64) -> Result<u64, StoreError> {
+    pub async fn trim_expired(&self, now_ms: i64) -> Result<u64, StoreError> {
+        let resets = password_resets::Entity::delete_many()
+            .filter(password_resets::Column::ExpiresAtMs.lte(now_ms))
+            .exec(self.writing()?)
+            .await;
+        self.noted(resets)?;
+        let sign_ups = pending_sign_ups::Entity::delete_many()
+            .filter(pending_sign_ups::Column::ExpiresAtMs.lte(now_ms))
+            .exec(self.writing()?)
+            .await;
+        self.noted(sign_ups)?;
         let trimmed = Entity::delete_many()
             .filter(Column::ExpiresAtMs.lte(now_ms))
             .exec(self.writing()?)

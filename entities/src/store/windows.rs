@@ -6,12 +6,9 @@ use nexo_domain::outcome::NO_ROUTE;
 use nexo_domain::phone::Phone;
 use nexo_domain::phone_window::{WINDOW_MS, window_until_ms};
 use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
-use uuid::Uuid;
 
+use super::id_time::{ID_AHEAD_MS, first_id};
 use super::{Store, StoreError, record};
-
-/// How far apart the time in a delivery's id and its own may be.
-pub(super) const ID_AHEAD_MS: i64 = 10_000;
 
 /// A window that is still open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,11 +89,6 @@ impl Store {
     }
 }
 
-/// No UUIDv7 of this time or later is smaller: it begins with the milliseconds.
-pub(super) fn first_id(at_ms: i64) -> Uuid {
-    Uuid::from_u128((at_ms.max(0) as u128) << 80)
-}
-
 fn of_window(row: &QueryResult) -> Result<OpenWindow, StoreError> {
     let realm: String = row.try_get_by_index(0)?;
     let phone: String = row.try_get_by_index(1)?;
@@ -120,21 +112,4 @@ fn of_delivery(row: &QueryResult) -> Result<OpenWindow, StoreError> {
         delivery_id: DeliveryId(row.try_get_by_index(3)?),
         carrier: record::carrier("deliveries", &carrier)?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use uuid::{NoContext, Timestamp};
-
-    #[test]
-    fn every_id_of_a_time_is_at_or_after_its_first() {
-        let at_ms = 1_780_000_000_123;
-        let (seconds, nanos) = (1_780_000_000, 123_000_000);
-        for _ in 0..100 {
-            let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos));
-            assert!(first_id(at_ms) <= id);
-            assert!(first_id(at_ms + 1) > id);
-        }
-    }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use nexo_domain::carrier_plan::CarrierPlan;
-use nexo_domain::ids::AccountId;
+use nexo_domain::carrier_plan::{Carrier, CarrierPlan};
+use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::ledger::Bucket;
 use nexo_domain::outcome::Status;
 use nexo_entities::Store;
@@ -12,6 +12,8 @@ use nexo_entities::store::delivery_pages::{DeliveryFilter, DeliveryPlace};
 use nexo_entities::store::posting::Debit;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use sea_orm::{ConnectionTrait, Statement};
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::database::Database;
 use crate::world::{COST, NOW, World, account, credit, delivered, otp, paid, phone, refunded};
@@ -20,6 +22,7 @@ on_both!(
     pages_make_the_whole_while_new_deliveries_arrive,
     a_page_holds_exactly_what_its_filter_says,
     nobody_sees_anothers_deliveries,
+    what_has_filters_is_found_as_before,
 );
 
 /// Accepted `at` ms after [`NOW`].
@@ -179,4 +182,124 @@ async fn nobody_sees_anothers_deliveries(database: Arc<Database>) {
         .await
         .unwrap();
     assert!(beyond.deliveries.iter().all(|d| d.account_id == other));
+}
+
+/// A debit whose id is as old as it is.
+fn old(account: AccountId, number: u32, at_ms: i64) -> Debit {
+    let ms = at_ms.unsigned_abs();
+    let time = Timestamp::from_unix(NoContext, ms / 1000, (ms % 1000) as u32 * 1_000_000);
+    Debit {
+        delivery_id: DeliveryId(Uuid::new_v7(time)),
+        created_at_ms: at_ms,
+        window_until_ms: at_ms,
+        ..otp(account, number)
+    }
+}
+
+/// Two accounts' deliveries, one phone of the first only at the very beginning, and again later.
+async fn what_has_filters_is_found_as_before(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 1_000 * COST).await;
+    let other = account(&world.store, "other@example.com").await;
+    credit(&world.store, other, Bucket::Balance, 1_000 * COST).await;
+    let mine = world.account;
+    let numbers = [vec![0, 1, 2], (10..90).collect(), vec![0, 3]].concat();
+    for (n, number) in numbers.iter().enumerate() {
+        let at_ms = NOW + n as i64 * 700;
+        let debits = [old(mine, *number, at_ms), old(other, 500 + *number, at_ms)];
+        let outcomes = world.debit(&debits).await;
+        for (debit, outcome) in debits.iter().zip(&outcomes) {
+            let end = match number % 3 {
+                0 => refunded(debit, paid(outcome)),
+                _ => delivered(debit, paid(outcome)),
+            };
+            assert_eq!(world.settle(&[end]).await, [true]);
+        }
+    }
+    let none = DeliveryFilter::default();
+    let viettel = Carrier::named("viettel");
+    let of = |number| DeliveryFilter {
+        phone: Some(phone(number)),
+        ..none
+    };
+    let filters = [
+        of(0),
+        of(1),
+        of(3),
+        of(45),
+        of(500),
+        of(777),
+        DeliveryFilter {
+            carrier: viettel,
+            ..none
+        },
+        DeliveryFilter {
+            carrier: Carrier::named("gmobile"),
+            ..none
+        },
+        DeliveryFilter {
+            status: Some(Status::Failed),
+            carrier: viettel,
+            ..none
+        },
+        DeliveryFilter {
+            status: Some(Status::Delivered),
+            ..of(0)
+        },
+        DeliveryFilter {
+            status: Some(Status::Sent),
+            ..of(0)
+        },
+        DeliveryFilter {
+            from_ms: Some(NOW + 1),
+            ..of(0)
+        },
+        DeliveryFilter {
+            to_ms: Some(NOW + 7_000),
+            carrier: viettel,
+            ..none
+        },
+        DeliveryFilter {
+            from_ms: Some(NOW + 9),
+            to_ms: Some(NOW + 9),
+            ..of(0)
+        },
+    ];
+    let before = lists(&world.store, mine, &filters).await;
+    assert_eq!(
+        before.iter().map(Vec::len).take(6).collect::<Vec<_>>(),
+        [2, 1, 1, 1, 0, 0]
+    );
+    // A part of them has filters, then all but the last few.
+    for at_ms in [NOW + 70_000, NOW + 1_000_000] {
+        while world.store.add_filter_of(7, at_ms).await.unwrap() {}
+        assert_eq!(lists(&world.store, mine, &filters).await, before);
+    }
+    // Whoever reads the database when phones are masked does not learn from filters whom they had.
+    let filled = "SELECT COUNT(*) FROM delivery_filters WHERE length(phones) > 0";
+    assert!(count(&world.store, filled).await > 20);
+    let masked = world.store.mask_phones(None, NOW + 1_000_000, 1_000).await;
+    assert_eq!(masked.unwrap().deliveries, 2 * numbers.len() as u64);
+    assert_eq!(count(&world.store, filled).await, 0);
+    let after = lists(&world.store, mine, &filters).await;
+    assert!(after.iter().take(6).all(Vec::is_empty));
+    assert_eq!(after[6].len(), before[6].len());
+}
+
+async fn count(store: &Store, sql: &str) -> i64 {
+    let statement = Statement::from_string(store.connection().get_database_backend(), sql);
+    let row = store.connection().query_one_raw(statement).await;
+    row.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+async fn lists(
+    store: &Store,
+    account: AccountId,
+    filters: &[DeliveryFilter],
+) -> Vec<Vec<DeliveryId>> {
+    let mut lists = Vec::new();
+    for filter in filters {
+        let all = walk(store, account, filter, 4).await;
+        lists.push(all.iter().map(|delivery| delivery.id).collect());
+    }
+    lists
 }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use nexo_domain::ids::AccountId;
 use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
+use nexo_domain::otp::Language;
 use nexo_domain::payout::{Month, PayoutWallet};
 use nexo_entities::Store;
 use nexo_entities::store::accounts::{Landing, NewAccount};
 use nexo_entities::store::operators::Operator;
 use nexo_entities::store::payouts::PayoutRun;
+use nexo_entities::store::sign_up::PendingSignUp;
+use nexo_entities::store::{Conflict, StoreError};
 use sea_orm::ConnectionTrait;
 
 use crate::database::Database;
@@ -18,6 +21,7 @@ use crate::world::{COST, NOW, World, account, credit, delivered, otp, paid, refu
 on_both!(
     a_first_sign_up_by_anothers_link_is_referred_once,
     nobody_brings_themselves,
+    a_sign_up_that_is_confirmed_later_is_referred_all_the_same,
     a_closed_referrer_brings_nobody_and_earns_nothing_more,
     the_schema_knows_persons_as_the_program_does,
     a_tenth_accrues_whatever_bucket_paid,
@@ -141,6 +145,59 @@ async fn a_first_sign_up_by_anothers_link_is_referred_once(database: Arc<Databas
     }
     let earnings = store.earnings(world.account).await.unwrap();
     assert_eq!(earnings.people, 1);
+    world.assert_sound().await;
+}
+
+async fn a_sign_up_that_is_confirmed_later_is_referred_all_the_same(database: Arc<Database>) {
+    let world = World::with_balance(&database, 0).await;
+    let store = &world.store;
+    let code = code(store, world.account).await;
+    let landing = |signed_in_as| Landing {
+        code: &code,
+        signed_in_as,
+    };
+    let pending = |email, landing| PendingSignUp {
+        email,
+        password_hash: "$argon2id$".to_owned(),
+        page_language: Language::En,
+        landing: Some(landing),
+        created_at_ms: NOW,
+        expires_at_ms: NOW + 1_000,
+    };
+    let friend = pending("friend@example.com", landing(None));
+    store.begin_sign_up([1; 32], friend.clone()).await.unwrap();
+    store.begin_sign_up([2; 32], friend).await.unwrap();
+    let own = pending("other@example.com", landing(Some(world.account)));
+    store.begin_sign_up([3; 32], own).await.unwrap();
+    let waiting = store.pending_sign_up(&[1; 32], NOW + 999).await.unwrap();
+    assert_eq!(waiting.as_deref(), Some("friend@example.com"));
+    assert_eq!(
+        store.pending_sign_up(&[1; 32], NOW + 1_000).await.unwrap(),
+        None
+    );
+    let free = Micros::new(5 * COST);
+    let finish = |token: u8, at_ms| async move {
+        let hash = [token; 32];
+        store.finish_sign_up(&hash, free, at_ms).await
+    };
+    assert_eq!(finish(1, NOW + 1_000).await.unwrap(), None);
+    assert_eq!(finish(9, NOW).await.unwrap(), None);
+    let opened = finish(2, NOW + 5).await.unwrap().expect("an account");
+    assert_eq!(finish(2, NOW + 5).await.unwrap(), None);
+    let wallet = store.wallet(opened).await.unwrap().unwrap();
+    assert_eq!(wallet.free, free);
+    let referral = store.referral_of(opened).await.unwrap().unwrap();
+    assert_eq!(referral.referrer, world.account);
+    let own = finish(3, NOW + 5).await.unwrap().expect("an account");
+    assert!(store.referral_of(own).await.unwrap().is_none());
+    let taken = pending("friend@example.com", landing(None));
+    store.begin_sign_up([4; 32], taken).await.unwrap();
+    assert!(matches!(
+        finish(4, NOW + 5).await,
+        Err(StoreError::Conflict(Conflict::EmailTaken))
+    ));
+    store.trim_expired(NOW + 1_000).await.unwrap();
+    assert_eq!(store.pending_sign_up(&[4; 32], NOW).await.unwrap(), None);
     world.assert_sound().await;
 }
 

@@ -117,8 +117,8 @@ async fn a_session_is_found_by_its_token_until_it_ends(database: Arc<Database>) 
     );
     let left = store.sessions(id, NOW + 20).await.unwrap();
     assert_eq!(left.iter().map(|s| s.id).collect::<Vec<_>>(), [second]);
-    assert_eq!(store.trim_sessions(NOW + 1_009).await.unwrap(), 0);
-    assert_eq!(store.trim_sessions(NOW + 1_010).await.unwrap(), 1);
+    assert_eq!(store.trim_expired(NOW + 1_009).await.unwrap(), 0);
+    assert_eq!(store.trim_expired(NOW + 1_010).await.unwrap(), 1);
     open(&store, id, 3, NOW).await;
     store.close_account(id, NOW).await.unwrap();
     assert!(store.session(&[3; 32], NOW).await.unwrap().is_none());

@@ -38,4 +38,12 @@ texts! {
     DO_SET_PASSWORD = "Set the password", "Đặt mật khẩu";
     MAIL_SUBJECT = "Your new password for NEXO ROUTE", "Mật khẩu mới cho NEXO ROUTE";
     MAIL_TEXT = "Somebody, probably you, asked for a new password for your NEXO ROUTE account.\n\nChoose it here within one hour:\n{link}\n\nIf it was not you, there is nothing to do: your password stays as it is.", "Có người, có lẽ là bạn, đã yêu cầu mật khẩu mới cho tài khoản NEXO ROUTE của bạn.\n\nHãy chọn mật khẩu tại đây trong vòng một giờ:\n{link}\n\nNếu không phải bạn, bạn không cần làm gì: mật khẩu vẫn giữ nguyên.";
+    CONFIRM_SENT = "A letter to {email} is on its way. Follow its link within a day, and your account is open.", "Thư đang được gửi tới {email}. Hãy mở liên kết trong thư trong vòng một ngày để mở tài khoản.";
+    CONFIRM_TITLE = "Open your account", "Mở tài khoản";
+    DO_CONFIRM = "Open my account", "Mở tài khoản của tôi";
+    CONFIRM_LOST = "It was used, or is older than a day. If your account is open, sign in; otherwise sign up again.", "Liên kết đã được dùng hoặc đã quá một ngày. Nếu đã có tài khoản, hãy đăng nhập; nếu chưa, hãy đăng ký lại.";
+    CONFIRM_MAIL_SUBJECT = "Confirm your address for NEXO ROUTE", "Xác nhận địa chỉ của bạn cho NEXO ROUTE";
+    CONFIRM_MAIL_TEXT = "Somebody, probably you, signs up for NEXO ROUTE with this address.\n\nOpen the account here within a day:\n{link}\n\nIf it was not you, there is nothing to do: no account is opened.", "Có người, có lẽ là bạn, đang đăng ký NEXO ROUTE bằng địa chỉ này.\n\nHãy mở tài khoản tại đây trong vòng một ngày:\n{link}\n\nNếu không phải bạn, bạn không cần làm gì: sẽ không có tài khoản nào được mở.";
+    KNOWN_MAIL_SUBJECT = "You have a NEXO ROUTE account", "Bạn đã có tài khoản NEXO ROUTE";
+    KNOWN_MAIL_TEXT = "Somebody, probably you, tried to sign up for NEXO ROUTE with this address. It has an account already.\n\nSign in, or ask for a new password, here:\n{link}\n\nIf it was not you, there is nothing to do.", "Có người, có lẽ là bạn, đã thử đăng ký NEXO ROUTE bằng địa chỉ này. Địa chỉ này đã có tài khoản.\n\nHãy đăng nhập hoặc yêu cầu mật khẩu mới tại đây:\n{link}\n\nNếu không phải bạn, bạn không cần làm gì.";
 }

@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::ids::AccountId;
+use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::Store;
 use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
+use nexo_entities::store::sessions::NewSession;
+
+use sha2::{Digest, Sha256};
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::customer::{Customer, Phones};
 use crate::process::Running;
@@ -111,7 +115,10 @@ impl Filling {
         let mut debits = Vec::with_capacity(count);
         for n in self.filled..self.filled + count {
             let created_at_ms = self.since_ms + n as i64 * 1_000 / A_SECOND;
+            let (seconds, ms) = (created_at_ms / 1_000, created_at_ms % 1_000);
+            let time = Timestamp::from_unix(NoContext, seconds as u64, ms as u32 * 1_000_000);
             let debit = Debit {
+                delivery_id: DeliveryId(Uuid::new_v7(time)),
                 created_at_ms,
                 window_until_ms: created_at_ms,
                 ..self.phones.debit(account)?
@@ -214,17 +221,47 @@ async fn measure(
         api: format!("{url}/api/v1"),
         key: filling.customer.key.reveal().to_owned(),
     };
+    // Whoever looks has the filters made by then; the gateway makes one stretch after another.
+    while filling.store.add_delivery_filter(unix_ms()).await? {}
+    while filling.store.add_up_figures(unix_ms()).await? {}
     let mut lines = Vec::new();
     for (what, path) in &asks {
-        let mut times = Vec::with_capacity(ASKED);
-        for _ in 0..ASKED {
-            times.push(customer.page(path).await?);
-        }
-        times.sort();
-        lines.push(Line {
-            what,
-            took: times[ASKED / 2],
-        });
+        let took = median(async || customer.page(path).await).await?;
+        lines.push(Line { what, took });
+    }
+    let member = Member {
+        http: crate::load::client()?,
+        url: url.clone(),
+        cookie: sign_in(filling).await?,
+    };
+    let pages = [
+        ("the overview", "/dashboard".to_owned()),
+        ("the page of deliveries", "/dashboard/deliveries".to_owned()),
+        (
+            "  searched for the oldest phone",
+            format!("/dashboard/deliveries?q={}", phone.national()),
+        ),
+        (
+            "  searched for a phone without any",
+            "/dashboard/deliveries?q=0901234567".to_owned(),
+        ),
+        (
+            "  of a carrier without any",
+            "/dashboard/deliveries?carrier=gmobile".to_owned(),
+        ),
+        (
+            "  that failed",
+            "/dashboard/deliveries?status=failed".to_owned(),
+        ),
+        ("the wallet", "/dashboard/wallet".to_owned()),
+        ("the referrals", "/dashboard/referrals".to_owned()),
+        ("the keys", "/dashboard/api-keys".to_owned()),
+        ("the webhooks", "/dashboard/webhooks".to_owned()),
+        ("the settings", "/dashboard/settings".to_owned()),
+    ];
+    for (what, path) in &pages {
+        let took = median(async || member.page(path).await).await?;
+        lines.push(Line { what, took });
     }
     for (what, path, least) in [
         ("all deliveries as CSV", "deliveries", filling.filled),
@@ -235,6 +272,55 @@ async fn measure(
     }
     running.end()?;
     Ok(lines)
+}
+
+/// What most of several tries take at most.
+async fn median(ask: impl AsyncFn() -> anyhow::Result<Duration>) -> anyhow::Result<Duration> {
+    let mut times = Vec::with_capacity(ASKED);
+    for _ in 0..ASKED {
+        times.push(ask().await?);
+    }
+    times.sort();
+    Ok(times[ASKED / 2])
+}
+
+/// Opens a session of the customer's: the cookie of its browser.
+async fn sign_in(filling: &Filling) -> anyhow::Result<String> {
+    let token = format!("{:x<43}", Uuid::new_v4().simple());
+    let now = unix_ms();
+    filling
+        .store
+        .open_session(NewSession {
+            token_hash: Sha256::digest(token.as_bytes()).into(),
+            account_id: filling.customer.account_id,
+            address: "127.0.0.1",
+            browser: "nexo-bench",
+            created_at_ms: now,
+            expires_at_ms: now + 3_600_000,
+        })
+        .await?;
+    Ok(format!("nexo_session={token}"))
+}
+
+/// A browser that looks at pages.
+struct Member {
+    http: reqwest::Client,
+    url: String,
+    cookie: String,
+}
+
+impl Member {
+    /// How long a page takes to its last byte.
+    async fn page(&self, path: &str) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        let request = self.http.get(format!("{}{path}", self.url));
+        let answer = request.header("Cookie", &self.cookie).send().await?;
+        let (status, ended_at) = (answer.status(), answer.url().path().to_owned());
+        let text = answer.text().await?;
+        ensure!(status.is_success(), "{path}: {status} {text}");
+        ensure!(path.starts_with(&ended_at), "{path} led to {ended_at}");
+        Ok(began.elapsed())
+    }
 }
 
 /// A customer who asks for lists.
@@ -276,7 +362,7 @@ fn report(name: &str, args: &Args, columns: &[Vec<Line>]) {
         return;
     };
     println!(
-        "Lists of one account, {name}, milliseconds (pages: median of {ASKED}):\n  {:<34}{:>12}{:>12}",
+        "Lists and pages of one account, {name}, milliseconds (pages: median of {ASKED}):\n  {:<34}{:>12}{:>12}",
         "",
         args.deliveries / 10,
         args.deliveries
