@@ -14,12 +14,11 @@
 //! debit, stands once a gateway has taken the call, and is dropped with the refund where none has.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use actix_rt::ArbiterHandle;
 use arc_swap::ArcSwap;
-use nexo_domain::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::idempotency::IdempotentRequest;
@@ -30,26 +29,32 @@ use nexo_domain::otp::{Code, Reading};
 use nexo_domain::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone_window::{retry_after_seconds, window_until_ms};
-use nexo_domain::webhook::Event;
-use nexo_entities::store::posting::{
-    CallAttempt, Debit, DebitOutcome, Keep, NodeEpoch, Settlement,
-};
+use nexo_entities::store::posting::{CallAttempt, Debit, DebitOutcome, Keep, NodeEpoch};
 use nexo_voice::sip::hop::Hop;
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
-use crate::admission::{Admission, Admitted, Channel, Realm};
+use crate::admission::{Admission, Admitted, Realm};
 use crate::attempts::{Taken, first_answer, follow, refusal_of, refused_attempt};
 use crate::carrier::{CarrierDesk, NotPlaced, PlaceCall, Placed, Trunk};
 use crate::clock;
-use crate::flights::{Flight, Flights, Landed};
+use crate::flights::{Flight, Flights};
 use crate::lease::Lease;
-use crate::live::{Live, LiveDelivery};
+use crate::live::Live;
 use crate::live_trunk::LiveTrunk;
 use crate::meters::{CarrierMeters, Verdict};
 use crate::traces::Traces;
 use crate::wallet::{KeepAnswer, PostDebit, Refused, SettleDelivery, StoreStopped, Wallets};
 use crate::watch::{Handle, Undelivered};
+
+mod answer;
+mod paid;
+mod ticket;
+
+pub use answer::Dispatched;
+use answer::{Telling, answer_of, carrier_status_of, throttled_refusal};
+use paid::{Paid, Settled};
+use ticket::Ticket;
 
 /// How long an actor may take to answer before the saga gives up on it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -63,9 +68,6 @@ const LONGEST_RETRY_SETTLEMENT: Duration = Duration::from_secs(1);
 /// How long a customer waits for the refund of an OTP that no gateway took. Past it the refund is still to
 /// come, and he is told that we are overloaded.
 const REFUND_WITHIN: Duration = Duration::from_secs(3);
-/// The most sagas that wait for their thread. A thread begins many thousands a second.
-const MOST_TO_BEGIN: usize = 4_096;
-
 /// One OTP, checked and routed by the edge.
 #[derive(Debug)]
 pub struct OtpOrder {
@@ -78,34 +80,6 @@ pub struct OtpOrder {
     pub carrier: Carrier,
     pub cost: Micros,
     pub reading: Reading,
-}
-
-/// What the customer is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dispatched {
-    /// The carrier took the call.
-    Accepted(Accepted),
-    /// The wallet holds less than the cost.
-    FundsShort { total: Micros },
-    /// The phone was called less than 30 s ago.
-    WindowClosed { retry_after_seconds: u32 },
-    /// The carrier throttles; refunded.
-    Throttled { retry_after_seconds: u32 },
-    /// No gateway is configured: nothing was debited.
-    NoGateway,
-    /// Every gateway refused or was silent; refunded.
-    NoRoute,
-    /// A queue, the trunk or the store is full or down, or this node's lease has ended; nothing is spent, or
-    /// it is given back within seconds.
-    Overloaded,
-    /// The account was closed a moment ago; nothing was spent.
-    AccountClosed,
-    /// An answer is kept under the request's idempotency key, or is about to be; nothing was spent.
-    KeyTaken,
-    /// The store went away with the debit: if that was posted, the reaper gives it back.
-    InDoubt,
-    /// The saga died, or the store failed in a way that does not mend itself.
-    Lost,
 }
 
 /// A carrier as the edge and the saga see it.
@@ -194,12 +168,7 @@ impl DispatchDesk {
         let saga = async move {
             drop(ticket);
             let meters = Arc::clone(&desk.route(order.carrier).meters);
-            let told = Telling {
-                answer: Some(answer),
-                meters,
-                flight,
-            };
-            desk.run(order, told).await;
+            desk.run(order, Telling::new(answer, meters, flight)).await;
         };
         // On a thread that is gone the saga is dropped, which whoever waits sees.
         lane.spawn(saga.instrument(span));
@@ -267,7 +236,7 @@ impl DispatchDesk {
                     created_at_ms: now_ms,
                     idempotent,
                     node,
-                    _channel: channel,
+                    channel,
                     live,
                 };
                 self.call(paid, told).await;
@@ -590,224 +559,10 @@ fn call_span(placed: &Placed) -> Span {
     )
 }
 
-/// The customer's answer, given exactly once and counted.
-struct Telling {
-    answer: Option<oneshot::Sender<Dispatched>>,
-    meters: Arc<CarrierMeters>,
-    /// The request's, where that may be sent again.
-    flight: Option<Flight>,
-}
-
-impl Telling {
-    fn request(&self) -> Option<Arc<IdempotentRequest>> {
-        self.flight
-            .as_ref()
-            .map(|flight| Arc::clone(flight.request()))
-    }
-
-    /// Answers whoever waits, while the saga goes on: the flight is not over yet.
-    fn tell_early(&mut self, dispatched: Dispatched) {
-        let Some(answer) = self.answer.take() else {
-            return;
-        };
-        if let Some(verdict) = verdict(&dispatched) {
-            self.meters.answered(verdict);
-        }
-        // Nobody may be waiting any more.
-        let _ = answer.send(dispatched);
-    }
-
-    fn tell(mut self, dispatched: Dispatched) {
-        if let (Some(flight), Dispatched::Accepted(accepted)) = (self.flight.take(), &dispatched) {
-            flight.land(Landed {
-                status: ACCEPTED_STATUS,
-                body: accepted.body().into(),
-            });
-        }
-        self.tell_early(dispatched);
-    }
-}
-
-/// One of the sagas that are yet to begin.
-struct Ticket(Arc<AtomicUsize>);
-
-impl Ticket {
-    /// `None` where too many wait already.
-    fn draw(to_begin: &Arc<AtomicUsize>) -> Option<Ticket> {
-        let ticket = Ticket(Arc::clone(to_begin));
-        (to_begin.fetch_add(1, Ordering::AcqRel) < MOST_TO_BEGIN).then_some(ticket)
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// How an answer is counted. Whose key is taken is told what was answered under it.
-fn verdict(dispatched: &Dispatched) -> Option<Verdict> {
-    match dispatched {
-        Dispatched::Accepted(_) => Some(Verdict::Accepted),
-        Dispatched::FundsShort { .. } => Some(Verdict::FundsShort),
-        Dispatched::WindowClosed { .. } => Some(Verdict::WindowClosed),
-        Dispatched::Throttled { .. } => Some(Verdict::Throttled),
-        Dispatched::NoGateway | Dispatched::NoRoute => Some(Verdict::NoRoute),
-        Dispatched::Overloaded => Some(Verdict::Overloaded),
-        Dispatched::AccountClosed => Some(Verdict::AccountClosed),
-        Dispatched::KeyTaken => None,
-        Dispatched::InDoubt | Dispatched::Lost => Some(Verdict::Lost),
-    }
-}
-
 /// Why an OTP is not paid for.
 enum Unpaid {
     /// Nothing was taken.
     Refused(Dispatched),
     /// Nobody knows whether it was.
     InDoubt,
-}
-
-/// An OTP that has been debited.
-struct Paid {
-    order: OtpOrder,
-    trunk: Arc<Trunk>,
-    realm: Realm,
-    parts: Parts,
-    after: Buckets,
-    created_at_ms: i64,
-    idempotent: Option<Arc<IdempotentRequest>>,
-    /// The life in which it was paid for.
-    node: Arc<NodeEpoch>,
-    _channel: Channel,
-    live: LiveDelivery,
-}
-
-impl Paid {
-    fn accepted(&self) -> Accepted {
-        Accepted {
-            id: self.order.delivery_id,
-            carrier: self.order.carrier,
-            cost: self.order.cost,
-            after: self.after,
-        }
-    }
-
-    fn settlement(
-        &self,
-        outcome: Outcome,
-        attempts: Vec<CallAttempt>,
-        settled: Settled,
-    ) -> Settlement {
-        let completed_at_ms = clock::unix_ms();
-        let event = Event {
-            delivery_id: self.order.delivery_id,
-            phone: self.order.phone,
-            carrier: self.order.carrier,
-            status: outcome.status,
-            cost: self.order.cost,
-            error_code: outcome.error_code,
-            created_at_ms: self.created_at_ms,
-            completed_at_ms,
-        };
-        Settlement {
-            delivery_id: self.order.delivery_id,
-            account_id: self.order.account_id,
-            test: self.order.test,
-            phone: self.order.phone,
-            status: outcome.status,
-            error_code: outcome.error_code,
-            event: (settled == Settled::Call).then_some(event),
-            carrier_status: Some(outcome.carrier_status),
-            completed_at_ms,
-            parts: self.parts,
-            refund: outcome.refund,
-            release_window: settled == Settled::NoRoute,
-            attempts,
-            frees: self
-                .idempotent
-                .clone()
-                .filter(|_| settled == Settled::NoRoute),
-        }
-    }
-}
-
-/// Which part of the saga a settlement closes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Settled {
-    /// A call that had been accepted.
-    Call,
-    /// No gateway accepted.
-    NoRoute,
-}
-
-/// What the customer hears of an OTP that no gateway took: the shortest wait that a gateway asked
-/// for, or that there is no route.
-fn answer_of(refusals: &[Refusal]) -> Dispatched {
-    let throttled = refusals.iter().filter_map(Refusal::throttled_seconds).min();
-    match throttled {
-        Some(seconds) => Dispatched::Throttled {
-            retry_after_seconds: seconds.max(1),
-        },
-        None => Dispatched::NoRoute,
-    }
-}
-
-/// What it means for a customer that every gateway has asked to be left in peace.
-fn throttled_refusal(why: NotPlaced) -> Option<Refusal> {
-    match why {
-        NotPlaced::NoGateway {
-            retry_after: Some(left),
-        } => Some(Refusal::Rejected {
-            code: 503,
-            retry_after_seconds: Some(left.as_secs_f64().ceil() as u32),
-        }),
-        NotPlaced::NoGateway { retry_after: None } | NotPlaced::NoLease => None,
-    }
-}
-
-fn carrier_status_of(refusals: &[Refusal]) -> std::borrow::Cow<'static, str> {
-    match refusals.last() {
-        Some(Refusal::Rejected { code, .. }) => code.to_string().into(),
-        Some(Refusal::Silent) => "silent".into(),
-        Some(Refusal::TransportLost) => "transport_lost".into(),
-        Some(Refusal::Abandoned) | None => "not_placed".into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rejected(code: u16, retry_after_seconds: Option<u32>) -> Refusal {
-        Refusal::Rejected {
-            code,
-            retry_after_seconds,
-        }
-    }
-
-    #[test]
-    fn a_throttling_carrier_is_told_from_a_missing_route() {
-        let throttled = |seconds| Dispatched::Throttled {
-            retry_after_seconds: seconds,
-        };
-        for (refusals, answer) in [
-            (vec![rejected(503, Some(17))], throttled(17)),
-            (vec![rejected(429, Some(3)), Refusal::Silent], throttled(3)),
-            (
-                vec![rejected(503, Some(17)), rejected(503, Some(5))],
-                throttled(5),
-            ),
-            (vec![rejected(503, Some(0))], throttled(1)),
-            (vec![rejected(503, None)], Dispatched::NoRoute),
-            (vec![rejected(480, Some(17))], Dispatched::NoRoute),
-            (
-                vec![Refusal::Silent, Refusal::TransportLost],
-                Dispatched::NoRoute,
-            ),
-            (vec![], Dispatched::NoRoute),
-        ] {
-            assert_eq!(answer_of(&refusals), answer, "{refusals:?}");
-        }
-    }
 }
