@@ -41,7 +41,11 @@ pub struct Wish {
 }
 
 /// Answers the same for every address. What differs happens after the answer.
-pub fn ask(site: &web::Data<Site>, visitor: &Visitor, wish: Wish) -> HttpResponse {
+///
+/// # Errors
+/// Where this address was sent several letters a moment ago.
+pub fn ask(site: &web::Data<Site>, visitor: &Visitor, wish: Wish) -> Result<HttpResponse, Refused> {
+    throttled(site, Attempt::Letter, visitor, wish.email.as_str())?;
     let l = visitor.language;
     let body = html! {
         h1 { (l.say(texts::RESET_SENT_TITLE)) }
@@ -54,7 +58,12 @@ pub fn ask(site: &web::Data<Site>, visitor: &Visitor, wish: Wish) -> HttpRespons
             tracing::error!(%error, "a letter to a newcomer could not be made");
         }
     });
-    alone(visitor, texts::RESET_SENT_TITLE, StatusCode::OK, body)
+    Ok(alone(
+        visitor,
+        texts::RESET_SENT_TITLE,
+        StatusCode::OK,
+        body,
+    ))
 }
 
 fn alone(visitor: &Visitor, title: Text, status: StatusCode, body: Markup) -> HttpResponse {

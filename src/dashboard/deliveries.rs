@@ -351,8 +351,8 @@ fn money(l: Language, entries: &[nexo_entities::store::ledger::DeliveryEntry]) -
                     tbody { @for entry in entries {
                         tr {
                             td { (kind_name(l, entry.kind)) }
-                            td { (l.say(bucket_name(entry.bucket))) }
-                            td.right { span.money { (entry.amount) } }
+                            td.nowrap { (l.say(bucket_name(entry.bucket))) }
+                            td.right { (usd(entry.amount)) }
                         }
                     } }
                 }

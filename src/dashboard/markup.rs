@@ -47,9 +47,17 @@ pub fn time_or_never(language: Language, at_ms: Option<i64>) -> Markup {
     }
 }
 
-/// An amount in US dollars.
+/// An amount in US dollars: `$0.022`, `−$0.022`.
 pub fn usd(amount: Micros) -> Markup {
-    html! { span.money { "$" (amount) } }
+    let text = amount.to_string();
+    html! {
+        span.money {
+            @match text.strip_prefix('-') {
+                Some(owed) => { "−$" (owed) }
+                None => { "$" (text) }
+            }
+        }
+    }
 }
 
 /// What went well, above a page.

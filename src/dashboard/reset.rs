@@ -62,7 +62,7 @@ async fn ask(posted: Posted<Visitor>, site: web::Data<Site>) -> Result<HttpRespo
         fields,
     } = posted;
     let given = fields.trimmed("email").to_lowercase();
-    throttled(&site, Attempt::Reset, &visitor, &given)?;
+    throttled(&site, Attempt::Letter, &visitor, &given)?;
     if let Ok(email) = given.parse::<EmailAddress>() {
         let site = site.clone();
         let language = visitor.language;

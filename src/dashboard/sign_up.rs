@@ -111,7 +111,7 @@ async fn sign_up(
             language: visitor.language,
             landing,
         };
-        return Ok(confirm::ask(&site, &visitor, wish));
+        return confirm::ask(&site, &visitor, wish);
     }
     let opened = site
         .store

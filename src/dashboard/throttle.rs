@@ -14,8 +14,8 @@ pub enum Attempt {
     /// A password or a second factor, of an account.
     SignIn,
     SignUp,
-    /// To have a reset link mailed.
-    Reset,
+    /// To have a letter sent to an address.
+    Letter,
 }
 
 struct Limits {
@@ -36,7 +36,7 @@ impl Limits {
 pub struct Throttle {
     sign_in: Limits,
     sign_up: Limits,
-    reset: Limits,
+    letter: Limits,
 }
 
 /// `burst` at once, and one more each `period` after that.
@@ -54,7 +54,7 @@ impl Throttle {
             // Many people share an address; nobody mistypes a password ten times.
             sign_in: Limits::new(quota(60, seconds(2)), quota(10, seconds(20))),
             sign_up: Limits::new(quota(60, seconds(20)), quota(10, seconds(60))),
-            reset: Limits::new(quota(20, seconds(60)), quota(3, seconds(600))),
+            letter: Limits::new(quota(20, seconds(60)), quota(3, seconds(600))),
         }
     }
 
@@ -63,7 +63,7 @@ impl Throttle {
         let limits = match attempt {
             Attempt::SignIn => &self.sign_in,
             Attempt::SignUp => &self.sign_up,
-            Attempt::Reset => &self.reset,
+            Attempt::Letter => &self.letter,
         };
         let clock = DefaultClock::default();
         let seconds =
@@ -78,7 +78,7 @@ impl Throttle {
 
     /// Forgets those who have long not tried.
     pub fn tidy(&self) {
-        for limits in [&self.sign_in, &self.sign_up, &self.reset] {
+        for limits in [&self.sign_in, &self.sign_up, &self.letter] {
             limits.by_address.retain_recent();
             limits.by_account.retain_recent();
             limits.by_address.shrink_to_fit();

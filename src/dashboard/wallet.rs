@@ -130,7 +130,7 @@ fn row(l: Language, entry: &LedgerEntry) -> Markup {
                 @if let Some(reference) = &entry.reference { " " span.small.faint { (reference) } }
                 @if let Some(note) = &entry.note { " " span.small { (note) } }
             }
-            td { (l.say(bucket_name(entry.bucket))) }
+            td.nowrap { (l.say(bucket_name(entry.bucket))) }
             td.right { (usd(entry.amount)) }
             td.right { (usd(entry.after.total())) }
         }

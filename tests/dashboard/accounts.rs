@@ -93,6 +93,15 @@ async fn where_letters_are_sent_a_newcomer_confirms_the_address_and_nobody_learn
         );
         assert_eq!(late.sign_in("new@example.com", PASSWORD).await.status, 303);
         assert_eq!(mailbox.letters().len(), 2);
+
+        // Nobody's mail is flooded.
+        let fields = [("email", "old@example.com"), ("password", PASSWORD)];
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            let page = late.submit("/auth/reset", "/auth/sign-up", &fields).await;
+            statuses.push(page.status);
+        }
+        assert_eq!(statuses, [200, 200, 429]);
         gateway.audit();
     }
 }

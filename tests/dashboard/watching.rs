@@ -47,7 +47,7 @@ async fn a_call_is_watched_while_it_rings_and_its_ladder_stays() {
         ] {
             done.must_say(step);
         }
-        done.must_say("delivered").must_say("-0.022");
+        done.must_say("delivered").must_say("−$0.022");
         let national = format!("0{}", &number[3..]);
         for search in [national.as_str(), &number.replace('+', "%2B")] {
             let found = lan.get(&format!("/dashboard/deliveries?q={search}")).await;

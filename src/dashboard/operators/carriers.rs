@@ -97,7 +97,7 @@ fn channels(
                     @let status = CarrierStatus::of(&route.trunk.now(), Some(&route.admission));
                     tr {
                         th scope="row" { (status.carrier) }
-                        td.right.number { (status.channels_in_use) " / " (status.channels) }
+                        td.right.number.nowrap { (status.channels_in_use) " / " (status.channels) }
                         @for (_, by_carrier) in figures {
                             (went(by_carrier.get(&status.carrier)))
                         }

@@ -185,6 +185,9 @@ async fn measure(
 ) -> anyhow::Result<Vec<Line>> {
     let mut environment = crate::http::bench_variables(database);
     environment.push(("RUST_LOG".into(), "warn".into()));
+    // Its cookies have the names of a site without https.
+    let public_url = "http://127.0.0.1:8080";
+    environment.push(("NEXO_SERVER__PUBLIC_URL".into(), public_url.into()));
     let mut running = Running::start(
         Command::new(std::path::absolute(nexo)?)
             .args(["--json", "serve"])
@@ -286,7 +289,7 @@ async fn median(ask: impl AsyncFn() -> anyhow::Result<Duration>) -> anyhow::Resu
 
 /// Opens a session of the customer's: the cookie of its browser.
 async fn sign_in(filling: &Filling) -> anyhow::Result<String> {
-    let token = format!("{:x<43}", Uuid::new_v4().simple());
+    let token = format!("{}{}", Uuid::new_v4().simple(), "x".repeat(11));
     let now = unix_ms();
     filling
         .store
