@@ -77,7 +77,7 @@ impl Store {
     /// The account's entries that pass `filter`, the latest first: those after the place `after`, at most
     /// `limit`.
     ///
-    /// Without a filter a page costs what its rows cost. With one it costs a walk over the entries between
+    /// Without a filter a page costs what its rows cost. With one it costs a look at the entries between
     /// its rows too, which the totals need.
     ///
     /// # Errors
@@ -89,11 +89,69 @@ impl Store {
         after: Option<LedgerPlace>,
         limit: u32,
     ) -> Result<LedgerPage, StoreError> {
+        self.ledger_page_walking(MOST_WALKED, account, filter, (after, limit))
+            .await
+    }
+
+    /// The same, walking at most so many entries, for tests.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    #[doc(hidden)]
+    pub async fn ledger_page_walking(
+        &self,
+        most: i64,
+        account: AccountId,
+        filter: &LedgerFilter,
+        (after, limit): (Option<LedgerPlace>, u32),
+    ) -> Result<LedgerPage, StoreError> {
         let start = match after {
             Some(place) => place,
             None => self.end_of_ledger(account).await?,
         };
-        let (passes, bounds) = condition(filter);
+        let passing = Passing::of(account, filter, start.before);
+        let rows = match self.is_sparse(&passing, limit, most).await? {
+            true => self.gather(&passing, limit).await?,
+            false => self.walk(&passing, limit).await?,
+        };
+        let is_last = rows.len() <= limit as usize;
+        let rows = rows.into_iter().take(limit as usize);
+        let entries: Vec<LedgerEntry> = rows
+            .map(|(row, newer)| entry(&row, start.held, newer))
+            .collect::<Result<_, _>>()?;
+        Ok(LedgerPage {
+            next: entries.last().filter(|_| !is_last).map(LedgerEntry::before),
+            entries,
+        })
+    }
+
+    /// Whether more than `most` entries have to be looked at for the page.
+    async fn is_sparse(
+        &self,
+        passing: &Passing,
+        limit: u32,
+        most: i64,
+    ) -> Result<bool, StoreError> {
+        if passing.text.is_empty() {
+            return Ok(false);
+        }
+        let sql = format!(
+            "SELECT COUNT(*) FROM (SELECT id FROM ledger_entries \
+             WHERE account_id = ? AND id < ? AND id >= ({}) LIMIT ?) AS between_them",
+            passing.first_of_page()
+        );
+        let values = passing
+            .place()
+            .chain(passing.page(limit))
+            .chain([Value::from(most + 1)]);
+        let row = self.reader.query_one_raw(self.sql(&sql, values)).await?;
+        let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+        Ok(count > most)
+    }
+
+    /// The rows of a page, each with what the entries from it on came to, in one walk over them and all between
+    /// them.
+    async fn walk(&self, passing: &Passing, limit: u32) -> Result<Vec<Counted>, StoreError> {
         let newer = |bucket: Bucket| {
             let name = bucket.as_str();
             format!(
@@ -102,35 +160,63 @@ impl Store {
             )
         };
         let sql = format!(
-            "SELECT id, posting_id, delivery_id, kind, bucket, amount_micros, reference, note, \
-             created_at_ms, newer_free, newer_bonus, newer_balance FROM ( \
-             SELECT id, posting_id, delivery_id, kind, bucket, amount_micros, reference, note, \
-             created_at_ms, {}, {}, {} FROM ledger_entries \
-             WHERE account_id = ? AND id < ? AND id >= ( \
-             SELECT COALESCE(MIN(id), {}) FROM ( \
-             SELECT id FROM ledger_entries WHERE account_id = ? AND id < ?{passes} \
-             ORDER BY id DESC LIMIT ?) AS page)) AS walked \
-             WHERE id > 0{passes} ORDER BY id DESC",
+            "SELECT {ROW}, newer_free, newer_bonus, newer_balance FROM ( \
+             SELECT {ROW}, {}, {}, {} FROM ledger_entries \
+             WHERE account_id = ? AND id < ? AND id >= ({})) AS walked \
+             WHERE id > 0{} ORDER BY id DESC",
             newer(Bucket::Free),
             newer(Bucket::Bonus),
             newer(Bucket::Balance),
-            i64::MAX,
+            passing.first_of_page(),
+            passing.text,
         );
-        let place = [Value::from(account.0), Value::from(start.before)];
-        let wanted = Value::from(i64::from(limit) + 1);
-        let values = (place.iter().chain(&place).chain(&bounds).cloned())
-            .chain([wanted])
-            .chain(bounds.iter().cloned());
+        let values = passing
+            .place()
+            .chain(passing.page(limit))
+            .chain(passing.bounds.iter().cloned());
         let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
-        let is_last = rows.len() <= limit as usize;
-        let mut entries = Vec::with_capacity(rows.len());
-        for row in rows.iter().take(limit as usize) {
-            entries.push(entry(row, start.held)?);
+        rows.into_iter()
+            .map(|row| {
+                let newer = sums(&row, 9)?;
+                Ok((row, newer))
+            })
+            .collect()
+    }
+
+    /// The same where few rows lie far apart: what lies between two of them is added up by the index alone.
+    async fn gather(&self, passing: &Passing, limit: u32) -> Result<Vec<Counted>, StoreError> {
+        let sql = format!(
+            "SELECT {ROW} FROM ledger_entries WHERE account_id = ? AND id < ?{} \
+             ORDER BY id DESC LIMIT ?",
+            passing.text
+        );
+        let found = self.sql(&sql, passing.page(limit));
+        let sum = |bucket: Bucket| {
+            let name = bucket.as_str();
+            format!(
+                "CAST(COALESCE(SUM(CASE WHEN bucket = '{name}' THEN amount_micros ELSE 0 END), 0) \
+                 AS bigint)"
+            )
+        };
+        let sums_of = format!(
+            "SELECT {}, {}, {} FROM ledger_entries WHERE account_id = ? AND id >= ? AND id < ?",
+            sum(Bucket::Free),
+            sum(Bucket::Bonus),
+            sum(Bucket::Balance),
+        );
+        let (mut newer, mut before) = (Buckets::default(), passing.before);
+        let mut counted = Vec::new();
+        for row in self.reader.query_all_raw(found).await? {
+            let id: i64 = row.try_get_by_index(0)?;
+            let range = [passing.account.0.into(), id.into(), before.into()];
+            let between = self.sql(&sums_of, range);
+            if let Some(between) = self.reader.query_one_raw(between).await? {
+                newer = plus(newer, sums(&between, 0)?);
+            }
+            before = id;
+            counted.push((row, newer));
         }
-        Ok(LedgerPage {
-            next: entries.last().filter(|_| !is_last).map(LedgerEntry::before),
-            entries,
-        })
+        Ok(counted)
     }
 
     /// The entries of one delivery of the account, in the order in which they were written: kind, bucket,
@@ -198,24 +284,89 @@ impl LedgerEntry {
     }
 }
 
-/// What entries have to be, as text that follows other conditions, and its values.
-fn condition(filter: &LedgerFilter) -> (String, Vec<Value>) {
-    let mut text = String::new();
-    let mut values = Vec::new();
-    let mut add = |condition: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            text.push_str(condition);
-            values.push(value);
-        }
-    };
-    add(" AND kind = ?", filter.kind.map(|k| k.as_str().into()));
-    add(" AND bucket = ?", filter.bucket.map(|b| b.as_str().into()));
-    add(" AND created_at_ms >= ?", filter.from_ms.map(Value::from));
-    add(" AND created_at_ms < ?", filter.to_ms.map(Value::from));
-    (text, values)
+/// A row, and what it and the newer entries came to.
+type Counted = (QueryResult, Buckets);
+
+/// What is read of an entry.
+const ROW: &str = "id, posting_id, delivery_id, kind, bucket, amount_micros, reference, note, \
+     created_at_ms";
+/// Past so many entries between a page's rows, adding them up by the index alone costs less than a walk.
+const MOST_WALKED: i64 = 10_000;
+
+/// The entries of an account before a place that pass a filter.
+struct Passing {
+    account: AccountId,
+    before: i64,
+    /// What entries have to be: text that follows other conditions.
+    text: String,
+    /// Its values.
+    bounds: Vec<Value>,
 }
 
-fn entry(row: &QueryResult, start: Buckets) -> Result<LedgerEntry, StoreError> {
+impl Passing {
+    fn of(account: AccountId, filter: &LedgerFilter, before: i64) -> Passing {
+        let mut text = String::new();
+        let mut bounds = Vec::new();
+        let mut add = |condition: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                text.push_str(condition);
+                bounds.push(value);
+            }
+        };
+        add(" AND kind = ?", filter.kind.map(|k| k.as_str().into()));
+        add(" AND bucket = ?", filter.bucket.map(|b| b.as_str().into()));
+        add(" AND created_at_ms >= ?", filter.from_ms.map(Value::from));
+        add(" AND created_at_ms < ?", filter.to_ms.map(Value::from));
+        Passing {
+            account,
+            before,
+            text,
+            bounds,
+        }
+    }
+
+    /// The smallest id of the page, as text whose values are [`Passing::page`].
+    fn first_of_page(&self) -> String {
+        format!(
+            "SELECT COALESCE(MIN(id), {}) FROM ( \
+             SELECT id FROM ledger_entries WHERE account_id = ? AND id < ?{} \
+             ORDER BY id DESC LIMIT ?) AS page",
+            i64::MAX,
+            self.text
+        )
+    }
+
+    fn place(&self) -> impl Iterator<Item = Value> {
+        [Value::from(self.account.0), Value::from(self.before)].into_iter()
+    }
+
+    /// One more than the page's: it tells whether there is a next one.
+    fn page(&self, limit: u32) -> impl Iterator<Item = Value> {
+        let wanted = Value::from(i64::from(limit) + 1);
+        self.place().chain(self.bounds.clone()).chain([wanted])
+    }
+}
+
+/// What entries came to, from this column on.
+fn sums(row: &QueryResult, column: usize) -> Result<Buckets, StoreError> {
+    let sum = |column| row.try_get_by_index(column).map(Micros::new);
+    Ok(Buckets {
+        free: sum(column)?,
+        bonus: sum(column + 1)?,
+        balance: sum(column + 2)?,
+    })
+}
+
+fn plus(one: Buckets, other: Buckets) -> Buckets {
+    let sum = |a: Micros, b: Micros| Micros::new(a.get().wrapping_add(b.get()));
+    Buckets {
+        free: sum(one.free, other.free),
+        bonus: sum(one.bonus, other.bonus),
+        balance: sum(one.balance, other.balance),
+    }
+}
+
+fn entry(row: &QueryResult, start: Buckets, newer: Buckets) -> Result<LedgerEntry, StoreError> {
     let unreadable = |column| StoreError::Unreadable {
         table: "ledger_entries",
         column,
@@ -224,11 +375,10 @@ fn entry(row: &QueryResult, start: Buckets) -> Result<LedgerEntry, StoreError> {
     let bucket: String = row.try_get_by_index(4)?;
     let bucket = Bucket::named(&bucket).ok_or(unreadable("bucket"))?;
     let amount = Micros::new(row.try_get_by_index(5)?);
-    let newer = |place| row.try_get_by_index(place).map(Micros::new);
     let before = Buckets {
-        free: minus(start.free, newer(9)?),
-        bonus: minus(start.bonus, newer(10)?),
-        balance: minus(start.balance, newer(11)?),
+        free: minus(start.free, newer.free),
+        bonus: minus(start.bonus, newer.bonus),
+        balance: minus(start.balance, newer.balance),
     };
     Ok(LedgerEntry {
         id: row.try_get_by_index(0)?,
