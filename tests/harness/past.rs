@@ -16,6 +16,12 @@ use super::{Customer, Gateway};
 /// 2026-05-25T10:00:00Z.
 pub const NOON: i64 = 1_779_703_200_000;
 
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_millis() as i64
+}
+
 /// A gateway's database, written to from here as a busy gateway would have.
 pub struct Past {
     pub store: Store,
@@ -30,8 +36,12 @@ impl Past {
         let store = Store::connect(&gateway.database_url(), 2).await.unwrap();
         let account = store.account_by_email(email).await.unwrap().unwrap();
         Past {
+            // It lives for as long as the test: the gateway would take over what a dead one has left.
             node: store
-                .start_node(NodeStart::alone("past", NOON))
+                .start_node(NodeStart {
+                    lease_ms: 3_600_000,
+                    ..NodeStart::alone("past", now_ms())
+                })
                 .await
                 .unwrap(),
             cache: WalletCache::new(),
