@@ -5,7 +5,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use maud::{Markup, html};
+use maud::html;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::email::EmailAddress;
 use nexo_domain::ids::AccountId;
@@ -16,10 +16,10 @@ use nexo_entities::store::sign_up::PendingSignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
 use super::form::Posted;
-use super::page::{Page, form_token, go};
+use super::page::{alone, form_token, go};
 use super::refused::Refused;
 use super::sign_in::{query, session_for, set_cookie, throttled};
-use super::texts::{Say, Text, accounts as texts};
+use super::texts::{Say, accounts as texts};
 use super::throttle::Attempt;
 use super::who::Visitor;
 use super::{Letter, Site, tokens};
@@ -64,16 +64,6 @@ pub fn ask(site: &web::Data<Site>, visitor: &Visitor, wish: Wish) -> Result<Http
         StatusCode::OK,
         body,
     ))
-}
-
-fn alone(visitor: &Visitor, title: Text, status: StatusCode, body: Markup) -> HttpResponse {
-    let page = Page {
-        title: visitor.language.say(title),
-        place: None,
-        status,
-        body,
-    };
-    page.answer_alone(visitor)
 }
 
 async fn send_letter(site: &Site, wish: Wish) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ use url::form_urlencoded;
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::form::TOKEN_FIELD;
 use super::place::Place;
-use super::texts::{Say, frame};
+use super::texts::{Say, Text, frame};
 use super::who::{Reader, Visitor};
 
 /// A page to be answered with.
@@ -233,6 +233,17 @@ fn foot(visitor: &Visitor) -> Markup {
             }
         }
     }
+}
+
+/// A page without navigation, for who is not signed in.
+pub fn alone(visitor: &Visitor, title: Text, status: StatusCode, body: Markup) -> HttpResponse {
+    let page = Page {
+        title: visitor.language.say(title),
+        place: None,
+        status,
+        body,
+    };
+    page.answer_alone(visitor)
 }
 
 /// The address of the same page in this language.

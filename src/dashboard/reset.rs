@@ -12,7 +12,7 @@ use nexo_entities::store::passwords::NewPassword;
 
 use super::form::Posted;
 use super::markup::{Field, field, problem};
-use super::page::{Page, form_token, go};
+use super::page::{alone, form_token, go};
 use super::refused::{Refused, Why};
 use super::sign_in::{email_field, password_field, query, status, throttled};
 use super::sign_up::refusal;
@@ -43,16 +43,6 @@ async fn show(visitor: Visitor) -> HttpResponse {
         p.aside { a href="/auth/sign-in" { (l.say(texts::SIGN_IN_TITLE)) } }
     };
     alone(&visitor, texts::RESET_TITLE, StatusCode::OK, body)
-}
-
-fn alone(visitor: &Visitor, title: Text, status: StatusCode, body: maud::Markup) -> HttpResponse {
-    let page = Page {
-        title: visitor.language.say(title),
-        place: None,
-        status,
-        body,
-    };
-    page.answer_alone(visitor)
 }
 
 /// Says the same for every address. What differs happens after the answer.
