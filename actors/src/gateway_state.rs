@@ -244,8 +244,8 @@ impl GatewayState {
         }
     }
 
-    /// A probe was answered after so long, or not at all.
-    pub fn probed(&self, round_trip: Option<Duration>) {
+    /// A probe was answered after so long, or not at all; `why` the connection failed, where it did.
+    pub fn probed(&self, round_trip: Option<Duration>, why: Option<&str>) {
         let now = Instant::now();
         match round_trip {
             Some(round_trip) => {
@@ -254,7 +254,7 @@ impl GatewayState {
                 self.note(Sign::ProbeAnswered, now);
             }
             None => {
-                self.failed("no answer to a probe".to_owned());
+                self.failed(because("no answer to a probe", why));
                 self.note(Sign::ProbeSilent, now);
             }
         }
@@ -270,12 +270,12 @@ impl GatewayState {
         locked(&self.probe_ladder).clone()
     }
 
-    /// Notes how the registration stands.
-    pub fn registration(&self, state: RegistrationState) {
+    /// Notes how the registration stands; `why` the connection failed, where it did.
+    pub fn registration(&self, state: RegistrationState, why: Option<&str>) {
         if let RegistrationState::Failed { code } = state {
             self.failed(match code {
                 Some(code) => format!("the registration was answered {code}"),
-                None => "no answer to the registration".to_owned(),
+                None => because("no answer to the registration", why),
             });
         }
         *locked(&self.registration) = Some(state);
@@ -350,7 +350,7 @@ impl GatewayState {
     }
 
     /// Puts a target that did not answer behind the others.
-    fn demote(&self, target: Hop) {
+    pub fn demote(&self, target: Hop) {
         let targets = self.targets.load();
         if targets.len() > 1 && targets[0] == target {
             let mut turned = targets.as_ref().clone();
@@ -377,6 +377,13 @@ impl GatewayState {
 /// Nothing panics while a lock is held.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn because(what: &str, why: Option<&str>) -> String {
+    match why {
+        Some(why) => format!("{what}: {why}"),
+        None => what.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -428,10 +435,10 @@ mod tests {
         let now = Instant::now();
         assert_eq!(state.standing(now), Standing::LastResort);
         let until = now + Duration::from_secs(60);
-        state.registration(RegistrationState::Registered { until });
+        state.registration(RegistrationState::Registered { until }, None);
         assert_eq!(state.standing(now), Standing::Ready);
         assert!(state.is_up());
-        state.registration(RegistrationState::Failed { code: Some(403) });
+        state.registration(RegistrationState::Failed { code: Some(403) }, None);
         assert_eq!(state.registered(now), Registered::No(Some(403)));
         assert!(!state.is_up());
         let failure = state.last_failure().unwrap();

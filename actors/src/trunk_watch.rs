@@ -24,6 +24,8 @@ use crate::gateway_state::GatewayState;
 
 /// How long an answer to a probe may take.
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
+/// Where nobody answers at so many places of a gateway, it is taken to be down.
+const MOST_PLACES_ASKED: usize = 4;
 /// How soon a gateway that did not answer is probed again.
 const PROBE_AGAIN: Duration = Duration::from_secs(5);
 const REGISTER_WITHIN: Duration = Duration::from_secs(8);
@@ -257,7 +259,7 @@ impl Post {
             }
             let was_up = state.is_up();
             let round_trip = probe(&self.endpoint, &gateway, &mut cseq).await;
-            state.probed(round_trip);
+            state.probed(round_trip, trouble(&self.endpoint, &gateway).as_deref());
             match (was_up, state.is_up()) {
                 (true, false) => {
                     tracing::warn!(%carrier, gateway = gateway.name, "the gateway does not answer");
@@ -295,7 +297,8 @@ impl Post {
             let now = Instant::now();
             registration.answered(&answer, now, rand::rng().random());
             let is = registration.state(now);
-            gateway.state.registration(is);
+            let why = trouble(&self.endpoint, &gateway);
+            gateway.state.registration(is, why.as_deref());
             tell_registration(carrier, &gateway, was, is);
         }
         if let RegistrationState::Registered { .. } = registration.state(Instant::now()) {
@@ -389,7 +392,14 @@ pub async fn probe(endpoint: &Endpoint, gateway: &Gateway, cseq: &mut u32) -> Op
     }
 }
 
-/// Asks the first of a gateway's places.
+/// Why the connection to the place that is asked failed, where it did.
+pub fn trouble(endpoint: &Endpoint, gateway: &Gateway) -> Option<Arc<str>> {
+    let target = gateway.state.targets().first().copied()?;
+    endpoint.trouble(target)
+}
+
+/// Asks a gateway at the first of its places, and where nobody answers there at the next ones (RFC 3263
+/// §4.3). A place that does not answer goes behind the others, for calls too.
 async fn ask_gateway(
     endpoint: &Endpoint,
     gateway: &Gateway,
@@ -399,26 +409,29 @@ async fn ask_gateway(
     timeout: Duration,
     trace: Option<Trace>,
 ) -> SipAnswer {
-    let Some(target) = gateway.state.targets().first().copied() else {
-        return SipAnswer::TransportFailed { cseq: *cseq };
-    };
-    let answer = endpoint
-        .ask(Question {
-            ask,
-            gateway: target,
+    let mut answer = SipAnswer::TransportFailed { cseq: *cseq };
+    for target in gateway.state.targets().iter().take(MOST_PLACES_ASKED) {
+        let question = Question {
+            ask: ask.clone(),
+            gateway: *target,
             gateway_host: gateway.uri.host_and_port(),
             gateway_domain: gateway.uri.domain(),
             credentials: gateway.credentials.clone(),
-            call_id,
+            call_id: call_id.clone(),
             cseq: *cseq,
             timeout,
-            trace,
-        })
-        .await;
-    let (SipAnswer::Answered { cseq: last, .. }
-    | SipAnswer::Silent { cseq: last }
-    | SipAnswer::TransportFailed { cseq: last }) = &answer;
-    *cseq = last + 1;
+            trace: trace.clone(),
+        };
+        answer = endpoint.ask(question).await;
+        let (SipAnswer::Answered { cseq: last, .. }
+        | SipAnswer::Silent { cseq: last }
+        | SipAnswer::TransportFailed { cseq: last }) = &answer;
+        *cseq = last + 1;
+        if let SipAnswer::Answered { .. } = answer {
+            return answer;
+        }
+        gateway.state.demote(*target);
+    }
     answer
 }
 

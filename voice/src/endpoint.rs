@@ -252,6 +252,11 @@ impl Endpoint {
         }
     }
 
+    /// Why the last connection to it failed, where none has worked since; nothing by UDP.
+    pub fn trouble(&self, hop: Hop) -> Option<Arc<str>> {
+        self.handle.streams.as_ref()?.trouble(hop)
+    }
+
     /// Where it takes SIP.
     pub fn local_addr(&self) -> SocketAddr {
         self.handle.local

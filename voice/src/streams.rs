@@ -21,9 +21,11 @@ use crate::sip::hop::{Hop, Transport};
 mod connection;
 pub mod framing;
 pub mod tls;
+mod troubles;
 
 use connection::{Connection, Outgoing};
 use tls::TlsProfile;
+use troubles::Troubles;
 
 /// The most messages that wait for one connection.
 const MOST_QUEUED: usize = 4096;
@@ -62,6 +64,7 @@ pub enum StreamsError {
 #[derive(Clone, Debug)]
 pub struct Streams {
     commands: mpsc::UnboundedSender<Command>,
+    troubles: Troubles,
 }
 
 enum Command {
@@ -77,8 +80,10 @@ impl Streams {
     /// [`StreamsError`], with the setting that mends it.
     pub fn start(listen: SocketAddr, events: Box<OnStreamEvent>) -> Result<Streams, StreamsError> {
         let (commands, orders) = mpsc::unbounded_channel();
+        let troubles = Troubles::default();
         let hub = Hub {
             listen,
+            troubles: troubles.clone(),
             events: events.into(),
             peers: HashSet::new(),
             tls: HashMap::new(),
@@ -103,13 +108,18 @@ impl Streams {
         thread.spawn(run).map_err(StreamsError::Thread)?;
         let ended = |_| StreamsError::Thread(io::Error::other("it has ended"));
         started.recv().map_err(ended)??;
-        Ok(Streams { commands })
+        Ok(Streams { commands, troubles })
     }
 
     /// Sends a message, over a new connection where there is none. Never waits.
     pub fn send(&self, to: Hop, token: Option<u64>, bytes: Arc<[u8]>) {
         let outgoing = Outgoing { token, bytes };
         self.command(Command::Send { to, outgoing });
+    }
+
+    /// Why the last connection to it failed, where none has worked since.
+    pub fn trouble(&self, hop: Hop) -> Option<Arc<str>> {
+        self.troubles.with(hop.canonical())
     }
 
     /// Who may open connections to us.
@@ -163,6 +173,7 @@ fn shared_socket(address: SocketAddr) -> io::Result<TcpSocket> {
 
 struct Hub {
     listen: SocketAddr,
+    troubles: Troubles,
     events: Arc<OnStreamEvent>,
     peers: HashSet<IpAddr>,
     tls: HashMap<SocketAddr, Arc<TlsProfile>>,
@@ -240,7 +251,7 @@ impl Hub {
         {
             return self.failed(&first);
         }
-        let connection = Connection::new(to, waiting, Arc::clone(&self.events));
+        let connection = self.connection(to, waiting);
         self.tasks.spawn(connection.dial(self.listen, profile));
         self.open.insert(to, queue);
     }
@@ -258,9 +269,18 @@ impl Hub {
         }
         self.incoming += 1;
         let (queue, waiting) = mpsc::channel(MOST_QUEUED);
-        let connection = Connection::new(from, waiting, Arc::clone(&self.events));
+        let connection = self.connection(from, waiting);
         self.tasks.spawn(connection.serve(stream));
         self.open.insert(from, queue);
+    }
+
+    fn connection(&self, hop: Hop, waiting: mpsc::Receiver<Outgoing>) -> Connection {
+        Connection::new(
+            hop,
+            waiting,
+            Arc::clone(&self.events),
+            self.troubles.clone(),
+        )
     }
 
     fn ended(&mut self, hop: Hop) {

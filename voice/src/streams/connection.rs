@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use super::framing::{Frame, Framer};
 use super::tls::{TlsProfile, handshake_failed};
+use super::troubles::Troubles;
 use super::{OnStreamEvent, StreamEvent, shared_socket};
 use crate::sip::hop::{Hop, Transport};
 
@@ -37,6 +38,9 @@ pub(super) struct Connection {
     hop: Hop,
     waiting: mpsc::Receiver<Outgoing>,
     events: Arc<OnStreamEvent>,
+    troubles: Troubles,
+    /// Whether anything came by it yet.
+    works: bool,
 }
 
 impl Connection {
@@ -44,11 +48,14 @@ impl Connection {
         hop: Hop,
         waiting: mpsc::Receiver<Outgoing>,
         events: Arc<OnStreamEvent>,
+        troubles: Troubles,
     ) -> Connection {
         Connection {
             hop,
             waiting,
             events,
+            troubles,
+            works: false,
         }
     }
 
@@ -57,6 +64,7 @@ impl Connection {
         let end = self.dial_and_run(local, profile).await;
         if let Err(error) = &end {
             tracing::warn!(gateway = %self.hop, %error, "the connection to the gateway failed");
+            self.troubles.note(self.hop, &error.to_string());
         }
         self.close()
     }
@@ -135,6 +143,9 @@ impl Connection {
                             Frame::Ping => write(writer, b"\r\n").await?,
                             Frame::Message(message) => {
                                 used_at = Instant::now();
+                                if !std::mem::replace(&mut self.works, true) {
+                                    self.troubles.are_over(self.hop);
+                                }
                                 let from = self.hop;
                                 (self.events)(StreamEvent::Received { from, message });
                             }

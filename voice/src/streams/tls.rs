@@ -25,7 +25,7 @@ pub enum TlsError {
     },
     #[error("a client certificate needs both a certificate and its key")]
     HalfAnIdentity,
-    #[error("the client certificate and its key do not fit together: {0}")]
+    #[error("the client certificate cannot be used with its key: {0}")]
     Identity(rustls::Error),
     #[error(
         "this system has no certificates of authorities: name one that the gateway is signed by"
