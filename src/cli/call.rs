@@ -72,18 +72,17 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
     let gateway = gateway(trunk, args.gateway.as_deref())?;
     let endpoint = start_endpoint(config, prompts).await?;
     let targets = gateway.state.targets();
-    let target = *targets.first().context("the gateway has no address")?;
+    let first = *targets.first().context("the gateway has no address")?;
     endpoint.set_peers(targets.iter().copied().collect());
     endpoint.set_tls(tls_profiles(&trunks));
     let call_id = format!("{}-test@nexo", Uuid::new_v4());
     let shown = format!("{} through {carrier}/{}", phone.masked(), gateway.name);
     let mut ladder = Ladder::start(as_json);
     ladder.say(&format!(
-        "call     {shown} ({} at {target})\nCall-ID  {call_id}\n",
+        "call     {shown} ({} at {first})\nCall-ID  {call_id}\n",
         gateway.uri.host_and_port()
     ));
-    let (trace, messages) = mpsc::unbounded_channel();
-    let wish = CallWish {
+    let wish = |code| CallWish {
         call_id: call_id.clone(),
         realm: Realm::Live,
         phone,
@@ -100,13 +99,35 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         },
         media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),
     };
-    let mut order = trunk.order(gateway, target, wish, rand::random());
-    (order.every_step, order.trace) = (true, Some(trace));
-    let report = ladder.follow(endpoint, order, messages).await;
+    let (trace, mut messages) = mpsc::unbounded_channel();
+    let mut report = None;
+    // As an OTP's call goes on to the gateway's next place when one does not answer (RFC 3263 §4.3).
+    for (place, target) in targets.iter().enumerate() {
+        if place > 0 {
+            ladder.say(&format!("  nothing from there; the next place is {target}"));
+        }
+        let mut order = trunk.order(gateway, *target, wish(code.clone()), rand::random());
+        (order.every_step, order.trace) = (true, Some(trace.clone()));
+        report = ladder.follow(&endpoint, order, &mut messages).await;
+        if !report.as_ref().is_some_and(is_unanswered) {
+            break;
+        }
+    }
+    drop(trace);
+    endpoint.shutdown(LAST_WORDS).await;
+    ladder.rest(&mut messages);
     if let Some(sandbox) = sandbox {
         sandbox.shutdown().await;
     }
     Ok(ladder.answer(carrier, gateway, &call_id, report))
+}
+
+/// Whether nobody was there to take the call.
+fn is_unanswered(report: &CallReport) -> bool {
+    matches!(
+        report.end,
+        CallEnd::NotAccepted(Refusal::Silent | Refusal::TransportLost)
+    )
 }
 
 fn carrier(name: Option<&str>, phone: Phone, plan: &CarrierPlan) -> anyhow::Result<Carrier> {
@@ -186,12 +207,12 @@ impl Ladder {
         }
     }
 
-    /// Follows the call to its end, and its messages until the far end knows of it.
+    /// Follows the call to its end.
     async fn follow(
         &mut self,
-        endpoint: Endpoint,
+        endpoint: &Endpoint,
         order: nexo_voice::endpoint::CallOrder,
-        mut messages: mpsc::UnboundedReceiver<Traced>,
+        messages: &mut mpsc::UnboundedReceiver<Traced>,
     ) -> Option<CallReport> {
         let mut events = endpoint.place(order);
         let mut report = None;
@@ -206,11 +227,15 @@ impl Ladder {
                 },
             }
         }
-        endpoint.shutdown(LAST_WORDS).await;
+        self.rest(messages);
+        report
+    }
+
+    /// The messages that have come meanwhile.
+    fn rest(&mut self, messages: &mut mpsc::UnboundedReceiver<Traced>) {
         while let Ok(message) = messages.try_recv() {
             self.rung(&message);
         }
-        report
     }
 
     fn rung(&mut self, message: &Traced) {
