@@ -5,6 +5,7 @@ pub mod busy_gateway;
 pub mod mailbox;
 pub mod past;
 pub mod ports;
+pub mod recogniser;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};

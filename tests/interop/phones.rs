@@ -1,0 +1,129 @@
+//! baresip: a phone that answers by itself, records what it hears and presses keys.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Answer, Backend, Customer, Gateway};
+use crate::peers::{NUMBER, Phone, are_answered, carriers, deliver, start};
+
+const CODE: &str = "482917";
+
+#[tokio::test]
+async fn a_phone_records_the_code_by_udp_tcp_and_tls_and_protected() {
+    let phone = Phone::start(";mediaenc=srtp");
+    let authority = phone.file("ca.pem");
+    let mut codes = Vec::new();
+    for (transport, port, srtp, code) in [
+        ("udp", phone.port, false, "482917"),
+        ("tcp", phone.port, false, "00551"),
+        ("tls", phone.port + 1, false, "73916482"),
+        ("tls", phone.port + 1, true, "9027"),
+        ("udp", phone.port, true, "31856"),
+    ] {
+        let gateway = start(&format!(
+            r#"{{name="phone",uri="sip:127.0.0.1:{port};transport={transport}",number_format="national",srtp={srtp},tls_ca="{authority}",options_ping_seconds=0}}"#
+        ));
+        let customer = gateway.customer("a@example.com", "10.00");
+        deliver(&customer, code).await;
+        gateway.audit();
+        codes.push(code);
+    }
+    assert_eq!(phone.heard(), codes);
+}
+
+#[tokio::test]
+async fn a_key_pressed_on_the_phone_repeats_the_code_three_times_at_most() {
+    let phone = Phone::start("");
+    let gateway = start(&plain(&phone));
+    let customer = gateway.customer("a@example.com", "10.00");
+    let presses = press_every(&phone, Duration::from_secs(4));
+    let (ended, pressed) = call(&gateway, &customer, presses).await;
+    assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
+    // Each press breaks a reading off and begins another, but for those after the third.
+    assert!(pressed > 3, "{pressed}");
+    let heard = phone.heard().concat();
+    let readings: Vec<&str> = heard.split(' ').collect();
+    assert!((2..=4).contains(&readings.len()), "{heard}");
+    assert_eq!(readings.last(), Some(&CODE), "{heard}");
+    let broken_off = &readings[..readings.len() - 1];
+    assert!(
+        broken_off
+            .iter()
+            .all(|part| CODE.starts_with(part) && *part != CODE),
+        "{heard}"
+    );
+    gateway.audit();
+}
+
+#[tokio::test]
+async fn where_a_key_is_required_no_digit_is_read_before_it() {
+    for is_person in [false, true] {
+        let phone = Phone::start("");
+        let carriers = carriers(&plain(&phone));
+        let settings = [
+            ("NEXO_CARRIERS", carriers.as_str()),
+            ("NEXO_CALLS__REPEAT", "1"),
+            ("NEXO_CALLS__REQUIRE_KEYPRESS", "true"),
+        ];
+        let gateway = Gateway::start(Backend::Sqlite, &settings);
+        let customer = gateway.customer("a@example.com", "10.00");
+        let mut may_press = is_person;
+        let once = async || {
+            // In the pause after the words that ask for it, so that the words are heard whole.
+            tokio::time::sleep(Duration::from_millis(4_700)).await;
+            if std::mem::take(&mut may_press) {
+                phone.press('5');
+            }
+        };
+        let (ended, _) = call(&gateway, &customer, once).await;
+        let (status, error_code, heard) = match is_person {
+            true => ("delivered", Value::Null, CODE),
+            false => ("failed", "partial_playback".into(), ""),
+        };
+        assert_eq!(ended.json["status"], status, "{}", ended.text);
+        assert_eq!(ended.json["error_code"], error_code, "{}", ended.text);
+        assert_eq!(phone.heard(), [heard]);
+        gateway.audit();
+    }
+}
+
+/// Calls the phone, and has `presses` go on from its answer to the end of the call: how the delivery
+/// ended, and how often a key was pressed.
+async fn call(
+    gateway: &Gateway,
+    customer: &Customer,
+    mut presses: impl AsyncFnMut(),
+) -> (Answer, u32) {
+    let sent = customer.send(NUMBER, CODE).await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    are_answered(gateway, 1).await;
+    let mut pressed = 0;
+    let all = async {
+        loop {
+            presses().await;
+            pressed += 1;
+        }
+    };
+    let id = sent.json["id"].as_str().unwrap();
+    let ended = tokio::select! {
+        () = all => unreachable!(),
+        ended = customer.terminal(id) => ended,
+    };
+    (ended, pressed)
+}
+
+/// As somebody does who did not hear well.
+fn press_every(phone: &Phone, every: Duration) -> impl AsyncFnMut() {
+    async move || {
+        tokio::time::sleep(every).await;
+        phone.press('0');
+    }
+}
+
+fn plain(phone: &Phone) -> String {
+    let port = phone.port;
+    format!(
+        r#"{{name="phone",uri="sip:127.0.0.1:{port}",number_format="national",options_ping_seconds=0}}"#
+    )
+}
