@@ -2,164 +2,30 @@
 //! the contract's state, with the wallet right and with SIPp content that every message came as it should.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "sipp/far_end.rs"]
+mod far_end;
+#[path = "sipp/gateways.rs"]
+mod gateways;
 mod harness;
+#[path = "sipp/media.rs"]
+mod media;
+#[path = "sipp/names.rs"]
+mod names;
+#[path = "sipp/noise.rs"]
+mod noise;
 
-use std::net::UdpSocket;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
+use far_end::{FarEnd, free_port};
 use harness::ports::free_ports;
 use harness::{Answer, Backend, Gateway, backends, phone};
+use noise::Noise;
 use serde_json::Value;
+use std::net::UdpSocket;
 
 /// One reading, so that a call takes a few seconds.
 const QUICK: (&str, &str) = ("NEXO_CALLS__REPEAT", "1");
 const SHORT_RING: (&str, &str) = ("NEXO_CALLS__RING_TIMEOUT_SECONDS", "5");
 const PRICE: f64 = 0.022;
 const CASH: f64 = 10.0;
-
-/// SIPp playing one of `tests/sipp`'s scenarios. Killed when dropped.
-struct FarEnd {
-    port: u16,
-    scenario: &'static str,
-    sipp: Child,
-    folder: tempfile::TempDir,
-}
-
-impl FarEnd {
-    /// One that takes `calls` calls and ends. `answer` is the code and the reason with which it refuses
-    /// them, where the scenario does.
-    fn start(scenario: &'static str, calls: u32, answer: &[&str], arguments: &[&str]) -> FarEnd {
-        let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sipp");
-        let mut text = std::fs::read_to_string(format!("{scenarios}/{scenario}.xml")).unwrap();
-        if let [code, reason] = answer {
-            // SIPp takes no keyword for a status code.
-            text = text.replace("[code]", code).replace("[reason]", reason);
-        }
-        // Another program may take the free port first.
-        for _ in 0..5 {
-            let mut far_end = FarEnd::spawn(scenario, &text, calls, arguments);
-            if far_end.listens() {
-                return far_end;
-            }
-        }
-        panic!("{scenario}: sipp finds no port");
-    }
-
-    fn spawn(scenario: &'static str, text: &str, calls: u32, arguments: &[&str]) -> FarEnd {
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let file = folder.path().join("scenario.xml");
-        std::fs::write(&file, text).unwrap();
-        let errors = folder.path().join("errors.log");
-        let sipp = Command::new("sipp")
-            .args(["-sf", file.to_str().unwrap()])
-            .args(["-p", &port.to_string()])
-            // Audio and video, each with its reports.
-            .args(["-mp", &free_ports(4).to_string(), "-m", &calls.to_string()])
-            .args(["-nostdin", "-timeout", "100s", "-timeout_error"])
-            .args(["-trace_err", "-error_file", errors.to_str().unwrap()])
-            .args(arguments)
-            .args(match arguments.contains(&"-i") {
-                true => &[][..],
-                false => &["-i", "127.0.0.1"],
-            })
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sipp: install Debian's package sip-tester");
-        FarEnd {
-            port,
-            scenario,
-            sipp,
-            folder,
-        }
-    }
-
-    /// Waits until SIPp has its port. False when it has ended without.
-    fn listens(&mut self) -> bool {
-        let until = Instant::now() + Duration::from_secs(30);
-        loop {
-            let has_ended = self.sipp.try_wait().unwrap().is_some();
-            if has_ended || has_udp_port(self.sipp.id(), self.port) {
-                return !has_ended;
-            }
-            let errors = self.errors();
-            let scenario = self.scenario;
-            assert!(
-                Instant::now() < until,
-                "{scenario}: sipp does not listen\n{errors}"
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Waits until it has had its calls: whether each went exactly as its scenario says.
-    fn was_content(mut self) {
-        let until = Instant::now() + Duration::from_secs(60);
-        let status = loop {
-            if let Some(status) = self.sipp.try_wait().unwrap() {
-                break status;
-            }
-            assert!(
-                Instant::now() < until,
-                "{}: sipp still waits",
-                self.scenario
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        assert!(
-            status.success(),
-            "{}: {status}\n{}",
-            self.scenario,
-            self.errors()
-        );
-    }
-
-    fn errors(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("errors.log")).unwrap_or_default()
-    }
-}
-
-impl Drop for FarEnd {
-    fn drop(&mut self) {
-        let _ = self.sipp.kill();
-        let _ = self.sipp.wait();
-    }
-}
-
-/// Whether the process has a UDP socket on this port of loopback.
-fn has_udp_port(pid: u32, port: u16) -> bool {
-    let v4 = std::fs::read_to_string("/proc/net/udp").unwrap();
-    let v6 = std::fs::read_to_string("/proc/net/udp6").unwrap_or_default();
-    let addresses = [
-        format!("0100007F:{port:04X}"),
-        format!("00000000000000000000000001000000:{port:04X}"),
-    ];
-    let inode = |line: &str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let local = fields.get(1)?;
-        let is_it = addresses.iter().any(|address| address == local);
-        is_it.then(|| format!("socket:[{}]", fields[9]))
-    };
-    // Another process may have the port's namesake on the other loopback.
-    let sockets: Vec<String> = v4.lines().chain(v6.lines()).filter_map(inode).collect();
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
-        .into_iter()
-        .flatten();
-    files
-        .flatten()
-        .filter_map(|file| std::fs::read_link(file.path()).ok())
-        .any(|target| sockets.iter().any(|socket| target.to_str() == Some(socket)))
-}
-
-/// SIPp wants RTP on an even port and RTCP on the next one.
-fn free_port() -> u16 {
-    free_ports(2)
-}
 
 /// One carrier whose gateways are these ports, in this order of priority.
 fn carriers(ports: &[u16], more: &str) -> String {
@@ -328,18 +194,6 @@ calls! {
     a_session_that_is_too_short_is_lengthened: "lengthen" [], [] => DELIVERED;
     a_bye_before_the_answer_ends_nothing: "early-bye" [], [] => DELIVERED;
     answers_to_what_was_never_asked_change_nothing: "strays" [], [] => DELIVERED;
-}
-
-/// SIPp plays a recorded key through a raw socket, as only root may.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pressed_key_brings_the_code() {
-    let user = Command::new("id").arg("-u").output().unwrap().stdout;
-    if user != b"0\n" {
-        eprintln!("skipped: SIPp needs a raw socket to press a key");
-        return;
-    }
-    let settings = [("NEXO_CALLS__REQUIRE_KEYPRESS", "true")];
-    call("press-key", &[], &settings, DELIVERED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -534,59 +388,6 @@ async fn a_call_is_read_over_ipv6() {
     assert_end(&ended, &DELIVERED);
     assert!(gateway.metric("nexo_rtp_packets_sent_total").await > 50.0);
     gateway.audit();
-}
-
-/// Datagrams of anything, and of what nearly is SIP, RTP or RTCP, until it is dropped.
-struct Noise {
-    is_over: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Noise {
-    /// To all of these ports of loopback, from loopback: the address that the gateway's peers have.
-    fn start(ports: Vec<u16>) -> Noise {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&is_over);
-        let thread = std::thread::spawn(move || {
-            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let heads: [&[u8]; 6] = [
-                b"",
-                b"\x80\x08\x00\x01",
-                b"\x81\xc8\x00\x06",
-                b"\xff\x65",
-                b"SIP/2.0 200 OK\r\nVia: ",
-                b"BYE sip:nexo@127.0.0.1 SIP/2.0\r\nCall-ID: ",
-            ];
-            let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-            let mut random = || {
-                // xorshift64
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                state
-            };
-            while !stop.load(Ordering::Relaxed) {
-                for port in &ports {
-                    let mut datagram = heads[random() as usize % heads.len()].to_vec();
-                    let length = random() % 400;
-                    datagram.extend((0..length).map(|_| random() as u8));
-                    let _ = socket.send_to(&datagram, ("127.0.0.1", *port));
-                }
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        });
-        Noise {
-            is_over,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Noise {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().map(std::thread::JoinHandle::join);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,101 @@
+//! What keeps a gateway out of the way of calls, and what brings it back.
+
+use std::time::{Duration, Instant};
+
+use crate::far_end::FarEnd;
+use crate::harness::{Backend, Gateway, answer, client, phone};
+use crate::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers, start};
+
+const SOON: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_silent_calls_shut_a_gateway_and_a_trial_opens_it() {
+    let silent = FarEnd::start("silent", 3, &[], &[]);
+    let port = silent.port;
+    let gateway = start(Backend::Sqlite, &[port], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    for n in 1..=3 {
+        let sent = customer.send(&phone(n), "482917").await;
+        assert_eq!((sent.status, sent.error()), (502, "no_route"));
+    }
+    silent.was_content();
+    let mut back = FarEnd::at(port, "answer", 1);
+    let shut = customer.send(&phone(4), "482917").await;
+    assert_eq!((shut.status, shut.error()), (502, "no_route"));
+    assert!(back.waits(), "it was tried at once");
+    let give_up = Instant::now() + SOON;
+    let sent = loop {
+        let sent = customer.send(&phone(5), "482917").await;
+        if sent.status == 202 {
+            break sent;
+        }
+        assert!(Instant::now() < give_up, "no trial: {}", sent.text);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &DELIVERED);
+    assert_total(&customer, CASH - PRICE).await;
+    back.was_content();
+    gateway.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_asks_for_peace_is_passed_over() {
+    let mut throttled = FarEnd::start("throttle", 2, &[], &[]);
+    let other = FarEnd::start("answer", 3, &[], &[]);
+    let gateway = start(Backend::Sqlite, &[throttled.port, other.port], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let mut accepted = Vec::new();
+    for n in 1..=3 {
+        let sent = customer.send(&phone(n), "482917").await;
+        assert_eq!(sent.status, 202, "{}", sent.text);
+        accepted.push(sent.json["id"].as_str().unwrap().to_owned());
+    }
+    assert!(throttled.waits(), "it was asked again within its 17 s");
+    for id in accepted {
+        assert_end(&customer.terminal(&id).await, &DELIVERED);
+    }
+    other.was_content();
+    assert_total(&customer, CASH - 3.0 * PRICE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_gateway_is_asked_once_more_though_it_asks_for_peace_and_then_left() {
+    let mut throttled = FarEnd::start("throttle", 3, &[], &[]);
+    let gateway = start(Backend::Sqlite, &[throttled.port], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    for n in 1..=5 {
+        let sent = customer.send(&phone(n), "482917").await;
+        assert_eq!(
+            (sent.status, sent.error()),
+            (429, "no_route"),
+            "{}",
+            sent.text
+        );
+        let wait = sent.json["retry_after_seconds"].as_u64().unwrap();
+        assert!((10..=17).contains(&wait), "{wait}");
+    }
+    assert!(throttled.waits(), "it was asked three times");
+    assert_total(&customer, CASH).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_is_lengthened_where_the_registrar_wants_it_and_ended_at_shutdown() {
+    let registrar = FarEnd::start("registrar", 1, &[], &[]);
+    let more = r#",username="nexo",password="s3cret",register=true,register_expires_seconds=60,options_ping_seconds=0"#;
+    let carriers = carriers(&[registrar.port], more);
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK];
+    let mut gateway = Gateway::start(Backend::Sqlite, &settings);
+    let page = gateway.metrics.replace("/metrics", "/trunks");
+    let give_up = Instant::now() + SOON;
+    loop {
+        let trunks = answer(client().get(&page)).await;
+        if trunks.text.contains(r#""registered":true"#) {
+            break;
+        }
+        assert!(Instant::now() < give_up, "not registered: {}", trunks.text);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(gateway.terminate(), Some(0));
+    registrar.was_content();
+}

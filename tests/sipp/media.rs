@@ -1,0 +1,127 @@
+//! What goes beside the signalling: keys, audio that moves, and audio that is protected.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::far_end::{FarEnd, free_port};
+use crate::harness::recogniser::{python, recognised};
+use crate::harness::{Backend, Gateway, phone};
+use crate::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, call, carriers, start};
+
+/// SIPp plays a recorded key through a raw socket, as only root may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pressed_key_brings_the_code() {
+    let user = Command::new("id").arg("-u").output().unwrap().stdout;
+    if user != b"0\n" {
+        eprintln!("skipped: SIPp needs a raw socket to press a key");
+        return;
+    }
+    let settings = [("NEXO_CALLS__REQUIRE_KEYPRESS", "true")];
+    call("press-key", &[], &settings, DELIVERED).await;
+}
+
+const KEY_FIRST: (&str, &str) = ("NEXO_CALLS__REQUIRE_KEYPRESS", "true");
+
+/// A phone that knows no telephone-events: its key is a tone that goes through the codec.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_a_tone_brings_the_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let tone = folder.path().join("tone.alaw");
+    let tone = tone.to_str().unwrap();
+    for key in ["5", "0", "#"] {
+        let made = voice("tone.py").args([key, tone]).status().unwrap();
+        assert!(made.success());
+        let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
+        let gateway = start(Backend::Sqlite, &[far_end.port], &[KEY_FIRST]);
+        is_read_a_code(&gateway, "482917").await;
+        far_end.was_content();
+    }
+}
+
+async fn is_read_a_code(gateway: &Gateway, code: &str) {
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(1), code).await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &DELIVERED);
+    assert_total(&customer, CASH - PRICE).await;
+    gateway.audit();
+}
+
+/// A program of `tests/voice`.
+fn voice(program: &str) -> Command {
+    let mut python = Command::new(python());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/voice");
+    python.arg(folder.join(program));
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    python
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audio_goes_on_where_it_is_moved_to() {
+    for scenario in ["moved", "moved-in-ack"] {
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port().to_string();
+        let far_end = FarEnd::edited(scenario, 1, &[("moved_port", &port)], &[]);
+        let gateway = start(Backend::Sqlite, &[far_end.port], &[]);
+        is_read_a_code(&gateway, "482917").await;
+        far_end.was_content();
+        let sent = gateway.metric("nexo_rtp_packets_sent_total").await;
+        // Whatever came is still in the socket, as far as that has room.
+        other.set_nonblocking(true).unwrap();
+        let mut packet = [0; 2000];
+        let mut numbers = Vec::new();
+        while let Ok(length) = other.recv(&mut packet) {
+            assert_eq!(
+                (length, packet[0], packet[1] & 0x7F),
+                (172, 0x80, 8),
+                "{scenario}"
+            );
+            numbers.push(u16::from_be_bytes([packet[2], packet[3]]));
+        }
+        assert!(
+            numbers.len() > 100,
+            "{scenario}: {} of {sent}",
+            numbers.len()
+        );
+        // The call went on for others before: here it comes in the middle, and whole.
+        assert!(f64::from(numbers.len() as u32) < sent - 20.0, "{scenario}");
+        let follows = |two: &[u16]| two[1] == two[0].wrapping_add(1);
+        assert!(numbers.windows(2).all(follows), "{scenario}: {numbers:?}");
+    }
+}
+
+/// libsrtp has the audio: it opens all that we protect, and we open the key that it presses.
+#[tokio::test(flavor = "multi_thread")]
+async fn audio_under_aes_256_is_opened_by_libsrtp_and_libsrtps_by_us() {
+    const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBw==";
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("heard.wav");
+    let audio = free_port();
+    let port = audio.to_string();
+    let edits = [("audio_port", port.as_str()), ("answer_key", KEY)];
+    let far_end = FarEnd::edited("protected", 1, &edits, &[]);
+    let listening = voice("protected_phone.py")
+        .args(["--port", &port, "--key", KEY, "--theirs"])
+        .arg(far_end.log())
+        .arg("--out")
+        .arg(&recording)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let carriers = carriers(&[far_end.port], ",options_ping_seconds=0,srtp=true");
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK, KEY_FIRST];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    is_read_a_code(&gateway, "482917").await;
+    let ended = listening.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stdout).unwrap();
+    let said = said.strip_prefix("ready\n").expect("a phone that listens");
+    let counts: serde_json::Value = serde_json::from_str(said).unwrap();
+    assert_eq!(counts["refused"], 0, "{counts}");
+    assert!(counts["rtp"].as_u64().unwrap() > 100, "{counts}");
+    assert!(counts["rtcp"].as_u64().unwrap() >= 1, "{counts}");
+    assert_eq!(recognised(&recording), "482917");
+}
