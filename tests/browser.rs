@@ -11,5 +11,7 @@ mod visitor;
 
 #[path = "browser/chromium.rs"]
 mod chromium;
+#[path = "browser/doors.rs"]
+mod doors;
 #[path = "browser/walk.rs"]
 mod walk;

@@ -1,27 +1,9 @@
 //! The second factor.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use totp_rs::{Builder, Secret};
-
 use crate::harness::{Gateway, backends};
-use crate::visitor::{PASSWORD, Visitor, between};
+use crate::visitor::{PASSWORD, Visitor, app_code, between};
 
 const PAGE: &str = "/dashboard/settings/second-factor";
-
-/// The code of an authenticator app, so many steps from now.
-fn code(secret: &str, steps: i64) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let totp = Builder::new()
-        .with_secret(Secret::try_from_base32(secret).unwrap())
-        .build()
-        .unwrap();
-    totp.generate(now.checked_add_signed(30 * steps).unwrap())
-        .to_string()
-}
 
 #[actix_web::test]
 async fn a_second_factor_is_asked_for_and_each_code_is_taken_once() {
@@ -44,13 +26,13 @@ async fn a_second_factor_is_asked_for_and_each_code_is_taken_once() {
         };
         for (code, password) in [
             ("000000".to_owned(), PASSWORD),
-            (code(&secret, -1), "wrong password"),
+            (app_code(&secret, -1), "wrong password"),
         ] {
             let fields = put(code, password);
             let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
             assert_eq!(lan.post(PAGE, &fields).await.status, 400);
         }
-        let fields = put(code(&secret, -1), PASSWORD);
+        let fields = put(app_code(&secret, -1), PASSWORD);
         let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
         let done = lan.post(PAGE, &fields).await;
         assert_eq!(done.status, 201, "{}", done.text);
@@ -64,12 +46,12 @@ async fn a_second_factor_is_asked_for_and_each_code_is_taken_once() {
         );
         assert!(!phone.cookies.contains_key("nexo_session"));
         let step = "/auth/second-step";
-        let used = code(&secret, -1);
+        let used = app_code(&secret, -1);
         assert_eq!(
             phone.submit(step, step, &[("code", &used)]).await.status,
             400
         );
-        let now = code(&secret, 0);
+        let now = app_code(&secret, 0);
         let entered = phone.submit(step, step, &[("code", &now)]).await;
         assert_eq!((entered.status, entered.location()), (303, "/dashboard"));
         assert_eq!(phone.get("/dashboard").await.status, 200);

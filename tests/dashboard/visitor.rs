@@ -2,8 +2,10 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
+use totp_rs::{Builder, Secret};
 
 use crate::harness::Gateway;
 
@@ -178,4 +180,18 @@ impl Visitor {
         ids.find(|id| uuid::Uuid::parse_str(id).is_ok())
             .unwrap_or_else(|| panic!("no {path} on {page}: {}", seen.text))
     }
+}
+
+/// The code of an authenticator app, so many steps from now.
+pub fn app_code(secret: &str, steps: i64) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let totp = Builder::new()
+        .with_secret(Secret::try_from_base32(secret).unwrap())
+        .build()
+        .unwrap();
+    totp.generate(now.checked_add_signed(30 * steps).unwrap())
+        .to_string()
 }

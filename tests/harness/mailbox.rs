@@ -5,6 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 /// A letter: who it is for, and its text with its headers.
 #[derive(Debug, Clone)]
 pub struct Arrived {
@@ -61,8 +64,7 @@ impl Mailbox {
                     let text: Vec<String> = body.take_while(|line| line != ".").collect();
                     let letter = Arrived {
                         to: to.clone(),
-                        // Quoted-printable (RFC 2045, section 6.7), as far as links need it.
-                        text: text.join("\n").replace("=\n", "").replace("=3D", "="),
+                        text: decoded(&text.join("\n")),
                     };
                     self.letters.lock().unwrap().push(letter);
                     say("250 kept").ok()?;
@@ -90,5 +92,18 @@ impl Mailbox {
             assert!(Instant::now() < until, "no letter for {to}: {letters:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// A letter's text, encoded for the way by either means of RFC 2045 (sections 6.7, 6.8).
+fn decoded(text: &str) -> String {
+    match text.split_once("\n\n") {
+        Some((head, body)) if head.contains("Content-Transfer-Encoding: base64") => {
+            let body = STANDARD.decode(body.replace('\n', "")).unwrap();
+            let body = String::from_utf8(body).unwrap().replace("\r\n", "\n");
+            format!("{head}\n\n{body}")
+        }
+        // As far as links need it.
+        _ => text.replace("=\n", "").replace("=3D", "="),
     }
 }
