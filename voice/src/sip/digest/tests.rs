@@ -1,3 +1,5 @@
+use std::io::{BufRead, BufReader, Write};
+
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -87,6 +89,68 @@ fn sha_512_256_is_that_of_another_implementation() {
         session.response(&a2, "00000001"),
         "7a4e1192babbba02e91182d2895bfdbf7adafc6e48d4e517ca301974843d840c"
     );
+}
+
+/// A server that asks who comes, once: what curl answers to its second question.
+fn answer_of_curl(challenge: &str) -> String {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/dir/index.html", server.local_addr().unwrap());
+    let mut curl = std::process::Command::new("curl")
+        .args([
+            "-s",
+            "-m",
+            "20",
+            "--digest",
+            "-u",
+            "Mufasa:Circle of Life",
+            &url,
+        ])
+        .spawn()
+        .expect("curl: install Debian's package curl");
+    let mut answered = String::new();
+    for code in ["401 Unauthorized", "200 OK"] {
+        let (mut client, _) = server.accept().unwrap();
+        let mut request = String::new();
+        let mut lines = BufReader::new(client.try_clone().unwrap());
+        while lines.read_line(&mut request).unwrap() > 2 {}
+        let asked = format!("WWW-Authenticate: {challenge}\r\n");
+        let head =
+            format!("HTTP/1.1 {code}\r\n{asked}Content-Length: 0\r\nConnection: close\r\n\r\n");
+        client.write_all(head.as_bytes()).unwrap();
+        answered = request;
+    }
+    assert!(curl.wait().unwrap().success());
+    let mut lines = answered.lines();
+    let answer = lines.find_map(|line| line.strip_prefix("Authorization: "));
+    answer.expect("an answer").to_owned()
+}
+
+#[test]
+fn curl_answers_the_same() {
+    for (algorithm, qop) in [
+        ("MD5", None),
+        ("MD5", Some("auth")),
+        ("MD5-sess", Some("auth")),
+        ("SHA-256", Some("auth")),
+        ("SHA-256-SESS", Some("auth")),
+    ] {
+        let qop = qop.map_or(String::new(), |qop| format!(", qop=\"{qop}\""));
+        let asked =
+            format!("Digest realm=\"a, \\\"b\\\"\", nonce=\"{NONCE}\", algorithm={algorithm}{qop}");
+        let theirs = answer_of_curl(&asked);
+        let challenge = Challenge::parse(&asked).unwrap();
+        let hash = challenge.algorithm.hash;
+        let cnonce = parameter(&theirs, "cnonce").unwrap_or_default();
+        let credentials = Credentials::new("Mufasa", "Circle of Life", None);
+        let session = Session::with(challenge, &credentials, cnonce);
+        let a2 = hash.of(&[b"GET", b"/dir/index.html"]);
+        let ours = session.response(&a2, "00000001");
+        assert_eq!(
+            parameter(&theirs, "response"),
+            Some(ours),
+            "{asked}\n{theirs}"
+        );
+    }
 }
 
 fn challenge_with(code: u16, fields: &str) -> Response {
