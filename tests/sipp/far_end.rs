@@ -173,7 +173,7 @@ fn edited(scenario: &str, edits: &[(&str, &str)]) -> String {
 }
 
 /// Whether the process has a UDP socket or a TCP listener on this port of loopback.
-fn has_port(pid: u32, port: u16) -> bool {
+pub fn has_port(pid: u32, port: u16) -> bool {
     let tables = ["udp", "udp6", "tcp", "tcp6"];
     // A machine without IPv6 has no table of it.
     let tables =
