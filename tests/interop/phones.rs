@@ -27,6 +27,11 @@ async fn a_phone_records_the_code_by_udp_tcp_and_tls_and_protected() {
         let customer = gateway.customer("a@example.com", "10.00");
         deliver(&customer, code).await;
         gateway.audit();
+        // Its reports and ours have met: the call's quality is known.
+        for figure in ["round_trip_seconds", "jitter_seconds", "loss_ratio"] {
+            let known = gateway.metric(&format!("nexo_rtcp_{figure}_count")).await;
+            assert_eq!(known, 1.0, "{transport} {srtp}: {figure}");
+        }
         codes.push(code);
     }
     assert_eq!(phone.heard(), codes);

@@ -80,6 +80,25 @@ async fn the_only_gateway_is_asked_once_more_though_it_asks_for_peace_and_then_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_caller_and_the_number_are_written_as_the_carrier_wants_them() {
+    let far_end = FarEnd::start("identity", 1, &[], &[]);
+    let gateway = format!(
+        r#"{{name="gw",uri="sip:127.0.0.1:{}",number_format="national",from_domain="sip.acme.vn",asserted_identity=true,privacy=true,options_ping_seconds=0}}"#,
+        far_end.port
+    );
+    let carriers =
+        format!(r#"[{{name="viettel",caller_ids=["+842471234567"],gateways=[{gateway}]}}]"#);
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send("+84981234501", "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &DELIVERED);
+    far_end.was_content();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_registration_is_lengthened_where_the_registrar_wants_it_and_ended_at_shutdown() {
     let registrar = FarEnd::start("registrar", 1, &[], &[]);
     let more = r#",username="nexo",password="s3cret",register=true,register_expires_seconds=60,options_ping_seconds=0"#;
