@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::far_end::{FarEnd, free_port};
 use crate::harness::recogniser::{python, recognised};
 use crate::harness::{Backend, Gateway, phone};
-use crate::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, call, carriers, start};
+use crate::{
+    CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, call, carriers, refunded, start,
+};
 
 /// SIPp plays a recorded key through a raw socket, as only root may.
 #[tokio::test(flavor = "multi_thread")]
@@ -38,6 +40,32 @@ async fn a_key_that_is_a_tone_brings_the_code() {
         is_read_a_code(&gateway, "482917").await;
         far_end.was_content();
     }
+}
+
+/// It sends a second of audio and then nothing, in the middle of what it is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_far_end_that_falls_silent_is_hung_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let tone = folder.path().join("tone.alaw");
+    let tone = tone.to_str().unwrap();
+    assert!(
+        voice("tone.py")
+            .args(["#", tone])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
+    let patience = [("NEXO_CALLS__MEDIA_TIMEOUT_SECONDS", "1")];
+    let gateway = start(Backend::Sqlite, &[far_end.port], &patience);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(1), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &refunded("carrier_error", "media_lost"));
+    assert_total(&customer, CASH).await;
+    far_end.was_content();
+    gateway.audit();
 }
 
 async fn is_read_a_code(gateway: &Gateway, code: &str) {
