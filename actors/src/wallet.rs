@@ -249,6 +249,7 @@ impl Wallet {
             committed
                 .into_actor(self)
                 .map(|(mut cache, came_to), wallet, ctx| {
+                    wallet.pace.ended(Instant::now());
                     if std::mem::take(&mut wallet.all_is_stale) {
                         cache = WalletCache::default();
                     }
