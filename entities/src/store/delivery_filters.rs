@@ -122,6 +122,20 @@ impl Store {
     /// What the database fails with.
     #[doc(hidden)]
     pub async fn add_filter_of(&self, length: usize, now_ms: i64) -> Result<bool, StoreError> {
+        self.add_filter_while(length, now_ms, async || ()).await
+    }
+
+    /// The same with something that happens between reading the stretch and writing its filters, for tests.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    #[doc(hidden)]
+    pub async fn add_filter_while(
+        &self,
+        length: usize,
+        now_ms: i64,
+        meanwhile: impl AsyncFnOnce(),
+    ) -> Result<bool, StoreError> {
         let kept = self.filters_until().await?;
         let written = first_id(now_ms - WRITTEN_WITHIN_MS - ID_AHEAD_MS);
         let statement = self.sql(
@@ -140,6 +154,7 @@ impl Store {
         let Some(stretch) = Stretch::of(&rows)? else {
             return Ok(false);
         };
+        meanwhile().await;
         let transaction = self.begin().await?;
         let moved = self.sql(
             "UPDATE delivery_filters_until SET until_id = ? \
@@ -155,6 +170,10 @@ impl Store {
             transaction.rollback().await?;
             return Ok(true);
         }
+        let phones = match self.is_masked(&transaction, stretch.until).await? {
+            true => Vec::new(),
+            false => bloom::filter(&stretch.phones),
+        };
         let insert = self.sql(
             "INSERT INTO delivery_filters (until_id, first_ms, last_ms, phones, carriers) \
              VALUES (?, ?, ?, ?, ?)",
@@ -162,13 +181,42 @@ impl Store {
                 stretch.until.into(),
                 stretch.range.from_ms.into(),
                 stretch.range.to_ms.into(),
-                bloom::filter(&stretch.phones).into(),
+                phones.into(),
                 bloom::filter(&stretch.carriers).into(),
             ],
         );
         transaction.execute_raw(insert).await?;
         self.end(transaction).await?;
         Ok(true)
+    }
+
+    /// Whether this delivery's phone has been masked: of a stretch that ends with it no phone is to be known
+    /// any more, though some were read before that.
+    async fn is_masked(
+        &self,
+        transaction: &DatabaseTransaction,
+        id: Uuid,
+    ) -> Result<bool, StoreError> {
+        let statement = self.sql(
+            "SELECT id FROM deliveries WHERE id = ? AND phone LIKE '%*%'",
+            [id.into()],
+        );
+        let found = transaction.query_one_raw(statement).await?;
+        Ok(found.is_some())
+    }
+
+    /// Keeps filters from being made until the transaction ends: those that are made afterwards see what it
+    /// wrote.
+    pub(super) async fn hold_filters(
+        &self,
+        transaction: &DatabaseTransaction,
+    ) -> Result<(), StoreError> {
+        let statement = self.sql(
+            "UPDATE delivery_filters_until SET id = 1 WHERE id = ?",
+            [1.into()],
+        );
+        transaction.execute_raw(statement).await?;
+        Ok(())
     }
 
     /// Forgets the phones of the stretches that end with this delivery or before.

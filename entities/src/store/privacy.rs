@@ -90,6 +90,7 @@ impl Store {
             });
         }
         let transaction = self.begin().await?;
+        self.hold_filters(&transaction).await?;
         let masked = MASK_DELIVERIES
             .execute(&transaction, &[], deliveries)
             .await?;

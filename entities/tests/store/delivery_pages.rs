@@ -23,6 +23,7 @@ on_both!(
     a_page_holds_exactly_what_its_filter_says,
     nobody_sees_anothers_deliveries,
     what_has_filters_is_found_as_before,
+    filters_know_no_phone_that_was_masked_meanwhile,
 );
 
 /// Accepted `at` ms after [`NOW`].
@@ -283,6 +284,37 @@ async fn what_has_filters_is_found_as_before(database: Arc<Database>) {
     let after = lists(&world.store, mine, &filters).await;
     assert!(after.iter().take(6).all(Vec::is_empty));
     assert_eq!(after[6].len(), before[6].len());
+}
+
+/// Phones that were read for a filter, and masked before the filter was written.
+async fn filters_know_no_phone_that_was_masked_meanwhile(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 1_000 * COST).await;
+    for number in 0..20 {
+        let debit = old(world.account, number, NOW + i64::from(number));
+        let outcome = world.debit(std::slice::from_ref(&debit)).await.remove(0);
+        let end = delivered(&debit, paid(&outcome));
+        assert_eq!(world.settle(&[end]).await, [true]);
+    }
+    let later = NOW + 1_000_000;
+    let filled = "SELECT COUNT(*) FROM delivery_filters WHERE length(phones) > 0";
+    let store = &world.store;
+    // The first two stretches of five are masked whole, of the third some are left.
+    for (masked, filled_then) in [(5, 0), (5, 0), (3, 1), (0, 2)] {
+        let mask = async || {
+            if masked > 0 {
+                let done = store.mask_phones(None, later, masked).await.unwrap();
+                assert_eq!(done.deliveries, u64::from(masked));
+            }
+        };
+        assert!(store.add_filter_while(5, later, mask).await.unwrap());
+        assert_eq!(count(store, filled).await, filled_then);
+    }
+    // Whatever is left is forgotten with the rest.
+    assert_eq!(
+        store.mask_phones(None, later, 99).await.unwrap().deliveries,
+        7
+    );
+    assert_eq!(count(store, filled).await, 0);
 }
 
 async fn count(store: &Store, sql: &str) -> i64 {
