@@ -1,0 +1,107 @@
+//! Who asks a gateway over HTTP, and what it answers.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// An answer with everything that tests look at.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+    pub json: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub fn error(&self) -> &str {
+        self.json["error"].as_str().unwrap_or("")
+    }
+}
+
+/// One customer of a gateway.
+#[derive(Clone)]
+pub struct Customer {
+    pub key: String,
+    pub key_id: String,
+    pub api: String,
+    pub http: reqwest::Client,
+}
+
+impl Customer {
+    pub async fn send(&self, phone: &str, code: &str) -> Answer {
+        self.post(&json!({ "phone": phone, "code": code }).to_string())
+            .await
+    }
+
+    pub async fn post(&self, body: &str) -> Answer {
+        let request = self
+            .http
+            .post(format!("{}/send-otp", self.api))
+            .bearer_auth(&self.key)
+            .header("Content-Type", "application/json")
+            .body(body.to_owned());
+        answer(request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        let url = format!("{}/{path}", self.api);
+        answer(self.http.get(url).bearer_auth(&self.key)).await
+    }
+
+    /// What the wallet holds, as the API writes it: cash and total.
+    pub async fn balance(&self) -> (String, String) {
+        let answer = self.get("balance").await;
+        (
+            number(&answer.text, "balance"),
+            number(&answer.text, "total"),
+        )
+    }
+
+    /// Waits until the delivery is terminal, at most as long as the product promises.
+    pub async fn terminal(&self, id: &str) -> Answer {
+        let until = Instant::now() + Duration::from_secs(62);
+        loop {
+            let answer = self.get(&format!("deliveries/{id}")).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            if answer.json["status"] != "sent" {
+                return answer;
+            }
+            assert!(Instant::now() < until, "still sent after 62 s");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// A number of a JSON text exactly as it is written.
+pub fn number(json: &str, key: &str) -> String {
+    let start = json.find(&format!("\"{key}\":")).unwrap() + key.len() + 3;
+    json[start..]
+        .split([',', '}'])
+        .next()
+        .unwrap()
+        .trim()
+        .to_owned()
+}
+
+/// Sends a request and reads its whole answer.
+pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    Answer {
+        status,
+        headers,
+        json: serde_json::from_str(&text).unwrap_or(Value::Null),
+        text,
+    }
+}
+
+pub fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}

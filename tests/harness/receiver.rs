@@ -1,0 +1,115 @@
+//! Who takes webhooks.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A webhook as it arrived.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Hook {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map_or("", |(_, value)| value)
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// A webhook receiver on a free port that answers 200 to everything.
+pub struct Receiver {
+    pub address: SocketAddr,
+    holds: Arc<AtomicBool>,
+    hooks: std::sync::mpsc::Receiver<Hook>,
+}
+
+impl Receiver {
+    pub fn start() -> Receiver {
+        let listener = TcpListener::bind((IpAddr::from([127, 0, 0, 1]), 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, hooks) = std::sync::mpsc::channel();
+        let holds = Arc::new(AtomicBool::new(false));
+        let its_holds = Arc::clone(&holds);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (tell, holds) = (tell.clone(), Arc::clone(&its_holds));
+                std::thread::spawn(move || receive(stream, &tell, &holds));
+            }
+        });
+        Receiver {
+            address,
+            holds,
+            hooks,
+        }
+    }
+
+    /// Whether what comes from now on gets no answer.
+    pub fn hold_answers(&self, hold: bool) {
+        self.holds.store(hold, Ordering::Relaxed);
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
+    }
+
+    pub fn next(&self) -> Hook {
+        self.hooks
+            .recv_timeout(Duration::from_secs(70))
+            .expect("a webhook within 70 s")
+    }
+
+    pub fn try_next(&self) -> Option<Hook> {
+        self.hooks.try_recv().ok()
+    }
+}
+
+fn receive(
+    mut stream: std::net::TcpStream,
+    tell: &std::sync::mpsc::Sender<Hook>,
+    holds: &AtomicBool,
+) {
+    use std::io::Write;
+
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let mut headers = Vec::new();
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            match line.trim().split_once(':') {
+                Some((name, value)) => headers.push((name.to_owned(), value.trim().to_owned())),
+                None => break,
+            }
+        }
+        let mut hook = Hook {
+            headers,
+            body: String::new(),
+        };
+        let length: usize = hook.header("content-length").parse().unwrap();
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        hook.body = String::from_utf8(body).unwrap();
+        if !holds.load(Ordering::Relaxed) {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        if tell.send(hook).is_err() {
+            return;
+        }
+    }
+}
