@@ -2,6 +2,7 @@
 //! webhook and claims no window.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -19,6 +20,7 @@ use nexo_voice::endpoint::{
 };
 use nexo_voice::prompts::PromptSet;
 use nexo_voice::rtp::ports::PortRange;
+use nexo_voice::sip::hop::Hop;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -104,7 +106,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
     // As an OTP's call goes on to the gateway's next place when one does not answer (RFC 3263 §4.3).
     for (place, target) in targets.iter().enumerate() {
         if place > 0 {
-            ladder.say(&format!("  nothing from there; the next place is {target}"));
+            ladder.say(&format!("  the next place is {target}"));
         }
         let mut order = trunk.order(gateway, *target, wish(code.clone()), rand::random());
         (order.every_step, order.trace) = (true, Some(trace.clone()));
@@ -112,6 +114,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         if !report.as_ref().is_some_and(is_unanswered) {
             break;
         }
+        ladder.no_answer(*target, endpoint.trouble(*target));
     }
     drop(trace);
     endpoint.shutdown(LAST_WORDS).await;
@@ -190,6 +193,8 @@ struct Ladder {
     started: Instant,
     is_silent: bool,
     rungs: Vec<Value>,
+    /// Where nobody took the call, and what the connection failed of, where there is one.
+    unanswered: Vec<Value>,
 }
 
 impl Ladder {
@@ -198,6 +203,7 @@ impl Ladder {
             started: Instant::now(),
             is_silent,
             rungs: Vec::new(),
+            unanswered: Vec::new(),
         }
     }
 
@@ -236,6 +242,17 @@ impl Ladder {
         while let Ok(message) = messages.try_recv() {
             self.rung(&message);
         }
+    }
+
+    fn no_answer(&mut self, place: Hop, why: Option<Arc<str>>) {
+        match &why {
+            Some(why) => self.say(&format!("  the connection failed: {why}")),
+            None => self.say(&format!("  no answer from {place}")),
+        }
+        self.unanswered.push(json!({
+            "place": place.to_string(),
+            "connection_error": why.as_deref(),
+        }));
     }
 
     fn rung(&mut self, message: &Traced) {
@@ -300,6 +317,7 @@ impl Ladder {
             "sip_code": report.as_ref().and_then(|report| report.sip_code),
             "codec": codec.map(|codec| codec.name()),
             "packets_sent": packets,
+            "unanswered": self.unanswered,
             "ladder": self.rungs,
         });
         let answer = Answer::new(text, json);

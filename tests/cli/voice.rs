@@ -159,6 +159,37 @@ fn a_test_call_shows_its_ladder_and_needs_no_database() {
 }
 
 #[test]
+fn a_test_call_that_nobody_takes_says_what_the_connection_failed_of() {
+    let mut nexo = Nexo::without_database();
+    // Nobody listens there: the listener is gone again.
+    let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = place.local_addr().unwrap();
+    let carriers = format!(
+        r#"[{{name="viettel",gateways=[{{name="hn1",uri="sip:{place};transport=tcp"}}]}}]"#
+    );
+    nexo.set("NEXO_CARRIERS", &carriers);
+    nexo.set("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0");
+    nexo.set("NEXO_SIP__RTP_PORTS", "0");
+    let call = ["call", "+84981234567", "4829"];
+    let output = nexo.command(&call).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("  the connection failed: Connection refused"),
+        "{text}"
+    );
+    let output = nexo
+        .command(&["--json", "call", call[1], call[2]])
+        .output()
+        .unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let unanswered = &answer["unanswered"][0];
+    assert_eq!(unanswered["place"], format!("tcp:{place}"), "{answer}");
+    let error = unanswered["connection_error"].as_str().unwrap();
+    assert!(error.contains("refused"), "{error}");
+}
+
+#[test]
 fn a_test_call_that_cannot_be_placed_says_why() {
     let nexo = Nexo::without_database();
     for (arguments, error) in [
