@@ -161,9 +161,10 @@ fn a_test_call_shows_its_ladder_and_needs_no_database() {
 #[test]
 fn a_test_call_that_nobody_takes_says_what_the_connection_failed_of() {
     let mut nexo = Nexo::without_database();
-    // Nobody listens there: the listener is gone again.
-    let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = place.local_addr().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap();
+    // Nobody listens there any more.
+    drop(listener);
     let carriers = format!(
         r#"[{{name="viettel",gateways=[{{name="hn1",uri="sip:{place};transport=tcp"}}]}}]"#
     );
