@@ -297,6 +297,8 @@ async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_go
         [&rings, &silent, &spare].map(|far_end| far_end.asked("INVITE")),
         [dialled[0] + new, dialled[1], dialled[2]]
     );
+    // On a connection of its own: those from before the node stood still are being closed as idle.
+    let on_a = at(&on_a, &a);
     let now = on_a.get(&format!("deliveries/{ringing}")).await;
     assert_eq!(now.text, ended.text);
     let left = if new == 1 { "9.978" } else { "10.000" };
