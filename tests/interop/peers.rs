@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::ports::free_ports;
 use crate::harness::recogniser::recognised;
-use crate::harness::{Backend, Customer, Gateway, answer, client};
+use crate::harness::{Backend, Customer, Gateway, answer, client, until};
 
 pub const SOON: Duration = Duration::from_secs(30);
 /// The phone's numbers, and how the carrier wants them.
@@ -49,7 +49,7 @@ impl Drop for Peer {
     }
 }
 
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + SOON;
     loop {
         if let Some(found) = look() {
@@ -62,7 +62,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Waits until somebody listens for TCP there: all peers listen for UDP and TCP together.
 pub fn listens(port: u16, log: &Path) {
-    until("a peer listens", || {
+    wait_for("a peer listens", || {
         let connected = std::net::TcpStream::connect(("127.0.0.1", port));
         connected.ok().or_else(|| {
             let log = std::fs::read_to_string(log).unwrap_or_default();
@@ -296,11 +296,22 @@ pub async fn is_registered(gateway: &Gateway) {
 
 /// A call whose answer has not come when the SBC goes has no audio yet: it ends with it.
 pub async fn are_answered(gateway: &Gateway, calls: u32) {
-    until_async("the calls are answered", async || {
+    soon("the calls are answered", async || {
         let answered = gateway.metric("nexo_calls_answered_total").await;
         (answered >= f64::from(calls)).then_some(())
     })
     .await;
+}
+
+/// The phone is not reached, and the customer is told so.
+pub async fn is_not_taken(customer: &Customer) {
+    let sent = customer.send(NUMBER, "482917").await;
+    assert_eq!(
+        (sent.status, sent.error()),
+        (502, "no_route"),
+        "{}",
+        sent.text
+    );
 }
 
 pub async fn deliver(customer: &Customer, code: &str) {
@@ -311,13 +322,7 @@ pub async fn deliver(customer: &Customer, code: &str) {
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
 }
 
-pub async fn until_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + SOON;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < give_up, "{what}: not within {SOON:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// Polls until it is there, for as long as anything here may take.
+pub async fn soon<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    until(what, SOON, look).await
 }

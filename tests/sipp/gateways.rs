@@ -1,9 +1,9 @@
 //! What keeps a gateway out of the way of calls, and what brings it back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::far_end::FarEnd;
-use crate::harness::{Backend, Gateway, answer, client, phone};
+use crate::harness::{Backend, Gateway, answer, client, phone, until};
 use crate::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers, start};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -23,15 +23,11 @@ async fn three_silent_calls_shut_a_gateway_and_a_trial_opens_it() {
     let shut = customer.send(&phone(4), "482917").await;
     assert_eq!((shut.status, shut.error()), (502, "no_route"));
     assert!(back.waits(), "it was tried at once");
-    let give_up = Instant::now() + SOON;
-    let sent = loop {
+    let sent = until("a trial", SOON, async || {
         let sent = customer.send(&phone(5), "482917").await;
-        if sent.status == 202 {
-            break sent;
-        }
-        assert!(Instant::now() < give_up, "no trial: {}", sent.text);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
+        (sent.status == 202).then_some(sent)
+    })
+    .await;
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_end(&ended, &DELIVERED);
     assert_total(&customer, CASH - PRICE).await;
@@ -106,15 +102,11 @@ async fn a_registration_is_lengthened_where_the_registrar_wants_it_and_ended_at_
     let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK];
     let mut gateway = Gateway::start(Backend::Sqlite, &settings);
     let page = gateway.metrics.replace("/metrics", "/trunks");
-    let give_up = Instant::now() + SOON;
-    loop {
-        let trunks = answer(client().get(&page)).await;
-        if trunks.text.contains(r#""registered":true"#) {
-            break;
-        }
-        assert!(Instant::now() < give_up, "not registered: {}", trunks.text);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("registered", SOON, async || {
+        let trunks = answer(client().get(&page)).await.text;
+        trunks.contains(r#""registered":true"#).then_some(())
+    })
+    .await;
     assert_eq!(gateway.terminate(), Some(0));
     registrar.was_content();
 }
