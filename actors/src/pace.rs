@@ -14,8 +14,9 @@ const COMMITS_A_PROBE: u32 = 32;
 ///
 /// A commit costs an fsync and a dozen changes of threads, whatever it holds. So it waits for company: for
 /// as many postings as came together when waiting was last tried out, and never longer than [`LONGEST_PACE`]
-/// since the last one began, or than a part of what the last one took. Where nobody else is about to come, as with a lone customer or with clients that all wait for the
-/// last commit, trying it out has shown so, and there is no waiting.
+/// since the last one began, or than a part of what the last one took. Where nobody else is about to come, as
+/// with a lone customer or with clients that all wait for the last commit, trying it out has shown so, and
+/// there is no waiting.
 #[derive(Debug)]
 pub(crate) struct Pace {
     last_began: Instant,
@@ -142,8 +143,9 @@ mod tests {
             let others = 32 - waiting;
             // Who was served is back 200 µs later.
             let back = now + Duration::from_micros(200);
-            while let Some(wait) = pace.wait(if now < back { others } else { 32 }, now)
-                && !wait.is_zero()
+            while pace
+                .wait(if now < back { others } else { 32 }, now)
+                .is_some()
             {
                 now += Duration::from_micros(50);
             }
