@@ -162,7 +162,7 @@ impl Drop for FarEnd {
 }
 
 /// The text of a scenario with these words replaced.
-fn edited(scenario: &str, edits: &[(&str, &str)]) -> String {
+pub fn edited(scenario: &str, edits: &[(&str, &str)]) -> String {
     let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sipp");
     let text = std::fs::read_to_string(format!("{scenarios}/{scenario}.xml")).unwrap();
     let edit = |text: String, (word, by): &(&str, &str)| {

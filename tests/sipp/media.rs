@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::far_end::{FarEnd, free_port};
+use crate::far_end::{FarEnd, edited, free_port};
 use crate::harness::recogniser::{python, recognised};
 use crate::harness::{Backend, Gateway, phone};
 use crate::{
@@ -40,6 +40,52 @@ async fn a_key_that_is_a_tone_brings_the_code() {
         is_read_a_code(&gateway, "482917").await;
         far_end.was_content();
     }
+}
+
+/// Behind a NAT the far end announces an address that means nothing here: its audio, and the key in it, comes
+/// from where the gateway is (RFC 4961). In a network of its own, where that address leads nowhere else.
+#[test]
+fn a_key_is_heard_from_behind_a_nat() {
+    if Command::new("id").arg("-u").output().unwrap().stdout != b"0\n" {
+        eprintln!("skipped: a network of one's own needs root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (tone, scenario) = (file("tone.alaw"), file("scenario.xml"));
+    assert!(
+        voice("tone.py")
+            .args(["7", &tone])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let edits = [("key.alaw", tone.as_str()), ("[media_ip]", "10.9.9.9")];
+    std::fs::write(&scenario, edited("press-tone", &edits)).unwrap();
+    let script = r#"
+        ip link set lo up
+        ip address add 10.9.9.9/32 dev lo
+        sipp -sf "$1" -i 127.0.0.1 -p 5070 -mp 6000 -m 1 -nostdin -timeout 60s -timeout_error >&2 &
+        # 5070
+        until grep -q ' 0100007F:13CE ' /proc/net/udp; do sleep 0.05; done
+        "$2" --json call +84981234567 482917
+        wait $!
+    "#;
+    let carriers = r#"[{name="viettel",gateways=[{name="gw",uri="sip:127.0.0.1:5070"}]}]"#;
+    let output = Command::new("timeout")
+        .args(["60", "unshare", "--net", "bash", "-ec", script, "bash"])
+        .args([scenario.as_str(), env!("CARGO_BIN_EXE_nexo")])
+        .current_dir(folder.path())
+        .env("NEXO_CARRIERS", carriers)
+        .env("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0")
+        .env("NEXO_SIP__RTP_PORTS", "0")
+        .envs([QUICK, KEY_FIRST])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{output:?}");
+    let call: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(call["status"], "delivered", "{call:#}");
 }
 
 /// It sends a second of audio and then nothing, in the middle of what it is read.
