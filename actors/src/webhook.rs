@@ -125,16 +125,11 @@ impl Desk {
         }
     }
 
-    /// The endpoints that take no more for now, and how many POSTs may still be started.
-    fn room(&self) -> (Vec<EndpointId>, u32) {
-        let in_flight = self.locked_in_flight();
-        let busy = in_flight
-            .iter()
-            .filter(|(_, count)| **count >= PER_ENDPOINT)
-            .map(|(endpoint, _)| *endpoint)
-            .collect();
+    /// What each endpoint is being sent, and how many POSTs may still be started.
+    fn room(&self) -> (HashMap<EndpointId, u32>, u32) {
+        let in_flight = self.locked_in_flight().clone();
         let total: u32 = in_flight.values().sum();
-        (busy, IN_FLIGHT.saturating_sub(total).min(CLAIM))
+        (in_flight, IN_FLIGHT.saturating_sub(total).min(CLAIM))
     }
 
     fn take_finished(&self) -> Vec<FinishedAttempt> {
@@ -368,7 +363,7 @@ async fn write_finished(store: &Store, desk: &Desk) {
 /// leaves no endpoint over its limit.
 async fn claim(store: &Store, lease: &Lease, desk: &Desk) -> (Arc<NodeEpoch>, Vec<ClaimedAttempt>) {
     let node = lease.node();
-    let (busy, room) = desk.room();
+    let (in_flight, room) = desk.room();
     if room == 0 || !lease.is_valid() {
         return (node, Vec::new());
     }
@@ -377,7 +372,10 @@ async fn claim(store: &Store, lease: &Lease, desk: &Desk) -> (Arc<NodeEpoch>, Ve
         per_endpoint: PER_ENDPOINT,
     };
     let now_ms = crate::clock::unix_ms();
-    let claimed = match store.claim_webhooks(&node, &busy, limits, now_ms).await {
+    let claimed = match store
+        .claim_webhooks(&node, &in_flight, limits, now_ms)
+        .await
+    {
         Ok(claimed) => {
             claimed.iter().for_each(|w| desk.begin(w.endpoint_id));
             claimed

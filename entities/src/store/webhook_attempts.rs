@@ -3,6 +3,8 @@
 //! `sending` is committed before the POST. So nothing is sent twice by itself: what was never claimed is
 //! sent after a restart, what was claimed is shown as `unknown` and left for a manual replay.
 
+use std::collections::HashMap;
+
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId, WebhookAttemptId};
 use nexo_domain::webhook::HashedSecret;
 use sea_orm::sea_query::Expr;
@@ -78,7 +80,7 @@ pub struct WebhookAttempt {
 #[derive(Debug, Clone, Copy)]
 pub struct ClaimLimits {
     pub attempts: u32,
-    /// So that one endpoint's backlog does not fill the whole batch.
+    /// With those that are being sent to it already.
     pub per_endpoint: u32,
 }
 
@@ -118,19 +120,24 @@ static FINISH: Bulk = Bulk::new(
 );
 
 impl Store {
-    /// Claims waiting attempts for this node, the oldest of each endpoint first, but none for the
-    /// endpoints in `busy`. They are `sending` from here on.
+    /// Claims waiting attempts for this node, the oldest of each endpoint first. They are `sending` from
+    /// here on. `in_flight`: how many this node is sending to which endpoint.
     ///
     /// # Errors
     /// What the database fails with.
     pub async fn claim_webhooks(
         &self,
         node: &NodeEpoch,
-        busy: &[EndpointId],
+        in_flight: &HashMap<EndpointId, u32>,
         limits: ClaimLimits,
         now_ms: i64,
     ) -> Result<Vec<ClaimedAttempt>, StoreError> {
         let mut sql = CANDIDATES.to_owned();
+        let busy: Vec<EndpointId> = in_flight
+            .iter()
+            .filter(|(_, count)| **count >= limits.per_endpoint)
+            .map(|(endpoint, _)| *endpoint)
+            .collect();
         if !busy.is_empty() {
             let places = vec!["?"; busy.len()].join(",");
             sql.push_str(&format!("AND a.endpoint_id NOT IN ({places}) "));
@@ -141,6 +148,13 @@ impl Store {
             Value::from(i64::from(limits.attempts)),
         ]);
         let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let mut attempts = candidates(&rows, now_ms)?;
+        let mut with_these = in_flight.clone();
+        attempts.retain(|attempt| {
+            let count = with_these.entry(attempt.endpoint_id).or_default();
+            *count += 1;
+            *count <= limits.per_endpoint
+        });
         let (claim, scalars): (&'static Bulk, Vec<Value>) = match self.is_sqlite() {
             true => (&CLAIM, Vec::new()),
             false => {
@@ -148,7 +162,7 @@ impl Store {
                 (&CLAIM_FENCED, vec![name.into(), epoch.into()])
             }
         };
-        self.claim(claim, &scalars, node, rows, now_ms).await
+        self.claim(claim, &scalars, node, attempts, now_ms).await
     }
 
     /// Claims one attempt in this node's name, if it still waits: for a command, which has no epoch.
@@ -164,7 +178,9 @@ impl Store {
         let sql = format!("{CANDIDATES} AND a.id = ?) AS c");
         let statement = self.sql(&sql, [Value::from(id.0)]);
         let rows = self.reader.query_all_raw(statement).await?;
-        Ok(self.claim(&CLAIM, &[], node, rows, now_ms).await?.pop())
+        let attempts = candidates(&rows, now_ms)?;
+        let claimed = self.claim(&CLAIM, &[], node, attempts, now_ms).await?;
+        Ok(claimed.into_iter().next())
     }
 
     /// Of two that claim the same attempt, the update lets one.
@@ -173,13 +189,9 @@ impl Store {
         claim: &'static Bulk,
         scalars: &[Value],
         node: &NodeEpoch,
-        candidates: Vec<QueryResult>,
+        mut attempts: Vec<ClaimedAttempt>,
         now_ms: i64,
     ) -> Result<Vec<ClaimedAttempt>, StoreError> {
-        let mut attempts: Vec<ClaimedAttempt> = candidates
-            .iter()
-            .map(|row| candidate(row, now_ms))
-            .collect::<Result<_, DbErr>>()?;
         let mut rows = claim.rows(attempts.len());
         for attempt in &attempts {
             let name = node.node.as_ref();
@@ -307,6 +319,10 @@ impl Store {
 /// PostgreSQL takes no NUL in a text; a receiver's answer may hold one.
 fn storable(text: Option<&str>) -> String {
     text.unwrap_or_default().replace('\0', "\u{fffd}")
+}
+
+fn candidates(rows: &[QueryResult], now_ms: i64) -> Result<Vec<ClaimedAttempt>, DbErr> {
+    rows.iter().map(|row| candidate(row, now_ms)).collect()
 }
 
 fn candidate(row: &QueryResult, now_ms: i64) -> Result<ClaimedAttempt, DbErr> {

@@ -1,6 +1,6 @@
 //! Whose life it is: epochs, leases, takeovers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,11 +146,14 @@ async fn what_a_dead_node_was_sending_is_unknown(database: Arc<Database>) {
         };
         assert_eq!(one.settle(&[settlement]).await, [true]);
     }
+    let nothing = HashMap::new();
     let limits = |attempts| ClaimLimits {
         attempts,
         per_endpoint: 100,
     };
-    let sending = one.store.claim_webhooks(&one.node, &[], limits(1), NOW);
+    let sending = one
+        .store
+        .claim_webhooks(&one.node, &nothing, limits(1), NOW);
     let sending = sending.await.unwrap().remove(0);
     let dead = two.store.dead_nodes("n2").await.unwrap().remove(0);
     let taken = two.store.take_over(&dead, 30_000, NOW + 5).await.unwrap();
@@ -166,7 +169,9 @@ async fn what_a_dead_node_was_sending_is_unknown(database: Arc<Database>) {
         ("unknown", Some(NOW + 5))
     );
     // The other one was never claimed, and is sent by whoever lives.
-    let rest = two.store.claim_webhooks(&two.node, &[], limits(10), NOW);
+    let rest = two
+        .store
+        .claim_webhooks(&two.node, &nothing, limits(10), NOW);
     assert_eq!(rest.await.unwrap().len(), 1);
 }
 
@@ -229,9 +234,15 @@ async fn an_epoch_that_is_over_posts_no_debit_and_claims_no_webhook(database: Ar
         attempts: 10,
         per_endpoint: 10,
     };
-    let claimed = one.store.claim_webhooks(&one.node, &[], limits, NOW).await;
+    let claimed = one
+        .store
+        .claim_webhooks(&one.node, &HashMap::new(), limits, NOW)
+        .await;
     assert_eq!(claimed.unwrap(), []);
-    let claimed = one.store.claim_webhooks(&next, &[], limits, NOW).await;
+    let claimed = one
+        .store
+        .claim_webhooks(&next, &HashMap::new(), limits, NOW)
+        .await;
     assert_eq!(claimed.unwrap().len(), 1);
     // Nor did the refused debits take their phones' windows.
     one.node = next;

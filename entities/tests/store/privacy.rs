@@ -1,5 +1,6 @@
 //! Masking phones: what is old loses them everywhere, what is not keeps them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use nexo_domain::ids::DeliveryId;
@@ -95,7 +96,10 @@ async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>
         per_endpoint: 10,
     };
     let node = world.node.clone();
-    let claimed = world.store.claim_webhooks(&node, &[], limits, NOW).await;
+    let claimed = world
+        .store
+        .claim_webhooks(&node, &HashMap::new(), limits, NOW)
+        .await;
     // The receivers answer with the number, each in its own way.
     let answered: Vec<FinishedAttempt> = claimed
         .unwrap()
