@@ -201,6 +201,52 @@ async fn one_otp_is_one_trace_from_its_request_to_its_bye_and_its_webhook() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_another_process_sends_is_part_of_its_otps_trace() {
+    let (collector, receiver) = (Collector::start(), Receiver::start());
+    let mut settings = settings(&collector, "1");
+    settings.push(("NEXO_WEBHOOKS__TIMEOUT_MS", "60000".to_owned()));
+    let mut gateway = start(&settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let url = receiver.url();
+    gateway.nexo(&[
+        "webhook",
+        "add",
+        "--account",
+        "a@example.com",
+        "--url",
+        &url,
+    ]);
+    // It is sent 16 at a time: the last two wait in the outbox.
+    receiver.hold_answers(true);
+    for n in 0..18 {
+        let sent = customer.send(&format!("+8490{n:05}90"), "4829").await;
+        assert_eq!(sent.status, 202, "{}", sent.text);
+    }
+    until("all OTPs' spans", SOON, async || {
+        (collector.named("otp").len() == 18).then_some(())
+    })
+    .await;
+    for _ in 0..16 {
+        receiver.next();
+    }
+    receiver.hold_answers(false);
+    gateway.kill_and_restart();
+    let webhooks = until("the waiting webhooks' spans", SOON, async || {
+        let webhooks = collector.named("webhook");
+        (webhooks.len() == 2).then_some(webhooks)
+    })
+    .await;
+    let otps = collector.named("otp");
+    for webhook in webhooks {
+        let delivery = text(&webhook, "delivery");
+        let otp = otps.iter().find(|otp| text(otp, "delivery") == delivery);
+        let otp = otp.expect("an OTP of that delivery");
+        assert_eq!(webhook.trace_id, otp.trace_id);
+        assert_eq!(webhook.parent_span_id, otp.span_id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_sampled_is_not_sent_and_a_collector_that_is_away_delays_nobody() {
     let collector = Collector::start();
     let mut gateway = start(&settings(&collector, "0"));

@@ -43,7 +43,7 @@ use crate::lease::Lease;
 use crate::live::Live;
 use crate::live_trunk::LiveTrunk;
 use crate::meters::{CarrierMeters, Verdict};
-use crate::traces::Traces;
+use crate::traces;
 use crate::wallet::{KeepAnswer, PostDebit, Refused, SettleDelivery, StoreStopped, Wallets};
 use crate::watch::{Handle, Undelivered};
 
@@ -118,7 +118,6 @@ pub struct DispatchDesk {
     /// How many sagas their threads have not begun.
     pub to_begin: Arc<AtomicUsize>,
     pub settings: ArcSwap<DispatchSettings>,
-    pub traces: Arc<Traces>,
 }
 
 impl DispatchDesk {
@@ -235,6 +234,7 @@ impl DispatchDesk {
                     after,
                     created_at_ms: now_ms,
                     idempotent,
+                    trace: traces::parent_of(&Span::current()),
                     node,
                     channel,
                     live,
@@ -340,7 +340,6 @@ impl DispatchDesk {
                 let outcome = Outcome::of(&ending, self.settings().refund);
                 meters.ended(&outcome);
                 note(&outcome);
-                self.traces.keep(paid.order.delivery_id, &Span::current());
                 let settled = self
                     .settle(&paid, outcome, attempts, Settled::Call)
                     .instrument(tracing::debug_span!("settle"))

@@ -19,7 +19,6 @@ use crate::lease::Lease;
 use crate::live::Live;
 use crate::live_trunk::LiveTrunk;
 use crate::meters::CarrierMeters;
-use crate::traces::Traces;
 use crate::wallet::{ForgetAll, ForgetWallet, Wallet, Wallets};
 use crate::watch::{Handle, Vitals, Watcher};
 use crate::webhook::{Desk, Wake, WebhookDesk};
@@ -81,8 +80,7 @@ impl Engine {
         let mut watcher = Watcher::default();
         let vitals = Arc::new(Vitals::default());
         let (live, lease) = (Arc::clone(&parts.live), Arc::clone(&parts.lease));
-        let traces = Arc::new(Traces::default());
-        let posts = Arc::new(Desk::new(Arc::clone(&traces)));
+        let posts = Arc::<Desk>::default();
         let webhooks = hire_webhooks(&mut watcher, &parts, &posts);
         let lanes: Vec<ArbiterHandle> = (0..parts.wallet_lanes.max(1))
             .map(|_| Arbiter::new().handle())
@@ -98,7 +96,6 @@ impl Engine {
             lease: Arc::clone(&lease),
             to_begin: Arc::default(),
             settings: ArcSwap::from_pointee(parts.settings),
-            traces,
         });
         let watching = actix_rt::spawn(watcher.watch(Arc::clone(&vitals), parts.escalate));
         let reaping = actix_rt::spawn(reaper::reap(

@@ -64,6 +64,7 @@ pub(crate) fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Sett
         release_window: false,
         attempts: Vec::new(),
         event: Some(event),
+        trace: None,
         frees: None,
     }
 }

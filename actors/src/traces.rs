@@ -1,49 +1,30 @@
-//! Which trace a delivery belongs to, so that its webhooks, which are sent from an outbox and by nobody in
-//! particular, are part of it.
-//!
-//! Held in memory only, for deliveries that are traced: a webhook that another process sends, or this one after a
-//! restart, begins a trace of its own. Both name the delivery.
+//! A webhook is sent from an outbox, by this process or another: the outbox says which trace it is part of.
 
-use std::time::{Duration, Instant};
-
-use dashmap::DashMap;
-use nexo_domain::ids::DeliveryId;
+use nexo_domain::trace_parent::TraceParent;
 use opentelemetry::Context;
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// How long the webhooks of a delivery may take to be sent.
-const KEPT: Duration = Duration::from_secs(120);
-/// Past so many, new ones are not kept.
-const MOST: usize = 100_000;
+/// What is to be put under `span`; `None` where its trace is not recorded.
+pub(crate) fn parent_of(span: &Span) -> Option<TraceParent> {
+    let context = span.context();
+    let context = context.span().span_context().clone();
+    context.is_sampled().then(|| TraceParent {
+        trace_id: u128::from_be_bytes(context.trace_id().to_bytes()),
+        span_id: u64::from_be_bytes(context.span_id().to_bytes()),
+    })
+}
 
-/// The traces of deliveries whose webhooks are yet to be sent.
-#[derive(Debug, Default)]
-pub struct Traces(DashMap<DeliveryId, (Instant, Context)>);
-
-impl Traces {
-    /// Keeps the trace that `span` is part of, where it is part of one that is recorded.
-    pub fn keep(&self, delivery_id: DeliveryId, span: &Span) {
-        let context = span.context();
-        let is_recorded = context.span().span_context().is_sampled();
-        if is_recorded && self.0.len() < MOST {
-            self.0.insert(delivery_id, (Instant::now(), context));
-        }
-    }
-
-    /// Makes `span` part of the delivery's trace, where that is known.
-    pub fn join(&self, delivery_id: DeliveryId, span: &Span) {
-        if let Some(kept) = self.0.get(&delivery_id) {
-            // It fails where nobody records traces any more.
-            let _ = span.set_parent(kept.1.clone());
-        }
-    }
-
-    /// Forgets the old ones.
-    pub fn tidy(&self) {
-        if !self.0.is_empty() {
-            self.0.retain(|_, (since, _)| since.elapsed() < KEPT);
-        }
-    }
+/// Puts `span` under what may have been left by another process.
+pub(crate) fn join(parent: TraceParent, span: &Span) {
+    let context = SpanContext::new(
+        TraceId::from_bytes(parent.trace_id.to_be_bytes()),
+        SpanId::from_bytes(parent.span_id.to_be_bytes()),
+        TraceFlags::SAMPLED,
+        true,
+        TraceState::NONE,
+    );
+    // It fails where nobody records traces.
+    let _ = span.set_parent(Context::new().with_remote_span_context(context));
 }

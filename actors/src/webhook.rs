@@ -25,7 +25,7 @@ use tracing::{Instrument, Span};
 
 use crate::lease::Lease;
 use crate::supervised;
-use crate::traces::Traces;
+use crate::traces;
 use crate::watch::LifeLine;
 use crate::webhook_client::{Outgoing, Sent, WebhookClient};
 
@@ -50,7 +50,6 @@ impl Message for Wake {
 /// What outlives the actor: the POSTs under way and the results that are not yet written.
 #[derive(Default)]
 pub struct Desk {
-    traces: Arc<Traces>,
     in_flight: Mutex<HashMap<EndpointId, u32>>,
     finished: Mutex<Vec<FinishedAttempt>>,
     /// Looks at the outbox that are under way.
@@ -74,14 +73,6 @@ impl Drop for Look {
 }
 
 impl Desk {
-    /// `traces`: of the deliveries that the webhooks tell of.
-    pub fn new(traces: Arc<Traces>) -> Desk {
-        Desk {
-            traces,
-            ..Desk::default()
-        }
-    }
-
     /// How many POSTs are under way.
     pub fn in_flight(&self) -> u32 {
         self.locked_in_flight().values().sum()
@@ -264,7 +255,6 @@ impl Actor for WebhookDesk {
             actor.looking = false;
             actor.look(ctx);
             actor.count_backlog(ctx);
-            actor.desk.traces.tidy();
         });
         self.look(ctx);
     }
@@ -319,7 +309,9 @@ fn post(
         status = tracing::field::Empty,
         failure = tracing::field::Empty,
     );
-    desk.traces.join(webhook.delivery_id, &span);
+    if let Some(trace) = webhook.trace {
+        traces::join(trace, &span);
+    }
     let posting = async move {
         let endpoint = webhook.endpoint_id;
         if !duty.is_still_ours().await {

@@ -25,6 +25,7 @@ pub mod phone_window;
 pub mod ports;
 pub mod referral;
 pub mod timestamp;
+pub mod trace_parent;
 pub mod vietqr;
 pub mod wallet_notice;
 pub mod webhook;

@@ -26,6 +26,8 @@ pub struct Model {
     /// The answer's first KiB.
     pub response_head: Option<String>,
     pub error: Option<String>,
+    /// The trace that it is part of, as in a `traceparent` header.
+    pub traceparent: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

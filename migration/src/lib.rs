@@ -32,6 +32,7 @@ mod m0023_low_balance;
 mod m0024_reviews;
 mod m0025_pending_sign_ups;
 mod m0026_delivery_filters;
+mod m0027_webhook_traces;
 
 /// Every step, in the order in which they are applied.
 pub struct Migrator;
@@ -62,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0024_reviews::Migration),
             Box::new(m0025_pending_sign_ups::Migration),
             Box::new(m0026_delivery_filters::Migration),
+            Box::new(m0027_webhook_traces::Migration),
         ]
     }
 }

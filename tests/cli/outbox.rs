@@ -76,6 +76,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> Waiting {
         release_window: false,
         attempts: Vec::new(),
         event: Some(event),
+        trace: None,
         frees: None,
     };
     store

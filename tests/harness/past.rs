@@ -132,6 +132,7 @@ fn end(debit: &Debit, outcome: &DebitOutcome, failed: bool) -> Settlement {
         release_window: false,
         attempts: Vec::new(),
         event: Some(event),
+        trace: None,
         frees: None,
     }
 }

@@ -6,6 +6,7 @@ use nexo_domain::acceptance::Accepted;
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ledger::{Buckets, Parts};
 use nexo_domain::outcome::Outcome;
+use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::posting::{CallAttempt, NodeEpoch, Settlement};
 
@@ -24,6 +25,8 @@ pub(super) struct Paid {
     pub after: Buckets,
     pub created_at_ms: i64,
     pub idempotent: Option<Arc<IdempotentRequest>>,
+    /// What its webhooks are put under.
+    pub trace: Option<TraceParent>,
     /// The life in which it was paid for.
     pub node: Arc<NodeEpoch>,
     /// Held until the call is over.
@@ -67,6 +70,7 @@ impl Paid {
             status: outcome.status,
             error_code: outcome.error_code,
             event: (settled == Settled::Call).then_some(event),
+            trace: self.trace,
             carrier_status: Some(outcome.carrier_status),
             completed_at_ms,
             parts: self.parts,

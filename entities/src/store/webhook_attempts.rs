@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId, WebhookAttemptId};
+use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::HashedSecret;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -37,6 +38,8 @@ pub struct ClaimedAttempt {
     /// The secret before it, where that signs too.
     pub old_secret: Option<HashedSecret>,
     pub created_at_ms: i64,
+    /// The trace that it is part of.
+    pub trace: Option<TraceParent>,
 }
 
 /// The end of one POST.
@@ -87,9 +90,9 @@ pub struct ClaimLimits {
 /// A replay reaches a paused endpoint too: somebody asked for it.
 const CANDIDATES: &str = "\
     SELECT id, endpoint_id, account_id, delivery_id, event_type, body, url, secret_hash, \
-    created_at_ms, old_secret_hash, old_secret_until_ms FROM ( \
+    created_at_ms, old_secret_hash, old_secret_until_ms, traceparent FROM ( \
     SELECT a.id, a.endpoint_id, a.account_id, a.delivery_id, a.event_type, a.body, e.url, \
-    e.secret_hash, a.created_at_ms, e.old_secret_hash, e.old_secret_until_ms, \
+    e.secret_hash, a.created_at_ms, e.old_secret_hash, e.old_secret_until_ms, a.traceparent, \
     ROW_NUMBER() OVER (PARTITION BY a.endpoint_id ORDER BY a.created_at_ms, a.id) AS place \
     FROM webhook_attempts AS a JOIN webhook_endpoints AS e ON e.id = a.endpoint_id \
     WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
@@ -328,6 +331,7 @@ fn candidates(rows: &[QueryResult], now_ms: i64) -> Result<Vec<ClaimedAttempt>, 
 fn candidate(row: &QueryResult, now_ms: i64) -> Result<ClaimedAttempt, DbErr> {
     let old: Option<String> = row.try_get_by_index(9)?;
     let old_until: Option<i64> = row.try_get_by_index(10)?;
+    let trace: Option<String> = row.try_get_by_index(11)?;
     let signs_too = old_until.is_some_and(|until| now_ms < until);
     Ok(ClaimedAttempt {
         id: WebhookAttemptId(row.try_get_by_index(0)?),
@@ -340,6 +344,7 @@ fn candidate(row: &QueryResult, now_ms: i64) -> Result<ClaimedAttempt, DbErr> {
         secret: HashedSecret::from_record(row.try_get_by_index(7)?),
         created_at_ms: row.try_get_by_index(8)?,
         old_secret: old.filter(|_| signs_too).map(HashedSecret::from_record),
+        trace: trace.and_then(|trace| trace.parse().ok()),
     })
 }
 

@@ -222,6 +222,7 @@ pub fn delivered(debit: &Debit, parts: Parts) -> Settlement {
         release_window: false,
         attempts: vec![call(1)],
         event: None,
+        trace: None,
         frees: None,
     }
 }
@@ -262,6 +263,7 @@ pub fn interrupted(unfinished: &Unfinished) -> Settlement {
             created_at_ms: delivery.created_at_ms,
             completed_at_ms: NOW + 1,
         }),
+        trace: None,
         frees: None,
     }
 }

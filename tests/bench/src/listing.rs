@@ -167,6 +167,7 @@ fn ended(debit: &Debit, outcome: DebitOutcome, failed: bool) -> anyhow::Result<S
         release_window: false,
         attempts: Vec::new(),
         event: None,
+        trace: None,
         frees: None,
     })
 }

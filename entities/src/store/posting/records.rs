@@ -11,6 +11,7 @@ use nexo_domain::ledger::{Buckets, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::Event;
 
 /// This node in its present life. Deliveries carry it, and only it settles them.
@@ -77,6 +78,8 @@ pub struct Settlement {
     pub attempts: Vec<CallAttempt>,
     /// What each active endpoint is told; without it no webhook is queued.
     pub event: Option<Event>,
+    /// The trace that its webhooks are part of, where one is recorded.
+    pub trace: Option<TraceParent>,
     /// The request that its debit came from, where the answer kept for that is dropped: no gateway took
     /// the call, and the same request may try again.
     pub frees: Option<Arc<IdempotentRequest>>,

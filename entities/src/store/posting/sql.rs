@@ -151,10 +151,10 @@ pub(super) static INSERT_COMMISSIONS: Bulk = Bulk::new(
 /// An endpoint removed or paused since the cache learnt of it gets nothing.
 pub(super) static QUEUE_WEBHOOKS: Bulk = Bulk::new(
     "INSERT INTO webhook_attempts (id, endpoint_id, account_id, delivery_id, event_type, body, \
-     status, created_at_ms) \
+     status, created_at_ms, traceparent) \
      SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, 'pending', \
-     v.column7",
-    &[Id, Id, Id, Id, Text, Text, Int],
+     v.column7, NULLIF(v.column8, '')",
+    &[Id, Id, Id, Id, Text, Text, Int, Text],
     "JOIN webhook_endpoints AS e ON e.id = v.column2 \
      WHERE e.removed_at_ms IS NULL AND e.paused_at_ms IS NULL",
 );

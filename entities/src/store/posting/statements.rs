@@ -353,6 +353,7 @@ pub(super) fn push_webhooks<'e>(
             continue;
         }
         let body = event.body();
+        let trace = s.trace.map(|trace| trace.to_string()).unwrap_or_default();
         for endpoint in endpoints {
             rows.push([
                 Uuid::now_v7().into(),
@@ -362,6 +363,7 @@ pub(super) fn push_webhooks<'e>(
                 event_type(s.status).into(),
                 body.as_str().into(),
                 s.completed_at_ms.into(),
+                trace.as_str().into(),
             ]);
         }
     }
