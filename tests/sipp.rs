@@ -310,9 +310,9 @@ async fn one_in_twenty_messages_lost_both_ways_loses_no_call_and_no_money() {
     calls_over_a_bad_network("answer", 60, &["-lost", "5"]).await;
 }
 
-/// One call to a gateway that asks who we are.
-async fn challenged(credentials: &str) -> (Answer, FarEnd, Gateway) {
-    let far_end = FarEnd::start("digest", 1, &[], &[]);
+/// One call to a gateway that asks who we are, and for what of its requests.
+async fn challenged(qop: &str, credentials: &str) -> (Answer, FarEnd, Gateway) {
+    let far_end = FarEnd::start("digest", 1, &[], &["-key", "qop", qop]);
     let carriers = carriers(&[far_end.port], credentials);
     let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK];
     let gateway = Gateway::start(Backend::Sqlite, &settings);
@@ -327,10 +327,13 @@ async fn challenged(credentials: &str) -> (Answer, FarEnd, Gateway) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_asks_who_calls_is_told() {
-    let (ended, far_end, _gateway) =
-        challenged(r#",username="nexo",password="s3cret",realm="carrier""#).await;
-    assert_end(&ended, &DELIVERED);
-    far_end.was_content();
+    let credentials = r#",username="nexo",password="s3cret",realm="carrier""#;
+    // The second wants the INVITE's offer and the BYE's want of a body vouched for.
+    for qop in ["auth", "auth-int"] {
+        let (ended, far_end, _gateway) = challenged(qop, credentials).await;
+        assert_end(&ended, &DELIVERED);
+        far_end.was_content();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -358,7 +361,7 @@ async fn a_wrong_password_is_no_route() {
         r#",username="nexo",password="wrong""#,
         r#",username="nexo",password="s3cret",realm="other""#,
     ] {
-        let (refused, _far_end, _gateway) = challenged(wrong).await;
+        let (refused, _far_end, _gateway) = challenged("auth", wrong).await;
         assert_eq!(
             (refused.status, refused.error()),
             (502, "no_route"),
