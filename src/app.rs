@@ -3,7 +3,7 @@
 //! The order matters: ports first (a second gateway on the same ports must touch nothing), then the
 //! database and what the last life left in it, then the voice, the actors, and HTTP last.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ use nexo_domain::call::CallLimits;
 use nexo_entities::store::changes::Change;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
+use nexo_voice::locate::Families;
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
 use nexo_voice::sip::transaction::Timers;
 use tokio::sync::Mutex;
@@ -415,13 +416,17 @@ pub async fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
         return Ok(None);
     }
     let record_dir = &config.sandbox.record_dir;
+    let loopback = match Families::of(config.sip.listen_udp.ip()) {
+        Families::V4 | Families::Both => IpAddr::from(Ipv4Addr::LOCALHOST),
+        Families::V6 => Ipv6Addr::LOCALHOST.into(),
+    };
     let sandbox = Sandbox::start(SandboxConfig {
         record_dir: (!record_dir.is_empty()).then(|| record_dir.into()),
         loss_percent: config.sandbox.loss_percent,
         jitter_ms: config.sandbox.jitter_ms,
         voice: crate::voice::recorded(config)?,
         seed: rand::random(),
-        ..SandboxConfig::on(SocketAddr::from(([127, 0, 0, 1], 0)))
+        ..SandboxConfig::on(SocketAddr::new(loopback, 0))
     })
     .await?;
     Ok(Some(sandbox))

@@ -14,7 +14,7 @@ use nexo_domain::carrier_plan::Carrier;
 use nexo_entities::store::Store;
 use nexo_entities::store::gateways::GatewayName;
 use nexo_voice::g711::Codec;
-use nexo_voice::locate::{Located, Locator};
+use nexo_voice::locate::{Families, Located, Locator};
 use nexo_voice::sip::digest::Credentials;
 use nexo_voice::sip::gateway_uri::GatewayUri;
 use nexo_voice::sip::hop::Transport;
@@ -181,9 +181,10 @@ impl DnsLocator {
     /// # Errors
     /// When the system's configuration cannot be read.
     pub fn of(config: &Config) -> anyhow::Result<DnsLocator> {
+        let families = Families::of(config.sip.listen_udp.ip());
         let locator = match config.sip.dns_servers.as_slice() {
-            [] => Locator::system(),
-            servers => Locator::with_servers(servers),
+            [] => Locator::system(families),
+            servers => Locator::with_servers(servers, families),
         };
         Ok(DnsLocator(locator.context("name them in sip.dns_servers")?))
     }

@@ -62,6 +62,11 @@ impl Drop for NameServer {
 
 /// What a command of `nexo` prints where the carrier's names are these.
 fn nexo(command: &[&str], gateway: &str, records: &[String]) -> Value {
+    nexo_at("127.0.0.1:0", command, gateway, records)
+}
+
+/// The same, our own SIP port being `listen`.
+fn nexo_at(listen: &str, command: &[&str], gateway: &str, records: &[String]) -> Value {
     let server = NameServer::start(records);
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_nexo"))
@@ -77,7 +82,7 @@ fn nexo(command: &[&str], gateway: &str, records: &[String]) -> Value {
             "NEXO_SIP__DNS_SERVERS",
             format!(r#"["{}"]"#, server.address),
         )
-        .env("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0")
+        .env("NEXO_SIP__LISTEN_UDP", listen)
         .env("NEXO_SIP__RTP_PORTS", "0")
         .env("NEXO_CALLS__REPEAT", "1")
         .output()
@@ -173,6 +178,33 @@ async fn without_naptr_srv_is_asked_for_and_without_srv_the_address() {
     let by_address = call(&named, &[address]);
     assert_eq!(by_address["status"], "delivered", "{by_address:#}");
     assert_eq!(peers(&by_address), place, "{by_address:#}");
+    far_end.was_content();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_both_families_is_called_in_the_one_that_we_speak() {
+    let records = |port| {
+        [
+            srv("_sip._udp", "hn1", port, 10),
+            "--host-record=hn1.carrier.example,127.0.0.1,::1".to_owned(),
+        ]
+    };
+    let read = |listen, records: &[String]| {
+        let call = nexo_at(listen, &["call", &phone(1), "482917"], GATEWAY, records);
+        assert_eq!(call["status"], "delivered", "{call:#}");
+        call
+    };
+    let far_end = FarEnd::start("answer", 1, &[], &[]);
+    let call = read("127.0.0.1:0", &records(far_end.port));
+    assert_eq!(peers(&call), [format!("udp:127.0.0.1:{}", far_end.port)]);
+    far_end.was_content();
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        // A machine without IPv6 has none to try.
+        return;
+    }
+    let far_end = FarEnd::start("answer", 1, &[], &["-i", "::1", "-mi", "::1"]);
+    let call = read("[::1]:0", &records(far_end.port));
+    assert_eq!(peers(&call), [format!("udp:[::1]:{}", far_end.port)]);
     far_end.was_content();
 }
 

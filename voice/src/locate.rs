@@ -6,14 +6,14 @@
 //! | a port | A and AAAA, by its transport, UDP without one |
 //! | a transport, no port | SRV of that transport, else A and AAAA at its default port |
 //! | neither | NAPTR, then SRV of what it says; else SRV of UDP, TCP and TLS; else A and AAAA by UDP |
+//!
+//! Of A and AAAA, those are asked for whose addresses our own SIP port can talk to ([`Families`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
-};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
@@ -23,8 +23,10 @@ use thiserror::Error;
 use crate::sip::gateway_uri::GatewayUri;
 use crate::sip::hop::{Hop, Transport};
 
+mod families;
 mod order;
 
+pub use families::Families;
 use order::{Naptr, Srv};
 
 /// One query may take so long, and all of them together.
@@ -49,6 +51,10 @@ pub struct Located {
 pub enum LocateError {
     #[error("the host {host} is unknown to DNS")]
     Unknown { host: String },
+    #[error(
+        "{host} has no {families} address, and our own SIP port (sip.listen_udp) speaks nothing else"
+    )]
+    OtherFamily { host: String, families: Families },
     #[error("DNS says that {host} takes no SIP by {transport}")]
     NoService { host: String, transport: Transport },
     #[error("no DNS server answers for {host}")]
@@ -61,6 +67,7 @@ pub enum LocateError {
 #[derive(Clone)]
 pub struct Locator {
     resolver: TokioResolver,
+    families: Families,
 }
 
 /// An answer, and until when it is true.
@@ -74,16 +81,19 @@ impl Locator {
     ///
     /// # Errors
     /// [`LocateError::System`].
-    pub fn system() -> Result<Locator, LocateError> {
+    pub fn system(families: Families) -> Result<Locator, LocateError> {
         let builder = TokioResolver::builder_tokio().map_err(|_| LocateError::System)?;
-        Locator::of(builder)
+        Locator::of(builder, families)
     }
 
     /// Asks these servers alone.
     ///
     /// # Errors
     /// [`LocateError::System`].
-    pub fn with_servers(servers: &[SocketAddr]) -> Result<Locator, LocateError> {
+    pub fn with_servers(
+        servers: &[SocketAddr],
+        families: Families,
+    ) -> Result<Locator, LocateError> {
         let servers = servers.iter().map(|server| {
             let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
             let connections = connections.into_iter().map(|mut connection| {
@@ -94,19 +104,21 @@ impl Locator {
         });
         let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
         let provider = TokioRuntimeProvider::default();
-        Locator::of(TokioResolver::builder_with_config(config, provider))
+        let builder = TokioResolver::builder_with_config(config, provider);
+        Locator::of(builder, families)
     }
 
     fn of(
         mut builder: hickory_resolver::ResolverBuilder<TokioRuntimeProvider>,
+        families: Families,
     ) -> Result<Locator, LocateError> {
         let options = builder.options_mut();
         (options.timeout, options.attempts) = (QUERY_WITHIN, 2);
         // We say ourselves how long an answer is kept.
         options.cache_size = 0;
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+        options.ip_strategy = families.strategy();
         let resolver = builder.build().map_err(|_| LocateError::System)?;
-        Ok(Locator { resolver })
+        Ok(Locator { resolver, families })
     }
 
     /// Finds a gateway.
@@ -115,6 +127,9 @@ impl Locator {
     /// [`LocateError`], with the name that was asked for.
     pub async fn locate(&self, uri: &GatewayUri) -> Result<Located, LocateError> {
         if let Some(ip) = uri.ip() {
+            if !self.families.hold(ip) {
+                return Err(self.no_address(&uri.host));
+            }
             let address = SocketAddr::new(ip, uri.port_or_default());
             let transport = uri.transport_or_udp();
             return Ok(Located {
@@ -135,9 +150,7 @@ impl Locator {
         }
         let fresh_for = until.saturating_duration_since(Instant::now());
         match targets.is_empty() {
-            true => Err(LocateError::Unknown {
-                host: uri.host.clone(),
-            }),
+            true => Err(self.no_address(&uri.host)),
             false => Ok(Located {
                 targets,
                 fresh_for: fresh_for.clamp(SHORTEST_TTL, LONGEST_TTL),
@@ -228,6 +241,9 @@ impl Locator {
         };
         let found = match self.resolver.lookup_ip(whole(host)).await {
             Ok(found) => found,
+            Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {
+                return Err(self.no_address(host));
+            }
             Err(error) if says_none(&error) => {
                 let host = host.to_owned();
                 return Err(LocateError::Unknown { host });
@@ -244,6 +260,15 @@ impl Locator {
             records,
             until: found.as_lookup().valid_until(),
         })
+    }
+
+    /// `host` is known, and nothing of it can be talked to.
+    fn no_address(&self, host: &str) -> LocateError {
+        let (host, families) = (host.to_owned(), self.families);
+        match families {
+            Families::V4 | Families::V6 => LocateError::OtherFamily { host, families },
+            Families::Both => LocateError::Unknown { host },
+        }
     }
 
     async fn naptr(&self, host: &str) -> Result<Answer<Naptr>, LocateError> {

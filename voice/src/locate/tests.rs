@@ -41,8 +41,17 @@ fn zone(records: &[(&str, RecordType, Vec<RData>)]) -> Zone {
         .collect()
 }
 
-/// A DNS server that knows this zone, and a locator that asks it.
+/// A locator that asks a DNS server that knows this zone.
 async fn locator(zone: Zone) -> Locator {
+    locator_of(serve(zone).await, Families::Both)
+}
+
+fn locator_of(server: SocketAddr, families: Families) -> Locator {
+    Locator::with_servers(&[server], families).unwrap()
+}
+
+/// A DNS server that knows this zone.
+async fn serve(zone: Zone) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
@@ -72,7 +81,7 @@ async fn locator(zone: Zone) -> Locator {
                 .unwrap();
         }
     });
-    Locator::with_servers(&[address]).unwrap()
+    address
 }
 
 async fn targets(locator: &Locator, uri: &str) -> Vec<String> {
@@ -119,6 +128,44 @@ async fn with_a_port_only_the_address_is_asked_for() {
             "udp:[2001:db8::1]:5070"
         ]
     );
+}
+
+#[tokio::test]
+async fn only_what_our_own_port_can_talk_to_is_a_place() {
+    let aaaa = RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+    let zone = zone(&[
+        ("both.vn.", RecordType::A, vec![a(1)]),
+        ("both.vn.", RecordType::AAAA, vec![aaaa.clone()]),
+        ("old.vn.", RecordType::A, vec![a(2)]),
+        (
+            "_sip._udp.old.vn.",
+            RecordType::SRV,
+            vec![srv(1, 1, 5070, "old.vn.")],
+        ),
+    ]);
+    let server = serve(zone).await;
+    let (v4, v6) = (
+        locator_of(server, Families::V4),
+        locator_of(server, Families::V6),
+    );
+    assert_eq!(targets(&v4, "sip:both.vn").await, ["udp:192.0.2.1:5060"]);
+    assert_eq!(
+        targets(&v6, "sip:both.vn").await,
+        ["udp:[2001:db8::1]:5060"]
+    );
+    for uri in ["sip:old.vn:5060", "sip:old.vn", "sip:192.0.2.9"] {
+        let error = v6.locate(&uri.parse().unwrap()).await.unwrap_err();
+        assert!(
+            error.to_string().contains("has no IPv6 address"),
+            "{uri}: {error}"
+        );
+    }
+    let unknown = v6.locate(&"sip:nobody.vn:5060".parse().unwrap()).await;
+    let host = "nobody.vn".to_owned();
+    assert_eq!(unknown, Err(LocateError::Unknown { host }));
+    assert_eq!(Families::of("0.0.0.0".parse().unwrap()), Families::V4);
+    assert_eq!(Families::of("::".parse().unwrap()), Families::Both);
+    assert_eq!(Families::of("2001:db8::5".parse().unwrap()), Families::V6);
 }
 
 #[tokio::test]
@@ -211,7 +258,7 @@ async fn what_dns_does_not_know_is_named() {
 #[tokio::test]
 async fn a_dns_that_does_not_answer_is_not_waited_for_long() {
     let deaf = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let locator = Locator::with_servers(&[deaf.local_addr().unwrap()]).unwrap();
+    let locator = locator_of(deaf.local_addr().unwrap(), Families::Both);
     let started = Instant::now();
     let error = locator.locate(&"sip:sbc.vn:5060".parse().unwrap()).await;
     let host = "sbc.vn".to_owned();
