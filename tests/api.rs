@@ -97,14 +97,7 @@ async fn an_otp_is_called_read_paid_and_told_and_everything_agrees() {
         let customer = gateway.customer("a@example.com", "10.00");
         let receiver = Receiver::start();
         let url = receiver.url();
-        let hook = gateway.nexo(&[
-            "webhook",
-            "add",
-            "--account",
-            "a@example.com",
-            "--url",
-            &url,
-        ]);
+        let hook = gateway.add_webhook("a@example.com", &url);
         let secret = hook["secret"].as_str().unwrap();
         let to = phone(67);
         let sent = customer.send(&to, "482917").await;
@@ -517,14 +510,7 @@ async fn a_process_that_dies_in_mid_call_refunds_and_tells_when_it_comes_back() 
         let mut customer = gateway.customer("a@example.com", "1.00");
         let receiver = Receiver::start();
         let url = receiver.url();
-        gateway.nexo(&[
-            "webhook",
-            "add",
-            "--account",
-            "a@example.com",
-            "--url",
-            &url,
-        ]);
+        gateway.add_webhook("a@example.com", &url);
         let to = phone(67);
         let mut ids = HashSet::new();
         for to in [to.clone(), phone(67), phone(91)] {

@@ -232,14 +232,7 @@ async fn a_wallet_that_runs_low_is_told_by_webhook() {
         );
         let receiver = Receiver::start();
         let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
-        let added = gateway.nexo(&[
-            "webhook",
-            "add",
-            "--account",
-            "lan@example.com",
-            "--url",
-            &receiver.url(),
-        ]);
+        let added = gateway.add_webhook("lan@example.com", &receiver.url());
         let wallet = "/dashboard/wallet";
         let set = "/dashboard/wallet/low-balance";
         for wrong in ["none", "-1", "0"] {

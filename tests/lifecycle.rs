@@ -170,14 +170,7 @@ async fn sigterm_takes_no_more_otps_finishes_the_calls_and_tells_the_webhooks() 
             ],
         );
         let customer = gateway.customer("a@example.com", "10.00");
-        gateway.nexo(&[
-            "webhook",
-            "add",
-            "--account",
-            "a@example.com",
-            "--url",
-            &receiver.url(),
-        ]);
+        gateway.add_webhook("a@example.com", &receiver.url());
         let mut ids = Vec::new();
         for _ in 0..5 {
             let accepted = customer.send(&phone(ANSWERED), "4829").await;

@@ -231,14 +231,7 @@ async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_go
     let b = a.beside(&[&[("NEXO_CLUSTER__NODE", "b")][..], &webhooks].concat());
     let on_a = a.customer("a@example.com", "10");
     let on_b = at(&on_a, &b);
-    a.nexo(&[
-        "webhook",
-        "add",
-        "--account",
-        "a@example.com",
-        "--url",
-        &hooks.url(),
-    ]);
+    a.add_webhook("a@example.com", &hooks.url());
 
     // One call rings; another waits for a silent gateway, and would try the spare one next.
     let ringing = on_a.send(&phone(11), "482917").await;
@@ -346,14 +339,7 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     // It takes POSTs and does not answer: after 16 of them the rest waits in the outbox.
     let hooks = Receiver::start();
     hooks.hold_answers(true);
-    a.nexo(&[
-        "webhook",
-        "add",
-        "--account",
-        "a@example.com",
-        "--url",
-        &hooks.url(),
-    ]);
+    a.add_webhook("a@example.com", &hooks.url());
 
     let ringing = on_a.send(&phone(11), "482917").await;
     let ringing = ringing.json["id"].as_str().unwrap().to_owned();

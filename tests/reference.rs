@@ -119,14 +119,7 @@ async fn the_references_verify_accepts_every_webhook_and_rejects_a_changed_byte(
     let customer = gateway.customer("a@example.com", "1.00");
     let receiver = Receiver::start();
     let url = receiver.url();
-    let hook = gateway.nexo(&[
-        "webhook",
-        "add",
-        "--account",
-        "a@example.com",
-        "--url",
-        &url,
-    ]);
+    let hook = gateway.add_webhook("a@example.com", &url);
     let secret = hook["secret"].as_str().unwrap();
     let verified = |body: &str, signature: &str| {
         let output = Command::new("node")

@@ -136,14 +136,7 @@ async fn one_otp_is_one_trace_from_its_request_to_its_bye_and_its_webhook() {
     let (collector, receiver) = (Collector::start(), Receiver::start());
     let gateway = start(&settings(&collector, "1"));
     let customer = gateway.customer("a@example.com", "10.00");
-    gateway.nexo(&[
-        "webhook",
-        "add",
-        "--account",
-        "a@example.com",
-        "--url",
-        &receiver.url(),
-    ]);
+    gateway.add_webhook("a@example.com", &receiver.url());
     // Answered, and hung up after a second.
     let (number, code) = (phone(98), "48291764");
     let request = customer
@@ -208,14 +201,7 @@ async fn a_webhook_that_another_process_sends_is_part_of_its_otps_trace() {
     let mut gateway = start(&settings);
     let customer = gateway.customer("a@example.com", "10.00");
     let url = receiver.url();
-    gateway.nexo(&[
-        "webhook",
-        "add",
-        "--account",
-        "a@example.com",
-        "--url",
-        &url,
-    ]);
+    gateway.add_webhook("a@example.com", &url);
     // It is sent 16 at a time: the last two wait in the outbox.
     receiver.hold_answers(true);
     for n in 0..18 {

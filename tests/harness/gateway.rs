@@ -189,6 +189,11 @@ impl Gateway {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// Has an account's events told to `url`; what `nexo webhook add` prints.
+    pub fn add_webhook(&self, email: &str, url: &str) -> Value {
+        self.nexo(&["webhook", "add", "--account", email, "--url", url])
+    }
+
     /// An account with this much cash, and a key of it.
     pub fn customer(&self, email: &str, cash: &str) -> Customer {
         self.nexo(&["account", "create", "--email", email]);
