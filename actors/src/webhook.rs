@@ -9,6 +9,9 @@
 //! POSTs run beside the actor, so its death interrupts none, and what they report waits in a list
 //! that outlives it. An endpoint has few POSTs at a time; one that is slow is passed over in the
 //! outbox and delays nobody else.
+//!
+//! A look does not wait for one that hangs with its database connection, so two may claim for the same
+//! endpoint. Its POSTs stay few all the same: each takes one of the endpoint's places, or waits for it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +24,7 @@ use nexo_domain::ids::EndpointId;
 use nexo_entities::store::Store;
 use nexo_entities::store::posting::NodeEpoch;
 use nexo_entities::store::webhook_attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument, Span};
 
 use crate::lease::Lease;
@@ -50,10 +54,25 @@ impl Message for Wake {
 /// What outlives the actor: the POSTs under way and the results that are not yet written.
 #[derive(Default)]
 pub struct Desk {
-    in_flight: Mutex<HashMap<EndpointId, u32>>,
+    in_flight: Mutex<HashMap<EndpointId, InFlight>>,
     finished: Mutex<Vec<FinishedAttempt>>,
     /// Looks at the outbox that are under way.
     looks: AtomicUsize,
+}
+
+/// What one endpoint is being sent.
+struct InFlight {
+    claimed: u32,
+    places: Arc<Semaphore>,
+}
+
+impl InFlight {
+    fn none() -> InFlight {
+        InFlight {
+            claimed: 0,
+            places: Arc::new(Semaphore::new(PER_ENDPOINT as usize)),
+        }
+    }
 }
 
 /// A look that is under way, until this is dropped.
@@ -75,7 +94,8 @@ impl Drop for Look {
 impl Desk {
     /// How many POSTs are under way.
     pub fn in_flight(&self) -> u32 {
-        self.locked_in_flight().values().sum()
+        let in_flight = self.locked_in_flight();
+        in_flight.values().map(|endpoint| endpoint.claimed).sum()
     }
 
     /// Whether no POST is under way or about to be, and what became of each is written.
@@ -86,7 +106,7 @@ impl Desk {
         looks == 0 && in_flight == 0 && self.locked_finished().is_empty()
     }
 
-    fn locked_in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<EndpointId, u32>> {
+    fn locked_in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<EndpointId, InFlight>> {
         self.in_flight
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -96,8 +116,12 @@ impl Desk {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, endpoint: EndpointId) {
-        *self.locked_in_flight().entry(endpoint).or_default() += 1;
+    /// An attempt for it is claimed: it may be sent when it has one of these places.
+    fn begin(&self, endpoint: EndpointId) -> Arc<Semaphore> {
+        let mut in_flight = self.locked_in_flight();
+        let endpoint = in_flight.entry(endpoint).or_insert_with(InFlight::none);
+        endpoint.claimed += 1;
+        Arc::clone(&endpoint.places)
     }
 
     fn finish(&self, endpoint: EndpointId, finished: FinishedAttempt) {
@@ -108,9 +132,9 @@ impl Desk {
     /// A POST to it is not sent after all.
     fn leave(&self, endpoint: EndpointId) {
         let mut in_flight = self.locked_in_flight();
-        if let Some(count) = in_flight.get_mut(&endpoint) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(left) = in_flight.get_mut(&endpoint) {
+            left.claimed -= 1;
+            if left.claimed == 0 {
                 in_flight.remove(&endpoint);
             }
         }
@@ -118,7 +142,11 @@ impl Desk {
 
     /// What each endpoint is being sent, and how many POSTs may still be started.
     fn room(&self) -> (HashMap<EndpointId, u32>, u32) {
-        let in_flight = self.locked_in_flight().clone();
+        let in_flight: HashMap<EndpointId, u32> = self
+            .locked_in_flight()
+            .iter()
+            .map(|(endpoint, in_flight)| (*endpoint, in_flight.claimed))
+            .collect();
         let total: u32 = in_flight.values().sum();
         (in_flight, IN_FLIGHT.saturating_sub(total).min(CLAIM))
     }
@@ -217,10 +245,11 @@ impl WebhookDesk {
             write_finished(&store, &desk).await;
             let (node, claimed) = claim(&store, &lease, &desk).await;
             let may_be_more = claimed.len() == CLAIM as usize;
-            for webhook in claimed {
+            for (webhook, places) in claimed {
                 let duty = Duty {
                     lease: Arc::clone(&lease),
                     node: Arc::clone(&node),
+                    places,
                 };
                 post(webhook, duty, &client, &desk, &meters, &actor);
             }
@@ -314,10 +343,10 @@ fn post(
     }
     let posting = async move {
         let endpoint = webhook.endpoint_id;
-        if !duty.is_still_ours().await {
+        let Some(_place) = duty.place().await else {
             desk.leave(endpoint);
             return;
-        }
+        };
         let outgoing = outgoing(webhook);
         let sent = client.send(&outgoing).await;
         meters.count(&sent);
@@ -351,9 +380,12 @@ async fn write_finished(store: &Store, desk: &Desk) {
     }
 }
 
+/// An attempt, and its endpoint's places.
+type Claimed = (ClaimedAttempt, Arc<Semaphore>);
+
 /// Claims what may be sent now, and counts it as in flight at once, so that a death in between
 /// leaves no endpoint over its limit.
-async fn claim(store: &Store, lease: &Lease, desk: &Desk) -> (Arc<NodeEpoch>, Vec<ClaimedAttempt>) {
+async fn claim(store: &Store, lease: &Lease, desk: &Desk) -> (Arc<NodeEpoch>, Vec<Claimed>) {
     let node = lease.node();
     let (in_flight, room) = desk.room();
     if room == 0 || !lease.is_valid() {
@@ -368,10 +400,13 @@ async fn claim(store: &Store, lease: &Lease, desk: &Desk) -> (Arc<NodeEpoch>, Ve
         .claim_webhooks(&node, &in_flight, limits, now_ms)
         .await
     {
-        Ok(claimed) => {
-            claimed.iter().for_each(|w| desk.begin(w.endpoint_id));
-            claimed
-        }
+        Ok(claimed) => claimed
+            .into_iter()
+            .map(|webhook| {
+                let places = desk.begin(webhook.endpoint_id);
+                (webhook, places)
+            })
+            .collect(),
         Err(error) => {
             tracing::warn!(%error, "the webhook outbox could not be read");
             Vec::new()
@@ -385,11 +420,18 @@ struct Duty {
     lease: Arc<Lease>,
     /// Who claimed it.
     node: Arc<NodeEpoch>,
+    places: Arc<Semaphore>,
 }
 
 impl Duty {
-    /// Waits until the lease lasts again, where it does not. `false` where another node has taken this one
-    /// for dead: then the attempt is `unknown` by now, and not sent.
+    /// Waits for a place at the endpoint, and for the lease to last. `None` where another node has taken
+    /// this one for dead: then the attempt is `unknown` by now, and not sent.
+    async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        let place = self.places.acquire().await.ok()?;
+        self.is_still_ours().await.then_some(place)
+    }
+
+    /// Waits until the lease lasts again, where it does not. `false` where the epoch is over.
     async fn is_still_ours(&self) -> bool {
         loop {
             if self.lease.node().epoch != self.node.epoch {
@@ -426,5 +468,57 @@ pub fn finished(outgoing: &Outgoing, sent: Sent) -> FinishedAttempt {
         response_head: sent.head,
         error: sent.error,
         finished_at_ms: crate::clock::unix_ms(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const ENDPOINT: EndpointId = EndpointId(uuid::Uuid::from_u128(1));
+
+    fn node(epoch: i64) -> NodeEpoch {
+        NodeEpoch {
+            node: Arc::from("n1"),
+            epoch,
+        }
+    }
+
+    /// What was claimed in the node's first life.
+    fn claimed(desk: &Desk, lease: &Arc<Lease>) -> Duty {
+        Duty {
+            lease: Arc::clone(lease),
+            node: Arc::new(node(1)),
+            places: desk.begin(ENDPOINT),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_has_few_posts_also_where_two_looks_claimed_for_it() {
+        let (desk, lease) = (Desk::default(), Lease::alone(node(1)));
+        let claimed: Vec<Duty> = (0..2 * PER_ENDPOINT)
+            .map(|_| claimed(&desk, &lease))
+            .collect();
+        assert_eq!(desk.in_flight(), 2 * PER_ENDPOINT);
+        let (now, later) = claimed.split_at(PER_ENDPOINT as usize);
+        let mut places = Vec::new();
+        for duty in now {
+            places.push(duty.place().await.unwrap());
+        }
+        assert!(later[0].place().now_or_never().is_none());
+        desk.leave(ENDPOINT);
+        places.pop();
+        assert!(later[0].place().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_by_a_life_that_is_over() {
+        let (desk, lease) = (Desk::default(), Lease::alone(node(2)));
+        let duty = claimed(&desk, &lease);
+        assert!(duty.place().await.is_none());
+        desk.leave(ENDPOINT);
+        assert!(desk.is_idle());
     }
 }
