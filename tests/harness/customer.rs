@@ -39,13 +39,16 @@ impl Customer {
     }
 
     pub async fn post(&self, body: &str) -> Answer {
-        let request = self
-            .http
+        answer(self.posting(body)).await
+    }
+
+    /// A POST of an OTP that is still to be sent.
+    pub fn posting(&self, body: &str) -> reqwest::RequestBuilder {
+        self.http
             .post(format!("{}/send-otp", self.api))
             .bearer_auth(&self.key)
             .header("Content-Type", "application/json")
-            .body(body.to_owned());
-        answer(request).await
+            .body(body.to_owned())
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -90,7 +93,11 @@ pub fn number(json: &str, key: &str) -> String {
 
 /// Sends a request and reads its whole answer.
 pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    whole(request.send().await.unwrap()).await
+}
+
+/// Reads an answer to its end.
+pub async fn whole(response: reqwest::Response) -> Answer {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
     Answer {

@@ -14,7 +14,7 @@ pub mod recogniser;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use customer::{Answer, Customer, answer, client, number};
+pub use customer::{Answer, Customer, answer, client, number, whole};
 pub use database::{Backend, FreshDatabase, backends};
 pub use gateway::Gateway;
 pub use receiver::{Hook, Receiver};
