@@ -18,7 +18,7 @@ use rand::RngExt;
 
 use crate::admission::{Admission, Realm};
 use crate::clock;
-use crate::gateway::{Gateway, choose, peace_left};
+use crate::gateway::{Gateway, choose, is_one_left, peace_left};
 use crate::gateway_state::GatewayState;
 use crate::lease::Lease;
 use crate::supervised;
@@ -188,6 +188,8 @@ pub struct PlaceCall {
     pub media_timeout: Duration,
     /// The gateways and places that refused this delivery already.
     pub tried: Vec<(usize, Hop)>,
+    /// When a gateway must have accepted it.
+    pub give_up: Instant,
 }
 
 /// A call that is on its way.
@@ -242,6 +244,14 @@ impl Handler<PlaceCall> for CarrierDesk {
             media_timeout: call.media_timeout,
         };
         let mut order = call.trunk.order(gateway, target, wish, rng.random());
+        let mut tried = call.tried;
+        tried.push((place, target));
+        let left = call.give_up.saturating_duration_since(now);
+        // Where there is none to go on to, all of the time is this one's.
+        order.gateway_timeout = match is_one_left(gateways, &tried, now) {
+            true => order.gateway_timeout.min(left),
+            false => left,
+        };
         order.permit = Some(Arc::clone(&self.lease) as Arc<dyn Permit>);
         let events = self.line.place(order);
         MessageResult(Ok(Placed {

@@ -495,6 +495,7 @@ impl DispatchDesk {
                 limits: settings.limits,
                 media_timeout: settings.media_timeout,
                 tried: tried.to_vec(),
+                give_up,
             };
             match desk.ask(call, ANSWER_WITHIN).await {
                 Ok(placed) => return placed.map_err(Some),

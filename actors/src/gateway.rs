@@ -87,6 +87,19 @@ pub fn choose(
     now: Instant,
     random: u32,
 ) -> Option<(usize, Hop)> {
+    let among = untried(gateways, tried, now);
+    let (place, hop) = by_weight(gateways, &among, random)?;
+    gateways[place].state.begin(now);
+    Some((place, hop))
+}
+
+/// Whether there is a place that was not tried yet.
+pub fn is_one_left(gateways: &[Gateway], tried: &[(usize, Hop)], now: Instant) -> bool {
+    !untried(gateways, tried, now).is_empty()
+}
+
+/// The places that come into question, one of each gateway.
+fn untried(gateways: &[Gateway], tried: &[(usize, Hop)], now: Instant) -> Vec<(usize, Hop)> {
     let mut ready = Vec::with_capacity(gateways.len());
     let mut last = Vec::new();
     for (place, gateway) in gateways.iter().enumerate() {
@@ -99,10 +112,7 @@ pub fn choose(
             Standing::Shut => {}
         }
     }
-    let among = if ready.is_empty() { last } else { ready };
-    let (place, hop) = by_weight(gateways, &among, random)?;
-    gateways[place].state.begin(now);
-    Some((place, hop))
+    if ready.is_empty() { last } else { ready }
 }
 
 fn by_weight(gateways: &[Gateway], among: &[(usize, Hop)], random: u32) -> Option<(usize, Hop)> {

@@ -27,7 +27,8 @@ pub struct CallsConfig {
     /// How long all gateways of a carrier together may take to accept a call. After it the customer
     /// gets a 502 and the price back.
     pub dispatch_timeout_ms: u64,
-    /// How long one gateway may stay silent before the next one is tried.
+    /// How long one gateway may stay silent before the next one is tried, where there is one. At most what is left
+    /// of `dispatch_timeout_ms`.
     pub gateway_timeout_ms: u64,
     /// How long a phone rings before we hang up.
     pub ring_timeout_seconds: u64,
@@ -60,7 +61,6 @@ impl CallsConfig {
             })?,
             media_timeout_seconds: section.whole("media_timeout_seconds", 20, 0..=60)?,
         };
-        calls.check_timeouts(reader)?;
         calls.check_length(reader)?;
         Ok(calls)
     }
@@ -92,21 +92,6 @@ impl CallsConfig {
                 );
                 Err(reader.refuse(key, allowed))
             }
-        }
-    }
-
-    /// Blames the key that was set, where only one of the two was.
-    fn check_timeouts(&self, reader: &Reader) -> Result<(), ConfigError> {
-        let (one, all) = (self.gateway_timeout_ms, self.dispatch_timeout_ms);
-        let key = "calls.gateway_timeout_ms";
-        if one <= all {
-            Ok(())
-        } else if reader.source(key) == Source::Default {
-            let least = format!("at least gateway_timeout_ms ({one})");
-            Err(reader.refuse("calls.dispatch_timeout_ms", least))
-        } else {
-            let most = format!("at most dispatch_timeout_ms ({all})");
-            Err(reader.refuse(key, most))
         }
     }
 }
