@@ -37,7 +37,7 @@ use tokio::sync::Mutex;
 
 use crate::api::bank::BankDesk;
 use crate::api::health::Health;
-use crate::api::keyring::KeyRing;
+use crate::api::keyring::{KeyRing, note_uses};
 use crate::api::routing::Routing;
 use crate::api::{self, Edge};
 use crate::config::Config;
@@ -60,6 +60,9 @@ pub(crate) const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 /// 5 s for its answer.
 const FLUSH_WITHIN: Duration = Duration::from_secs(15);
 /// Connections to PostgreSQL that write at once: one for each wallet actor, and some for the rest.
+/// How long a customer's connection is kept that asks nothing: longer than the pools of common HTTP clients keep
+/// theirs (5 s in httpx), lest it is closed just as a request is sent on it.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const POSTGRES_LANES: u32 = 8;
 const WALLET_LANES_POSTGRES: usize = 4;
 const USER_AGENT: &str = concat!("NEXO-ROUTE/", env!("CARGO_PKG_VERSION"));
@@ -123,6 +126,7 @@ pub struct App {
     pub reloader: Arc<Reloader>,
     endpoint: Endpoint,
     chores: Chores,
+    keys: Arc<KeyRing>,
     drain_at_least: Duration,
     draining: Arc<AtomicBool>,
     servers: Vec<ServerHandle>,
@@ -162,6 +166,7 @@ impl App {
         let freshness = Arc::new(Freshness::default());
         let keys = Arc::new(KeyRing::new(Arc::clone(&freshness)));
         let (ring, whole_ring) = (Arc::clone(&keys), Arc::clone(&keys));
+        let keys_to_note = Arc::clone(&keys);
         let routing = Arc::new(Routing::load(&store).await?);
         let (its_routing, its_store) = (Arc::clone(&routing), store.clone());
         let (all_routing, all_store) = (Arc::clone(&routing), store.clone());
@@ -270,6 +275,7 @@ impl App {
                 .configure(api::routes)
         })
         .disable_signals()
+        .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(5)
         .listen(ports.http)?
         .run();
@@ -282,11 +288,12 @@ impl App {
             terms,
         });
         actix_web::rt::spawn(api::health::show_readiness(ready));
-        let chores = Chores::start(
+        let mut chores = Chores::start(
             &store,
             review_settings(config),
             Arc::new(LowBalanceLetters::of(site_of_letters)),
         );
+        chores.also(note_uses(Arc::clone(&keys_to_note), store.clone()));
         let servers = vec![api.handle(), page.handle()];
         actix_web::rt::spawn(dashboard::tidy(site_to_tidy));
         actix_web::rt::spawn(api);
@@ -300,6 +307,7 @@ impl App {
             reloader,
             endpoint,
             chores,
+            keys: keys_to_note,
             drain_at_least: Duration::from_millis(config.server.drain_at_least_ms),
             draining,
             servers,
@@ -344,6 +352,7 @@ impl App {
             server.stop(true).await;
         }
         self.chores.stop().await;
+        self.keys.write_uses(&self.store).await;
         self.engine.stop().await;
         self.holder.stop().await;
         if let Some(sandbox) = self.sandbox {

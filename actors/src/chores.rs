@@ -27,6 +27,11 @@ impl Chores {
         Chores { tasks }
     }
 
+    /// Has this done, too.
+    pub fn also(&mut self, chore: impl Future<Output = ()> + 'static) {
+        self.tasks.push(actix_rt::spawn(chore));
+    }
+
     /// Stops them. None of them then holds a connection.
     pub async fn stop(self) {
         for task in self.tasks {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use ipnet::IpNet;
+use nexo_actors::clock::unix_ms;
 use nexo_domain::api_key::ApiKey;
 use nexo_domain::client_ip::{Claims, allowed, client_ip};
 
@@ -26,6 +27,7 @@ pub async fn authorize(request: &HttpRequest, edge: &Edge) -> Result<Arc<Key>, A
             return Err(ApiError::IpNotAllowed { detected_ip });
         }
     }
+    key.used(unix_ms());
     Ok(key)
 }
 

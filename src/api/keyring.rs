@@ -5,8 +5,10 @@
 //! corrected, so a change also voids the look-ups that are under way. While the feed cannot be read, or the
 //! process stood still, the database is asked for each request: a revoked key must not be let in meanwhile.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use ipnet::IpNet;
@@ -19,6 +21,10 @@ use nexo_entities::store::{Store, StoreError};
 
 /// The most keys that are kept; past it the ring is emptied and fills again.
 const MOST_KEYS: usize = 200_000;
+/// How often it is written when keys were last used.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+/// How many keys share a statement then.
+const NOTED_AT_ONCE: usize = 500;
 
 /// An active key of an open account.
 #[derive(Debug)]
@@ -29,12 +35,30 @@ pub struct Key {
     pub allowlist: Vec<IpNet>,
     /// The account's own language, where it chose one.
     pub language: Option<Language>,
+    /// When it was last used, where that is not written yet; else 0.
+    used_at_ms: AtomicI64,
+}
+
+impl Key {
+    /// It lets a request in.
+    pub fn used(&self, at_ms: i64) {
+        self.used_at_ms.store(at_ms, Ordering::Relaxed);
+    }
+
+    fn take_use(&self) -> Option<(KeyId, i64)> {
+        match self.used_at_ms.swap(0, Ordering::Relaxed) {
+            0 => None,
+            at_ms => Some((self.key_id, at_ms)),
+        }
+    }
 }
 
 /// The keys that were used lately.
 #[derive(Debug)]
 pub struct KeyRing {
     keys: DashMap<KeyHash, Arc<Key>>,
+    /// When keys were last used that the ring has forgotten since, or that could not be written.
+    unwritten: Mutex<Vec<(KeyId, i64)>>,
     changes: AtomicU64,
     freshness: Arc<Freshness>,
 }
@@ -44,6 +68,7 @@ impl KeyRing {
     pub fn new(freshness: Arc<Freshness>) -> KeyRing {
         KeyRing {
             keys: DashMap::new(),
+            unwritten: Mutex::default(),
             changes: AtomicU64::new(0),
             freshness,
         }
@@ -80,11 +105,13 @@ impl KeyRing {
             test: record.test,
             allowlist,
             language: record.language,
+            used_at_ms: AtomicI64::new(0),
         });
         if self.keys.len() >= MOST_KEYS {
-            self.keys.clear();
+            self.retain(|_| false);
         }
-        self.keys.insert(hash, Arc::clone(&found));
+        let before = self.keys.insert(hash, Arc::clone(&found));
+        self.keep(before.and_then(|before| before.take_use()));
         if self.changes.load(Ordering::Acquire) != changes {
             self.keys.remove(&hash);
         }
@@ -108,6 +135,65 @@ impl KeyRing {
 
     fn forget(&self, is_meant: impl Fn(&Key) -> bool) {
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.keys.retain(|_, key| !is_meant(key));
+        self.retain(|key| !is_meant(key));
+    }
+
+    fn retain(&self, stays: impl Fn(&Key) -> bool) {
+        let mut uses = Vec::new();
+        self.keys.retain(|_, key| {
+            let stays = stays(key);
+            if !stays {
+                uses.extend(key.take_use());
+            }
+            stays
+        });
+        self.keep(uses);
+    }
+
+    fn keep(&self, uses: impl IntoIterator<Item = (KeyId, i64)>) {
+        let mut uses = uses.into_iter().peekable();
+        if uses.peek().is_some() {
+            self.unwritten
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(uses);
+        }
+    }
+
+    /// Writes when keys were last used. What cannot be written now is the next time.
+    pub async fn write_uses(&self, store: &Store) {
+        if store.stopped().is_some() {
+            return;
+        }
+        let kept = std::mem::take(
+            &mut *self
+                .unwritten
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        // Of one key the latest.
+        let mut uses: HashMap<KeyId, i64> = HashMap::new();
+        let in_ring = self.keys.iter().filter_map(|key| key.take_use());
+        for (key, at_ms) in kept.into_iter().chain(in_ring) {
+            let last = uses.entry(key).or_insert(at_ms);
+            *last = at_ms.max(*last);
+        }
+        let uses: Vec<(KeyId, i64)> = uses.into_iter().collect();
+        for some in uses.chunks(NOTED_AT_ONCE) {
+            if let Err(error) = store.note_key_use(some).await {
+                tracing::warn!(%error, "it is not written yet when keys were last used");
+                self.keep(some.iter().copied());
+            }
+        }
+    }
+}
+
+/// Writes when keys were last used, again and again.
+pub async fn note_uses(keys: Arc<KeyRing>, store: Store) {
+    let mut due = tokio::time::interval(NOTE_EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        keys.write_uses(&store).await;
     }
 }
