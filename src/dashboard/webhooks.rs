@@ -72,9 +72,13 @@ async fn list(
 ) -> Result<HttpResponse, Refused> {
     let l = member.language();
     let endpoints = site.store.endpoints(Some(member.id())).await?;
+    let active = endpoints
+        .iter()
+        .filter(|endpoint| endpoint.paused_at_ms.is_none())
+        .count();
     let count = l.tell(
         texts::COUNT,
-        &[("count", &endpoints.len()), ("most", &MAX_ENDPOINTS)],
+        &[("count", &active), ("most", &MAX_ENDPOINTS)],
     );
     let body = html! {
         (head(l.say(texts::TITLE), Some(l.say(texts::LEAD)), pill(Tone::Plain, &count)))
@@ -181,6 +185,10 @@ async fn add(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpRespon
             let told = l.tell(texts::TOO_MANY, &[("most", &max)]);
             list(&site, &member, Some(told), given, StatusCode::CONFLICT).await
         }
+        Err(StoreError::Conflict(Conflict::EndpointsKept { max })) => {
+            let told = l.tell(texts::TOO_MANY_KEPT, &[("most", &max)]);
+            list(&site, &member, Some(told), given, StatusCode::CONFLICT).await
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -211,6 +219,9 @@ async fn show_one(
     let told = match query(&request, "told").as_deref() {
         Some("test") => Some(notice(l.say(texts::TEST_SENT))),
         Some("paused") => Some(problem(l.say(texts::TEST_PAUSED))),
+        Some("full") => Some(problem(
+            &l.tell(texts::TOO_MANY, &[("most", &MAX_ENDPOINTS)]),
+        )),
         Some("since") => Some(problem(l.say(texts::SINCE_WRONG))),
         Some(count) => count
             .parse::<u64>()
@@ -313,9 +324,14 @@ async fn change(
 ) -> Result<HttpResponse, Refused> {
     let member = posted.who;
     let endpoint = endpoint_of(site, &member, id).await?;
-    site.store
+    let changed = site
+        .store
         .change_endpoint(member.id(), endpoint.id, change, unix_ms())
-        .await?;
+        .await;
+    if let Err(StoreError::Conflict(Conflict::TooManyEndpoints { .. })) = changed {
+        return Ok(go(&member, &format!("{}?told=full", path_of(endpoint.id))));
+    }
+    changed?;
     match change {
         EndpointChange::Remove => Ok(go(&member, Place::Webhooks.path())),
         EndpointChange::Pause | EndpointChange::Resume => Ok(go(&member, &path_of(endpoint.id))),

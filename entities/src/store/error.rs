@@ -73,8 +73,12 @@ pub enum Conflict {
     TooManyKeys { max: usize },
     #[error("a key has at most {max} allowlist entries")]
     AllowlistTooLong { max: usize },
-    #[error("an account has at most {max} active webhook endpoints: remove one first")]
+    #[error("an account has at most {max} active webhook endpoints: pause or remove one first")]
     TooManyEndpoints { max: usize },
+    #[error(
+        "an account keeps at most {max} webhook endpoints, paused ones included: remove one first"
+    )]
+    EndpointsKept { max: usize },
     #[error("there is no such webhook endpoint, or it was removed")]
     EndpointRemoved,
     #[error("there is no such webhook attempt")]

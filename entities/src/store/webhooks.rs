@@ -4,7 +4,8 @@ use nexo_domain::ids::{AccountId, EndpointId};
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS};
 use sea_orm::sea_query::{Expr, Value};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder,
 };
 use uuid::Uuid;
 
@@ -13,6 +14,9 @@ use super::changes::{Change, append};
 use super::{Conflict, Store, StoreError};
 use crate::webhook_endpoints::{Column, Entity};
 use crate::{webhook_attempts, webhook_endpoints};
+
+/// The most endpoints that an account keeps, those that are paused included.
+const MOST_KEPT: usize = 20;
 
 /// An endpoint to be added. Its URL has been checked.
 #[derive(Debug, Clone)]
@@ -62,17 +66,21 @@ impl Store {
     /// Adds an endpoint.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyEndpoints`]; what the database fails with.
+    /// [`Conflict::AccountClosed`], [`Conflict::TooManyEndpoints`], [`Conflict::EndpointsKept`]; what the
+    /// database fails with.
     pub async fn add_endpoint(&self, new: NewEndpoint<'_>) -> Result<EndpointId, StoreError> {
         let id = EndpointId(Uuid::now_v7());
         let transaction = self.begin().await?;
         hold_open_account(&transaction, new.account_id).await?;
-        let active = Entity::find()
+        let kept = Entity::find()
             .filter(Column::AccountId.eq(new.account_id.0))
             .filter(Column::RemovedAtMs.is_null())
             .count(&transaction)
             .await?;
-        if active >= MAX_ENDPOINTS as u64 {
+        if kept >= MOST_KEPT as u64 {
+            return Err(Conflict::EndpointsKept { max: MOST_KEPT }.into());
+        }
+        if active(&transaction, new.account_id).await? >= MAX_ENDPOINTS as u64 {
             return Err(Conflict::TooManyEndpoints { max: MAX_ENDPOINTS }.into());
         }
         let endpoint = webhook_endpoints::ActiveModel {
@@ -156,7 +164,8 @@ impl Store {
     /// `account`'s.
     ///
     /// # Errors
-    /// What the database fails with.
+    /// [`Conflict::TooManyEndpoints`] where one too many would be active, [`Conflict::AccountClosed`]; what the
+    /// database fails with.
     pub async fn change_endpoint(
         &self,
         account: AccountId,
@@ -178,6 +187,9 @@ impl Store {
             ),
         };
         let transaction = self.begin().await?;
+        if change == EndpointChange::Resume {
+            hold_open_account(&transaction, account).await?;
+        }
         let changed = Entity::update_many()
             .col_expr(column, Expr::value(Value::BigInt(value)))
             .filter(Column::Id.eq(id.0))
@@ -191,6 +203,9 @@ impl Store {
             return Ok(false);
         }
         if change == EndpointChange::Resume {
+            if active(&transaction, account).await? > MAX_ENDPOINTS as u64 {
+                return Err(Conflict::TooManyEndpoints { max: MAX_ENDPOINTS }.into());
+            }
             Entity::update_many()
                 .col_expr(Column::ResumedAtMs, Expr::value(at_ms))
                 .filter(Column::Id.eq(id.0))
@@ -214,4 +229,15 @@ impl Store {
         self.end(transaction).await?;
         Ok(true)
     }
+}
+
+/// How many endpoints of the account get what ends.
+async fn active(transaction: &DatabaseTransaction, account: AccountId) -> Result<u64, StoreError> {
+    let active = Entity::find()
+        .filter(Column::AccountId.eq(account.0))
+        .filter(Column::RemovedAtMs.is_null())
+        .filter(Column::PausedAtMs.is_null())
+        .count(transaction)
+        .await?;
+    Ok(active)
 }

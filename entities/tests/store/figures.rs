@@ -2,32 +2,18 @@
 
 use std::sync::Arc;
 
-use nexo_domain::ids::DeliveryId;
 use nexo_entities::store::figures::DAY_MS;
-use nexo_entities::store::posting::Debit;
-use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::database::Database;
-use crate::world::{NOW, World, account, delivered, otp, paid, refunded};
+use crate::world::{NOW, World, account, delivered, otp_at, paid, refunded};
 
 on_both!(
     days_are_added_up_once_and_what_rings_holds_them_up,
     the_last_minutes_are_counted_as_they_are,
 );
 
-fn at(world: &World, number: u32, at_ms: i64) -> Debit {
-    let ms = at_ms.unsigned_abs();
-    let time = Timestamp::from_unix(NoContext, ms / 1000, (ms % 1000) as u32 * 1_000_000);
-    Debit {
-        delivery_id: DeliveryId(Uuid::new_v7(time)),
-        created_at_ms: at_ms,
-        window_until_ms: at_ms + 30_000,
-        ..otp(world.account, number)
-    }
-}
-
 async fn ended(world: &mut World, number: u32, at_ms: i64) {
-    let debit = at(world, number, at_ms);
+    let debit = otp_at(world.account, number, at_ms);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
     let end = match number % 3 {
         0 => refunded(&debit, parts),
@@ -63,7 +49,7 @@ async fn days_are_added_up_once_and_what_rings_holds_them_up(database: Arc<Datab
     for number in 12..18 {
         ended(&mut world, number, noon(1) + i64::from(number)).await;
     }
-    let rings = at(&world, 100, noon(1) + 600_000);
+    let rings = otp_at(world.account, 100, noon(1) + 600_000);
     let parts = paid(&world.debit(std::slice::from_ref(&rings)).await[0]);
     ended(&mut world, 20, noon(1) + 700_000).await;
     let now = noon(2);

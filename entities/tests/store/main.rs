@@ -17,6 +17,7 @@ mod connecting;
 mod delivery_pages;
 mod deposits;
 mod figures;
+mod gateways;
 mod holdings;
 mod keys;
 mod ledger;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use nexo_domain::ids::{EndpointId, WebhookAttemptId};
-use nexo_domain::webhook::MAX_ENDPOINTS;
+use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS};
+use nexo_entities::store::figures::DAY_MS;
 use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::Settlement;
 use nexo_entities::store::webhook_attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
@@ -22,6 +23,7 @@ on_both!(
     a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it,
     a_replay_sends_the_same_bytes_once_more,
     an_account_has_five_endpoints_at_most,
+    the_secret_before_signs_until_its_time_and_no_longer,
 );
 
 const ALL: ClaimLimits = ClaimLimits {
@@ -53,10 +55,19 @@ async fn claim(
     sending: &[(EndpointId, u32)],
     limits: ClaimLimits,
 ) -> Vec<ClaimedAttempt> {
+    claim_at(world, sending, limits, NOW).await
+}
+
+async fn claim_at(
+    world: &World,
+    sending: &[(EndpointId, u32)],
+    limits: ClaimLimits,
+    now_ms: i64,
+) -> Vec<ClaimedAttempt> {
     let sending = sending.iter().copied().collect();
     let claimed = world
         .store
-        .claim_webhooks(&world.node, &sending, limits, NOW)
+        .claim_webhooks(&world.node, &sending, limits, now_ms)
         .await;
     claimed.unwrap()
 }
@@ -348,7 +359,7 @@ async fn an_account_has_five_endpoints_at_most(database: Arc<Database>) {
     let one_more = nexo_entities::store::webhooks::NewEndpoint {
         account_id: world.account,
         url: "https://more.example.com",
-        secret: nexo_domain::webhook::HashedSecret::of("whsec_more"),
+        secret: HashedSecret::of("whsec_more"),
         created_at_ms: NOW,
     };
     let full = world
@@ -366,5 +377,93 @@ async fn an_account_has_five_endpoints_at_most(database: Arc<Database>) {
         .change_endpoint(world.account, ids[0], remove, NOW)
         .await
         .unwrap();
-    world.store.add_endpoint(one_more).await.unwrap();
+    let resumed = world.store.add_endpoint(one_more.clone()).await.unwrap();
+    // One that is paused is not active: another takes its place, which it does not get back.
+    let change = async |id, change| {
+        world
+            .store
+            .change_endpoint(world.account, id, change, NOW)
+            .await
+    };
+    assert!(change(resumed, EndpointChange::Pause).await.unwrap());
+    let another = world.store.add_endpoint(one_more.clone()).await.unwrap();
+    let full = change(resumed, EndpointChange::Resume).await.unwrap_err();
+    assert!(matches!(
+        full,
+        StoreError::Conflict(Conflict::TooManyEndpoints { .. })
+    ));
+    assert!(change(another, EndpointChange::Remove).await.unwrap());
+    assert!(change(resumed, EndpointChange::Resume).await.unwrap());
+    // What is paused is kept, but not without end.
+    let mut kept = MAX_ENDPOINTS;
+    let refused = loop {
+        let paused = world.store.endpoints(Some(world.account)).await.unwrap();
+        let active = paused
+            .iter()
+            .find(|one| one.paused_at_ms.is_none())
+            .unwrap();
+        assert!(change(active.id, EndpointChange::Pause).await.unwrap());
+        match world.store.add_endpoint(one_more.clone()).await {
+            Ok(_) => kept += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(kept, 20);
+    assert!(matches!(
+        refused,
+        StoreError::Conflict(Conflict::EndpointsKept { max: 20 })
+    ));
+}
+
+async fn the_secret_before_signs_until_its_time_and_no_longer(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let target = endpoint(&world.store, world.account, "https://one.example.com").await;
+    let (old, new) = (
+        HashedSecret::of("whsec_test"),
+        HashedSecret::of("whsec_new"),
+    );
+    for number in 1..=5 {
+        announce(&mut world, number).await;
+    }
+    let one = ClaimLimits {
+        attempts: 1,
+        per_endpoint: 100,
+    };
+    let before = claim(&world, &[], one).await.remove(0);
+    assert_eq!((&before.secret, before.old_secret), (&old, None));
+
+    let (account, until_ms) = (world.account, NOW + DAY_MS);
+    let rotated = world
+        .store
+        .rotate_secret(account, target, new.clone(), until_ms)
+        .await;
+    assert!(rotated.unwrap());
+    for (now_ms, signs_too) in [
+        (NOW, true),
+        (until_ms - 1, true),
+        (until_ms, false),
+        (until_ms + 1, false),
+    ] {
+        let after_ms = now_ms - NOW;
+        let expected = signs_too.then(|| old.clone());
+        let claimed = claim_at(&world, &[], one, now_ms).await.remove(0);
+        assert_eq!(
+            (&claimed.secret, &claimed.old_secret),
+            (&new, &expected),
+            "after {after_ms} ms"
+        );
+        // A replay is claimed by itself.
+        let replay = world.store.replay_webhook(before.id, None, now_ms).await;
+        let claimed = world
+            .store
+            .claim_webhook(&world.node, replay.unwrap(), now_ms)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (&claimed.secret, &claimed.old_secret),
+            (&new, &expected),
+            "replayed after {after_ms} ms"
+        );
+    }
 }

@@ -20,7 +20,7 @@ use nexo_entities::store::posting::{
 use nexo_entities::store::recovery::Unfinished;
 use nexo_entities::store::wallets::Credit;
 use nexo_entities::store::webhooks::NewEndpoint;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::database::Database;
 
@@ -182,6 +182,18 @@ pub fn otp(account: AccountId, number: u32) -> Debit {
         created_at_ms: NOW,
         window_until_ms: NOW + 30_000,
         idempotent: None,
+    }
+}
+
+/// The same, accepted at another time.
+pub fn otp_at(account: AccountId, number: u32, at_ms: i64) -> Debit {
+    let ms = at_ms.unsigned_abs();
+    let time = Timestamp::from_unix(NoContext, ms / 1000, (ms % 1000) as u32 * 1_000_000);
+    Debit {
+        delivery_id: DeliveryId(Uuid::new_v7(time)),
+        created_at_ms: at_ms,
+        window_until_ms: at_ms + 30_000,
+        ..otp(account, number)
     }
 }
 

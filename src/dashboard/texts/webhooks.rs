@@ -12,7 +12,8 @@ texts! {
     ADD = "New endpoint", "Thêm địa chỉ nhận";
     DO_ADD = "Add endpoint", "Thêm";
     NONE = "No endpoint yet. Without one you can still ask GET /deliveries/{id}.", "Chưa có địa chỉ nhận nào. Bạn vẫn có thể hỏi GET /deliveries/{id}.";
-    TOO_MANY = "An account has at most {most} endpoints. Remove one first.", "Mỗi tài khoản có tối đa {most} địa chỉ nhận. Hãy xóa bớt một địa chỉ trước.";
+    TOO_MANY = "An account has at most {most} active endpoints. Pause or remove one first.", "Mỗi tài khoản có tối đa {most} địa chỉ nhận đang hoạt động. Hãy tạm dừng hoặc xóa bớt một địa chỉ trước.";
+    TOO_MANY_KEPT = "An account keeps at most {most} endpoints, paused ones included. Remove one first.", "Mỗi tài khoản giữ tối đa {most} địa chỉ nhận, kể cả địa chỉ tạm dừng. Hãy xóa bớt một địa chỉ trước.";
     NOT_TAKEN = "This URL cannot be an endpoint: {why}.", "Không thể dùng URL này: {why}.";
     WHY_MALFORMED = "it is no complete URL", "URL chưa đầy đủ";
     WHY_NOT_HTTPS = "it must begin with https://", "phải bắt đầu bằng https://";
