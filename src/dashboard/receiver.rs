@@ -1,8 +1,11 @@
 //! What a receiver of webhooks looks like, with the reader's own endpoint.
 
 use maud::{Markup, html};
+use nexo_domain::ids::DeliveryId;
 use nexo_domain::otp::Language;
+use nexo_domain::webhook::test_body;
 use url::Url;
+use uuid::Uuid;
 
 use super::texts::{Say, webhooks as texts};
 
@@ -30,7 +33,7 @@ http.createServer((req, res) => {
     }
     res.writeHead(204).end();
     const event = JSON.parse(body);
-    console.log(event.type, event.id, event.status);
+    console.log(event.type, event);
   });
 }).listen(3000);
 "#;
@@ -53,12 +56,12 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
         if taken:
             event = json.loads(body)
-            print(event["type"], event["id"], event["status"])
+            print(event["type"], event, flush=True)
 
 HTTPServer(("", 3000), Receiver).serve_forever()
 "#;
 
-const CURL: &str = r#"BODY='{"type":"webhook.test","id":"8f2e1c4d-0000-4000-8000-000000000001"}'
+const CURL: &str = r#"BODY='{body}'
 KEY=$(printf %s "$NEXO_WEBHOOK_SECRET" | sha256sum | cut -d' ' -f1)
 SIGNATURE=$(printf %s "$BODY" | openssl dgst -sha256 -hmac "$KEY" -r | cut -d' ' -f1)
 curl -i -X POST '{url}' \
@@ -67,6 +70,11 @@ curl -i -X POST '{url}' \
   -H 'X-NEXO-Event-Type: webhook.test' \
   -d "$BODY"
 "#;
+
+/// What the event in [`CURL`] is of.
+const NOBODYS: DeliveryId = DeliveryId(Uuid::from_u128(0x8f2e1c4d_0000_4000_8000_000000000001));
+/// 2026-01-01T00:00:00Z.
+const SENT_AT_MS: i64 = 1_767_225_600_000;
 
 /// The receiver in three languages, each behind its name.
 pub fn snippets(l: Language, url: Option<&str>) -> Markup {
@@ -83,6 +91,7 @@ pub fn snippets(l: Language, url: Option<&str>) -> Markup {
     let of = |text: &str| {
         text.replace("{path}", &path.replace('"', "%22"))
             .replace("{url}", &url)
+            .replace("{body}", &test_body(NOBODYS, SENT_AT_MS))
     };
     html! {
         section.card {
