@@ -29,9 +29,10 @@ impl Answer {
         }
     }
 
-    /// The answer of a command that has printed everything itself.
-    pub fn said(right: bool) -> Self {
+    /// The answer of a command that has told people everything already; programs get `json`.
+    pub fn said(right: bool, json: serde_json::Value) -> Self {
         Self {
+            json: json.to_string(),
             failed: !right,
             ..Self::default()
         }

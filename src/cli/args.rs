@@ -1,10 +1,22 @@
 //! Arguments that several commands take, checked as they are read.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use nexo_domain::carrier_plan::CarrierPlan;
 use nexo_domain::email::EmailAddress;
 use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
-use nexo_domain::otp::Language;
+use nexo_domain::otp::{Code, Language};
+use nexo_domain::phone::Phone;
+
+/// A code, 4 to 8 digits.
+pub fn code(text: &str) -> Result<Code, String> {
+    Code::parse(text).map_err(|error| error.to_string())
+}
+
+/// A number that can be called, such as +84981234567.
+pub fn phone(text: &str) -> Result<Phone, String> {
+    Phone::parse(text, &CarrierPlan::vietnam()).map_err(|error| error.to_string())
+}
 
 /// `vi` or `en`.
 pub fn language() -> impl TypedValueParser<Value = Language> {

@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::answer::Answer;
+use super::args;
 use crate::app::{endpoint_config, start_sandbox};
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
@@ -38,9 +39,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The number to call, such as +84981234567
-    phone: String,
+    #[arg(value_parser = args::phone)]
+    phone: Phone,
     /// The code to read, 4 to 8 digits
-    code: String,
+    #[arg(value_parser = args::code)]
+    code: Code,
     /// The carrier to call through [default: the one of the number's range]
     #[arg(long, value_name = "NAME")]
     carrier: Option<String>,
@@ -56,9 +59,7 @@ pub struct Args {
 pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<Answer> {
     let prompts = voice::prompts(config)?;
     let plan = CarrierPlan::vietnam();
-    let phone = Phone::parse(&args.phone, &plan)
-        .with_context(|| format!("{:?} cannot be called", args.phone))?;
-    let code = Code::parse(&args.code)?;
+    let (phone, code) = (args.phone, args.code);
     let carrier = carrier(args.carrier.as_deref(), phone, &plan)?;
     let is_configured = config
         .carriers

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::{Context, bail};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::carrier_plan::CarrierPlan;
 use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Code;
@@ -21,9 +20,10 @@ use nexo_entities::store::wallets::Credit;
 use nexo_entities::store::webhooks::NewEndpoint;
 use nexo_voice::sandbox::{CallRecord, Party, SandboxEvent};
 use rand::RngExt;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tokio::sync::{broadcast, mpsc};
 
+use super::answer::Answer;
 use super::serve::create_key;
 use crate::app::{App, Ports, open_store};
 use crate::config::Config;
@@ -36,26 +36,29 @@ const PATIENCE: Duration = Duration::from_secs(70);
 
 /// What the demo is asked to do.
 pub struct DemoArgs {
-    pub phone: String,
+    pub phone: Phone,
     /// A random one where none is given.
-    pub code: Option<String>,
+    pub code: Option<Code>,
     /// Where the call is saved.
     pub save: PathBuf,
+    /// Says nothing until the end, and then one object.
+    pub as_json: bool,
 }
 
-/// Runs the demo. `Ok(true)` only when every part of it is right.
+/// Runs the demo. The answer has failed unless every part of it is right.
 ///
 /// # Errors
 /// What kept it from running at all.
-pub async fn run(config: &Config, args: DemoArgs) -> anyhow::Result<bool> {
-    let plan = CarrierPlan::vietnam();
-    Phone::parse(&args.phone, &plan)
-        .with_context(|| format!("{:?} cannot be called", args.phone))?;
+pub async fn run(config: &Config, args: DemoArgs) -> anyhow::Result<Answer> {
+    let phone = args.phone.to_string();
     let code = match args.code {
-        Some(code) => code,
+        Some(code) => code
+            .digits()
+            .iter()
+            .map(|digit| char::from(b'0' + digit))
+            .collect(),
         None => format!("{:06}", rand::rng().random_range(0..1_000_000)),
     };
-    Code::parse(&code)?;
     let scratch = Scratch::new()?;
     let config = demo_config(config, scratch.path());
     let (hooks, receiver_url) = start_receiver()?;
@@ -69,24 +72,29 @@ pub async fn run(config: &Config, args: DemoArgs) -> anyhow::Result<bool> {
     };
     let heard = sandbox.subscribe();
     let client = Client::new(app.http, &key);
-    println!("NEXO ROUTE demo: one OTP from HTTP to the phone's ear, on this machine alone.\n");
+    let mut report = Report::new(args.as_json);
+    report.say("NEXO ROUTE demo: one OTP from HTTP to the phone's ear, on this machine alone.\n");
     let before = client.get("balance").await?;
-    println!("wallet   {} USD", exact(&before["total"]));
-    println!("request  POST /api/v1/send-otp  {} code {code}", args.phone);
-    let timeline = Timeline::start(code.len(), heard);
-    let (status, answer) = client.send_otp(&args.phone, &code).await?;
-    println!("answer   {status}  {answer}\n");
-    let mut verdict = Verdict::default();
-    verdict.check("the API accepted the OTP (202)", status == 202);
+    report.say(&format!("wallet   {} USD", exact(&before["total"])));
+    report.say(&format!(
+        "request  POST /api/v1/send-otp  {phone} code {code}"
+    ));
+    let timeline = Timeline::start(code.len(), heard, args.as_json);
+    let (status, answer) = client.send_otp(&phone, &code).await?;
+    report.say(&format!("answer   {status}  {answer}\n"));
+    report.note("request", json!({ "phone": phone, "code": code }));
+    report.note("answer", json!({ "status": status, "body": answer }));
+    report.check("the API accepted the OTP (202)", status == 202);
     if status == 202 {
         let id = answer["id"].as_str().unwrap_or_default().to_owned();
-        let call = timeline.follow().await;
-        report_call(&call, &code, &args.save, &mut verdict)?;
-        report_webhook(hooks, &secret, &id, &mut verdict).await;
-        report_books(&client, &id, &before, &mut verdict).await?;
+        let (call, steps) = timeline.follow().await;
+        report.note("timeline", json!(steps));
+        report_call(&call, &code, &args.save, &mut report)?;
+        report_webhook(hooks, &secret, &id, &mut report).await;
+        report_books(&client, &id, &before, &mut report).await?;
     }
     app.shutdown().await;
-    Ok(verdict.print())
+    Ok(report.answer())
 }
 
 /// The configuration with every port free, a database of its own and only the sandbox to call.
@@ -250,10 +258,13 @@ struct Timeline {
     in_place: bool,
     /// The progress line that stands there is not ended yet.
     is_open: bool,
+    is_quiet: bool,
+    /// What happened, and when.
+    steps: Vec<Value>,
 }
 
 impl Timeline {
-    fn start(digits: usize, events: broadcast::Receiver<SandboxEvent>) -> Self {
+    fn start(digits: usize, events: broadcast::Receiver<SandboxEvent>, is_quiet: bool) -> Self {
         Self {
             started: Instant::now(),
             digits,
@@ -261,19 +272,26 @@ impl Timeline {
             heard: String::new(),
             in_place: std::io::stdout().is_terminal(),
             is_open: false,
+            is_quiet,
+            steps: Vec::new(),
         }
     }
 
-    /// Follows the far end until it has finished. `None` when it never does.
-    async fn follow(mut self) -> Option<Arc<CallRecord>> {
+    /// Follows the far end until it has finished: what it knows of the call, `None` when it never does, and
+    /// what happened.
+    async fn follow(mut self) -> (Option<Arc<CallRecord>>, Vec<Value>) {
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
             let event = tokio::time::timeout_at(until, self.events.recv()).await;
             match event {
-                Ok(Ok(SandboxEvent::Finished { record, .. })) => return Some(record),
+                Ok(Ok(SandboxEvent::Finished { record, .. })) => {
+                    return (Some(record), self.steps);
+                }
                 Ok(Ok(event)) => self.show(&event),
                 Ok(Err(broadcast::error::RecvError::Lagged(_))) => {}
-                Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => return None,
+                Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => {
+                    return (None, self.steps);
+                }
             }
         }
     }
@@ -296,7 +314,16 @@ impl Timeline {
         }
     }
 
+    fn step(&mut self, what: &str) {
+        let seconds = self.started.elapsed().as_millis() as f64 / 1e3;
+        self.steps.push(json!({ "seconds": seconds, "what": what }));
+    }
+
     fn line(&mut self, what: &str) {
+        self.step(what);
+        if self.is_quiet {
+            return;
+        }
         if std::mem::take(&mut self.is_open) {
             println!();
         }
@@ -305,6 +332,10 @@ impl Timeline {
 
     fn digit(&mut self, digit: char) {
         self.heard.push(digit);
+        self.step(&format!("the far end hears {digit}"));
+        if self.is_quiet {
+            return;
+        }
         let place = (self.heard.len() - 1) % self.digits + 1;
         let reading = (self.heard.len() - 1) / self.digits + 1;
         let so_far = &self.heard[self.heard.len() - place..];
@@ -325,30 +356,56 @@ impl Timeline {
     }
 }
 
-/// What was right and what was not.
-#[derive(Default)]
-struct Verdict(Vec<(String, bool)>);
+/// What is told: line by line to people, at the end as one object to programs; and what was right.
+struct Report {
+    is_quiet: bool,
+    told: Map<String, Value>,
+    checks: Vec<(String, bool)>,
+}
 
-impl Verdict {
-    fn check(&mut self, what: impl Into<String>, right: bool) {
-        self.0.push((what.into(), right));
+impl Report {
+    fn new(is_quiet: bool) -> Report {
+        Report {
+            is_quiet,
+            told: Map::new(),
+            checks: Vec::new(),
+        }
     }
 
-    /// Prints everything; whether all of it is right.
-    fn print(&self) -> bool {
-        println!();
-        for (what, right) in &self.0 {
-            println!("  {}  {what}", if *right { "ok  " } else { "FAIL" });
+    fn say(&self, line: &str) {
+        if !self.is_quiet {
+            println!("{line}");
         }
-        let all = self.0.iter().all(|(_, right)| *right);
-        println!(
-            "\n{}",
-            match all {
-                true => "The whole main job works.",
-                false => "The demo failed: see FAIL above.",
-            }
-        );
-        all
+    }
+
+    fn note(&mut self, name: &str, value: Value) {
+        self.told.insert(name.to_owned(), value);
+    }
+
+    fn check(&mut self, what: impl Into<String>, right: bool) {
+        self.checks.push((what.into(), right));
+    }
+
+    /// Says what was right; the answer has failed unless all of it was.
+    fn answer(mut self) -> Answer {
+        let all = self.checks.iter().all(|(_, right)| *right);
+        self.say("");
+        for (what, right) in &self.checks {
+            self.say(&format!(
+                "  {}  {what}",
+                if *right { "ok  " } else { "FAIL" }
+            ));
+        }
+        self.say(match all {
+            true => "\nThe whole main job works.",
+            false => "\nThe demo failed: see FAIL above.",
+        });
+        let checks = self.checks.iter();
+        let checks = checks.map(|(what, right)| json!({ "what": what, "ok": right }));
+        let checks = checks.collect();
+        self.note("checks", checks);
+        self.note("ok", json!(all));
+        Answer::said(all, Value::Object(self.told))
     }
 }
 
@@ -356,29 +413,31 @@ fn report_call(
     call: &Option<Arc<CallRecord>>,
     code: &str,
     save: &Path,
-    verdict: &mut Verdict,
+    report: &mut Report,
 ) -> anyhow::Result<()> {
     let Some(call) = call else {
-        verdict.check("the far end saw the call to its end", false);
+        report.check("the far end saw the call to its end", false);
         return Ok(());
     };
-    println!(
+    report.say(&format!(
         "\nfar end  heard {:?} in {:.1} s",
         call.digits_heard,
         call.talked.as_secs_f64()
-    );
-    verdict.check("the phone was answered", call.answered);
-    verdict.check(
+    ));
+    report.note("digits_heard", json!(call.digits_heard));
+    report.check("the phone was answered", call.answered);
+    report.check(
         format!("the far end heard the code that was sent ({code})"),
         call.digits_heard == code,
     );
     if call.samples.is_empty() {
-        verdict.check("the call was recorded", false);
+        report.check("the call was recorded", false);
         return Ok(());
     }
     nexo_voice::wav::write(save, &call.samples)
         .with_context(|| format!("cannot save the call to {}", save.display()))?;
-    println!("audio    saved as {}", save.display());
+    report.say(&format!("audio    saved as {}", save.display()));
+    report.note("recording", json!(save.display().to_string()));
     Ok(())
 }
 
@@ -386,20 +445,24 @@ async fn report_webhook(
     mut hooks: mpsc::UnboundedReceiver<Hook>,
     secret: &str,
     id: &str,
-    verdict: &mut Verdict,
+    report: &mut Report,
 ) {
     let Ok(Some(hook)) = tokio::time::timeout(PATIENCE, hooks.recv()).await else {
-        return verdict.check("a webhook arrived", false);
+        return report.check("a webhook arrived", false);
     };
     let body = String::from_utf8_lossy(&hook.body);
-    println!("webhook  {body}");
-    println!("         X-NEXO-Signature: {}", hook.signature);
+    report.say(&format!("webhook  {body}"));
+    report.say(&format!("         X-NEXO-Signature: {}", hook.signature));
     let event: Value = serde_json::from_slice(&hook.body).unwrap_or_default();
-    verdict.check(
+    report.note(
+        "webhook",
+        json!({ "signature": hook.signature, "body": event }),
+    );
+    report.check(
         "the webhook's signature is right",
         HashedSecret::of(secret).verify(&hook.body, &hook.signature),
     );
-    verdict.check(
+    report.check(
         "the webhook says otp.delivered for this OTP",
         event["type"] == "otp.delivered" && event["id"] == id,
     );
@@ -418,24 +481,26 @@ async fn report_books(
     client: &Client,
     id: &str,
     before: &Value,
-    verdict: &mut Verdict,
+    report: &mut Report,
 ) -> anyhow::Result<()> {
     let delivery = client.get(&format!("deliveries/{id}")).await?;
     let after = client.get("balance").await?;
-    println!("delivery {delivery}");
-    println!(
+    report.say(&format!("delivery {delivery}"));
+    report.say(&format!(
         "wallet   {} USD before, {} USD after",
         exact(&before["total"]),
         exact(&after["total"])
-    );
-    verdict.check(
+    ));
+    report.note("delivery", delivery.clone());
+    report.note("wallet", json!({ "before": before, "after": after }));
+    report.check(
         "GET /deliveries says delivered",
         delivery["status"] == "delivered",
     );
     let paid = amount(&before["total"])
         .zip(amount(&after["total"]))
         .and_then(|(before, after)| before.checked_sub(after));
-    verdict.check(
+    report.check(
         "the wallet paid the OTP's cost, once",
         paid.is_some() && paid == amount(&delivery["cost"]),
     );

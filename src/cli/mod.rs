@@ -117,15 +117,17 @@ enum Command {
 mod demo_args {
     use std::path::PathBuf;
 
-    use nexo_domain::otp::Language;
+    use nexo_domain::otp::{Code, Language};
+    use nexo_domain::phone::Phone;
 
     #[derive(Debug, clap::Args)]
     pub struct Args {
         /// The number to call; its last two digits choose what the sandbox carrier does
-        #[arg(default_value = "+84981234567")]
-        pub phone: String,
+        #[arg(default_value = "+84981234567", value_parser = super::args::phone)]
+        pub phone: Phone,
         /// The code to read, 4 to 8 digits [default: a random one]
-        pub code: Option<String>,
+        #[arg(value_parser = super::args::code)]
+        pub code: Option<Code>,
         /// The language of the voice: vi or en
         #[arg(long, value_parser = super::args::language())]
         pub language: Option<Language>,
@@ -180,7 +182,7 @@ impl Cli {
                 serve::run(loaded, &load, self.json).await?;
                 return Ok(None);
             }
-            Command::Demo(args) => return run_demo(config, args).await.map(Some),
+            Command::Demo(args) => return run_demo(config, args, self.json).await.map(Some),
             Command::Sandbox(args) => {
                 telemetry::log_to_stderr();
                 sandbox::run(config, args, self.json).await?;
@@ -225,19 +227,19 @@ fn man() -> anyhow::Result<Answer> {
     Ok(Answer::new(page, json))
 }
 
-async fn run_demo(config: &Config, args: demo_args::Args) -> anyhow::Result<Answer> {
+async fn run_demo(config: &Config, args: demo_args::Args, as_json: bool) -> anyhow::Result<Answer> {
     let mut config = config.clone();
     if let Some(language) = args.language {
         config.calls.language = language;
     }
-    let right = demo::run(
+    demo::run(
         &config,
         demo::DemoArgs {
             phone: args.phone,
             code: args.code,
             save: args.save,
+            as_json,
         },
     )
-    .await?;
-    Ok(Answer::said(right))
+    .await
 }

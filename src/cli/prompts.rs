@@ -21,7 +21,7 @@ pub enum Command {
     /// Write what a call says as WAV, 8 kHz mono, 16 bit
     Render {
         /// The code, 4 to 8 digits
-        #[arg(value_parser = code)]
+        #[arg(value_parser = args::code)]
         code: Code,
         /// vi or en [default: calls.language]
         #[arg(long, value_parser = args::language())]
@@ -44,10 +44,6 @@ Each of vi/ and en/ holds greeting.wav, again.wav, goodbye.wav, press-key.wav an
 if the second reading is to be slower, slow-0.wav to slow-9.wav. WAV of 8000 to 192000 samples a second,
 mono or stereo; digits of 0.1 to 1.5 s, phrases of 0.2 to 10 s. They are trimmed, levelled and brought
 to telephone quality.";
-
-fn code(text: &str) -> Result<Code, String> {
-    Code::parse(text).map_err(|error| error.to_string())
-}
 
 /// Runs it.
 ///

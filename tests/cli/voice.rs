@@ -193,22 +193,27 @@ fn a_test_call_that_nobody_takes_says_what_the_connection_failed_of() {
 #[test]
 fn a_test_call_that_cannot_be_placed_says_why() {
     let nexo = Nexo::without_database();
-    for (arguments, error) in [
+    for (code, arguments, error) in [
         (
+            2,
             &["call", "0981234567", "4829"][..],
             "a phone starts with +84",
         ),
-        (&["call", "+84981234567", "48"], "4 to 8 ASCII digits"),
+        (2, &["call", "+84981234567", "48"], "4 to 8 ASCII digits"),
+        (2, &["demo", "0981234567"], "a phone starts with +84"),
+        (2, &["demo", "+84981234567", "48"], "4 to 8 ASCII digits"),
         (
+            1,
             &["call", "+84981234567", "4829", "--carrier", "x"],
             "allowed are viettel,",
         ),
         (
+            1,
             &["call", "+84981234567", "4829", "--gateway", "x"],
             "no such gateway, but sandbox",
         ),
     ] {
-        let said = nexo.fail(1, arguments);
+        let said = nexo.fail(code, arguments);
         assert!(said.contains(error), "{said}");
     }
 }
@@ -371,9 +376,16 @@ fn a_call_is_made_with_the_recordings() {
     nexo.succeed(&["prompts", "import", "studio"]);
     nexo.set("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0");
     nexo.set("NEXO_SIP__RTP_PORTS", "0");
-    let ran = nexo.run(&["demo", "+84981234567", "482917"]);
-    assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stdout.contains("482917"), "{ran:?}");
+    let told = nexo.json(&["demo", "+84981234567", "482917"]);
+    assert_eq!(told["ok"], true, "{told}");
+    assert_eq!(told["digits_heard"], "482917", "{told}");
+    assert_eq!(told["webhook"]["body"]["type"], "otp.delivered", "{told}");
+    let steps = told["timeline"].as_array().unwrap();
+    assert_eq!(
+        steps[0]["what"], "INVITE reaches the phone's carrier",
+        "{told}"
+    );
+    assert!(nexo.dir().join("demo-call.wav").exists());
 }
 
 /// Writes a built-in prompt as a recording.
