@@ -174,7 +174,7 @@ impl Listener {
 
 fn saved(dir: &Path, record: &CallRecord) -> Option<PathBuf> {
     match recording::save(dir, record) {
-        Ok(wav) => wav,
+        Ok(wav) => Some(wav),
         Err(error) => {
             tracing::error!(dir = %dir.display(), %error, "cannot save a sandbox call");
             None

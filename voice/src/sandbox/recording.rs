@@ -22,19 +22,17 @@ struct Facts<'a> {
     seconds: f64,
 }
 
-/// Saves what was heard and what is known of a call in `dir` and returns the WAV's path, if there
-/// was audio. Each file appears whole; the JSON comes last, so who sees it finds the WAV there.
+/// Saves what was heard and what is known of a call in `dir` and returns the WAV's path; of a call that was
+/// not answered it has no samples. Each file appears whole; the JSON comes last, so who sees it finds the WAV
+/// there.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub(super) fn save(dir: &Path, record: &CallRecord) -> io::Result<Option<PathBuf>> {
+pub(super) fn save(dir: &Path, record: &CallRecord) -> io::Result<PathBuf> {
     let stem = file_stem(&record.call_id);
-    let audio = match record.answered {
-        true => Some(put(dir, &stem, "wav", |path| {
-            wav::write(path, &record.samples).map_err(io::Error::other)
-        })?),
-        false => None,
-    };
+    let audio = put(dir, &stem, "wav", |path| {
+        wav::write(path, &record.samples).map_err(io::Error::other)
+    })?;
     let facts = Facts {
         phone: record.phone.to_string(),
         digits_heard: &record.digits_heard,
@@ -117,7 +115,7 @@ mod tests {
     fn a_call_is_saved_as_audio_and_facts_under_its_call_id() {
         let dir = tempfile::tempdir().unwrap();
         let wav = save(dir.path(), &record("a-1@nexo.example", true)).unwrap();
-        assert_eq!(wav, Some(dir.path().join("a-1@nexo.example.wav")));
+        assert_eq!(wav, dir.path().join("a-1@nexo.example.wav"));
         assert_eq!(
             names(dir.path()),
             ["a-1@nexo.example.json", "a-1@nexo.example.wav"]
@@ -127,16 +125,20 @@ mod tests {
             text,
             "{\"phone\":\"+84981234567\",\"digits_heard\":\"428193\",\"answered\":true,\"seconds\":12.345}\n"
         );
-        let samples = wav::read(&wav.unwrap()).unwrap();
+        let samples = wav::read(&wav).unwrap();
         assert_eq!(samples, [0, 1, -1, i16::MIN]);
     }
 
     #[test]
-    fn an_unanswered_call_has_facts_and_no_audio() {
+    fn an_unanswered_call_has_facts_and_audio_of_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let wav = save(dir.path(), &record("b", false)).unwrap();
-        assert_eq!(wav, None);
-        assert_eq!(names(dir.path()), ["b.json"]);
+        let unanswered = CallRecord {
+            samples: [].as_slice().into(),
+            ..record("b", false)
+        };
+        let wav = save(dir.path(), &unanswered).unwrap();
+        assert_eq!(names(dir.path()), ["b.json", "b.wav"]);
+        assert_eq!(wav::read(&wav).unwrap(), [0; 0]);
     }
 
     #[test]
