@@ -140,8 +140,16 @@ pub fn routes(config: &mut web::ServiceConfig) {
                         .default_service(web::to(|| only("GET"))),
                 ),
         )
-        .service(web::resource("/healthz").get(health::healthz))
-        .service(web::resource("/readyz").get(health::readyz))
+        .service(
+            web::resource("/healthz")
+                .get(health::healthz)
+                .default_service(web::to(|| only("GET"))),
+        )
+        .service(
+            web::resource("/readyz")
+                .get(health::readyz)
+                .default_service(web::to(|| only("GET"))),
+        )
         .default_service(web::to(nothing_here));
 }
 

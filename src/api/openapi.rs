@@ -427,7 +427,10 @@ fn get_openapi() {}
     path = "/healthz",
     operation_id = "healthz",
     summary = "Whether the process lives",
-    responses((status = 200, description = "It does.", body = Alive, headers(("X-Request-Id" = String, description = "The request's id."))))
+    responses(
+        (status = 200, description = "It does.", body = Alive, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
+    )
 )]
 #[allow(dead_code)]
 fn healthz() {}
@@ -439,6 +442,7 @@ fn healthz() {}
     summary = "Whether the gateway can take OTPs",
     responses(
         (status = 200, description = "It can.", body = Readiness, headers(("X-Request-Id" = String, description = "The request's id."))),
+        (status = 405, description = "`method_not_allowed`.", body = Error, headers(("X-Request-Id" = String, description = "The request's id."), ("Allow" = String, description = "The methods that this address answers to."))),
         (status = 503, description = "It cannot; `problems` says why.", body = Readiness, headers(("X-Request-Id" = String, description = "The request's id."))),
     )
 )]

@@ -217,6 +217,12 @@ fn chosen_language(request: &HttpRequest) -> Option<Language> {
     Language::from_code(&code)
 }
 
+fn value_of(query: &str, name: &str) -> Option<String> {
+    let mut fields = url::form_urlencoded::parse(query.as_bytes());
+    let (_, value) = fields.find(|(given, _)| given == name)?;
+    Some(value.into_owned())
+}
+
 /// Whose link is this visitor's: the one of this very page, which is then remembered, or a remembered one. The
 /// last link counts. An account's own is nobody's, and is forgotten once its browser signs in.
 fn landed(
@@ -227,9 +233,12 @@ fn landed(
 ) -> Option<ReferralCode> {
     let name = prefixed(site, "nexo_ref");
     let is_own = |code: &ReferralCode| account.is_some_and(|a| a.referral_code == code.as_str());
-    let query = url::form_urlencoded::parse(request.query_string().as_bytes());
-    let here = query.into_iter().find(|(name, _)| name == "ref");
-    let here = here.and_then(|(_, code)| ReferralCode::parse(&code));
+    // Whoever must sign in first landed on the page that is next.
+    let next = value_of(request.query_string(), "next");
+    let next = next.as_deref().and_then(|path| path.split_once('?'));
+    let here = value_of(request.query_string(), "ref")
+        .or_else(|| next.and_then(|(_, query)| value_of(query, "ref")));
+    let here = here.and_then(|code| ReferralCode::parse(&code));
     if let Some(code) = here.filter(|code| !is_own(code)) {
         let mut cookie = own_cookie(site, name, code.to_string());
         cookie.set_max_age(CookieDuration::days(COOKIE_DAYS));
