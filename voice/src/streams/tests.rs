@@ -117,7 +117,7 @@ fn a_connection_that_was_closed_is_opened_anew_and_nothing_is_sent_twice() {
         assert_eq!(read(&mut stream, expected.len()), expected);
         drop(stream);
         // Its end is seen before the next message: what was written into a closed one would be lost.
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(500));
     }
 }
 

@@ -49,7 +49,7 @@ impl Repeating {
 
 /// One dialog as its far end sees it.
 pub struct FarDialog {
-    tag: &'static str,
+    pub tag: &'static str,
     answer: Option<Repeating>,
     bye: Option<Repeating>,
     pub is_acked: bool,
