@@ -3,6 +3,7 @@
 
     grafana/draw.py http://127.0.0.1:9090 --seconds 600 --out docs/img     one PNG a dashboard
     grafana/draw.py http://127.0.0.1:9090 --seconds 60 --check             exits 1 where a query fails or is empty
+    grafana/draw.py … --check --not-zero "Webhook attempts" failed         and where this series is zero throughout
 
 Needs matplotlib for the former, and nothing for the latter.
 """
@@ -55,6 +56,16 @@ def series(server, panel, seconds, interval, until):
             times, values = zip(*((at, float(value)) for at, value in one["values"]))
             found.append((legend or panel["title"], times, values))
     return found
+
+
+def zero_throughout(data, title, legends):
+    """What is wrong with a panel that has to show something: a line for each legend, or for any where none is named."""
+    shown = [(legend, values) for panel, lines in data if panel == title for legend, _, values in lines]
+    for legend in legends or [None]:
+        lines = [values for name, values in shown if legend in (None, name)]
+        # NaN is no number above or below zero.
+        if not any(value > 0 or value < 0 for values in lines for value in values):
+            yield f"{title}: {legend or 'everything'} is zero throughout, or not there"
 
 
 def written(value, unit):
@@ -176,8 +187,10 @@ def main():
     reader.add_argument("--interval", type=int, default=20, help="over how many seconds rates are taken")
     reader.add_argument("--out", help="the directory for the PNGs")
     reader.add_argument("--check", action="store_true", help="only ask")
+    reader.add_argument("--not-zero", action="append", nargs="+", default=[], metavar=("PANEL", "LEGEND"),
+                        help="a panel, or these lines of it, that must show more than zero")
     given = reader.parse_args()
-    until, wrong, asked = time.time(), [], 0
+    until, wrong, asked, everything = time.time(), [], 0, []
     for path in sorted((HERE / "dashboards").glob("*.json")):
         dashboard = json.loads(path.read_text())
         data = {}
@@ -190,9 +203,12 @@ def main():
             except ValueError as error:
                 wrong.append(f"{dashboard['title']}: {panel['title']}: {error}")
                 data[panel["id"]] = [("no data", (until - 1, until), (float("nan"),) * 2)]
+            everything.append((panel["title"], data[panel["id"]]))
         if given.out:
             draw(dashboard, data, pathlib.Path(given.out) / f"{path.stem}.png")
     print(f"{asked} panels asked, {len(wrong)} without data")
+    for title, *legends in given.not_zero:
+        wrong.extend(zero_throughout(everything, title, legends))
     if wrong and given.check:
         sys.exit("\n".join(wrong))
     for line in wrong:

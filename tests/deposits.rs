@@ -5,10 +5,11 @@ mod harness;
 #[path = "dashboard/visitor.rs"]
 mod visitor;
 
+use harness::mailbox::Mailbox;
 use harness::{Answer, Gateway, Receiver, answer, backends, client, number, phone};
 use nexo_domain::webhook::HashedSecret;
 use serde_json::json;
-use visitor::{Visitor, between};
+use visitor::{PASSWORD, Visitor, between};
 
 const SECRET: &str = "a-secret-of-the-bank-0001";
 const BANK: [(&str, &str); 5] = [
@@ -250,6 +251,45 @@ async fn a_wallet_that_runs_low_is_told_by_webhook() {
         assert_eq!(told["type"], "wallet.low");
         assert_eq!(number(&hook.body, "total"), "0.110");
         assert_eq!(number(&hook.body, "threshold"), "1.000");
+        gateway.audit();
+    }
+}
+
+#[actix_web::test]
+async fn a_wallet_that_runs_low_is_told_by_one_letter_that_says_what_it_holds() {
+    for backend in backends() {
+        let mailbox = Mailbox::start();
+        let gateway = Gateway::start(backend, &[("NEXO_MAIL__SMTP_URL", &mailbox.url())]);
+        let told = async |email: &str, holds: &str, threshold: &str| {
+            let create = ["account", "create", "--email", email];
+            gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
+            let credit = ["wallet", "credit", "--account", email, "--bucket"];
+            let what = ["balance", "--amount", holds, "--reference", "start"];
+            gateway.nexo(&[&credit[..], &what].concat());
+            let mut visitor = Visitor::of(&gateway);
+            assert_eq!(visitor.sign_in(email, PASSWORD).await.status, 303);
+            let (wallet, set) = ("/dashboard/wallet", "/dashboard/wallet/low-balance");
+            let seen = visitor
+                .submit(wallet, set, &[("threshold", threshold)])
+                .await;
+            assert_eq!(seen.status, 303, "{}", seen.text);
+            mailbox.wait_for(email, 1).await.text
+        };
+        let letter = told("lan@example.com", "3.21", "5.00").await;
+        for part in [
+            "Subject: Your NEXO ROUTE wallet runs low\n",
+            "Your wallet holds 3.210 USD, less than the 5.000 USD",
+            TOP_UP,
+        ] {
+            assert!(letter.contains(part), "no {part:?}: {letter}");
+        }
+        // Who has a letter after her is told in a later look at all wallets: she was told once.
+        let letter = told("minh@example.com", "0.5", "0.500001").await;
+        assert!(letter.contains("holds 0.500 USD, less than the 0.500001 USD"));
+        let to: Vec<String> = mailbox.letters().into_iter().map(|one| one.to).collect();
+        assert_eq!(to, ["lan@example.com", "minh@example.com"]);
+        let notices = gateway.metric("nexo_low_balance_notices_total").await;
+        assert_eq!(notices, 2.0);
         gateway.audit();
     }
 }

@@ -43,6 +43,30 @@ const PROVOKED: [&str; 7] = [
     "NexoWebhooksFailing",
 ];
 
+/// What the panels have to show of it, and of the calls before it: a panel, and which of its lines.
+const SHOWN: [&[&str]; 16] = [
+    &["OTPs accepted"],
+    &["Delivered"],
+    &["Requests by status", "202", "402", "502"],
+    &["Server errors"],
+    &[
+        "What customers were told",
+        "insufficient_balance",
+        "no_route",
+    ],
+    &["OTPs by outcome", "delivered", "no_route"],
+    &["Refunded OTPs", "mobifone"],
+    &["Debits and refunds", "debited", "refunded"],
+    &["Customers out of funds"],
+    &["Turned away for want of funds"],
+    &["ASR"],
+    &["MOS by carrier"],
+    &["SIP answers by code", "200", "486"],
+    &["Actor restarts"],
+    &["Webhook attempts", "delivered", "failed"],
+    &["RTP packets", "sent", "received"],
+];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -226,6 +250,17 @@ fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
         .await;
         assert_eq!(shown("sum(nexo_actor_restarts_total)").await, 1.0);
         assert!(shown("nexo_webhook_attempts_total{outcome=\"failed\"}").await > 5.0);
+        for series in prometheus.recorded() {
+            until(
+                &format!("{series} is recorded"),
+                Duration::from_secs(30),
+                async || {
+                    let above_zero = prometheus.query(&format!("{series} > 0")).await;
+                    (!above_zero.is_empty()).then_some(())
+                },
+            )
+            .await;
+        }
         panels(&prometheus).await;
         every_metric_says_what_it_is(&app).await;
 
@@ -237,8 +272,18 @@ fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
     });
 }
 
-/// Every panel's queries give something; where a directory is named, they are drawn there.
+/// Every panel's queries give something, and [`SHOWN`] more than zero; where a directory is named, they are drawn
+/// there.
 async fn panels(prometheus: &Prometheus) {
+    println!("{}", drawn(prometheus, &SHOWN).await.unwrap());
+    // It finds what is flat.
+    let nothing: &[&str] = &["Internal errors, reaped OTPs", "internal errors"];
+    let said = drawn(prometheus, &[nothing]).await.unwrap_err();
+    assert!(said.contains("is zero throughout"), "{said}");
+}
+
+/// What `draw.py` says of the panels, of which these have to show more than zero.
+async fn drawn(prometheus: &Prometheus, shown: &[&[&str]]) -> Result<String, String> {
     let seconds = (calm().as_secs() + 20).min(600).to_string();
     let mut command = Command::new(python());
     command.arg(root().join("grafana/draw.py")).args([
@@ -247,13 +292,14 @@ async fn panels(prometheus: &Prometheus) {
         &seconds,
         "--check",
     ]);
+    for one in shown {
+        command.arg("--not-zero").args(*one);
+    }
     if let Ok(directory) = std::env::var("NEXO_TEST_DRAW") {
         command.args(["--out", &directory]);
     }
-    let said = tokio::task::spawn_blocking(move || run(&mut command))
-        .await
-        .unwrap();
-    println!("{}", said.unwrap());
+    let said = tokio::task::spawn_blocking(move || run(&mut command)).await;
+    said.unwrap()
 }
 
 /// Each has its help text and, where it is a histogram, buckets; no label holds a phone, a key or a code.

@@ -117,6 +117,17 @@ impl Prometheus {
         }
     }
 
+    /// The series that the rules record.
+    pub fn recorded(&self) -> Vec<&str> {
+        let recorded: Vec<&str> = self
+            .rules
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- record: "))
+            .collect();
+        assert!(recorded.len() > 5);
+        recorded
+    }
+
     /// The metrics that the rules read.
     pub fn metrics_of_rules(&self) -> BTreeSet<String> {
         let expressions = self
