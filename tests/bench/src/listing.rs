@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::ids::{AccountId, DeliveryId};
+use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
 use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
 use nexo_domain::timestamp::rfc3339;
+use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
+use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
 use nexo_entities::store::sessions::NewSession;
-
+use nexo_entities::store::webhooks::NewEndpoint;
 use sha2::{Digest, Sha256};
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -30,6 +32,8 @@ const A_SECOND: i64 = 100;
 const FAILED_ONE_IN: usize = 10;
 /// How often each page is asked for.
 const ASKED: usize = 15;
+/// No page may take longer.
+const LONGEST_PAGE: Duration = Duration::from_millis(50);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -56,8 +60,25 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let store = Store::connect(&url, 1).await?;
     nexo_migration::up(store.connection()).await?;
+    let customer = Customer::create(&store).await?;
+    let operator = NewAccount {
+        email: "operator@example.com",
+        password_hash: None,
+        operator: true,
+        language: None,
+        page_language: None,
+        created_at_ms: unix_ms(),
+    };
+    let endpoint = NewEndpoint {
+        account_id: customer.account_id,
+        url: "https://hooks.example.com/nexo",
+        secret: HashedSecret::of("whsec_bench"),
+        created_at_ms: unix_ms(),
+    };
     let mut filling = Filling {
-        customer: Customer::create(&store).await?,
+        operator: store.create_account(operator).await?,
+        endpoint: store.add_endpoint(endpoint).await?,
+        customer,
         node: store
             .start_node(NodeStart::alone("past", unix_ms()))
             .await?,
@@ -76,6 +97,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         columns.push(measure(&args.nexo, folder.path(), &url, &filling).await?);
     }
     report(name, &args, &columns);
+    let slow: Vec<&str> = columns
+        .iter()
+        .flatten()
+        .filter(|line| line.is_page && line.took > LONGEST_PAGE)
+        .map(|line| line.what.trim())
+        .collect();
+    ensure!(slow.is_empty(), "longer than {LONGEST_PAGE:?}: {slow:?}");
     Ok(())
 }
 
@@ -88,8 +116,11 @@ struct Filling {
     phones: Phones,
     since_ms: i64,
     filled: usize,
-    /// A phone from the middle.
-    sample: Option<Phone>,
+    /// The first phone, and its delivery.
+    sample: Option<(Phone, DeliveryId)>,
+    /// Who may see the operators' pages.
+    operator: AccountId,
+    endpoint: EndpointId,
 }
 
 impl Filling {
@@ -123,7 +154,7 @@ impl Filling {
                 window_until_ms: created_at_ms,
                 ..self.phones.debit(account)?
             };
-            self.sample.get_or_insert(debit.phone);
+            self.sample.get_or_insert((debit.phone, debit.delivery_id));
             debits.push(debit);
         }
         Ok(debits)
@@ -176,6 +207,7 @@ fn ended(debit: &Debit, outcome: DebitOutcome, failed: bool) -> anyhow::Result<S
 struct Line {
     what: &'static str,
     took: Duration,
+    is_page: bool,
 }
 
 async fn measure(
@@ -197,7 +229,7 @@ async fn measure(
     )?;
     let ready = running.ready()?;
     let url = ready["http"].as_str().context("it says no URL")?.to_owned();
-    let phone = filling.sample.context("nothing was filled in")?;
+    let (phone, delivery) = filling.sample.context("nothing was filled in")?;
     let middle = filling.since_ms + filling.filled as i64 * 500 / A_SECOND;
     let (from, to) = (rfc3339(middle), rfc3339(middle + 60_000));
     let asks = [
@@ -231,12 +263,23 @@ async fn measure(
     let mut lines = Vec::new();
     for (what, path) in &asks {
         let took = median(async || customer.page(path).await).await?;
-        lines.push(Line { what, took });
+        let is_page = false;
+        lines.push(Line {
+            what,
+            took,
+            is_page,
+        });
     }
+    let account = filling.customer.account_id;
     let member = Member {
         http: crate::load::client()?,
         url: url.clone(),
-        cookie: sign_in(filling).await?,
+        cookie: sign_in(&filling.store, account).await?,
+    };
+    let operator = Member {
+        http: crate::load::client()?,
+        url: url.clone(),
+        cookie: sign_in(&filling.store, filling.operator).await?,
     };
     let pages = [
         ("the overview", "/dashboard".to_owned()),
@@ -257,22 +300,65 @@ async fn measure(
             "  that failed",
             "/dashboard/deliveries?status=failed".to_owned(),
         ),
+        ("one delivery", format!("/dashboard/deliveries/{delivery}")),
         ("the wallet", "/dashboard/wallet".to_owned()),
+        ("the top-ups", "/dashboard/wallet/top-up".to_owned()),
         ("the referrals", "/dashboard/referrals".to_owned()),
         ("the keys", "/dashboard/api-keys".to_owned()),
         ("the webhooks", "/dashboard/webhooks".to_owned()),
+        (
+            "one endpoint",
+            format!("/dashboard/webhooks/{}", filling.endpoint),
+        ),
         ("the settings", "/dashboard/settings".to_owned()),
+        (
+            "the second factor",
+            "/dashboard/settings/second-factor".to_owned(),
+        ),
+        ("the public page", "/en".to_owned()),
+        ("the reference", "/docs".to_owned()),
+        ("its OpenAPI page", "/docs/openapi".to_owned()),
     ];
-    for (what, path) in &pages {
-        let took = median(async || member.page(path).await).await?;
-        lines.push(Line { what, took });
+    let overseen = [
+        (
+            "operators: accounts",
+            "/dashboard/operators/accounts".to_owned(),
+        ),
+        (
+            "  one account",
+            format!("/dashboard/operators/accounts/{account}"),
+        ),
+        ("  carriers", "/dashboard/operators/carriers".to_owned()),
+        ("  deposits", "/dashboard/operators/deposits".to_owned()),
+        ("  reviews", "/dashboard/operators/reviews".to_owned()),
+        ("  payouts", "/dashboard/operators/payouts".to_owned()),
+        (
+            "  revocations",
+            "/dashboard/operators/revocations".to_owned(),
+        ),
+    ];
+    let of_member = pages.iter().map(|page| (&member, page));
+    let of_operator = overseen.iter().map(|page| (&operator, page));
+    for (reader, (what, path)) in of_member.chain(of_operator) {
+        let took = median(async || reader.page(path).await).await?;
+        let is_page = true;
+        lines.push(Line {
+            what,
+            took,
+            is_page,
+        });
     }
     for (what, path, least) in [
         ("all deliveries as CSV", "deliveries", filling.filled),
         ("the whole ledger as CSV", "ledger", filling.filled),
     ] {
         let took = customer.csv(path, least).await?;
-        lines.push(Line { what, took });
+        let is_page = false;
+        lines.push(Line {
+            what,
+            took,
+            is_page,
+        });
     }
     running.end()?;
     Ok(lines)
@@ -288,15 +374,14 @@ async fn median(ask: impl AsyncFn() -> anyhow::Result<Duration>) -> anyhow::Resu
     Ok(times[ASKED / 2])
 }
 
-/// Opens a session of the customer's: the cookie of its browser.
-async fn sign_in(filling: &Filling) -> anyhow::Result<String> {
+/// Opens a session of the account's: the cookie of its browser.
+async fn sign_in(store: &Store, account_id: AccountId) -> anyhow::Result<String> {
     let token = format!("{}{}", Uuid::new_v4().simple(), "x".repeat(11));
     let now = unix_ms();
-    filling
-        .store
+    store
         .open_session(NewSession {
             token_hash: Sha256::digest(token.as_bytes()).into(),
-            account_id: filling.customer.account_id,
+            account_id,
             address: "127.0.0.1",
             browser: "nexo-bench",
             created_at_ms: now,
