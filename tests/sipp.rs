@@ -13,6 +13,12 @@ mod media;
 mod names;
 #[path = "sipp/noise.rs"]
 mod noise;
+#[path = "../voice/tests/torture/thrown.rs"]
+mod thrown;
+#[path = "sipp/torture.rs"]
+mod torture;
+#[path = "sipp/wire.rs"]
+mod wire;
 
 use far_end::{FarEnd, free_port};
 use harness::ports::free_ports;

@@ -82,8 +82,11 @@ pub fn write(path: PathBuf, text: &str) -> PathBuf {
     path
 }
 
-/// An authority, and certificates of it as files in `folder`: for 127.0.0.1, for another address, and for
-/// one who calls.
+/// The name in the certificate of a carrier that is reached by an address.
+pub const SBC_NAME: &str = "sbc.example.vn";
+
+/// An authority, and certificates of it as files in `folder`: for 127.0.0.1, for another address, for
+/// [`SBC_NAME`], and for one who calls.
 pub fn make_certificates(folder: &Path) {
     let script = r#"
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj "/CN=Test authority"
@@ -95,9 +98,11 @@ pub fn make_certificates(folder: &Path) {
         openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile names -out client.pem
         printf "subjectAltName=IP:127.0.0.2\n" > other-names
         openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile other-names -out elsewhere.pem
+        printf "subjectAltName=DNS:$1\n" > domain-names
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile domain-names -out named.pem
     "#;
     let made = Command::new("bash")
-        .args(["-ec", script])
+        .args(["-ec", script, "bash", SBC_NAME])
         .current_dir(folder)
         .output()
         .unwrap();
@@ -246,6 +251,11 @@ impl Sbc {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
+    /// How often it has noted this.
+    pub fn noted(&self, what: &str) -> usize {
+        self.log().matches(what).count()
+    }
+
     /// The gateway's table: who we are, and that we register.
     pub fn gateway(&self, transport: &str, more: &str) -> String {
         let port = match transport {
@@ -316,7 +326,11 @@ pub async fn is_not_taken(customer: &Customer) {
 
 pub async fn deliver(customer: &Customer, code: &str) {
     // The phone's window of 30 s is not what is tested here: each call has a customer's own database.
-    let sent = customer.send(NUMBER, code).await;
+    deliver_to(customer, NUMBER, code).await;
+}
+
+pub async fn deliver_to(customer: &Customer, number: &str, code: &str) {
+    let sent = customer.send(number, code).await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::Value;
 
 use crate::harness::{Answer, Backend, Customer, Gateway};
@@ -32,9 +33,34 @@ async fn a_phone_records_the_code_by_udp_tcp_and_tls_and_protected() {
             let known = gateway.metric(&format!("nexo_rtcp_{figure}_count")).await;
             assert_eq!(known, 1.0, "{transport} {srtp}: {figure}");
         }
+        // As good as G.711 gets, over loopback.
+        let opinion = opinion(&gateway).await;
+        assert!((400..=445).contains(&opinion), "{transport}: {opinion}");
         codes.push(code);
     }
     assert_eq!(phone.heard(), codes);
+}
+
+/// The mean opinion score of its only call, in hundredths, as the call's record has it.
+async fn opinion(gateway: &Gateway) -> i64 {
+    let database = Database::connect(gateway.database_url()).await.unwrap();
+    let records = "SELECT mos_hundredths FROM call_attempts";
+    let records = Statement::from_string(database.get_database_backend(), records);
+    let records = database.query_all_raw(records).await.unwrap();
+    assert_eq!(records.len(), 1);
+    records[0].try_get_by_index(0).expect("a score")
+}
+
+#[tokio::test]
+async fn a_phone_that_takes_pcmu_and_long_packets_hears_the_code() {
+    for ptime in [40, 60] {
+        let phone = Phone::start(&format!(";audio_codecs=PCMU/8000/1;ptime={ptime}"));
+        let gateway = start(&plain(&phone));
+        let customer = gateway.customer("a@example.com", "10.00");
+        deliver(&customer, CODE).await;
+        gateway.audit();
+        assert_eq!(phone.heard(), [CODE], "{ptime} ms");
+    }
 }
 
 #[tokio::test]

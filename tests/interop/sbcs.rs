@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::harness::ports::free_ports;
 use crate::peers::{
-    NUMBER, OTHER_NUMBER, Peer, Phone, Sbc, are_answered, deliver, is_not_taken, is_registered,
+    NUMBER, OTHER_NUMBER, Peer, Phone, SBC_NAME, Sbc, are_answered, deliver, deliver_to,
+    is_not_taken, is_registered,
 };
 use crate::peers::{soon, start, trunk};
 
@@ -56,6 +57,49 @@ async fn a_nonce_that_has_become_stale_is_replaced_and_nothing_fails() {
     let trunk = trunk(&gateway).await;
     assert_eq!(trunk["last_failure"], serde_json::Value::Null);
     assert_eq!(trunk["reachable"], true);
+    assert_eq!(phone.heard(), ["482917"]);
+}
+
+#[tokio::test]
+async fn a_warm_trunk_needs_one_invite_and_one_bye_a_call_while_the_nonces_count_rises() {
+    let phone = Phone::start("");
+    let sbc = Sbc::start(phone.port);
+    let gateway = start(&sbc.gateway("udp", ""));
+    is_registered(&gateway).await;
+    let customer = gateway.customer("a@example.com", "10.00");
+    deliver(&customer, "482917").await;
+    let is_hung_up = async |times| {
+        soon("the phone is hung up", async || {
+            (sbc.noted("BYE granted") == times).then_some(())
+        })
+        .await;
+    };
+    is_hung_up(1).await;
+    let challenged = sbc.noted("challenged");
+    deliver_to(&customer, OTHER_NUMBER, "7305").await;
+    is_hung_up(2).await;
+    // Probes go on meanwhile, with the same nonce.
+    let log = sbc.log();
+    assert_eq!(sbc.noted("INVITE granted"), 2, "{log}");
+    assert_eq!(sbc.noted("challenged"), challenged, "{log}");
+    assert_eq!(sbc.noted("a stale nonce"), 0, "{log}");
+    gateway.audit();
+    assert_eq!(phone.heard(), ["482917", "7305"]);
+}
+
+#[tokio::test]
+async fn an_sbc_that_is_reached_by_its_address_is_asked_for_by_its_name() {
+    let phone = Phone::start("");
+    let sbc = Sbc::wanting(phone.port, &["WITH_NAMED_CERTIFICATE"]);
+    let why = "certificate not valid for name \"127.0.0.1\"";
+    is_kept_out(&sbc, &sbc.gateway("tls", ""), why).await;
+    let named = format!(r#",tls_name="{SBC_NAME}""#);
+    let gateway = start(&sbc.gateway("tls", &named));
+    is_registered(&gateway).await;
+    let customer = gateway.customer("a@example.com", "10.00");
+    deliver(&customer, "482917").await;
+    assert!(sbc.noted(&format!("INVITE asked of {SBC_NAME}\n")) > 0);
+    gateway.audit();
     assert_eq!(phone.heard(), ["482917"]);
 }
 
@@ -135,9 +179,20 @@ async fn a_wrong_password_is_refused_once_and_named_to_the_operator() {
 
 #[tokio::test]
 async fn an_sbc_that_is_restarted_during_traffic_comes_back_by_itself() {
+    comes_back("udp").await;
+}
+
+/// The connection that went with it is opened anew, from the same port of ours.
+#[tokio::test]
+async fn an_sbc_that_is_restarted_during_traffic_is_connected_to_anew() {
+    comes_back("tcp").await;
+    comes_back("tls").await;
+}
+
+async fn comes_back(transport: &str) {
     let phone = Phone::start("");
     let mut sbc = Sbc::start(phone.port);
-    let gateway = start(&sbc.gateway("udp", ""));
+    let gateway = start(&sbc.gateway(transport, ""));
     is_registered(&gateway).await;
     let customer = gateway.customer("a@example.com", "10.00");
     let sent = customer.send(NUMBER, "482917").await;
@@ -149,19 +204,18 @@ async fn an_sbc_that_is_restarted_during_traffic_comes_back_by_itself() {
         (trunk["reachable"] == false).then_some(trunk)
     })
     .await;
-    assert_eq!(down["last_failure"]["what"], "no answer to a probe");
+    let what = down["last_failure"]["what"].as_str().unwrap();
+    assert!(what.starts_with("no answer to a probe"), "{what}");
     sbc.run();
     // The call in progress has its audio beside the SBC: it was read to its end.
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
     is_registered(&gateway).await;
     // Another number, since the first has its window.
-    let sent = customer.send(OTHER_NUMBER, "7305").await;
-    assert_eq!(sent.status, 202, "{}", sent.text);
-    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
-    assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
+    deliver_to(&customer, OTHER_NUMBER, "7305").await;
     gateway.audit();
     assert_eq!(gateway.metric("nexo_internal_errors_total").await, 0.0);
+    assert_eq!(phone.heard(), ["482917", "7305"]);
 }
 
 #[tokio::test]
@@ -229,12 +283,10 @@ async fn traffic_through_an_sbc_that_is_restarted_ends_rightly() {
         traffic.spawn(async move {
             let sent = customer.send(&format!("+8498300{n:04}"), "4829").await;
             if sent.status != 202 {
-                assert_eq!(
-                    (sent.status, sent.error()),
-                    (502, "no_route"),
-                    "{}",
-                    sent.text
-                );
+                // A busy machine may not have given the price back in time to say so.
+                let refused = [(502, "no_route"), (503, "overloaded")];
+                let said = (sent.status, sent.error());
+                assert!(refused.contains(&said), "{}", sent.text);
                 return (n, None);
             }
             let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;

@@ -95,18 +95,20 @@ async fn the_caller_and_the_number_are_written_as_the_carrier_wants_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registration_is_lengthened_where_the_registrar_wants_it_and_ended_at_shutdown() {
+async fn a_registration_is_lengthened_as_asked_renewed_in_time_and_ended_at_shutdown() {
     let registrar = FarEnd::start("registrar", 1, &[], &[]);
     let more = r#",username="nexo",password="s3cret",register=true,register_expires_seconds=60,options_ping_seconds=0"#;
     let carriers = carriers(&[registrar.port], more);
     let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK];
     let mut gateway = Gateway::start(Backend::Sqlite, &settings);
-    let page = gateway.metrics.replace("/metrics", "/trunks");
-    until("registered", SOON, async || {
-        let trunks = answer(client().get(&page)).await.text;
-        trunks.contains(r#""registered":true"#).then_some(())
+    until("a renewal", SOON, async || {
+        let log = std::fs::read_to_string(registrar.log()).unwrap_or_default();
+        log.contains("renewed").then_some(())
     })
     .await;
+    let page = gateway.metrics.replace("/metrics", "/trunks");
+    let trunks = answer(client().get(&page)).await.text;
+    assert!(trunks.contains(r#""registered":true"#), "{trunks}");
     assert_eq!(gateway.terminate(), Some(0));
     registrar.was_content();
 }

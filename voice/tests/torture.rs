@@ -11,6 +11,8 @@
 mod expected;
 #[path = "torture/in_a_call.rs"]
 mod in_a_call;
+#[path = "torture/thrown.rs"]
+mod thrown;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::bytes;
 use crate::expected::MESSAGES;
+use crate::thrown::{self, ANSWERS, PING, from_here, in_the_call};
 
 /// Far longer than anything here takes on a busy machine; reached only by a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -97,17 +98,11 @@ impl Gateway {
     /// it answers this, it has dealt with all that was sent.
     async fn ping(&self) -> BTreeMap<u16, usize> {
         let mut answers = BTreeMap::new();
-        let text = format!(
-            "OPTIONS sip:nexo@{} SIP/2.0\r\nVia: SIP/2.0/UDP {};rport;branch=z9hG4bKping\r\n\
-             From: <sip:g@h>;tag=g\r\nTo: <sip:nexo@h>\r\nCall-ID: ping\r\nCSeq: 1 OPTIONS\r\n\
-             Content-Length: 0\r\n\r\n",
-            self.caller,
-            self.address(),
-        );
+        let text = thrown::ping(self.caller, self.address());
         self.send(text.as_bytes()).await;
         loop {
             match self.message().await {
-                Message::Response(answer) if answer.call_id() == "ping" => {
+                Message::Response(answer) if answer.call_id() == PING => {
                     assert_eq!(answer.code(), 200);
                     return answers;
                 }
@@ -153,34 +148,6 @@ fn order(gateway: &Gateway) -> CallOrder {
     }
 }
 
-/// The message, its answer wanted where it comes from.
-fn from_here(message: &[u8]) -> Vec<u8> {
-    rewritten(message, false)
-}
-
-/// The same, with the Call-ID of the call. Its tags are not the call's.
-fn in_the_call(message: &[u8]) -> Vec<u8> {
-    rewritten(message, true)
-}
-
-fn rewritten(message: &[u8], is_in_the_call: bool) -> Vec<u8> {
-    let mut rewritten = Vec::new();
-    for line in message.split_inclusive(|byte| *byte == b'\n') {
-        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-        match name.trim_ascii().to_ascii_lowercase().as_slice() {
-            b"call-id" | b"i" if is_in_the_call => {
-                rewritten.extend_from_slice(format!("Call-ID: {CALL_ID}\r\n").as_bytes());
-            }
-            b"via" | b"v" if line != b"v=0\r\n" && !line.trim_ascii_end().ends_with(b"2.0") => {
-                rewritten.extend_from_slice(line.trim_ascii_end());
-                rewritten.extend_from_slice(b";rport\r\n");
-            }
-            _ => rewritten.extend_from_slice(line),
-        }
-    }
-    rewritten
-}
-
 /// A call into the middle of which every message is thrown, as `changed`. Gives how often each code
 /// was the answer.
 async fn call_under_torture(changed: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16, usize> {
@@ -214,11 +181,6 @@ async fn call_under_torture(changed: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16,
     answers
 }
 
-/// Ten are OPTIONS, which are granted; twenty ask what a caller does not do. The three responses and the
-/// fourteen that are refused are answered by nothing, and two more that are answered hide their topmost
-/// hop too well to be told by [`rewritten`] where to be answered.
-const ANSWERS: [(u16, usize); 2] = [(200, 10), (405, 20)];
-
 #[tokio::test]
 async fn no_message_from_the_gateway_disturbs_a_call() {
     let (_, answers) = tokio::join!(
@@ -230,6 +192,6 @@ async fn no_message_from_the_gateway_disturbs_a_call() {
 
 #[tokio::test]
 async fn no_message_that_claims_to_be_of_the_call_disturbs_it() {
-    let answers = call_under_torture(in_the_call).await;
+    let answers = call_under_torture(|message| in_the_call(message, CALL_ID)).await;
     assert_eq!(answers, ANSWERS.into());
 }
