@@ -70,7 +70,7 @@ fn a_sixth_endpoint_is_refused() {
         }
         assert_eq!(
             nexo.fail(1, &add("a@example.com", "https://1.1.1.1/hooks")),
-            "error: an account has at most 5 active webhook endpoints: remove one first"
+            "error: an account has at most 5 active webhook endpoints: pause or remove one first"
         );
     });
 }
