@@ -8,6 +8,8 @@
 mod harness;
 #[path = "dashboard/visitor.rs"]
 mod visitor;
+#[path = "operators/waiting.rs"]
+mod waiting;
 
 #[path = "browser/chromium.rs"]
 mod chromium;

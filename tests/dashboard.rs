@@ -5,6 +5,8 @@ mod harness;
 
 #[path = "dashboard/visitor.rs"]
 mod visitor;
+#[path = "operators/waiting.rs"]
+mod waiting;
 
 #[path = "dashboard/accounts.rs"]
 mod accounts;
@@ -14,6 +16,8 @@ mod factor;
 mod forms;
 #[path = "dashboard/keys.rs"]
 mod keys;
+#[path = "dashboard/routes.rs"]
+mod routes;
 #[path = "dashboard/tenants.rs"]
 mod tenants;
 #[path = "dashboard/watching.rs"]

@@ -5,6 +5,11 @@ mod harness;
 #[path = "dashboard/visitor.rs"]
 mod visitor;
 
+#[path = "operators/decisions.rs"]
+mod decisions;
+#[path = "operators/waiting.rs"]
+mod waiting;
+
 use std::time::{Duration, Instant};
 
 use harness::{Backend, Customer, Gateway, backends, phone};

@@ -114,8 +114,15 @@ impl Browser {
         self.client.current_url().await.unwrap().path().to_owned()
     }
 
+    /// Writes into the field with this id.
     pub async fn fill(&self, id: &str, text: &str) {
-        let field = self.client.find(Locator::Id(id)).await.unwrap();
+        self.write(&format!("[id='{id}']"), text).await;
+    }
+
+    /// Writes into the field that this selector finds on the page.
+    pub async fn write(&self, css: &str, text: &str) {
+        let found = self.client.find(Locator::Css(css)).await;
+        let field = found.unwrap_or_else(|error| panic!("{css}: {error}"));
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }

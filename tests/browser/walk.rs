@@ -5,6 +5,7 @@ use fantoccini::Locator;
 use crate::chromium::{Browser, Screen};
 use crate::harness::{Answer, Backend, Gateway, Receiver, answer, client, phone};
 use crate::visitor::{PASSWORD, Visitor, between};
+use crate::waiting;
 
 const OPEN: [(&str, &str); 7] = [
     ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
@@ -187,16 +188,45 @@ async fn referral_code(mut referrer: Visitor) -> String {
         .to_owned()
 }
 
-/// An operator's pages, each with something to show.
+/// Looks at each page where something waits, decides all of it, and looks at what the page says then.
+async fn decide(b: &mut Browser) {
+    for (page, forms) in [
+        ("carriers", &[("[action$='/drain']", "")][..]),
+        (
+            "deposits",
+            &[
+                ("[action$='/credit']", "account"),
+                ("[action$='/refuse']", "reason"),
+            ],
+        ),
+        ("reviews", &[("[action$='/close']", "note")]),
+        ("reviews?all=yes", &[]),
+        ("payouts", &[("[action$='/sent']", "reference")]),
+        ("revocations", &[("", "reason")]),
+    ] {
+        b.goto(&format!("/dashboard/operators/{page}")).await;
+        b.look(&page.replace("?all=yes", "-all")).await;
+        for (form, field) in forms {
+            let form = format!("tbody form{form}");
+            if !field.is_empty() {
+                let field = format!("{form} input[name={field}]");
+                b.write(&field, "lan@example.com").await;
+            }
+            b.follow(&format!("{form} button")).await;
+            b.look(&format!("{page}-decided")).await;
+        }
+        let left = b.client.find_all(Locator::Css("tbody form")).await.unwrap();
+        assert_eq!(left.is_empty(), page != "carriers", "{page}");
+    }
+}
+
+/// An operator's pages, each with something to decide, and what they say once it is.
 async fn oversee(screen: Screen, language: &str, name: &str) {
     let gateway = Gateway::start(Backend::Sqlite, &OPEN);
     let operator = ["--email", "op@example.com", "--password", PASSWORD];
     gateway.nexo(&[&["account", "create", "--operator"], &operator[..]].concat());
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
-    let top_up = "/dashboard/wallet/top-up";
-    let fields = [("amount", "20.00"), ("provider", "bank_transfer")];
-    let opened = lan.submit(top_up, top_up, &fields).await;
-    assert_eq!(opened.status, 303, "{}", opened.text);
+    waiting::one_of_each(&gateway, &mut lan, "lan@example.com").await;
     let mut b = Browser::open(&gateway.url, screen, language, name).await;
     b.sign_in("op@example.com").await;
     b.goto("/dashboard/operators/accounts?q=lan").await;
@@ -204,15 +234,30 @@ async fn oversee(screen: Screen, language: &str, name: &str) {
     b.follow("tbody a").await;
     b.wait_for("lan@example.com").await;
     b.look("account").await;
+    decide(&mut b).await;
+    b.goto("/dashboard/operators/accounts?q=lan").await;
+    b.follow("tbody a").await;
     b.fill("suspend-reason", "a card that is not theirs").await;
     b.follow("form[action$='/suspend'] button").await;
     b.wait_for("a card that is not theirs").await;
     b.look("account-suspended").await;
-    for page in ["carriers", "deposits", "reviews", "payouts", "revocations"] {
-        b.goto(&format!("/dashboard/operators/{page}")).await;
-        b.look(page).await;
-    }
     b.client.clone().close().await.unwrap();
+    let actions = gateway.nexo(&["operator", "actions"]);
+    let actions = actions["actions"].as_array().unwrap().clone();
+    let by_operator = actions.iter().filter(|a| a["operator"] == "op@example.com");
+    let decided: Vec<&str> = by_operator.map(|a| a["action"].as_str().unwrap()).collect();
+    assert_eq!(
+        decided,
+        [
+            "suspend",
+            "revoke_referral",
+            "payout_sent",
+            "close_review",
+            "refuse_deposit",
+            "credit_payment",
+            "drain_gateway",
+        ]
+    );
     gateway.audit();
 }
 
@@ -224,6 +269,11 @@ async fn an_operator_on_a_wide_screen_in_english() {
 #[actix_web::test]
 async fn an_operator_on_a_phone_in_vietnamese() {
     oversee(Screen::Phone, "vi", "operator-phone-vi").await;
+}
+
+#[actix_web::test]
+async fn an_operator_who_runs_no_scripts() {
+    oversee(Screen::NoScript, "en", "operator-no-script").await;
 }
 
 #[actix_web::test]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use nexo_domain::webhook::HashedSecret;
 
+use crate::harness::ports::free_ports;
 use crate::harness::{Backend, Gateway, Receiver, backends};
 use crate::visitor::{Seen, Visitor};
 
@@ -76,10 +77,8 @@ async fn what_failed_is_sent_again_all_at_once_and_only_once() {
     let gateway = Gateway::start(Backend::Sqlite, &OPEN);
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
     // Nobody listens there yet.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = closed.local_addr().unwrap();
-    drop(closed);
-    let url = format!("http://{address}/hook");
+    let address = ("127.0.0.1", free_ports(1));
+    let url = format!("http://{}:{}/hook", address.0, address.1);
     lan.submit(PAGE, PAGE, &[("url", &url)]).await;
     let id = lan.id_after(PAGE, "/dashboard/webhooks/").await;
     let path = format!("{PAGE}/{id}");
