@@ -59,10 +59,10 @@ pub(crate) const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 /// Webhooks that wait when the last call has ended are sent within this, or by the next start: an endpoint has
 /// 5 s for its answer.
 const FLUSH_WITHIN: Duration = Duration::from_secs(15);
-/// Connections to PostgreSQL that write at once: one for each wallet actor, and some for the rest.
 /// How long a customer's connection is kept that asks nothing: longer than the pools of common HTTP clients keep
 /// theirs (5 s in httpx), lest it is closed just as a request is sent on it.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Connections to PostgreSQL that write at once: one for each wallet actor, and some for the rest.
 const POSTGRES_LANES: u32 = 8;
 const WALLET_LANES_POSTGRES: usize = 4;
 const USER_AGENT: &str = concat!("NEXO-ROUTE/", env!("CARGO_PKG_VERSION"));

@@ -260,8 +260,8 @@ async fn a_process_that_dies_before_the_carrier_answers_never_rings_again_under_
         let mut gateway = Gateway::start(backend, &[QUICK]);
         let mut customer = gateway.customer("a@example.com", "1.00");
         let silent = body(&phone(97));
-        let first = tokio::spawn(request(&customer, b"k", &silent).send());
         let database = database(&gateway).await;
+        let first = tokio::spawn(request(&customer, b"k", &silent).send());
         until("debited", || async {
             count(&database, "deliveries").await == 1
         })
@@ -307,7 +307,7 @@ async fn who_hangs_up_and_asks_again_gets_the_answer_of_the_call_under_way() {
         let database = database(&gateway).await;
         let stalled = stall(&database).await;
         let sent_body = body(&phone(90));
-        let impatient = request(&customer, b"k", &sent_body).timeout(Duration::from_millis(300));
+        let impatient = request(&customer, b"k", &sent_body).timeout(Duration::from_millis(800));
         assert!(impatient.send().await.unwrap_err().is_timeout());
         let again = {
             let (customer, sent_body) = (customer.clone(), sent_body.clone());

@@ -37,11 +37,12 @@ impl BusyGateway {
                 if is_deaf.load(Ordering::Relaxed) {
                     continue;
                 }
-                for answer in answers(&request) {
-                    let _ = socket.send_to(answer.as_bytes(), from);
-                }
+                // Before it is answered: whoever has an answer may count what was asked.
                 if request.starts_with("INVITE ") {
                     invites.fetch_add(1, Ordering::Relaxed);
+                }
+                for answer in answers(&request) {
+                    let _ = socket.send_to(answer.as_bytes(), from);
                 }
             }
         });

@@ -47,11 +47,13 @@ impl FarEnd {
                 if method.starts_with("SIP/") {
                     continue;
                 }
-                if let Some(status) = answer(&method) {
+                let status = answer(&method);
+                // Before it is sent: whoever has an answer may count what was asked.
+                asked.lock().unwrap().push(method);
+                if let Some(status) = status {
                     let answer = answer_to(&request, status);
                     socket.send_to(answer.as_bytes(), from).unwrap();
                 }
-                asked.lock().unwrap().push(method);
             }
         });
         far_end

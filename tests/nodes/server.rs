@@ -1,10 +1,11 @@
 //! A PostgreSQL server of a test's own, which it may stop as it likes.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
+
+use crate::harness::ports::free_ports;
 
 pub struct Server {
     bin: PathBuf,
@@ -24,11 +25,7 @@ impl Server {
             let folder = dir.path().to_str().unwrap();
             run(Command::new("chown").args(["postgres", folder]));
         }
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_ports(1);
         let server = Server { bin, dir, port };
         run(server
             .command("initdb")
