@@ -229,10 +229,11 @@ impl Store {
         account: AccountId,
         delivery: DeliveryId,
     ) -> Result<Vec<DeliveryEntry>, StoreError> {
+        // The account is compared here: asked for it, too, SQLite would walk all of its entries in their order.
         let statement = self.sql(
-            "SELECT kind, bucket, amount_micros, created_at_ms FROM ledger_entries \
-             WHERE delivery_id = ? AND account_id = ? ORDER BY id",
-            [delivery.0.into(), account.0.into()],
+            "SELECT kind, bucket, amount_micros, created_at_ms, account_id FROM ledger_entries \
+             WHERE delivery_id = ? ORDER BY id",
+            [delivery.0.into()],
         );
         let unreadable = |column| StoreError::Unreadable {
             table: "ledger_entries",
@@ -240,6 +241,9 @@ impl Store {
         };
         let mut entries = Vec::new();
         for row in self.reader.query_all_raw(statement).await? {
+            if row.try_get_by_index::<Uuid>(4)? != account.0 {
+                continue;
+            }
             let kind: String = row.try_get_by_index(0)?;
             let bucket: String = row.try_get_by_index(1)?;
             entries.push(DeliveryEntry {
