@@ -44,7 +44,8 @@ pub struct Claims<'a> {
 }
 
 /// The client's address. Headers count only when `peer` is a trusted proxy; a malformed one is
-/// skipped. Of `X-Forwarded-For` the right-most address that is no trusted proxy counts.
+/// skipped. Of `X-Forwarded-For` the right-most address that is no trusted proxy counts. What stands left of
+/// an entry that is no address was not written by a proxy of ours, and tells nothing.
 pub fn client_ip(peer: IpAddr, claims: Claims<'_>, trusted: &[IpNet]) -> IpAddr {
     let peer = unmapped(peer);
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
@@ -58,7 +59,9 @@ pub fn client_ip(peer: IpAddr, claims: Claims<'_>, trusted: &[IpNet]) -> IpAddr 
         .forwarded_for
         .into_iter()
         .flat_map(|list| list.rsplit(','))
-        .filter_map(parse_address)
+        // A list may have empty elements (RFC 9110 §5.6.1.2).
+        .filter(|entry| !entry.trim().is_empty())
+        .map_while(parse_address)
         .find(|address| !is_trusted(address))
         .unwrap_or(peer)
 }
@@ -139,7 +142,9 @@ mod tests {
             ("203.0.113.7:4711, 10.0.0.1", "203.0.113.7"),
             ("[2001:db8::7]:4711", "2001:db8::7"),
             ("::ffff:203.0.113.7", "203.0.113.7"),
-            ("unknown, 203.0.113.7, banana", "203.0.113.7"),
+            ("unknown, 203.0.113.7, 10.0.0.1,", "203.0.113.7"),
+            ("198.51.100.1, banana", "127.0.0.1"),
+            ("198.51.100.1, unknown, 10.0.0.1", "127.0.0.1"),
             ("", "127.0.0.1"),
             (",,,", "127.0.0.1"),
         ] {

@@ -12,6 +12,7 @@ use nexo_entities::store::changes::Change;
 use nexo_entities::store::keys::NewKey;
 use nexo_entities::store::wallets::Credit;
 use nexo_entities::store::{Conflict, StoreError};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::database::Database;
@@ -23,6 +24,7 @@ on_both!(
     a_revoked_key_is_known_as_revoked,
     a_closed_account_takes_its_keys_along,
     a_key_with_too_long_an_allowlist_is_refused,
+    of_a_thousand_keys_made_at_once_ten_are,
     a_credit_that_cannot_be_is_refused,
     every_command_leaves_its_change_in_the_feed,
 );
@@ -169,6 +171,33 @@ async fn a_closed_account_takes_its_keys_along(database: Arc<Database>) {
     assert!(store.key_by_hash(&[1; 32]).await.unwrap().unwrap().revoked);
     let refused = store.create_key(key(world.account, 2, &[])).await;
     assert_eq!(conflict(refused), Conflict::AccountClosed);
+}
+
+async fn of_a_thousand_keys_made_at_once_ten_are(database: Arc<Database>) {
+    let world = World::with_balance(&database, 0).await;
+    let mut made = JoinSet::new();
+    for n in 0..1000_u32 {
+        let mut hash = [0; 32];
+        hash[..4].copy_from_slice(&n.to_be_bytes());
+        let store = world.store.clone();
+        let new = NewKey {
+            hash,
+            ..key(world.account, 1, &[])
+        };
+        made.spawn(async move { store.create_key(new).await });
+    }
+    let mut made_at_once = 0;
+    while let Some(made) = made.join_next().await {
+        match made.unwrap() {
+            Ok(_) => made_at_once += 1,
+            Err(StoreError::Conflict(Conflict::TooManyKeys { max: 10 })) => {}
+            // So many wait for the few connections that one may wait too long.
+            Err(error) => assert!(error.is_outage(), "{error}"),
+        }
+    }
+    assert_eq!(made_at_once, 10);
+    let kept = world.store.keys(Some(world.account)).await.unwrap();
+    assert_eq!(kept.len(), 10);
 }
 
 async fn a_key_with_too_long_an_allowlist_is_refused(database: Arc<Database>) {
