@@ -83,6 +83,11 @@ async fn each_malformed_request_is_refused_in_the_contracts_order() {
         let got = answer(client().get(&url)).await;
         assert_error(&got, 405, "method_not_allowed");
         assert_eq!(got.header("allow"), Some("POST"));
+        for probe in ["healthz", "readyz"] {
+            let posted = answer(client().post(format!("{}/{probe}", gateway.url))).await;
+            assert_error(&posted, 405, "method_not_allowed");
+            assert_eq!(posted.header("allow"), Some("GET"));
+        }
         let lost = answer(client().get(format!("{}/nowhere", gateway.url))).await;
         assert_error(&lost, 404, "not_found");
         assert_eq!(customer.balance().await, ("1.000".into(), "1.000".into()));

@@ -67,6 +67,13 @@ async fn a_friend_comes_by_the_link_and_the_referrer_is_paid_a_tenth() {
                 seen.headers
             );
         }
+        // A member's page leads to the sign-in, and that remembers the link.
+        let mut passer = Visitor::of(&gateway);
+        let led = passer.get(&format!("/dashboard/wallet?ref={code}")).await;
+        let sign_in = led.location().to_owned();
+        assert!(sign_in.starts_with("/auth/sign-in?next="), "{sign_in}");
+        passer.get(&sign_in).await;
+        assert_eq!(passer.cookies.get("nexo_ref"), Some(&code));
         let mut friend = Visitor::of(&gateway);
         friend
             .get(&format!("/vi?ref={}", code.to_uppercase()))
