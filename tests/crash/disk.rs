@@ -14,7 +14,7 @@ const SYNCS: &str = "fsync,fdatasync";
 /// What all fsyncs of one life are had by: every commit takes one at least.
 const POSTS_A_LIFE: u32 = 400;
 /// What a test waits for comes within so long, though everything is traced.
-const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_secs(30);
 /// The fsyncs at which it is killed: with all tests, and by command.
 const SOME: [u32; 5] = [1, 2, 5, 12, 30];
 const ALL: std::ops::RangeInclusive<u32> = 1..=60;
