@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -58,7 +58,7 @@ impl Key {
 pub struct KeyRing {
     keys: DashMap<KeyHash, Arc<Key>>,
     /// When keys were last used that the ring has forgotten since, or that could not be written.
-    unwritten: Mutex<Vec<(KeyId, i64)>>,
+    unwritten: Mutex<HashMap<KeyId, i64>>,
     changes: AtomicU64,
     freshness: Arc<Freshness>,
 }
@@ -150,39 +150,43 @@ impl KeyRing {
         self.keep(uses);
     }
 
+    /// Of one key the latest use.
     fn keep(&self, uses: impl IntoIterator<Item = (KeyId, i64)>) {
-        let mut uses = uses.into_iter().peekable();
-        if uses.peek().is_some() {
-            self.unwritten
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(uses);
+        let mut unwritten = self.unwritten();
+        for (key, at_ms) in uses {
+            let last = unwritten.entry(key).or_insert(at_ms);
+            *last = at_ms.max(*last);
         }
     }
 
-    /// Writes when keys were last used. What cannot be written now is the next time.
+    fn unwritten(&self) -> MutexGuard<'_, HashMap<KeyId, i64>> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes when keys were last used. What is not known to be written is kept, for the next time: also where
+    /// this is given up midway.
     pub async fn write_uses(&self, store: &Store) {
         if store.stopped().is_some() {
             return;
         }
-        let kept = std::mem::take(
-            &mut *self
-                .unwritten
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        // Of one key the latest.
-        let mut uses: HashMap<KeyId, i64> = HashMap::new();
-        let in_ring = self.keys.iter().filter_map(|key| key.take_use());
-        for (key, at_ms) in kept.into_iter().chain(in_ring) {
-            let last = uses.entry(key).or_insert(at_ms);
-            *last = at_ms.max(*last);
-        }
-        let uses: Vec<(KeyId, i64)> = uses.into_iter().collect();
+        self.keep(self.keys.iter().filter_map(|key| key.take_use()));
+        let uses: Vec<(KeyId, i64)> = self.unwritten().iter().map(|(k, at)| (*k, *at)).collect();
         for some in uses.chunks(NOTED_AT_ONCE) {
-            if let Err(error) = store.note_key_use(some).await {
-                tracing::warn!(%error, "it is not written yet when keys were last used");
-                self.keep(some.iter().copied());
+            match store.note_key_use(some).await {
+                Ok(()) => {
+                    let mut unwritten = self.unwritten();
+                    for (key, at_ms) in some {
+                        // Unless it was used again meanwhile.
+                        if unwritten.get(key) == Some(at_ms) {
+                            unwritten.remove(key);
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "it is not written yet when keys were last used");
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ use super::refused::{Refused, Why, safe_next};
 use super::texts::{Say, Text, accounts as texts};
 use super::throttle::Attempt;
 use super::tokens;
-use super::who::{Reader, SESSION_LASTS_MS, Visitor, own_cookie, session_cookie};
+use super::who::{Reader, SESSION_LASTS_MS, Visitor, own_cookie, session_cookie, value_of};
 
 const STEP_PATH: &str = "/auth/second-step";
 /// Between the password and the code.
@@ -36,9 +36,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 /// A parameter of the query.
 pub fn query(request: &HttpRequest, name: &str) -> Option<String> {
-    let pairs = form_urlencoded::parse(request.query_string().as_bytes());
-    let pair = pairs.into_iter().find(|(known, _)| known == name);
-    pair.map(|(_, value)| value.into_owned())
+    value_of(request.query_string(), name)
 }
 
 /// Counts an attempt by address and by account.

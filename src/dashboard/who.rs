@@ -212,12 +212,11 @@ fn chosen_language(request: &HttpRequest) -> Option<Language> {
         "/vi" => return Some(Language::Vi),
         _ => {}
     }
-    let query = url::form_urlencoded::parse(request.query_string().as_bytes());
-    let code = query.into_iter().find(|(name, _)| name == "lang")?.1;
-    Language::from_code(&code)
+    Language::from_code(&value_of(request.query_string(), "lang")?)
 }
 
-fn value_of(query: &str, name: &str) -> Option<String> {
+/// The first value of this name in a query string.
+pub(super) fn value_of(query: &str, name: &str) -> Option<String> {
     let mut fields = url::form_urlencoded::parse(query.as_bytes());
     let (_, value) = fields.find(|(given, _)| given == name)?;
     Some(value.into_owned())
