@@ -10,7 +10,7 @@ use nexo_actors::carrier::Trunk;
 use nexo_actors::gateway::{CallerStyle, Gateway, NumberFormat};
 use nexo_actors::gateway_state::{GatewayState, Judged};
 use nexo_actors::trunk_watch::Locate;
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
 use nexo_entities::store::gateways::GatewayName;
 use nexo_voice::g711::Codec;

@@ -198,8 +198,8 @@ fn limiter(calls_per_second: NonZeroU32) -> DefaultDirectRateLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nexo_domain::carrier_plan::CarrierPlan;
-    use nexo_domain::phone_window::window_until_ms;
+    use nexo_domain::phone::carrier_plan::CarrierPlan;
+    use nexo_domain::phone::window::window_until_ms;
     use uuid::Uuid;
 
     fn phone() -> Phone {

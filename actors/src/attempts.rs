@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use nexo_domain::call::steps::{CallStep, StepKind};
 use nexo_domain::call::{CallEnd, Refusal};
-use nexo_domain::call_steps::{CallStep, StepKind};
 use nexo_domain::ids::AttemptId;
 use nexo_entities::store::posting::{CallAttempt, CallQuality};
 use nexo_voice::endpoint::{CallNews, CallReport, Quality};

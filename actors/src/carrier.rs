@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
 use nexo_domain::call::CallLimits;
-use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
 use nexo_entities::store::windows::OpenWindow;
 use nexo_voice::endpoint::{CallEvents, CallOrder, Caller, CountedAs, Permit};

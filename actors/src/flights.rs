@@ -121,7 +121,7 @@ impl Landing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nexo_domain::api_key::{ApiKey, KeyMode};
+    use nexo_domain::account::api_key::{ApiKey, KeyMode};
     use uuid::Uuid;
 
     fn request(key_id: u128, key: &str, body: &[u8]) -> Arc<IdempotentRequest> {

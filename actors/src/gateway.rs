@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nexo_domain::breaker::Standing;
+use nexo_domain::call::breaker::Standing;
 use nexo_domain::phone::Phone;
 use nexo_voice::g711::Codec;
 use nexo_voice::sip::digest::Credentials;
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::gateway_state::Judged;
     use nexo_domain::call::Refusal;
-    use nexo_domain::carrier_plan::CarrierPlan;
+    use nexo_domain::phone::carrier_plan::CarrierPlan;
 
     fn gateway(priority: u16, weight: u16) -> Gateway {
         Gateway {

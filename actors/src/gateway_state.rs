@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use metrics::Gauge;
-use nexo_domain::breaker::{Breaker, Sign, Standing};
 use nexo_domain::call::Refusal;
+use nexo_domain::call::breaker::{Breaker, Sign, Standing};
 use nexo_voice::endpoint::Traced;
 use nexo_voice::sip::hop::Hop;
 use nexo_voice::sip::registration::RegistrationState;

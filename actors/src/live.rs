@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::{DashMap, DashSet};
-use nexo_domain::call_steps::{CallStep, MOST_STEPS, StepKind};
+use nexo_domain::call::steps::{CallStep, MOST_STEPS, StepKind};
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ids::DeliveryId;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::phone::carrier_plan::Carrier;
 
 use crate::carrier::Trunk;
 

@@ -1,7 +1,7 @@
 //! The figures of a carrier's OTPs, registered once so that counting costs no formatting.
 
 use metrics::Counter;
-use nexo_domain::outcome::{Outcome, Status};
+use nexo_domain::call::outcome::{Outcome, Status};
 
 /// What a customer was told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

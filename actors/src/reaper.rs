@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::idempotency::IdempotentRequest;
-use nexo_domain::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::webhook::Event;
 use nexo_entities::store::posting::{NodeEpoch, Settlement, WalletCache};
 use nexo_entities::store::recovery::Unfinished;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::Counter;
-use nexo_domain::outcome::RefundPolicy;
+use nexo_domain::call::outcome::RefundPolicy;
 use nexo_entities::store::posting::{NodeEpoch, WalletCache};
 use nexo_entities::store::{Store, StoreError};
 

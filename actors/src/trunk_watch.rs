@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_voice::endpoint::{Ask, Endpoint, Question, SipAnswer, Trace};
 use nexo_voice::locate::Located;
 use nexo_voice::sip::gateway_uri::GatewayUri;

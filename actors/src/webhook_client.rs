@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nexo_domain::ids::{DeliveryId, WebhookAttemptId};
 use nexo_domain::webhook::HashedSecret;
-use nexo_domain::webhook_target::is_public;
+use nexo_domain::webhook::target::is_public;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};

@@ -6,11 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, WalletCache};

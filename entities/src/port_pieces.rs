@@ -9,7 +9,7 @@ pub struct Model {
     pub set_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub place: i64,
-    /// See [`nexo_domain::ports::PortTable::packed`].
+    /// See [`nexo_domain::phone::portability::PortTable::packed`].
     pub packed: Vec<u8>,
 }
 

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use metrics::{Counter, counter};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::deposit::Kept;
+use nexo_domain::billing::deposit::Kept;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
 use nexo_entities::store::bank_payments::{NewPayment, Taken};

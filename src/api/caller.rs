@@ -7,8 +7,8 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use ipnet::IpNet;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::api_key::ApiKey;
-use nexo_domain::client_ip::{Claims, allowed, client_ip};
+use nexo_domain::account::api_key::ApiKey;
+use nexo_domain::account::client_ip::{Claims, allowed, client_ip};
 
 use super::Edge;
 use super::error::ApiError;

@@ -2,10 +2,10 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId};
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::deliveries::Delivery;
 use nexo_entities::store::delivery_pages::{DeliveryFilter, DeliveryPage, DeliveryPlace};

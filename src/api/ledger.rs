@@ -2,8 +2,8 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::money::Micros;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::ledger::{LedgerEntry, LedgerFilter, LedgerPage, LedgerPlace};

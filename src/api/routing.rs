@@ -1,9 +1,9 @@
 //! Which carrier hosts a number: its port record, else its range.
 
 use arc_swap::ArcSwap;
-use nexo_domain::carrier_plan::{Carrier, CarrierPlan};
 use nexo_domain::phone::Phone;
-use nexo_domain::ports::PortTable;
+use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
+use nexo_domain::phone::portability::PortTable;
 use nexo_entities::store::{Store, StoreError};
 
 /// The numbering plan and the ported numbers, in memory.

@@ -7,7 +7,7 @@ use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use nexo_actors::dispatch::{Dispatched, OtpOrder};
-use nexo_domain::acceptance::Accepted;
+use nexo_domain::call::acceptance::Accepted;
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Reading};

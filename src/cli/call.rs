@@ -10,11 +10,11 @@ use nexo_actors::admission::Realm;
 use nexo_actors::carrier::{CallWish, Trunk};
 use nexo_actors::gateway::Gateway;
 use nexo_actors::trunk_watch::tls_profiles;
+use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome};
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
-use nexo_domain::carrier_plan::{Carrier, CarrierPlan};
 use nexo_domain::otp::{Code, Reading};
-use nexo_domain::outcome::{Ending, NO_ROUTE, Outcome};
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_voice::endpoint::{
     CallNews, CallReport, Direction, Endpoint, EndpointConfig, EndpointError, Traced,
 };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::{Context, bail};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::ledger::Bucket;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Code;
 use nexo_domain::phone::Phone;

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::deposit::DepositReference;
+use nexo_domain::billing::deposit::DepositReference;
 use nexo_domain::money::Micros;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::Store;

@@ -3,8 +3,8 @@
 use anyhow::Context;
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::api_key::{ApiKey, KeyMode};
-use nexo_domain::client_ip::parse_entry;
+use nexo_domain::account::api_key::{ApiKey, KeyMode};
+use nexo_domain::account::client_ip::parse_entry;
 use nexo_domain::ids::KeyId;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::Store;

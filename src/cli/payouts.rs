@@ -3,8 +3,8 @@
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
+use nexo_domain::billing::payout::{Month, PayoutWallet};
 use nexo_domain::money::Micros;
-use nexo_domain::payout::{Month, PayoutWallet};
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::operators::Operator;
 use nexo_entities::store::payouts::Payout;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::carrier_plan::{Carrier, CarrierPlan};
 use nexo_domain::phone::Phone;
-use nexo_domain::ports::PortTable;
+use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
+use nexo_domain::phone::portability::PortTable;
 use serde_json::json;
 
 use super::answer::Answer;

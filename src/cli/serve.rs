@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nexo_actors::clock::unix_ms;
-use nexo_domain::api_key::{ApiKey, KeyMode};
+use nexo_domain::account::api_key::{ApiKey, KeyMode};
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::keys::NewKey;

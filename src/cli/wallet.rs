@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::ledger::{Bucket, Buckets};
+use nexo_domain::billing::ledger::{Bucket, Buckets};
 use nexo_domain::money::Micros;
 use nexo_entities::store::operators::Operator;
 use nexo_entities::store::wallets::{Correction, Credit};

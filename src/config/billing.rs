@@ -1,7 +1,7 @@
 //! `[billing]`: what an OTP costs and when its price goes back.
 
+use nexo_domain::call::outcome::RefundPolicy;
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::RefundPolicy;
 
 use super::error::ConfigError;
 use super::section::Reader;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use nexo_actors::gateway::{CallerStyle, NumberFormat};
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_voice::g711::Codec;
 use nexo_voice::sip::gateway_uri::GatewayUri;
 use nexo_voice::streams::tls::TlsFiles;

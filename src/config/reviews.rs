@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexo_domain::burst::Limits;
+use nexo_domain::account::burst::Limits;
 
 use super::error::ConfigError;
 use super::section::Reader;

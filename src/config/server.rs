@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-use nexo_domain::client_ip::parse_entry;
+use nexo_domain::account::client_ip::parse_entry;
 use url::Url;
 
 use super::error::ConfigError;

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
+use nexo_domain::billing::low_balance::LOW;
 use nexo_domain::ids::WebhookAttemptId;
-use nexo_domain::wallet_notice::LOW;
 use nexo_domain::webhook::TEST_EVENT;
 use nexo_entities::store::webhook_attempts::WebhookAttempt;
 use nexo_entities::store::webhook_history::AttemptPlace;

@@ -3,12 +3,12 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::billing::ledger::EntryKind;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::DeliveryId;
-use nexo_domain::ledger::EntryKind;
 use nexo_domain::otp::Language;
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp;
 use nexo_entities::store::deliveries::Delivery;
 use nexo_entities::store::delivery_pages::{DeliveryFilter, DeliveryPage};

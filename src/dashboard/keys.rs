@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::api_key::{ApiKey, KeyMode};
+use nexo_domain::account::api_key::{ApiKey, KeyMode};
 use nexo_domain::ids::KeyId;
 use nexo_domain::otp::Language;
 use nexo_entities::store::keys::{Key, MAX_ACTIVE_KEYS, NewKey};

@@ -4,9 +4,9 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::html;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::email::EmailAddress;
+use nexo_domain::account::email::EmailAddress;
+use nexo_domain::account::password::MIN_CHARACTERS;
 use nexo_domain::ids::AccountId;
-use nexo_domain::password_rule::MIN_CHARACTERS;
 use nexo_entities::store::accounts::Account;
 use nexo_entities::store::passwords::NewPassword;
 

@@ -7,7 +7,7 @@ use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::email::EmailAddress;
+use nexo_domain::account::email::EmailAddress;
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::accounts::Account;
 use nexo_entities::store::sessions::NewSession;

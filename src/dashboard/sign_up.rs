@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::html;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::email::EmailAddress;
-use nexo_domain::password_rule::{MIN_CHARACTERS, PasswordRefused};
+use nexo_domain::account::email::EmailAddress;
+use nexo_domain::account::password::{MIN_CHARACTERS, PasswordRefused};
 use nexo_entities::store::accounts::{Landing, NewAccount};
 use nexo_entities::store::sign_up::SignUp;
 use nexo_entities::store::{Conflict, StoreError};

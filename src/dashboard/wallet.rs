@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
-use nexo_domain::ledger::EntryKind;
+use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::store::ledger::{LedgerEntry, LedgerFilter, LedgerPage};

@@ -16,9 +16,9 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap, USER_AGENT};
 use actix_web::{FromRequest, HttpRequest, web};
 use nexo_actors::clock::unix_ms;
+use nexo_domain::billing::referral::{COOKIE_DAYS, ReferralCode};
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
-use nexo_domain::referral::{COOKIE_DAYS, ReferralCode};
 use nexo_entities::store::accounts::Account;
 use nexo_entities::store::sessions::Session;
 

@@ -1,6 +1,7 @@
 //! A bank transfer within Vietnam, by a VietQR code.
 
-use nexo_domain::vietqr::{self, BankAccount};
+use nexo_domain::billing::vietqr;
+use nexo_domain::billing::vietqr::BankAccount;
 use nexo_entities::store::deposits::Deposit;
 
 use super::{Instructions, Provider};

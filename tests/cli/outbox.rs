@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId, WebhookAttemptId};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::Store;
 use nexo_entities::store::nodes::NodeStart;

@@ -1,10 +1,10 @@
 //! Deliveries of a while ago in a gateway's database.
 
-use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::webhook::Event;
 use nexo_entities::Store;
 use nexo_entities::store::nodes::NodeStart;

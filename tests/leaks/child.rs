@@ -7,8 +7,8 @@ use std::process::{ChildStdin, Command, Stdio};
 
 use nexo_actors::clock::unix_ms;
 use nexo_actors::watch::Supervise;
-use nexo_domain::api_key::{ApiKey, KeyMode};
-use nexo_domain::ledger::Bucket;
+use nexo_domain::account::api_key::{ApiKey, KeyMode};
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actix_web::rt::task::JoinHandle;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::api_key::{ApiKey, KeyMode};
-use nexo_domain::ledger::Bucket;
+use nexo_domain::account::api_key::{ApiKey, KeyMode};
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::accounts::NewAccount;

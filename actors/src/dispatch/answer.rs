@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use nexo_domain::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::call::Refusal;
+use nexo_domain::call::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::money::Micros;
 use tokio::sync::oneshot;

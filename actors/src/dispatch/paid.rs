@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use nexo_domain::acceptance::Accepted;
+use nexo_domain::billing::ledger::{Buckets, Parts};
+use nexo_domain::call::acceptance::Accepted;
+use nexo_domain::call::outcome::Outcome;
 use nexo_domain::idempotency::IdempotentRequest;
-use nexo_domain::ledger::{Buckets, Parts};
-use nexo_domain::outcome::Outcome;
 use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::posting::{CallAttempt, NodeEpoch, Settlement};

@@ -1,9 +1,9 @@
 //! Accounts.
 
+use nexo_domain::billing::referral::{ReferralCode, person};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
-use nexo_domain::referral::{ReferralCode, person};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::{NotSet, Set},

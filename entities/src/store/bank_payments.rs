@@ -6,9 +6,9 @@
 //! | the same notification again, also at the same time | what was decided stands |
 //! | another amount, an unknown or used reference, a closed account, another currency | kept, with the reason |
 
-use nexo_domain::deposit::{DepositReference, Kept, VndRate};
+use nexo_domain::billing::deposit::{DepositReference, Kept, VndRate};
+use nexo_domain::billing::ledger::{Bucket, EntryKind};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::{Bucket, EntryKind};
 use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;

@@ -9,8 +9,8 @@
 //!
 //! So nothing is lost or paid twice whatever the order, and the sums of a wallet's entries hold at any time.
 
+use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::{Bucket, Buckets, EntryKind};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ActiveValue::{NotSet, Set},

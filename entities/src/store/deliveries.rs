@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use nexo_domain::call_steps;
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::call::outcome::Status;
+use nexo_domain::call::steps;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::RecordedPhone;
+use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::posting::{CallAttempt, CallQuality};
@@ -111,11 +111,7 @@ fn call_attempt(row: call_attempts::Model) -> Result<CallAttempt, StoreError> {
     Ok(CallAttempt {
         packets_received: count(row.packets_received, "packets_received")?,
         quality,
-        steps: row
-            .steps
-            .as_deref()
-            .map(call_steps::read)
-            .unwrap_or_default(),
+        steps: row.steps.as_deref().map(steps::read).unwrap_or_default(),
         id: AttemptId(row.id),
         number: row.number.try_into().map_err(|_| unreadable("number"))?,
         gateway: row.gateway,

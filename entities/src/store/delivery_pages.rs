@@ -7,10 +7,10 @@
 //! What is asked for by phone or carrier may be rare: such a page is put together from the ranges of time at which
 //! it may have been accepted ([`super::delivery_filters`]).
 
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId};
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{EntityTrait, Statement, Value};
 
 use super::deliveries::Delivery;
@@ -198,7 +198,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use nexo_domain::carrier_plan::CarrierPlan;
+    use nexo_domain::phone::carrier_plan::CarrierPlan;
     use sea_orm::ConnectionTrait;
     use uuid::Uuid;
 

@@ -1,8 +1,8 @@
 //! Top-ups that customers ask for: each has a reference of its own, and is credited once.
 
-use nexo_domain::deposit::{DepositReference, VndRate};
+use nexo_domain::billing::deposit::{DepositReference, VndRate};
+use nexo_domain::billing::ledger::{Bucket, EntryKind};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::{Bucket, EntryKind};
 use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;

@@ -4,8 +4,8 @@
 //! has ended; what still rings holds the rest up. Of the last minutes, which are not added up yet, a reader
 //! counts the deliveries themselves.
 
-use nexo_domain::carrier_plan::Carrier;
 use nexo_domain::ids::AccountId;
+use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 

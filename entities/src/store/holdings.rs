@@ -1,6 +1,6 @@
 //! What all customers hold together, for those who watch the gateway.
 
-use nexo_domain::ledger::Buckets;
+use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::money::Micros;
 use sea_orm::ConnectionTrait;
 

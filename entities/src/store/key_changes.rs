@@ -1,7 +1,7 @@
 //! What an account's owner changes about a key: its allowlist, and the key itself.
 
-use nexo_domain::api_key::KeyHash;
-use nexo_domain::client_ip::MAX_ALLOWLIST;
+use nexo_domain::account::api_key::KeyHash;
+use nexo_domain::account::client_ip::MAX_ALLOWLIST;
 use nexo_domain::ids::{AccountId, KeyId};
 use sea_orm::sea_query::Expr;
 use sea_orm::{

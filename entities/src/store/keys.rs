@@ -1,7 +1,7 @@
 //! API keys and their allowlists.
 
-use nexo_domain::api_key::KeyHash;
-use nexo_domain::client_ip::MAX_ALLOWLIST;
+use nexo_domain::account::api_key::KeyHash;
+use nexo_domain::account::client_ip::MAX_ALLOWLIST;
 use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::otp::Language;
 use sea_orm::sea_query::Expr;

@@ -5,8 +5,8 @@
 //! walked back from the wallet as it is, and what a page ends with is where the next one starts. What is
 //! older than a start never changes, so the pages agree however long somebody takes to turn them.
 
+use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::{AccountId, DeliveryId};
-use nexo_domain::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;

@@ -1,10 +1,10 @@
 //! Telling accounts that their wallet runs low: once each time it falls below what they have set.
 
+use nexo_domain::billing::ledger::Buckets;
+use nexo_domain::billing::low_balance::{LOW, LowBalance};
 use nexo_domain::ids::{AccountId, EndpointId, WebhookAttemptId};
-use nexo_domain::ledger::Buckets;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
-use nexo_domain::wallet_notice::{LOW, LowBalance};
 use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 

@@ -1,8 +1,8 @@
 //! What operators do, and the log of it: each action is written with what it does, in one transaction, and
 //! the database refuses to change or forget it.
 
+use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::Buckets;
 use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 

@@ -7,10 +7,10 @@
 //! | cut off in the middle | each referrer is a transaction; the next run goes on |
 //! | no wallet nominated, or suspended | waits; the next run finds it |
 
+use nexo_domain::billing::ledger::{Bucket, EntryKind};
+use nexo_domain::billing::payout::{Month, PayoutWallet, due};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::{Bucket, EntryKind};
 use nexo_domain::money::Micros;
-use nexo_domain::payout::{Month, PayoutWallet, due};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 

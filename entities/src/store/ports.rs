@@ -1,8 +1,8 @@
 //! Ported numbers: whole sets only. A set is written piece by piece, so that no debit waits for long,
 //! and comes into force at once.
 
-use nexo_domain::carrier_plan::Carrier;
-use nexo_domain::ports::PortTable;
+use nexo_domain::phone::carrier_plan::Carrier;
+use nexo_domain::phone::portability::PortTable;
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait,

@@ -21,11 +21,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use nexo_domain::billing::ledger::Parts;
+use nexo_domain::billing::referral::commission;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
-use nexo_domain::ledger::Parts;
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
-use nexo_domain::referral::commission;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, SqlErr};
 
 mod cache;

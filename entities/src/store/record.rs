@@ -1,8 +1,8 @@
 //! Reading the domain's types back from rows.
 
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::otp::Language;
-use nexo_domain::outcome::Status;
+use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::phone::{Phone, RecordedPhone};
 
 use super::StoreError;

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use nexo_domain::billing::ledger::{Bucket, EntryKind, Parts};
 use nexo_domain::ids::DeliveryId;
-use nexo_domain::ledger::{Bucket, EntryKind, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
 use sea_orm::sea_query::Expr;

@@ -2,8 +2,8 @@
 //!
 //! Where letters can be sent, a sign-up first waits for its e-mail address to be confirmed.
 
+use nexo_domain::billing::ledger::{Bucket, EntryKind};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::{Bucket, EntryKind};
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use sea_orm::{

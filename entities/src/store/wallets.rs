@@ -1,7 +1,7 @@
 //! Wallets outside the hot path: reading, and crediting or correcting once per reference.
 
+use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::money::Micros;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{

@@ -1,10 +1,10 @@
 //! Phone windows outside the hot path.
 
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::call::outcome::NO_ROUTE;
 use nexo_domain::ids::DeliveryId;
-use nexo_domain::outcome::NO_ROUTE;
 use nexo_domain::phone::Phone;
-use nexo_domain::phone_window::{WINDOW_MS, window_until_ms};
+use nexo_domain::phone::carrier_plan::Carrier;
+use nexo_domain::phone::window::{WINDOW_MS, window_until_ms};
 use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
 
 use super::id_time::{ID_AHEAD_MS, first_id};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use nexo_domain::client_ip::MAX_ALLOWLIST;
+use nexo_domain::account::client_ip::MAX_ALLOWLIST;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, KeyId};
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::NewAccount;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, DeliveryId};
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
 use nexo_entities::store::wallets::Credit;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::call::CallEnd;
-use nexo_domain::ledger::{Bucket, Buckets, EntryKind};
+use nexo_domain::call::outcome::{Ending, Outcome, RefundPolicy, Status};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::{Ending, Outcome, RefundPolicy, Status};
 use nexo_entities::store::ledger::LedgerFilter;
 use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
 use nexo_entities::store::wallets::Correction;

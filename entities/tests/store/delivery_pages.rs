@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use nexo_domain::carrier_plan::{Carrier, CarrierPlan};
+use nexo_domain::billing::ledger::Bucket;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId};
-use nexo_domain::ledger::Bucket;
-use nexo_domain::outcome::Status;
+use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_entities::Store;
 use nexo_entities::store::deliveries::Delivery;
 use nexo_entities::store::delivery_pages::{DeliveryFilter, DeliveryPlace};

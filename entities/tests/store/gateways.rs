@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use nexo_domain::carrier_plan::{Carrier, CarrierPlan};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_entities::store::gateways::CallFigures;
 use nexo_entities::store::posting::{CallAttempt, Debit, Settlement};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nexo_domain::ledger::Bucket;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_entities::store::posting::Settlement;
 use nexo_entities::store::webhooks::EndpointChange;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::money::Micros;
 use nexo_entities::Store;
 use nexo_entities::store::ledger::{LedgerEntry, LedgerFilter};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexo_domain::ledger::Bucket;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_entities::store::keys::{MAX_ACTIVE_KEYS, NewKey};
 use nexo_entities::store::posting::{Debit, DebitOutcome};

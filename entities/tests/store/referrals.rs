@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use nexo_domain::billing::ledger::Bucket;
+use nexo_domain::billing::payout::{Month, PayoutWallet};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
-use nexo_domain::payout::{Month, PayoutWallet};
 use nexo_entities::Store;
 use nexo_entities::store::accounts::{Landing, NewAccount};
 use nexo_entities::store::operators::Operator;

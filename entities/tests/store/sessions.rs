@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, SessionId};
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::Store;

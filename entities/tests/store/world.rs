@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::task::Poll;
 
-use nexo_domain::call_steps::{CallStep, StepKind};
-use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::billing::ledger::{Bucket, Buckets, Parts};
+use nexo_domain::call::outcome::Status;
+use nexo_domain::call::steps::{CallStep, StepKind};
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId, KeyId};
-use nexo_domain::ledger::{Bucket, Buckets, Parts};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::webhook::{Event, HashedSecret};
 use nexo_entities::Store;
 use nexo_entities::store::accounts::NewAccount;

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::Bucket;
 use nexo_domain::otp::Language;
 use nexo_entities::store::operators::AccountLine;
 use nexo_entities::store::referrals::Referral;

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::payout::Month;
+use nexo_domain::billing::payout::Month;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::payouts::Payout;
 use serde::Deserialize;

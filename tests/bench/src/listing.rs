@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use nexo_actors::clock::unix_ms;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::HashedSecret;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::ids::{AccountId, EndpointId};
-use nexo_domain::ledger::Buckets;
 
 use super::{Debit, Pace, Settlement};
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use nexo_domain::billing::ledger::{Buckets, Parts};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::{Buckets, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
 
@@ -270,8 +270,8 @@ fn second_of_a_key(debits: &[Debit]) -> Vec<Option<DebitOutcome>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nexo_domain::carrier_plan::CarrierPlan;
     use nexo_domain::ids::{DeliveryId, KeyId};
+    use nexo_domain::phone::carrier_plan::CarrierPlan;
     use uuid::Uuid;
 
     const ACCOUNT: AccountId = AccountId(Uuid::from_u128(1));

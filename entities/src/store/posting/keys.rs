@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use nexo_domain::acceptance::{ACCEPTED_STATUS, Accepted};
+use nexo_domain::billing::ledger::Buckets;
+use nexo_domain::call::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::idempotency::{IdempotentRequest, KEPT_MS};
 use nexo_domain::ids::{DeliveryId, KeyId};
-use nexo_domain::ledger::Buckets;
 use sea_orm::DatabaseTransaction;
 
 use super::deciding::Deciding;

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use nexo_domain::call_steps::CallStep;
-use nexo_domain::carrier_plan::Carrier;
+use nexo_domain::billing::ledger::{Buckets, Parts};
+use nexo_domain::call::outcome::Status;
+use nexo_domain::call::steps::CallStep;
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
-use nexo_domain::ledger::{Buckets, Parts};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::Event;
 
@@ -73,7 +73,7 @@ pub struct Settlement {
     /// Whether the phone may be called again at once: so where the error code is [`NO_ROUTE`], and nowhere
     /// else.
     ///
-    /// [`NO_ROUTE`]: nexo_domain::outcome::NO_ROUTE
+    /// [`NO_ROUTE`]: nexo_domain::call::outcome::NO_ROUTE
     pub release_window: bool,
     pub attempts: Vec<CallAttempt>,
     /// What each active endpoint is told; without it no webhook is queued.

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use nexo_domain::call_steps;
+use nexo_domain::billing::ledger::{Buckets, EntryKind, Parts};
+use nexo_domain::call::steps;
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
-use nexo_domain::ledger::{Buckets, EntryKind, Parts};
 use nexo_domain::money::Micros;
 use nexo_domain::webhook::event_type;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Value};
@@ -331,7 +331,7 @@ pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
             quality.map_or(NONE, |q| q.jitter_us.into()).into(),
             round_trip_us.map_or(NONE, i64::from).into(),
             quality.map_or(NONE, |q| q.mos_hundredths.into()).into(),
-            call_steps::write(&call.steps).into(),
+            steps::write(&call.steps).into(),
         ]);
     }
     script.push(&INSERT_CALL_ATTEMPTS, Vec::new(), rows);

@@ -4,7 +4,11 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::carrier_plan::{Carrier, CarrierPlan};
+use crate::phone::carrier_plan::{Carrier, CarrierPlan};
+
+pub mod carrier_plan;
+pub mod portability;
+pub mod window;
 
 /// A valid Vietnamese mobile number. `Debug` masks its middle; `Display` writes it whole, E.164.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,8 +4,8 @@
 
 use thiserror::Error;
 
-use crate::carrier_plan::Carrier;
 use crate::phone::Phone;
+use crate::phone::carrier_plan::Carrier;
 
 /// Bytes of a packed row: the national number, big-endian, and the carrier's place in a list.
 pub const ROW_BYTES: usize = 5;
@@ -115,7 +115,7 @@ impl PortTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::carrier_plan::CarrierPlan;
+    use crate::phone::carrier_plan::CarrierPlan;
     use proptest::prelude::*;
 
     fn phone(number: u32) -> Phone {

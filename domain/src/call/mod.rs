@@ -5,6 +5,11 @@
 
 use std::time::{Duration, Instant};
 
+pub mod acceptance;
+pub mod breaker;
+pub mod outcome;
+pub mod steps;
+
 /// Where a call stands.
 ///
 /// | state | input | next | effects |

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The published ranges, `prefix,carrier`, compiled in.
-const PLAN: &str = include_str!("../data/vn-mobile-prefixes.csv");
+const PLAN: &str = include_str!("../../data/vn-mobile-prefixes.csv");
 
 /// A carrier of the numbering plan. Its number is its place in [`Carrier::all`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::ledger::Buckets;
+use crate::billing::ledger::Buckets;
 use crate::money::Micros;
 use crate::timestamp::rfc3339;
 

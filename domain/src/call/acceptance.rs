@@ -1,9 +1,9 @@
 //! What a customer is told of an OTP that the carrier took.
 
-use crate::carrier_plan::Carrier;
+use crate::billing::ledger::Buckets;
 use crate::ids::DeliveryId;
-use crate::ledger::Buckets;
 use crate::money::Micros;
+use crate::phone::carrier_plan::Carrier;
 
 /// The status of that answer.
 pub const ACCEPTED_STATUS: u16 = 202;

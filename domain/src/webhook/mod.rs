@@ -5,12 +5,14 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use crate::carrier_plan::Carrier;
+use crate::call::outcome::Status;
 use crate::ids::DeliveryId;
 use crate::money::Micros;
-use crate::outcome::Status;
 use crate::phone::Phone;
+use crate::phone::carrier_plan::Carrier;
 use crate::timestamp::rfc3339;
+
+pub mod target;
 
 /// The most endpoints that an account has active at a time.
 pub const MAX_ENDPOINTS: usize = 5;
@@ -146,7 +148,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::carrier_plan::CarrierPlan;
+    use crate::phone::carrier_plan::CarrierPlan;
 
     #[test]
     fn the_published_test_vector_holds() {

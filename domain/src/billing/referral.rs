@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use crate::email::EmailAddress;
+use crate::account::email::EmailAddress;
 use crate::money::Micros;
 
 /// For how many days a landing is remembered.
