@@ -27,7 +27,7 @@ use nexo_actors::trunk_watch::{Locate, TrunkWatch};
 use nexo_actors::webhook::Desk;
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
-use nexo_entities::store::changes::Change;
+use nexo_entities::store::cluster::changes::Change;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
 use nexo_voice::locate::Families;

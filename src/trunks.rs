@@ -12,7 +12,7 @@ use nexo_actors::gateway_state::{GatewayState, Judged};
 use nexo_actors::trunk_watch::Locate;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
-use nexo_entities::store::gateways::GatewayName;
+use nexo_entities::store::operations::gateway_drains::GatewayName;
 use nexo_voice::g711::Codec;
 use nexo_voice::locate::{Families, Located, Locator};
 use nexo_voice::sip::digest::Credentials;

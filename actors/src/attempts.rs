@@ -5,7 +5,7 @@ use std::time::Duration;
 use nexo_domain::call::steps::{CallStep, StepKind};
 use nexo_domain::call::{CallEnd, Refusal};
 use nexo_domain::ids::AttemptId;
-use nexo_entities::store::posting::{CallAttempt, CallQuality};
+use nexo_entities::store::ledger::posting::{CallAttempt, CallQuality};
 use nexo_voice::endpoint::{CallNews, CallReport, Quality};
 use tracing::Span;
 use uuid::Uuid;

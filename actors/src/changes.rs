@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use nexo_entities::store::Store;
-use nexo_entities::store::changes::{Change, ChangeBell};
+use nexo_entities::store::cluster::changes::{Change, ChangeBell};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 

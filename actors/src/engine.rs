@@ -6,7 +6,7 @@ use actix_rt::task::JoinHandle;
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 use nexo_domain::phone::carrier_plan::Carrier;
-use nexo_entities::store::changes::Change;
+use nexo_entities::store::cluster::changes::Change;
 use nexo_entities::store::{Store, StoreError};
 use tokio::sync::Notify;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexo_entities::store::Store;
-use nexo_entities::store::low_balance::ToldAccount;
+use nexo_entities::store::ledger::low_balance::ToldAccount;
 
 use crate::clock;
 

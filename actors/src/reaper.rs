@@ -7,8 +7,8 @@ use std::time::Duration;
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::webhook::Event;
-use nexo_entities::store::posting::{NodeEpoch, Settlement, WalletCache};
-use nexo_entities::store::recovery::Unfinished;
+use nexo_entities::store::deliveries::recovery::Unfinished;
+use nexo_entities::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
 use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge};
 use nexo_domain::account::burst::{Limits, Suspicion};
-use nexo_entities::store::reviews::Findings;
+use nexo_entities::store::operations::reviews::Findings;
 use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;

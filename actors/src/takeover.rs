@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use metrics::Counter;
 use nexo_domain::call::outcome::RefundPolicy;
-use nexo_entities::store::posting::{NodeEpoch, WalletCache};
+use nexo_entities::store::ledger::posting::{NodeEpoch, WalletCache};
 use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;

@@ -12,7 +12,7 @@ use actix::{
 };
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::Store;
-use nexo_entities::store::posting::{
+use nexo_entities::store::ledger::posting::{
     Debit, DebitOutcome, Keep, NodeEpoch, Settlement, WalletCache,
 };
 use thiserror::Error;

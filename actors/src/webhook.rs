@@ -22,8 +22,8 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use metrics::{Counter, Gauge, Histogram};
 use nexo_domain::ids::EndpointId;
 use nexo_entities::store::Store;
-use nexo_entities::store::posting::NodeEpoch;
-use nexo_entities::store::webhook_attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
+use nexo_entities::store::ledger::posting::NodeEpoch;
+use nexo_entities::store::webhooks::attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument, Span};
 

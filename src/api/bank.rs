@@ -10,7 +10,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::deposit::Kept;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
-use nexo_entities::store::bank_payments::{NewPayment, Taken};
+use nexo_entities::store::billing::bank_payments::{NewPayment, Taken};
 use serde::Deserialize;
 
 use super::error::ApiError;

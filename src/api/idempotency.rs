@@ -20,7 +20,7 @@ use nexo_actors::clock;
 use nexo_actors::dispatch::Dispatched;
 use nexo_actors::flights::{Flight, Landed, Turn};
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest};
-use nexo_entities::store::posting::Keep;
+use nexo_entities::store::ledger::posting::Keep;
 
 use super::Edge;
 use super::caller::given_key;

@@ -6,7 +6,7 @@ use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::ledger::{LedgerEntry, LedgerFilter, LedgerPage, LedgerPlace};
+use nexo_entities::store::ledger::entries::{LedgerEntry, LedgerFilter, LedgerPage, LedgerPlace};
 
 use super::accept::{Form, form};
 use super::caller::authorize;

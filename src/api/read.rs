@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::deliveries::Delivery;
+use nexo_entities::store::deliveries::deliveries::Delivery;
 
 use super::Edge;
 use super::caller::authorize;

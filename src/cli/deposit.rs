@@ -7,9 +7,9 @@ use nexo_domain::billing::deposit::DepositReference;
 use nexo_domain::money::Micros;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::Store;
-use nexo_entities::store::bank_payments::BankPayment;
-use nexo_entities::store::deposits::Deposit;
-use nexo_entities::store::operators::Operator;
+use nexo_entities::store::billing::bank_payments::BankPayment;
+use nexo_entities::store::billing::deposits::Deposit;
+use nexo_entities::store::operations::operator_log::Operator;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -8,7 +8,7 @@ use nexo_domain::account::client_ip::parse_entry;
 use nexo_domain::ids::KeyId;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::Store;
-use nexo_entities::store::keys::{Key, NewKey};
+use nexo_entities::store::accounts::api_keys::{Key, NewKey};
 use rand::Rng;
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::operators::Operator;
+use nexo_entities::store::operations::operator_log::Operator;
 use serde_json::json;
 use uuid::Uuid;
 

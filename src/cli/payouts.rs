@@ -6,8 +6,8 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::payout::{Month, PayoutWallet};
 use nexo_domain::money::Micros;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::operators::Operator;
-use nexo_entities::store::payouts::Payout;
+use nexo_entities::store::billing::payouts::Payout;
+use nexo_entities::store::operations::operator_log::Operator;
 use serde_json::json;
 use uuid::Uuid;
 

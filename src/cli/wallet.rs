@@ -4,8 +4,8 @@ use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::ledger::{Bucket, Buckets};
 use nexo_domain::money::Micros;
-use nexo_entities::store::operators::Operator;
-use nexo_entities::store::wallets::{Correction, Credit};
+use nexo_entities::store::ledger::wallets::{Correction, Credit};
+use nexo_entities::store::operations::operator_log::Operator;
 
 use super::answer::Answer;
 use super::{args, database};

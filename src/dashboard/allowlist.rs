@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::client_ip::{MAX_ALLOWLIST, allowed, parse_entry};
-use nexo_entities::store::keys::Key;
+use nexo_entities::store::accounts::api_keys::Key;
 
 use super::Site;
 use super::form::Posted;

@@ -6,8 +6,8 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::low_balance::LOW;
 use nexo_domain::ids::WebhookAttemptId;
 use nexo_domain::webhook::TEST_EVENT;
-use nexo_entities::store::webhook_attempts::WebhookAttempt;
-use nexo_entities::store::webhook_history::AttemptPlace;
+use nexo_entities::store::webhooks::attempts::WebhookAttempt;
+use nexo_entities::store::webhooks::history::AttemptPlace;
 use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 

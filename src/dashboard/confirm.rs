@@ -11,8 +11,8 @@ use nexo_domain::account::email::EmailAddress;
 use nexo_domain::billing::referral::ReferralCode;
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
-use nexo_entities::store::accounts::Landing;
-use nexo_entities::store::sign_up::PendingSignUp;
+use nexo_entities::store::accounts::accounts::Landing;
+use nexo_entities::store::accounts::sign_up::PendingSignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
 use super::form::Posted;

@@ -10,9 +10,9 @@ use nexo_domain::otp::Language;
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp;
-use nexo_entities::store::deliveries::Delivery;
-use nexo_entities::store::delivery_pages::{DeliveryFilter, DeliveryPage};
-use nexo_entities::store::posting::CallAttempt;
+use nexo_entities::store::deliveries::deliveries::Delivery;
+use nexo_entities::store::deliveries::pages::{DeliveryFilter, DeliveryPage};
+use nexo_entities::store::ledger::posting::CallAttempt;
 
 use super::attempts::attempt_rows;
 use super::markup::{Field, Tone, field, head, nothing, pill, problem, time, usd};
@@ -336,7 +336,7 @@ fn facts(l: Language, delivery: &Delivery) -> Markup {
     }
 }
 
-fn money(l: Language, entries: &[nexo_entities::store::ledger::DeliveryEntry]) -> Markup {
+fn money(l: Language, entries: &[nexo_entities::store::ledger::entries::DeliveryEntry]) -> Markup {
     html! {
         section.card {
             h2 { (l.say(texts::ENTRIES)) }

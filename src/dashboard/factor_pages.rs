@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use maud::html;
 use nexo_actors::clock::unix_ms;
-use nexo_entities::store::passwords::NewFactor;
+use nexo_entities::store::accounts::passwords::NewFactor;
 
 use super::Site;
 use super::factor::{self, FactorSecret};

@@ -7,7 +7,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::account::api_key::{ApiKey, KeyMode};
 use nexo_domain::ids::KeyId;
 use nexo_domain::otp::Language;
-use nexo_entities::store::keys::{Key, MAX_ACTIVE_KEYS, NewKey};
+use nexo_entities::store::accounts::api_keys::{Key, MAX_ACTIVE_KEYS, NewKey};
 use nexo_entities::store::{Conflict, StoreError};
 use rand::Rng;
 use zeroize::Zeroizing;

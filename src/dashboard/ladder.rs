@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use nexo_actors::live::Progress;
 use nexo_domain::call::steps::{CallStep, StepKind};
 use nexo_domain::otp::Language;
-use nexo_entities::store::posting::CallAttempt;
+use nexo_entities::store::ledger::posting::CallAttempt;
 
 use super::texts::{Say, deliveries as texts};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nexo_actors::low_balance::WriteLowBalance;
 use nexo_domain::otp::Language;
-use nexo_entities::store::low_balance::ToldAccount;
+use nexo_entities::store::ledger::low_balance::ToldAccount;
 
 use super::texts::{Say, wallet as texts};
 use super::{Letter, Site};

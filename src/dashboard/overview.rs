@@ -9,8 +9,8 @@ use nexo_domain::billing::ledger::{Bucket, Buckets};
 use nexo_domain::call::outcome::Status;
 use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::delivery_pages::DeliveryFilter;
-use nexo_entities::store::figures::{DAY_MS, Figures};
+use nexo_entities::store::deliveries::daily_stats::{DAY_MS, Figures};
+use nexo_entities::store::deliveries::pages::DeliveryFilter;
 
 use super::Site;
 use super::charts::{self, Day, Share, rate_percent};

@@ -7,8 +7,8 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::payout::{PayoutWallet, PayoutWalletError};
 use nexo_domain::billing::referral::masked_email;
 use nexo_domain::otp::Language;
-use nexo_entities::store::payouts::Payout;
-use nexo_entities::store::referrals::{CommissionEntry, Earnings, Referral};
+use nexo_entities::store::billing::payouts::Payout;
+use nexo_entities::store::billing::referrals::{CommissionEntry, Earnings, Referral};
 use serde::Deserialize;
 
 use super::Site;

@@ -7,8 +7,8 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
 use nexo_domain::account::password::MIN_CHARACTERS;
 use nexo_domain::ids::AccountId;
-use nexo_entities::store::accounts::Account;
-use nexo_entities::store::passwords::NewPassword;
+use nexo_entities::store::accounts::accounts::Account;
+use nexo_entities::store::accounts::passwords::NewPassword;
 
 use super::form::Posted;
 use super::markup::{Field, field, problem};

@@ -8,8 +8,8 @@ use nexo_domain::account::email::EmailAddress;
 use nexo_domain::account::password::MIN_CHARACTERS;
 use nexo_domain::ids::SessionId;
 use nexo_domain::otp::Language;
-use nexo_entities::store::passwords::NewPassword;
-use nexo_entities::store::sessions::Session;
+use nexo_entities::store::accounts::passwords::NewPassword;
+use nexo_entities::store::accounts::sessions::Session;
 use nexo_entities::store::{Conflict, StoreError};
 
 use super::factor::{self, FactorSecret};

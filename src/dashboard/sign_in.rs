@@ -9,8 +9,8 @@ use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
 use nexo_domain::ids::AccountId;
-use nexo_entities::store::accounts::Account;
-use nexo_entities::store::sessions::NewSession;
+use nexo_entities::store::accounts::accounts::Account;
+use nexo_entities::store::accounts::sessions::NewSession;
 use url::form_urlencoded;
 
 use super::Site;

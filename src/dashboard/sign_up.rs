@@ -5,8 +5,8 @@ use maud::html;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
 use nexo_domain::account::password::{MIN_CHARACTERS, PasswordRefused};
-use nexo_entities::store::accounts::{Landing, NewAccount};
-use nexo_entities::store::sign_up::SignUp;
+use nexo_entities::store::accounts::accounts::{Landing, NewAccount};
+use nexo_entities::store::accounts::sign_up::SignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
 use super::confirm::Wish;

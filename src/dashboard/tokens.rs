@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use nexo_entities::store::sessions::TokenHash;
+use nexo_entities::store::accounts::sessions::TokenHash;
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;

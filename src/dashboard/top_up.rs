@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
-use nexo_entities::store::deposits::{Deposit, MAX_OPEN_DEPOSITS};
+use nexo_entities::store::billing::deposits::{Deposit, MAX_OPEN_DEPOSITS};
 use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 

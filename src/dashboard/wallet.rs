@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
-use nexo_entities::store::ledger::{LedgerEntry, LedgerFilter, LedgerPage};
+use nexo_entities::store::ledger::entries::{LedgerEntry, LedgerFilter, LedgerPage};
 use serde::Deserialize;
 
 use super::Site;

@@ -8,8 +8,8 @@ use nexo_actors::webhook_client::TargetError;
 use nexo_domain::ids::{DeliveryId, EndpointId};
 use nexo_domain::timestamp::{self, rfc3339};
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS, test_body};
-use nexo_entities::store::webhook_history::MOST_REPLAYED;
-use nexo_entities::store::webhooks::{Endpoint, EndpointChange, NewEndpoint};
+use nexo_entities::store::webhooks::endpoints::{Endpoint, EndpointChange, NewEndpoint};
+use nexo_entities::store::webhooks::history::MOST_REPLAYED;
 use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 

@@ -19,8 +19,8 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::referral::{COOKIE_DAYS, ReferralCode};
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
-use nexo_entities::store::accounts::Account;
-use nexo_entities::store::sessions::Session;
+use nexo_entities::store::accounts::accounts::Account;
+use nexo_entities::store::accounts::sessions::Session;
 
 use super::Site;
 use super::refused::{Refused, Why};

@@ -2,7 +2,7 @@
 
 use nexo_domain::billing::vietqr;
 use nexo_domain::billing::vietqr::BankAccount;
-use nexo_entities::store::deposits::Deposit;
+use nexo_entities::store::billing::deposits::Deposit;
 
 use super::{Instructions, Provider};
 use crate::qr;

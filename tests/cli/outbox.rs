@@ -9,8 +9,10 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::Store;
-use nexo_entities::store::nodes::NodeStart;
-use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::ledger::posting::{
+    Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+};
 use uuid::Uuid;
 
 /// A webhook attempt that waits to be sent, and the bytes that it is to send.

@@ -7,8 +7,10 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::webhook::Event;
 use nexo_entities::Store;
-use nexo_entities::store::nodes::NodeStart;
-use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::ledger::posting::{
+    Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{Customer, Gateway};

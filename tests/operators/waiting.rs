@@ -8,7 +8,7 @@ use nexo_domain::ids::KeyId;
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::Store;
-use nexo_entities::store::reviews::Findings;
+use nexo_entities::store::operations::reviews::Findings;
 use serde_json::json;
 
 use crate::harness::past::Past;

@@ -8,7 +8,7 @@ use nexo_domain::call::outcome::Outcome;
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::Event;
-use nexo_entities::store::posting::{CallAttempt, NodeEpoch, Settlement};
+use nexo_entities::store::ledger::posting::{CallAttempt, NodeEpoch, Settlement};
 
 use super::OtpOrder;
 use crate::admission::{Channel, Realm};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge, Histogram};
 use nexo_domain::money::Micros;
-use nexo_entities::store::posting::{
+use nexo_entities::store::ledger::posting::{
     Committed, Debit, DebitOutcome, Keep, NodeEpoch, Settlement, WalletCache,
 };
 use nexo_entities::store::{Store, StoreError};

@@ -8,9 +8,9 @@ use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::billing::payout::{Month, PayoutWallet};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
-use nexo_entities::store::accounts::{Landing, NewAccount};
-use nexo_entities::store::operators::Operator;
-use nexo_entities::store::posting::{Debit, Settlement};
+use nexo_entities::store::accounts::accounts::{Landing, NewAccount};
+use nexo_entities::store::ledger::posting::{Debit, Settlement};
+use nexo_entities::store::operations::operator_log::Operator;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

@@ -8,12 +8,12 @@ use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_entities::Store;
-use nexo_entities::store::bank_payments::{NewPayment, Taken};
-use nexo_entities::store::deposits::{Deposit, MAX_OPEN_DEPOSITS, NewDeposit};
-use nexo_entities::store::operators::Operator;
-use nexo_entities::store::posting::DebitOutcome;
-use nexo_entities::store::reviews::Findings;
-use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::billing::bank_payments::{NewPayment, Taken};
+use nexo_entities::store::billing::deposits::{Deposit, MAX_OPEN_DEPOSITS, NewDeposit};
+use nexo_entities::store::ledger::posting::DebitOutcome;
+use nexo_entities::store::ledger::wallets::Credit;
+use nexo_entities::store::operations::operator_log::Operator;
+use nexo_entities::store::operations::reviews::Findings;
 use nexo_entities::store::{Conflict, StoreError};
 use sea_orm::ConnectionTrait;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::phone::portability::PortTable;
 use nexo_entities::StoreError;
-use nexo_entities::store::changes::Change;
+use nexo_entities::store::cluster::changes::Change;
 use sea_orm::ConnectionTrait;
 
 use crate::database::Database;

@@ -8,10 +8,10 @@ use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::Store;
-use nexo_entities::store::accounts::{Landing, NewAccount};
-use nexo_entities::store::operators::Operator;
-use nexo_entities::store::payouts::PayoutRun;
-use nexo_entities::store::sign_up::PendingSignUp;
+use nexo_entities::store::accounts::accounts::{Landing, NewAccount};
+use nexo_entities::store::accounts::sign_up::PendingSignUp;
+use nexo_entities::store::billing::payouts::PayoutRun;
+use nexo_entities::store::operations::operator_log::Operator;
 use nexo_entities::store::{Conflict, StoreError};
 use sea_orm::ConnectionTrait;
 

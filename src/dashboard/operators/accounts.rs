@@ -6,9 +6,9 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
-use nexo_entities::store::operators::AccountLine;
-use nexo_entities::store::referrals::Referral;
-use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::billing::referrals::Referral;
+use nexo_entities::store::ledger::wallets::Credit;
+use nexo_entities::store::operations::operator_log::AccountLine;
 use serde::Deserialize;
 
 use super::{Came, back, decider, language, note, outcome, said, trail};

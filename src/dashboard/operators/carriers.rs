@@ -8,7 +8,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::CarrierRoute;
 use nexo_actors::gateway::Gateway;
 use nexo_domain::otp::Language;
-use nexo_entities::store::gateways::{CallFigures, GatewayName};
+use nexo_entities::store::operations::gateway_drains::{CallFigures, GatewayName};
 use serde::Deserialize;
 
 use super::{Came, back, decider, language, said};

@@ -4,8 +4,8 @@ use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::deposit::Kept;
-use nexo_entities::store::bank_payments::BankPayment;
-use nexo_entities::store::deposits::Deposit;
+use nexo_entities::store::billing::bank_payments::BankPayment;
+use nexo_entities::store::billing::deposits::Deposit;
 use serde::Deserialize;
 use uuid::Uuid;
 

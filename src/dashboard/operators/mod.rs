@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_domain::otp::Language;
 use nexo_entities::store::StoreError;
-use nexo_entities::store::operators::{LoggedAction, Operator as Decider};
+use nexo_entities::store::operations::operator_log::{LoggedAction, Operator as Decider};
 
 use super::markup::{notice, problem, time};
 use super::page::go;

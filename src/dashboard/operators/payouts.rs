@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::payout::Month;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::payouts::Payout;
+use nexo_entities::store::billing::payouts::Payout;
 use serde::Deserialize;
 use uuid::Uuid;
 

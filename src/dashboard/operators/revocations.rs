@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::ids::AccountId;
-use nexo_entities::store::referrals::Referral;
+use nexo_entities::store::billing::referrals::Referral;
 use serde::Deserialize;
 
 use super::{back, decider, language, note, outcome, said, slim_field};

@@ -10,10 +10,10 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::phone::window::window_until_ms;
 use nexo_entities::store::Store;
-use nexo_entities::store::accounts::NewAccount;
-use nexo_entities::store::keys::NewKey;
-use nexo_entities::store::posting::Debit;
-use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::api_keys::NewKey;
+use nexo_entities::store::ledger::posting::Debit;
+use nexo_entities::store::ledger::wallets::Credit;
 use uuid::Uuid;
 
 const CASH: Micros = Micros::new(1_000_000_000_000);
