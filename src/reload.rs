@@ -9,10 +9,10 @@ use std::sync::Arc;
 use anyhow::bail;
 use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge};
-use nexo_actors::carrier::Trunk;
 use nexo_actors::dispatch::DispatchDesk;
-use nexo_actors::gateway::Gateway;
-use nexo_actors::trunk_watch::{Locate, TrunkWatch};
+use nexo_actors::trunk::carrier::Trunk;
+use nexo_actors::trunk::gateway::Gateway;
+use nexo_actors::trunk::monitor::{Locate, TrunkWatch};
 use nexo_entities::store::Store;
 use tokio::sync::Mutex;
 

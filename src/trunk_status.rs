@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use nexo_actors::admission::Admission;
-use nexo_actors::carrier::Trunk;
-use nexo_actors::gateway::Gateway;
-use nexo_actors::gateway_state::Registered;
+use nexo_actors::trunk::admission::Admission;
+use nexo_actors::trunk::carrier::Trunk;
+use nexo_actors::trunk::gateway::Gateway;
+use nexo_actors::trunk::gateway_state::Registered;
 use nexo_domain::timestamp::rfc3339;
 use nexo_voice::endpoint::{Direction, Traced};
 use serde::{Deserialize, Serialize};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use nexo_actors::carrier::Trunk;
-use nexo_actors::gateway::{CallerStyle, Gateway, NumberFormat};
-use nexo_actors::gateway_state::{GatewayState, Judged};
-use nexo_actors::trunk_watch::Locate;
+use nexo_actors::trunk::carrier::Trunk;
+use nexo_actors::trunk::gateway::{CallerStyle, Gateway, NumberFormat};
+use nexo_actors::trunk::gateway_state::{GatewayState, Judged};
+use nexo_actors::trunk::monitor::Locate;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
 use nexo_entities::store::operations::gateway_drains::GatewayName;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use harness::{FreshDatabase, backends};
 use metrics_exporter_prometheus::PrometheusHandle;
 use nexo_actors::clock::unix_ms;
-use nexo_actors::watch::Supervise;
+use nexo_actors::supervision::supervisor::Supervise;
 use nexo_domain::account::api_key::{ApiKey, KeyMode};
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;

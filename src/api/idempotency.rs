@@ -18,7 +18,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use nexo_actors::clock;
 use nexo_actors::dispatch::Dispatched;
-use nexo_actors::flights::{Flight, Landed, Turn};
+use nexo_actors::dispatch::inflight::{Flight, Landed, Turn};
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest};
 use nexo_entities::store::ledger::posting::Keep;
 

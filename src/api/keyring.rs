@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use ipnet::IpNet;
-use nexo_actors::changes::Freshness;
+use nexo_actors::node::changes::Freshness;
 use nexo_domain::account::api_key::{ApiKey, KeyHash, KeyMode};
 use nexo_domain::account::client_ip::parse_entry;
 use nexo_domain::ids::{AccountId, KeyId};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use nexo_actors::admission::Realm;
-use nexo_actors::carrier::{CallWish, Trunk};
-use nexo_actors::gateway::Gateway;
-use nexo_actors::trunk_watch::tls_profiles;
+use nexo_actors::trunk::admission::Realm;
+use nexo_actors::trunk::carrier::{CallWish, Trunk};
+use nexo_actors::trunk::gateway::Gateway;
+use nexo_actors::trunk::monitor::tls_profiles;
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome};
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::otp::{Code, Reading};

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use nexo_actors::trunk_watch::{probe, tls_profiles, trouble};
+use nexo_actors::trunk::monitor::{probe, tls_profiles, trouble};
 use nexo_voice::endpoint::Endpoint;
 use nexo_voice::prompts::PromptSet;
 use tokio::task::JoinSet;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use nexo_actors::gateway::{CallerStyle, NumberFormat};
+use nexo_actors::trunk::gateway::{CallerStyle, NumberFormat};
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_voice::g711::Codec;
 use nexo_voice::sip::gateway_uri::GatewayUri;

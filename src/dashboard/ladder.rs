@@ -1,7 +1,7 @@
 //! A call as a ladder, drawn on the server.
 
 use maud::{Markup, html};
-use nexo_actors::live::Progress;
+use nexo_actors::dispatch::live_deliveries::Progress;
 use nexo_domain::call::steps::{CallStep, StepKind};
 use nexo_domain::otp::Language;
 use nexo_entities::store::ledger::posting::CallAttempt;

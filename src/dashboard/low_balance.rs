@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nexo_actors::low_balance::WriteLowBalance;
+use nexo_actors::jobs::low_balance::WriteLowBalance;
 use nexo_domain::otp::Language;
 use nexo_entities::store::ledger::low_balance::ToldAccount;
 

@@ -17,10 +17,10 @@ use actix_web::web;
 use ipnet::IpNet;
 use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::DispatchDesk;
-use nexo_actors::live::Live;
-use nexo_actors::watch::Handle;
+use nexo_actors::dispatch::live_deliveries::Live;
+use nexo_actors::supervision::supervisor::Handle;
 use nexo_actors::webhook::WebhookDesk;
-use nexo_actors::webhook_client::TargetRules;
+use nexo_actors::webhook::client::TargetRules;
 use nexo_entities::store::Store;
 use url::form_urlencoded;
 

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_actors::webhook_client::TargetError;
+use nexo_actors::webhook::client::TargetError;
 use nexo_domain::ids::{DeliveryId, EndpointId};
 use nexo_domain::timestamp::{self, rfc3339};
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS, test_body};

@@ -11,10 +11,10 @@ use nexo_domain::webhook::Event;
 use nexo_entities::store::ledger::posting::{CallAttempt, NodeEpoch, Settlement};
 
 use super::OtpOrder;
-use crate::admission::{Channel, Realm};
-use crate::carrier::Trunk;
 use crate::clock;
-use crate::live::LiveDelivery;
+use crate::dispatch::live_deliveries::LiveDelivery;
+use crate::trunk::admission::{Channel, Realm};
+use crate::trunk::carrier::Trunk;
 
 /// An OTP that has been debited.
 pub(super) struct Paid {

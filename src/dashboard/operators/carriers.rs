@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::CarrierRoute;
-use nexo_actors::gateway::Gateway;
+use nexo_actors::trunk::gateway::Gateway;
 use nexo_domain::otp::Language;
 use nexo_entities::store::operations::gateway_drains::{CallFigures, GatewayName};
 use serde::Deserialize;

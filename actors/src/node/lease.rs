@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock;
-use crate::live::Live;
+use crate::dispatch::live_deliveries::Live;
 
 /// How often it is renewed.
 pub const RENEW_EVERY: Duration = Duration::from_secs(2);

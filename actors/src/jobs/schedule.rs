@@ -5,8 +5,10 @@ use std::sync::Arc;
 use actix_rt::task::JoinHandle;
 use nexo_entities::store::Store;
 
-use crate::low_balance::{self, WriteLowBalance};
-use crate::reviews::{self, ReviewSettings};
+use crate::jobs::low_balance;
+use crate::jobs::low_balance::WriteLowBalance;
+use crate::jobs::reviews;
+use crate::jobs::reviews::ReviewSettings;
 
 /// The chores of one node.
 pub struct Chores {

@@ -16,13 +16,13 @@ use nexo_voice::endpoint::{CallEvents, CallOrder, Caller, CountedAs, Permit};
 use nexo_voice::sip::hop::Hop;
 use rand::RngExt;
 
-use crate::admission::{Admission, Realm};
 use crate::clock;
-use crate::gateway::{Gateway, choose, is_one_left, peace_left};
-use crate::gateway_state::GatewayState;
-use crate::lease::Lease;
+use crate::node::lease::Lease;
 use crate::supervised;
-use crate::watch::LifeLine;
+use crate::supervision::supervisor::LifeLine;
+use crate::trunk::admission::{Admission, Realm};
+use crate::trunk::gateway::{Gateway, choose, is_one_left, peace_left};
+use crate::trunk::gateway_state::GatewayState;
 
 /// The most messages that wait for a carrier's actor.
 pub const MAILBOX: usize = 8_192;

@@ -13,8 +13,8 @@ use nexo_entities::store::ledger::posting::{NodeEpoch, WalletCache};
 use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;
-use crate::lease::Lease;
-use crate::reaper::interrupted;
+use crate::node::lease::Lease;
+use crate::recovery::reaper::interrupted;
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

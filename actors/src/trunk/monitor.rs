@@ -18,9 +18,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::carrier::Trunk;
-use crate::gateway::Gateway;
-use crate::gateway_state::GatewayState;
+use crate::trunk::carrier::Trunk;
+use crate::trunk::gateway::Gateway;
+use crate::trunk::gateway_state::GatewayState;
 
 /// How long an answer to a probe may take.
 const PROBE_WITHIN: Duration = Duration::from_secs(2);

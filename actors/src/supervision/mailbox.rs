@@ -1,6 +1,6 @@
 //! What an actor's mailbox costs: how many messages wait in it, and how long the actor works on each.
 //!
-//! Every message that comes through a [`Handle`](crate::watch::Handle) is put into a [`Measured`], which counts
+//! Every message that comes through a [`Handle`](crate::supervision::supervisor::Handle) is put into a [`Measured`], which counts
 //! itself out again however it ends: handled, or dropped with its mailbox.
 
 use std::sync::Arc;

@@ -34,20 +34,23 @@ use nexo_voice::sip::hop::Hop;
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
-use crate::admission::{Admission, Admitted, Realm};
-use crate::attempts::{Taken, first_answer, follow, refusal_of, refused_attempt};
-use crate::carrier::{CarrierDesk, NotPlaced, PlaceCall, Placed, Trunk};
 use crate::clock;
-use crate::flights::{Flight, Flights};
-use crate::lease::Lease;
-use crate::live::Live;
-use crate::live_trunk::LiveTrunk;
-use crate::meters::{CarrierMeters, Verdict};
-use crate::traces;
+use crate::dispatch::attempts::{Taken, first_answer, follow, refusal_of, refused_attempt};
+use crate::dispatch::inflight::{Flight, Flights};
+use crate::dispatch::live_deliveries::Live;
+use crate::node::lease::Lease;
+use crate::supervision::supervisor::{Handle, Undelivered};
+use crate::trunk::admission::{Admission, Admitted, Realm};
+use crate::trunk::carrier::{CarrierDesk, NotPlaced, PlaceCall, Placed, Trunk};
+use crate::trunk::live_trunk::LiveTrunk;
+use crate::trunk::meters::{CarrierMeters, Verdict};
 use crate::wallet::{KeepAnswer, PostDebit, Refused, SettleDelivery, StoreStopped, Wallets};
-use crate::watch::{Handle, Undelivered};
+use crate::webhook::traces;
 
 mod answer;
+pub(super) mod attempts;
+pub mod inflight;
+pub mod live_deliveries;
 mod paid;
 mod ticket;
 

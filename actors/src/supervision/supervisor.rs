@@ -24,7 +24,7 @@ use metrics::Counter;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::mailbox::{MailboxMeters, Measured};
+use crate::supervision::mailbox::{MailboxMeters, Measured};
 
 /// How often every actor is asked for a sign of life.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -60,33 +60,43 @@ impl Message for Supervise {
 #[macro_export]
 macro_rules! supervised {
     ($actor:ty) => {
-        impl actix::Handler<$crate::watch::Supervise> for $actor {
+        impl actix::Handler<$crate::supervision::supervisor::Supervise> for $actor {
             type Result = ();
 
-            fn handle(&mut self, order: $crate::watch::Supervise, ctx: &mut Self::Context) {
+            fn handle(
+                &mut self,
+                order: $crate::supervision::supervisor::Supervise,
+                ctx: &mut Self::Context,
+            ) {
                 match order {
-                    $crate::watch::Supervise::Beat => {}
-                    $crate::watch::Supervise::Retire => actix::ActorContext::stop(ctx),
+                    $crate::supervision::supervisor::Supervise::Beat => {}
+                    $crate::supervision::supervisor::Supervise::Retire => {
+                        actix::ActorContext::stop(ctx)
+                    }
                     #[cfg(feature = "faults")]
-                    $crate::watch::Supervise::Panic => panic!("provoked by a test"),
+                    $crate::supervision::supervisor::Supervise::Panic => {
+                        panic!("provoked by a test")
+                    }
                 }
             }
         }
 
-        impl<M> actix::Handler<$crate::mailbox::Measured<M>> for $actor
+        impl<M> actix::Handler<$crate::supervision::mailbox::Measured<M>> for $actor
         where
             M: actix::Message,
             Self: actix::Handler<M>,
         {
-            type Result = $crate::mailbox::Answer<<Self as actix::Handler<M>>::Result>;
+            type Result = $crate::supervision::mailbox::Answer<<Self as actix::Handler<M>>::Result>;
 
             fn handle(
                 &mut self,
-                measured: $crate::mailbox::Measured<M>,
+                measured: $crate::supervision::mailbox::Measured<M>,
                 ctx: &mut Self::Context,
             ) -> Self::Result {
                 let (message, _handling) = measured.begin();
-                $crate::mailbox::Answer(actix::Handler::<M>::handle(self, message, ctx))
+                $crate::supervision::mailbox::Answer(actix::Handler::<M>::handle(
+                    self, message, ctx,
+                ))
             }
         }
     };

@@ -27,11 +27,13 @@ use nexo_entities::store::webhooks::attempts::{ClaimLimits, ClaimedAttempt, Fini
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument, Span};
 
-use crate::lease::Lease;
+use crate::node::lease::Lease;
 use crate::supervised;
-use crate::traces;
-use crate::watch::LifeLine;
-use crate::webhook_client::{Outgoing, Sent, WebhookClient};
+use crate::supervision::supervisor::LifeLine;
+use crate::webhook::client::{Outgoing, Sent, WebhookClient};
+
+pub mod client;
+pub mod traces;
 
 /// The most messages that wait for the actor; each only says "look".
 pub const MAILBOX: usize = 64;

@@ -18,13 +18,14 @@ use nexo_entities::store::ledger::posting::{
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use crate::lease::Lease;
-use crate::pace::Pace;
+use crate::node::lease::Lease;
 use crate::supervised;
-use crate::watch::{Handle, LifeLine};
+use crate::supervision::supervisor::{Handle, LifeLine};
+use crate::wallet::group_commit::Pace;
 use crate::webhook::{Wake, WebhookDesk};
 
 mod batch;
+pub(super) mod group_commit;
 
 pub use batch::WRITE_WITHIN;
 use batch::{Batch, CameTo, Meters};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use nexo_domain::phone::carrier_plan::Carrier;
 
-use crate::carrier::Trunk;
+use crate::trunk::carrier::Trunk;
 
 /// The trunk of one carrier, which stays the same.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use nexo_entities::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
 use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;
-use crate::lease::Lease;
-use crate::live::Live;
+use crate::dispatch::live_deliveries::Live;
+use crate::node::lease::Lease;
 
 /// How often it looks.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);

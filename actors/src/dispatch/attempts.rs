@@ -10,9 +10,9 @@ use nexo_voice::endpoint::{CallNews, CallReport, Quality};
 use tracing::Span;
 use uuid::Uuid;
 
-use crate::carrier::Placed;
 use crate::clock;
-use crate::live::{LiveDelivery, Progress};
+use crate::dispatch::live_deliveries::{LiveDelivery, Progress};
+use crate::trunk::carrier::Placed;
 
 /// No call lasts longer, whatever its events say: past it the saga settles.
 const CALL_EVENTS_WITHIN: Duration = Duration::from_secs(59);

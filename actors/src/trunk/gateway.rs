@@ -11,7 +11,7 @@ use nexo_voice::sip::gateway_uri::GatewayUri;
 use nexo_voice::sip::hop::Hop;
 use nexo_voice::streams::tls::TlsProfile;
 
-use crate::gateway_state::GatewayState;
+use crate::trunk::gateway_state::GatewayState;
 
 /// How a gateway wants to see a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -151,7 +151,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::gateway_state::Judged;
+    use crate::trunk::gateway_state::Judged;
     use nexo_domain::call::Refusal;
     use nexo_domain::phone::carrier_plan::CarrierPlan;
 
