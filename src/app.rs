@@ -30,9 +30,9 @@ use nexo_domain::call::CallLimits;
 use nexo_entities::store::cluster::changes::Change;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
-use nexo_voice::locate::Families;
+use nexo_voice::net::locate::Families;
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
-use nexo_voice::sip::transaction::Timers;
+use nexo_voice::sip::user_agent::transaction::Timers;
 use tokio::sync::Mutex;
 
 use crate::api::bank::BankDesk;

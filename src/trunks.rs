@@ -13,12 +13,12 @@ use nexo_actors::trunk::monitor::Locate;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
 use nexo_entities::store::operations::gateway_drains::GatewayName;
-use nexo_voice::g711::Codec;
-use nexo_voice::locate::{Families, Located, Locator};
-use nexo_voice::sip::digest::Credentials;
-use nexo_voice::sip::gateway_uri::GatewayUri;
-use nexo_voice::sip::hop::Transport;
-use nexo_voice::streams::tls::TlsProfile;
+use nexo_voice::audio::g711::Codec;
+use nexo_voice::net::locate::{Families, Located, Locator};
+use nexo_voice::net::streams::tls::TlsProfile;
+use nexo_voice::sip::message::gateway_uri::GatewayUri;
+use nexo_voice::sip::message::hop::Transport;
+use nexo_voice::sip::user_agent::digest::Credentials;
 
 use crate::config::Config;
 use crate::config::carriers::{CarrierConfig, GatewayConfig};

@@ -18,9 +18,9 @@ use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_voice::endpoint::{
     CallNews, CallReport, Direction, Endpoint, EndpointConfig, EndpointError, Traced,
 };
-use nexo_voice::prompts::PromptSet;
-use nexo_voice::rtp::ports::PortRange;
-use nexo_voice::sip::hop::Hop;
+use nexo_voice::rtp::send::ports::PortRange;
+use nexo_voice::sip::message::hop::Hop;
+use nexo_voice::speech::prompts::PromptSet;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;

@@ -105,7 +105,7 @@ fn demo_config(config: &Config, scratch: &Path) -> Config {
     config.metrics.listen = any_port;
     config.database.url = format!("sqlite://{}", scratch.join("demo.db").display());
     config.sip.listen_udp = any_port;
-    config.sip.rtp_ports = nexo_voice::rtp::ports::PortRange::ephemeral();
+    config.sip.rtp_ports = nexo_voice::rtp::send::ports::PortRange::ephemeral();
     config.sip.public_ip = None;
     config.webhooks.allow_private = true;
     config.webhooks.allow_http = true;
@@ -434,7 +434,7 @@ fn report_call(
         report.check("the call was recorded", false);
         return Ok(());
     }
-    nexo_voice::wav::write(save, &call.samples)
+    nexo_voice::audio::wav::write(save, &call.samples)
         .with_context(|| format!("cannot save the call to {}", save.display()))?;
     report.say(&format!("audio    saved as {}", save.display()));
     report.note("recording", json!(save.display().to_string()));

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use nexo_domain::otp::{Code, Language, Reading};
-use nexo_voice::{recordings, wav};
+use nexo_voice::audio::wav;
+use nexo_voice::speech::recordings;
 use serde_json::json;
 
 use super::answer::Answer;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nexo_actors::trunk::monitor::{probe, tls_profiles, trouble};
 use nexo_voice::endpoint::Endpoint;
-use nexo_voice::prompts::PromptSet;
+use nexo_voice::speech::prompts::PromptSet;
 use tokio::task::JoinSet;
 
 use super::answer::Answer;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use nexo_domain::otp::{Code, Language, Reading};
-use nexo_voice::g711::Codec;
-use nexo_voice::prompts::PromptSet;
+use nexo_voice::audio::g711::Codec;
+use nexo_voice::speech::prompts::PromptSet;
 
 use super::error::ConfigError;
 use super::section::Reader;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use nexo_actors::trunk::gateway::{CallerStyle, NumberFormat};
 use nexo_domain::phone::carrier_plan::Carrier;
-use nexo_voice::g711::Codec;
-use nexo_voice::sip::gateway_uri::GatewayUri;
-use nexo_voice::streams::tls::TlsFiles;
+use nexo_voice::audio::g711::Codec;
+use nexo_voice::net::streams::tls::TlsFiles;
+use nexo_voice::sip::message::gateway_uri::GatewayUri;
 use zeroize::Zeroize;
 
 use super::error::ConfigError;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use nexo_voice::rtp::ports::PortRange;
+use nexo_voice::rtp::send::ports::PortRange;
 
 use super::error::ConfigError;
 use super::section::Reader;

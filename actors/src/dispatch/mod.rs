@@ -30,7 +30,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::phone::window::{retry_after_seconds, window_until_ms};
 use nexo_entities::store::ledger::posting::{CallAttempt, Debit, DebitOutcome, Keep, NodeEpoch};
-use nexo_voice::sip::hop::Hop;
+use nexo_voice::sip::message::hop::Hop;
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 

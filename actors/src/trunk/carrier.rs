@@ -13,7 +13,7 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
 use nexo_entities::store::phone_windows::table::OpenWindow;
 use nexo_voice::endpoint::{CallEvents, CallOrder, Caller, CountedAs, Permit};
-use nexo_voice::sip::hop::Hop;
+use nexo_voice::sip::message::hop::Hop;
 use rand::RngExt;
 
 use crate::clock;

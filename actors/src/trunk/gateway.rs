@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use nexo_domain::call::breaker::Standing;
 use nexo_domain::phone::Phone;
-use nexo_voice::g711::Codec;
-use nexo_voice::sip::digest::Credentials;
-use nexo_voice::sip::gateway_uri::GatewayUri;
-use nexo_voice::sip::hop::Hop;
-use nexo_voice::streams::tls::TlsProfile;
+use nexo_voice::audio::g711::Codec;
+use nexo_voice::net::streams::tls::TlsProfile;
+use nexo_voice::sip::message::gateway_uri::GatewayUri;
+use nexo_voice::sip::message::hop::Hop;
+use nexo_voice::sip::user_agent::digest::Credentials;
 
 use crate::trunk::gateway_state::GatewayState;
 

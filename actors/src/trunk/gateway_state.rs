@@ -10,8 +10,8 @@ use metrics::Gauge;
 use nexo_domain::call::Refusal;
 use nexo_domain::call::breaker::{Breaker, Sign, Standing};
 use nexo_voice::endpoint::Traced;
-use nexo_voice::sip::hop::Hop;
-use nexo_voice::sip::registration::RegistrationState;
+use nexo_voice::sip::message::hop::Hop;
+use nexo_voice::sip::user_agent::registration::RegistrationState;
 use tokio::sync::Notify;
 
 use crate::clock;

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_voice::endpoint::{Ask, Endpoint, Question, SipAnswer, Trace};
-use nexo_voice::locate::Located;
-use nexo_voice::sip::gateway_uri::GatewayUri;
-use nexo_voice::sip::hop::Hop;
-use nexo_voice::sip::registration::{Registration, RegistrationState};
-use nexo_voice::streams::tls::TlsProfile;
+use nexo_voice::net::locate::Located;
+use nexo_voice::net::streams::tls::TlsProfile;
+use nexo_voice::sip::message::gateway_uri::GatewayUri;
+use nexo_voice::sip::message::hop::Hop;
+use nexo_voice::sip::user_agent::registration::{Registration, RegistrationState};
 use rand::RngExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
