@@ -3,8 +3,8 @@
 use nexo_domain::call::outcome::RefundPolicy;
 use nexo_domain::money::Micros;
 
-use super::error::ConfigError;
-use super::section::Reader;
+use super::read::error::ConfigError;
+use super::read::section::Reader;
 
 /// `[billing]`.
 #[derive(Debug, Clone)]

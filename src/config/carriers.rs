@@ -10,8 +10,8 @@ use nexo_voice::net::streams::tls::TlsFiles;
 use nexo_voice::sip::message::gateway_uri::GatewayUri;
 use zeroize::Zeroize;
 
-use super::error::ConfigError;
-use super::section::{MASK, Reader};
+use super::read::error::ConfigError;
+use super::read::section::{MASK, Reader};
 
 /// `[[carriers]]`: our trunk to one carrier of the numbering plan.
 #[derive(Debug, Clone)]

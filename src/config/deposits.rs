@@ -6,8 +6,8 @@ use nexo_domain::billing::deposit::VndRate;
 use nexo_domain::billing::vietqr::BankAccount;
 use nexo_domain::money::Micros;
 
-use super::error::ConfigError;
-use super::section::{MASK, Reader};
+use super::read::error::ConfigError;
+use super::read::section::{MASK, Reader};
 
 /// `[deposits]`.
 #[derive(Debug, Clone)]

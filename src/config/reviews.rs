@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use nexo_domain::account::burst::Limits;
 
-use super::error::ConfigError;
-use super::section::Reader;
+use super::read::error::ConfigError;
+use super::read::section::Reader;
 
 /// `[reviews]`.
 #[derive(Debug, Clone)]

@@ -13,14 +13,14 @@ use serde::Deserialize;
 
 use super::{Came, back, decider, language, said};
 use crate::dashboard::Site;
-use crate::dashboard::form::Posted;
-use crate::dashboard::markup::{Tone, head, pill};
-use crate::dashboard::page::{Page, form_token};
-use crate::dashboard::place::Place;
-use crate::dashboard::refused::Refused;
 use crate::dashboard::texts::{Say, frame, operators as texts};
-use crate::dashboard::who::Operator;
-use crate::trunk_status::{CarrierStatus, GatewayStatus};
+use crate::dashboard::web::error::Refused;
+use crate::dashboard::web::extract::Operator;
+use crate::dashboard::web::form::Posted;
+use crate::dashboard::web::markup::{Tone, head, pill};
+use crate::dashboard::web::navigation::Place;
+use crate::dashboard::web::page::{Page, form_token};
+use crate::trunks::status::{CarrierStatus, GatewayStatus};
 
 const PATH: &str = "/dashboard/operators/carriers";
 const MINUTES: [i64; 2] = [5, 60];
