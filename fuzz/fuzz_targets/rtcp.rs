@@ -3,16 +3,16 @@
 
 use libfuzzer_sys::fuzz_target;
 use nexo_voice::rtp::wire::rtcp;
-use nexo_voice::rtp::wire::rtcp::RtcpItem;
+use nexo_voice::rtp::wire::rtcp::News;
 
 fuzz_target!(|datagram: &[u8]| {
-    let items = rtcp::parse(datagram);
+    let news = rtcp::read(datagram);
     // A block takes 24 bytes, a sender report 28.
-    assert!(items.len() * 24 <= datagram.len());
-    for item in items {
+    assert!(news.len() * 24 <= datagram.len());
+    for item in news {
         match item {
-            RtcpItem::SenderTime { .. } => {}
-            RtcpItem::Block(block) => {
+            News::Sender { .. } => {}
+            News::Block(block) => {
                 let middle = u64::from(block.last_report.wrapping_add(block.since_last_report));
                 for ntp in [0, middle << 16, u64::MAX] {
                     let _ = block.round_trip(ntp);
