@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nexo_voice::sip::message::message::Message;
+use nexo_voice::sip::message::Message;
 use nexo_voice::net::streams::framing::{Frame, Framer, FramingError};
 
 fuzz_target!(|bytes: &[u8]| {

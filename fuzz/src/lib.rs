@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nexo_voice::sip::user_agent::digest::Credentials;
 use nexo_voice::sip::message::header::Name;
-use nexo_voice::sip::message::message::{Message, Method, Request};
+use nexo_voice::sip::message::{Message, Method, Request};
 use nexo_voice::sip::message::parse::{MAX_BYTES, MAX_HEADERS};
 use nexo_voice::sip::user_agent::transaction::Timers;
 use nexo_voice::sip::user_agent::{CallHandle, Invite, UserAgent};

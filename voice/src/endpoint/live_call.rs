@@ -9,8 +9,7 @@ use super::call_events::Quality;
 use super::meters::Tally;
 use super::{CallNews, CallOrder, CallReport};
 use crate::rtp::send::clock::{Moved, Playing, Reserved};
-use crate::sip::sdp::sdp;
-use crate::sip::sdp::sdp::{Agreed, Audio};
+use crate::sip::sdp::{self, Agreed, Audio};
 
 /// A call that has not been reported yet.
 pub(super) struct LiveCall {

@@ -9,10 +9,9 @@ use tokio::time::timeout;
 use super::*;
 use crate::audio::g711::Codec;
 use crate::rtp::wire::packet;
-use crate::sip::message::message::{Message, Method, Request};
+use crate::sip::message::{Message, Method, Request};
 use crate::sip::message::write::Draft;
-use crate::sip::sdp::sdp;
-use crate::sip::sdp::sdp::Audio;
+use crate::sip::sdp::{self, Audio};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -72,7 +71,7 @@ impl Phone {
     }
 
     async fn answer_described(&self, invite: &Request, description: &str) {
-        let mut draft = Draft::answer(invite, 200, "phone", self.caller);
+        let mut draft = Draft::response(invite, 200, "phone", self.caller);
         draft
             .field("Contact", format_args!("<sip:phone@{}>", self.address()))
             .body(sdp::CONTENT_TYPE, description.as_bytes().to_vec());
@@ -99,12 +98,12 @@ impl Phone {
     }
 
     async fn answer(&self, request: &Request, code: u16) {
-        self.send(Draft::answer(request, code, "phone", self.caller))
+        self.send(Draft::response(request, code, "phone", self.caller))
             .await;
     }
 
     async fn answer_with(&self, request: &Request, description: &str) {
-        let mut draft = Draft::answer(request, 200, "phone", self.caller);
+        let mut draft = Draft::response(request, 200, "phone", self.caller);
         draft
             .field("Contact", format_args!("<sip:phone@{}>", self.address()))
             .body(sdp::CONTENT_TYPE, description.as_bytes().to_vec());
@@ -298,7 +297,7 @@ async fn a_throttling_gateway_says_when_to_come_back() {
     let (endpoint, phone) = scene().await;
     let mut events = endpoint.place(order(&phone));
     let invite = phone.expect(Method::Invite).await;
-    let mut draft = Draft::answer(&invite, 503, "phone", phone.caller);
+    let mut draft = Draft::response(&invite, 503, "phone", phone.caller);
     draft.field("Retry-After", 17);
     phone.send(draft).await;
     phone.expect(Method::Ack).await;
@@ -416,7 +415,7 @@ async fn sip_from_a_stranger_is_dropped() {
     let mut events = endpoint.place(order(&phone));
     let invite = phone.expect(Method::Invite).await;
     let stranger = TokioSocket::bind("127.0.0.2:0").await.unwrap();
-    let answer = Draft::answer(&invite, 603, "stranger", phone.caller).bytes();
+    let answer = Draft::response(&invite, 603, "stranger", phone.caller).bytes();
     stranger.send_to(&answer, phone.caller).await.unwrap();
     let options = |from: SocketAddr| {
         format!(

@@ -8,10 +8,9 @@ use nexo_domain::call::{CallEnd, CallLimits};
 use nexo_domain::otp::{Code, Language, Reading};
 use nexo_voice::audio::g711::Codec;
 use nexo_voice::endpoint::{CallNews, CallOrder, Caller, CountedAs, Endpoint, EndpointConfig};
-use nexo_voice::sip::message::message::{Message, Method, Request};
+use nexo_voice::sip::message::{Message, Method, Request};
 use nexo_voice::sip::message::write::Draft;
-use nexo_voice::sip::sdp::sdp;
-use nexo_voice::sip::sdp::sdp::Audio;
+use nexo_voice::sip::sdp::{self, Audio};
 use nexo_voice::speech::prompts::PromptSet;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -75,7 +74,7 @@ impl Gateway {
     }
 
     async fn answer(&self, request: &Request, code: u16, description: Option<String>) {
-        let mut draft = Draft::answer(request, code, "gateway", self.caller);
+        let mut draft = Draft::response(request, code, "gateway", self.caller);
         if let Some(description) = description {
             draft
                 .field("Contact", format_args!("<sip:g@{}>", self.address()))

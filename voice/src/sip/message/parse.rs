@@ -1,4 +1,5 @@
-//! Reading a message from one datagram, whole or not at all (RFC 3261 §7, §18.3).
+//! Parsing of a message from one datagram (RFC 3261 §7, §18.3). A message that breaks a rule is rejected
+//! as a whole.
 
 use std::ops::Range;
 
@@ -6,38 +7,39 @@ use memchr::memchr;
 use thiserror::Error;
 
 use super::header::Name;
-use super::message::{Entry, Fields, Message, Method, Request, Response};
+use super::fields::Entry;
+use super::{Fields, Message, Method, Request, Response};
 
-/// The most bytes that a message may have: what a UDP datagram can carry.
+/// The maximum size of a message: the largest UDP datagram.
 pub const MAX_BYTES: usize = 65_535;
 
-/// The most header fields that a message may have.
+/// The maximum number of header fields in a message.
 pub const MAX_HEADERS: usize = 256;
 
-/// Why a datagram is no SIP message. Carries nothing of it.
+/// Why a datagram is not a SIP message. Contains none of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ParseError {
     #[error("a keep-alive, not a message")]
     KeepAlive,
-    #[error("it is larger than a datagram")]
+    #[error("larger than 65,535 bytes")]
     TooLarge,
     #[error("the first line is neither a request nor a status line")]
     StartLine,
     #[error("a header field is malformed")]
     Header,
-    #[error("there are too many header fields")]
+    #[error("more than 256 header fields")]
     TooManyHeaders,
     #[error("a mandatory header field is missing, repeated or malformed")]
     Mandatory,
-    #[error("Content-Length is no length, or says more than there is")]
+    #[error("Content-Length is not a number, or larger than the body")]
     ContentLength,
 }
 
 impl Message {
-    /// Reads one datagram. Never panics, whatever the bytes.
+    /// Parses one datagram. Never panics.
     ///
     /// # Errors
-    /// [`ParseError`], by the first thing that is wrong.
+    /// [`ParseError`] for the first broken rule.
     pub fn parse(datagram: &[u8]) -> Result<Message, ParseError> {
         if datagram.len() > MAX_BYTES {
             return Err(ParseError::TooLarge);
@@ -62,7 +64,7 @@ impl Message {
             cseq_method: Method::Other,
             body: Vec::new(),
         };
-        fields.check()?;
+        fields.check_mandatory()?;
         fields.body = fields.checked_body(parts.body)?.to_vec();
         match start_line {
             StartLine::Request { method, .. }
@@ -126,11 +128,11 @@ impl StartLine {
     }
 }
 
-/// A datagram taken apart at its empty line.
+/// A datagram, split at its empty line.
 struct Parts<'a> {
-    /// With its last line's end.
+    /// The head, including the end of its last line.
     head: &'a [u8],
-    /// Whether a line of it continues the one before.
+    /// Whether a line continues the previous one.
     is_folded: bool,
     body: &'a [u8],
 }
@@ -159,7 +161,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The head as text, its folded lines joined: a line that starts with a blank continues the last.
+    /// The head as text, with folded lines joined: a line that starts with a blank continues the previous one.
     fn text(&self) -> String {
         let text = match std::str::from_utf8(self.head) {
             Ok(text) => text.to_owned(),
@@ -177,7 +179,7 @@ impl<'a> Parts<'a> {
                 }
             }
         }
-        String::from_utf8(bytes).expect("ASCII took the place of ASCII")
+        String::from_utf8(bytes).expect("only ASCII was replaced, by ASCII")
     }
 }
 
@@ -202,7 +204,7 @@ fn entries(text: &str, start: usize) -> Result<Vec<Entry>, ParseError> {
         if entries.len() == MAX_HEADERS {
             return Err(ParseError::TooManyHeaders);
         }
-        // What is read is written again into answers and ACKs: a line must stay one line there.
+        // Values are copied into responses and ACKs, where each must stay on one line.
         if memchr(b'\r', written.as_bytes()).is_some() {
             return Err(ParseError::Header);
         }
@@ -235,14 +237,14 @@ fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
 }
 
 impl Fields {
-    /// The fields that every message must have, each once, and the CSeq's parts.
-    fn check(&mut self) -> Result<(), ParseError> {
+    /// Checks that each mandatory field is present exactly once, and parses CSeq.
+    fn check_mandatory(&mut self) -> Result<(), ParseError> {
         let once = |name| self.lines(name).count() == 1;
         let all_once = [Name::From, Name::To, Name::CallId, Name::CSeq]
             .into_iter()
             .all(once);
-        let addressed = self.from().is_some() && self.to().is_some();
-        if !all_once || !addressed || self.call_id().is_empty() || self.via().is_none() {
+        let has_addresses = self.from().is_some() && self.to().is_some();
+        if !all_once || !has_addresses || self.call_id().is_empty() || self.via().is_none() {
             return Err(ParseError::Mandatory);
         }
         let cseq = self.value(Name::CSeq).unwrap_or_default();
@@ -259,8 +261,8 @@ impl Fields {
         Ok(())
     }
 
-    /// The body, as long as it says; without a length it is the rest of the datagram. What follows it
-    /// in the datagram is not part of the message (RFC 3261 §18.3).
+    /// The body with the length of Content-Length; without that field, the rest of the datagram. Bytes after
+    /// the body are not part of the message (RFC 3261 §18.3).
     fn checked_body<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], ParseError> {
         let mut lengths = self.lines(Name::ContentLength);
         let Some(length) = lengths.next() else {
@@ -300,7 +302,7 @@ mod tests {
         l: 4\n\nbody";
 
     #[test]
-    fn compact_folded_and_listed_fields_are_read() {
+    fn compact_folded_and_listed_fields_are_parsed() {
         let request = request(INVITE).unwrap();
         assert_eq!(request.method(), Method::Invite);
         assert_eq!(request.uri(), "sip:+84981234567@192.0.2.9");
@@ -316,8 +318,8 @@ mod tests {
     }
 
     #[test]
-    fn blanks_wherever_the_grammar_allows_them_change_nothing() {
-        // The liberties of RFC 4475 §3.1.1.1, taken all at once.
+    fn blanks_allowed_by_the_grammar_change_nothing() {
+        // All variants of RFC 4475 §3.1.1.1 in one message.
         let text = "BYE sip:b@192.0.2.9;unknownparam SIP/2.0\n\
             TO :\n sip:b@192.0.2.9 ;   tag    = 19n\n\
             from   : \"J Rosenberg \\\\\\\"\"       <sip:a@192.0.2.1>\n  ;\n  tag = 98a\n\
@@ -346,9 +348,8 @@ mod tests {
     }
 
     #[test]
-    fn a_message_beyond_the_limits_is_refused() {
-        let more = |count| "X: 1\n".repeat(count);
-        let with = |count: usize| INVITE.replace("X-Thing : one\n", &more(count));
+    fn a_message_beyond_the_limits_is_rejected() {
+        let with = |count: usize| INVITE.replace("X-Thing : one\n", &"X: 1\n".repeat(count));
         assert!(request(&with(MAX_HEADERS - 8)).is_ok());
         let error = request(&with(MAX_HEADERS + 1)).unwrap_err();
         assert_eq!(error, ParseError::TooManyHeaders);
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_as_long_as_it_says_and_what_follows_it_is_passed_over() {
+    fn a_body_has_the_length_of_content_length_and_later_bytes_are_ignored() {
         for (length, outcome) in [
             ("l: 4", Ok("body")),
             ("l: 3", Ok("bod")),
@@ -418,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_carriage_return_is_refused() {
+    fn a_bare_carriage_return_is_rejected() {
         let text = INVITE.replace("abc@nexo", "abc\rBYE sip:x SIP/2.0");
         assert_eq!(request(&text).map(|_| ()), Err(ParseError::Header));
     }
@@ -434,12 +435,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = Message::parse(&bytes);
         }
 
         #[test]
-        fn no_fields_make_the_reader_panic(
+        fn no_fields_make_the_parser_panic(
             fields in proptest::collection::vec(("[a-zA-Z-]{1,9}", "[ -~\t]{0,60}"), 0..20),
         ) {
             let mut text = String::from(INVITE.split("\n\n").next().unwrap_or_default());
@@ -455,7 +456,7 @@ mod tests {
         }
 
         #[test]
-        fn no_damage_to_a_message_makes_the_reader_panic(
+        fn no_damage_to_a_message_makes_the_parser_panic(
             place in 0usize..400, byte in any::<u8>(), cut in 0usize..400,
         ) {
             let mut bytes = INVITE.replace('\n', "\r\n").into_bytes();

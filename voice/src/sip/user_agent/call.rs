@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::digest::Credentials;
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::Method;
+use crate::sip::message::Method;
 
 /// One call of a user agent, or one question outside of any.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

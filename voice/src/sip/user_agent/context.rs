@@ -13,7 +13,7 @@ use super::dialog::Identity;
 use super::digest::{Answer, Authorizer};
 use super::transaction::Timers;
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Response};
+use crate::sip::message::{Method, Response};
 
 /// For the gateways that know us by a name and a password: by where they are and name.
 pub(in crate::sip) type Authorizers = HashMap<(Hop, Arc<str>), Authorizer>;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::digest::Credentials;
 use crate::sip::message::header::{Name, NameAddr, param};
 use crate::sip::message::hop::{Hop, Transport};
-use crate::sip::message::message::{Method, Request, Response};
+use crate::sip::message::{Method, Request, Response};
 use crate::sip::message::write::Draft;
 
 /// What all messages of one call share.
@@ -210,7 +210,7 @@ fn literal_hop(uri: &str) -> Option<Hop> {
         .and_then(|(_, more)| param(more, "transport"))
     {
         None => Transport::Udp,
-        Some(name) => Transport::named(name).filter(|named| *named != Transport::Tls)?,
+        Some(name) => Transport::from_name(name).filter(|t| *t != Transport::Tls)?,
     };
     let rest = rest.split([';', '?']).next()?;
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -229,7 +229,7 @@ fn literal_hop(uri: &str) -> Option<Hop> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::message::message::Message;
+    use crate::sip::message::Message;
 
     const TARGET: &str = "sip:+84981234567@192.0.2.9:5060";
 

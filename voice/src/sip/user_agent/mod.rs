@@ -14,9 +14,9 @@ use rand::{RngExt, SeedableRng};
 
 use super::message::header::Name;
 use super::message::hop::Hop;
-use super::message::message::{Message, Method, Request, Response};
+use super::message::{Message, Method, Request, Response};
 use super::message::parse::ParseError;
-use super::message::write::{Draft, answer_hop};
+use super::message::write::{Draft, response_hop};
 use crate::net::deadlines::Deadlines;
 pub use call::{CallHandle, Invite, Kind, SipAnswer, SipEvent, Transmit};
 use context::{Outbox, Outlet};
@@ -229,10 +229,10 @@ impl UserAgent {
             _ if in_dialog => 481,
             _ => 405,
         };
-        let mut draft = Draft::answer(request, code, &self.stateless_tag(request), from.address);
+        let mut draft = Draft::response(request, code, &self.stateless_tag(request), from.address);
         draft.field("Allow", ALLOW);
         self.outbox.transmits.push_back(Transmit {
-            to: answer_hop(request, from),
+            to: response_hop(request, from),
             bytes: draft.bytes().into(),
             call: None,
             kind: Kind::Response(code),

@@ -11,7 +11,7 @@ use super::digest::Credentials;
 use super::transaction::{RequestState, RequestTransaction};
 use crate::sip::message::header::{Name, NameAddr, param};
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Response};
+use crate::sip::message::{Method, Response};
 use crate::sip::message::write::Draft;
 
 /// What is asked. Every URI is a whole `sip:` URI without brackets.

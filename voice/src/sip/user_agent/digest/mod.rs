@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256, Sha512_256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::sip::message::header::{Name, split_free};
-use crate::sip::message::message::{Method, Response};
+use crate::sip::message::header::{Name, split_outside_quotes};
+use crate::sip::message::{Method, Response};
 
 /// Who we are to a gateway.
 #[derive(Clone, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Challenge {
             return None;
         }
         let find = |name: &str| {
-            split_free(parameters, b',').find_map(|parameter| {
+            split_outside_quotes(parameters, b',').find_map(|parameter| {
                 let (key, value) = parameter.split_once('=')?;
                 key.trim()
                     .eq_ignore_ascii_case(name)

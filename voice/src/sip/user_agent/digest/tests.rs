@@ -5,14 +5,14 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::sip::message::message::Message;
+use crate::sip::message::Message;
 
 const NONCE: &str = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
 const CLIENT_NONCE: &str = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
 
 fn parameter(value: &str, name: &str) -> Option<String> {
     let (_, parameters) = value.split_once(' ')?;
-    split_free(parameters, b',').find_map(|parameter| {
+    split_outside_quotes(parameters, b',').find_map(|parameter| {
         let (key, value) = parameter.split_once('=')?;
         (key == name).then(|| unquoted(value))
     })

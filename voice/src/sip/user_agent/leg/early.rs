@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::sip::message::message::Response;
+use crate::sip::message::Response;
 
 /// The most different provisional answers that are told apart; repetitions beyond it count as new.
 const MOST_TOLD: usize = 8;

@@ -8,7 +8,7 @@ use super::super::dialog::{Dialog, Identity};
 use super::super::digest::Answer;
 use super::super::transaction::{RequestState, RequestTransaction};
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Response};
+use crate::sip::message::{Method, Response};
 use crate::sip::user_agent::context::Outlet;
 
 /// An opened dialog. Once it is over, only its ACK is kept, and the BYE until that is answered.

@@ -23,9 +23,9 @@ use super::transaction::{
 };
 use crate::sip::message::header::Name;
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Response};
+use crate::sip::message::{Method, Response};
 use crate::sip::message::write::Draft;
-use crate::sip::sdp::sdp;
+use crate::sip::sdp;
 
 mod early;
 mod fork;

@@ -13,7 +13,7 @@ use super::super::dialog::{Dialog, Identity};
 use super::super::transaction::{RequestState, RequestTransaction};
 use crate::sip::message::header::Name;
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Response};
+use crate::sip::message::{Method, Response};
 use crate::sip::user_agent::context::Outlet;
 
 /// The most early dialogs of one INVITE.

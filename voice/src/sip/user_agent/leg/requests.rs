@@ -17,9 +17,9 @@ use super::super::call::SipEvent;
 use super::{ALLOW, Leg, SUPPORTED, contact};
 use crate::sip::message::header::Name;
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Request};
-use crate::sip::message::write::{Draft, answer_hop};
-use crate::sip::sdp::sdp;
+use crate::sip::message::{Method, Request};
+use crate::sip::message::write::{Draft, response_hop};
+use crate::sip::sdp;
 use crate::sip::user_agent::context::Outlet;
 
 impl Leg {
@@ -121,10 +121,10 @@ impl Leg {
             && *cseq == request.cseq()
         {
             // The answer was lost: it is the same once more, or the far end would see two.
-            out.respond(answer_hop(request, from), 200, answer);
+            out.respond(response_hop(request, from), 200, answer);
             return true;
         }
-        let mut draft = Draft::answer(request, 200, "", from.address);
+        let mut draft = Draft::response(request, 200, "", from.address);
         draft.field("Contact", contact(&self.identity));
         draft.field("Allow", ALLOW).field("Supported", SUPPORTED);
         keep_alive(request, &mut draft);
@@ -146,7 +146,7 @@ impl Leg {
             },
         }
         let bytes: Arc<[u8]> = draft.bytes().into();
-        out.respond(answer_hop(request, from), 200, &bytes);
+        out.respond(response_hop(request, from), 200, &bytes);
         self.last_answer = Some((request.cseq(), bytes));
         true
     }
@@ -159,7 +159,7 @@ impl Leg {
 
     /// Answers without a description.
     fn answer(&self, request: &Request, code: u16, from: Hop, out: &mut Outlet<'_>) {
-        let mut draft = Draft::answer(request, code, "", from.address);
+        let mut draft = Draft::response(request, code, "", from.address);
         match (code, request.method()) {
             (405, _) | (200, Method::Options) => _ = draft.field("Allow", ALLOW),
             (420, _) => {
@@ -169,7 +169,7 @@ impl Leg {
             }
             (_, _) => {}
         }
-        out.respond(answer_hop(request, from), code, &draft.bytes().into());
+        out.respond(response_hop(request, from), code, &draft.bytes().into());
     }
 }
 

@@ -98,14 +98,14 @@ fn an_answer_without_a_contact_is_acknowledged_at_the_invites_own_target() {
 fn a_dialog_through_another_host_is_heard_from_there() {
     let mut scene = Scene::new();
     let elsewhere: SocketAddr = ([192, 0, 2, 50], 5080).into();
-    let mut draft = Draft::answer(&scene.invite, 200, "b", LOCAL);
+    let mut draft = Draft::response(&scene.invite, 200, "b", LOCAL);
     draft.field("Contact", "<sip:b@192.0.2.50:5080>");
     scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
     assert_eq!(scene.ua.poll_transmit().unwrap().to.address, elsewhere);
     scene.ua.hang_up(scene.now, scene.call);
     let bye = scene.ua.poll_transmit().unwrap();
     assert_eq!(bye.to.address, elsewhere);
-    let answer = Draft::answer(&request_of(&bye.bytes), 200, "b", LOCAL).bytes();
+    let answer = Draft::response(&request_of(&bye.bytes), 200, "b", LOCAL).bytes();
     scene.ua.receive(scene.now, elsewhere, &answer);
     assert_eq!((scene.ua.unsettled(), scene.ua.dropped().foreign), (0, 0));
 }

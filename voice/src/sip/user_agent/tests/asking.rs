@@ -47,7 +47,7 @@ impl Question {
     }
 
     fn answer(&mut self, code: u16, fields: &[(&str, &str)]) {
-        let mut draft = Draft::answer(&self.sent, code, "g", LOCAL);
+        let mut draft = Draft::response(&self.sent, code, "g", LOCAL);
         for (name, value) in fields {
             draft.field(name, value);
         }

@@ -19,13 +19,13 @@ impl Scene {
             407 => "Proxy-Authenticate",
             _ => "WWW-Authenticate",
         };
-        let mut draft = Draft::answer(request, code, "c", LOCAL);
+        let mut draft = Draft::response(request, code, "c", LOCAL);
         draft.field(name, challenge);
         self.ua.receive(self.now, GATEWAY, &draft.bytes());
     }
 
     fn accept(&mut self, invite: &Request) {
-        let mut draft = Draft::answer(invite, 200, "b", LOCAL);
+        let mut draft = Draft::response(invite, 200, "b", LOCAL);
         draft.field("Contact", "<sip:b@192.0.2.9:5070>");
         self.ua.receive(self.now, GATEWAY, &draft.bytes());
     }

@@ -74,7 +74,7 @@ fn a_redirection_is_a_rejection_and_is_not_followed() {
 #[test]
 fn a_throttling_gateway_says_when_to_come_back() {
     let mut scene = Scene::new();
-    let mut draft = Draft::answer(&scene.invite, 503, "b", LOCAL);
+    let mut draft = Draft::response(&scene.invite, 503, "b", LOCAL);
     draft.field("Retry-After", "17 (busy);duration=60");
     scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
     let rejected = SipEvent::Rejected {
@@ -88,7 +88,7 @@ fn a_throttling_gateway_says_when_to_come_back() {
 fn an_answer_on_another_branch_is_nobodys() {
     let mut scene = Scene::new();
     let branch = scene.invite.via().unwrap().branch().unwrap().to_owned();
-    let text = String::from_utf8(Draft::answer(&scene.invite, 200, "b", LOCAL).bytes()).unwrap();
+    let text = String::from_utf8(Draft::response(&scene.invite, 200, "b", LOCAL).bytes()).unwrap();
     let text = text.replace(&branch, "z9hG4bKother");
     scene.ua.receive(scene.now, GATEWAY, text.as_bytes());
     assert_eq!(scene.events(), []);

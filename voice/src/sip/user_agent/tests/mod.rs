@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::sip::message::header::Name;
-use crate::sip::message::message::Response;
+use crate::sip::message::Response;
 
 mod answering;
 mod asking;
@@ -73,7 +73,7 @@ impl Scene {
 
     /// The gateway answers the INVITE.
     fn answer(&mut self, code: u16, tag: &str) {
-        let mut draft = Draft::answer(&self.invite, code, tag, LOCAL);
+        let mut draft = Draft::response(&self.invite, code, tag, LOCAL);
         draft.field("Contact", "<sip:b@192.0.2.9:5070>");
         let bytes = draft.bytes();
         self.ua.receive(self.now, GATEWAY, &bytes);
@@ -81,7 +81,7 @@ impl Scene {
 
     /// The gateway answers some other request of ours.
     fn answer_to(&mut self, request: &Request, code: u16) {
-        let bytes = Draft::answer(request, code, "b", LOCAL).bytes();
+        let bytes = Draft::response(request, code, "b", LOCAL).bytes();
         self.ua.receive(self.now, GATEWAY, &bytes);
     }
 
@@ -149,7 +149,7 @@ impl Scene {
     }
 
     fn answer_with(&mut self, code: u16, tag: &str, body: &str) {
-        let mut draft = Draft::answer(&self.invite, code, tag, LOCAL);
+        let mut draft = Draft::response(&self.invite, code, tag, LOCAL);
         if !body.is_empty() {
             draft.body("application/sdp", body.into());
         }

@@ -3,7 +3,7 @@ use super::*;
 impl Scene {
     /// A provisional answer that wants to be acknowledged.
     fn ring_reliably(&mut self, code: u16, tag: &str, sequence: u32, body: &str) {
-        let mut draft = Draft::answer(&self.invite, code, tag, LOCAL);
+        let mut draft = Draft::response(&self.invite, code, tag, LOCAL);
         draft
             .field("Contact", "<sip:b@192.0.2.9:5070>")
             .field("Require", "100rel")

@@ -19,7 +19,7 @@ fn a_re_invite_in_mid_call_is_answered_with_what_was_agreed() {
 fn who_is_no_gateway_gets_no_answer_and_is_counted() {
     let mut scene = Scene::new();
     let stranger: SocketAddr = ([203, 0, 113, 66], 5060).into();
-    let answer = Draft::answer(&scene.invite, 200, "b", LOCAL).bytes();
+    let answer = Draft::response(&scene.invite, 200, "b", LOCAL).bytes();
     scene.ua.receive(scene.now, stranger, &answer);
     let options = b"OPTIONS sip:nexo@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=1\r\nFrom: <sip:x@y>;tag=f\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 3 OPTIONS\r\n\r\n";
     scene.ua.receive(scene.now, stranger, options);
@@ -184,7 +184,7 @@ fn a_session_that_is_too_short_for_someone_is_lengthened_once() {
     assert_eq!(scene.invite.named("Session-Expires"), Some("1800"));
     assert_eq!(scene.invite.named("Supported"), Some("100rel, timer"));
     for n in 0..2 {
-        let mut draft = Draft::answer(&scene.invite, 422, "b", LOCAL);
+        let mut draft = Draft::response(&scene.invite, 422, "b", LOCAL);
         draft.field("Min-SE", "3600");
         scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
         let sent = scene.sent();

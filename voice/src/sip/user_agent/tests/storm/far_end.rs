@@ -245,7 +245,7 @@ impl FarEnd {
 }
 
 fn reply(request: &Request, code: u16, tag: &str) -> Vec<u8> {
-    let mut draft = Draft::answer(request, code, tag, LOCAL);
+    let mut draft = Draft::response(request, code, tag, LOCAL);
     draft.field("Contact", "<sip:b@192.0.2.9:5060>");
     draft.bytes()
 }
