@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn frames<'a>(parts: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<FramingError>) {
     let (mut framer, mut frames) = (Framer::default(), Vec::new());
     for part in parts {
-        framer.take(part);
+        framer.push(part);
         loop {
             match framer.next_frame() {
                 Ok(Some(frame)) => frames.push(frame),

@@ -235,7 +235,7 @@ impl Post {
                         tracing::info!(%carrier, gateway = gateway.name, "the gateway has moved");
                         self.tell_peers();
                     }
-                    located.fresh_for
+                    located.ttl
                 }
                 // The older addresses stay: a name server that is down takes no gateway with it.
                 Err(error) => {
