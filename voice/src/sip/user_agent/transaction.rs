@@ -1,18 +1,18 @@
-//! Client transactions (RFC 3261 §17.1, RFC 6026): states and timers as values; no socket, no clock.
+//! Client transactions (RFC 3261 §17.1, RFC 6026): states and timers as values, without sockets or a clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::sip::message::hop::Transport;
 
-/// The timers' base values (RFC 3261 §17.1.1.1).
+/// The base values of the timers (RFC 3261 §17.1.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
-    /// An estimate of the round trip.
+    /// The estimated round-trip time.
     pub t1: Duration,
-    /// The longest wait between retransmissions of a non-INVITE request.
+    /// The maximum interval between retransmissions of a non-INVITE request.
     pub t2: Duration,
-    /// The longest time that a message stays in the network.
+    /// The maximum time that a message remains in the network.
     pub t4: Duration,
 }
 
@@ -27,29 +27,29 @@ impl Default for Timers {
 }
 
 impl Timers {
-    /// 64·T1: timers B, F and M, and how long late answers are looked out for.
-    pub fn patience(&self) -> Duration {
+    /// 64·T1: timers F and M, and how long late responses are expected.
+    pub fn transaction_timeout(&self) -> Duration {
         self.t1 * 64
     }
 
-    /// Timer D: how long retransmitted failures are acknowledged; at least 32 s over UDP.
-    pub fn d(&self) -> Duration {
-        self.patience()
+    /// Timer D: how long retransmitted failure responses are acknowledged, at least 32 s over UDP.
+    pub fn timer_d(&self) -> Duration {
+        self.transaction_timeout()
     }
 }
 
 /// The state of an INVITE client transaction.
 ///
-/// | state | input | next | to do |
+/// | state | input | next | action |
 /// |---|---|---|---|
-/// | Calling | timer A | Calling | send again; A doubles |
+/// | Calling | timer A | Calling | retransmit; A doubles |
 /// | Calling | 1xx | Proceeding | stop A and B |
-/// | Calling | timer B (the gateway's time) | Abandoned | tell that it is silent; stop A |
-/// | Calling, Proceeding, Abandoned | 2xx | Accepted | ACK is the dialog's; timer M |
+/// | Calling | timer B (the gateway timeout) | Abandoned | report the timeout; stop A |
+/// | Calling, Proceeding, Abandoned | 2xx | Accepted | the dialog sends ACK; timer M |
 /// | Calling, Proceeding, Abandoned | 300–699 | Completed | ACK; timer D |
-/// | Completed | 300–699 again | Completed | ACK again |
-/// | Accepted | 2xx, the same or forked | Accepted | the dialog's |
-/// | Abandoned | 1xx | Abandoned | the caller cancels, which starts 64·T1 anew |
+/// | Completed | 300–699 repeated | Completed | ACK again |
+/// | Accepted | 2xx, repeated or forked | Accepted | handled by the dialogs |
+/// | Abandoned | 1xx | Abandoned | the leg sends CANCEL, which restarts 64·T1 |
 /// | Abandoned | 64·T1 since the INVITE, or since the CANCEL | Terminated | |
 /// | Accepted | timer M | Terminated | |
 /// | Completed | timer D | Terminated | |
@@ -57,20 +57,20 @@ impl Timers {
 pub enum InviteState {
     Calling,
     Proceeding,
-    /// The caller no longer wants the call, or the gateway was silent too long: nothing is sent
-    /// again, and what comes late is cancelled or hung up.
+    /// The call was given up, or the gateway did not respond in time. The INVITE is not retransmitted; late
+    /// responses lead to CANCEL or BYE.
     Abandoned,
     Accepted,
     Completed,
     Terminated,
 }
 
-/// What a timer of an INVITE transaction came to.
+/// The action that a timer of an INVITE transaction requires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum InviteDue {
     Nothing,
-    SendAgain,
-    Silent,
+    Retransmit,
+    TimedOut,
     Terminated,
 }
 
@@ -80,7 +80,7 @@ pub struct InviteTransaction {
     pub state: InviteState,
     /// Retransmission.
     pub timer_a: Option<Instant>,
-    /// The gateway's time for any answer.
+    /// The time limit for any response.
     pub timer_b: Option<Instant>,
     /// The end of Accepted (M), Completed (D) or Abandoned.
     pub timer_end: Option<Instant>,
@@ -89,7 +89,7 @@ pub struct InviteTransaction {
 }
 
 impl InviteTransaction {
-    /// The INVITE is sent at `now`. It is sent again only where the transport may lose it.
+    /// Starts with an INVITE sent at `now`. It is retransmitted only over unreliable transports.
     pub fn start(
         now: Instant,
         gateway_timeout: Duration,
@@ -106,7 +106,7 @@ impl InviteTransaction {
         }
     }
 
-    /// A 1xx. Whether it is the first news from the gateway.
+    /// Takes a 1xx. Returns whether it is the first response.
     pub fn provisional(&mut self) -> bool {
         let first = self.state == InviteState::Calling;
         if first {
@@ -116,33 +116,33 @@ impl InviteTransaction {
         first
     }
 
-    /// A 2xx. Whether the call was still wanted and unanswered.
+    /// Takes a 2xx. Returns whether the call was still wanted and unanswered.
     pub fn accepted(&mut self, now: Instant, timers: Timers) -> bool {
         let wanted = matches!(self.state, InviteState::Calling | InviteState::Proceeding);
         if wanted || self.state == InviteState::Abandoned {
-            self.enter_end(InviteState::Accepted, now + timers.patience());
+            self.finish(InviteState::Accepted, now + timers.transaction_timeout());
         }
         wanted
     }
 
-    /// A final answer of 300 or more. Whether the call was still wanted and unanswered.
-    pub fn failed(&mut self, now: Instant, timers: Timers) -> bool {
+    /// Takes a final response of 300 or more. Returns whether the call was still wanted and unanswered.
+    pub fn rejected(&mut self, now: Instant, timers: Timers) -> bool {
         let wanted = matches!(self.state, InviteState::Calling | InviteState::Proceeding);
         if wanted || self.state == InviteState::Abandoned {
-            self.enter_end(InviteState::Completed, now + timers.d());
+            self.finish(InviteState::Completed, now + timers.timer_d());
         }
         wanted
     }
 
-    /// The call is no longer wanted. Whether the gateway has answered, so that CANCEL may be sent.
+    /// Gives the call up. Returns whether CANCEL may be sent: only after a response (RFC 3261 §9.1).
     pub fn abandon(&mut self, now: Instant, timers: Timers) -> bool {
         match self.state {
             InviteState::Calling => {
-                self.enter_end(InviteState::Abandoned, self.started + timers.patience());
+                self.finish(InviteState::Abandoned, self.started + timers.transaction_timeout());
                 false
             }
             InviteState::Proceeding => {
-                self.enter_end(InviteState::Abandoned, now + timers.patience());
+                self.finish(InviteState::Abandoned, now + timers.transaction_timeout());
                 true
             }
             InviteState::Abandoned
@@ -152,21 +152,20 @@ impl InviteTransaction {
         }
     }
 
-    /// CANCEL is sent at `now`: its outcome is awaited for 64·T1 from here (RFC 3261 §9.1), however
-    /// late in the INVITE's own time that is.
+    /// Notes a CANCEL sent at `now`. The final response is expected for 64·T1 from then (RFC 3261 §9.1).
     pub fn cancelled(&mut self, now: Instant, timers: Timers) {
         if self.state == InviteState::Abandoned {
-            self.timer_end = self.timer_end.max(Some(now + timers.patience()));
+            self.timer_end = self.timer_end.max(Some(now + timers.transaction_timeout()));
         }
     }
 
-    fn enter_end(&mut self, state: InviteState, end: Instant) {
+    fn finish(&mut self, state: InviteState, end: Instant) {
         self.state = state;
         (self.timer_a, self.timer_b) = (None, None);
         self.timer_end = Some(end);
     }
 
-    /// When [`InviteTransaction::tick`] is due.
+    /// When to call [`InviteTransaction::tick`] next.
     pub fn deadline(&self) -> Option<Instant> {
         [self.timer_a, self.timer_b, self.timer_end]
             .into_iter()
@@ -174,7 +173,7 @@ impl InviteTransaction {
             .min()
     }
 
-    /// Takes the time.
+    /// Runs a timer that is due.
     pub fn tick(&mut self, now: Instant, timers: Timers) -> InviteDue {
         if self.timer_end.is_some_and(|at| at <= now) {
             self.state = InviteState::Terminated;
@@ -182,13 +181,13 @@ impl InviteTransaction {
             return InviteDue::Terminated;
         }
         if self.timer_b.is_some_and(|at| at <= now) {
-            self.enter_end(InviteState::Abandoned, self.started + timers.patience());
-            return InviteDue::Silent;
+            self.finish(InviteState::Abandoned, self.started + timers.transaction_timeout());
+            return InviteDue::TimedOut;
         }
         if self.timer_a.is_some_and(|at| at <= now) {
             self.interval *= 2;
             self.timer_a = Some(now + self.interval);
-            return InviteDue::SendAgain;
+            return InviteDue::Retransmit;
         }
         InviteDue::Nothing
     }
@@ -196,13 +195,13 @@ impl InviteTransaction {
 
 /// The state of a non-INVITE client transaction.
 ///
-/// | state | input | next | to do |
+/// | state | input | next | action |
 /// |---|---|---|---|
-/// | Trying, Proceeding | timer E | same | send again; E doubles up to T2 (T2 at once when Proceeding) |
+/// | Trying, Proceeding | timer E | same | retransmit; E doubles up to T2 (T2 at once when Proceeding) |
 /// | Trying | 1xx | Proceeding | |
 /// | Trying, Proceeding | 200–699 | Completed | timer K |
-/// | Trying, Proceeding | timer F | Terminated | it has failed |
-/// | Completed | an answer again | Completed | absorbed |
+/// | Trying, Proceeding | timer F | Terminated | the request has failed |
+/// | Completed | a repeated response | Completed | absorbed |
 /// | Completed | timer K | Terminated | |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RequestState {
@@ -212,24 +211,24 @@ pub enum RequestState {
     Terminated,
 }
 
-/// A non-INVITE client transaction: BYE, CANCEL, OPTIONS …
+/// A non-INVITE client transaction.
 #[derive(Debug)]
 pub struct RequestTransaction {
     pub state: RequestState,
     /// Retransmission.
     pub timer_e: Option<Instant>,
-    /// Giving up.
+    /// The time limit for a final response.
     pub timer_f: Option<Instant>,
-    /// The end of absorbing repeated answers.
+    /// The end of absorbing repeated responses.
     pub timer_k: Option<Instant>,
     pub branch: String,
-    /// The datagram, until it is answered.
+    /// The request, until there is a final response.
     pub bytes: Option<Arc<[u8]>>,
     interval: Duration,
 }
 
 impl RequestTransaction {
-    /// The request is sent at `now`. It is sent again only where the transport may lose it.
+    /// Starts with a request sent at `now`. It is retransmitted only over unreliable transports.
     pub fn start(
         now: Instant,
         branch: String,
@@ -240,7 +239,7 @@ impl RequestTransaction {
         Self {
             state: RequestState::Trying,
             timer_e: (!transport.is_reliable()).then(|| now + timers.t1),
-            timer_f: Some(now + timers.patience()),
+            timer_f: Some(now + timers.transaction_timeout()),
             timer_k: None,
             branch,
             bytes: Some(bytes),
@@ -248,10 +247,9 @@ impl RequestTransaction {
         }
     }
 
-    /// An answer. Whether it is the final one, for the first time.
-    pub fn answered(&mut self, code: u16, now: Instant, timers: Timers) -> bool {
-        let open = matches!(self.state, RequestState::Trying | RequestState::Proceeding);
-        match (open, code) {
+    /// Takes a response. Returns whether it is the first final one.
+    pub fn handle_response(&mut self, code: u16, now: Instant, timers: Timers) -> bool {
+        match (self.is_open(), code) {
             (true, 100..=199) => {
                 self.state = RequestState::Proceeding;
                 self.interval = timers.t2;
@@ -267,12 +265,17 @@ impl RequestTransaction {
         }
     }
 
-    /// About how many bytes it holds outside of itself.
+    /// Whether there is no final response yet.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, RequestState::Trying | RequestState::Proceeding)
+    }
+
+    /// Its approximate heap memory in bytes.
     pub fn bytes_held(&self) -> usize {
         self.branch.capacity() + self.bytes.as_ref().map_or(0, |bytes| bytes.len())
     }
 
-    /// When [`RequestTransaction::tick`] is due.
+    /// When to call [`RequestTransaction::tick`] next.
     pub fn deadline(&self) -> Option<Instant> {
         [self.timer_e, self.timer_f, self.timer_k]
             .into_iter()
@@ -280,16 +283,16 @@ impl RequestTransaction {
             .min()
     }
 
-    /// Takes the time; gives the datagram where it is to be sent again.
+    /// Runs a timer that is due. Returns the request if it must be retransmitted.
     pub fn tick(&mut self, now: Instant, timers: Timers) -> Option<Arc<[u8]>> {
-        let over = |timer: Option<Instant>| timer.is_some_and(|at| at <= now);
-        if over(self.timer_f) || over(self.timer_k) {
+        let is_due = |timer: Option<Instant>| timer.is_some_and(|at| at <= now);
+        if is_due(self.timer_f) || is_due(self.timer_k) {
             self.state = RequestState::Terminated;
             (self.timer_e, self.timer_f, self.timer_k) = (None, None, None);
             self.bytes = None;
             return None;
         }
-        if !over(self.timer_e) {
+        if !is_due(self.timer_e) {
             return None;
         }
         self.interval = match self.state {
@@ -313,7 +316,7 @@ mod tests {
         Timers::default()
     }
 
-    /// The milliseconds at which something is due, until nothing is.
+    /// The times of all deadlines, in milliseconds after `start`.
     fn times(mut deadline: impl FnMut() -> Option<Instant>, start: Instant) -> Vec<u128> {
         let mut times = Vec::new();
         while let Some(at) = deadline() {
@@ -323,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unanswered_invite_is_sent_again_by_timer_a_until_the_gateways_time_is_up() {
+    fn an_unanswered_invite_is_retransmitted_by_timer_a_until_the_gateway_timeout() {
         let start = Instant::now();
         let mut invite = InviteTransaction::start(start, 4000 * MS, Transport::Udp, timers());
         let mut dues = Vec::new();
@@ -336,21 +339,21 @@ mod tests {
             start,
         );
         assert_eq!(at, [500, 1500, 3500, 4000, 32_000]);
-        let again = InviteDue::SendAgain;
+        let retransmit = InviteDue::Retransmit;
         assert_eq!(
             dues,
             [
-                again,
-                again,
-                again,
-                InviteDue::Silent,
+                retransmit,
+                retransmit,
+                retransmit,
+                InviteDue::TimedOut,
                 InviteDue::Terminated
             ]
         );
     }
 
     #[test]
-    fn a_provisional_stops_retransmission_and_silence() {
+    fn a_provisional_response_stops_retransmission_and_the_timeout() {
         let start = Instant::now();
         let mut invite = InviteTransaction::start(start, 2000 * MS, Transport::Udp, timers());
         assert!(invite.provisional());
@@ -359,17 +362,17 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_absorbed_for_timer_d_and_an_answer_for_timer_m() {
+    fn repeated_failures_are_absorbed_for_timer_d_and_2xx_for_timer_m() {
         for accept in [true, false] {
             let start = Instant::now();
             let mut invite = InviteTransaction::start(start, 2000 * MS, Transport::Udp, timers());
-            let wanted = match accept {
+            let was_wanted = match accept {
                 true => invite.accepted(start, timers()),
-                false => invite.failed(start, timers()),
+                false => invite.rejected(start, timers()),
             };
-            assert!(wanted);
+            assert!(was_wanted);
             assert!(!invite.accepted(start + MS, timers()));
-            assert!(!invite.failed(start + MS, timers()));
+            assert!(!invite.rejected(start + MS, timers()));
             let end = invite.deadline().unwrap();
             assert_eq!(end, start + 32_000 * MS);
             assert_eq!(invite.tick(end, timers()), InviteDue::Terminated);
@@ -377,11 +380,11 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_invite_may_be_cancelled_only_after_a_provisional() {
+    fn an_abandoned_invite_may_be_cancelled_only_after_a_provisional_response() {
         let start = Instant::now();
         let mut invite = InviteTransaction::start(start, 2000 * MS, Transport::Udp, timers());
         assert!(!invite.abandon(start, timers()));
-        assert!(!invite.accepted(start, timers()), "it is no longer wanted");
+        assert!(!invite.accepted(start, timers()), "the call was given up");
         let mut invite = InviteTransaction::start(start, 2000 * MS, Transport::Udp, timers());
         invite.provisional();
         assert!(invite.abandon(start, timers()));
@@ -389,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_request_is_sent_again_after_t1_and_given_up_after_timer_f() {
+    fn a_lost_request_is_retransmitted_after_t1_and_fails_after_timer_f() {
         let start = Instant::now();
         let mut bye = RequestTransaction::start(
             start,
@@ -418,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provisional_slows_retransmission_to_t2_and_a_final_ends_it_after_timer_k() {
+    fn a_provisional_response_slows_retransmission_to_t2_and_a_final_one_ends_it_after_timer_k() {
         let start = Instant::now();
         let mut bye = RequestTransaction::start(
             start,
@@ -427,12 +430,12 @@ mod tests {
             Transport::Udp,
             timers(),
         );
-        assert!(!bye.answered(100, start, timers()));
+        assert!(!bye.handle_response(100, start, timers()));
         let first = bye.deadline().unwrap();
         assert!(bye.tick(first, timers()).is_some());
         assert_eq!(bye.deadline(), Some(first + timers().t2));
-        assert!(bye.answered(200, first, timers()));
-        assert!(!bye.answered(200, first, timers()));
+        assert!(bye.handle_response(200, first, timers()));
+        assert!(!bye.handle_response(200, first, timers()));
         assert_eq!(bye.deadline(), Some(first + timers().t4));
         assert!(bye.bytes.is_none());
     }

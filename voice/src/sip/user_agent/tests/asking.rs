@@ -11,13 +11,13 @@ struct Question {
 }
 
 impl Question {
-    fn ask(ask: Ask) -> Question {
+    fn ask(ask: RequestKind) -> Question {
         let mut ua = UserAgent::new("test", Timers::default(), 1);
         ua.set_peers([GATEWAY.into()].into());
         let now = Instant::now();
-        let handle = ua.ask(
+        let handle = ua.send_request(
             now,
-            Query {
+            RequestParams {
                 ask,
                 call_id: "gateway@nexo".into(),
                 cseq: 7,
@@ -40,7 +40,7 @@ impl Question {
     }
 
     fn register() -> Question {
-        Question::ask(Ask::Register {
+        Question::ask(RequestKind::Register {
             user: "nexo".into(),
             expires_seconds: 300,
         })
@@ -58,17 +58,17 @@ impl Question {
         }
     }
 
-    fn outcome(&mut self) -> Option<SipAnswer> {
-        let (handle, answer) = self.ua.poll_answer()?;
+    fn outcome(&mut self) -> Option<RequestOutcome> {
+        let (handle, answer) = self.ua.poll_outcome()?;
         assert_eq!(handle, self.handle);
         assert_eq!(self.ua.next_deadline(), None, "nothing is left to be done");
         Some(answer)
     }
 }
 
-fn granted(answer: Option<SipAnswer>) -> Option<u32> {
+fn granted(answer: Option<RequestOutcome>) -> Option<u32> {
     match answer {
-        Some(SipAnswer::Answered {
+        Some(RequestOutcome::Answered {
             expires_seconds, ..
         }) => expires_seconds,
         other => panic!("{other:?}"),
@@ -78,11 +78,11 @@ fn granted(answer: Option<SipAnswer>) -> Option<u32> {
 #[test]
 fn any_final_answer_to_options_says_that_somebody_is_there_and_how_far_away() {
     for code in [200, 404, 405, 503] {
-        let mut question = Question::ask(Ask::Options);
+        let mut question = Question::ask(RequestKind::Options);
         assert_eq!(question.sent.method(), Method::Options);
         assert_eq!(question.sent.to_tag(), None);
         question.answer(code, &[("Retry-After", "9")]);
-        let Some(SipAnswer::Answered {
+        let Some(RequestOutcome::Answered {
             code: told,
             round_trip,
             retry_after_seconds,
@@ -99,20 +99,20 @@ fn any_final_answer_to_options_says_that_somebody_is_there_and_how_far_away() {
 
 #[test]
 fn an_unanswered_question_is_repeated_and_given_up_in_its_time() {
-    let mut question = Question::ask(Ask::Options);
+    let mut question = Question::ask(RequestKind::Options);
     let start = question.now;
     let mut repeats = Vec::new();
     while let Some(at) = question.ua.next_deadline() {
         question.ua.tick(at);
         while let Some(sent) = question.ua.poll_transmit() {
-            assert!(sent.is_repeat);
+            assert!(sent.is_retransmission);
             repeats.push((at - start).as_millis());
         }
         question.now = at;
     }
     assert_eq!(repeats, [500, 1500, 3500]);
     assert_eq!(question.now, start + 4000 * MS);
-    assert_eq!(question.outcome(), Some(SipAnswer::Silent { cseq: 7 }));
+    assert_eq!(question.outcome(), Some(RequestOutcome::TimedOut { cseq: 7 }));
     question.answer(200, &[]);
     assert_eq!(question.outcome(), None, "too late");
     assert_eq!(question.ua.dropped().stray, 1);
@@ -128,7 +128,7 @@ fn a_challenged_registration_is_authorized_once() {
     assert!(question.sent.named("Authorization").is_some());
     assert_eq!(question.sent.cseq(), 8);
     question.answer(401, &[("WWW-Authenticate", CHALLENGE)]);
-    let Some(SipAnswer::Answered { code, cseq, .. }) = question.outcome() else {
+    let Some(RequestOutcome::Answered { code, cseq, .. }) = question.outcome() else {
         panic!("no answer");
     };
     assert_eq!(
@@ -161,7 +161,7 @@ fn the_granted_time_is_that_of_our_own_contact() {
 fn a_registrar_says_how_short_is_too_short() {
     let mut question = Question::register();
     question.answer(423, &[("Min-Expires", "1800")]);
-    let Some(SipAnswer::Answered {
+    let Some(RequestOutcome::Answered {
         code,
         min_expires_seconds,
         ..
@@ -176,6 +176,6 @@ fn a_registrar_says_how_short_is_too_short() {
 fn a_question_that_cannot_be_sent_says_so() {
     let mut question = Question::register();
     question.ua.transport_failed(question.now, question.handle);
-    let failed = SipAnswer::TransportFailed { cseq: 7 };
+    let failed = RequestOutcome::TransportFailed { cseq: 7 };
     assert_eq!(question.outcome(), Some(failed));
 }

@@ -181,7 +181,7 @@ fn without_credentials_or_for_another_realm_a_challenge_is_a_rejection() {
 fn a_call_given_up_is_not_authorized() {
     let mut scene = Scene::with_credentials(None);
     scene.answer(100, "");
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     scene.sent();
     let first = scene.invite.clone();
     scene.challenge(&first, 401, CHALLENGE);
@@ -195,7 +195,7 @@ fn a_cancel_has_the_branch_and_the_number_of_the_invite_that_counts() {
     scene.challenge(&first, 401, CHALLENGE);
     let second = scene.sent().pop().unwrap();
     scene.answer_to(&second, 180);
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     let cancel = &scene.sent()[0];
     assert_eq!((cancel.method(), cancel.cseq()), (Method::Cancel, 2));
     assert_eq!(

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_cancel_waits_for_a_provisional_and_takes_the_invites_branch() {
     let mut scene = Scene::new();
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     assert_eq!(
         scene.walk(1000 * MS),
         [],
@@ -33,7 +33,7 @@ fn a_cancel_waits_for_a_provisional_and_takes_the_invites_branch() {
 fn an_answer_that_races_the_cancel_is_hung_up() {
     let mut scene = Scene::new();
     scene.answer(180, "b");
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     assert_eq!(scene.sent_methods(), [Method::Cancel]);
     scene.answer(200, "b");
     assert_eq!(scene.sent_methods(), [Method::Ack, Method::Bye]);
@@ -48,7 +48,7 @@ fn an_answer_that_races_the_cancel_is_hung_up() {
 fn a_gateway_that_wakes_up_after_its_time_is_cancelled_or_hung_up() {
     let mut scene = Scene::new();
     scene.walk(2500 * MS);
-    assert_eq!(scene.events(), [SipEvent::Silent]);
+    assert_eq!(scene.events(), [SipEvent::TimedOut]);
     scene.answer(180, "b");
     assert_eq!(scene.sent_methods(), [Method::Cancel]);
     scene.answer(200, "b");
@@ -60,7 +60,7 @@ fn a_gateway_that_wakes_up_after_its_time_is_cancelled_or_hung_up() {
 fn a_lost_cancel_is_sent_again_after_t1() {
     let mut scene = Scene::new();
     scene.answer(180, "b");
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     scene.sent();
     assert_eq!(
         scene.walk(1600 * MS),
@@ -131,7 +131,7 @@ fn the_487_after_a_late_cancel_is_acknowledged() {
 #[test]
 fn a_cancel_that_the_answer_overtook_hangs_up() {
     let mut scene = Scene::answered();
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     assert_eq!(scene.sent_methods(), [Method::Bye]);
 }
 
@@ -147,7 +147,7 @@ fn a_call_is_settled_when_the_far_end_knows_that_it_is_over() {
 
     let mut scene = Scene::new();
     scene.answer(180, "b");
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     let cancel = scene.sent().remove(0);
     scene.answer_to(&cancel, 200);
     assert_eq!(scene.ua.unsettled(), 1, "a 2xx may still come");

@@ -7,7 +7,7 @@ fn an_unanswered_invite_is_repeated_and_told_to_be_silent_once() {
     let mut scene = Scene::new();
     let again = scene.walk(40_000 * MS);
     assert_eq!(again, [(500, Method::Invite), (1500, Method::Invite)]);
-    assert_eq!(scene.events(), [SipEvent::Silent]);
+    assert_eq!(scene.events(), [SipEvent::TimedOut]);
     assert_eq!(scene.ua.legs(), 0, "nothing is kept");
 }
 
@@ -118,22 +118,22 @@ fn what_is_sent_says_what_it_is_and_whether_it_is_said_again() {
     ua.invite(now, invite());
     ua.tick(now + 500 * MS);
     let sent: Vec<_> = std::iter::from_fn(|| ua.poll_transmit())
-        .map(|sent| (sent.kind, sent.is_repeat))
+        .map(|sent| (sent.kind, sent.is_retransmission))
         .collect();
-    let invite = Kind::Request(Method::Invite);
+    let invite = MessageKind::Request(Method::Invite);
     assert_eq!(sent, [(invite, false), (invite, true)]);
     let mut scene = Scene::answered();
     scene.answer(200, "b");
     let ack = scene.ua.poll_transmit().unwrap();
     assert_eq!(
-        (ack.kind, ack.is_repeat),
-        (Kind::Request(Method::Ack), true)
+        (ack.kind, ack.is_retransmission),
+        (MessageKind::Request(Method::Ack), true)
     );
     scene.ask("BYE", "b");
     let answer = scene.ua.poll_transmit().unwrap();
     assert_eq!(
-        (answer.kind, answer.is_repeat),
-        (Kind::Response(200), false)
+        (answer.kind, answer.is_retransmission),
+        (MessageKind::Response(200), false)
     );
 }
 

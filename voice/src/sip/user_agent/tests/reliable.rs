@@ -101,7 +101,7 @@ fn a_call_that_is_given_up_early_is_cancelled_and_owes_no_prack() {
     let mut scene = Scene::new();
     scene.ring_reliably(180, "b", 1, "");
     scene.sent();
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     assert_eq!(scene.sent_methods(), [Method::Cancel]);
     let sent = scene.walk(31_000 * MS);
     assert!(

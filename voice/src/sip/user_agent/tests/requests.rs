@@ -248,7 +248,7 @@ fn a_gateway_seen_through_a_socket_for_both_families_is_the_same_gateway() {
 fn a_keep_alive_is_no_garbage() {
     let mut scene = Scene::new();
     scene.ua.receive(scene.now, GATEWAY, b"\r\n\r\n");
-    assert_eq!(scene.ua.dropped(), Dropped::default());
+    assert_eq!(scene.ua.dropped(), DropCounts::default());
     scene.ua.receive(scene.now, GATEWAY, b"hello");
     assert_eq!(scene.ua.dropped().garbage, 1);
 }

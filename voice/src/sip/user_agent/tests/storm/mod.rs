@@ -320,7 +320,7 @@ impl Storm {
                 CallEffect::Cancel | CallEffect::HangUp => {
                     (ours.was_given_up, ours.ends) = (true, 1);
                     match effect {
-                        CallEffect::Cancel => self.ua.cancel(now, *call),
+                        CallEffect::Cancel => self.ua.hang_up(now, *call),
                         _ => self.ua.hang_up(now, *call),
                     }
                 }
@@ -365,7 +365,7 @@ impl Storm {
                 code: *code,
                 retry_after_seconds: *retry_after_seconds,
             },
-            SipEvent::Silent => CallInput::Silent,
+            SipEvent::TimedOut => CallInput::Silent,
             SipEvent::RemoteHungUp => CallInput::RemoteHungUp,
             SipEvent::TransportFailed => CallInput::TransportLost,
         };
