@@ -364,7 +364,7 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 /// The methods that are accepted within a call.
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, PRACK";
 const SUPPORTED: &str = "100rel, timer";
-/// Longer than twice any call, so that the session never needs a refresh (RFC 4028).
+/// Calls are much shorter than the session, so that we never refresh it (RFC 4028).
 const SESSION_SECONDS: u32 = 1800;
 const MIN_SESSION_SECONDS: u32 = 90;
 
