@@ -168,7 +168,7 @@ impl Scene {
                 Err(error) => panic!("what was sent cannot be read: {error}"),
             }
         }
-        while self.agent.poll_event().is_some() || self.agent.poll_answer().is_some() {}
+        while self.agent.poll_event().is_some() || self.agent.poll_outcome().is_some() {}
     }
 }
 
