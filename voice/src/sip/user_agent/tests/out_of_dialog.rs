@@ -3,22 +3,22 @@ use crate::sip::user_agent::digest::Credentials;
 
 const CHALLENGE: &str = "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\"";
 
-struct Question {
+struct Exchange {
     ua: UserAgent,
     now: Instant,
     handle: CallHandle,
     sent: Request,
 }
 
-impl Question {
-    fn ask(ask: RequestKind) -> Question {
+impl Exchange {
+    fn start(kind: RequestKind) -> Exchange {
         let mut ua = UserAgent::new("test", Timers::default(), 1);
         ua.set_peers([GATEWAY.into()].into());
         let now = Instant::now();
         let handle = ua.send_request(
             now,
             RequestParams {
-                ask,
+                kind,
                 call_id: "gateway@nexo".into(),
                 cseq: 7,
                 gateway: GATEWAY.into(),
@@ -31,7 +31,7 @@ impl Question {
             },
         );
         let sent = request_of(&ua.poll_transmit().unwrap().bytes);
-        Question {
+        Exchange {
             ua,
             now,
             handle,
@@ -39,8 +39,8 @@ impl Question {
         }
     }
 
-    fn register() -> Question {
-        Question::ask(RequestKind::Register {
+    fn register() -> Exchange {
+        Exchange::start(RequestKind::Register {
             user: "nexo".into(),
             expires_seconds: 300,
         })
@@ -61,7 +61,7 @@ impl Question {
     fn outcome(&mut self) -> Option<RequestOutcome> {
         let (handle, answer) = self.ua.poll_outcome()?;
         assert_eq!(handle, self.handle);
-        assert_eq!(self.ua.next_deadline(), None, "nothing is left to be done");
+        assert_eq!(self.ua.next_deadline(), None, "no timer is left");
         Some(answer)
     }
 }
@@ -76,70 +76,70 @@ fn granted(answer: Option<RequestOutcome>) -> Option<u32> {
 }
 
 #[test]
-fn any_final_answer_to_options_says_that_somebody_is_there_and_how_far_away() {
+fn any_final_response_to_options_gives_code_and_round_trip() {
     for code in [200, 404, 405, 503] {
-        let mut question = Question::ask(RequestKind::Options);
-        assert_eq!(question.sent.method(), Method::Options);
-        assert_eq!(question.sent.to_tag(), None);
-        question.answer(code, &[("Retry-After", "9")]);
+        let mut exchange = Exchange::start(RequestKind::Options);
+        assert_eq!(exchange.sent.method(), Method::Options);
+        assert_eq!(exchange.sent.to_tag(), None);
+        exchange.answer(code, &[("Retry-After", "9")]);
         let Some(RequestOutcome::Answered {
-            code: told,
+            code: answered,
             round_trip,
             retry_after_seconds,
             expires_seconds: None,
             ..
-        }) = question.outcome()
+        }) = exchange.outcome()
         else {
             panic!("no answer");
         };
-        assert_eq!((told, round_trip), (code, 40 * MS));
+        assert_eq!((answered, round_trip), (code, 40 * MS));
         assert_eq!(retry_after_seconds, Some(9));
     }
 }
 
 #[test]
-fn an_unanswered_question_is_repeated_and_given_up_in_its_time() {
-    let mut question = Question::ask(RequestKind::Options);
-    let start = question.now;
-    let mut repeats = Vec::new();
-    while let Some(at) = question.ua.next_deadline() {
-        question.ua.tick(at);
-        while let Some(sent) = question.ua.poll_transmit() {
+fn an_unanswered_request_is_retransmitted_until_its_timeout() {
+    let mut exchange = Exchange::start(RequestKind::Options);
+    let start = exchange.now;
+    let mut retransmissions = Vec::new();
+    while let Some(at) = exchange.ua.next_deadline() {
+        exchange.ua.tick(at);
+        while let Some(sent) = exchange.ua.poll_transmit() {
             assert!(sent.is_retransmission);
-            repeats.push((at - start).as_millis());
+            retransmissions.push((at - start).as_millis());
         }
-        question.now = at;
+        exchange.now = at;
     }
-    assert_eq!(repeats, [500, 1500, 3500]);
-    assert_eq!(question.now, start + 4000 * MS);
-    assert_eq!(question.outcome(), Some(RequestOutcome::TimedOut { cseq: 7 }));
-    question.answer(200, &[]);
-    assert_eq!(question.outcome(), None, "too late");
-    assert_eq!(question.ua.dropped().stray, 1);
+    assert_eq!(retransmissions, [500, 1500, 3500]);
+    assert_eq!(exchange.now, start + 4000 * MS);
+    assert_eq!(exchange.outcome(), Some(RequestOutcome::TimedOut { cseq: 7 }));
+    exchange.answer(200, &[]);
+    assert_eq!(exchange.outcome(), None, "too late");
+    assert_eq!(exchange.ua.drop_counts().stray, 1);
 }
 
 #[test]
 fn a_challenged_registration_is_authorized_once() {
-    let mut question = Question::register();
-    assert_eq!(question.sent.uri(), "sip:192.0.2.9:5060");
-    assert_eq!(question.sent.contact(), Some("sip:nexo@192.0.2.1:5062"));
-    assert_eq!(question.sent.named("Expires"), Some("300"));
-    question.answer(401, &[("WWW-Authenticate", CHALLENGE)]);
-    assert!(question.sent.named("Authorization").is_some());
-    assert_eq!(question.sent.cseq(), 8);
-    question.answer(401, &[("WWW-Authenticate", CHALLENGE)]);
-    let Some(RequestOutcome::Answered { code, cseq, .. }) = question.outcome() else {
+    let mut exchange = Exchange::register();
+    assert_eq!(exchange.sent.uri(), "sip:192.0.2.9:5060");
+    assert_eq!(exchange.sent.contact(), Some("sip:nexo@192.0.2.1:5062"));
+    assert_eq!(exchange.sent.named("Expires"), Some("300"));
+    exchange.answer(401, &[("WWW-Authenticate", CHALLENGE)]);
+    assert!(exchange.sent.named("Authorization").is_some());
+    assert_eq!(exchange.sent.cseq(), 8);
+    exchange.answer(401, &[("WWW-Authenticate", CHALLENGE)]);
+    let Some(RequestOutcome::Answered { code, cseq, .. }) = exchange.outcome() else {
         panic!("no answer");
     };
     assert_eq!(
         (code, cseq),
         (401, 8),
-        "a wrong password is not tried again"
+        "a wrong password is not retried"
     );
 }
 
 #[test]
-fn the_granted_time_is_that_of_our_own_contact() {
+fn the_granted_term_is_that_of_our_contact() {
     let own = "<sip:nexo@192.0.2.1:5062>;expires=120";
     let other = "<sip:other@192.0.2.7>;expires=60";
     for (fields, seconds) in [
@@ -151,21 +151,21 @@ fn the_granted_time_is_that_of_our_own_contact() {
         ),
         (vec![], 300),
     ] {
-        let mut question = Question::register();
-        question.answer(200, &fields);
-        assert_eq!(granted(question.outcome()), Some(seconds), "{fields:?}");
+        let mut exchange = Exchange::register();
+        exchange.answer(200, &fields);
+        assert_eq!(granted(exchange.outcome()), Some(seconds), "{fields:?}");
     }
 }
 
 #[test]
-fn a_registrar_says_how_short_is_too_short() {
-    let mut question = Question::register();
-    question.answer(423, &[("Min-Expires", "1800")]);
+fn min_expires_of_a_423_is_reported() {
+    let mut exchange = Exchange::register();
+    exchange.answer(423, &[("Min-Expires", "1800")]);
     let Some(RequestOutcome::Answered {
         code,
         min_expires_seconds,
         ..
-    }) = question.outcome()
+    }) = exchange.outcome()
     else {
         panic!("no answer");
     };
@@ -173,9 +173,9 @@ fn a_registrar_says_how_short_is_too_short() {
 }
 
 #[test]
-fn a_question_that_cannot_be_sent_says_so() {
-    let mut question = Question::register();
-    question.ua.transport_failed(question.now, question.handle);
+fn a_request_that_cannot_be_sent_fails() {
+    let mut exchange = Exchange::register();
+    exchange.ua.transport_failed(exchange.now, exchange.handle);
     let failed = RequestOutcome::TransportFailed { cseq: 7 };
-    assert_eq!(question.outcome(), Some(failed));
+    assert_eq!(exchange.outcome(), Some(failed));
 }
