@@ -1,4 +1,4 @@
-//! A timer wheel of short slots for many deadlines, most of which are superseded before they are due.
+//! A calendar queue with short slots for many deadlines, most of which are superseded before they are due.
 //!
 //! A call inserts a deadline a few times a second, and a finished call is kept for half a minute. With a
 //! heap each operation costs a cache miss for each level; here inserting and taking touch one slot.
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_wheel_has_nothing_due() {
+    fn an_empty_queue_has_nothing_due() {
         let mut deadlines = Deadlines::<u32>::default();
         assert_eq!(deadlines.next(), None);
         assert!(deadlines.take_due(Instant::now()).is_empty());

@@ -32,7 +32,7 @@ impl CallEvents {
     }
 
     /// The receiver of the call that was placed through `inbox` under this number.
-    pub(in crate::endpoint) fn new(
+    pub(crate) fn new(
         call: u64,
         events: mpsc::UnboundedReceiver<CallEvent>,
         inbox: Arc<Inbox>,

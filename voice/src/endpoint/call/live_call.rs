@@ -12,7 +12,7 @@ use crate::rtp::send::clock::{Moved, Playing, Reserved};
 use crate::sip::sdp::{self, Agreed, Audio};
 
 /// A call that has not ended.
-pub(in crate::endpoint) struct LiveCall {
+pub(crate) struct LiveCall {
     /// Identifies the call in [`Command::Abandon`](crate::endpoint::inbox::Command).
     pub number: u64,
     pub machine: Call,

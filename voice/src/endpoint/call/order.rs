@@ -40,7 +40,7 @@ impl CallerId {
     }
 
     /// The URI of From. Anonymous (RFC 3323 §4.1.1.3) if the number is withheld or missing.
-    pub(in crate::endpoint) fn uri(&self, local: SocketAddr) -> String {
+    pub(crate) fn uri(&self, local: SocketAddr) -> String {
         let user = self.from_user.as_ref().unwrap_or(&self.number);
         match user.as_str() {
             _ if self.is_private => ANONYMOUS_URI.to_owned(),
@@ -50,7 +50,7 @@ impl CallerId {
     }
 
     /// The header fields that tell the gateway the number and its privacy.
-    pub(in crate::endpoint) fn fields(&self, local: SocketAddr) -> Vec<(&'static str, String)> {
+    pub(crate) fn fields(&self, local: SocketAddr) -> Vec<(&'static str, String)> {
         let mut fields = Vec::new();
         if self.asserts_identity && self.number != "anonymous" {
             let (number, domain) = (&self.number, self.domain_or(local));

@@ -126,7 +126,7 @@ impl CallReport {
 }
 
 /// Unix time in milliseconds.
-pub(in crate::endpoint) fn unix_ms() -> i64 {
+pub(crate) fn unix_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64)

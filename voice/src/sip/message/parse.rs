@@ -457,11 +457,11 @@ mod tests {
 
         #[test]
         fn no_damage_to_a_message_makes_the_parser_panic(
-            place in 0usize..400, byte in any::<u8>(), cut in 0usize..400,
+            index in 0usize..400, byte in any::<u8>(), cut in 0usize..400,
         ) {
             let mut bytes = INVITE.replace('\n', "\r\n").into_bytes();
-            let place = place % bytes.len();
-            bytes[place] = byte;
+            let index = index % bytes.len();
+            bytes[index] = byte;
             bytes.truncate(cut.max(1));
             if let Ok(Message::Request(request)) = Message::parse(&bytes) {
                 let _ = (request.via(), request.contact(), request.from_tag(), request.to_tag());
