@@ -14,7 +14,7 @@ use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::otp::{Code, Language, Reading};
 use nexo_voice::audio::g711::Codec;
 use nexo_voice::endpoint::{
-    CallEvent, CallOrder, CallReport, CallerId, CallLabels, Endpoint, EndpointConfig,
+    CallEvent, CallLabels, CallOrder, CallReport, CallerId, Endpoint, EndpointConfig,
 };
 use nexo_voice::sandbox::{CallRecord, Sandbox, SandboxConfig, SandboxEvent};
 use nexo_voice::speech::prompts::PromptSet;

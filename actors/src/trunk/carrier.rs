@@ -12,7 +12,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
 use nexo_entities::store::phone_windows::table::OpenWindow;
-use nexo_voice::endpoint::{CallEvents, CallOrder, CallerId, CallLabels, Permit};
+use nexo_voice::endpoint::{CallEvents, CallLabels, CallOrder, CallerId, Permit};
 use nexo_voice::sip::message::hop::Hop;
 use rand::RngExt;
 

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nexo_domain::phone::carrier_plan::Carrier;
-use nexo_voice::endpoint::{Endpoint, OutOfDialogRequest, RequestKind, RequestOutcome, TraceSender};
+use nexo_voice::endpoint::{
+    Endpoint, OutOfDialogRequest, RequestKind, RequestOutcome, TraceSender,
+};
 use nexo_voice::net::locate::Located;
 use nexo_voice::net::streams::tls::TlsProfile;
 use nexo_voice::sip::message::gateway_uri::GatewayUri;

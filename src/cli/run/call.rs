@@ -262,7 +262,11 @@ impl Ladder {
             Direction::Sent => ("-->", "sent"),
             Direction::Received => ("<--", "received"),
         };
-        let again = if message.is_retransmission { ", again" } else { "" };
+        let again = if message.is_retransmission {
+            ", again"
+        } else {
+            ""
+        };
         let (seconds, what) = (since.as_secs_f64(), &message.summary);
         self.say(&format!("  {seconds:>6.3} s  {arrow}  {what}{again}"));
         self.rungs.push(json!({

@@ -8,7 +8,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_actors::trunk::carrier::Line;
 use nexo_domain::call::CallEnd;
 use nexo_voice::audio::g711::Codec;
-use nexo_voice::endpoint::{CallEvents, CallEvent, CallOrder, CallReport};
+use nexo_voice::endpoint::{CallEvent, CallEvents, CallOrder, CallReport};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// How often calls are looked at for their end.

@@ -12,7 +12,7 @@ use nexo_domain::call::CallLimits;
 use nexo_domain::otp::{Code, Language, Reading};
 use nexo_voice::audio::g711::Codec;
 use nexo_voice::endpoint::{
-    CallEvents, CallEvent, CallOrder, CallerId, CallLabels, Endpoint, EndpointConfig,
+    CallEvent, CallEvents, CallLabels, CallOrder, CallerId, Endpoint, EndpointConfig,
 };
 use nexo_voice::speech::prompts::PromptSet;
 use tokio::task::JoinSet;

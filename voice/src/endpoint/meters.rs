@@ -162,80 +162,89 @@ fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
 
-fn describe() {
-    use metrics::{describe_counter, describe_histogram};
-
-    describe_counter!(
+/// The counters with their descriptions.
+const COUNTERS: [(&str, &str); 10] = [
+    (
         "nexo_call_attempts_total",
-        "Calls placed on a gateway, by carrier. The attempts of the answer-seizure ratio."
-    );
-    describe_counter!(
-        "nexo_calls_answered_total",
-        "Answered calls, by carrier."
-    );
-    describe_counter!(
+        "Calls placed on a gateway, by carrier. The attempts of the answer-seizure ratio.",
+    ),
+    ("nexo_calls_answered_total", "Answered calls, by carrier."),
+    (
         "nexo_sip_responses_total",
-        "Responses of gateways to INVITE, by carrier and status code."
-    );
-    describe_counter!(
+        "Responses of gateways to INVITE, by carrier and status code.",
+    ),
+    (
         "nexo_sip_send_errors_total",
-        "SIP messages that could not be sent."
-    );
-    describe_counter!(
+        "SIP messages that could not be sent.",
+    ),
+    (
         "nexo_sip_dropped_total",
-        "SIP messages dropped, by reason: foreign (not from a gateway), garbage (not SIP), stray (of no call)."
-    );
-    describe_histogram!(
-        "nexo_call_accept_seconds",
-        "From INVITE to the response that accepts the call."
-    );
-    describe_histogram!(
-        "nexo_call_post_dial_delay_seconds",
-        "Post-dial delay: from INVITE to ringing."
-    );
-    describe_histogram!(
-        "nexo_call_first_digit_seconds",
-        "From the answer to the end of the code's first digit."
-    );
-    describe_histogram!(
-        "nexo_call_seconds",
-        "Call duration: from the answer to the end."
-    );
-    describe_histogram!(
-        "nexo_rtcp_loss_ratio",
-        "Share of our packets that were lost, as the far end reported last (RTCP)."
-    );
-    describe_histogram!(
-        "nexo_rtcp_jitter_seconds",
-        "Jitter of our packets, as the far end reported last (RTCP)."
-    );
-    describe_histogram!(
-        "nexo_rtcp_round_trip_seconds",
-        "Round-trip time to the far end, from its reports (RTCP)."
-    );
-    describe_histogram!(
-        "nexo_call_mean_opinion_score",
-        "Estimated mean opinion score of the audio, 1 to 4.5 (ITU-T G.107)."
-    );
-    describe_counter!("nexo_rtp_packets_sent_total", "RTP packets sent.");
-    describe_counter!(
+        "SIP messages dropped, by reason: foreign (not from a gateway), garbage (not SIP), stray (of no call).",
+    ),
+    ("nexo_rtp_packets_sent_total", "RTP packets sent."),
+    (
         "nexo_rtp_packets_received_total",
-        "RTP packets received from the far ends."
-    );
-    describe_counter!(
+        "RTP packets received from the far ends.",
+    ),
+    (
         "nexo_rtp_packets_dropped_total",
-        "Received packets that are not RTP or not from the far end."
-    );
-    describe_counter!(
+        "Received packets that are not RTP or not from the far end.",
+    ),
+    (
         "nexo_rtp_send_errors_total",
-        "RTP packets that could not be sent."
-    );
-    describe_counter!(
+        "RTP packets that could not be sent.",
+    ),
+    (
         "nexo_rtp_late_ticks_total",
-        "Ticks of the media clock that were at least 5 ms late."
-    );
-    describe_histogram!(
+        "Ticks of the media clock that were at least 5 ms late.",
+    ),
+];
+
+/// The histograms with their descriptions.
+const HISTOGRAMS: [(&str, &str); 9] = [
+    (
+        "nexo_call_accept_seconds",
+        "From INVITE to the response that accepts the call.",
+    ),
+    (
+        "nexo_call_post_dial_delay_seconds",
+        "Post-dial delay: from INVITE to ringing.",
+    ),
+    (
+        "nexo_call_first_digit_seconds",
+        "From the answer to the end of the code's first digit.",
+    ),
+    (
+        "nexo_call_seconds",
+        "Call duration: from the answer to the end.",
+    ),
+    (
+        "nexo_rtcp_loss_ratio",
+        "Share of our packets that were lost, as the far end reported last (RTCP).",
+    ),
+    (
+        "nexo_rtcp_jitter_seconds",
+        "Jitter of our packets, as the far end reported last (RTCP).",
+    ),
+    (
+        "nexo_rtcp_round_trip_seconds",
+        "Round-trip time to the far end, from its reports (RTCP).",
+    ),
+    (
+        "nexo_call_mean_opinion_score",
+        "Estimated mean opinion score of the audio, 1 to 4.5 (ITU-T G.107).",
+    ),
+    (
         "nexo_rtp_tick_lateness_seconds",
-        "Lateness of the media clock's ticks, which is that of the sent audio."
-    );
+        "Lateness of the media clock's ticks, which is that of the sent audio.",
+    ),
+];
+
+fn describe() {
+    for (name, description) in COUNTERS {
+        metrics::describe_counter!(name, description);
+    }
+    for (name, description) in HISTOGRAMS {
+        metrics::describe_histogram!(name, description);
+    }
 }

@@ -28,7 +28,9 @@ mod sip_socket;
 mod thread;
 mod trace;
 
-pub use call::{CallEvent, CallEvents, CallLabels, CallOrder, CallReport, CallerId, Permit, Quality};
+pub use call::{
+    CallEvent, CallEvents, CallLabels, CallOrder, CallReport, CallerId, Permit, Quality,
+};
 pub use config::{EndpointConfig, EndpointError};
 use event_loop::Resources;
 use inbox::{Command, Inbox};

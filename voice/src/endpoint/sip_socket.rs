@@ -62,7 +62,10 @@ impl<'a> SipSocket<'a> {
 
     /// Waits for datagrams, the waker, or `until`.
     pub fn sleep(&self, until: Option<Instant>) -> Wakeup {
-        let left = until.map(|at| at.saturating_duration_since(Instant::now()).max(TIMER_GRANULARITY));
+        let left = until.map(|at| {
+            at.saturating_duration_since(Instant::now())
+                .max(TIMER_GRANULARITY)
+        });
         let timeout = left.map_or(PollTimeout::NONE, |left| {
             PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
         });

@@ -18,7 +18,7 @@ use crate::net::udp::bind;
 
 /// How many free UDP ports are tried until one is free for TCP too.
 const MAX_PORT_ATTEMPTS: usize = 20;
-/// After [`MAX_RESTARTS`] panics in a row, each within this time of the previous one, the thread ends.
+/// More than [`MAX_RESTARTS`] panics in a row, each within this time after the previous restart, end the thread.
 const RESTART_WINDOW: Duration = Duration::from_secs(10);
 const MAX_RESTARTS: u32 = 5;
 

@@ -29,11 +29,22 @@ impl<T> Default for Deadlines<T> {
 }
 
 impl<T: Ord> Deadlines<T> {
-    pub fn insert(&mut self, at: Instant, value: T) {
+    /// Inserts a deadline.
+    fn insert(&mut self, at: Instant, value: T) {
         let origin = *self.origin.get_or_insert(at);
         let slot = slot(origin, at);
         self.slots.entry(slot).or_default().push((at, value));
         self.len += 1;
+    }
+
+    /// Inserts the deadline `due` of a value, unless an earlier one is already in `scheduled`.
+    pub fn schedule(&mut self, due: Option<Instant>, scheduled: &mut Option<Instant>, value: T) {
+        if let Some(due) = due
+            && scheduled.is_none_or(|scheduled| due < scheduled)
+        {
+            *scheduled = Some(due);
+            self.insert(due, value);
+        }
     }
 
     /// The earliest deadline.

@@ -188,15 +188,9 @@ impl EventLoop<'_> {
 
     /// Schedules the deadline of a call if it is earlier than the scheduled one.
     fn schedule(&mut self, handle: CallHandle) {
-        let Some(call) = self.calls.get_mut(&handle) else {
-            return;
-        };
-        let Some(due) = call.machine.deadline() else {
-            return;
-        };
-        if call.scheduled.is_none_or(|scheduled| due < scheduled) {
-            call.scheduled = Some(due);
-            self.deadlines.insert(due, handle);
+        if let Some(call) = self.calls.get_mut(&handle) {
+            self.deadlines
+                .schedule(call.machine.deadline(), &mut call.scheduled, handle);
         }
     }
 }

@@ -82,10 +82,7 @@ impl EventLoop<'_> {
             &transmit.bytes,
             transmit.is_retransmission,
         );
-        match (
-            &self.resources.streams,
-            transmit.to.transport.is_reliable(),
-        ) {
+        match (&self.resources.streams, transmit.to.transport.is_reliable()) {
             (_, false) => self.socket.push(transmit),
             (Some(streams), true) => {
                 let token = transmit.call.map(CallHandle::token);

@@ -56,7 +56,10 @@ async fn an_answered_phone_receives_the_code_and_is_hung_up() {
         "{times:?}"
     );
     let duration = report.ended_at_ms - report.answered_at_ms.unwrap();
-    assert!(duration >= i64::from(script.frames() * 20 - 40), "{duration}");
+    assert!(
+        duration >= i64::from(script.frames() * 20 - 40),
+        "{duration}"
+    );
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::audio::g711::Codec;
 use crate::rtp::wire::packet;
-use crate::sip::message::{Message, Method, Request};
 use crate::sip::message::write::Draft;
+use crate::sip::message::{Message, Method, Request};
 use crate::sip::sdp::{self, Audio};
 
 mod calls;

@@ -272,7 +272,9 @@ impl Locator {
     fn no_address(&self, host: &str) -> LocateError {
         let (host, families) = (host.to_owned(), self.families);
         match families {
-            AddressFamilies::V4 | AddressFamilies::V6 => LocateError::OtherFamily { host, families },
+            AddressFamilies::V4 | AddressFamilies::V6 => {
+                LocateError::OtherFamily { host, families }
+            }
             AddressFamilies::Both => LocateError::UnknownHost { host },
         }
     }

@@ -163,9 +163,18 @@ async fn only_reachable_address_families_are_targets() {
     let unknown = v6.locate(&"sip:unknown.vn:5060".parse().unwrap()).await;
     let host = "unknown.vn".to_owned();
     assert_eq!(unknown, Err(LocateError::UnknownHost { host }));
-    assert_eq!(AddressFamilies::of("0.0.0.0".parse().unwrap()), AddressFamilies::V4);
-    assert_eq!(AddressFamilies::of("::".parse().unwrap()), AddressFamilies::Both);
-    assert_eq!(AddressFamilies::of("2001:db8::5".parse().unwrap()), AddressFamilies::V6);
+    assert_eq!(
+        AddressFamilies::of("0.0.0.0".parse().unwrap()),
+        AddressFamilies::V4
+    );
+    assert_eq!(
+        AddressFamilies::of("::".parse().unwrap()),
+        AddressFamilies::Both
+    );
+    assert_eq!(
+        AddressFamilies::of("2001:db8::5".parse().unwrap()),
+        AddressFamilies::V6
+    );
 }
 
 #[tokio::test]
@@ -247,7 +256,10 @@ async fn an_unknown_host_or_service_is_named_in_the_error() {
     let locator = locator(zone).await;
     let locate_error = async |uri: &str| locator.locate(&uri.parse().unwrap()).await.unwrap_err();
     let unknown = locate_error("sip:unknown.vn").await;
-    assert_eq!(unknown.to_string(), "the host unknown.vn does not exist in DNS");
+    assert_eq!(
+        unknown.to_string(),
+        "the host unknown.vn does not exist in DNS"
+    );
     let closed = locate_error("sip:closed.vn;transport=udp").await;
     assert_eq!(
         closed.to_string(),

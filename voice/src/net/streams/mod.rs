@@ -159,11 +159,7 @@ struct Connections {
 }
 
 impl Connections {
-    async fn run(
-        mut self,
-        listener: TcpListener,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-    ) {
+    async fn run(mut self, listener: TcpListener, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
             tokio::select! {
                 command = commands.recv() => match command {

@@ -135,7 +135,12 @@ fn a_message_that_cannot_be_sent_is_reported_once_with_its_token() {
         Some(8),
         "there is no TLS profile for this gateway"
     );
-    assert!(scene.events.recv_timeout(Duration::from_millis(200)).is_err());
+    assert!(
+        scene
+            .events
+            .recv_timeout(Duration::from_millis(200))
+            .is_err()
+    );
 }
 
 #[test]
@@ -179,7 +184,12 @@ fn only_gateways_may_connect_to_us() {
     stranger.set_read_timeout(Some(TIMEOUT)).unwrap();
     let _ = stranger.write_all(&message("hello"));
     assert!(matches!(stranger.read(&mut [0; 10]), Ok(0) | Err(_)));
-    assert!(scene.events.recv_timeout(Duration::from_millis(100)).is_err());
+    assert!(
+        scene
+            .events
+            .recv_timeout(Duration::from_millis(100))
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -337,7 +347,10 @@ fn an_invalid_file_is_named_in_the_error() {
         ..authority.files()
     };
     let error = TlsProfile::build("x", &half).unwrap_err().to_string();
-    assert!(error.contains("both the certificate and its key"), "{error}");
+    assert!(
+        error.contains("both the certificate and its key"),
+        "{error}"
+    );
     let named = TlsProfile::build("not a name", &authority.files()).unwrap_err();
     assert!(matches!(named, tls::TlsError::Name { .. }));
 }

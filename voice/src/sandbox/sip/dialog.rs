@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::sip::message::header::{Name, NameAddr};
-use crate::sip::message::{Method, Request};
 use crate::sip::message::write::{Draft, response_hop};
+use crate::sip::message::{Method, Request};
 use crate::sip::sdp::{self, Audio};
 
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";

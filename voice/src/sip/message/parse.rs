@@ -6,8 +6,8 @@ use std::ops::Range;
 use memchr::memchr;
 use thiserror::Error;
 
-use super::header::Name;
 use super::fields::Entry;
+use super::header::Name;
 use super::{Fields, Message, Method, Request, Response};
 
 /// The maximum size of a message: the largest UDP datagram.

@@ -68,7 +68,11 @@ fn agree_keys(own: &Audio, theirs: &Audio) -> Result<Option<AgreedKeys>, SdpErro
     }
     for theirs in theirs.crypto.supported() {
         let suite = theirs.key.suite();
-        if let Some(ours) = own.crypto.supported().find(|ours| ours.key.suite() == suite) {
+        if let Some(ours) = own
+            .crypto
+            .supported()
+            .find(|ours| ours.key.suite() == suite)
+        {
             return Ok(Some(AgreedKeys {
                 ours: ours.key,
                 theirs: theirs.key,

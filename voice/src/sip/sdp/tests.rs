@@ -85,7 +85,12 @@ fn keys_are_agreed_by_suite_and_only_if_both_sides_use_srtp() {
 fn keys_of_a_plain_stream_are_ignored() {
     let offered = write(&protected(&[(1, SHORT, 1)]), 1);
     let plain = offered.replace("RTP/SAVP", "RTP/AVP");
-    assert!(agree(plain.as_bytes(), &audio()).unwrap().srtp_keys.is_none());
+    assert!(
+        agree(plain.as_bytes(), &audio())
+            .unwrap()
+            .srtp_keys
+            .is_none()
+    );
 }
 
 #[test]
@@ -109,7 +114,10 @@ fn an_offer_during_a_call_is_answered_with_the_common_subset() {
         "a=recvonly",
         &format!("a=crypto:6 AES_CM_128_HMAC_SHA1_80 inline:{}", *inline),
     ] {
-        assert!(text.lines().any(|written| written == line), "{line}\n{text}");
+        assert!(
+            text.lines().any(|written| written == line),
+            "{line}\n{text}"
+        );
     }
     let again = answer(text.as_bytes(), offer.as_bytes()).unwrap();
     assert!(again.contains("o=nexo 7 3 "), "{again}");
@@ -159,7 +167,8 @@ fn the_streams_address_overrides_the_sessions() {
 
 #[test]
 fn the_first_common_codec_of_the_answer_is_used() {
-    let text = "v=0\r\nc=IN IP4 192.0.2.1\r\na=sendonly\r\nm=audio 4000 RTP/AVP 18 0 8\r\na=ptime:40\r\n";
+    let text =
+        "v=0\r\nc=IN IP4 192.0.2.1\r\na=sendonly\r\nm=audio 4000 RTP/AVP 18 0 8\r\na=ptime:40\r\n";
     let both = agree(text.as_bytes(), &audio()).unwrap();
     assert_eq!((both.codec, both.frames_per_packet), (Codec::Pcmu, 2));
     assert_eq!(both.direction, Direction::SendOnly);

@@ -12,7 +12,12 @@ pub fn write(audio: &Audio, session: u64) -> String {
 }
 
 /// Writes the description with this version number in its `o=` line.
-pub(super) fn write_version(audio: &Audio, session: u64, version: u64, direction: Direction) -> String {
+pub(super) fn write_version(
+    audio: &Audio,
+    session: u64,
+    version: u64,
+    direction: Direction,
+) -> String {
     let ip = audio.rtp.ip();
     let family = match ip {
         IpAddr::V4(_) => "IP4",

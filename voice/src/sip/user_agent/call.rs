@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::digest::Credentials;
-use crate::sip::message::hop::Hop;
 use crate::sip::message::Method;
+use crate::sip::message::hop::Hop;
 
 /// Identifies a call of a user agent, or a request outside calls.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

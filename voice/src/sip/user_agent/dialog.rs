@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::digest::Credentials;
 use crate::sip::message::header::{Name, NameAddr, param};
 use crate::sip::message::hop::{Hop, Transport};
-use crate::sip::message::{Method, Request, Response};
 use crate::sip::message::write::Draft;
+use crate::sip::message::{Method, Request, Response};
 
 /// The values that all our requests of one call share.
 #[derive(Debug, Clone)]
@@ -293,7 +293,8 @@ mod tests {
 
     #[test]
     fn with_a_strict_router_the_target_is_the_last_route() {
-        let response = response("Record-Route: <sip:192.0.2.20>\r\nContact: <sip:b@192.0.2.50>\r\n");
+        let response =
+            response("Record-Route: <sip:192.0.2.20>\r\nContact: <sip:b@192.0.2.50>\r\n");
         let dialog = Dialog::opened_by(&response, &identity(), TARGET, 1);
         let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(ack.starts_with("ACK sip:192.0.2.20 SIP/2.0\r\n"));

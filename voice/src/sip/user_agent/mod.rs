@@ -14,9 +14,9 @@ use rand::{RngExt, SeedableRng};
 
 use super::message::header::Name;
 use super::message::hop::Hop;
-use super::message::{Message, Method, Request, Response};
 use super::message::parse::ParseError;
 use super::message::write::{Draft, response_hop};
+use super::message::{Message, Method, Request, Response};
 use crate::net::deadlines::Deadlines;
 pub use call::{CallHandle, Invite, MessageKind, RequestOutcome, SipEvent, Transmit};
 use context::{Context, SharedState};
@@ -91,7 +91,8 @@ impl UserAgent {
         let handle = self.next_handle();
         let tag = self.shared.tag();
         let mut leg = Leg::start(invite, tag, &mut self.shared.context(now, handle));
-        schedule(&mut leg, handle, &mut self.deadlines);
+        self.deadlines
+            .schedule(leg.deadline(), &mut leg.scheduled, handle);
         self.by_call_id.insert(Arc::clone(leg.call_id()), handle);
         self.legs.insert(handle, Box::new(leg));
         handle
@@ -309,7 +310,8 @@ impl UserAgent {
         if leg.deadline().is_some_and(|due| due <= now) {
             self.with_leg(now, handle, Leg::tick);
         } else {
-            schedule(leg, handle, &mut self.deadlines);
+            self.deadlines
+                .schedule(leg.deadline(), &mut leg.scheduled, handle);
         }
     }
 
@@ -349,7 +351,8 @@ impl UserAgent {
             self.legs.remove(&handle);
             self.shrink();
         } else {
-            schedule(leg, handle, &mut self.deadlines);
+            self.deadlines
+                .schedule(leg.deadline(), &mut leg.scheduled, handle);
         }
         Some(result)
     }
@@ -365,17 +368,6 @@ impl UserAgent {
 
 /// The capacity that the tables keep.
 const MIN_CAPACITY: usize = 1024;
-
-/// Schedules the leg's deadline if it is earlier than the scheduled one.
-fn schedule(leg: &mut Leg, handle: CallHandle, deadlines: &mut Deadlines<CallHandle>) {
-    let Some(due) = leg.deadline() else {
-        return;
-    };
-    if leg.scheduled.is_none_or(|scheduled| due < scheduled) {
-        leg.scheduled = Some(due);
-        deadlines.insert(due, handle);
-    }
-}
 
 mod call;
 mod context;

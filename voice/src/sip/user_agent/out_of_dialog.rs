@@ -11,8 +11,8 @@ use super::digest::Credentials;
 use super::transaction::{RequestState, RequestTransaction};
 use crate::sip::message::header::{Name, NameAddr, param};
 use crate::sip::message::hop::Hop;
-use crate::sip::message::{Method, Response};
 use crate::sip::message::write::Draft;
+use crate::sip::message::{Method, Response};
 
 /// The parameters of a request. URIs are complete `sip:` URIs without brackets.
 #[derive(Clone, Debug)]
@@ -229,7 +229,10 @@ fn send(
         .field("CSeq", format_args!("{cseq} {}", method.name()));
     match kind {
         RequestKind::Options => draft
-            .field("Contact", dialog::contact(dialog::DEFAULT_USER, local, transport))
+            .field(
+                "Contact",
+                dialog::contact(dialog::DEFAULT_USER, local, transport),
+            )
             .field("Accept", "application/sdp"),
         RequestKind::Register {
             user,

@@ -96,7 +96,9 @@ impl Registration {
                 retry_after_seconds,
                 ..
             } => (Some(*code), *retry_after_seconds),
-            RequestOutcome::TimedOut { .. } | RequestOutcome::TransportFailed { .. } => (None, None),
+            RequestOutcome::TimedOut { .. } | RequestOutcome::TransportFailed { .. } => {
+                (None, None)
+            }
         };
         self.failures += 1;
         let is_registered =
@@ -174,7 +176,10 @@ mod tests {
         assert_eq!(registration.expires_seconds(), 1800);
         assert_eq!(registration.next_attempt_at(), now);
         registration.handle_outcome(&interval_too_brief(1800), now, 0);
-        assert!(registration.next_attempt_at() > now, "the minimum was already requested");
+        assert!(
+            registration.next_attempt_at() > now,
+            "the minimum was already requested"
+        );
         let failed = RegistrationState::Failed { code: Some(423) };
         assert_eq!(registration.state(now), failed);
     }
@@ -209,7 +214,10 @@ mod tests {
             retry_after_seconds: Some(40),
         };
         registration.handle_outcome(&throttled, now, 0);
-        assert_eq!(registration.next_attempt_at() - now, Duration::from_secs(40));
+        assert_eq!(
+            registration.next_attempt_at() - now,
+            Duration::from_secs(40)
+        );
     }
 
     #[test]

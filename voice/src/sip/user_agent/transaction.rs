@@ -67,7 +67,7 @@ pub enum InviteState {
 
 /// The action that a timer of an INVITE transaction requires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum InviteDue {
+pub enum InviteAction {
     Nothing,
     Retransmit,
     TimedOut,
@@ -138,7 +138,10 @@ impl InviteTransaction {
     pub fn abandon(&mut self, now: Instant, timers: Timers) -> bool {
         match self.state {
             InviteState::Calling => {
-                self.finish(InviteState::Abandoned, self.started + timers.transaction_timeout());
+                self.finish(
+                    InviteState::Abandoned,
+                    self.started + timers.transaction_timeout(),
+                );
                 false
             }
             InviteState::Proceeding => {
@@ -174,22 +177,25 @@ impl InviteTransaction {
     }
 
     /// Runs a timer that is due.
-    pub fn tick(&mut self, now: Instant, timers: Timers) -> InviteDue {
+    pub fn tick(&mut self, now: Instant, timers: Timers) -> InviteAction {
         if self.timer_end.is_some_and(|at| at <= now) {
             self.state = InviteState::Terminated;
             self.timer_end = None;
-            return InviteDue::Terminated;
+            return InviteAction::Terminated;
         }
         if self.timer_b.is_some_and(|at| at <= now) {
-            self.finish(InviteState::Abandoned, self.started + timers.transaction_timeout());
-            return InviteDue::TimedOut;
+            self.finish(
+                InviteState::Abandoned,
+                self.started + timers.transaction_timeout(),
+            );
+            return InviteAction::TimedOut;
         }
         if self.timer_a.is_some_and(|at| at <= now) {
             self.interval *= 2;
             self.timer_a = Some(now + self.interval);
-            return InviteDue::Retransmit;
+            return InviteAction::Retransmit;
         }
-        InviteDue::Nothing
+        InviteAction::Nothing
     }
 }
 
@@ -339,15 +345,15 @@ mod tests {
             start,
         );
         assert_eq!(at, [500, 1500, 3500, 4000, 32_000]);
-        let retransmit = InviteDue::Retransmit;
+        let retransmit = InviteAction::Retransmit;
         assert_eq!(
             dues,
             [
                 retransmit,
                 retransmit,
                 retransmit,
-                InviteDue::TimedOut,
-                InviteDue::Terminated
+                InviteAction::TimedOut,
+                InviteAction::Terminated
             ]
         );
     }
@@ -375,7 +381,7 @@ mod tests {
             assert!(!invite.rejected(start + MS, timers()));
             let end = invite.deadline().unwrap();
             assert_eq!(end, start + 32_000 * MS);
-            assert_eq!(invite.tick(end, timers()), InviteDue::Terminated);
+            assert_eq!(invite.tick(end, timers()), InviteAction::Terminated);
         }
     }
 

@@ -19,8 +19,8 @@ use crate::audio::g711::Codec;
 use crate::sandbox::behaviour::{Behaviour, Playback, Script, Then, phone_of};
 use crate::sandbox::events::{CallId, SandboxEvent};
 use crate::sandbox::media::listener::{CallNumber, EndedCall};
-use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::message::write::response_hop;
+use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::sdp::{self, Audio};
 
 /// Calls in progress, or just over, beyond which a new one is refused.

@@ -30,9 +30,11 @@ fn response_of(algorithm: &str, qop: Option<&str>) -> String {
     let hash = nonce.challenge.algorithm.hash;
     // H(A2) is computed here because GET is not a SIP method.
     let a2 = match nonce.challenge.qop {
-        Qop::AuthInt => {
-            hash.digest(&[b"GET", b"/dir/index.html", hash.digest(&[b"v=0"]).as_bytes()])
-        }
+        Qop::AuthInt => hash.digest(&[
+            b"GET",
+            b"/dir/index.html",
+            hash.digest(&[b"v=0"]).as_bytes(),
+        ]),
         Qop::Absent | Qop::Auth => hash.digest(&[b"GET", b"/dir/index.html"]),
     };
     nonce.response(&a2, "00000001")
@@ -221,7 +223,10 @@ fn a_nonce_is_reused_with_an_increasing_count() {
         401,
         "WWW-Authenticate: Digest realm=\"r\",nonce=\"n\",qop=\"auth\"\r\n",
     );
-    assert_eq!(authorizer.handle_challenge(&challenge, &mut random), Ok(false));
+    assert_eq!(
+        authorizer.handle_challenge(&challenge, &mut random),
+        Ok(false)
+    );
     for count in ["00000001", "00000002", "00000003"] {
         let fields = authorizer.authorize(Method::Invite, "sip:a@h", b"");
         let [(name, value)] = fields.as_slice() else {

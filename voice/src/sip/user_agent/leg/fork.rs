@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::sip::user_agent::dialog::{Dialog, Identity};
-use crate::sip::user_agent::digest::AuthField;
-use crate::sip::user_agent::transaction::{RequestState, RequestTransaction};
 use crate::sip::message::hop::Hop;
 use crate::sip::message::{Method, Response};
 use crate::sip::user_agent::context::Context;
+use crate::sip::user_agent::dialog::{Dialog, Identity};
+use crate::sip::user_agent::digest::AuthField;
+use crate::sip::user_agent::transaction::{RequestState, RequestTransaction};
 
 /// A dialog. After its end only the ACK is kept, and the BYE until its transaction ends.
 #[derive(Debug)]
@@ -93,8 +93,7 @@ impl Fork {
         let bytes: Arc<[u8]> = draft.bytes().into();
         let to = dialog.next_hop();
         cx.send(to, Method::Bye, &bytes);
-        let transaction =
-            RequestTransaction::start(cx.now, branch, bytes, to.transport, cx.timers);
+        let transaction = RequestTransaction::start(cx.now, branch, bytes, to.transport, cx.timers);
         self.bye = Some(Box::new(Bye {
             to,
             transaction,

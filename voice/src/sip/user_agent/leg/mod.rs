@@ -11,10 +11,10 @@ use super::context::Context;
 use super::dialog::{self, Identity};
 use super::digest::AuthField;
 use super::transaction::{
-    InviteDue, InviteState, InviteTransaction, RequestState, RequestTransaction,
+    InviteAction, InviteState, InviteTransaction, RequestState, RequestTransaction,
 };
-use crate::sip::message::hop::Hop;
 use crate::sip::message::Method;
+use crate::sip::message::hop::Hop;
 use crate::sip::message::write::Draft;
 use crate::sip::sdp;
 
@@ -270,13 +270,13 @@ impl Leg {
     /// Runs the timers that are due.
     pub fn tick(&mut self, cx: &mut Context<'_>) {
         match self.invite.tick(cx.now, cx.timers) {
-            InviteDue::Nothing | InviteDue::Terminated => {}
-            InviteDue::Retransmit => {
+            InviteAction::Nothing | InviteAction::Terminated => {}
+            InviteAction::Retransmit => {
                 if let Some(bytes) = &self.invite_bytes {
                     cx.retransmit(self.identity.gateway, Method::Invite, bytes);
                 }
             }
-            InviteDue::TimedOut => {
+            InviteAction::TimedOut => {
                 self.release();
                 cx.emit(SipEvent::TimedOut);
             }
@@ -369,5 +369,9 @@ const SESSION_SECONDS: u32 = 1800;
 const MIN_SESSION_SECONDS: u32 = 90;
 
 fn contact(identity: &Identity) -> String {
-    dialog::contact(dialog::DEFAULT_USER, &identity.local, identity.gateway.transport)
+    dialog::contact(
+        dialog::DEFAULT_USER,
+        &identity.local,
+        identity.gateway.transport,
+    )
 }

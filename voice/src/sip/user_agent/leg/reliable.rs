@@ -9,12 +9,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::sip::user_agent::dialog::{Dialog, Identity};
-use crate::sip::user_agent::transaction::{RequestState, RequestTransaction};
 use crate::sip::message::header::Name;
 use crate::sip::message::hop::Hop;
 use crate::sip::message::{Method, Response};
 use crate::sip::user_agent::context::Context;
+use crate::sip::user_agent::dialog::{Dialog, Identity};
+use crate::sip::user_agent::transaction::{RequestState, RequestTransaction};
 
 /// The maximum number of early dialogs of one INVITE.
 const MAX_EARLY_DIALOGS: usize = 8;

@@ -139,7 +139,8 @@ impl Leg {
                 self.failure_ack = Some(ack);
             }
         }
-        if is_wanted && (self.answer_challenge(response, cx) || self.lengthen_session(response, cx)) {
+        if is_wanted && (self.answer_challenge(response, cx) || self.lengthen_session(response, cx))
+        {
             return;
         }
         self.release();

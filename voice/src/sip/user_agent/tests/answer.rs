@@ -82,7 +82,11 @@ fn a_2xx_without_a_description_uses_that_of_the_same_far_ends_early_media() {
         code: 200,
         sdp: "v=own".into(),
     };
-    assert_eq!(scene.events()[1], own, "the description of the 2xx takes precedence");
+    assert_eq!(
+        scene.events()[1],
+        own,
+        "the description of the 2xx takes precedence"
+    );
 }
 
 #[test]
@@ -107,5 +111,8 @@ fn messages_from_the_dialogs_host_are_accepted() {
     assert_eq!(bye.to.address, elsewhere);
     let answer = Draft::response(&request_of(&bye.bytes), 200, "b", LOCAL).bytes();
     scene.ua.receive(scene.now, elsewhere, &answer);
-    assert_eq!((scene.ua.unsettled(), scene.ua.drop_counts().foreign), (0, 0));
+    assert_eq!(
+        (scene.ua.unsettled(), scene.ua.drop_counts().foreign),
+        (0, 0)
+    );
 }

@@ -6,7 +6,10 @@ use super::*;
 fn an_unanswered_invite_is_retransmitted_and_times_out_once() {
     let mut scene = Scene::new();
     let retransmissions = scene.advance(40_000 * MS);
-    assert_eq!(retransmissions, [(500, Method::Invite), (1500, Method::Invite)]);
+    assert_eq!(
+        retransmissions,
+        [(500, Method::Invite), (1500, Method::Invite)]
+    );
     assert_eq!(scene.events(), [SipEvent::TimedOut]);
     assert_eq!(scene.ua.legs(), 0, "no call is kept");
 }

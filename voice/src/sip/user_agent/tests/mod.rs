@@ -2,8 +2,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::*;
-use crate::sip::message::header::Name;
 use crate::sip::message::Response;
+use crate::sip::message::header::Name;
 
 mod answer;
 mod authorization;

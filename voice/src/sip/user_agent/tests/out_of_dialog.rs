@@ -112,7 +112,10 @@ fn an_unanswered_request_is_retransmitted_until_its_timeout() {
     }
     assert_eq!(retransmissions, [500, 1500, 3500]);
     assert_eq!(exchange.now, start + 4000 * MS);
-    assert_eq!(exchange.outcome(), Some(RequestOutcome::TimedOut { cseq: 7 }));
+    assert_eq!(
+        exchange.outcome(),
+        Some(RequestOutcome::TimedOut { cseq: 7 })
+    );
     exchange.answer(200, &[]);
     assert_eq!(exchange.outcome(), None, "too late");
     assert_eq!(exchange.ua.drop_counts().stray, 1);
@@ -131,11 +134,7 @@ fn a_challenged_registration_is_authorized_once() {
     let Some(RequestOutcome::Answered { code, cseq, .. }) = exchange.outcome() else {
         panic!("no answer");
     };
-    assert_eq!(
-        (code, cseq),
-        (401, 8),
-        "a wrong password is not retried"
-    );
+    assert_eq!((code, cseq), (401, 8), "a wrong password is not retried");
 }
 
 #[test]

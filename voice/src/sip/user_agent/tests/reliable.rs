@@ -46,7 +46,11 @@ fn a_reliable_provisional_response_is_acknowledged_in_its_early_dialog() {
     );
     scene.ua.hang_up(scene.now, scene.call);
     let bye = scene.sent().remove(0);
-    assert_eq!((bye.method(), bye.cseq()), (Method::Bye, 4), "the numbers continue");
+    assert_eq!(
+        (bye.method(), bye.cseq()),
+        (Method::Bye, 4),
+        "the numbers continue"
+    );
 }
 
 #[test]

@@ -64,7 +64,7 @@ struct OurSide {
     /// The script of the next gateway.
     next: Option<Script>,
     /// Whether a provisional response arrived during the call.
-    was_provisional: bool,
+    had_provisional: bool,
     ended: Option<(CallEnd, Instant)>,
     cancels_at: Option<Instant>,
     hangs_up_at: Option<Instant>,
@@ -80,7 +80,7 @@ impl OurSide {
             call_id,
             delivery,
             next: None,
-            was_provisional: false,
+            had_provisional: false,
             ended: None,
             cancels_at: None,
             hangs_up_at: None,
@@ -234,7 +234,7 @@ impl Storm {
         if response.code() < 200
             && let Some((.., ours)) = self.calls.iter_mut().find(is_active)
         {
-            ours.was_provisional = true;
+            ours.had_provisional = true;
         }
     }
 
@@ -415,7 +415,7 @@ fn only_one_of_two_gateways_reaches_the_phone() {
             let (_, first, ours) = calls[0];
             let rang = calls.iter().filter(|(_, far, _)| far.has_rung).count();
             assert!(
-                rang <= 1 || !ours.was_provisional,
+                rang <= 1 || !ours.had_provisional,
                 "seed {seed}: two gateways rang"
             );
             let weather = storm.net.weather;
@@ -428,7 +428,10 @@ fn only_one_of_two_gateways_reaches_the_phone() {
             );
             if let [_, (.., second)] = calls[..] {
                 failed_over += 1;
-                assert!(!ours.was_provisional, "seed {seed}: failed over after acceptance");
+                assert!(
+                    !ours.had_provisional,
+                    "seed {seed}: failed over after acceptance"
+                );
                 second_answered += u32::from(second.was_answered);
                 first_too_late += u32::from(!first.dialogs.is_empty());
             }
