@@ -1,7 +1,7 @@
 //! The non-INVITE client transaction (RFC 3261 §17.1.2).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::timers::Timers;
 use crate::sip::message::hop::Transport;
