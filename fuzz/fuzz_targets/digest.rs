@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
 use nexo_fuzz::Scene;
-use nexo_voice::sip::message::message::Method;
+use nexo_voice::sip::message::Method;
 use nexo_voice::sip::message::write::Draft;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     // The second time, the challenge is one that the INVITE has already answered.
     for _ in 0..2 {
         let source = ([192, 0, 2, 9], 5062).into();
-        let mut draft = Draft::answer(&invite, code, "gateway", source);
+        let mut draft = Draft::response(&invite, code, "gateway", source);
         draft.field(name, String::from_utf8_lossy(challenge));
         scene.receive(&draft.bytes());
     }

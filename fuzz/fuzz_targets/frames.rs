@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nexo_voice::sip::message::message::Message;
+use nexo_voice::sip::message::Message;
 use nexo_voice::net::streams::framing::{Frame, Framer, FramingError};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn frames<'a>(parts: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<FramingError>) {
     let (mut framer, mut frames) = (Framer::default(), Vec::new());
     for part in parts {
-        framer.take(part);
+        framer.push(part);
         loop {
             match framer.next_frame() {
                 Ok(Some(frame)) => frames.push(frame),

@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use libfuzzer_sys::fuzz_target;
 use nexo_voice::audio::g711::Codec;
 use nexo_voice::sip::sdp::sdes;
-use nexo_voice::sip::sdp::sdp;
-use nexo_voice::sip::sdp::sdp::{Audio, CryptoLines};
+use nexo_voice::sip::sdp::{self, Audio, CryptoLines};
 
 const KEY: &str = "1 AES_CM_128_HMAC_SHA1_80 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
 
@@ -23,8 +22,8 @@ fuzz_target!(|body: &[u8]| {
     }
     for own in [plain(), protected()] {
         if let Ok(agreed) = sdp::agree(body, &own) {
-            assert!((1..=3).contains(&agreed.frames_a_packet));
-            assert_eq!(agreed.keys.is_some(), own == protected());
+            assert!((1..=3).contains(&agreed.frames_per_packet));
+            assert_eq!(agreed.srtp_keys.is_some(), own == protected());
         }
         let ours = sdp::write(&own, 1);
         if let Ok(answer) = sdp::answer(ours.as_bytes(), body) {

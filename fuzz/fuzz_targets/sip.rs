@@ -8,8 +8,8 @@ use libfuzzer_sys::fuzz_target;
 use nexo_fuzz::{NAMES, is_oversized};
 use nexo_voice::sip::message::header::{NameAddr, Via, param};
 use nexo_voice::sip::message::hop::{Hop, Transport};
-use nexo_voice::sip::message::message::{Fields, Message, Request};
-use nexo_voice::sip::message::write::{Draft, answer_hop};
+use nexo_voice::sip::message::{Fields, Message, Request};
+use nexo_voice::sip::message::write::{Draft, response_hop};
 
 fuzz_target!(|datagram: &[u8]| match Message::parse(datagram) {
     Ok(Message::Request(request)) => {
@@ -52,9 +52,9 @@ fn answer(request: &Request) {
             transport,
             address: source,
         };
-        assert_eq!(answer_hop(request, hop).address.ip(), source.ip());
+        assert_eq!(response_hop(request, hop).address.ip(), source.ip());
     }
-    let bytes = Draft::answer(request, 486, "ours", source).bytes();
+    let bytes = Draft::response(request, 486, "ours", source).bytes();
     if is_oversized(&bytes) {
         return;
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nexo_voice::sip::user_agent::digest::Credentials;
 use nexo_voice::sip::message::header::Name;
-use nexo_voice::sip::message::message::{Message, Method, Request};
+use nexo_voice::sip::message::{Message, Method, Request};
 use nexo_voice::sip::message::parse::{MAX_BYTES, MAX_HEADERS};
 use nexo_voice::sip::user_agent::transaction::Timers;
 use nexo_voice::sip::user_agent::{CallHandle, Invite, UserAgent};
@@ -168,7 +168,7 @@ impl Scene {
                 Err(error) => panic!("what was sent cannot be read: {error}"),
             }
         }
-        while self.agent.poll_event().is_some() || self.agent.poll_answer().is_some() {}
+        while self.agent.poll_event().is_some() || self.agent.poll_outcome().is_some() {}
     }
 }
 

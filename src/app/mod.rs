@@ -30,7 +30,7 @@ use nexo_domain::call::CallLimits;
 use nexo_entities::store::cluster::changes::Change;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::{Endpoint, EndpointConfig};
-use nexo_voice::net::locate::Families;
+use nexo_voice::net::locate::AddressFamilies;
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
 use nexo_voice::sip::user_agent::transaction::Timers;
 use tokio::sync::Mutex;
@@ -428,9 +428,9 @@ pub async fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
         return Ok(None);
     }
     let record_dir = &config.sandbox.record_dir;
-    let loopback = match Families::of(config.sip.listen_udp.ip()) {
-        Families::V4 | Families::Both => IpAddr::from(Ipv4Addr::LOCALHOST),
-        Families::V6 => Ipv6Addr::LOCALHOST.into(),
+    let loopback = match AddressFamilies::of(config.sip.listen_udp.ip()) {
+        AddressFamilies::V4 | AddressFamilies::Both => IpAddr::from(Ipv4Addr::LOCALHOST),
+        AddressFamilies::V6 => Ipv6Addr::LOCALHOST.into(),
     };
     let sandbox = Sandbox::start(SandboxConfig {
         record_dir: (!record_dir.is_empty()).then(|| record_dir.into()),
@@ -450,7 +450,7 @@ pub fn endpoint_config(config: &Config) -> EndpointConfig {
         listen_udp: config.sip.listen_udp,
         rtp_ports: config.sip.rtp_ports,
         public_ip: config.sip.public_ip,
-        speaks_streams: config.speaks_streams(),
+        has_tcp_and_tls: config.speaks_streams(),
         user_agent: USER_AGENT.to_owned(),
         timers: Timers::default(),
     }

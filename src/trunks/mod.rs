@@ -14,7 +14,7 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
 use nexo_entities::store::operations::gateway_drains::GatewayName;
 use nexo_voice::audio::g711::Codec;
-use nexo_voice::net::locate::{Families, Located, Locator};
+use nexo_voice::net::locate::{AddressFamilies, Located, Locator};
 use nexo_voice::net::streams::tls::TlsProfile;
 use nexo_voice::sip::message::gateway_uri::GatewayUri;
 use nexo_voice::sip::message::hop::Transport;
@@ -183,7 +183,7 @@ impl DnsLocator {
     /// # Errors
     /// When the system's configuration cannot be read.
     pub fn of(config: &Config) -> anyhow::Result<DnsLocator> {
-        let families = Families::of(config.sip.listen_udp.ip());
+        let families = AddressFamilies::of(config.sip.listen_udp.ip());
         let locator = match config.sip.dns_servers.as_slice() {
             [] => Locator::system(families),
             servers => Locator::with_servers(servers, families),

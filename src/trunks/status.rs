@@ -8,7 +8,7 @@ use nexo_actors::trunk::carrier::Trunk;
 use nexo_actors::trunk::gateway::Gateway;
 use nexo_actors::trunk::gateway_state::Registered;
 use nexo_domain::timestamp::rfc3339;
-use nexo_voice::endpoint::{Direction, Traced};
+use nexo_voice::endpoint::{Direction, TracedMessage};
 use serde::{Deserialize, Serialize};
 
 /// All trunks.
@@ -103,19 +103,19 @@ impl GatewayStatus {
     }
 }
 
-fn ladder(messages: &[Traced]) -> Vec<Rung> {
+fn ladder(messages: &[TracedMessage]) -> Vec<Rung> {
     let Some(first) = messages.first() else {
         return Vec::new();
     };
-    let rung = |message: &Traced| Rung {
+    let rung = |message: &TracedMessage| Rung {
         ms: thousandths(message.at.saturating_duration_since(first.at)),
         direction: match message.direction {
             Direction::Sent => "sent".to_owned(),
             Direction::Received => "received".to_owned(),
         },
-        message: message.what.clone(),
+        message: message.summary.clone(),
         peer: message.peer.to_string(),
-        repeated: message.is_repeat,
+        repeated: message.is_retransmission,
     };
     messages.iter().map(rung).collect()
 }

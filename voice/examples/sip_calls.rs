@@ -8,9 +8,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use nexo_voice::sip::message::message::{Message, Method, Request};
 use nexo_voice::sip::message::write::Draft;
-use nexo_voice::sip::sdp::sdp;
+use nexo_voice::sip::message::{Message, Method, Request};
+use nexo_voice::sip::sdp;
 use nexo_voice::sip::user_agent::transaction::Timers;
 use nexo_voice::sip::user_agent::{CallHandle, Invite, SipEvent, UserAgent};
 
@@ -155,7 +155,7 @@ impl Load {
     }
 
     fn answer(&self, request: &Request, code: u16) -> Vec<u8> {
-        let mut draft = Draft::answer(request, code, "far-end-tag", self.local);
+        let mut draft = Draft::response(request, code, "far-end-tag", self.local);
         if request.method() == Method::Invite && code > 100 {
             draft
                 .field("Contact", "<sip:+84981234567@192.0.2.9:5060;transport=udp>")

@@ -1,4 +1,4 @@
-//! SIP, RTP and the voice of NEXO ROUTE, and the sandbox carrier.
+//! SIP, RTP and speech of NEXO ROUTE, and the sandbox carrier.
 
 pub mod audio;
 pub mod endpoint;

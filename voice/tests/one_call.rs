@@ -14,7 +14,7 @@ use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::otp::{Code, Language, Reading};
 use nexo_voice::audio::g711::Codec;
 use nexo_voice::endpoint::{
-    CallNews, CallOrder, CallReport, Caller, CountedAs, Endpoint, EndpointConfig,
+    CallEvent, CallLabels, CallOrder, CallReport, CallerId, Endpoint, EndpointConfig,
 };
 use nexo_voice::sandbox::{CallRecord, Sandbox, SandboxConfig, SandboxEvent};
 use nexo_voice::speech::prompts::PromptSet;
@@ -47,14 +47,14 @@ fn config() -> SandboxConfig {
 fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
     CallOrder {
         call_id: call_id.into(),
-        counted_as: CountedAs {
+        labels: CallLabels {
             carrier: "viettel",
             realm: "live",
         },
         gateway: sandbox.local_addr().into(),
         gateway_host: sandbox.local_addr().to_string(),
         number: number.into(),
-        caller: Caller::showing("+842471234567"),
+        caller: CallerId::from_number("+842471234567"),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         code: Code::parse(CODE).unwrap(),
         reading: Reading {
@@ -68,7 +68,7 @@ fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
             require_keypress: false,
             longest_call: Duration::from_secs(57),
         },
-        every_step: true,
+        wants_all_events: true,
         credentials: None,
         srtp: false,
         media_timeout: Duration::ZERO,
@@ -82,7 +82,7 @@ async fn report(endpoint: &Endpoint, order: CallOrder) -> CallReport {
     loop {
         let news = timeout(PATIENCE, events.next()).await;
         let news = news.expect("the call ends in time").expect("an end");
-        if let CallNews::Ended(report) = news {
+        if let CallEvent::Ended(report) = news {
             return *report;
         }
     }

@@ -6,7 +6,7 @@ use nexo_domain::call::steps::{CallStep, StepKind};
 use nexo_domain::call::{CallEnd, Refusal};
 use nexo_domain::ids::AttemptId;
 use nexo_entities::store::ledger::posting::{CallAttempt, CallQuality};
-use nexo_voice::endpoint::{CallNews, CallReport, Quality};
+use nexo_voice::endpoint::{CallEvent, CallReport, Quality};
 use tracing::Span;
 use uuid::Uuid;
 
@@ -37,14 +37,14 @@ pub(crate) async fn first_answer(
     let mut ringing_at_ms = None;
     while let Some(news) = placed.events.next().await {
         match news {
-            CallNews::Accepted { .. } => return Ok(ringing_at_ms),
-            CallNews::Ended(report) => return Err(Some(report)),
-            CallNews::Ringing => ringing_at_ms = Some(clock::unix_ms()),
-            CallNews::Dialled
-            | CallNews::KeyPressed
-            | CallNews::Answered { .. }
-            | CallNews::DigitSpoken { .. }
-            | CallNews::CodeRead { .. } => {}
+            CallEvent::Accepted { .. } => return Ok(ringing_at_ms),
+            CallEvent::Ended(report) => return Err(Some(report)),
+            CallEvent::Ringing => ringing_at_ms = Some(clock::unix_ms()),
+            CallEvent::Dialled
+            | CallEvent::KeyPressed
+            | CallEvent::Answered { .. }
+            | CallEvent::DigitSpoken { .. }
+            | CallEvent::CodeRead { .. } => {}
         }
     }
     Err(None)
@@ -67,7 +67,7 @@ pub(crate) async fn follow(
     live.show(&progress);
     let end = async {
         while let Some(news) = accepted.placed.events.next().await {
-            if let CallNews::Ended(report) = news {
+            if let CallEvent::Ended(report) = news {
                 return Some(report);
             }
             if note(&mut progress, &news) {
@@ -87,17 +87,17 @@ pub(crate) async fn follow(
 }
 
 /// Whether the news moves the call on.
-fn note(progress: &mut Progress, news: &CallNews) -> bool {
+fn note(progress: &mut Progress, news: &CallEvent) -> bool {
     let now = clock::unix_ms();
     match news {
-        CallNews::Ringing => progress.ringing_at_ms = Some(now),
-        CallNews::Answered { .. } => progress.answered_at_ms = Some(now),
-        CallNews::CodeRead { .. } => progress.add(StepKind::CodeRead, now),
-        CallNews::KeyPressed => progress.add(StepKind::KeyPressed, now),
-        CallNews::Dialled
-        | CallNews::DigitSpoken { .. }
-        | CallNews::Accepted { .. }
-        | CallNews::Ended(_) => return false,
+        CallEvent::Ringing => progress.ringing_at_ms = Some(now),
+        CallEvent::Answered { .. } => progress.answered_at_ms = Some(now),
+        CallEvent::CodeRead { .. } => progress.add(StepKind::CodeRead, now),
+        CallEvent::KeyPressed => progress.add(StepKind::KeyPressed, now),
+        CallEvent::Dialled
+        | CallEvent::DigitSpoken { .. }
+        | CallEvent::Accepted { .. }
+        | CallEvent::Ended(_) => return false,
     }
     true
 }

@@ -12,7 +12,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
 use nexo_entities::store::phone_windows::table::OpenWindow;
-use nexo_voice::endpoint::{CallEvents, CallOrder, Caller, CountedAs, Permit};
+use nexo_voice::endpoint::{CallEvents, CallLabels, CallOrder, CallerId, Permit};
 use nexo_voice::sip::message::hop::Hop;
 use rand::RngExt;
 
@@ -72,7 +72,7 @@ impl Trunk {
         };
         CallOrder {
             call_id: wish.call_id,
-            counted_as: CountedAs {
+            labels: CallLabels {
                 carrier: self.carrier.name(),
                 realm: wish.realm.name(),
             },
@@ -80,7 +80,7 @@ impl Trunk {
             credentials: gateway.credentials.clone(),
             gateway_host: gateway.uri.host_and_port(),
             number: gateway.number_format.write(wish.phone),
-            caller: Caller {
+            caller: CallerId {
                 number: caller_id,
                 from_user: gateway.caller.from_user.clone(),
                 domain: gateway.caller.from_domain.clone(),
@@ -94,7 +94,7 @@ impl Trunk {
             limits: wish.limits,
             srtp: gateway.srtp,
             media_timeout: wish.media_timeout,
-            every_step: false,
+            wants_all_events: false,
             trace: None,
             permit: None,
         }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use metrics::Gauge;
 use nexo_domain::call::Refusal;
 use nexo_domain::call::breaker::{Breaker, Sign, Standing};
-use nexo_voice::endpoint::Traced;
+use nexo_voice::endpoint::TracedMessage;
 use nexo_voice::sip::message::hop::Hop;
 use nexo_voice::sip::user_agent::registration::RegistrationState;
 use tokio::sync::Notify;
@@ -63,7 +63,7 @@ pub struct GatewayState {
     targets: ArcSwap<Vec<Hop>>,
     round_trip_us: AtomicU64,
     /// The last probe's messages.
-    probe_ladder: Mutex<Vec<Traced>>,
+    probe_ladder: Mutex<Vec<TracedMessage>>,
     /// Rung when silence makes it doubtful that the gateway is there.
     pub doubt: Notify,
     /// Rung when it may have forgotten who is registered: it was down and is back, or does not know us.
@@ -88,7 +88,7 @@ impl GatewayState {
             judged,
             is_drained: AtomicBool::new(false),
             breaker: Mutex::default(),
-            registration: Mutex::new(registers.then_some(RegistrationState::Asking)),
+            registration: Mutex::new(registers.then_some(RegistrationState::Registering)),
             last_failure: Mutex::default(),
             targets: ArcSwap::from_pointee(targets),
             round_trip_us: AtomicU64::new(0),
@@ -261,12 +261,12 @@ impl GatewayState {
     }
 
     /// Keeps the messages of the last probe.
-    pub fn probe_passed(&self, ladder: Vec<Traced>) {
+    pub fn probe_passed(&self, ladder: Vec<TracedMessage>) {
         *locked(&self.probe_ladder) = ladder;
     }
 
     /// The messages of the last probe.
-    pub fn probe_ladder(&self) -> Vec<Traced> {
+    pub fn probe_ladder(&self) -> Vec<TracedMessage> {
         locked(&self.probe_ladder).clone()
     }
 
@@ -291,7 +291,7 @@ impl GatewayState {
     pub fn registered(&self, now: Instant) -> Registered {
         match *locked(&self.registration) {
             None => Registered::NotAsked,
-            Some(RegistrationState::Asking) => Registered::Asking,
+            Some(RegistrationState::Registering) => Registered::Asking,
             Some(RegistrationState::Registered { until }) if until > now => Registered::Yes,
             Some(RegistrationState::Registered { .. }) => Registered::No(None),
             Some(RegistrationState::Failed { code }) => Registered::No(code),
@@ -344,7 +344,7 @@ impl GatewayState {
     /// A gateway that was down may have been started anew: we register as if for the first time.
     fn forget_registration(&self) {
         if let Some(registration) = locked(&self.registration).as_mut() {
-            *registration = RegistrationState::Asking;
+            *registration = RegistrationState::Registering;
             self.returned.notify_one();
         }
     }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nexo_domain::phone::carrier_plan::Carrier;
-use nexo_voice::endpoint::{Ask, Endpoint, Question, SipAnswer, Trace};
+use nexo_voice::endpoint::{
+    Endpoint, OutOfDialogRequest, RequestKind, RequestOutcome, TraceSender,
+};
 use nexo_voice::net::locate::Located;
 use nexo_voice::net::streams::tls::TlsProfile;
 use nexo_voice::sip::message::gateway_uri::GatewayUri;
@@ -235,7 +237,7 @@ impl Post {
                         tracing::info!(%carrier, gateway = gateway.name, "the gateway has moved");
                         self.tell_peers();
                     }
-                    located.fresh_for
+                    located.ttl
                 }
                 // The older addresses stay: a name server that is down takes no gateway with it.
                 Err(error) => {
@@ -283,7 +285,7 @@ impl Post {
         let mut cseq = 1;
         loop {
             let wait = registration
-                .ask_at()
+                .next_attempt_at()
                 .saturating_duration_since(Instant::now());
             tokio::select! {
                 _ = tokio::time::sleep(wait) => {}
@@ -295,7 +297,7 @@ impl Post {
             let answer = self.ask_registrar(&gateway, &call_id, &mut cseq, ask, REGISTER_WITHIN);
             let answer = answer.await;
             let now = Instant::now();
-            registration.answered(&answer, now, rand::rng().random());
+            registration.handle_outcome(&answer, now, rand::rng().random());
             let is = registration.state(now);
             let why = trouble(&self.endpoint, &gateway);
             gateway.state.registration(is, why.as_deref());
@@ -314,10 +316,10 @@ impl Post {
         cseq: &mut u32,
         expires_seconds: u32,
         within: Duration,
-    ) -> SipAnswer {
+    ) -> RequestOutcome {
         let user = gateway.credentials.as_ref();
         let user = user.map_or("nexo", |credentials| credentials.username.as_ref());
-        let ask = Ask::Register {
+        let ask = RequestKind::Register {
             user: user.to_owned(),
             expires_seconds,
         };
@@ -351,7 +353,7 @@ fn tell_registration(
         (_, RegistrationState::Failed { code }) => {
             tracing::warn!(%carrier, gateway = name, code, "the registration failed");
         }
-        (_, RegistrationState::Asking) => {}
+        (_, RegistrationState::Registering) => {}
     }
 }
 
@@ -377,25 +379,25 @@ fn profiles_of<'g>(
 pub async fn probe(endpoint: &Endpoint, gateway: &Gateway, cseq: &mut u32) -> Option<Duration> {
     let call_id = format!("{}@nexo", Uuid::new_v4());
     let (trace, mut messages) = mpsc::unbounded_channel();
-    let (ask, trace) = (Ask::Options, Some(trace));
+    let (ask, trace) = (RequestKind::Options, Some(trace));
     let answer = ask_gateway(endpoint, gateway, ask, call_id, cseq, PROBE_WITHIN, trace).await;
     let ladder = std::iter::from_fn(|| messages.try_recv().ok());
     gateway.state.probe_passed(ladder.collect());
     match answer {
         // A gateway that is there but cannot work says so. All else proves that it is: many refuse
         // OPTIONS from those whom they know only as callers.
-        SipAnswer::Answered {
+        RequestOutcome::Answered {
             code: 408 | 503, ..
         } => None,
-        SipAnswer::Answered { round_trip, .. } => Some(round_trip),
-        SipAnswer::Silent { .. } | SipAnswer::TransportFailed { .. } => None,
+        RequestOutcome::Answered { round_trip, .. } => Some(round_trip),
+        RequestOutcome::TimedOut { .. } | RequestOutcome::TransportFailed { .. } => None,
     }
 }
 
 /// Why the connection to the place that is asked failed, where it did.
 pub fn trouble(endpoint: &Endpoint, gateway: &Gateway) -> Option<Arc<str>> {
     let target = gateway.state.targets().first().copied()?;
-    endpoint.trouble(target)
+    endpoint.last_connection_error(target)
 }
 
 /// Asks a gateway at the first of its places, and where nobody answers there at the next ones (RFC 3263
@@ -403,16 +405,16 @@ pub fn trouble(endpoint: &Endpoint, gateway: &Gateway) -> Option<Arc<str>> {
 async fn ask_gateway(
     endpoint: &Endpoint,
     gateway: &Gateway,
-    ask: Ask,
+    ask: RequestKind,
     call_id: String,
     cseq: &mut u32,
     timeout: Duration,
-    trace: Option<Trace>,
-) -> SipAnswer {
-    let mut answer = SipAnswer::TransportFailed { cseq: *cseq };
+    trace: Option<TraceSender>,
+) -> RequestOutcome {
+    let mut answer = RequestOutcome::TransportFailed { cseq: *cseq };
     for target in gateway.state.targets().iter().take(MOST_PLACES_ASKED) {
-        let question = Question {
-            ask: ask.clone(),
+        let question = OutOfDialogRequest {
+            kind: ask.clone(),
             gateway: *target,
             gateway_host: gateway.uri.host_and_port(),
             gateway_domain: gateway.uri.domain(),
@@ -422,12 +424,12 @@ async fn ask_gateway(
             timeout,
             trace: trace.clone(),
         };
-        answer = endpoint.ask(question).await;
-        let (SipAnswer::Answered { cseq: last, .. }
-        | SipAnswer::Silent { cseq: last }
-        | SipAnswer::TransportFailed { cseq: last }) = &answer;
+        answer = endpoint.send_request(question).await;
+        let (RequestOutcome::Answered { cseq: last, .. }
+        | RequestOutcome::TimedOut { cseq: last }
+        | RequestOutcome::TransportFailed { cseq: last }) = &answer;
         *cseq = last + 1;
-        if let SipAnswer::Answered { .. } = answer {
+        if let RequestOutcome::Answered { .. } = answer {
             return answer;
         }
         gateway.state.demote(*target);

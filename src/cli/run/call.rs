@@ -16,7 +16,7 @@ use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_voice::endpoint::{
-    CallNews, CallReport, Direction, Endpoint, EndpointConfig, EndpointError, Traced,
+    CallEvent, CallReport, Direction, Endpoint, EndpointConfig, EndpointError, TracedMessage,
 };
 use nexo_voice::rtp::send::ports::PortRange;
 use nexo_voice::sip::message::hop::Hop;
@@ -110,12 +110,12 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
             ladder.say(&format!("  the next place is {target}"));
         }
         let mut order = trunk.order(gateway, *target, wish(code.clone()), rand::random());
-        (order.every_step, order.trace) = (true, Some(trace.clone()));
+        (order.wants_all_events, order.trace) = (true, Some(trace.clone()));
         report = ladder.follow(&endpoint, order, &mut messages).await;
         if !report.as_ref().is_some_and(is_unanswered) {
             break;
         }
-        ladder.no_answer(*target, endpoint.trouble(*target));
+        ladder.no_answer(*target, endpoint.last_connection_error(*target));
     }
     drop(trace);
     endpoint.shutdown(LAST_WORDS).await;
@@ -219,7 +219,7 @@ impl Ladder {
         &mut self,
         endpoint: &Endpoint,
         order: nexo_voice::endpoint::CallOrder,
-        messages: &mut mpsc::UnboundedReceiver<Traced>,
+        messages: &mut mpsc::UnboundedReceiver<TracedMessage>,
     ) -> Option<CallReport> {
         let mut events = endpoint.place(order);
         let mut report = None;
@@ -228,7 +228,7 @@ impl Ladder {
                 biased;
                 Some(message) = messages.recv() => self.rung(&message),
                 news = events.next() => match news {
-                    Some(CallNews::Ended(ended)) => report = Some(*ended),
+                    Some(CallEvent::Ended(ended)) => report = Some(*ended),
                     Some(news) => self.step(&news),
                     None => break,
                 },
@@ -239,7 +239,7 @@ impl Ladder {
     }
 
     /// The messages that have come meanwhile.
-    fn rest(&mut self, messages: &mut mpsc::UnboundedReceiver<Traced>) {
+    fn rest(&mut self, messages: &mut mpsc::UnboundedReceiver<TracedMessage>) {
         while let Ok(message) = messages.try_recv() {
             self.rung(&message);
         }
@@ -256,36 +256,40 @@ impl Ladder {
         }));
     }
 
-    fn rung(&mut self, message: &Traced) {
+    fn rung(&mut self, message: &TracedMessage) {
         let since = message.at.saturating_duration_since(self.started);
         let (arrow, direction) = match message.direction {
             Direction::Sent => ("-->", "sent"),
             Direction::Received => ("<--", "received"),
         };
-        let again = if message.is_repeat { ", again" } else { "" };
-        let (seconds, what) = (since.as_secs_f64(), &message.what);
+        let again = if message.is_retransmission {
+            ", again"
+        } else {
+            ""
+        };
+        let (seconds, what) = (since.as_secs_f64(), &message.summary);
         self.say(&format!("  {seconds:>6.3} s  {arrow}  {what}{again}"));
         self.rungs.push(json!({
             "ms": since.as_millis() as u64,
             "direction": direction,
             "message": what,
             "peer": message.peer.to_string(),
-            "repeated": message.is_repeat,
+            "repeated": message.is_retransmission,
         }));
     }
 
-    fn step(&self, news: &CallNews) {
+    fn step(&self, news: &CallEvent) {
         let what = match news {
-            CallNews::Answered { codec } => format!("answered; the voice speaks {}", codec.name()),
-            CallNews::CodeRead { reading } => {
+            CallEvent::Answered { codec } => format!("answered; the voice speaks {}", codec.name()),
+            CallEvent::CodeRead { reading } => {
                 format!("reading {} has come to its last digit", reading + 1)
             }
-            CallNews::KeyPressed => "a key was pressed".to_owned(),
-            CallNews::Dialled
-            | CallNews::Accepted { .. }
-            | CallNews::Ringing
-            | CallNews::DigitSpoken { .. }
-            | CallNews::Ended(_) => return,
+            CallEvent::KeyPressed => "a key was pressed".to_owned(),
+            CallEvent::Dialled
+            | CallEvent::Accepted { .. }
+            | CallEvent::Ringing
+            | CallEvent::DigitSpoken { .. }
+            | CallEvent::Ended(_) => return,
         };
         let seconds = self.started.elapsed().as_secs_f64();
         self.say(&format!("  {seconds:>6.3} s       {what}"));

@@ -8,14 +8,14 @@ use nexo_actors::clock::unix_ms;
 use nexo_actors::trunk::carrier::Line;
 use nexo_domain::call::CallEnd;
 use nexo_voice::audio::g711::Codec;
-use nexo_voice::endpoint::{CallEvents, CallNews, CallOrder, CallReport};
+use nexo_voice::endpoint::{CallEvent, CallEvents, CallOrder, CallReport};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// How often calls are looked at for their end.
 const EVERY: Duration = Duration::from_millis(10);
 
 /// Calls in the order of their ends, since all last equally long.
-type Calls = Mutex<VecDeque<(Instant, i64, UnboundedSender<CallNews>)>>;
+type Calls = Mutex<VecDeque<(Instant, i64, UnboundedSender<CallEvent>)>>;
 
 /// Accepts every call; each is delivered after the same time.
 pub struct AcceptingLine {
@@ -40,7 +40,7 @@ impl AcceptingLine {
 impl Line for AcceptingLine {
     fn place(&self, _: CallOrder) -> CallEvents {
         let (tell, events) = CallEvents::channel();
-        let _ = tell.send(CallNews::Accepted { sip_code: 180 });
+        let _ = tell.send(CallEvent::Accepted { sip_code: 180 });
         let end = (Instant::now() + self.lasting, unix_ms(), tell);
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.push_back(end);
@@ -56,7 +56,7 @@ fn end_due(calls: &Calls) {
         calls.drain(..due).collect()
     };
     for (_, started_at_ms, tell) in due {
-        let _ = tell.send(CallNews::Ended(Box::new(delivered(started_at_ms))));
+        let _ = tell.send(CallEvent::Ended(Box::new(delivered(started_at_ms))));
     }
 }
 

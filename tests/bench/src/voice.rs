@@ -12,7 +12,7 @@ use nexo_domain::call::CallLimits;
 use nexo_domain::otp::{Code, Language, Reading};
 use nexo_voice::audio::g711::Codec;
 use nexo_voice::endpoint::{
-    CallEvents, CallNews, CallOrder, Caller, CountedAs, Endpoint, EndpointConfig,
+    CallEvent, CallEvents, CallLabels, CallOrder, CallerId, Endpoint, EndpointConfig,
 };
 use nexo_voice::speech::prompts::PromptSet;
 use tokio::task::JoinSet;
@@ -206,7 +206,7 @@ async fn place_all(
 /// Whether the call was answered. Its news are dropped then, which hangs it up.
 async fn follow(mut events: CallEvents) -> bool {
     while let Some(news) = events.next().await {
-        if let CallNews::Answered { .. } = news {
+        if let CallEvent::Answered { .. } = news {
             return true;
         }
     }
@@ -218,7 +218,7 @@ fn order(gateway: SocketAddr, n: u64) -> anyhow::Result<CallOrder> {
     let run = RUN.fetch_add(1, Ordering::Relaxed);
     Ok(CallOrder {
         call_id: format!("bench-{}-{n}-{run}@nexo", std::process::id()),
-        counted_as: CountedAs {
+        labels: CallLabels {
             carrier: "viettel",
             realm: "live",
         },
@@ -226,7 +226,7 @@ fn order(gateway: SocketAddr, n: u64) -> anyhow::Result<CallOrder> {
         credentials: None,
         gateway_host: gateway.to_string(),
         number: "+84981234567".into(),
-        caller: Caller::showing("+842471234567"),
+        caller: CallerId::from_number("+842471234567"),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         code: Code::parse("4711")?,
         reading: Reading {
@@ -242,7 +242,7 @@ fn order(gateway: SocketAddr, n: u64) -> anyhow::Result<CallOrder> {
         },
         srtp: false,
         media_timeout: Duration::ZERO,
-        every_step: false,
+        wants_all_events: false,
         trace: None,
         permit: None,
     })

@@ -1,5 +1,6 @@
-//! The way into the endpoint's thread. A thread that is busy looks into it by itself; one that
-//! waits for the network is woken through a pipe.
+//! The input of the endpoint's thread: commands, media events and stream events.
+//!
+//! A busy thread polls the inbox. A thread that waits for the network is woken through a pipe.
 
 use std::collections::HashSet;
 use std::io::{self, PipeReader, PipeWriter, Write};
@@ -9,24 +10,25 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::call_events::{CallNews, CallOrder};
-use super::out_of_dialog::Question;
+use super::call::order::CallOrder;
+use super::call::report::CallEvent;
+use super::out_of_dialog::OutOfDialogRequest;
 use crate::net::streams::StreamEvent;
 use crate::rtp::send::clock::MediaEvent;
 use crate::sip::message::hop::Hop;
-use crate::sip::user_agent::SipAnswer;
+use crate::sip::user_agent::RequestOutcome;
 
-/// What the thread is asked to do.
-pub(super) enum Order {
+/// A command to the thread.
+pub(super) enum Command {
     Place {
         call: u64,
         order: Box<CallOrder>,
-        news: mpsc::UnboundedSender<CallNews>,
+        events: mpsc::UnboundedSender<CallEvent>,
     },
     Abandon(u64),
-    Ask {
-        question: Box<Question>,
-        reply: oneshot::Sender<SipAnswer>,
+    SendRequest {
+        request: Box<OutOfDialogRequest>,
+        reply: oneshot::Sender<RequestOutcome>,
     },
     SetPeers(HashSet<Hop>),
     Shutdown {
@@ -37,71 +39,78 @@ pub(super) enum Order {
     Panic,
 }
 
-const MOST_STREAM_EVENTS: usize = 100_000;
+/// The maximum number of queued messages. Further ones are dropped, as a full socket buffer drops them.
+const MAX_STREAM_EVENTS: usize = 100_000;
 
-/// All that waits for the thread.
+/// Everything that waits for the thread.
 #[derive(Default)]
-pub(super) struct Post {
-    pub orders: Vec<Order>,
-    /// At most [`MOST_STREAM_EVENTS`]: more are dropped, as a socket's buffer drops them.
+pub(super) struct Queues {
+    pub commands: Vec<Command>,
     pub streams: Vec<StreamEvent>,
     pub media: Vec<MediaEvent>,
 }
 
-pub(super) struct Mailbox {
-    post: Mutex<Post>,
-    is_asleep: AtomicBool,
-    is_closed: AtomicBool,
-    bell: PipeWriter,
+impl Queues {
+    fn is_empty(&self) -> bool {
+        self.commands.is_empty() && self.media.is_empty() && self.streams.is_empty()
+    }
 }
 
-impl Mailbox {
-    /// A mailbox, and what becomes readable when its sleeping owner is to wake up.
+pub(super) struct Inbox {
+    queues: Mutex<Queues>,
+    is_asleep: AtomicBool,
+    is_closed: AtomicBool,
+    waker: PipeWriter,
+}
+
+impl Inbox {
+    /// An inbox, and the pipe that becomes readable when its sleeping owner must wake up.
     ///
     /// # Errors
-    /// When the system gives no pipe.
-    pub fn new() -> io::Result<(Mailbox, PipeReader)> {
-        let (bell_reader, bell) = io::pipe()?;
-        let mailbox = Mailbox {
-            post: Mutex::default(),
+    /// If the system cannot create a pipe.
+    pub fn new() -> io::Result<(Inbox, PipeReader)> {
+        let (waker_reader, waker) = io::pipe()?;
+        let inbox = Inbox {
+            queues: Mutex::default(),
             is_asleep: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
-            bell,
+            waker,
         };
-        Ok((mailbox, bell_reader))
+        Ok((inbox, waker_reader))
     }
 
-    /// Leaves an order. Once the mailbox is closed it is dropped, which its sender sees.
-    pub fn post(&self, order: Order) {
-        let mut post = self.locked();
+    /// Queues a command. A closed inbox drops it, which the sender notices by its channels.
+    pub fn post(&self, command: Command) {
+        let mut queues = self.lock();
         if !self.is_closed() {
-            post.orders.push(order);
-            drop(post);
+            queues.commands.push(command);
+            drop(queues);
             self.wake();
         }
     }
 
     pub fn post_media(&self, events: &[MediaEvent]) {
-        self.locked().media.extend_from_slice(events);
+        self.lock().media.extend_from_slice(events);
         self.wake();
     }
 
     pub fn post_stream(&self, event: StreamEvent) {
-        let mut post = self.locked();
+        let mut queues = self.lock();
         let is_failure = matches!(event, StreamEvent::Failed { .. });
-        if is_failure || post.streams.len() < MOST_STREAM_EVENTS {
-            post.streams.push(event);
+        if is_failure || queues.streams.len() < MAX_STREAM_EVENTS {
+            queues.streams.push(event);
         }
-        drop(post);
+        drop(queues);
         self.wake();
     }
 
-    /// Takes no more orders, and drops those that wait.
+    /// Drops everything that is queued, and all later commands.
     pub fn close(&self) {
-        let mut post = self.locked();
+        let mut queues = self.lock();
         self.is_closed.store(true, Ordering::SeqCst);
-        let waiting = std::mem::take(&mut *post);
-        drop(post);
+        let waiting = std::mem::take(&mut *queues);
+        // Outside the lock, because dropping the commands wakes their senders.
+        drop(queues);
         drop(waiting);
         self.wake();
     }
@@ -110,39 +119,36 @@ impl Mailbox {
         self.is_closed.load(Ordering::SeqCst)
     }
 
-    /// Moves what waits into `post`, which is empty.
-    pub fn take(&self, post: &mut Post) {
-        std::mem::swap(&mut *self.locked(), post);
+    /// Swaps the queues with `empty`, which must be empty.
+    pub fn take(&self, empty: &mut Queues) {
+        std::mem::swap(&mut *self.lock(), empty);
     }
 
-    /// To be called before sleeping; whether there is a reason not to. From then on whoever posts
-    /// rings the bell.
-    pub fn is_to_stay_awake(&self) -> bool {
+    /// Announces that the owner will sleep: from now on posting wakes it. Returns whether the owner must poll
+    /// the inbox instead of sleeping.
+    pub fn must_poll(&self) -> bool {
         self.is_asleep.store(true, Ordering::SeqCst);
-        let post = self.locked();
-        let is_empty = post.orders.is_empty() && post.media.is_empty() && post.streams.is_empty();
-        let stay = !is_empty || self.is_closed();
-        drop(post);
-        if stay {
-            self.woken();
+        let must_poll = !self.lock().is_empty() || self.is_closed();
+        if must_poll {
+            self.set_awake();
         }
-        stay
+        must_poll
     }
 
-    /// To be called after sleeping.
-    pub fn woken(&self) {
+    /// Announces that the owner is awake.
+    pub fn set_awake(&self) {
         self.is_asleep.store(false, Ordering::SeqCst);
     }
 
     fn wake(&self) {
         if self.is_asleep.swap(false, Ordering::SeqCst) {
-            // One byte for each sleep never fills the pipe; a thread that is gone needs none.
-            let _ = (&self.bell).write(&[0]);
+            // At most one byte for each sleep, so that the pipe never fills. It fails if the owner is gone.
+            let _ = (&self.waker).write(&[0]);
         }
     }
 
     /// Nothing can panic while the lock is held.
-    fn locked(&self) -> MutexGuard<'_, Post> {
-        self.post.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

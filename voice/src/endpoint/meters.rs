@@ -1,40 +1,32 @@
-//! What the endpoint counts, registered once. What belongs to a call is counted under its [`Tally`].
+//! The metrics of the endpoint. Metrics of calls are labelled with their [`CallLabels`].
 
 use metrics::{Counter, Histogram};
 
-use super::CallReport;
-use crate::sip::user_agent::Dropped;
+use super::call::order::CallLabels;
+use super::call::report::CallReport;
+use crate::sip::user_agent::DropCounts;
 
-/// G.711's timestamp units.
-const UNITS_A_SECOND: f64 = 8000.0;
+/// The RTP clock rate of G.711.
+const CLOCK_RATE: f64 = 8000.0;
 
-/// Under which names a call's figures are counted. Few of them, and nothing of the number.
+/// The index of the metrics for one [`CallLabels`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CountedAs {
-    /// Such as `viettel`.
-    pub carrier: &'static str,
-    /// `live`, or `test` for what never leaves the sandbox.
-    pub realm: &'static str,
-}
-
-/// The place of a [`CountedAs`] among those that have been seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Tally(usize);
+pub(super) struct CallMetersId(usize);
 
 pub(super) struct Meters {
-    /// Few: a carrier and realm each.
-    tallies: Vec<CallMeters>,
+    /// One for each carrier and realm.
+    by_labels: Vec<CallMeters>,
     send_errors: Counter,
     dropped: [Counter; 3],
-    dropped_before: Dropped,
+    last_drop_counts: DropCounts,
 }
 
-/// The figures of one carrier's calls.
+/// The metrics of the calls with one set of labels.
 struct CallMeters {
-    counted_as: CountedAs,
+    labels: CallLabels,
     placed: Counter,
     answered: Counter,
-    /// By status code, 100 to 699; registered when it first comes.
+    /// By status code, 100 to 699. Registered at the first response with the code.
     responses: Vec<Option<Counter>>,
     accept_seconds: Histogram,
     post_dial_delay: Histogram,
@@ -52,38 +44,35 @@ impl Meters {
         let dropped =
             |reason: &'static str| metrics::counter!("nexo_sip_dropped_total", "reason" => reason);
         Self {
-            tallies: Vec::new(),
+            by_labels: Vec::new(),
             send_errors: metrics::counter!("nexo_sip_send_errors_total"),
             dropped: [dropped("foreign"), dropped("garbage"), dropped("stray")],
-            dropped_before: Dropped::default(),
+            last_drop_counts: DropCounts::default(),
         }
     }
 
-    /// Where calls of this kind are counted; registered when the first one comes.
-    pub fn tally(&mut self, counted_as: CountedAs) -> Tally {
-        let known = self
-            .tallies
-            .iter()
-            .position(|tally| tally.counted_as == counted_as);
-        Tally(known.unwrap_or_else(|| {
-            self.tallies.push(CallMeters::new(counted_as));
-            self.tallies.len() - 1
+    /// The metrics with these labels. Registered at their first use.
+    pub fn for_labels(&mut self, labels: CallLabels) -> CallMetersId {
+        let known = self.by_labels.iter().position(|m| m.labels == labels);
+        CallMetersId(known.unwrap_or_else(|| {
+            self.by_labels.push(CallMeters::new(labels));
+            self.by_labels.len() - 1
         }))
     }
 
-    pub fn placed(&self, tally: Tally) {
-        self.tallies[tally.0].placed.increment(1);
+    pub fn placed(&self, id: CallMetersId) {
+        self.by_labels[id.0].placed.increment(1);
     }
 
-    pub fn answered(&self, tally: Tally) {
-        self.tallies[tally.0].answered.increment(1);
+    pub fn answered(&self, id: CallMetersId) {
+        self.by_labels[id.0].answered.increment(1);
     }
 
-    pub fn response(&mut self, tally: Tally, code: u16) {
-        let meters = &mut self.tallies[tally.0];
-        let CountedAs { carrier, realm } = meters.counted_as;
-        let place = usize::from(code).wrapping_sub(100);
-        if let Some(slot) = meters.responses.get_mut(place) {
+    pub fn response(&mut self, id: CallMetersId, code: u16) {
+        let meters = &mut self.by_labels[id.0];
+        let CallLabels { carrier, realm } = meters.labels;
+        let index = usize::from(code).wrapping_sub(100);
+        if let Some(slot) = meters.responses.get_mut(index) {
             let new = || {
                 metrics::counter!(
                     "nexo_sip_responses_total",
@@ -94,9 +83,9 @@ impl Meters {
         }
     }
 
-    /// The code's first digit has been said. `since_answer_ms`: since the call was answered.
-    pub fn first_digit(&self, tally: Tally, since_answer_ms: i64) {
-        let meters = &self.tallies[tally.0];
+    /// The first digit has been spoken, `since_answer_ms` after the answer.
+    pub fn first_digit(&self, id: CallMetersId, since_answer_ms: i64) {
+        let meters = &self.by_labels[id.0];
         meters.first_digit.record(seconds(since_answer_ms));
     }
 
@@ -104,8 +93,9 @@ impl Meters {
         self.send_errors.increment(1);
     }
 
-    pub fn dropped(&mut self, now: Dropped) {
-        let before = std::mem::replace(&mut self.dropped_before, now);
+    /// Takes the user agent's current counts of dropped messages.
+    pub fn dropped(&mut self, now: DropCounts) {
+        let before = std::mem::replace(&mut self.last_drop_counts, now);
         if before != now {
             self.dropped[0].increment(now.foreign - before.foreign);
             self.dropped[1].increment(now.garbage - before.garbage);
@@ -113,20 +103,20 @@ impl Meters {
         }
     }
 
-    pub fn ended(&self, tally: Tally, report: &CallReport) {
-        self.tallies[tally.0].ended(report);
+    pub fn ended(&self, id: CallMetersId, report: &CallReport) {
+        self.by_labels[id.0].ended(report);
     }
 }
 
 impl CallMeters {
-    fn new(counted_as: CountedAs) -> CallMeters {
-        let CountedAs { carrier, realm } = counted_as;
+    fn new(labels: CallLabels) -> CallMeters {
+        let CallLabels { carrier, realm } = labels;
         let counter =
             |name: &'static str| metrics::counter!(name, "carrier" => carrier, "realm" => realm);
         let histogram =
             |name: &'static str| metrics::histogram!(name, "carrier" => carrier, "realm" => realm);
         CallMeters {
-            counted_as,
+            labels,
             placed: counter("nexo_call_attempts_total"),
             answered: counter("nexo_calls_answered_total"),
             responses: vec![None; 600],
@@ -157,7 +147,7 @@ impl CallMeters {
             self.loss.record(f64::from(lost) / 256.0);
         }
         if let Some(jitter) = report.jitter {
-            self.jitter.record(f64::from(jitter) / UNITS_A_SECOND);
+            self.jitter.record(f64::from(jitter) / CLOCK_RATE);
         }
         if let Some(quality) = report.quality {
             self.opinion.record(quality.mos);
@@ -172,80 +162,89 @@ fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
 
-fn describe() {
-    use metrics::{describe_counter, describe_histogram};
-
-    describe_counter!(
+/// The counters with their descriptions.
+const COUNTERS: [(&str, &str); 10] = [
+    (
         "nexo_call_attempts_total",
-        "Calls placed on a gateway, by carrier. Attempts, for the answer-seizure ratio."
-    );
-    describe_counter!(
-        "nexo_calls_answered_total",
-        "Calls that somebody answered, by carrier."
-    );
-    describe_counter!(
+        "Calls placed on a gateway, by carrier. The attempts of the answer-seizure ratio.",
+    ),
+    ("nexo_calls_answered_total", "Answered calls, by carrier."),
+    (
         "nexo_sip_responses_total",
-        "Answers of gateways to INVITE, by carrier and status code."
-    );
-    describe_counter!(
+        "Responses of gateways to INVITE, by carrier and status code.",
+    ),
+    (
         "nexo_sip_send_errors_total",
-        "SIP datagrams that could not be sent."
-    );
-    describe_counter!(
+        "SIP messages that could not be sent.",
+    ),
+    (
         "nexo_sip_dropped_total",
-        "SIP datagrams dropped, by reason: foreign (from no gateway), garbage, stray (of no call)."
-    );
-    describe_histogram!(
-        "nexo_call_accept_seconds",
-        "From INVITE to the answer by which the carrier took the call."
-    );
-    describe_histogram!(
-        "nexo_call_post_dial_delay_seconds",
-        "Post-dial delay: from INVITE to ringing."
-    );
-    describe_histogram!(
-        "nexo_call_first_digit_seconds",
-        "From the answer to the end of the code's first digit."
-    );
-    describe_histogram!(
-        "nexo_call_seconds",
-        "Call length: from the answer to the end."
-    );
-    describe_histogram!(
-        "nexo_rtcp_loss_ratio",
-        "Share of our packets that were lost, as the far end reported last (RTCP)."
-    );
-    describe_histogram!(
-        "nexo_rtcp_jitter_seconds",
-        "Jitter of our packets, as the far end reported last (RTCP)."
-    );
-    describe_histogram!(
-        "nexo_rtcp_round_trip_seconds",
-        "The way to the far end and back, by its reports (RTCP)."
-    );
-    describe_histogram!(
-        "nexo_call_mean_opinion_score",
-        "What a listener would think of the audio, 1 to 4.5, estimated by ITU-T G.107."
-    );
-    describe_counter!("nexo_rtp_packets_sent_total", "RTP packets sent.");
-    describe_counter!(
+        "SIP messages dropped, by reason: foreign (not from a gateway), garbage (not SIP), stray (of no call).",
+    ),
+    ("nexo_rtp_packets_sent_total", "RTP packets sent."),
+    (
         "nexo_rtp_packets_received_total",
-        "RTP packets received from the far ends."
-    );
-    describe_counter!(
+        "RTP packets received from the far ends.",
+    ),
+    (
         "nexo_rtp_packets_dropped_total",
-        "RTP packets from strangers, and garbage."
-    );
-    describe_counter!(
+        "Received packets that are not RTP or not from the far end.",
+    ),
+    (
         "nexo_rtp_send_errors_total",
-        "RTP packets that could not be sent."
-    );
-    describe_counter!(
+        "RTP packets that could not be sent.",
+    ),
+    (
         "nexo_rtp_late_ticks_total",
-        "Ticks of the media clock that came 5 ms late or more."
-    );
-    describe_histogram!(
+        "Ticks of the media clock that were at least 5 ms late.",
+    ),
+];
+
+/// The histograms with their descriptions.
+const HISTOGRAMS: [(&str, &str); 9] = [
+    (
+        "nexo_call_accept_seconds",
+        "From INVITE to the response that accepts the call.",
+    ),
+    (
+        "nexo_call_post_dial_delay_seconds",
+        "Post-dial delay: from INVITE to ringing.",
+    ),
+    (
+        "nexo_call_first_digit_seconds",
+        "From the answer to the end of the code's first digit.",
+    ),
+    (
+        "nexo_call_seconds",
+        "Call duration: from the answer to the end.",
+    ),
+    (
+        "nexo_rtcp_loss_ratio",
+        "Share of our packets that were lost, as the far end reported last (RTCP).",
+    ),
+    (
+        "nexo_rtcp_jitter_seconds",
+        "Jitter of our packets, as the far end reported last (RTCP).",
+    ),
+    (
+        "nexo_rtcp_round_trip_seconds",
+        "Round-trip time to the far end, from its reports (RTCP).",
+    ),
+    (
+        "nexo_call_mean_opinion_score",
+        "Estimated mean opinion score of the audio, 1 to 4.5 (ITU-T G.107).",
+    ),
+    (
         "nexo_rtp_tick_lateness_seconds",
-        "How late the media clock's ticks come: audio is sent so much after its time."
-    );
+        "Lateness of the media clock's ticks, which is that of the sent audio.",
+    ),
+];
+
+fn describe() {
+    for (name, description) in COUNTERS {
+        metrics::describe_counter!(name, description);
+    }
+    for (name, description) in HISTOGRAMS {
+        metrics::describe_histogram!(name, description);
+    }
 }

@@ -1,30 +1,30 @@
-//! What a gateway can be asked outside of any call.
+//! Requests to a gateway outside calls.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::trace::Trace;
+use super::trace::TraceSender;
 use crate::sip::message::hop::Hop;
-pub use crate::sip::user_agent::Ask;
+use crate::sip::user_agent::RequestKind;
 use crate::sip::user_agent::digest::Credentials;
 
-/// A question to a gateway.
+/// A request outside calls.
 #[derive(Clone, Debug)]
-pub struct Question {
-    pub ask: Ask,
+pub struct OutOfDialogRequest {
+    pub kind: RequestKind,
     pub gateway: Hop,
-    /// Host and port as they stand in SIP URIs.
+    /// Host and port of the gateway, as written in SIP URIs.
     pub gateway_host: String,
-    /// The host alone: the domain of what is registered.
+    /// The host alone: the domain of a registered address.
     pub gateway_domain: String,
-    /// Who we are to the gateway, should it ask.
+    /// Our credentials, in case the gateway challenges the request.
     pub credentials: Option<Arc<Credentials>>,
-    /// The same for all registrations of one address (RFC 3261 §10.2).
+    /// The same for all registrations of an address (RFC 3261 §10.2).
     pub call_id: String,
-    /// Rises by at least one from registration to registration.
+    /// Higher than in the previous registration.
     pub cseq: u32,
-    /// How long an answer may take.
+    /// How long to wait for a final response.
     pub timeout: Duration,
-    /// Where the messages are told.
-    pub trace: Option<Trace>,
+    /// Receives the messages.
+    pub trace: Option<TraceSender>,
 }

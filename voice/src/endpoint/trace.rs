@@ -1,38 +1,38 @@
-//! The messages of one call as they pass: what an engineer sends to a carrier as its ladder.
+//! The messages of a call or request as they pass, for diagnostics.
 
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use crate::sip::message::Message;
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::Message;
 
-/// Where a call's messages are told, those after its end included.
-pub type Trace = mpsc::UnboundedSender<Traced>;
+/// Receives the messages of a call or request, including those after its end.
+pub type TraceSender = mpsc::UnboundedSender<TracedMessage>;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Traced {
+pub struct TracedMessage {
     pub at: Instant,
     pub direction: Direction,
     /// The other side.
     pub peer: Hop,
-    /// Such as `INVITE` or `180 Ringing (INVITE)`. No number and no credential.
-    pub what: String,
+    /// Such as `INVITE` or `180 Ringing (INVITE)`. Contains no number and no credentials.
+    pub summary: String,
     /// Whether the same bytes were sent before.
-    pub is_repeat: bool,
+    pub is_retransmission: bool,
 }
 
-/// Which way a message went.
+/// The direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     Sent,
     Received,
 }
 
-/// A message in a few words.
-pub(super) fn outline(datagram: &[u8]) -> String {
-    match Message::parse(datagram) {
+/// The start line of a message, without its URI.
+pub(super) fn summary(message: &[u8]) -> String {
+    match Message::parse(message) {
         Ok(Message::Request(request)) => request.method().name().to_owned(),
         Ok(Message::Response(response)) => {
             let (code, reason) = (response.code(), response.reason());

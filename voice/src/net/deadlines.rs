@@ -1,19 +1,18 @@
-//! Many deadlines, most of which are overtaken before they come: a calendar of short slots.
+//! A calendar queue with short slots for many deadlines, most of which are superseded before they are due.
 //!
-//! A call notes a deadline a few times a second, and a finished one is kept for half a minute. A heap of
-//! all of them costs a cache miss for each of its levels each time; here noting and taking touch one slot.
+//! A call inserts a deadline a few times a second, and a finished call is kept for half a minute. With a
+//! heap each operation costs a cache miss for each level; here inserting and taking touch one slot.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// The length of a slot: what is due within one turn of a busy thread.
+/// The length of a slot: about one turn of a busy thread.
 const SLOT_MICROS: u128 = 4_096;
 
-/// Deadlines, and what each is for. One that is of no use any more stays until its time; who takes it
-/// has to know.
+/// Deadlines with their values. A deadline cannot be removed before it is due: the caller ignores it then.
 #[derive(Debug)]
 pub struct Deadlines<T> {
-    /// Where the first slot begins: at the first deadline that was ever noted.
+    /// The start of the first slot: the first deadline that was ever inserted.
     origin: Option<Instant>,
     slots: BTreeMap<u64, Vec<(Instant, T)>>,
     len: usize,
@@ -30,20 +29,31 @@ impl<T> Default for Deadlines<T> {
 }
 
 impl<T: Ord> Deadlines<T> {
-    pub fn note(&mut self, at: Instant, what: T) {
+    /// Inserts a deadline.
+    fn insert(&mut self, at: Instant, value: T) {
         let origin = *self.origin.get_or_insert(at);
         let slot = slot(origin, at);
-        self.slots.entry(slot).or_default().push((at, what));
+        self.slots.entry(slot).or_default().push((at, value));
         self.len += 1;
     }
 
-    /// The earliest of all.
+    /// Inserts the deadline `due` of a value, unless an earlier one is already in `scheduled`.
+    pub fn schedule(&mut self, due: Option<Instant>, scheduled: &mut Option<Instant>, value: T) {
+        if let Some(due) = due
+            && scheduled.is_none_or(|scheduled| due < scheduled)
+        {
+            *scheduled = Some(due);
+            self.insert(due, value);
+        }
+    }
+
+    /// The earliest deadline.
     pub fn next(&self) -> Option<Instant> {
         let (_, first) = self.slots.first_key_value()?;
         first.iter().map(|(at, _)| *at).min()
     }
 
-    /// Takes out those that have come, in their order.
+    /// Removes and returns the deadlines that are due, in order.
     pub fn take_due(&mut self, now: Instant) -> Vec<(Instant, T)> {
         let Some(last) = self.origin.map(|origin| slot(origin, now)) else {
             return Vec::new();
@@ -67,13 +77,13 @@ impl<T: Ord> Deadlines<T> {
         due
     }
 
-    /// How many are noted.
+    /// The number of deadlines.
     pub fn len(&self) -> usize {
         self.len
     }
 }
 
-/// What is before the first slot belongs to it.
+/// The slot of a time; times before the first slot belong to it.
 fn slot(origin: Instant, at: Instant) -> u64 {
     (at.saturating_duration_since(origin).as_micros() / SLOT_MICROS) as u64
 }
@@ -87,19 +97,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_calendar_has_nothing_due() {
+    fn an_empty_queue_has_nothing_due() {
         let mut deadlines = Deadlines::<u32>::default();
         assert_eq!(deadlines.next(), None);
         assert!(deadlines.take_due(Instant::now()).is_empty());
     }
 
     #[test]
-    fn one_noted_for_an_earlier_time_than_the_first_comes_before_it() {
+    fn a_deadline_before_the_first_inserted_one_is_due_first() {
         let later = Instant::now() + Duration::from_secs(5);
         let mut deadlines = Deadlines::default();
-        deadlines.note(later, 1);
+        deadlines.insert(later, 1);
         let earlier = later - Duration::from_secs(4);
-        deadlines.note(earlier, 2);
+        deadlines.insert(earlier, 2);
         assert_eq!(deadlines.next(), Some(earlier));
         assert_eq!(deadlines.take_due(earlier), [(earlier, 2)]);
         assert_eq!(deadlines.take_due(later), [(later, 1)]);
@@ -107,9 +117,9 @@ mod tests {
     }
 
     proptest! {
-        /// As a sorted list would give them, whatever is noted between two looks.
+        /// Compares with a sorted list, with insertions between the checks.
         #[test]
-        fn each_comes_once_in_order_and_never_early(
+        fn each_deadline_is_taken_once_in_order_and_never_early(
             rounds in prop::collection::vec(
                 (prop::collection::vec(0u64..100_000, 0..20), 0u64..30_000),
                 1..40,
@@ -119,11 +129,11 @@ mod tests {
             let (mut now, mut number) = (start, 0u32);
             let mut deadlines = Deadlines::default();
             let mut sorted: Vec<(Instant, u32)> = Vec::new();
-            for (noted, pause) in rounds {
-                for micros in noted {
+            for (delays, pause) in rounds {
+                for micros in delays {
                     let at = now + Duration::from_micros(micros);
                     number += 1;
-                    deadlines.note(at, number);
+                    deadlines.insert(at, number);
                     sorted.push((at, number));
                 }
                 sorted.sort_unstable();

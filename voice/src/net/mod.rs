@@ -1,4 +1,4 @@
-//! Transports: UDP, TCP and TLS connections, and RFC 3263 location of SIP servers.
+//! Network transports (UDP, TCP, TLS), location of SIP servers by DNS (RFC 3263), and deadlines.
 
 pub(super) mod deadlines;
 pub mod locate;

@@ -1,4 +1,4 @@
-//! UDP by the batch: many datagrams a system call, and nothing allocated once a batch exists.
+//! UDP in batches: many datagrams for each system call, without allocations once a batch exists.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -8,22 +8,22 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// The most datagrams a system call.
-pub const BATCH: usize = 64;
-/// Enough for what 2,000 calls bring while their reader is busy.
+/// The maximum number of datagrams for each system call.
+pub const MAX_BATCH: usize = 64;
+/// Enough for the packets of 2,000 calls while the receiving thread is busy.
 const BUFFER_BYTES: usize = 4 << 20;
 
-/// A non-blocking UDP socket with large buffers. One on an unspecified IPv6 address takes IPv4 too.
+/// Opens a non-blocking UDP socket with large buffers. On an unspecified IPv6 address it is dual-stack.
 ///
 /// # Errors
-/// When the address cannot be bound.
+/// If the address cannot be bound.
 pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
         Some(Protocol::UDP),
     )?;
-    // The system may allow less: a smaller buffer is no reason not to work.
+    // The system may limit the size; smaller buffers work too.
     let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(BUFFER_BYTES);
     if address.is_ipv6() {
@@ -34,7 +34,7 @@ pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// `to` as a socket of this kind takes it: IPv4 is mapped where the socket is IPv6.
+/// The address to pass to a socket of this family: an IPv6 socket needs IPv4 addresses mapped.
 pub fn mapped(to: SocketAddr, socket_is_v6: bool) -> SocketAddr {
     match to.ip() {
         IpAddr::V4(ip) if socket_is_v6 => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
@@ -42,12 +42,12 @@ pub fn mapped(to: SocketAddr, socket_is_v6: bool) -> SocketAddr {
     }
 }
 
-/// `from` without the mapping that an IPv6 socket gives to IPv4.
+/// The address without the IPv4 mapping of an IPv6 socket.
 pub fn unmapped(from: SocketAddr) -> SocketAddr {
     SocketAddr::new(from.ip().to_canonical(), from.port())
 }
 
-/// Hands datagrams to the kernel, up to [`BATCH`] a call. It stays on the thread that made it.
+/// Sends datagrams, up to [`MAX_BATCH`] for each system call.
 pub struct Sender {
     headers: MultiHeaders<SockaddrStorage>,
 }
@@ -55,14 +55,14 @@ pub struct Sender {
 impl Default for Sender {
     fn default() -> Self {
         Sender {
-            headers: MultiHeaders::preallocate(BATCH, None),
+            headers: MultiHeaders::preallocate(MAX_BATCH, None),
         }
     }
 }
 
 impl Sender {
-    /// Sends `datagrams`, each from its slices, to the addresses at the same places. Calls `failed`
-    /// with the place of each that the kernel does not take, and goes on with the next.
+    /// Sends each datagram, given as slices, to the address with the same index. Calls `failed` with the
+    /// index of each datagram that cannot be sent, and continues with the next one.
     pub fn send<const SLICES: usize>(
         &mut self,
         socket: &UdpSocket,
@@ -72,7 +72,7 @@ impl Sender {
     ) {
         let mut next = 0;
         while next < datagrams.len() {
-            let end = datagrams.len().min(next + BATCH);
+            let end = datagrams.len().min(next + MAX_BATCH);
             let sent = sendmmsg(
                 socket.as_raw_fd(),
                 &mut self.headers,
@@ -83,7 +83,7 @@ impl Sender {
             )
             .map(Iterator::count);
             match sent {
-                // Fewer than asked: the first that is left has failed, and says why when asked again.
+                // If fewer were sent, the next one failed. Sending it again returns its error.
                 Ok(sent) if sent > 0 => next += sent,
                 Err(Errno::EINTR) => {}
                 Ok(_) => next = skip(next, Errno::EAGAIN, &mut failed),
@@ -93,35 +93,35 @@ impl Sender {
     }
 }
 
-fn skip(place: usize, error: Errno, failed: &mut impl FnMut(usize, Errno)) -> usize {
-    failed(place, error);
-    place + 1
+fn skip(index: usize, error: Errno, failed: &mut impl FnMut(usize, Errno)) -> usize {
+    failed(index, error);
+    index + 1
 }
 
-/// Takes datagrams from the kernel, up to [`BATCH`] a call. It stays on the thread that made it.
+/// Receives datagrams, up to [`MAX_BATCH`] for each system call.
 pub struct Receiver {
     headers: MultiHeaders<SockaddrStorage>,
     buffers: Vec<u8>,
-    room: usize,
-    taken: Vec<(usize, SocketAddr)>,
+    max_bytes: usize,
+    received: Vec<(usize, SocketAddr)>,
 }
 
 impl Receiver {
-    /// Datagrams longer than `room` bytes are cut.
-    pub fn new(room: usize) -> Receiver {
+    /// A receiver that truncates datagrams longer than `max_bytes`.
+    pub fn new(max_bytes: usize) -> Receiver {
         Receiver {
-            headers: MultiHeaders::preallocate(BATCH, None),
-            buffers: vec![0; BATCH * room],
-            room,
-            taken: Vec::with_capacity(BATCH),
+            headers: MultiHeaders::preallocate(MAX_BATCH, None),
+            buffers: vec![0; MAX_BATCH * max_bytes],
+            max_bytes,
+            received: Vec::with_capacity(MAX_BATCH),
         }
     }
 
-    /// Takes what is there, without waiting; how many there were. [`BATCH`] means: ask again.
+    /// Receives without waiting, and returns the number of datagrams. At [`MAX_BATCH`] there may be more.
     pub fn receive(&mut self, socket: &UdpSocket) -> usize {
-        self.taken.clear();
-        let mut buffers = self.buffers.chunks_exact_mut(self.room);
-        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
+        self.received.clear();
+        let mut buffers = self.buffers.chunks_exact_mut(self.max_bytes);
+        let mut slices: [[IoSliceMut<'_>; 1]; MAX_BATCH] =
             std::array::from_fn(|_| [IoSliceMut::new(buffers.next().unwrap_or_default())]);
         let received = recvmmsg(
             socket.as_raw_fd(),
@@ -130,24 +130,24 @@ impl Receiver {
             MsgFlags::MSG_DONTWAIT,
             None,
         );
-        // An error is the network's news of an earlier datagram, or that nothing is there.
+        // An error concerns an earlier datagram, or means that nothing arrived.
         for message in received.into_iter().flatten() {
             let from = message.address.and_then(|from: SockaddrStorage| {
                 let v4 = from.as_sockaddr_in().map(|from| SocketAddr::from(*from));
                 v4.or_else(|| from.as_sockaddr_in6().map(|from| SocketAddr::from(*from)))
             });
             let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-            self.taken
+            self.received
                 .push((message.bytes, unmapped(from.unwrap_or(unknown))));
         }
-        self.taken.len()
+        self.received.len()
     }
 
-    /// What was taken last, and where it came from.
+    /// The datagrams of the last [`Receiver::receive`], with their sources.
     pub fn datagrams(&self) -> impl Iterator<Item = (&[u8], SocketAddr)> {
-        let buffers = self.buffers.chunks_exact(self.room);
+        let buffers = self.buffers.chunks_exact(self.max_bytes);
         buffers
-            .zip(&self.taken)
+            .zip(&self.received)
             .map(|(buffer, (length, from))| (&buffer[..(*length).min(buffer.len())], *from))
     }
 }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn many_datagrams_go_out_and_come_in_whole_and_in_order() {
+    fn many_datagrams_arrive_complete_and_in_order() {
         let (from, to) = (socket(), socket());
         let texts: Vec<String> = (0..150).map(|n| format!("datagram {n}")).collect();
         let datagrams: Vec<[IoSlice<'_>; 2]> = texts
@@ -172,8 +172,8 @@ mod tests {
             .collect();
         let address = Some(to.local_addr().unwrap().into());
         let addresses = vec![address; datagrams.len()];
-        Sender::default().send(&from, &datagrams, &addresses, |place, error| {
-            panic!("{place}: {error}")
+        Sender::default().send(&from, &datagrams, &addresses, |index, error| {
+            panic!("{index}: {error}")
         });
         let mut receiver = Receiver::new(100);
         let mut received = Vec::new();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn one_datagram_that_cannot_be_sent_holds_up_no_other() {
+    fn a_datagram_that_cannot_be_sent_does_not_block_others() {
         let (from, to) = (socket(), socket());
         to.set_nonblocking(false).unwrap();
         to.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -197,8 +197,8 @@ mod tests {
         let bad = Some(SockaddrStorage::from(SocketAddr::from(([127, 0, 0, 1], 0))));
         let slices = [b"a", b"b", b"c", b"d"].map(|text| [IoSlice::new(text)]);
         let mut failed = Vec::new();
-        Sender::default().send(&from, &slices, &[good, bad, bad, good], |place, error| {
-            failed.push((place, error));
+        Sender::default().send(&from, &slices, &[good, bad, bad, good], |index, error| {
+            failed.push((index, error));
         });
         assert_eq!(failed, [(1, Errno::EINVAL), (2, Errno::EINVAL)]);
         let mut buffer = [0; 10];
@@ -209,9 +209,9 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_socket_speaks_to_ipv4_and_names_it_as_such() {
+    fn a_dual_stack_socket_sends_to_ipv4_and_reports_ipv4_sources() {
         let Ok(both) = bind("[::]:0".parse().unwrap()) else {
-            // A machine without IPv6 has nothing to map.
+            // A machine without IPv6 cannot run this test.
             return;
         };
         let four = socket();

@@ -1,4 +1,4 @@
-//! SIP (RFC 3261), sans-IO: bytes and time come in, bytes and events go out.
+//! SIP (RFC 3261) without I/O: it takes bytes and the time, and returns bytes and events.
 
 pub mod message;
 pub mod sdp;

@@ -7,11 +7,10 @@ use std::time::Duration;
 use nexo_domain::call::{CallEnd, CallLimits};
 use nexo_domain::otp::{Code, Language, Reading};
 use nexo_voice::audio::g711::Codec;
-use nexo_voice::endpoint::{CallNews, CallOrder, Caller, CountedAs, Endpoint, EndpointConfig};
-use nexo_voice::sip::message::message::{Message, Method, Request};
+use nexo_voice::endpoint::{CallEvent, CallLabels, CallOrder, CallerId, Endpoint, EndpointConfig};
 use nexo_voice::sip::message::write::Draft;
-use nexo_voice::sip::sdp::sdp;
-use nexo_voice::sip::sdp::sdp::Audio;
+use nexo_voice::sip::message::{Message, Method, Request};
+use nexo_voice::sip::sdp::{self, Audio};
 use nexo_voice::speech::prompts::PromptSet;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -75,7 +74,7 @@ impl Gateway {
     }
 
     async fn answer(&self, request: &Request, code: u16, description: Option<String>) {
-        let mut draft = Draft::answer(request, code, "gateway", self.caller);
+        let mut draft = Draft::response(request, code, "gateway", self.caller);
         if let Some(description) = description {
             draft
                 .field("Contact", format_args!("<sip:g@{}>", self.address()))
@@ -119,14 +118,14 @@ impl Gateway {
 fn order(gateway: &Gateway) -> CallOrder {
     CallOrder {
         call_id: CALL_ID.into(),
-        counted_as: CountedAs {
+        labels: CallLabels {
             carrier: "viettel",
             realm: "live",
         },
         gateway: gateway.address().into(),
         gateway_host: gateway.address().to_string(),
         number: "+84981234567".into(),
-        caller: Caller::showing("+842471234567"),
+        caller: CallerId::from_number("+842471234567"),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         code: Code::parse("4711").unwrap(),
         reading: Reading {
@@ -140,7 +139,7 @@ fn order(gateway: &Gateway) -> CallOrder {
             require_keypress: false,
             longest_call: Duration::from_secs(25),
         },
-        every_step: false,
+        wants_all_events: false,
         credentials: None,
         srtp: false,
         media_timeout: Duration::ZERO,
@@ -171,7 +170,7 @@ async fn call_under_torture(changed: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16,
     let bye = gateway.awaits(Method::Bye).await;
     gateway.answer(&bye, 200, None).await;
     let report = loop {
-        if let CallNews::Ended(report) = soon(events.next()).await.expect("an end") {
+        if let CallEvent::Ended(report) = soon(events.next()).await.expect("an end") {
             break report;
         }
     };

@@ -1,52 +1,52 @@
-//! IPv4, IPv6 or both: what our own SIP port can talk to.
+//! The address families that our SIP port can reach.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use hickory_resolver::config::LookupIpStrategy;
 
-/// The families of addresses that a socket reaches. A gateway's places of another one are none for us.
+/// The address families that a socket reaches. Addresses of other families are ignored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Families {
+pub enum AddressFamilies {
     V4,
     V6,
     Both,
 }
 
-impl Families {
-    /// Those of a socket that is bound to `listen`. On the unspecified IPv6 address it reaches both.
-    pub fn of(listen: IpAddr) -> Families {
+impl AddressFamilies {
+    /// The families of a socket bound to `listen`. On the unspecified IPv6 address it is dual-stack.
+    pub fn of(listen: IpAddr) -> AddressFamilies {
         match listen {
-            IpAddr::V4(_) => Families::V4,
-            IpAddr::V6(ip) if ip.is_unspecified() => Families::Both,
-            IpAddr::V6(_) => Families::V6,
+            IpAddr::V4(_) => AddressFamilies::V4,
+            IpAddr::V6(ip) if ip.is_unspecified() => AddressFamilies::Both,
+            IpAddr::V6(_) => AddressFamilies::V6,
         }
     }
 
-    pub fn hold(self, ip: IpAddr) -> bool {
+    pub fn contains(self, ip: IpAddr) -> bool {
         match self {
-            Families::V4 => ip.is_ipv4(),
-            Families::V6 => ip.is_ipv6(),
-            Families::Both => true,
+            AddressFamilies::V4 => ip.is_ipv4(),
+            AddressFamilies::V6 => ip.is_ipv6(),
+            AddressFamilies::Both => true,
         }
     }
 
-    /// What a host is looked up for.
+    /// The address records to look up.
     pub(super) fn strategy(self) -> LookupIpStrategy {
         match self {
-            Families::V4 => LookupIpStrategy::Ipv4Only,
-            Families::V6 => LookupIpStrategy::Ipv6Only,
-            Families::Both => LookupIpStrategy::Ipv4AndIpv6,
+            AddressFamilies::V4 => LookupIpStrategy::Ipv4Only,
+            AddressFamilies::V6 => LookupIpStrategy::Ipv6Only,
+            AddressFamilies::Both => LookupIpStrategy::Ipv4AndIpv6,
         }
     }
 }
 
-impl fmt::Display for Families {
+impl fmt::Display for AddressFamilies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Families::V4 => "IPv4",
-            Families::V6 => "IPv6",
-            Families::Both => "IPv4 or IPv6",
+            AddressFamilies::V4 => "IPv4",
+            AddressFamilies::V6 => "IPv6",
+            AddressFamilies::Both => "IPv4 or IPv6",
         })
     }
 }

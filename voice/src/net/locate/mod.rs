@@ -1,13 +1,13 @@
-//! Where a gateway is, by DNS (RFC 3263): by which transports, at which addresses, in which order.
+//! Location of a gateway by DNS (RFC 3263): its transports and addresses, in order.
 //!
-//! | the URI has | asked for |
+//! | the URI has | DNS queries |
 //! |---|---|
-//! | an IP address | nothing |
-//! | a port | A and AAAA, by its transport, UDP without one |
-//! | a transport, no port | SRV of that transport, else A and AAAA at its default port |
-//! | neither | NAPTR, then SRV of what it says; else SRV of UDP, TCP and TLS; else A and AAAA by UDP |
+//! | an IP address | none |
+//! | a port | A and AAAA; its transport, by default UDP |
+//! | a transport, no port | SRV for that transport; else A and AAAA with its default port |
+//! | neither | NAPTR, then its SRV; else SRV for UDP, TCP and TLS; else A and AAAA for UDP |
 //!
-//! Of A and AAAA, those are asked for whose addresses our own SIP port can talk to ([`Families`]).
+//! A and AAAA are queried only for the [`AddressFamilies`] that our SIP port can reach.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -26,73 +26,78 @@ use crate::sip::message::hop::{Hop, Transport};
 mod families;
 mod order;
 
-pub use families::Families;
+pub use families::AddressFamilies;
 use order::{Naptr, Srv};
 
-/// One query may take so long, and all of them together.
-const QUERY_WITHIN: Duration = Duration::from_secs(2);
-const LOCATE_WITHIN: Duration = Duration::from_secs(6);
-/// However short-lived a record is, DNS is not asked more often; however long-lived, not less often.
-const SHORTEST_TTL: Duration = Duration::from_secs(5);
-const LONGEST_TTL: Duration = Duration::from_secs(3600);
-/// The most places of one gateway.
-const MOST_TARGETS: usize = 32;
+/// The timeout of one query.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The timeout of all queries for one gateway together.
+const LOCATE_TIMEOUT: Duration = Duration::from_secs(6);
+/// The bounds of a result's TTL.
+const MIN_TTL: Duration = Duration::from_secs(5);
+const MAX_TTL: Duration = Duration::from_secs(3600);
+/// The maximum number of targets of one gateway.
+const MAX_TARGETS: usize = 32;
 
-/// Where a gateway is, and for how long that is true.
+/// The targets of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Located {
-    /// In the order in which they are to be tried.
+    /// The targets, in the order to try them.
     pub targets: Vec<Hop>,
-    pub fresh_for: Duration,
+    /// For how long the result may be used.
+    pub ttl: Duration,
 }
 
-/// Why a gateway cannot be found.
+/// Why a gateway cannot be located.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum LocateError {
-    #[error("the host {host} is unknown to DNS")]
-    Unknown { host: String },
+    #[error("the host {host} does not exist in DNS")]
+    UnknownHost { host: String },
     #[error(
-        "{host} has no {families} address, and our own SIP port (sip.listen_udp) speaks nothing else"
+        "{host} has no {families} address; our SIP port (sip.listen_udp) reaches no other family"
     )]
-    OtherFamily { host: String, families: Families },
-    #[error("DNS says that {host} takes no SIP by {transport}")]
+    OtherFamily {
+        host: String,
+        families: AddressFamilies,
+    },
+    #[error("according to DNS, {host} does not accept SIP over {transport}")]
     NoService { host: String, transport: Transport },
-    #[error("no DNS server answers for {host}")]
-    Silent { host: String },
-    #[error("the system's DNS servers cannot be read from its configuration")]
-    System,
+    #[error("no DNS server answered the queries for {host}")]
+    NoAnswer { host: String },
+    #[error("the DNS configuration of this system cannot be read")]
+    SystemConfig,
 }
 
-/// Asks DNS.
+/// Locates gateways.
 #[derive(Clone)]
 pub struct Locator {
     resolver: TokioResolver,
-    families: Families,
+    families: AddressFamilies,
 }
 
-/// An answer, and until when it is true.
+/// DNS records, and the time until they are valid.
 struct Answer<T> {
     records: Vec<T>,
-    until: Instant,
+    valid_until: Instant,
 }
 
 impl Locator {
-    /// Asks the servers of the system's configuration, and its hosts file.
+    /// A locator that uses the system's DNS servers and hosts file.
     ///
     /// # Errors
-    /// [`LocateError::System`].
-    pub fn system(families: Families) -> Result<Locator, LocateError> {
-        let builder = TokioResolver::builder_tokio().map_err(|_| LocateError::System)?;
-        Locator::of(builder, families)
+    /// [`LocateError::SystemConfig`].
+    pub fn system(families: AddressFamilies) -> Result<Locator, LocateError> {
+        let builder = TokioResolver::builder_tokio().map_err(|_| LocateError::SystemConfig)?;
+        Locator::from_builder(builder, families)
     }
 
-    /// Asks these servers alone.
+    /// A locator that uses only these DNS servers.
     ///
     /// # Errors
-    /// [`LocateError::System`].
+    /// [`LocateError::SystemConfig`].
     pub fn with_servers(
         servers: &[SocketAddr],
-        families: Families,
+        families: AddressFamilies,
     ) -> Result<Locator, LocateError> {
         let servers = servers.iter().map(|server| {
             let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
@@ -105,60 +110,63 @@ impl Locator {
         let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
         let provider = TokioRuntimeProvider::default();
         let builder = TokioResolver::builder_with_config(config, provider);
-        Locator::of(builder, families)
+        Locator::from_builder(builder, families)
     }
 
-    fn of(
+    fn from_builder(
         mut builder: hickory_resolver::ResolverBuilder<TokioRuntimeProvider>,
-        families: Families,
+        families: AddressFamilies,
     ) -> Result<Locator, LocateError> {
         let options = builder.options_mut();
-        (options.timeout, options.attempts) = (QUERY_WITHIN, 2);
-        // We say ourselves how long an answer is kept.
+        (options.timeout, options.attempts) = (QUERY_TIMEOUT, 2);
+        // The caller keeps results for their TTL.
         options.cache_size = 0;
         options.ip_strategy = families.strategy();
-        let resolver = builder.build().map_err(|_| LocateError::System)?;
+        let resolver = builder.build().map_err(|_| LocateError::SystemConfig)?;
         Ok(Locator { resolver, families })
     }
 
-    /// Finds a gateway.
+    /// Locates a gateway.
     ///
     /// # Errors
-    /// [`LocateError`], with the name that was asked for.
+    /// [`LocateError`], with the queried name.
     pub async fn locate(&self, uri: &GatewayUri) -> Result<Located, LocateError> {
         if let Some(ip) = uri.ip() {
-            if !self.families.hold(ip) {
+            if !self.families.contains(ip) {
                 return Err(self.no_address(&uri.host));
             }
             let address = SocketAddr::new(ip, uri.port_or_default());
             let transport = uri.transport_or_udp();
             return Ok(Located {
                 targets: vec![Hop { transport, address }],
-                fresh_for: LONGEST_TTL,
+                ttl: MAX_TTL,
             });
         }
-        let silent = || LocateError::Silent {
+        let no_answer = |_| LocateError::NoAnswer {
             host: uri.host.clone(),
         };
-        let found = tokio::time::timeout(LOCATE_WITHIN, self.ask(uri));
-        let Answer { records, until } = found.await.map_err(|_| silent())??;
+        let queries = tokio::time::timeout(LOCATE_TIMEOUT, self.query(uri));
+        let Answer {
+            records,
+            valid_until,
+        } = queries.await.map_err(no_answer)??;
         let mut targets: Vec<Hop> = Vec::new();
         for hop in records {
-            if !targets.contains(&hop) && targets.len() < MOST_TARGETS {
+            if !targets.contains(&hop) && targets.len() < MAX_TARGETS {
                 targets.push(hop);
             }
         }
-        let fresh_for = until.saturating_duration_since(Instant::now());
+        let ttl = valid_until.saturating_duration_since(Instant::now());
         match targets.is_empty() {
             true => Err(self.no_address(&uri.host)),
             false => Ok(Located {
                 targets,
-                fresh_for: fresh_for.clamp(SHORTEST_TTL, LONGEST_TTL),
+                ttl: ttl.clamp(MIN_TTL, MAX_TTL),
             }),
         }
     }
 
-    async fn ask(&self, uri: &GatewayUri) -> Result<Answer<Hop>, LocateError> {
+    async fn query(&self, uri: &GatewayUri) -> Result<Answer<Hop>, LocateError> {
         let host = uri.host.as_str();
         if uri.port.is_some() {
             let port = uri.port_or_default();
@@ -175,17 +183,17 @@ impl Locator {
             };
         }
         let naptr = self.naptr(host).await?;
-        let mut all = Answer::empty(naptr.until);
+        let mut all = Answer::empty(naptr.valid_until);
         for (transport, name) in order::by_naptr(&naptr.records) {
             if let Some(found) = self.services(&name, transport, host).await? {
-                all.join(found);
+                all.extend(found);
             }
         }
         if all.records.is_empty() {
             for transport in Transport::ALL {
                 let name = srv_name(host, transport);
                 if let Ok(Some(found)) = self.services(&name, transport, host).await {
-                    all.join(found);
+                    all.extend(found);
                 }
             }
         }
@@ -199,7 +207,7 @@ impl Locator {
         }
     }
 
-    /// The places that SRV names, in the order of RFC 2782. `None`: there is no such record.
+    /// The targets of the SRV records, in the order of RFC 2782. `None`: there is no such record.
     async fn services(
         &self,
         name: &str,
@@ -210,25 +218,23 @@ impl Locator {
         if services.records.is_empty() {
             return Ok(None);
         }
-        // A service whose target is the root is decidedly not there.
+        // RFC 2782: the target "." means that the service is not available.
         if services.records.iter().all(|srv| srv.target == ".") {
             let host = host.to_owned();
             return Err(LocateError::NoService { host, transport });
         }
-        let mut found = Answer::empty(services.until);
-        let ordered = order::by_weight(services.records, |below| {
-            rand::rng().random_range(0..=below)
-        });
+        let mut found = Answer::empty(services.valid_until);
+        let ordered = order::by_weight(services.records, |max| rand::rng().random_range(0..=max));
         for srv in ordered.iter().filter(|srv| srv.target != ".") {
-            // One target that does not resolve leaves the others.
+            // A target that does not resolve is skipped.
             if let Ok(addresses) = self.addresses(&srv.target, transport, srv.port).await {
-                found.join(addresses);
+                found.extend(addresses);
             }
         }
         Ok(Some(found))
     }
 
-    /// IPv4 first: few carriers speak IPv6, and who has both means the same machine.
+    /// The addresses of a host, IPv4 first: few carriers use IPv6, and with both it is the same machine.
     async fn addresses(
         &self,
         host: &str,
@@ -239,35 +245,37 @@ impl Locator {
             transport,
             address: SocketAddr::new(ip, port),
         };
-        let found = match self.resolver.lookup_ip(whole(host)).await {
+        let found = match self.resolver.lookup_ip(absolute(host)).await {
             Ok(found) => found,
             Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {
                 return Err(self.no_address(host));
             }
-            Err(error) if says_none(&error) => {
+            Err(error) if has_no_records(&error) => {
                 let host = host.to_owned();
-                return Err(LocateError::Unknown { host });
+                return Err(LocateError::UnknownHost { host });
             }
             Err(_) => {
                 let host = host.to_owned();
-                return Err(LocateError::Silent { host });
+                return Err(LocateError::NoAnswer { host });
             }
         };
         let mut records: Vec<Hop> = found.iter().map(hop).collect();
         records.sort_by_key(|hop| hop.address.is_ipv6());
-        records.truncate(MOST_TARGETS);
+        records.truncate(MAX_TARGETS);
         Ok(Answer {
             records,
-            until: found.as_lookup().valid_until(),
+            valid_until: found.as_lookup().valid_until(),
         })
     }
 
-    /// `host` is known, and nothing of it can be talked to.
+    /// The error for an existing host without a reachable address.
     fn no_address(&self, host: &str) -> LocateError {
         let (host, families) = (host.to_owned(), self.families);
         match families {
-            Families::V4 | Families::V6 => LocateError::OtherFamily { host, families },
-            Families::Both => LocateError::Unknown { host },
+            AddressFamilies::V4 | AddressFamilies::V6 => {
+                LocateError::OtherFamily { host, families }
+            }
+            AddressFamilies::Both => LocateError::UnknownHost { host },
         }
     }
 
@@ -299,7 +307,7 @@ impl Locator {
         .await
     }
 
-    /// Asks for records of one kind. That there are none is no error.
+    /// Queries records of one type. Having none is not an error.
     async fn lookup<T>(
         &self,
         name: &str,
@@ -307,50 +315,50 @@ impl Locator {
         host: &str,
         read: impl Fn(&RData) -> Option<T>,
     ) -> Result<Answer<T>, LocateError> {
-        match self.resolver.lookup(whole(name), kind).await {
+        match self.resolver.lookup(absolute(name), kind).await {
             Ok(found) => Ok(Answer {
                 records: found
                     .answers()
                     .iter()
                     .filter_map(|r| read(&r.data))
                     .collect(),
-                until: found.valid_until(),
+                valid_until: found.valid_until(),
             }),
-            Err(error) if says_none(&error) => Ok(Answer::empty(Instant::now() + LONGEST_TTL)),
-            Err(_) => Err(LocateError::Silent {
+            Err(error) if has_no_records(&error) => Ok(Answer::empty(Instant::now() + MAX_TTL)),
+            Err(_) => Err(LocateError::NoAnswer {
                 host: host.to_owned(),
             }),
         }
     }
 }
 
-/// A name with a dot at its end is whole: no search domain is tried behind it.
-fn whole(name: &str) -> String {
+/// The name with a dot at its end, so that no search domain is appended. Single labels stay relative.
+fn absolute(name: &str) -> String {
     match name.ends_with('.') || !name.contains('.') {
         true => name.to_owned(),
         false => format!("{name}."),
     }
 }
 
-fn says_none(error: &NetError) -> bool {
+fn has_no_records(error: &NetError) -> bool {
     error.is_nx_domain() || error.is_no_records_found()
 }
 
 impl<T> Answer<T> {
-    fn empty(until: Instant) -> Answer<T> {
+    fn empty(valid_until: Instant) -> Answer<T> {
         Answer {
             records: Vec::new(),
-            until,
+            valid_until,
         }
     }
 
-    fn join(&mut self, other: Answer<T>) {
+    fn extend(&mut self, other: Answer<T>) {
         self.records.extend(other.records);
-        self.until = self.until.min(other.until);
+        self.valid_until = self.valid_until.min(other.valid_until);
     }
 }
 
-/// RFC 3263 §4.1.
+/// The name of a host's SRV records (RFC 3263 §4.1).
 fn srv_name(host: &str, transport: Transport) -> String {
     let service = match transport {
         Transport::Udp => "_sip._udp",

@@ -1,4 +1,4 @@
-//! The order in which DNS wants a gateway's places tried. Pure.
+//! The order of NAPTR and SRV records (RFC 3263 §4). Pure functions.
 
 use crate::sip::message::hop::Transport;
 
@@ -12,7 +12,7 @@ pub struct Naptr {
     pub replacement: String,
 }
 
-/// A SRV record (RFC 2782).
+/// An SRV record (RFC 2782).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Srv {
     pub priority: u16,
@@ -21,10 +21,10 @@ pub struct Srv {
     pub target: String,
 }
 
-/// The transports that NAPTR names and that are known here, with where their SRV records are (RFC 3263
-/// §4.1). One of the kinds that need a regular expression is not for SIP, and is passed over.
+/// The supported transports of the NAPTR records, with the names of their SRV records, in order (RFC 3263
+/// §4.1). Records with other flags than `s` are not for SIP, and are ignored.
 pub fn by_naptr(records: &[Naptr]) -> Vec<(Transport, String)> {
-    let mut known: Vec<(u16, u16, Transport, String)> = records
+    let mut supported: Vec<(u16, u16, Transport, String)> = records
         .iter()
         .filter(|naptr| naptr.flags.eq_ignore_ascii_case("s") && naptr.replacement != ".")
         .filter_map(|naptr| {
@@ -38,30 +38,30 @@ pub fn by_naptr(records: &[Naptr]) -> Vec<(Transport, String)> {
             Some((naptr.order, naptr.preference, transport, replacement))
         })
         .collect();
-    known.sort();
-    known
+    supported.sort();
+    supported
         .into_iter()
         .map(|(_, _, transport, name)| (transport, name))
         .collect()
 }
 
-/// The records by priority and, within one, drawn by weight. `draw` gives a number from 0 to the one
-/// given, both included.
+/// Orders the records by priority, and randomly by weight within a priority (RFC 2782). `draw` returns a
+/// random number from 0 to its argument, inclusive.
 pub fn by_weight(mut records: Vec<Srv>, mut draw: impl FnMut(u32) -> u32) -> Vec<Srv> {
-    // Those without weight come first within their priority, which gives them a small chance.
+    // RFC 2782: records with weight 0 come first in their priority, which gives them a small chance.
     records.sort_by_key(|srv| (srv.priority, srv.weight != 0));
     let mut ordered = Vec::with_capacity(records.len());
     while let Some(first) = records.first() {
         let priority = first.priority;
         let same = records.iter().take_while(|srv| srv.priority == priority);
-        let all: u32 = same.map(|srv| u32::from(srv.weight)).sum();
-        let drawn = draw(all);
+        let total: u32 = same.map(|srv| u32::from(srv.weight)).sum();
+        let drawn = draw(total);
         let mut sum = 0;
-        let place = records.iter().position(|srv| {
+        let index = records.iter().position(|srv| {
             sum += u32::from(srv.weight);
             sum >= drawn
         });
-        ordered.push(records.remove(place.unwrap_or(0)));
+        ordered.push(records.remove(index.unwrap_or(0)));
     }
     ordered
 }
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn naptr_names_the_transports_in_its_order() {
+    fn naptr_records_give_the_transports_in_order() {
         let records = [
             naptr(20, 1, "s", "SIP+D2T"),
             naptr(10, 2, "S", "sip+d2u"),
@@ -106,13 +106,13 @@ mod tests {
     }
 
     #[test]
-    fn weight_shares_within_a_priority() {
+    fn weights_share_the_load_within_a_priority() {
         let mut random = StdRng::seed_from_u64(5);
         let mut first = [0; 3];
         for _ in 0..4000 {
             let records = vec![srv(1, 10, 1), srv(1, 30, 2), srv(2, 1000, 3)];
-            let ordered = by_weight(records, |below| random.random_range(0..=below));
-            assert_eq!(ordered[2].port, 3, "the other priority is last");
+            let ordered = by_weight(records, |max| random.random_range(0..=max));
+            assert_eq!(ordered[2].port, 3, "the lower priority is last");
             first[usize::from(ordered[0].port) - 1] += 1;
         }
         assert!((850..1150).contains(&first[0]), "{first:?}");
@@ -121,13 +121,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_record_is_lost_or_doubled_and_priorities_rise(
+        fn no_record_is_lost_or_duplicated_and_priorities_ascend(
             records in proptest::collection::vec((0u16..4, any::<u16>(), any::<u16>()), 0..12),
             seed: u64,
         ) {
             let mut random = StdRng::seed_from_u64(seed);
             let records: Vec<Srv> = records.iter().map(|(p, w, port)| srv(*p, *w, *port)).collect();
-            let ordered = by_weight(records.clone(), |below| random.random_range(0..=below));
+            let ordered = by_weight(records.clone(), |max| random.random_range(0..=max));
             prop_assert!(ordered.is_sorted_by_key(|srv| srv.priority));
             let key = |srv: &Srv| (srv.priority, srv.weight, srv.port);
             let (mut before, mut after) = (records, ordered);

@@ -41,16 +41,16 @@ fn zone(records: &[(&str, RecordType, Vec<RData>)]) -> Zone {
         .collect()
 }
 
-/// A locator that asks a DNS server that knows this zone.
+/// A locator that queries a DNS server with this zone.
 async fn locator(zone: Zone) -> Locator {
-    locator_of(serve(zone).await, Families::Both)
+    locator_for(serve(zone).await, AddressFamilies::Both)
 }
 
-fn locator_of(server: SocketAddr, families: Families) -> Locator {
+fn locator_for(server: SocketAddr, families: AddressFamilies) -> Locator {
     Locator::with_servers(&[server], families).unwrap()
 }
 
-/// A DNS server that knows this zone.
+/// A DNS server with this zone.
 async fn serve(zone: Zone) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -58,23 +58,23 @@ async fn serve(zone: Zone) -> SocketAddr {
         let mut buffer = [0; 2048];
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
             let query = Message::from_vec(&buffer[..length]).unwrap();
-            let asked = query.queries[0].clone();
+            let question = query.queries[0].clone();
             let mut answer = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
             answer.metadata.recursion_available = true;
-            let asked_name = asked.name().to_lowercase().to_utf8();
-            let known = zone.keys().any(|(name, _)| *name == asked_name);
+            let queried_name = question.name().to_lowercase().to_utf8();
+            let known = zone.keys().any(|(name, _)| *name == queried_name);
             if !known {
                 answer.metadata.response_code = ResponseCode::NXDomain;
             }
             for data in zone
-                .get(&(asked_name, asked.query_type()))
+                .get(&(queried_name, question.query_type()))
                 .into_iter()
                 .flatten()
             {
-                let record = Record::from_rdata(asked.name().clone(), 30, data.clone());
+                let record = Record::from_rdata(question.name().clone(), 30, data.clone());
                 answer.add_answer(record);
             }
-            answer.add_query(asked);
+            answer.add_query(question);
             socket
                 .send_to(&answer.to_vec().unwrap(), from)
                 .await
@@ -90,7 +90,7 @@ async fn targets(locator: &Locator, uri: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_address_is_where_it_says() {
+async fn an_ip_address_needs_no_query() {
     let locator = locator(Zone::new()).await;
     for (uri, target) in [
         ("sip:192.0.2.9", "udp:192.0.2.9:5060"),
@@ -105,7 +105,7 @@ async fn an_address_is_where_it_says() {
 }
 
 #[tokio::test]
-async fn with_a_port_only_the_address_is_asked_for() {
+async fn with_a_port_only_addresses_are_queried() {
     let zone = zone(&[
         ("sbc.example.vn.", RecordType::A, vec![a(1), a(2)]),
         (
@@ -131,7 +131,7 @@ async fn with_a_port_only_the_address_is_asked_for() {
 }
 
 #[tokio::test]
-async fn only_what_our_own_port_can_talk_to_is_a_place() {
+async fn only_reachable_address_families_are_targets() {
     let aaaa = RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
     let zone = zone(&[
         ("both.vn.", RecordType::A, vec![a(1)]),
@@ -145,8 +145,8 @@ async fn only_what_our_own_port_can_talk_to_is_a_place() {
     ]);
     let server = serve(zone).await;
     let (v4, v6) = (
-        locator_of(server, Families::V4),
-        locator_of(server, Families::V6),
+        locator_for(server, AddressFamilies::V4),
+        locator_for(server, AddressFamilies::V6),
     );
     assert_eq!(targets(&v4, "sip:both.vn").await, ["udp:192.0.2.1:5060"]);
     assert_eq!(
@@ -160,16 +160,25 @@ async fn only_what_our_own_port_can_talk_to_is_a_place() {
             "{uri}: {error}"
         );
     }
-    let unknown = v6.locate(&"sip:nobody.vn:5060".parse().unwrap()).await;
-    let host = "nobody.vn".to_owned();
-    assert_eq!(unknown, Err(LocateError::Unknown { host }));
-    assert_eq!(Families::of("0.0.0.0".parse().unwrap()), Families::V4);
-    assert_eq!(Families::of("::".parse().unwrap()), Families::Both);
-    assert_eq!(Families::of("2001:db8::5".parse().unwrap()), Families::V6);
+    let unknown = v6.locate(&"sip:unknown.vn:5060".parse().unwrap()).await;
+    let host = "unknown.vn".to_owned();
+    assert_eq!(unknown, Err(LocateError::UnknownHost { host }));
+    assert_eq!(
+        AddressFamilies::of("0.0.0.0".parse().unwrap()),
+        AddressFamilies::V4
+    );
+    assert_eq!(
+        AddressFamilies::of("::".parse().unwrap()),
+        AddressFamilies::Both
+    );
+    assert_eq!(
+        AddressFamilies::of("2001:db8::5".parse().unwrap()),
+        AddressFamilies::V6
+    );
 }
 
 #[tokio::test]
-async fn with_a_transport_its_services_are_asked_for_in_their_order() {
+async fn with_a_transport_its_srv_records_are_used_in_order() {
     let zone = zone(&[
         (
             "_sip._tcp.carrier.vn.",
@@ -189,7 +198,7 @@ async fn with_a_transport_its_services_are_asked_for_in_their_order() {
         targets(&locator, "sip:carrier.vn;transport=tcp").await,
         ["tcp:192.0.2.1:5061", "tcp:192.0.2.2:5062"]
     );
-    // There is no such service for TLS: its default port.
+    // TLS has no SRV record: the default port.
     assert_eq!(
         targets(&locator, "sip:carrier.vn;transport=tls").await,
         ["tls:192.0.2.9:5061"]
@@ -197,7 +206,7 @@ async fn with_a_transport_its_services_are_asked_for_in_their_order() {
 }
 
 #[tokio::test]
-async fn naptr_chooses_the_transports_and_srv_the_places() {
+async fn naptr_selects_the_transports_and_srv_the_targets() {
     let zone = zone(&[
         (
             "carrier.vn.",
@@ -225,11 +234,11 @@ async fn naptr_chooses_the_transports_and_srv_the_places() {
     let located = locator.locate(&uri).await.unwrap();
     let targets: Vec<String> = located.targets.iter().map(ToString::to_string).collect();
     assert_eq!(targets, ["tls:192.0.2.1:5071", "udp:192.0.2.1:5070"]);
-    assert!(located.fresh_for <= Duration::from_secs(30), "{located:?}");
+    assert!(located.ttl <= Duration::from_secs(30), "{located:?}");
 }
 
 #[tokio::test]
-async fn without_any_service_it_is_udp_at_the_default_port() {
+async fn without_any_srv_record_udp_at_the_default_port_is_used() {
     let locator = locator(zone(&[("plain.vn.", RecordType::A, vec![a(7)])])).await;
     assert_eq!(
         targets(&locator, "sip:plain.vn").await,
@@ -238,30 +247,33 @@ async fn without_any_service_it_is_udp_at_the_default_port() {
 }
 
 #[tokio::test]
-async fn what_dns_does_not_know_is_named() {
+async fn an_unknown_host_or_service_is_named_in_the_error() {
     let zone = zone(&[(
         "_sip._udp.closed.vn.",
         RecordType::SRV,
         vec![srv(0, 0, 0, ".")],
     )]);
     let locator = locator(zone).await;
-    let ask = async |uri: &str| locator.locate(&uri.parse().unwrap()).await.unwrap_err();
-    let unknown = ask("sip:nobody.vn").await;
-    assert_eq!(unknown.to_string(), "the host nobody.vn is unknown to DNS");
-    let closed = ask("sip:closed.vn;transport=udp").await;
+    let locate_error = async |uri: &str| locator.locate(&uri.parse().unwrap()).await.unwrap_err();
+    let unknown = locate_error("sip:unknown.vn").await;
+    assert_eq!(
+        unknown.to_string(),
+        "the host unknown.vn does not exist in DNS"
+    );
+    let closed = locate_error("sip:closed.vn;transport=udp").await;
     assert_eq!(
         closed.to_string(),
-        "DNS says that closed.vn takes no SIP by udp"
+        "according to DNS, closed.vn does not accept SIP over udp"
     );
 }
 
 #[tokio::test]
-async fn a_dns_that_does_not_answer_is_not_waited_for_long() {
-    let deaf = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let locator = locator_of(deaf.local_addr().unwrap(), Families::Both);
+async fn a_dns_server_that_does_not_answer_times_out() {
+    let unresponsive = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let locator = locator_for(unresponsive.local_addr().unwrap(), AddressFamilies::Both);
     let started = Instant::now();
     let error = locator.locate(&"sip:sbc.vn:5060".parse().unwrap()).await;
     let host = "sbc.vn".to_owned();
-    assert_eq!(error, Err(LocateError::Silent { host }));
-    assert!(started.elapsed() < LOCATE_WITHIN + QUERY_WITHIN);
+    assert_eq!(error, Err(LocateError::NoAnswer { host }));
+    assert!(started.elapsed() < LOCATE_TIMEOUT + QUERY_TIMEOUT);
 }

@@ -1,55 +1,55 @@
-//! Messages out of a stream of bytes (RFC 3261 §18.3): each is as long as its Content-Length says.
+//! Splitting of a byte stream into messages by Content-Length (RFC 3261 §18.3).
 
 use thiserror::Error;
 
-/// The longest head and body of a message that is taken.
-const LONGEST_HEAD: usize = 16 << 10;
-const LONGEST_BODY: usize = 64 << 10;
+/// The maximum sizes of a message's head and body.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// Why a stream cannot be understood any more.
+/// Why the stream cannot be split any further.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum FramingError {
     #[error("the head of a message is longer than 16 KiB")]
     HeadTooLong,
     #[error("the body of a message is longer than 64 KiB")]
     BodyTooLong,
-    #[error("a message does not say its length, or says two")]
+    #[error("a message has no valid Content-Length, or several that differ")]
     NoLength,
 }
 
-/// What a stream holds.
+/// A part of the stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Frame {
     Message(Vec<u8>),
-    /// Two empty lines, which want to be answered with one (RFC 5626 §4.4.1).
+    /// Two empty lines, to be answered with one (RFC 5626 §4.4.1).
     Ping,
 }
 
-/// Cuts one stream.
+/// Splits one stream.
 #[derive(Debug, Default)]
 pub struct Framer {
     bytes: Vec<u8>,
-    /// Up to here there is no end of the head.
+    /// The head does not end before this position.
     searched: usize,
 }
 
 impl Framer {
-    /// Takes what came.
-    pub fn take(&mut self, bytes: &[u8]) {
+    /// Appends received bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next frame, if it is whole.
+    /// The next frame, once it is complete.
     ///
     /// # Errors
-    /// [`FramingError`]: where the next message begins is unknown for good.
+    /// [`FramingError`]: the start of the next message is unknown, so the connection must be closed.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FramingError> {
         if self.searched == 0 {
             if self.bytes.starts_with(b"\r\n\r\n") {
                 self.drop_front(4);
                 return Ok(Some(Frame::Ping));
             }
-            // A pong, or the first half of a ping.
+            // A pong, or the first half of a ping, which waits for the rest.
             let empty = self
                 .bytes
                 .iter()
@@ -66,21 +66,21 @@ impl Framer {
             .position(|four| four == b"\r\n\r\n");
         let Some(end) = end else {
             self.searched = self.bytes.len();
-            return match self.bytes.len() > LONGEST_HEAD {
+            return match self.bytes.len() > MAX_HEAD_BYTES {
                 true => Err(FramingError::HeadTooLong),
                 false => Ok(None),
             };
         };
         let head = from + end + 4;
-        if head > LONGEST_HEAD {
+        if head > MAX_HEAD_BYTES {
             return Err(FramingError::HeadTooLong);
         }
         let length = content_length(&self.bytes[..head])?;
-        if length > LONGEST_BODY {
+        if length > MAX_BODY_BYTES {
             return Err(FramingError::BodyTooLong);
         }
         if self.bytes.len() < head + length {
-            // The end of the head is found there again.
+            // So that the end of the head is found again.
             self.searched = head - 1;
             return Ok(None);
         }
@@ -98,7 +98,7 @@ impl Framer {
     }
 }
 
-/// What the head says of the body's length.
+/// The body length according to the head.
 fn content_length(head: &[u8]) -> Result<usize, FramingError> {
     let text = String::from_utf8_lossy(head);
     let mut found = None;
@@ -137,19 +137,19 @@ mod tests {
     }
 
     #[test]
-    fn the_length_is_read_however_it_is_written() {
+    fn every_spelling_of_content_length_is_read() {
         for field in ["Content-Length: 2", "content-length  :2", "l: 2", "L:2 "] {
             let text = format!("BYE x SIP/2.0\r\n{field}\r\n\r\nab");
             let mut framer = Framer::default();
-            framer.take(text.as_bytes());
-            let whole = Frame::Message(text.into_bytes());
-            assert_eq!(framer.next_frame(), Ok(Some(whole)), "{field}");
+            framer.push(text.as_bytes());
+            let expected = Frame::Message(text.into_bytes());
+            assert_eq!(framer.next_frame(), Ok(Some(expected)), "{field}");
         }
     }
 
     #[test]
-    fn a_stream_that_lost_its_measure_is_given_up() {
-        let long = format!("X: {}\r\n", "y".repeat(LONGEST_HEAD));
+    fn a_message_without_a_usable_length_is_an_error() {
+        let long = format!("X: {}\r\n", "y".repeat(MAX_HEAD_BYTES));
         for (text, error) in [
             ("BYE x SIP/2.0\r\nVia: x\r\n\r\n", FramingError::NoLength),
             ("BYE x SIP/2.0\r\nl: -1\r\n\r\n", FramingError::NoLength),
@@ -164,33 +164,33 @@ mod tests {
             (&long, FramingError::HeadTooLong),
         ] {
             let mut framer = Framer::default();
-            framer.take(text.as_bytes());
+            framer.push(text.as_bytes());
             assert_eq!(framer.next_frame(), Err(error), "{}", &text[..20]);
         }
     }
 
     #[test]
-    fn pings_are_told_from_messages_and_from_pongs() {
+    fn pings_differ_from_messages_and_pongs() {
         let mut framer = Framer::default();
-        framer.take(b"\r\n");
+        framer.push(b"\r\n");
         assert_eq!(frames(&mut framer), []);
-        framer.take(b"\r\n");
+        framer.push(b"\r\n");
         assert_eq!(frames(&mut framer), [Frame::Ping]);
-        framer.take(b"\r\n");
-        framer.take(&message("x"));
+        framer.push(b"\r\n");
+        framer.push(&message("x"));
         assert_eq!(frames(&mut framer), [Frame::Message(message("x"))]);
     }
 
     proptest! {
         #[test]
-        fn however_a_stream_is_cut_its_messages_are_the_same(
+        fn the_messages_do_not_depend_on_how_the_stream_is_cut(
             bodies in proptest::collection::vec("[ -~\r\n]{0,40}", 1..8), cut in 1usize..50,
         ) {
             let whole: Vec<u8> = bodies.iter().flat_map(|body| message(body)).collect();
             let mut framer = Framer::default();
             let mut found = Vec::new();
             for piece in whole.chunks(cut) {
-                framer.take(piece);
+                framer.push(piece);
                 found.extend(frames(&mut framer));
             }
             let expected: Vec<Frame> =
@@ -201,7 +201,7 @@ mod tests {
         #[test]
         fn no_bytes_make_the_framer_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let mut framer = Framer::default();
-            framer.take(&bytes);
+            framer.push(&bytes);
             for _ in 0..50 {
                 if !matches!(framer.next_frame(), Ok(Some(_))) {
                     break;

@@ -1,42 +1,43 @@
-//! Why connections failed, for whoever has to mend it.
+//! The last error of each hop, for the status shown to operators.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sip::message::hop::Hop;
 
-/// More places than any configuration has; places that DNS has given up are forgotten with all others.
-const MOST_KEPT: usize = 1024;
+/// More hops than any configuration has. When the map is full, it is cleared: it may hold hops that DNS no
+/// longer returns.
+const MAX_HOPS: usize = 1024;
 
-/// The last failure of each connection that has not worked since.
+/// The last error for each hop whose connections have not worked since.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Troubles {
+pub(super) struct LastErrors {
     by_hop: Arc<Mutex<HashMap<Hop, Arc<str>>>>,
 }
 
-impl Troubles {
-    pub fn note(&self, hop: Hop, why: &str) {
-        self.change(|by_hop| {
-            if by_hop.len() >= MOST_KEPT {
+impl LastErrors {
+    pub fn insert(&self, hop: Hop, error: &str) {
+        self.with_map(|by_hop| {
+            if by_hop.len() >= MAX_HOPS {
                 by_hop.clear();
             }
-            by_hop.insert(hop, why.into());
+            by_hop.insert(hop, error.into());
         });
     }
 
-    /// A message came: the connection works.
-    pub fn are_over(&self, hop: Hop) {
-        self.change(|by_hop| {
+    /// Forgets the error: the connection works.
+    pub fn remove(&self, hop: Hop) {
+        self.with_map(|by_hop| {
             by_hop.remove(&hop);
         });
     }
 
-    pub fn with(&self, hop: Hop) -> Option<Arc<str>> {
-        self.change(|by_hop| by_hop.get(&hop).cloned())
+    pub fn get(&self, hop: Hop) -> Option<Arc<str>> {
+        self.with_map(|by_hop| by_hop.get(&hop).cloned())
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut HashMap<Hop, Arc<str>>) -> T) -> T {
-        change(&mut self.by_hop.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_map<T>(&self, act: impl FnOnce(&mut HashMap<Hop, Arc<str>>) -> T) -> T {
+        act(&mut self.by_hop.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -53,28 +54,28 @@ mod tests {
     }
 
     #[test]
-    fn the_last_failure_is_known_until_the_connection_works() {
-        let troubles = Troubles::default();
-        assert_eq!(troubles.with(hop(5061)), None);
-        troubles.note(hop(5061), "refused");
-        troubles.note(hop(5061), "another's certificate");
-        troubles.note(hop(5062), "refused");
+    fn the_last_error_is_kept_until_the_connection_works() {
+        let errors = LastErrors::default();
+        assert_eq!(errors.get(hop(5061)), None);
+        errors.insert(hop(5061), "refused");
+        errors.insert(hop(5061), "certificate expired");
+        errors.insert(hop(5062), "refused");
         assert_eq!(
-            troubles.with(hop(5061)).as_deref(),
-            Some("another's certificate")
+            errors.get(hop(5061)).as_deref(),
+            Some("certificate expired")
         );
-        troubles.are_over(hop(5061));
-        assert_eq!(troubles.with(hop(5061)), None);
-        assert_eq!(troubles.with(hop(5062)).as_deref(), Some("refused"));
+        errors.remove(hop(5061));
+        assert_eq!(errors.get(hop(5061)), None);
+        assert_eq!(errors.get(hop(5062)).as_deref(), Some("refused"));
     }
 
     #[test]
-    fn what_is_kept_has_an_end() {
-        let troubles = Troubles::default();
+    fn the_number_of_errors_is_bounded() {
+        let errors = LastErrors::default();
         for port in 1..=3000 {
-            troubles.note(hop(port), "refused");
+            errors.insert(hop(port), "refused");
         }
-        assert!(troubles.change(|by_hop| by_hop.len()) <= MOST_KEPT);
-        assert!(troubles.with(hop(3000)).is_some());
+        assert!(errors.with_map(|by_hop| by_hop.len()) <= MAX_HOPS);
+        assert!(errors.get(hop(3000)).is_some());
     }
 }

@@ -1,7 +1,7 @@
-//! SIP over connections (RFC 3261 §18): TCP and TLS, one connection a gateway, kept and reused.
+//! SIP over TCP and TLS (RFC 3261 §18), with one reused connection for each gateway.
 //!
-//! A thread of its own owns all connections. What is sent opens a connection where there is none; what
-//! could not be written is told to be so, once, and is never written twice.
+//! One thread owns all connections. Sending a message opens a connection if there is none. A message that
+//! could not be written is reported once, and is never written twice.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinSet;
@@ -19,36 +19,27 @@ use tokio::task::JoinSet;
 use crate::sip::message::hop::{Hop, Transport};
 
 mod connection;
+mod event;
 pub mod framing;
 mod last_errors;
+mod sockets;
 pub mod tls;
 
 use connection::{Connection, Outgoing};
-use last_errors::Troubles;
+pub use event::{OnStreamEvent, StreamEvent};
+use last_errors::LastErrors;
 use tls::TlsProfile;
 
-/// The most messages that wait for one connection.
-const MOST_QUEUED: usize = 4096;
-/// The most connections that gateways have opened to us.
-const MOST_INCOMING: usize = 256;
+/// The maximum number of messages queued for one connection.
+const MAX_QUEUED: usize = 4096;
+/// The maximum number of connections opened by gateways.
+const MAX_INCOMING: usize = 256;
 
-/// News of the connections.
-#[derive(Debug)]
-pub enum StreamEvent {
-    /// A whole message came.
-    Received { from: Hop, message: Vec<u8> },
-    /// The message with this token could not be written.
-    Failed { token: Option<u64> },
-}
-
-/// Takes the news; called from the streams' own thread.
-pub type OnStreamEvent = dyn Fn(StreamEvent) + Send + Sync;
-
-/// Why SIP over connections cannot be started.
+/// Why SIP over TCP and TLS cannot be started.
 #[derive(Debug, Error)]
 pub enum StreamsError {
     #[error(
-        "TCP port {address} is in use: stop what listens there, or set sip.listen_udp to another"
+        "TCP {address} is in use: stop the program that listens there, or change sip.listen_udp"
     )]
     AddressInUse { address: SocketAddr },
     #[error("cannot listen on TCP {address}: set sip.listen_udp to an address of this machine")]
@@ -60,11 +51,11 @@ pub enum StreamsError {
     Thread(#[source] io::Error),
 }
 
-/// The handle. With the last one all connections are closed.
+/// The handle of the connections. Dropping the last clone closes them.
 #[derive(Clone, Debug)]
 pub struct Streams {
     commands: mpsc::UnboundedSender<Command>,
-    troubles: Troubles,
+    last_errors: LastErrors,
 }
 
 enum Command {
@@ -74,16 +65,16 @@ enum Command {
 }
 
 impl Streams {
-    /// Listens for TCP on `listen`, and starts the thread.
+    /// Listens on TCP `listen`, and starts the thread.
     ///
     /// # Errors
-    /// [`StreamsError`], with the setting that mends it.
+    /// [`StreamsError`], with the setting to change.
     pub fn start(listen: SocketAddr, events: Box<OnStreamEvent>) -> Result<Streams, StreamsError> {
-        let (commands, orders) = mpsc::unbounded_channel();
-        let troubles = Troubles::default();
-        let hub = Hub {
+        let (commands, received) = mpsc::unbounded_channel();
+        let last_errors = LastErrors::default();
+        let connections = Connections {
             listen,
-            troubles: troubles.clone(),
+            last_errors: last_errors.clone(),
             events: events.into(),
             peers: HashSet::new(),
             tls: HashMap::new(),
@@ -91,49 +82,51 @@ impl Streams {
             tasks: JoinSet::new(),
             incoming: 0,
         };
-        // The runtime lives on its own thread from the first to the last: where we are called there may be
-        // another one, and inside of that none may be dropped.
-        let (tell, started) = std::sync::mpsc::sync_channel(1);
+        // The runtime is created and dropped on its own thread: the caller may be inside another runtime, and
+        // a runtime must not be dropped there.
+        let (report, started) = std::sync::mpsc::sync_channel(1);
         let run = move || match open(listen) {
             Ok((runtime, listener)) => {
-                // Who asked waits for it.
-                let _ = tell.send(Ok(()));
-                runtime.block_on(hub.run(listener, orders));
+                let _ = report.send(Ok(()));
+                runtime.block_on(connections.run(listener, received));
             }
             Err(error) => {
-                let _ = tell.send(Err(error));
+                let _ = report.send(Err(error));
             }
         };
         let thread = thread::Builder::new().name("sip-streams".into());
         thread.spawn(run).map_err(StreamsError::Thread)?;
-        let ended = |_| StreamsError::Thread(io::Error::other("it has ended"));
+        let ended = |_| StreamsError::Thread(io::Error::other("the thread ended"));
         started.recv().map_err(ended)??;
-        Ok(Streams { commands, troubles })
+        Ok(Streams {
+            commands,
+            last_errors,
+        })
     }
 
-    /// Sends a message, over a new connection where there is none. Never waits.
+    /// Sends a message, opening a connection if there is none. Never waits.
     pub fn send(&self, to: Hop, token: Option<u64>, bytes: Arc<[u8]>) {
         let outgoing = Outgoing { token, bytes };
         self.command(Command::Send { to, outgoing });
     }
 
-    /// Why the last connection to it failed, where none has worked since.
-    pub fn trouble(&self, hop: Hop) -> Option<Arc<str>> {
-        self.troubles.with(hop.canonical())
+    /// The error of the last connection to `hop`, unless a connection has worked since.
+    pub fn last_error(&self, hop: Hop) -> Option<Arc<str>> {
+        self.last_errors.get(hop.canonical())
     }
 
-    /// Who may open connections to us.
+    /// Sets the addresses that may open connections to us.
     pub fn set_peers(&self, peers: HashSet<IpAddr>) {
         self.command(Command::SetPeers(peers));
     }
 
-    /// How TLS is spoken to each gateway.
+    /// Sets the TLS profile of each gateway.
     pub fn set_tls(&self, profiles: HashMap<SocketAddr, Arc<TlsProfile>>) {
         self.command(Command::SetTls(profiles));
     }
 
     fn command(&self, command: Command) {
-        // The thread ends only with the last handle.
+        // The thread runs as long as there is a handle.
         let _ = self.commands.send(command);
     }
 }
@@ -145,7 +138,7 @@ fn open(address: SocketAddr) -> Result<(Runtime, TcpListener), StreamsError> {
         .map_err(StreamsError::Thread)?;
     let listener = {
         let _entered = runtime.enter();
-        listen(address).map_err(|source| match source.kind() {
+        sockets::listen(address).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => StreamsError::AddressInUse { address },
             _ => StreamsError::Address { address, source },
         })?
@@ -153,27 +146,10 @@ fn open(address: SocketAddr) -> Result<(Runtime, TcpListener), StreamsError> {
     Ok((runtime, listener))
 }
 
-/// A listener whose port our own connections may leave from too: so a gateway that calls our Contact
-/// address finds the connection that it has.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = shared_socket(address)?;
-    socket.bind(address)?;
-    socket.listen(64)
-}
-
-fn shared_socket(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
-    Ok(socket)
-}
-
-struct Hub {
+/// All connections, on their thread.
+struct Connections {
     listen: SocketAddr,
-    troubles: Troubles,
+    last_errors: LastErrors,
     events: Arc<OnStreamEvent>,
     peers: HashSet<IpAddr>,
     tls: HashMap<SocketAddr, Arc<TlsProfile>>,
@@ -182,38 +158,38 @@ struct Hub {
     incoming: usize,
 }
 
-impl Hub {
-    async fn run(mut self, listener: TcpListener, mut orders: mpsc::UnboundedReceiver<Command>) {
+impl Connections {
+    async fn run(mut self, listener: TcpListener, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(order) => self.obey(order),
+                command = commands.recv() => match command {
+                    Some(command) => self.handle_command(command),
                     None => break,
                 },
                 accepted = listener.accept() => match accepted {
                     Ok((stream, from)) => {
-                        // Who may call is known from before the connection.
-                        while let Ok(order) = orders.try_recv() {
-                            self.obey(order);
+                        // A `SetPeers` sent before the connection must apply to it.
+                        while let Ok(command) = commands.try_recv() {
+                            self.handle_command(command);
                         }
-                        self.accepted(stream, from);
+                        self.accept(stream, from);
                     }
-                    // Out of descriptors, as a rule: others may be freed soon.
+                    // Usually out of file descriptors, which may be freed soon.
                     Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 },
                 Some(ended) = self.tasks.join_next() => {
                     if let Ok(hop) = ended {
-                        self.ended(hop);
+                        self.remove(hop);
                     }
                 }
             }
         }
-        // What was queued is written; then the connections see that nobody sends any more.
+        // The connections write what is queued, and then see that their queue is closed.
         self.open.clear();
         while self.tasks.join_next().await.is_some() {}
     }
 
-    fn obey(&mut self, command: Command) {
+    fn handle_command(&mut self, command: Command) {
         match command {
             Command::Send { to, outgoing } => self.send(to.canonical(), outgoing),
             Command::SetPeers(peers) => {
@@ -229,13 +205,13 @@ impl Hub {
         };
         match queue.try_send(outgoing) {
             Ok(()) => {}
-            Err(TrySendError::Full(outgoing)) => self.failed(&outgoing),
-            // It has just ended.
+            Err(TrySendError::Full(outgoing)) => self.report_failure(&outgoing),
+            // The connection has just ended.
             Err(TrySendError::Closed(outgoing)) => self.open(to, outgoing),
         }
     }
 
-    fn failed(&self, outgoing: &Outgoing) {
+    fn report_failure(&self, outgoing: &Outgoing) {
         (self.events)(StreamEvent::Failed {
             token: outgoing.token,
         });
@@ -244,47 +220,47 @@ impl Hub {
     fn open(&mut self, to: Hop, first: Outgoing) {
         let profile = self.tls.get(&to.address).cloned();
         if to.transport == Transport::Tls && profile.is_none() {
-            return self.failed(&first);
+            return self.report_failure(&first);
         }
-        let (queue, waiting) = mpsc::channel(MOST_QUEUED);
+        let (queue, outgoing) = mpsc::channel(MAX_QUEUED);
         if let Err(TrySendError::Full(first) | TrySendError::Closed(first)) = queue.try_send(first)
         {
-            return self.failed(&first);
+            return self.report_failure(&first);
         }
-        let connection = self.connection(to, waiting);
+        let connection = self.connection(to, outgoing);
         self.tasks.spawn(connection.dial(self.listen, profile));
         self.open.insert(to, queue);
     }
 
-    fn accepted(&mut self, stream: tokio::net::TcpStream, from: SocketAddr) {
+    fn accept(&mut self, stream: TcpStream, from: SocketAddr) {
         let from = Hop {
             transport: Transport::Tcp,
             address: from,
         }
         .canonical();
         let is_peer = self.peers.contains(&from.address.ip());
-        if !is_peer || self.incoming >= MOST_INCOMING || self.open.contains_key(&from) {
+        if !is_peer || self.incoming >= MAX_INCOMING || self.open.contains_key(&from) {
             metrics::counter!("nexo_sip_connections_refused_total").increment(1);
             return;
         }
         self.incoming += 1;
-        let (queue, waiting) = mpsc::channel(MOST_QUEUED);
-        let connection = self.connection(from, waiting);
+        let (queue, outgoing) = mpsc::channel(MAX_QUEUED);
+        let connection = self.connection(from, outgoing);
         self.tasks.spawn(connection.serve(stream));
         self.open.insert(from, queue);
     }
 
-    fn connection(&self, hop: Hop, waiting: mpsc::Receiver<Outgoing>) -> Connection {
+    fn connection(&self, hop: Hop, outgoing: mpsc::Receiver<Outgoing>) -> Connection {
         Connection::new(
             hop,
-            waiting,
+            outgoing,
             Arc::clone(&self.events),
-            self.troubles.clone(),
+            self.last_errors.clone(),
         )
     }
 
-    fn ended(&mut self, hop: Hop) {
-        // A newer connection to the same place may have taken its entry.
+    fn remove(&mut self, hop: Hop) {
+        // A newer connection to the same hop may have replaced the entry.
         if self.open.get(&hop).is_some_and(mpsc::Sender::is_closed) {
             self.open.remove(&hop);
         }

@@ -9,11 +9,11 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use super::tls::TlsFiles;
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 struct Scene {
     streams: Streams,
-    news: Receiver<StreamEvent>,
+    events: Receiver<StreamEvent>,
     listen: SocketAddr,
 }
 
@@ -25,16 +25,16 @@ fn free_address() -> SocketAddr {
 impl Scene {
     fn new() -> Scene {
         let listen = free_address();
-        let (tell, news) = channel();
-        let tell = Mutex::new(tell);
-        let events = move |event| {
-            let _ = tell.lock().unwrap().send(event);
+        let (sender, events) = channel();
+        let sender = Mutex::new(sender);
+        let on_event = move |event| {
+            let _ = sender.lock().unwrap().send(event);
         };
-        let streams = Streams::start(listen, Box::new(events)).unwrap();
+        let streams = Streams::start(listen, Box::new(on_event)).unwrap();
         streams.set_peers([IpAddr::from([127, 0, 0, 1])].into());
         Scene {
             streams,
-            news,
+            events,
             listen,
         }
     }
@@ -45,7 +45,7 @@ impl Scene {
     }
 
     fn next(&self) -> StreamEvent {
-        self.news.recv_timeout(PATIENCE).expect("news")
+        self.events.recv_timeout(TIMEOUT).expect("an event")
     }
 
     fn received(&self) -> (Hop, Vec<u8>) {
@@ -77,7 +77,7 @@ fn far_end() -> (std::net::TcpListener, Hop) {
 
 fn accept(listener: &std::net::TcpListener) -> std::net::TcpStream {
     let (stream, _) = listener.accept().unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
@@ -88,7 +88,7 @@ fn read(stream: &mut impl Read, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn one_connection_carries_everything_both_ways_and_leaves_from_our_port() {
+fn one_connection_from_our_port_carries_messages_in_both_directions() {
     let scene = Scene::new();
     let (listener, hop) = far_end();
     for token in 1..=3 {
@@ -107,7 +107,7 @@ fn one_connection_carries_everything_both_ways_and_leaves_from_our_port() {
 }
 
 #[test]
-fn a_connection_that_was_closed_is_opened_anew_and_nothing_is_sent_twice() {
+fn a_closed_connection_is_reopened_and_nothing_is_sent_twice() {
     let scene = Scene::new();
     let (listener, hop) = far_end();
     for token in 1..=3 {
@@ -116,13 +116,13 @@ fn a_connection_that_was_closed_is_opened_anew_and_nothing_is_sent_twice() {
         let expected = message(&format!("{token}"));
         assert_eq!(read(&mut stream, expected.len()), expected);
         drop(stream);
-        // Its end is seen before the next message: what was written into a closed one would be lost.
+        // The end must be noticed before the next message, which would be lost otherwise.
         std::thread::sleep(Duration::from_millis(500));
     }
 }
 
 #[test]
-fn what_cannot_be_sent_is_told_once_with_its_token() {
+fn a_message_that_cannot_be_sent_is_reported_once_with_its_token() {
     let scene = Scene::new();
     let address = free_address();
     let transport = Transport::Tcp;
@@ -133,9 +133,14 @@ fn what_cannot_be_sent_is_told_once_with_its_token() {
     assert_eq!(
         scene.failed(),
         Some(8),
-        "nobody said how TLS is spoken there"
+        "there is no TLS profile for this gateway"
     );
-    assert!(scene.news.recv_timeout(Duration::from_millis(200)).is_err());
+    assert!(
+        scene
+            .events
+            .recv_timeout(Duration::from_millis(200))
+            .is_err()
+    );
 }
 
 #[test]
@@ -150,7 +155,7 @@ fn garbage_closes_the_connection_and_the_next_message_opens_another() {
         .unwrap();
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
-    assert!(rest.is_empty(), "then it was closed");
+    assert!(rest.is_empty(), "the connection is closed");
     scene.send(hop, 2);
     assert_eq!(
         read(&mut accept(&listener), message("2").len()),
@@ -159,15 +164,15 @@ fn garbage_closes_the_connection_and_the_next_message_opens_another() {
 }
 
 #[test]
-fn gateways_may_call_us_and_strangers_may_not() {
+fn only_gateways_may_connect_to_us() {
     let scene = Scene::new();
     let mut gateway = std::net::TcpStream::connect(scene.listen).unwrap();
-    gateway.set_read_timeout(Some(PATIENCE)).unwrap();
+    gateway.set_read_timeout(Some(TIMEOUT)).unwrap();
     gateway.write_all(&message("hello")).unwrap();
     let (from, text) = scene.received();
     assert_eq!(from.address, gateway.local_addr().unwrap());
     assert_eq!(text, message("hello"));
-    // Its answer goes back the way it came.
+    // The response uses the same connection.
     scene.send(from, 1);
     assert_eq!(read(&mut gateway, message("1").len()), message("1"));
 
@@ -176,14 +181,19 @@ fn gateways_may_call_us_and_strangers_may_not() {
     socket.bind(&stranger.into()).unwrap();
     socket.connect(&scene.listen.into()).unwrap();
     let mut stranger: std::net::TcpStream = socket.into();
-    stranger.set_read_timeout(Some(PATIENCE)).unwrap();
+    stranger.set_read_timeout(Some(TIMEOUT)).unwrap();
     let _ = stranger.write_all(&message("hello"));
     assert!(matches!(stranger.read(&mut [0; 10]), Ok(0) | Err(_)));
-    assert!(scene.news.recv_timeout(Duration::from_millis(100)).is_err());
+    assert!(
+        scene
+            .events
+            .recv_timeout(Duration::from_millis(100))
+            .is_err()
+    );
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() {
+async fn a_port_in_use_is_named_in_the_error() {
     let (listener, hop) = far_end();
     let error = Streams::start(hop.address, Box::new(|_| {})).unwrap_err();
     assert!(
@@ -194,7 +204,7 @@ async fn a_port_that_is_taken_is_named() {
     drop(listener);
 }
 
-/// An authority, and what it has signed.
+/// A certificate authority with the files it issued.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
@@ -231,14 +241,14 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    /// A far end with a certificate for `name`, which wants one of ours where it says so.
-    fn server(&self, name: &str, wants_client: bool) -> Arc<ServerConfig> {
+    /// The configuration of a server with a certificate for `name`.
+    fn server(&self, name: &str, requires_client_certificate: bool) -> Arc<ServerConfig> {
         let (certificate, key) = self.sign(name);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .unwrap();
-        let builder = match wants_client {
+        let builder = match requires_client_certificate {
             false => builder.with_no_client_auth(),
             true => {
                 let mut roots = RootCertStore::empty();
@@ -256,8 +266,8 @@ impl Authority {
     }
 }
 
-/// Sends one message by TLS; what the far end has read, or nothing where it came to no connection.
-fn over_tls(server: Arc<ServerConfig>, profile: TlsProfile) -> Option<Vec<u8>> {
+/// Sends one message over TLS. Returns what the far end read, or `None` if the handshake failed.
+fn send_over_tls(server: Arc<ServerConfig>, profile: TlsProfile) -> Option<Vec<u8>> {
     let scene = Scene::new();
     let (listener, hop) = far_end();
     let hop = Hop {
@@ -286,7 +296,7 @@ fn over_tls(server: Arc<ServerConfig>, profile: TlsProfile) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn tls_is_spoken_to_the_gateway_of_the_right_name_alone() {
+fn tls_connects_only_if_the_certificate_is_trusted_and_has_the_right_name() {
     let authority = Authority::new();
     for (certified, named, is_right) in [
         ("sbc.example.vn", "sbc.example.vn", true),
@@ -294,18 +304,18 @@ fn tls_is_spoken_to_the_gateway_of_the_right_name_alone() {
         ("other.example.vn", "sbc.example.vn", false),
     ] {
         let profile = TlsProfile::build(named, &authority.files()).unwrap();
-        let read = over_tls(authority.server(certified, false), profile);
+        let read = send_over_tls(authority.server(certified, false), profile);
         assert_eq!(read.is_some(), is_right, "{certified} for {named}");
     }
     let unknown = TlsProfile::build("sbc.example.vn", &Authority::new().files()).unwrap();
     assert_eq!(
-        over_tls(authority.server("sbc.example.vn", false), unknown),
+        send_over_tls(authority.server("sbc.example.vn", false), unknown),
         None
     );
 }
 
 #[test]
-fn a_gateway_that_wants_to_know_who_we_are_is_told() {
+fn a_gateway_that_requires_a_client_certificate_receives_it() {
     let authority = Authority::new();
     let (certificate, key) = authority.sign("nexo.example.vn");
     let files = TlsFiles {
@@ -315,11 +325,11 @@ fn a_gateway_that_wants_to_know_who_we_are_is_told() {
     };
     let server = || authority.server("sbc.example.vn", true);
     let profile = TlsProfile::build("sbc.example.vn", &files).unwrap();
-    assert!(over_tls(server(), profile).is_some());
+    assert!(send_over_tls(server(), profile).is_some());
 }
 
 #[test]
-fn a_file_that_is_none_is_named() {
+fn an_invalid_file_is_named_in_the_error() {
     let authority = Authority::new();
     let empty = authority.file("empty.pem", "");
     let missing = authority.folder.path().join("missing.pem");
@@ -329,7 +339,7 @@ fn a_file_that_is_none_is_named() {
             ..TlsFiles::default()
         };
         let error = TlsProfile::build("x", &files).unwrap_err().to_string();
-        assert!(error.contains("holds no certificate"), "{error}");
+        assert!(error.contains("contains no certificate"), "{error}");
         assert!(error.contains(path.to_str().unwrap()), "{error}");
     }
     let half = TlsFiles {
@@ -337,7 +347,10 @@ fn a_file_that_is_none_is_named() {
         ..authority.files()
     };
     let error = TlsProfile::build("x", &half).unwrap_err().to_string();
-    assert!(error.contains("both a certificate and its key"), "{error}");
+    assert!(
+        error.contains("both the certificate and its key"),
+        "{error}"
+    );
     let named = TlsProfile::build("not a name", &authority.files()).unwrap_err();
     assert!(matches!(named, tls::TlsError::Name { .. }));
 }

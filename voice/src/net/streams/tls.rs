@@ -1,6 +1,5 @@
-//! How TLS is spoken to a gateway (RFC 5922): its name, whom we believe, and who we are.
+//! TLS settings for a gateway (RFC 5922): its name, the trusted authorities, and our client certificate.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,43 +8,43 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
-/// Why TLS cannot be spoken to a gateway.
+/// Why the TLS settings of a gateway cannot be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    #[error("{name:?} is no host name or IP address that a certificate could be for")]
+    #[error("{name:?} is not a host name or an IP address, as TLS certificates need")]
     Name { name: String },
-    #[error("{path} holds no certificate in PEM form")]
+    #[error("{path} contains no certificate in PEM format")]
     NoCertificate { path: PathBuf },
-    #[error("{path} holds no private key in PEM form")]
+    #[error("{path} contains no private key in PEM format")]
     NoKey { path: PathBuf },
-    #[error("{path} holds a certificate that is no authority's: {source}")]
+    #[error("{path} contains a certificate that cannot be used as an authority: {source}")]
     Authority {
         path: PathBuf,
         source: rustls::Error,
     },
-    #[error("a client certificate needs both a certificate and its key")]
-    HalfAnIdentity,
+    #[error("a client certificate needs both the certificate and its key")]
+    IncompleteIdentity,
     #[error("the client certificate cannot be used with its key: {0}")]
     Identity(rustls::Error),
     #[error(
-        "this system has no certificates of authorities: name one that the gateway is signed by"
+        "this system has no CA certificates: configure the one that signed the certificate of the gateway"
     )]
     NoRoots,
     #[error("TLS cannot be set up: {0}")]
     Setup(rustls::Error),
 }
 
-/// The files of a gateway's TLS; empty paths are left out.
+/// The PEM files for a gateway. All are optional.
 #[derive(Clone, Debug, Default)]
 pub struct TlsFiles {
-    /// The authorities that are believed instead of the system's.
+    /// The trusted authorities; by default those of the system.
     pub authority: Option<PathBuf>,
-    /// Who we are, where the gateway wants to know.
+    /// Our client certificate, if the gateway requires one.
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
 }
 
-/// How TLS is spoken to one gateway.
+/// The TLS settings for one gateway.
 pub struct TlsProfile {
     pub(super) config: Arc<ClientConfig>,
     pub(super) server_name: ServerName<'static>,
@@ -60,10 +59,10 @@ impl std::fmt::Debug for TlsProfile {
 }
 
 impl TlsProfile {
-    /// A profile for the gateway of this name, which its certificate must be for.
+    /// The settings for a gateway whose certificate must be valid for `server_name`.
     ///
     /// # Errors
-    /// [`TlsError`], naming the file that is wrong.
+    /// [`TlsError`], with the invalid file.
     pub fn build(server_name: &str, files: &TlsFiles) -> Result<TlsProfile, TlsError> {
         let name = server_name.trim_start_matches('[').trim_end_matches(']');
         let server_name = ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Name {
@@ -79,7 +78,7 @@ impl TlsProfile {
             (Some(certificate), Some(key)) => config
                 .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
                 .map_err(TlsError::Identity)?,
-            (Some(_), None) | (None, Some(_)) => return Err(TlsError::HalfAnIdentity),
+            (Some(_), None) | (None, Some(_)) => return Err(TlsError::IncompleteIdentity),
         };
         Ok(TlsProfile {
             config: Arc::new(config),
@@ -127,9 +126,4 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|_| TlsError::NoKey {
         path: path.to_owned(),
     })
-}
-
-/// A handshake's failure as an error of the connection.
-pub(super) fn handshake_failed(error: io::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
 }

@@ -21,7 +21,7 @@ use rand::{RngExt, SeedableRng};
 use super::clock::{Mailbox, MediaEvent, Moved, OnMediaEvents, Order, Play, StreamId};
 use super::ports::Pair;
 use super::stream::{MOST_FRAMES, Shared, Start, Stream, Turn};
-use crate::net::udp::{BATCH, Receiver, Sender};
+use crate::net::udp::{MAX_BATCH, Receiver, Sender};
 use crate::rtp::receive::demultiplexer::{Place, Reception};
 use crate::rtp::wire::packet;
 use crate::rtp::wire::packet::HEADER_BYTES;
@@ -107,8 +107,8 @@ impl<'a> Wheel<'a> {
             by_id: HashMap::new(),
             orders: Vec::new(),
             ended: Vec::new(),
-            outgoing: Vec::with_capacity(BATCH),
-            addresses: Vec::with_capacity(BATCH),
+            outgoing: Vec::with_capacity(MAX_BATCH),
+            addresses: Vec::with_capacity(MAX_BATCH),
             sealed: Vec::new(),
             sealed_now: 0,
             news: Vec::new(),
@@ -286,7 +286,7 @@ impl<'a> Wheel<'a> {
         let socket = slot % self.pairs.len();
         for at in 0..self.slots[slot].len() {
             self.serve_stream(socket, self.slots[slot][at]);
-            if self.outgoing.len() == BATCH {
+            if self.outgoing.len() == MAX_BATCH {
                 self.send_batch(socket);
             }
         }
@@ -374,7 +374,7 @@ impl<'a> Wheel<'a> {
         }
         let sealed = &self.sealed;
         const SLICES: usize = 1 + MOST_FRAMES;
-        let slices: [[IoSlice<'_>; SLICES]; BATCH] = std::array::from_fn(|n| {
+        let slices: [[IoSlice<'_>; SLICES]; MAX_BATCH] = std::array::from_fn(|n| {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let Some(packet) = packets.get(n) else {
                 return slices;
@@ -468,7 +468,7 @@ impl<'a> Wheel<'a> {
             }
             self.meters.received.increment(known);
             self.meters.dropped.increment(taken as u64 - known);
-            if taken < BATCH {
+            if taken < MAX_BATCH {
                 break;
             }
         }

@@ -3,10 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::sip::message::header::{Name, NameAddr};
-use crate::sip::message::message::{Method, Request};
-use crate::sip::message::write::{Draft, answer_hop};
-use crate::sip::sdp::sdp;
-use crate::sip::sdp::sdp::Audio;
+use crate::sip::message::write::{Draft, response_hop};
+use crate::sip::message::{Method, Request};
+use crate::sip::sdp::{self, Audio};
 
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
 const SIP_PORT: u16 = 5060;
@@ -43,7 +42,7 @@ impl CalleeLeg {
 
     /// Where answers to the INVITE go.
     pub fn reply_to(&self) -> SocketAddr {
-        answer_hop(&self.invite, self.source.into()).address
+        response_hop(&self.invite, self.source.into()).address
     }
 
     /// An answer to the INVITE, without a body.
@@ -64,7 +63,7 @@ impl CalleeLeg {
     }
 
     fn draft(&self, code: u16) -> Draft {
-        let mut draft = Draft::answer(&self.invite, code, &self.tag, self.source);
+        let mut draft = Draft::response(&self.invite, code, &self.tag, self.source);
         // What makes a dialog (RFC 3261 §12.1.1).
         if (101..300).contains(&code) {
             draft
@@ -110,7 +109,7 @@ pub(in crate::sandbox) fn answer_to(
     tag: &str,
     source: SocketAddr,
 ) -> Vec<u8> {
-    let mut draft = Draft::answer(request, code, tag, source);
+    let mut draft = Draft::response(request, code, tag, source);
     if code == 405 || request.method() == Method::Options {
         draft
             .field("Allow", ALLOW)

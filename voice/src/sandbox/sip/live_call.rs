@@ -13,7 +13,7 @@ use super::dialog::CalleeLeg;
 use crate::audio::g711::Codec;
 use crate::sandbox::events::{CallId, SandboxEvent};
 use crate::sandbox::media::listener::{CallNumber, EndedCall};
-use crate::sip::sdp::sdp::Audio;
+use crate::sip::sdp::Audio;
 
 pub(in crate::sandbox) struct LiveCall {
     pub number: CallNumber,

@@ -22,7 +22,7 @@ use crate::sandbox::media::impairment::Impairment;
 use crate::sandbox::media::leg::Leg;
 use crate::sandbox::media::listener::{CallNumber, EarInput, Ears};
 use crate::sandbox::media::media_ports::MediaPorts;
-use crate::sip::sdp::sdp::Audio;
+use crate::sip::sdp::Audio;
 use crate::speech::prompts::PromptSet;
 
 /// News that a watcher may leave unread before it loses the oldest.

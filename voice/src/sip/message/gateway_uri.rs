@@ -8,40 +8,40 @@ use thiserror::Error;
 
 use super::hop::Transport;
 
-/// Where a gateway is.
+/// The address of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayUri {
     /// An IP address without brackets, or a host name.
     pub host: String,
-    /// `None`: none is written, and for a host name DNS says it.
+    /// `None`: not given; for a host name, DNS decides.
     pub port: Option<u16>,
-    /// `None`: none is written, and for a host name DNS says it.
+    /// `None`: not given; for a host name, DNS decides.
     pub transport: Option<Transport>,
 }
 
-/// The text is no URI of a gateway.
+/// The text is not the URI of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not sip:host[:port][;transport=udp|tcp|tls]")]
+#[error("expected sip:host[:port][;transport=udp|tcp|tls]")]
 pub struct MalformedUri;
 
 impl GatewayUri {
-    /// The address, where the host is one.
+    /// The host as an IP address, if it is one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
 
-    /// What is spoken where nothing else is said.
+    /// The given transport, or UDP.
     pub fn transport_or_udp(&self) -> Transport {
         self.transport.unwrap_or(Transport::Udp)
     }
 
-    /// The port that is written, or that of the transport.
+    /// The given port, or the default port of the transport.
     pub fn port_or_default(&self) -> u16 {
         let default = self.transport_or_udp().default_port();
         self.port.unwrap_or(default)
     }
 
-    /// The host as it stands in SIP URIs: an IPv6 address in brackets.
+    /// The host as written in SIP URIs: IPv6 addresses in brackets.
     pub fn domain(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]", self.host),
@@ -49,7 +49,7 @@ impl GatewayUri {
         }
     }
 
-    /// `host:port` as it stands in SIP URIs; a host name without a port stays so, since DNS knows it.
+    /// `host:port` as written in SIP URIs. A host name without a port stays without: DNS provides the port.
     pub fn host_and_port(&self) -> String {
         match (self.ip(), self.port) {
             (None, None) => self.domain(),
@@ -73,7 +73,7 @@ impl FromStr for GatewayUri {
             None => None,
             Some(parameter) => {
                 let name = parameter.strip_prefix("transport=").ok_or(MalformedUri)?;
-                Some(Transport::named(name).ok_or(MalformedUri)?)
+                Some(Transport::from_name(name).ok_or(MalformedUri)?)
             }
         };
         let (host, port) = split_port(address).ok_or(MalformedUri)?;
@@ -118,7 +118,8 @@ fn split_port(address: &str) -> Option<(&str, Option<&str>)> {
     is_host(host).then_some((host, port))
 }
 
-/// An IPv4 address, or a host name (RFC 1123 §2.1). What looks like an address must be one.
+/// Whether the text is an IPv4 address or a host name (RFC 1123 §2.1). Digits and dots alone must be an
+/// address.
 fn is_host(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gateways_uri_is_read() {
+    fn a_gateway_uri_is_parsed() {
         for (text, host, port, transport, written) in [
             (
                 "sip:203.0.113.10",
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_gateways_uri_is_refused() {
+    fn any_other_uri_is_rejected() {
         for text in [
             "",
             "203.0.113.10",

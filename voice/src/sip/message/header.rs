@@ -1,10 +1,10 @@
-//! Header fields: their names in long and compact form, and what their values are made of.
+//! Names of header fields in long and compact form, and the syntax of their values.
 
 use std::net::IpAddr;
 
 use memchr::{memchr, memchr2};
 
-/// A header field's name, where this product reads it; any other is [`Name::Other`].
+/// The name of a header field that this crate reads; any other is [`Name::Other`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Name {
     Via,
@@ -57,7 +57,7 @@ const NAMES: [(&str, Name); 25] = [
 ];
 
 impl Name {
-    /// The name that `text` is, whatever its case.
+    /// The name, in any case.
     pub fn parse(text: &str) -> Name {
         NAMES
             .iter()
@@ -66,7 +66,7 @@ impl Name {
     }
 }
 
-/// Where a scanner of a value stands: inside quotes or angle brackets separators do not separate.
+/// The state of a scan: separators inside quotes or angle brackets do not count.
 #[derive(Default)]
 struct Scan {
     quoted: bool,
@@ -75,8 +75,8 @@ struct Scan {
 }
 
 impl Scan {
-    /// Takes the next byte; whether it stands free of quotes and brackets.
-    fn is_free(&mut self, byte: u8) -> bool {
+    /// Takes the next byte. Returns whether it is outside quotes and brackets.
+    fn is_outside(&mut self, byte: u8) -> bool {
         if self.escaped {
             self.escaped = false;
             return false;
@@ -101,25 +101,25 @@ impl Scan {
     }
 }
 
-/// The first place where `separator` stands outside of quotes and angle brackets.
-fn free(text: &str, separator: u8) -> Option<usize> {
+/// The position of the first `separator` outside quotes and angle brackets.
+fn find_separator(text: &str, separator: u8) -> Option<usize> {
     let bytes = text.as_bytes();
     let first = memchr(separator, bytes)?;
-    // Most values have neither before their first separator.
+    // Fast path: most values have neither before their first separator.
     if memchr2(b'"', b'<', &bytes[..first]).is_none() {
         return Some(first);
     }
     let mut scan = Scan::default();
     let mut bytes = bytes.iter();
-    bytes.position(|byte| scan.is_free(*byte) && *byte == separator)
+    bytes.position(|byte| scan.is_outside(*byte) && *byte == separator)
 }
 
-/// Splits at `separator` where it stands outside of quotes and angle brackets; trims the parts.
-pub fn split_free(value: &str, separator: u8) -> impl Iterator<Item = &str> {
+/// Splits at each `separator` outside quotes and angle brackets, and trims the parts.
+pub fn split_outside_quotes(value: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(value);
     std::iter::from_fn(move || {
         let text = rest?;
-        let end = free(text, separator);
+        let end = find_separator(text, separator);
         let part = match end {
             Some(end) => {
                 rest = Some(&text[end + 1..]);
@@ -134,18 +134,19 @@ pub fn split_free(value: &str, separator: u8) -> impl Iterator<Item = &str> {
     })
 }
 
-/// An address with its parameters: `"Name" <sip:user@host>;tag=x`, or a bare URI.
+/// An address with its parameters: `"Name" <sip:user@host>;tag=x`, or a URI without brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameAddr<'a> {
     pub uri: &'a str,
-    /// What follows the address, starting after the first semicolon.
+    /// The parameters, without the first semicolon.
     pub params: &'a str,
 }
 
 impl<'a> NameAddr<'a> {
-    /// Reads an address (RFC 3261 §20.10): without brackets, parameters are the header's, not the URI's.
+    /// Parses an address (RFC 3261 §20.10). Without brackets, parameters belong to the header field, not to
+    /// the URI.
     pub fn parse(value: &'a str) -> Option<NameAddr<'a>> {
-        let open = opening(value);
+        let open = opening_bracket(value);
         let (uri, rest) = match open {
             Some(open) => {
                 let inside = &value[open + 1..];
@@ -156,11 +157,11 @@ impl<'a> NameAddr<'a> {
         };
         let uri = uri.trim();
         let params = rest.trim_start().strip_prefix(';').unwrap_or("");
-        // A URI is written again into request lines, where a blank would end it.
-        (!uri.is_empty() && is_one_word(uri)).then_some(NameAddr { uri, params })
+        // The URI is copied into request lines, where a blank would end it.
+        (!uri.is_empty() && is_single_word(uri)).then_some(NameAddr { uri, params })
     }
 
-    /// A parameter's value; empty for one without a value.
+    /// The value of a parameter; empty if it has none.
     pub fn param(&self, name: &str) -> Option<&'a str> {
         param(self.params, name)
     }
@@ -170,15 +171,15 @@ impl<'a> NameAddr<'a> {
     }
 }
 
-/// Where the bracket stands that opens an address, outside of quotes.
-fn opening(value: &str) -> Option<usize> {
+/// The position of the first `<` outside quotes.
+fn opening_bracket(value: &str) -> Option<usize> {
     let bytes = value.as_bytes();
     match memchr2(b'"', b'<', bytes) {
         Some(first) if bytes[first] == b'<' => Some(first),
         Some(_) => {
             let mut scan = Scan::default();
             bytes.iter().position(|byte| {
-                scan.is_free(*byte);
+                scan.is_outside(*byte);
                 scan.bracketed
             })
         }
@@ -186,7 +187,7 @@ fn opening(value: &str) -> Option<usize> {
     }
 }
 
-fn is_one_word(uri: &str) -> bool {
+fn is_single_word(uri: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>');
     if uri.bytes().all(is_plain) {
         return true;
@@ -195,9 +196,9 @@ fn is_one_word(uri: &str) -> bool {
     !uri.contains(ends)
 }
 
-/// The value of parameter `name` in `a=1;b;c="x"`; empty where it has none.
+/// The value of parameter `name` in `a=1;b;c="x"`; empty if it has none.
 pub fn param<'a>(params: &'a str, name: &str) -> Option<&'a str> {
-    split_free(params, b';').find_map(|param| {
+    split_outside_quotes(params, b';').find_map(|param| {
         let (key, value) = match memchr(b'=', param.as_bytes()) {
             Some(equals) => (param[..equals].trim(), &param[equals + 1..]),
             None => (param, ""),
@@ -207,17 +208,17 @@ pub fn param<'a>(params: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// One hop of a Via header: `SIP/2.0/UDP host:port;branch=…`.
+/// One hop of a Via header field: `SIP/2.0/UDP host:port;branch=…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Via<'a> {
     pub transport: &'a str,
-    /// Host and port as the sender wrote them.
+    /// Host and port as written by the sender.
     pub sent_by: &'a str,
     pub params: &'a str,
 }
 
 impl<'a> Via<'a> {
-    /// Reads one hop (RFC 3261 §20.42); blanks may stand around the slashes.
+    /// Parses one hop (RFC 3261 §20.42). Blanks around the slashes are allowed.
     pub fn parse(value: &'a str) -> Option<Via<'a>> {
         let (name, rest) = value.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
@@ -238,24 +239,24 @@ impl<'a> Via<'a> {
         param(self.params, "branch")
     }
 
-    /// The port that the sender wrote behind its host.
+    /// The port of `sent_by`.
     pub fn port(&self) -> Option<u16> {
         let (_, port) = self.sent_by.rsplit_once(':')?;
         port.trim().parse().ok().filter(|port| *port != 0)
     }
 
-    /// Whether the answer is to go to the port that the request came from (RFC 3581 §3).
+    /// Whether the response must go to the source port of the request (RFC 3581 §3).
     pub fn wants_rport(&self) -> bool {
         param(self.params, "rport").is_some()
     }
 
-    /// The address that the request came from, as whoever answers it saw it.
+    /// The source address of the request, as seen by the server.
     pub fn received(&self) -> Option<IpAddr> {
         let text = param(self.params, "received")?;
         text.trim_matches(['[', ']']).parse().ok()
     }
 
-    /// The port that the request came from, as whoever answers it saw it (RFC 3581 §4).
+    /// The source port of the request, as seen by the server (RFC 3581 §4).
     pub fn rport(&self) -> Option<u16> {
         param(self.params, "rport")?.parse().ok()
     }
@@ -268,7 +269,7 @@ mod tests {
     #[test]
     fn commas_in_quotes_and_brackets_do_not_separate() {
         let value = r#""Nguyen, \"A\", B" <sip:a@h;x=1,2>;tag=1, <sip:b@h> , sip:c@h"#;
-        let parts: Vec<_> = split_free(value, b',').collect();
+        let parts: Vec<_> = split_outside_quotes(value, b',').collect();
         assert_eq!(
             parts,
             [
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_a_bare_uri_are_the_headers() {
+    fn parameters_of_a_uri_without_brackets_belong_to_the_header() {
         let bare = NameAddr::parse("sip:a@h;tag=77").unwrap();
         assert_eq!((bare.uri, bare.tag()), ("sip:a@h", Some("77")));
         let bracketed = NameAddr::parse("<sip:a@h;transport=tcp>;lr ; tag = 9").unwrap();
@@ -292,12 +293,12 @@ mod tests {
         assert_eq!(
             NameAddr::parse("<sip:x@h SIP/2.0>"),
             None,
-            "it would end a request line"
+            "a blank would end a request line"
         );
     }
 
     #[test]
-    fn a_via_is_read_with_any_parameters_in_any_order() {
+    fn a_via_is_parsed_with_any_parameters_in_any_order() {
         let via = Via::parse("SIP/2.0/UDP 192.0.2.1:5060 ;rport;maddr=x;branch=z9hG4bK1").unwrap();
         assert_eq!(via.branch(), Some("z9hG4bK1"));
         assert_eq!(via.sent_by, "192.0.2.1:5060");

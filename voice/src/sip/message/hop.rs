@@ -1,9 +1,9 @@
-//! Where a message goes, or came from: an address and the transport to it (RFC 3261 §18).
+//! The destination or source of a message: a transport and an address (RFC 3261 §18).
 
 use std::fmt;
 use std::net::SocketAddr;
 
-/// How SIP travels.
+/// A SIP transport.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Transport {
     Udp,
@@ -14,7 +14,7 @@ pub enum Transport {
 impl Transport {
     pub const ALL: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
 
-    /// As a URI's `transport` parameter has it.
+    /// The name in a URI's `transport` parameter.
     pub fn name(self) -> &'static str {
         match self {
             Transport::Udp => "udp",
@@ -23,7 +23,7 @@ impl Transport {
         }
     }
 
-    /// As a Via has it (§20.42).
+    /// The name in a Via (§20.42).
     pub fn via_name(self) -> &'static str {
         match self {
             Transport::Udp => "UDP",
@@ -32,14 +32,14 @@ impl Transport {
         }
     }
 
-    /// From a URI's `transport` parameter, in any case.
-    pub fn named(name: &str) -> Option<Transport> {
+    /// The transport with this name, in any case.
+    pub fn from_name(name: &str) -> Option<Transport> {
         Transport::ALL
             .into_iter()
             .find(|transport| transport.name().eq_ignore_ascii_case(name))
     }
 
-    /// Where a URI says no port (§19.1.2).
+    /// The port of a URI without one (§19.1.2).
     pub fn default_port(self) -> u16 {
         match self {
             Transport::Udp | Transport::Tcp => 5060,
@@ -47,7 +47,8 @@ impl Transport {
         }
     }
 
-    /// Whether what is sent arrives, or the sender is told: nothing is then sent again (§17.1.1.2).
+    /// Whether the transport delivers messages or reports a failure. Then SIP does not retransmit
+    /// (§17.1.1.2).
     pub fn is_reliable(self) -> bool {
         match self {
             Transport::Udp => false,
@@ -70,7 +71,7 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// The same, with an IPv4 address as such, though a socket for both families shows it as IPv6.
+    /// The same hop with an IPv4-mapped IPv6 address turned into IPv4: dual-stack sockets report IPv4 that way.
     pub fn canonical(self) -> Hop {
         let ip = self.address.ip().to_canonical();
         Hop {
@@ -86,7 +87,7 @@ impl fmt::Display for Hop {
     }
 }
 
-/// By UDP.
+/// A hop over UDP.
 impl From<SocketAddr> for Hop {
     fn from(address: SocketAddr) -> Hop {
         Hop {

@@ -1,11 +1,11 @@
-//! Building messages: answers that copy what RFC 3261 §8.2.6 says, and requests field by field.
+//! Writing messages: responses with the fields that RFC 3261 §8.2.6 copies, and requests field by field.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 
 use super::header::{Name, param};
 use super::hop::{Hop, Transport};
-use super::message::{Method, Request};
+use super::{Method, Request};
 
 /// The reason phrase of a status code (RFC 3261 §21 and its extensions).
 pub fn reason(code: u16) -> &'static str {
@@ -34,7 +34,7 @@ pub fn reason(code: u16) -> &'static str {
     }
 }
 
-/// A message being written: its head grows, its body comes last.
+/// A message being written.
 #[derive(Clone, Debug)]
 pub struct Draft {
     head: String,
@@ -43,19 +43,19 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A request's first line.
+    /// Starts a request with its request line.
     pub fn request(method: Method, uri: &str) -> Draft {
         Draft::start(format_args!("{} {uri} SIP/2.0\r\n", method.name()))
     }
 
-    /// The answer to `request`, with its Via, From, To, Call-ID and CSeq. `to_tag` is added where
-    /// the To has none and the answer is no 100. `source` is where the request came from: it is
-    /// noted in the topmost Via (RFC 3581).
-    pub fn answer(request: &Request, code: u16, to_tag: &str, source: SocketAddr) -> Draft {
+    /// Starts a response to `request` with its Via, From, To, Call-ID and CSeq. `to_tag` is added if To has
+    /// no tag, except to a 100. `source` is the source address of the request; it is written into the
+    /// topmost Via (RFC 3581).
+    pub fn response(request: &Request, code: u16, to_tag: &str, source: SocketAddr) -> Draft {
         let mut draft = Draft::start(format_args!("SIP/2.0 {code} {}\r\n", reason(code)));
-        for (place, via) in request.values(Name::Via).enumerate() {
-            match place {
-                0 => draft.field("Via", format_args!("{}", stamped(via, source))),
+        for (index, via) in request.values(Name::Via).enumerate() {
+            match index {
+                0 => draft.field("Via", with_source(via, source)),
                 _ => draft.field("Via", via),
             };
         }
@@ -90,7 +90,7 @@ impl Draft {
         self
     }
 
-    /// Adds the fields of `name` as the request has them.
+    /// Copies the request's fields with this name, under the name `written`.
     pub fn copy(&mut self, request: &Request, name: Name, written: &str) -> &mut Draft {
         for value in request.lines(name) {
             self.field(written, value);
@@ -98,13 +98,13 @@ impl Draft {
         self
     }
 
-    /// Sets the body, last of all.
+    /// Sets the body.
     pub fn body(&mut self, content_type: &'static str, body: Vec<u8>) -> &mut Draft {
         (self.content_type, self.body) = (content_type, body);
         self
     }
 
-    /// The datagram.
+    /// Finishes the message.
     pub fn bytes(mut self) -> Vec<u8> {
         if !self.content_type.is_empty() {
             let content_type = self.content_type;
@@ -119,30 +119,30 @@ impl Draft {
     }
 }
 
-/// A Via with the address that its request really came from.
-fn stamped(via: &str, source: SocketAddr) -> String {
+/// The Via with the source address of its request.
+fn with_source(via: &str, source: SocketAddr) -> String {
     let (hop, params) = via.split_once(';').unwrap_or((via, ""));
     let wants_port = param(params, "rport").is_some();
-    let mut stamped = hop.trim_end().to_owned();
+    let mut written = hop.trim_end().to_owned();
     for part in params.split(';').map(str::trim).filter(|p| !p.is_empty()) {
         let key = part.split('=').next().unwrap_or_default().trim();
         if !key.eq_ignore_ascii_case("rport") && !key.eq_ignore_ascii_case("received") {
-            let _ = write!(stamped, ";{part}");
+            let _ = write!(written, ";{part}");
         }
     }
-    let _ = write!(stamped, ";received={}", source.ip().to_canonical());
+    let _ = write!(written, ";received={}", source.ip().to_canonical());
     if wants_port {
-        let _ = write!(stamped, ";rport={}", source.port());
+        let _ = write!(written, ";rport={}", source.port());
     }
-    stamped
+    written
 }
 
-/// Where the answer to `request` goes (RFC 3261 §18.2.2, RFC 3581 §4): its source, at the port that
-/// its Via names unless it asked for the real one.
-pub fn answer_hop(request: &Request, source: Hop) -> Hop {
+/// The destination of the response to `request` (RFC 3261 §18.2.2, RFC 3581 §4): its source address, with
+/// the port of its Via unless it has `rport`.
+pub fn response_hop(request: &Request, source: Hop) -> Hop {
     let via = request.via();
     match (source.transport, via) {
-        // The connection that it came by.
+        // The response goes over the connection of the request.
         (Transport::Tcp | Transport::Tls, _) => source,
         (Transport::Udp, Some(via)) if !via.wants_rport() => {
             SocketAddr::new(source.address.ip(), via.port().unwrap_or(5060)).into()
@@ -153,7 +153,7 @@ pub fn answer_hop(request: &Request, source: Hop) -> Hop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Message;
+    use super::super::Message;
     use super::*;
 
     fn request(via: &str) -> Request {
@@ -168,28 +168,28 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_copies_what_it_must_and_notes_its_source() {
+    fn a_response_copies_the_mandatory_fields_and_adds_the_source() {
         let request = request("SIP/2.0/UDP 192.0.2.1:5062;rport;branch=z9hG4bK1");
         let source: SocketAddr = ([198, 51, 100, 7], 6000).into();
-        let bytes = Draft::answer(&request, 200, "t1", source).bytes();
-        let Message::Response(answer) = Message::parse(&bytes).unwrap() else {
+        let bytes = Draft::response(&request, 200, "t1", source).bytes();
+        let Message::Response(response) = Message::parse(&bytes).unwrap() else {
             panic!("a request");
         };
-        let via: Vec<_> = answer.lines(Name::Via).collect();
+        let via: Vec<_> = response.lines(Name::Via).collect();
         assert_eq!(
             via[0],
             "SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK1;received=198.51.100.7;rport=6000"
         );
         assert_eq!(via[1], "SIP/2.0/UDP p2;branch=2");
-        assert_eq!(answer.to_tag(), Some("t1"));
-        assert_eq!(answer.cseq(), 3);
-        assert_eq!(answer_hop(&request, source.into()), source.into());
+        assert_eq!(response.to_tag(), Some("t1"));
+        assert_eq!(response.cseq(), 3);
+        assert_eq!(response_hop(&request, source.into()), source.into());
     }
 
     #[test]
-    fn without_rport_the_answer_goes_to_the_port_of_the_via() {
+    fn without_rport_the_response_goes_to_the_port_of_the_via() {
         let source: SocketAddr = ([198, 51, 100, 7], 6000).into();
-        let to = |via| answer_hop(&request(via), source.into()).address.port();
+        let to = |via| response_hop(&request(via), source.into()).address.port();
         assert_eq!(to("SIP/2.0/UDP 192.0.2.1:5062;branch=1"), 5062);
         assert_eq!(to("SIP/2.0/UDP 192.0.2.1;branch=1"), 5060);
         assert_eq!(to("SIP/2.0/UDP [2001:db8::1]:5063;branch=1"), 5063);
@@ -197,10 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_has_no_tag_of_ours() {
+    fn a_100_gets_no_tag() {
         let request = request("SIP/2.0/UDP h;branch=1");
         let source: SocketAddr = ([127, 0, 0, 1], 1).into();
-        let bytes = Draft::answer(&request, 100, "t1", source).bytes();
+        let bytes = Draft::response(&request, 100, "t1", source).bytes();
         assert!(!String::from_utf8(bytes).unwrap().contains("t1"));
     }
 }

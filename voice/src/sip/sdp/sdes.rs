@@ -1,35 +1,34 @@
-//! The `a=crypto:` attribute of SDP (RFC 4568): the key of what the party that writes it will send.
+//! The `a=crypto:` attribute of SDP (RFC 4568): the SRTP key that its sender encrypts with.
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::rtp::srtp::{InlineError, MasterKey, Suite};
 
-/// The largest tag: nine digits (RFC 4568 §9.1).
-const LARGEST_TAG: u32 = 999_999_999;
+/// Tags have at most nine digits (RFC 4568 §9.1).
+const MAX_TAG: u32 = 999_999_999;
 
-/// One way to protect a stream, offered or chosen. An answer repeats the tag of the offer's.
+/// An offered or accepted key. An answer repeats the tag of the offer.
 #[derive(Clone, Debug)]
 pub struct Crypto {
     /// At most nine digits.
     pub tag: u32,
-    /// With its suite.
     pub key: MasterKey,
 }
 
-/// Why an attribute cannot be used. Carries nothing of it. A stream may be protected in several ways:
-/// one that cannot be used does not keep another from it.
+/// Why an attribute cannot be used. Contains none of the attribute's text. Other attributes of the same
+/// stream may still be usable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum SdesError {
     #[error("the crypto attribute lacks its tag, suite or key")]
     Incomplete,
-    #[error("the tag of the crypto attribute is no number of one to nine digits")]
+    #[error("the tag of the crypto attribute must be a number of one to nine digits")]
     Tag,
     #[error("the crypto suite is not supported")]
     Suite,
-    #[error("the key is not given inline")]
+    #[error("the key method must be inline")]
     KeyMethod,
-    #[error("several keys are given, which is not supported")]
+    #[error("several keys in one crypto attribute are not supported")]
     SeveralKeys,
     #[error("the inline key cannot be used: {0}")]
     Key(#[from] InlineError),
@@ -37,13 +36,13 @@ pub enum SdesError {
     SessionParameter,
 }
 
-/// Reads what follows `a=crypto:`.
+/// Parses the text after `a=crypto:`.
 ///
-/// Of the session parameters, the hint of a window size and the optional ones (`-…`) are passed over,
-/// as RFC 4568 §6.3 allows; all others change how packets are protected, and are refused.
+/// Of the session parameters, the window size hint and the optional ones (`-…`) are ignored, as RFC 4568
+/// §6.3 allows. All others change how packets are protected, and are rejected.
 ///
 /// # Errors
-/// [`SdesError`], by what is not understood.
+/// [`SdesError`] for the first part that is not supported.
 pub fn read(value: &str) -> Result<Crypto, SdesError> {
     let mut words = value.split_ascii_whitespace();
     let mut word = || words.next().ok_or(SdesError::Incomplete);
@@ -58,15 +57,15 @@ pub fn read(value: &str) -> Result<Crypto, SdesError> {
         return Err(SdesError::SeveralKeys);
     }
     let key = MasterKey::from_inline(suite, inline)?;
-    if !words.all(may_be_passed_over) {
+    if !words.all(is_ignorable) {
         return Err(SdesError::SessionParameter);
     }
     Ok(Crypto { tag, key })
 }
 
-/// Writes the attribute from its `a=`, without the end of the line. It holds the key.
+/// Writes the whole attribute, starting with `a=`, without the line end. The text contains the key.
 pub fn write(crypto: &Crypto) -> Zeroizing<String> {
-    let (tag, suite) = (crypto.tag.min(LARGEST_TAG), crypto.key.suite().name());
+    let (tag, suite) = (crypto.tag.min(MAX_TAG), crypto.key.suite().name());
     let inline = crypto.key.to_inline();
     Zeroizing::new(format!("a=crypto:{tag} {suite} inline:{}", *inline))
 }
@@ -76,7 +75,7 @@ fn read_tag(text: &str) -> Result<u32, SdesError> {
     text.parse().ok().filter(|_| is_tag).ok_or(SdesError::Tag)
 }
 
-fn may_be_passed_over(parameter: &str) -> bool {
+fn is_ignorable(parameter: &str) -> bool {
     let is_window_size_hint = parameter
         .get(..4)
         .is_some_and(|name| name.eq_ignore_ascii_case("WSH="));
@@ -93,7 +92,7 @@ mod tests {
     const KEY: &str = "PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
 
     #[test]
-    fn an_attribute_of_rfc_4568_is_read() {
+    fn an_attribute_of_rfc_4568_is_parsed() {
         let value = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20");
         let crypto = read(&value).unwrap();
         assert_eq!(
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_change_the_protection_is_passed_over() {
+    fn parameters_that_do_not_change_the_protection_are_ignored() {
         for value in [
             format!("007 aes_cm_128_hmac_sha1_32 INLINE:{KEY}"),
             format!(" 999999999  AES_CM_128_HMAC_SHA1_32\tinline:{KEY}|2^31  WSH=64 \r\n"),
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_by_its_part() {
+    fn an_unsupported_part_is_rejected_by_its_name() {
         let plain = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
         let with = |from: &str, to: &str| plain.replace(from, to);
         for (value, error) in [
@@ -179,7 +178,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(tag in 0..=LARGEST_TAG, seed: u64, at in 0usize..3) {
+        fn a_written_attribute_reads_back(tag in 0..=MAX_TAG, seed: u64, at in 0usize..3) {
             let key = MasterKey::random(Suite::ALL[at], &mut StdRng::seed_from_u64(seed));
             let line = write(&Crypto { tag, key: key.clone() });
             let crypto = read(line.strip_prefix("a=crypto:").unwrap()).unwrap();
@@ -188,7 +187,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_panic(
+        fn no_text_makes_the_parser_panic(
             value in "([0-9]{1,10} (AES_CM_128_HMAC_SHA1_80|[A-Z]{3}) inline:)?\\PC{0,80}",
         ) {
             let _ = read(&value);

@@ -1,110 +1,111 @@
-//! What goes into a user agent and comes out of it, call by call.
+//! The inputs and outputs of a user agent for each call and request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::digest::Credentials;
+use crate::sip::message::Method;
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::Method;
 
-/// One call of a user agent, or one question outside of any.
+/// Identifies a call of a user agent, or a request outside calls.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct CallHandle(pub(in crate::sip) u64);
+pub struct CallHandle(pub(super) u64);
 
 impl CallHandle {
-    /// The handle as a number, for those who carry its messages.
+    /// The handle as a number, for the transport.
     pub fn token(self) -> u64 {
         self.0
     }
 
-    pub fn of_token(token: u64) -> CallHandle {
+    /// The handle of a [`CallHandle::token`].
+    pub fn from_token(token: u64) -> CallHandle {
         CallHandle(token)
     }
 }
 
-/// A call to be placed. Every URI is a whole `sip:` URI without brackets.
+/// The parameters of a call to place. URIs are complete `sip:` URIs without brackets.
 #[derive(Clone, Debug)]
 pub struct Invite {
-    /// Unique; no other call of this user agent has it.
+    /// Unique among the calls of this user agent.
     pub call_id: String,
-    /// Where the INVITE is sent.
+    /// The destination of the INVITE.
     pub gateway: Hop,
-    /// Who we are to the gateway, should it ask.
+    /// Our credentials, in case the gateway challenges the request.
     pub credentials: Option<Arc<Credentials>>,
-    /// Our address as the gateway is to see it.
+    /// Our address, as the gateway sees it.
     pub local: SocketAddr,
     pub request_uri: String,
     pub from_uri: String,
     pub to_uri: String,
-    /// What the INVITE says besides, such as who is asserted to call.
+    /// Additional header fields, such as P-Asserted-Identity.
     pub fields: Vec<(&'static str, String)>,
     pub sdp: Vec<u8>,
-    /// How long the gateway may say nothing at all: a short timer B.
+    /// How long to wait for any response: a short timer B.
     pub gateway_timeout: Duration,
 }
 
-/// News of a call. At most one of `Rejected`, `Silent`, `RemoteHungUp` and `TransportFailed` comes,
-/// and none after the call was cancelled or hung up.
+/// An event of a call. At most one of `Rejected`, `TimedOut`, `RemoteHungUp` and `TransportFailed` occurs,
+/// and none after [`UserAgent::hang_up`](super::UserAgent::hang_up).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SipEvent {
-    /// A 1xx that differs from those before.
+    /// A 1xx that differs from the previous ones.
     Provisional { code: u16 },
-    /// The first 2xx; it has been acknowledged. A description that it lacks is that of the
-    /// provisional answers before, where they came from the same far end.
+    /// The first 2xx, which has been acknowledged. If it has no description, `sdp` is that of the same far
+    /// end's provisional responses.
     Answered { code: u16, sdp: Vec<u8> },
-    /// A final answer of 300 or more. A 3xx is never followed.
+    /// A final response of 300 or more. A redirection is not followed.
     Rejected {
         code: u16,
         retry_after_seconds: Option<u32>,
     },
-    /// No answer of any kind within the gateway's time. What still comes late is cancelled, or
-    /// acknowledged and hung up.
-    Silent,
-    /// The far end described its media anew, in mid-call; it has been answered.
+    /// No response within the gateway timeout. A late provisional response is answered with CANCEL, a late
+    /// 2xx with ACK and BYE.
+    TimedOut,
+    /// The far end sent a new media description during the call; it has been answered.
     MediaChanged { sdp: Vec<u8> },
-    /// The far end hung up the answered call.
+    /// The far end hung up.
     RemoteHungUp,
     /// The INVITE could not be sent.
     TransportFailed,
 }
 
-/// What became of a question outside of any call. `cseq` is the last number that it had.
+/// The outcome of a request outside calls. `cseq` is its last CSeq number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SipAnswer {
-    /// A final answer, to the question as it was authorized at last.
+pub enum RequestOutcome {
+    /// A final response, after authorization if the gateway required it.
     Answered {
         code: u16,
         cseq: u32,
         round_trip: Duration,
-        /// For how long we are registered.
+        /// How long the registration is valid.
         expires_seconds: Option<u32>,
-        /// The shortest registration that is taken (423).
+        /// The shortest registration that the registrar accepts (423).
         min_expires_seconds: Option<u32>,
         retry_after_seconds: Option<u32>,
     },
-    /// None within its time.
-    Silent { cseq: u32 },
-    /// It could not be sent.
+    /// No final response within the timeout.
+    TimedOut { cseq: u32 },
+    /// The request could not be sent.
     TransportFailed { cseq: u32 },
 }
 
-/// A datagram to be sent.
+/// A message to send.
 #[derive(Clone, Debug)]
 pub struct Transmit {
     pub to: Hop,
     pub bytes: Arc<[u8]>,
-    /// The call or the question that it is of, if any.
+    /// The call or request that the message belongs to, if any.
     pub call: Option<CallHandle>,
-    pub kind: Kind,
+    pub kind: MessageKind,
     /// Whether the same bytes were sent before.
-    pub is_repeat: bool,
+    pub is_retransmission: bool,
 }
 
-/// What a datagram is.
+/// The kind of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Kind {
+pub enum MessageKind {
     Request(Method),
-    /// With its status code.
+    /// A response with this status code.
     Response(u16),
 }

@@ -1,4 +1,4 @@
-//! What a leg may touch of its user agent while it takes a message or the time.
+//! The part of the user agent that a leg uses while it handles a message or a timer.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -8,41 +8,41 @@ use std::time::Instant;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::call::{CallHandle, Kind, SipAnswer, SipEvent, Transmit};
+use super::call::{CallHandle, MessageKind, RequestOutcome, SipEvent, Transmit};
 use super::dialog::Identity;
-use super::digest::{Answer, Authorizer};
+use super::digest::{AuthField, Authorizer};
 use super::transaction::Timers;
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Response};
+use crate::sip::message::{Method, Response};
 
-/// For the gateways that know us by a name and a password: by where they are and name.
-pub(in crate::sip) type Authorizers = HashMap<(Hop, Arc<str>), Authorizer>;
+/// The authorizer for each gateway and username.
+pub(super) type Authorizers = HashMap<(Hop, Arc<str>), Authorizer>;
 
-/// What all legs of a user agent share.
-pub(in crate::sip) struct Outbox {
+/// The state that all legs of a user agent share.
+pub(super) struct SharedState {
     pub user_agent: String,
     pub timers: Timers,
     pub random: StdRng,
     pub transmits: VecDeque<Transmit>,
     pub events: VecDeque<(CallHandle, SipEvent)>,
-    pub answers: VecDeque<(CallHandle, SipAnswer)>,
+    pub outcomes: VecDeque<(CallHandle, RequestOutcome)>,
     pub authorizers: Authorizers,
-    /// Our last address, as it is written: it hardly ever changes.
-    pub written: Option<(SocketAddr, Arc<str>)>,
+    /// The last local address as text. It rarely changes.
+    pub local_text: Option<(SocketAddr, Arc<str>)>,
 }
 
-impl Outbox {
-    pub fn outlet(&mut self, now: Instant, call: CallHandle) -> Outlet<'_> {
-        Outlet {
+impl SharedState {
+    pub fn context(&mut self, now: Instant, call: CallHandle) -> Context<'_> {
+        Context {
             call,
             now,
             timers: self.timers,
             user_agent: &self.user_agent,
             transmits: &mut self.transmits,
             events: &mut self.events,
-            answers: &mut self.answers,
+            outcomes: &mut self.outcomes,
             authorizers: &mut self.authorizers,
-            written: &mut self.written,
+            local_text: &mut self.local_text,
             random: &mut self.random,
         }
     }
@@ -53,66 +53,67 @@ impl Outbox {
     }
 }
 
-/// Where a leg puts what it sends and tells, and what it takes its randomness from.
-pub(in crate::sip) struct Outlet<'a> {
+/// The output queues, the time, the random generator and the authorizers, for one call or request.
+pub(super) struct Context<'a> {
     pub call: CallHandle,
     pub now: Instant,
     pub timers: Timers,
-    /// The User-Agent header field.
+    /// The value of the User-Agent field.
     pub user_agent: &'a str,
     transmits: &'a mut VecDeque<Transmit>,
     events: &'a mut VecDeque<(CallHandle, SipEvent)>,
-    answers: &'a mut VecDeque<(CallHandle, SipAnswer)>,
+    outcomes: &'a mut VecDeque<(CallHandle, RequestOutcome)>,
     authorizers: &'a mut Authorizers,
-    written: &'a mut Option<(SocketAddr, Arc<str>)>,
+    local_text: &'a mut Option<(SocketAddr, Arc<str>)>,
     random: &'a mut StdRng,
 }
 
-impl Outlet<'_> {
-    /// Sends a request for the first time.
+impl Context<'_> {
+    /// Sends a request.
     pub fn send(&mut self, to: Hop, method: Method, bytes: &Arc<[u8]>) {
-        self.push(to, Kind::Request(method), bytes, false);
+        self.push(to, MessageKind::Request(method), bytes, false);
     }
 
-    /// Sends the same request once more.
-    pub fn send_again(&mut self, to: Hop, method: Method, bytes: &Arc<[u8]>) {
-        self.push(to, Kind::Request(method), bytes, true);
+    /// Sends the same request again.
+    pub fn retransmit(&mut self, to: Hop, method: Method, bytes: &Arc<[u8]>) {
+        self.push(to, MessageKind::Request(method), bytes, true);
     }
 
-    /// Answers a request. Nothing is remembered of it, so that no answer counts as a repeated one.
+    /// Sends a response. It never counts as a retransmission, because sent responses are not tracked.
     pub fn respond(&mut self, to: Hop, code: u16, bytes: &Arc<[u8]>) {
-        self.push(to, Kind::Response(code), bytes, false);
+        self.push(to, MessageKind::Response(code), bytes, false);
     }
 
-    fn push(&mut self, to: Hop, kind: Kind, bytes: &Arc<[u8]>, is_repeat: bool) {
+    fn push(&mut self, to: Hop, kind: MessageKind, bytes: &Arc<[u8]>, is_retransmission: bool) {
         self.transmits.push_back(Transmit {
             to,
             bytes: Arc::clone(bytes),
             call: Some(self.call),
             kind,
-            is_repeat,
+            is_retransmission,
         });
     }
 
-    /// An address of ours, as it is written into messages.
-    pub fn written(&mut self, local: SocketAddr) -> Arc<str> {
-        match self.written {
-            Some((known, written)) if *known == local => Arc::clone(written),
+    /// The local address as text.
+    pub fn local_text(&mut self, local: SocketAddr) -> Arc<str> {
+        match self.local_text {
+            Some((known, text)) if *known == local => Arc::clone(text),
             _ => {
                 let text: Arc<str> = local.to_string().into();
-                *self.written = Some((local, Arc::clone(&text)));
+                *self.local_text = Some((local, Arc::clone(&text)));
                 text
             }
         }
     }
 
-    pub fn tell(&mut self, event: SipEvent) {
+    /// Emits an event of the call.
+    pub fn emit(&mut self, event: SipEvent) {
         self.events.push_back((self.call, event));
     }
 
-    /// Tells what became of a question.
-    pub fn reply(&mut self, answer: SipAnswer) {
-        self.answers.push_back((self.call, answer));
+    /// Emits the outcome of the request.
+    pub fn emit_outcome(&mut self, outcome: RequestOutcome) {
+        self.outcomes.push_back((self.call, outcome));
     }
 
     /// The header fields that authorize a request to the gateway.
@@ -122,36 +123,37 @@ impl Outlet<'_> {
         method: Method,
         uri: &str,
         body: &[u8],
-    ) -> Vec<Answer> {
-        match self.authorizer(identity) {
+    ) -> Vec<AuthField> {
+        match authorizer(self.authorizers, identity) {
             Some(authorizer) => authorizer.authorize(method, uri, body),
             None => Vec::new(),
         }
     }
 
-    /// Takes a 401 or 407 of the gateway: whether its challenge can be answered, and is about an old
-    /// nonce only. `None` where it cannot.
-    pub fn challenged(&mut self, identity: &Identity, response: &Response) -> Option<bool> {
-        self.authorizer(identity)?;
-        let (credentials, gateway) = (identity.credentials.as_ref()?, identity.gateway);
-        let key = (gateway, Arc::clone(&credentials.username));
-        let authorizer = self.authorizers.get_mut(&key)?;
-        authorizer.challenged(response, self.random).ok()
+    /// Takes a 401 or 407 of the gateway. Returns whether the challenge says that only the nonce was stale;
+    /// `None` if the challenge cannot be answered.
+    pub fn handle_challenge(&mut self, identity: &Identity, response: &Response) -> Option<bool> {
+        let authorizer = authorizer(self.authorizers, identity)?;
+        authorizer.handle_challenge(response, self.random).ok()
     }
 
-    fn authorizer(&mut self, identity: &Identity) -> Option<&mut Authorizer> {
-        let credentials = identity.credentials.as_ref()?;
-        let key = (identity.gateway, Arc::clone(&credentials.username));
-        let fresh = || Authorizer::new(Arc::clone(credentials));
-        let authorizer = self.authorizers.entry(key).or_insert_with(fresh);
-        if !authorizer.is_for(credentials) {
-            *authorizer = fresh();
-        }
-        Some(authorizer)
-    }
-
-    /// A new branch. RFC 3261 §8.1.1.7: the cookie says that it is unique.
+    /// A new branch, with the cookie of RFC 3261 §8.1.1.7.
     pub fn branch(&mut self) -> String {
         format!("z9hG4bK{:016x}", self.random.random::<u64>())
     }
+}
+
+/// The authorizer of a gateway for our current credentials there. `None`: we have none.
+fn authorizer<'a>(
+    authorizers: &'a mut Authorizers,
+    identity: &Identity,
+) -> Option<&'a mut Authorizer> {
+    let credentials = identity.credentials.as_ref()?;
+    let key = (identity.gateway, Arc::clone(&credentials.username));
+    let new = || Authorizer::new(Arc::clone(credentials));
+    let authorizer = authorizers.entry(key).or_insert_with(new);
+    if !authorizer.is_for(credentials) {
+        *authorizer = new();
+    }
+    Some(authorizer)
 }

@@ -1,4 +1,4 @@
-//! A dialog as the caller sees it (RFC 3261 §12): who is at the other end and how to reach them.
+//! A dialog on the caller's side (RFC 3261 §12): the remote tag, target, route set and sequence numbers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -6,26 +6,26 @@ use std::sync::Arc;
 use super::digest::Credentials;
 use crate::sip::message::header::{Name, NameAddr, param};
 use crate::sip::message::hop::{Hop, Transport};
-use crate::sip::message::message::{Method, Request, Response};
 use crate::sip::message::write::Draft;
+use crate::sip::message::{Method, Request, Response};
 
-/// What all messages of one call share.
+/// The values that all our requests of one call share.
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub call_id: Arc<str>,
     pub from_uri: String,
     pub to_uri: String,
     pub local_tag: String,
-    /// Our address as the gateway is to see it, as it is written.
+    /// Our address, as the gateway sees it, as text.
     pub local: Arc<str>,
-    /// Where the INVITE went.
+    /// The destination of the INVITE.
     pub gateway: Hop,
-    /// Who we are to the gateway, should it ask.
+    /// Our credentials, in case the gateway challenges a request.
     pub credentials: Option<Arc<Credentials>>,
 }
 
 impl Identity {
-    /// About how many bytes it holds outside of itself.
+    /// Its approximate heap memory in bytes.
     pub fn bytes_held(&self) -> usize {
         self.call_id.len()
             + self.from_uri.capacity()
@@ -34,61 +34,63 @@ impl Identity {
     }
 }
 
-/// One dialog that a 2xx opened.
+/// One dialog.
 #[derive(Debug)]
 pub struct Dialog {
     pub remote_tag: String,
+    /// The remote target URI.
     target: String,
-    /// In the order in which they are written into Route.
+    /// The route set, in the order of the Route fields.
     routes: Vec<String>,
     next_hop: Hop,
     local_cseq: u32,
-    /// Of the last request of the far end that was taken.
+    /// The number of the last request accepted from the far end.
     remote_cseq: Option<u32>,
 }
 
 impl Dialog {
-    /// The dialog that a 2xx to the INVITE with `cseq` opens (§12.1.2). Without a Contact that SIP
-    /// can reach, the INVITE's own request-URI, `target`, stays.
-    pub fn opened_by(answer: &Response, identity: &Identity, target: &str, cseq: u32) -> Dialog {
-        let mut routes: Vec<String> = answer
+    /// The dialog that a response to the INVITE with `cseq` opens (§12.1.2). `target`, the request-URI of the
+    /// INVITE, is used if the response has no Contact with a SIP URI.
+    pub fn opened_by(response: &Response, identity: &Identity, target: &str, cseq: u32) -> Dialog {
+        let mut routes: Vec<String> = response
             .values(Name::RecordRoute)
             .filter(|route| NameAddr::parse(route).is_some_and(|route| is_sip(route.uri)))
             .map(str::to_owned)
             .collect();
         routes.reverse();
-        let contact = answer.contact().filter(|uri| is_sip(uri));
+        let contact = response.contact().filter(|uri| is_sip(uri));
         let mut dialog = Dialog {
-            remote_tag: answer.to_tag().unwrap_or_default().to_owned(),
+            remote_tag: response.to_tag().unwrap_or_default().to_owned(),
             target: String::new(),
             routes,
             next_hop: identity.gateway,
             local_cseq: cseq,
             remote_cseq: None,
         };
-        dialog.aim(contact.unwrap_or(target), identity);
+        dialog.set_target(contact.unwrap_or(target), identity);
         dialog
     }
 
-    /// A 2xx confirms a dialog that a provisional answer opened (§12.1.2): its route and its far end are
-    /// what the 2xx says.
-    pub fn confirm(&mut self, answer: &Response, identity: &Identity, target: &str) {
-        let confirmed = Dialog::opened_by(answer, identity, target, self.local_cseq);
+    /// Confirms a dialog that a provisional response opened. Route set and target are taken from the 2xx
+    /// (§12.1.2).
+    pub fn confirm(&mut self, response: &Response, identity: &Identity, target: &str) {
+        let confirmed = Dialog::opened_by(response, identity, target, self.local_cseq);
         *self = Dialog {
             remote_cseq: self.remote_cseq,
             ..confirmed
         };
     }
 
-    /// A request of the far end that may move it: its Contact is the target from now on (§12.2.2).
-    pub fn refresh(&mut self, request: &Request, identity: &Identity) {
+    /// Sets the target to the Contact of a target refresh request (§12.2.2).
+    pub fn refresh_target(&mut self, request: &Request, identity: &Identity) {
         if let Some(contact) = request.contact().filter(|uri| is_sip(uri)) {
-            self.aim(contact, identity);
+            self.set_target(contact, identity);
         }
     }
 
-    /// Notes the number of a request of the far end. Whether it comes in order, or once more.
-    pub fn is_in_order(&mut self, cseq: u32) -> bool {
+    /// Takes the number of a request of the far end. Returns `false` if it is lower than the last one
+    /// (§12.2.2).
+    pub fn accept_cseq(&mut self, cseq: u32) -> bool {
         let in_order = self.remote_cseq.is_none_or(|last| cseq >= last);
         if in_order {
             self.remote_cseq = Some(cseq);
@@ -96,24 +98,24 @@ impl Dialog {
         in_order
     }
 
-    fn aim(&mut self, target: &str, identity: &Identity) {
+    fn set_target(&mut self, target: &str, identity: &Identity) {
         target.clone_into(&mut self.target);
         let first = self.routes.first();
         let first = first.and_then(|route| NameAddr::parse(route));
-        let hop = first.map_or(self.target.as_str(), |route| route.uri);
-        // A connection is the gateway's: what it is told through it, it passes on.
+        let uri = first.map_or(self.target.as_str(), |route| route.uri);
+        // Over a connection, the gateway forwards the requests.
         self.next_hop = match identity.gateway.transport {
-            Transport::Udp => literal_hop(hop).unwrap_or(identity.gateway),
+            Transport::Udp => hop_of_ip_uri(uri).unwrap_or(identity.gateway),
             Transport::Tcp | Transport::Tls => identity.gateway,
         };
     }
 
-    /// Where requests in this dialog are sent.
+    /// The destination of requests in this dialog.
     pub fn next_hop(&self) -> Hop {
         self.next_hop
     }
 
-    /// The ACK for the 2xx: a branch of its own, the INVITE's sequence number (§13.2.2.4).
+    /// The ACK for the 2xx: with its own branch and the sequence number of the INVITE (§13.2.2.4).
     pub fn ack(&self, identity: &Identity, branch: &str, invite_cseq: u32) -> Draft {
         self.request(Method::Ack, invite_cseq, identity, branch)
     }
@@ -124,14 +126,15 @@ impl Dialog {
         self.request(method, self.local_cseq, identity, branch)
     }
 
-    /// The request-URI of requests in this dialog. §12.2.1.1: a strict router (no lr) takes it.
+    /// The request-URI of requests in this dialog: the target, or a strict router (without `lr`) if it is the
+    /// first route (§12.2.1.1).
     pub fn request_uri(&self) -> &str {
         let first = self.routes.first().and_then(|route| NameAddr::parse(route));
         let strict = first.filter(|route| !has_lr(route.uri));
         strict.map_or(self.target.as_str(), |route| route.uri)
     }
 
-    /// About how many bytes it holds, itself included.
+    /// Its approximate memory in bytes, itself included.
     pub fn bytes_held(&self) -> usize {
         let routes: usize = self
             .routes
@@ -143,7 +146,7 @@ impl Dialog {
 
     fn request(&self, method: Method, cseq: u32, identity: &Identity, branch: &str) -> Draft {
         let uri = self.request_uri();
-        // §12.2.1.1: behind a strict router the target goes last.
+        // §12.2.1.1: with a strict router, the target is the last route.
         let is_strict = uri != self.target;
         let mut draft = Draft::request(method, uri);
         via(&mut draft, &identity.local, self.next_hop.transport, branch);
@@ -171,7 +174,7 @@ impl Dialog {
     }
 }
 
-/// Our hop, asking for the answer to come back to where it really came from (RFC 3581).
+/// Writes our Via, with `rport` (RFC 3581).
 pub fn via(draft: &mut Draft, local: &str, transport: Transport, branch: &str) {
     let transport = transport.via_name();
     draft.field(
@@ -180,10 +183,10 @@ pub fn via(draft: &mut Draft, local: &str, transport: Transport, branch: &str) {
     );
 }
 
-/// Our user part, where no gateway gives us another.
-pub const USER: &str = "nexo";
+/// The user part of our URIs, unless a gateway assigns another.
+pub const DEFAULT_USER: &str = "nexo";
 
-/// Where we are reached within a dialog, or are registered.
+/// The value of our Contact, in a dialog or a registration.
 pub fn contact(user: &str, local: &str, transport: Transport) -> String {
     match transport {
         Transport::Udp => format!("<sip:{user}@{local}>"),
@@ -201,16 +204,16 @@ fn is_sip(uri: &str) -> bool {
     scheme.is_some_and(|s| s.eq_ignore_ascii_case("sip") || s.eq_ignore_ascii_case("sips"))
 }
 
-/// Where a SIP URI leads whose host is written as an IP address that can be sent to. TLS would need
-/// its name too.
-fn literal_hop(uri: &str) -> Option<Hop> {
+/// The destination of a SIP URI with an IP address as host. `None` for host names, and for TLS, which needs
+/// a name.
+fn hop_of_ip_uri(uri: &str) -> Option<Hop> {
     let (scheme, rest) = uri.split_once(':')?;
     let transport = match rest
         .split_once(';')
         .and_then(|(_, more)| param(more, "transport"))
     {
         None => Transport::Udp,
-        Some(name) => Transport::named(name).filter(|named| *named != Transport::Tls)?,
+        Some(name) => Transport::from_name(name).filter(|t| *t != Transport::Tls)?,
     };
     let rest = rest.split([';', '?']).next()?;
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -229,7 +232,7 @@ fn literal_hop(uri: &str) -> Option<Hop> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::message::message::Message;
+    use crate::sip::message::Message;
 
     const TARGET: &str = "sip:+84981234567@192.0.2.9:5060";
 
@@ -245,7 +248,7 @@ mod tests {
         }
     }
 
-    fn answer(more: &str) -> Response {
+    fn response(more: &str) -> Response {
         let text = format!(
             "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK1\r\n\
              From: <sip:x@y>;tag=me\r\nTo: <sip:z@y>;tag=you\r\nCall-ID: c@nexo\r\n\
@@ -262,9 +265,9 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_goes_to_the_contact_with_the_invites_number() {
-        let answer = answer("Contact: <sip:b@192.0.2.50:5080>\r\n");
-        let mut dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
+    fn an_ack_is_sent_to_the_contact_with_the_invites_number() {
+        let response = response("Contact: <sip:b@192.0.2.50:5080>\r\n");
+        let mut dialog = Dialog::opened_by(&response, &identity(), TARGET, 1);
         assert_eq!(dialog.next_hop().address, ([192, 0, 2, 50], 5080).into());
         let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(
@@ -277,11 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn the_route_set_is_the_record_route_reversed() {
-        let answer = answer(
+    fn the_route_set_is_the_reversed_record_route() {
+        let response = response(
             "Record-Route: <sip:192.0.2.20;lr>, <sip:192.0.2.21;lr>\r\nContact: <sip:b@host.example>\r\n",
         );
-        let dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
+        let dialog = Dialog::opened_by(&response, &identity(), TARGET, 1);
         assert_eq!(dialog.next_hop().address, ([192, 0, 2, 21], 5060).into());
         let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(ack.starts_with("ACK sip:b@host.example SIP/2.0\r\n"));
@@ -289,31 +292,32 @@ mod tests {
     }
 
     #[test]
-    fn a_strict_router_takes_the_request_uri_and_the_target_goes_last() {
-        let answer = answer("Record-Route: <sip:192.0.2.20>\r\nContact: <sip:b@192.0.2.50>\r\n");
-        let dialog = Dialog::opened_by(&answer, &identity(), TARGET, 1);
+    fn with_a_strict_router_the_target_is_the_last_route() {
+        let response =
+            response("Record-Route: <sip:192.0.2.20>\r\nContact: <sip:b@192.0.2.50>\r\n");
+        let dialog = Dialog::opened_by(&response, &identity(), TARGET, 1);
         let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(ack.starts_with("ACK sip:192.0.2.20 SIP/2.0\r\n"));
         assert!(ack.contains("Route: <sip:b@192.0.2.50>\r\n"));
     }
 
     #[test]
-    fn a_missing_contact_or_a_host_name_leaves_the_gateway() {
+    fn without_an_ip_address_in_contact_requests_go_to_the_gateway() {
         for more in ["", "Contact: <sip:b@host.example>\r\n", "Contact: *\r\n"] {
-            let dialog = Dialog::opened_by(&answer(more), &identity(), TARGET, 1);
+            let dialog = Dialog::opened_by(&response(more), &identity(), TARGET, 1);
             assert_eq!(dialog.next_hop(), identity().gateway, "{more:?}");
         }
     }
 
     #[test]
-    fn a_contact_that_sip_cannot_reach_leaves_the_invites_target() {
+    fn without_a_sip_uri_in_contact_the_invites_target_is_used() {
         for more in [
             "",
             "Contact: *\r\n",
             "Contact: <tel:+84981234567>\r\n",
             "Contact: <sip:a b@h>\r\n",
         ] {
-            let dialog = Dialog::opened_by(&answer(more), &identity(), TARGET, 1);
+            let dialog = Dialog::opened_by(&response(more), &identity(), TARGET, 1);
             let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
             assert!(
                 ack.starts_with(&format!("ACK {TARGET} SIP/2.0\r\n")),
@@ -323,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_read_from_any_sip_uri_that_holds_one() {
+    fn the_address_is_taken_from_a_sip_uri_with_an_ip_host() {
         for (uri, address) in [
             ("sip:a@192.0.2.1", Some("192.0.2.1:5060")),
             ("sip:192.0.2.1:5070;lr", Some("192.0.2.1:5070")),
@@ -337,7 +341,7 @@ mod tests {
             ("sip:a@192.0.2.1;transport=tls", None),
         ] {
             assert_eq!(
-                literal_hop(uri),
+                hop_of_ip_uri(uri),
                 address.map(|a| a.parse::<SocketAddr>().unwrap().into()),
                 "{uri}"
             );

@@ -1,8 +1,8 @@
-//! The user agent client: all calls over one transport, sans-IO.
+//! The user agent client (RFC 3261) for all calls of an endpoint, without I/O.
 //!
-//! Datagrams and the time go in; datagrams ([`UserAgent::poll_transmit`]) and news
-//! ([`UserAgent::poll_event`]) come out. What comes from an address that is neither a peer nor part
-//! of a call is dropped and counted.
+//! It takes messages and the time, and returns messages ([`UserAgent::poll_transmit`]), call events
+//! ([`UserAgent::poll_event`]) and the outcomes of requests outside calls ([`UserAgent::poll_outcome`]).
+//! Messages from an address that is neither a peer nor part of a call are dropped and counted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,119 +14,117 @@ use rand::{RngExt, SeedableRng};
 
 use super::message::header::Name;
 use super::message::hop::Hop;
-use super::message::message::{Message, Method, Request, Response};
 use super::message::parse::ParseError;
-use super::message::write::{Draft, answer_hop};
+use super::message::write::{Draft, response_hop};
+use super::message::{Message, Method, Request, Response};
 use crate::net::deadlines::Deadlines;
-pub use call::{CallHandle, Invite, Kind, SipAnswer, SipEvent, Transmit};
-use context::{Outbox, Outlet};
+pub use call::{CallHandle, Invite, MessageKind, RequestOutcome, SipEvent, Transmit};
+use context::{Context, SharedState};
 use leg::Leg;
-use out_of_dialog::Asking;
-pub use out_of_dialog::{Ask, Query};
+use out_of_dialog::PendingRequest;
+pub use out_of_dialog::{RequestKind, RequestParams};
 use transaction::Timers;
 
-/// What a caller answers to outside of a call.
+/// The methods that are accepted outside a call.
 const ALLOW: &str = "ACK, BYE, CANCEL, OPTIONS";
 
-/// What was dropped, by reason.
+/// The numbers of dropped messages, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// From an address that has no business here.
+pub struct DropCounts {
+    /// From an address that is neither a peer nor part of a call.
     pub foreign: u64,
     /// Not a SIP message.
     pub garbage: u64,
-    /// An answer to nothing that was asked.
+    /// A response that matches no request.
     pub stray: u64,
 }
 
-/// The user agent.
+/// The user agent client.
 pub struct UserAgent {
-    outbox: Outbox,
-    /// Makes the tags of answers outside of calls, the same for the same request.
+    shared: SharedState,
+    /// Keys the tags of responses outside calls, which are the same for a repeated request.
     secret: u64,
     peers: HashSet<Hop>,
     legs: HashMap<CallHandle, Box<Leg>>,
     by_call_id: HashMap<Arc<str>, CallHandle>,
     deadlines: Deadlines<CallHandle>,
-    /// The questions outside of any call: one or two a gateway.
-    asking: HashMap<CallHandle, Asking>,
-    last: u64,
-    dropped: Dropped,
+    /// The requests outside calls: one or two for each gateway.
+    requests: HashMap<CallHandle, PendingRequest>,
+    last_handle: u64,
+    drop_counts: DropCounts,
 }
 
 impl UserAgent {
-    /// A user agent without calls. `user_agent` is the header field's value; `seed` makes tags and
-    /// branches, and must not be guessable.
+    /// A user agent without calls. `user_agent` is the value of the User-Agent field. `seed` determines tags
+    /// and branches, and must not be guessable.
     pub fn new(user_agent: &str, timers: Timers, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         Self {
             secret: random.random(),
-            outbox: Outbox {
+            shared: SharedState {
                 user_agent: user_agent.to_owned(),
                 timers,
                 random,
                 transmits: VecDeque::new(),
                 events: VecDeque::new(),
-                answers: VecDeque::new(),
+                outcomes: VecDeque::new(),
                 authorizers: HashMap::new(),
-                written: None,
+                local_text: None,
             },
             peers: HashSet::new(),
             legs: HashMap::new(),
             by_call_id: HashMap::new(),
             deadlines: Deadlines::default(),
-            asking: HashMap::new(),
-            last: 0,
-            dropped: Dropped::default(),
+            requests: HashMap::new(),
+            last_handle: 0,
+            drop_counts: DropCounts::default(),
         }
     }
 
-    /// The gateways: only they may ask anything outside of a call.
+    /// Sets the gateways. Only they may send requests outside a call.
     pub fn set_peers(&mut self, peers: HashSet<Hop>) {
         self.peers = peers.into_iter().map(Hop::canonical).collect();
     }
 
     /// Places a call.
     pub fn invite(&mut self, now: Instant, invite: Invite) -> CallHandle {
-        self.last += 1;
-        let handle = CallHandle(self.last);
-        let tag = self.outbox.tag();
-        let mut leg = Leg::start(invite, tag, &mut self.outbox.outlet(now, handle));
-        note_deadline(&mut leg, handle, &mut self.deadlines);
+        let handle = self.next_handle();
+        let tag = self.shared.tag();
+        let mut leg = Leg::start(invite, tag, &mut self.shared.context(now, handle));
+        self.deadlines
+            .schedule(leg.deadline(), &mut leg.scheduled, handle);
         self.by_call_id.insert(Arc::clone(leg.call_id()), handle);
         self.legs.insert(handle, Box::new(leg));
         handle
     }
 
-    /// Asks a gateway something outside of any call; [`UserAgent::poll_answer`] tells what became of it.
-    pub fn ask(&mut self, now: Instant, query: Query) -> CallHandle {
-        self.last += 1;
-        let handle = CallHandle(self.last);
-        let tag = self.outbox.tag();
-        let asking = Asking::start(query, tag, &mut self.outbox.outlet(now, handle));
-        self.asking.insert(handle, asking);
+    /// Sends a request outside any call. [`UserAgent::poll_outcome`] returns its outcome.
+    pub fn send_request(&mut self, now: Instant, params: RequestParams) -> CallHandle {
+        let handle = self.next_handle();
+        let tag = self.shared.tag();
+        let request = PendingRequest::start(params, tag, &mut self.shared.context(now, handle));
+        self.requests.insert(handle, request);
         handle
     }
 
-    /// Gives up a call that is not answered; one that was answered meanwhile is hung up.
-    pub fn cancel(&mut self, now: Instant, handle: CallHandle) {
-        self.with_leg(now, handle, Leg::give_up);
+    fn next_handle(&mut self) -> CallHandle {
+        self.last_handle += 1;
+        CallHandle(self.last_handle)
     }
 
-    /// Ends a call, answered or not.
+    /// Ends a call: with CANCEL before the answer, with BYE after it.
     pub fn hang_up(&mut self, now: Instant, handle: CallHandle) {
         self.with_leg(now, handle, Leg::give_up);
     }
 
-    /// A message of the call or question could not be sent. That ends a call whose gateway has not
-    /// answered; later on repetition mends it.
+    /// Reports that a message of the call or request could not be sent. This ends a call whose gateway has
+    /// not responded yet. Later messages are recovered by retransmission.
     pub fn transport_failed(&mut self, now: Instant, handle: CallHandle) {
         self.with_leg(now, handle, Leg::transport_failed);
-        self.with_asking(now, handle, Asking::transport_failed);
+        self.with_request(now, handle, PendingRequest::transport_failed);
     }
 
-    /// Takes a datagram. Never panics, whatever it holds. Gives the call or the question that it
-    /// belongs to, if any.
+    /// Takes a received message. Never panics. Returns the call or request that it belongs to, if any.
     pub fn receive(
         &mut self,
         now: Instant,
@@ -138,7 +136,7 @@ impl UserAgent {
             Ok(message) => message,
             Err(ParseError::KeepAlive) => return None,
             Err(_) => {
-                self.dropped.garbage += 1;
+                self.drop_counts.garbage += 1;
                 return None;
             }
         };
@@ -150,64 +148,76 @@ impl UserAgent {
         let handle = known.filter(|handle| {
             self.legs
                 .get(handle)
-                .is_some_and(|leg| leg.expects(from.address.ip()))
+                .is_some_and(|leg| leg.accepts_from(from.address.ip()))
         });
         if handle.is_none() && !self.is_peer(from) {
-            self.dropped.foreign += 1;
+            self.drop_counts.foreign += 1;
             return None;
         }
         match (message, handle) {
             (Message::Response(response), Some(handle)) => {
-                let belongs = self.with_leg(now, handle, |leg, out| leg.answered(&response, out));
-                if belongs != Some(true) {
-                    self.dropped.stray += 1;
+                let is_matched =
+                    self.with_leg(now, handle, |leg, cx| leg.handle_response(&response, cx));
+                if is_matched != Some(true) {
+                    self.drop_counts.stray += 1;
                 }
             }
             (Message::Response(response), None) => {
-                let asked = self.asked(now, from, &response);
-                if asked.is_none() {
-                    self.dropped.stray += 1;
+                let request = self.handle_request_response(now, from, &response);
+                if request.is_none() {
+                    self.drop_counts.stray += 1;
                 }
-                return asked;
+                return request;
             }
             (Message::Request(request), handle) => {
-                let taken = handle.and_then(|handle| {
-                    self.with_leg(now, handle, |leg, out| leg.requested(&request, from, out))
+                let is_matched = handle.and_then(|handle| {
+                    self.with_leg(now, handle, |leg, cx| {
+                        leg.handle_request(&request, from, cx)
+                    })
                 });
-                if taken != Some(true) {
-                    self.refuse(&request, from);
+                if is_matched != Some(true) {
+                    self.respond_outside_call(&request, from);
                 }
             }
         }
         handle
     }
 
-    /// Takes an answer that is to no call: the question that it is to.
-    fn asked(&mut self, now: Instant, from: Hop, response: &Response) -> Option<CallHandle> {
+    /// Takes a response outside any call. Returns the request that it belongs to.
+    fn handle_request_response(
+        &mut self,
+        now: Instant,
+        from: Hop,
+        response: &Response,
+    ) -> Option<CallHandle> {
         let call_id = response.call_id();
-        let mut asking = self.asking.iter();
-        let handle = asking
-            .find(|(_, asking)| asking.call_id().as_ref() == call_id && asking.expects(from))
+        let mut requests = self.requests.iter();
+        let handle = requests
+            .find(|(_, request)| {
+                request.call_id().as_ref() == call_id && request.accepts_from(from)
+            })
             .map(|(handle, _)| *handle)?;
-        let belongs = self.with_asking(now, handle, |asking, out| asking.answered(response, out));
-        belongs.filter(|belongs| *belongs).map(|_| handle)
+        let is_matched = self.with_request(now, handle, |request, cx| {
+            request.handle_response(response, cx)
+        });
+        is_matched.filter(|is_matched| *is_matched).map(|_| handle)
     }
 
-    fn with_asking<R>(
+    fn with_request<R>(
         &mut self,
         now: Instant,
         handle: CallHandle,
-        act: impl FnOnce(&mut Asking, &mut Outlet<'_>) -> R,
+        act: impl FnOnce(&mut PendingRequest, &mut Context<'_>) -> R,
     ) -> Option<R> {
-        let asking = self.asking.get_mut(&handle)?;
-        let result = act(asking, &mut self.outbox.outlet(now, handle));
-        if asking.is_over() {
-            self.asking.remove(&handle);
+        let request = self.requests.get_mut(&handle)?;
+        let result = act(request, &mut self.shared.context(now, handle));
+        if request.is_over() {
+            self.requests.remove(&handle);
         }
         Some(result)
     }
 
-    /// Whether that is a gateway. A connection may come from any of its ports.
+    /// Whether `from` is a gateway. Connections may use any source port.
     fn is_peer(&self, from: Hop) -> bool {
         let from = from.canonical();
         match from.transport.is_reliable() {
@@ -219,8 +229,8 @@ impl UserAgent {
         }
     }
 
-    /// Answers what belongs to no call: we call, and are not called.
-    fn refuse(&mut self, request: &Request, from: Hop) {
+    /// Responds to a request that belongs to no call. Incoming calls are not accepted.
+    fn respond_outside_call(&mut self, request: &Request, from: Hop) {
         let in_dialog = request.to_tag().is_some();
         let code = match request.method() {
             Method::Ack => return,
@@ -229,18 +239,18 @@ impl UserAgent {
             _ if in_dialog => 481,
             _ => 405,
         };
-        let mut draft = Draft::answer(request, code, &self.stateless_tag(request), from.address);
+        let mut draft = Draft::response(request, code, &self.stateless_tag(request), from.address);
         draft.field("Allow", ALLOW);
-        self.outbox.transmits.push_back(Transmit {
-            to: answer_hop(request, from),
+        self.shared.transmits.push_back(Transmit {
+            to: response_hop(request, from),
             bytes: draft.bytes().into(),
             call: None,
-            kind: Kind::Response(code),
-            is_repeat: false,
+            kind: MessageKind::Response(code),
+            is_retransmission: false,
         });
     }
 
-    /// RFC 3261 §8.2.7: the same tag each time that the same request comes.
+    /// The tag of a stateless response: the same for each repetition of a request (RFC 3261 §8.2.7).
     fn stateless_tag(&self, request: &Request) -> String {
         let mut hasher = DefaultHasher::new();
         let via = request.value(Name::Via);
@@ -248,34 +258,34 @@ impl UserAgent {
         format!("{:016x}", hasher.finish())
     }
 
-    /// The next datagram to be sent.
+    /// The next message to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.outbox.transmits.pop_front()
+        self.shared.transmits.pop_front()
     }
 
-    /// The next news.
+    /// The next event of a call.
     pub fn poll_event(&mut self) -> Option<(CallHandle, SipEvent)> {
-        self.outbox.events.pop_front()
+        self.shared.events.pop_front()
     }
 
-    /// What became of the next question.
-    pub fn poll_answer(&mut self) -> Option<(CallHandle, SipAnswer)> {
-        self.outbox.answers.pop_front()
+    /// The next outcome of a request outside calls.
+    pub fn poll_outcome(&mut self) -> Option<(CallHandle, RequestOutcome)> {
+        self.shared.outcomes.pop_front()
     }
 
-    /// When [`UserAgent::tick`] is due. It may turn out that nothing was.
+    /// When to call [`UserAgent::tick`] next.
     pub fn next_deadline(&self) -> Option<Instant> {
         let calls = self.deadlines.next();
-        let asking = self.asking.values().map(Asking::deadline);
-        calls.into_iter().chain(asking).min()
+        let requests = self.requests.values().map(PendingRequest::deadline);
+        calls.into_iter().chain(requests).min()
     }
 
-    /// Takes the time.
+    /// Runs the timers that are due.
     pub fn tick(&mut self, now: Instant) {
-        let due = self.asking.iter().filter(|(_, a)| a.deadline() <= now);
+        let due = self.requests.iter().filter(|(_, r)| r.deadline() <= now);
         let due: Vec<CallHandle> = due.map(|(handle, _)| *handle).collect();
         for handle in due {
-            self.with_asking(now, handle, Asking::tick);
+            self.with_request(now, handle, PendingRequest::tick);
         }
         loop {
             let due = self.deadlines.take_due(now);
@@ -283,13 +293,13 @@ impl UserAgent {
                 return;
             }
             for (at, handle) in due {
-                self.come(now, at, handle);
+                self.handle_timeout(now, at, handle);
             }
         }
     }
 
-    /// A deadline that was noted for a call has come.
-    fn come(&mut self, now: Instant, at: Instant, handle: CallHandle) {
+    /// Handles a scheduled deadline of a call. The call's own deadline may be later by now.
+    fn handle_timeout(&mut self, now: Instant, at: Instant, handle: CallHandle) {
         let Some(leg) = self.legs.get_mut(&handle) else {
             return;
         };
@@ -300,22 +310,23 @@ impl UserAgent {
         if leg.deadline().is_some_and(|due| due <= now) {
             self.with_leg(now, handle, Leg::tick);
         } else {
-            note_deadline(leg, handle, &mut self.deadlines);
+            self.deadlines
+                .schedule(leg.deadline(), &mut leg.scheduled, handle);
         }
     }
 
-    /// The calls that are held, those included that are over and only answer what is repeated.
+    /// The number of calls, including those that only handle retransmissions.
     pub fn legs(&self) -> usize {
         self.legs.len()
     }
 
-    /// The calls of which the far end may still think that they go on: up, or with an INVITE or a
-    /// BYE of ours unanswered. Looks at every call.
+    /// The number of calls that the far end may consider active: answered, or with an unanswered INVITE or
+    /// BYE of ours. Visits every call.
     pub fn unsettled(&self) -> usize {
         self.legs.values().filter(|leg| !leg.is_settled()).count()
     }
 
-    /// About how many bytes the calls hold. Looks at every call.
+    /// The approximate memory of the calls in bytes. Visits every call.
     pub fn bytes_held(&self) -> usize {
         let legs: usize = self.legs.values().map(|leg| leg.bytes_held()).sum();
         let entry = size_of::<(CallHandle, Box<Leg>)>() + size_of::<(Arc<str>, CallHandle)>();
@@ -323,58 +334,47 @@ impl UserAgent {
         legs + self.legs.len() * entry + self.deadlines.len() * deadline
     }
 
-    pub fn dropped(&self) -> Dropped {
-        self.dropped
+    pub fn drop_counts(&self) -> DropCounts {
+        self.drop_counts
     }
 
     fn with_leg<R>(
         &mut self,
         now: Instant,
         handle: CallHandle,
-        act: impl FnOnce(&mut Leg, &mut Outlet<'_>) -> R,
+        act: impl FnOnce(&mut Leg, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let leg = self.legs.get_mut(&handle)?;
-        let mut out = self.outbox.outlet(now, handle);
-        let result = act(leg, &mut out);
+        let result = act(leg, &mut self.shared.context(now, handle));
         if leg.is_over() {
             self.by_call_id.remove(leg.call_id());
             self.legs.remove(&handle);
-            self.release_room();
+            self.shrink();
         } else {
-            note_deadline(leg, handle, &mut self.deadlines);
+            self.deadlines
+                .schedule(leg.deadline(), &mut leg.scheduled, handle);
         }
         Some(result)
     }
 
-    /// Gives back what a rush of calls made the tables grow to, once they are nearly empty.
-    fn release_room(&mut self) {
-        if self.legs.capacity() > ROOM_KEPT && self.legs.len() < self.legs.capacity() / 8 {
-            self.legs.shrink_to(ROOM_KEPT);
-            self.by_call_id.shrink_to(ROOM_KEPT);
+    /// Shrinks the tables once they are nearly empty after a burst of calls.
+    fn shrink(&mut self) {
+        if self.legs.capacity() > MIN_CAPACITY && self.legs.len() < self.legs.capacity() / 8 {
+            self.legs.shrink_to(MIN_CAPACITY);
+            self.by_call_id.shrink_to(MIN_CAPACITY);
         }
     }
 }
 
-/// The calls that the tables have room for, however few there are.
-const ROOM_KEPT: usize = 1024;
+/// The capacity that the tables keep.
+const MIN_CAPACITY: usize = 1024;
 
-/// Notes the leg's next deadline, where that is sooner than what is noted.
-fn note_deadline(leg: &mut Leg, handle: CallHandle, deadlines: &mut Deadlines<CallHandle>) {
-    let Some(due) = leg.deadline() else {
-        return;
-    };
-    if leg.scheduled.is_none_or(|noted| due < noted) {
-        leg.scheduled = Some(due);
-        deadlines.note(due, handle);
-    }
-}
-
-pub(super) mod call;
-pub(super) mod context;
+mod call;
+mod context;
 pub mod dialog;
 pub mod digest;
-pub(super) mod leg;
-pub(super) mod out_of_dialog;
+mod leg;
+mod out_of_dialog;
 pub mod registration;
 #[cfg(test)]
 mod tests;

@@ -1,91 +1,91 @@
-//! A request of ours outside of any call, OPTIONS or REGISTER: sent, sent again, authorized once where
-//! that is asked for, and answered or given up.
+//! Our requests outside calls, OPTIONS and REGISTER: retransmission, authorization and timeout.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::call::SipAnswer;
-use super::context::Outlet;
+use super::call::RequestOutcome;
+use super::context::Context;
 use super::dialog::{self, Identity};
 use super::digest::Credentials;
 use super::transaction::{RequestState, RequestTransaction};
 use crate::sip::message::header::{Name, NameAddr, param};
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Response};
 use crate::sip::message::write::Draft;
+use crate::sip::message::{Method, Response};
 
-/// What is asked. Every URI is a whole `sip:` URI without brackets.
+/// The parameters of a request. URIs are complete `sip:` URIs without brackets.
 #[derive(Clone, Debug)]
-pub struct Query {
-    pub ask: Ask,
+pub struct RequestParams {
+    pub kind: RequestKind,
     pub call_id: String,
-    /// The number of the first request; one that is authorized has the next.
+    /// The CSeq number. The request with credentials uses the next one.
     pub cseq: u32,
     pub gateway: Hop,
     pub credentials: Option<Arc<Credentials>>,
-    /// Our address as the gateway is to see it.
-    pub local: std::net::SocketAddr,
+    /// Our address, as the gateway sees it.
+    pub local: SocketAddr,
     pub request_uri: String,
     pub from_uri: String,
     pub to_uri: String,
-    /// How long an answer may take.
+    /// How long to wait for a final response.
     pub timeout: Duration,
 }
 
-/// The kinds of questions.
+/// The kinds of requests outside calls.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ask {
-    /// Whether anybody is there (RFC 3261 §11).
+pub enum RequestKind {
+    /// Probes whether the gateway responds (RFC 3261 §11).
     Options,
-    /// To be reached as `user` for so long (§10.2); 0 s ends it.
+    /// Registers our address as `user` (RFC 3261 §10.2). 0 seconds ends the registration.
     Register { user: String, expires_seconds: u32 },
 }
 
-impl Ask {
+impl RequestKind {
     fn method(&self) -> Method {
         match self {
-            Ask::Options => Method::Options,
-            Ask::Register { .. } => Method::Register,
+            RequestKind::Options => Method::Options,
+            RequestKind::Register { .. } => Method::Register,
         }
     }
 }
 
-/// A question on its way.
+/// A request without a final response.
 #[derive(Debug)]
-pub(in crate::sip) struct Asking {
+pub(super) struct PendingRequest {
     identity: Identity,
-    ask: Ask,
+    kind: RequestKind,
     request_uri: String,
     cseq: u32,
     transaction: RequestTransaction,
     sent_at: Instant,
-    give_up: Instant,
-    /// Challenges that were answered: a second one is taken only for an old nonce.
+    expires_at: Instant,
+    /// The number of answered challenges. A second one is answered only if the nonce was stale.
     challenges: u8,
     is_over: bool,
 }
 
-impl Asking {
-    pub fn start(query: Query, local_tag: String, out: &mut Outlet<'_>) -> Asking {
+impl PendingRequest {
+    pub fn start(params: RequestParams, local_tag: String, cx: &mut Context<'_>) -> PendingRequest {
         let identity = Identity {
-            call_id: query.call_id.into(),
-            from_uri: query.from_uri,
-            to_uri: query.to_uri,
+            call_id: params.call_id.into(),
+            from_uri: params.from_uri,
+            to_uri: params.to_uri,
             local_tag,
-            local: out.written(query.local),
-            gateway: query.gateway,
-            credentials: query.credentials,
+            local: cx.local_text(params.local),
+            gateway: params.gateway,
+            credentials: params.credentials,
         };
-        let (ask, request_uri) = (query.ask, query.request_uri);
-        let transaction = send(&identity, &ask, &request_uri, query.cseq, out);
-        Asking {
+        let (kind, request_uri) = (params.kind, params.request_uri);
+        let transaction = send(&identity, &kind, &request_uri, params.cseq, cx);
+        PendingRequest {
             identity,
-            ask,
+            kind,
             request_uri,
-            cseq: query.cseq,
+            cseq: params.cseq,
             transaction,
-            sent_at: out.now,
-            give_up: out.now + query.timeout,
+            sent_at: cx.now,
+            expires_at: cx.now + params.timeout,
             challenges: 0,
             is_over: false,
         }
@@ -95,38 +95,39 @@ impl Asking {
         &self.identity.call_id
     }
 
-    /// Whether an answer from there may be to this.
-    pub fn expects(&self, from: Hop) -> bool {
+    /// Whether a response from this hop may belong to the request.
+    pub fn accepts_from(&self, from: Hop) -> bool {
         self.identity.gateway.canonical() == from.canonical()
     }
 
-    /// Takes an answer: whether it is to this question.
-    pub fn answered(&mut self, response: &Response, out: &mut Outlet<'_>) -> bool {
+    /// Takes a response. Returns whether it belongs to this request.
+    pub fn handle_response(&mut self, response: &Response, cx: &mut Context<'_>) -> bool {
         let branch = response.via().and_then(|via| via.branch());
         if branch != Some(&self.transaction.branch) || self.is_over {
             return false;
         }
         let code = response.code();
-        if !self.transaction.answered(code, out.now, out.timers) {
+        if !self.transaction.handle_response(code, cx.now, cx.timers) {
             return true;
         }
-        if matches!(code, 401 | 407) && self.answer_challenge(response, out) {
+        if matches!(code, 401 | 407) && self.answer_challenge(response, cx) {
             return true;
         }
         self.is_over = true;
-        out.reply(SipAnswer::Answered {
+        cx.emit_outcome(RequestOutcome::Answered {
             code,
             cseq: self.cseq,
-            round_trip: out.now.saturating_duration_since(self.sent_at),
-            expires_seconds: self.granted(response),
+            round_trip: cx.now.saturating_duration_since(self.sent_at),
+            expires_seconds: self.granted_seconds(response),
             min_expires_seconds: seconds(response.named("Min-Expires")),
             retry_after_seconds: response.retry_after_seconds(),
         });
         true
     }
 
-    fn answer_challenge(&mut self, response: &Response, out: &mut Outlet<'_>) -> bool {
-        let Some(is_stale) = out.challenged(&self.identity, response) else {
+    /// Sends the request with credentials, if the challenge may be answered. Returns whether it did.
+    fn answer_challenge(&mut self, response: &Response, cx: &mut Context<'_>) -> bool {
+        let Some(is_stale) = cx.handle_challenge(&self.identity, response) else {
             return false;
         };
         if self.challenges > u8::from(is_stale) {
@@ -135,17 +136,17 @@ impl Asking {
         self.challenges += 1;
         self.cseq += 1;
         let (identity, uri) = (&self.identity, &self.request_uri);
-        self.transaction = send(identity, &self.ask, uri, self.cseq, out);
-        self.sent_at = out.now;
+        self.transaction = send(identity, &self.kind, uri, self.cseq, cx);
+        self.sent_at = cx.now;
         true
     }
 
-    /// For how long we are registered (§10.2.4): what our own Contact says, else the whole answer.
-    fn granted(&self, response: &Response) -> Option<u32> {
-        let Ask::Register {
+    /// How long the registration is valid (RFC 3261 §10.2.4): according to our Contact, else to Expires.
+    fn granted_seconds(&self, response: &Response) -> Option<u32> {
+        let RequestKind::Register {
             user,
             expires_seconds,
-        } = &self.ask
+        } = &self.kind
         else {
             return None;
         };
@@ -156,7 +157,7 @@ impl Asking {
             let uri = NameAddr::parse(contact).map(|contact| contact.uri.to_owned());
             uri.is_some() && uri == ours
         };
-        // A proxy in between may have rewritten it; where there is only one, it is ours.
+        // A proxy may have rewritten our Contact. A single one is ours.
         let own = contacts()
             .find(same)
             .or_else(|| contacts().next().filter(|_| contacts().count() == 1));
@@ -169,11 +170,11 @@ impl Asking {
             .or(Some(*expires_seconds))
     }
 
-    /// It could not be sent.
-    pub fn transport_failed(&mut self, out: &mut Outlet<'_>) {
+    /// Ends the request: it could not be sent.
+    pub fn transport_failed(&mut self, cx: &mut Context<'_>) {
         if !self.is_over {
             self.is_over = true;
-            out.reply(SipAnswer::TransportFailed { cseq: self.cseq });
+            cx.emit_outcome(RequestOutcome::TransportFailed { cseq: self.cseq });
         }
     }
 
@@ -181,25 +182,26 @@ impl Asking {
         self.is_over
     }
 
-    /// When [`Asking::tick`] is due.
+    /// When to call [`PendingRequest::tick`] next.
     pub fn deadline(&self) -> Instant {
         let timers = self.transaction.deadline();
-        timers.map_or(self.give_up, |timer| timer.min(self.give_up))
+        timers.map_or(self.expires_at, |timer| timer.min(self.expires_at))
     }
 
-    /// Takes the time.
-    pub fn tick(&mut self, out: &mut Outlet<'_>) {
-        let again = self.transaction.tick(out.now, out.timers);
-        let is_dead = self.transaction.state == RequestState::Terminated;
-        if is_dead || self.give_up <= out.now {
+    /// Runs the timers that are due.
+    pub fn tick(&mut self, cx: &mut Context<'_>) {
+        let retransmission = self.transaction.tick(cx.now, cx.timers);
+        let is_terminated = self.transaction.state == RequestState::Terminated;
+        if is_terminated || self.expires_at <= cx.now {
             self.is_over = true;
-            out.reply(SipAnswer::Silent { cseq: self.cseq });
-        } else if let Some(bytes) = again {
-            out.send_again(self.identity.gateway, self.ask.method(), &bytes);
+            cx.emit_outcome(RequestOutcome::TimedOut { cseq: self.cseq });
+        } else if let Some(bytes) = retransmission {
+            cx.retransmit(self.identity.gateway, self.kind.method(), &bytes);
         }
     }
 }
 
+/// The number at the start of a value in seconds.
 fn seconds(value: Option<&str>) -> Option<u32> {
     let digits = value?.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
@@ -207,12 +209,12 @@ fn seconds(value: Option<&str>) -> Option<u32> {
 
 fn send(
     identity: &Identity,
-    ask: &Ask,
+    kind: &RequestKind,
     request_uri: &str,
     cseq: u32,
-    out: &mut Outlet<'_>,
+    cx: &mut Context<'_>,
 ) -> RequestTransaction {
-    let (method, branch) = (ask.method(), out.branch());
+    let (method, branch) = (kind.method(), cx.branch());
     let (local, transport) = (identity.local.as_ref(), identity.gateway.transport);
     let mut draft = Draft::request(method, request_uri);
     dialog::via(&mut draft, local, transport, &branch);
@@ -225,22 +227,25 @@ fn send(
         .field("To", format_args!("<{}>", identity.to_uri))
         .field("Call-ID", &identity.call_id)
         .field("CSeq", format_args!("{cseq} {}", method.name()));
-    match ask {
-        Ask::Options => draft
-            .field("Contact", dialog::contact(dialog::USER, local, transport))
+    match kind {
+        RequestKind::Options => draft
+            .field(
+                "Contact",
+                dialog::contact(dialog::DEFAULT_USER, local, transport),
+            )
             .field("Accept", "application/sdp"),
-        Ask::Register {
+        RequestKind::Register {
             user,
             expires_seconds,
         } => draft
             .field("Contact", dialog::contact(user, local, transport))
             .field("Expires", expires_seconds),
     };
-    draft.field("User-Agent", out.user_agent);
-    for (name, value) in out.authorize(identity, method, request_uri, b"") {
+    draft.field("User-Agent", cx.user_agent);
+    for (name, value) in cx.authorize(identity, method, request_uri, b"") {
         draft.field(name, value);
     }
     let bytes: Arc<[u8]> = draft.bytes().into();
-    out.send(identity.gateway, method, &bytes);
-    RequestTransaction::start(out.now, branch, bytes, transport, out.timers)
+    cx.send(identity.gateway, method, &bytes);
+    RequestTransaction::start(cx.now, branch, bytes, transport, cx.timers)
 }

@@ -1,33 +1,33 @@
-//! Being registered at a gateway (RFC 3261 §10.2): what was granted, and what is to be done when.
+//! The registration at a gateway (RFC 3261 §10.2): its state, and when to send the next REGISTER.
 //!
-//! Pure: answers, time and randomness come in; what comes out is when to ask again and for how long.
+//! Pure: outcomes, the time and random numbers are arguments.
 
 use std::time::{Duration, Instant};
 
-use super::SipAnswer;
+use super::RequestOutcome;
 
-/// The wait after the first failure; twice as long after each further one.
-pub const FIRST_RETRY: Duration = Duration::from_secs(2);
-pub const LONGEST_RETRY: Duration = Duration::from_secs(300);
-/// A longer registration than this is renewed as if it were this long.
-const LONGEST_TERM: Duration = Duration::from_secs(86_400);
+/// The wait after the first failure. It doubles with each further failure, up to [`MAX_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+const MAX_RETRY: Duration = Duration::from_secs(300);
+/// Longer registrations are renewed as if they had this term.
+const MAX_TERM: Duration = Duration::from_secs(86_400);
 
-/// Where a registration stands.
+/// The state of a registration.
 ///
-/// | state | answer | next |
+/// | state | outcome | next |
 /// |---|---|---|
-/// | any | 2xx that grants some time | Registered; asks again before it ends |
-/// | any | 423 with a longer time | asks at once for that time |
-/// | Registered | anything else | Registered until its time ends, asks again soon |
-/// | others | anything else | Failed; asks again later and later |
+/// | any | 2xx with a term above 0 | Registered; renewed before the term ends |
+/// | any | 423 with a longer minimum | requests that term at once |
+/// | Registered | anything else | Registered until the term ends; retried with back-off |
+/// | others | anything else | Failed; retried with back-off |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RegistrationState {
-    /// The first answer has not come yet.
-    Asking,
+    /// There is no outcome yet.
+    Registering,
     Registered {
         until: Instant,
     },
-    /// With the status code, where there was an answer.
+    /// With the status code, if there was a response.
     Failed {
         code: Option<u16>,
     },
@@ -37,24 +37,24 @@ pub enum RegistrationState {
 #[derive(Clone, Debug)]
 pub struct Registration {
     state: RegistrationState,
-    /// What is asked for.
+    /// The term to request.
     expires_seconds: u32,
     failures: u32,
-    ask_at: Instant,
+    next_attempt_at: Instant,
 }
 
 impl Registration {
-    /// Not registered, and to be asked for at once.
+    /// A registration that is due at once.
     pub fn new(expires_seconds: u32, now: Instant) -> Registration {
         Registration {
-            state: RegistrationState::Asking,
+            state: RegistrationState::Registering,
             expires_seconds,
             failures: 0,
-            ask_at: now,
+            next_attempt_at: now,
         }
     }
 
-    /// Where it stands now: a registration that was not renewed in time has failed.
+    /// The state at this time. A registration that was not renewed in time has failed.
     pub fn state(&self, now: Instant) -> RegistrationState {
         match self.state {
             RegistrationState::Registered { until } if until <= now => {
@@ -64,68 +64,67 @@ impl Registration {
         }
     }
 
-    /// The seconds to ask for.
+    /// The term to request, in seconds.
     pub fn expires_seconds(&self) -> u32 {
         self.expires_seconds
     }
 
-    /// When to ask next.
-    pub fn ask_at(&self) -> Instant {
-        self.ask_at
+    /// When to send the next REGISTER.
+    pub fn next_attempt_at(&self) -> Instant {
+        self.next_attempt_at
     }
 
-    /// Takes an answer. `random` is evenly spread over all of `u32`: it keeps many registrations from
-    /// coming together.
-    pub fn answered(&mut self, answer: &SipAnswer, now: Instant, random: u32) {
-        let (code, retry_after_seconds) = match answer {
-            SipAnswer::Answered {
+    /// Takes the outcome of a REGISTER. `random` is uniform over `u32`; it spreads many registrations in time.
+    pub fn handle_outcome(&mut self, outcome: &RequestOutcome, now: Instant, random: u32) {
+        let (code, retry_after_seconds) = match outcome {
+            RequestOutcome::Answered {
                 code: 200..=299,
                 expires_seconds: Some(granted),
                 ..
             } if *granted > 0 => return self.granted(*granted, now, random),
-            SipAnswer::Answered {
+            RequestOutcome::Answered {
                 code: 423,
-                min_expires_seconds: Some(least),
+                min_expires_seconds: Some(minimum),
                 ..
-            } if *least > self.expires_seconds => {
-                self.expires_seconds = *least;
-                self.ask_at = now;
+            } if *minimum > self.expires_seconds => {
+                self.expires_seconds = *minimum;
+                self.next_attempt_at = now;
                 return;
             }
-            SipAnswer::Answered {
+            RequestOutcome::Answered {
                 code,
                 retry_after_seconds,
                 ..
             } => (Some(*code), *retry_after_seconds),
-            SipAnswer::Silent { .. } | SipAnswer::TransportFailed { .. } => (None, None),
+            RequestOutcome::TimedOut { .. } | RequestOutcome::TransportFailed { .. } => {
+                (None, None)
+            }
         };
-        if let RegistrationState::Registered { until } = self.state
-            && until > now
-        {
-            self.failures += 1;
-        } else {
-            self.failures += 1;
+        self.failures += 1;
+        let is_registered =
+            matches!(self.state, RegistrationState::Registered { until } if until > now);
+        if !is_registered {
             self.state = RegistrationState::Failed { code };
         }
         let doubled = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(16) - 1);
-        let wait = doubled.min(LONGEST_RETRY);
-        // RFC 5626 §4.5: between half and all of it.
-        let wait = wait / 2 + scaled(wait / 2, random);
-        let asked = Duration::from_secs(retry_after_seconds.unwrap_or(0).into()).min(LONGEST_RETRY);
-        self.ask_at = now + wait.max(asked);
+        let wait = doubled.min(MAX_RETRY);
+        // RFC 5626 §4.5: between 50 and 100 %.
+        let wait = wait / 2 + random_share(wait / 2, random);
+        let requested = Duration::from_secs(retry_after_seconds.unwrap_or(0).into()).min(MAX_RETRY);
+        self.next_attempt_at = now + wait.max(requested);
     }
 
     fn granted(&mut self, seconds: u32, now: Instant, random: u32) {
-        let term = Duration::from_secs(seconds.into()).min(LONGEST_TERM);
+        let term = Duration::from_secs(seconds.into()).min(MAX_TERM);
         self.failures = 0;
         self.state = RegistrationState::Registered { until: now + term };
-        // After 75 to 90 %: time for the answer to be lost more than once.
-        self.ask_at = now + term * 3 / 4 + scaled(term * 3 / 20, random);
+        // After 75 to 90 % of the term, which leaves time for several attempts.
+        self.next_attempt_at = now + term * 3 / 4 + random_share(term * 3 / 20, random);
     }
 }
 
-/// An even share of `whole`.
-fn scaled(whole: Duration, random: u32) -> Duration {
+/// A uniform random share of `whole`.
+fn random_share(whole: Duration, random: u32) -> Duration {
     whole.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
@@ -133,8 +132,8 @@ fn scaled(whole: Duration, random: u32) -> Duration {
 mod tests {
     use super::*;
 
-    fn answer(code: u16) -> SipAnswer {
-        SipAnswer::Answered {
+    fn response(code: u16) -> RequestOutcome {
+        RequestOutcome::Answered {
             code,
             cseq: 1,
             round_trip: Duration::ZERO,
@@ -145,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_granted_is_renewed_before_it_ends() {
+    fn a_registration_is_renewed_before_its_term_ends() {
         let now = Instant::now();
         for random in [0, u32::MAX / 2, u32::MAX] {
             let mut registration = Registration::new(300, now);
-            assert_eq!(registration.ask_at(), now);
-            registration.answered(&answer(200), now, random);
-            let wait = (registration.ask_at() - now).as_secs_f64();
+            assert_eq!(registration.next_attempt_at(), now);
+            registration.handle_outcome(&response(200), now, random);
+            let wait = (registration.next_attempt_at() - now).as_secs_f64();
             assert!((225.0..=270.0).contains(&wait), "{wait}");
             let until = now + Duration::from_secs(300);
             let registered = RegistrationState::Registered { until };
@@ -162,48 +161,51 @@ mod tests {
     }
 
     #[test]
-    fn a_registrar_that_wants_a_longer_time_is_asked_for_it_at_once_and_no_loop_comes_of_it() {
+    fn a_longer_minimum_term_is_requested_at_once_but_only_once() {
         let now = Instant::now();
         let mut registration = Registration::new(300, now);
-        let brief = |least| SipAnswer::Answered {
+        let interval_too_brief = |minimum| RequestOutcome::Answered {
             code: 423,
             cseq: 1,
             round_trip: Duration::ZERO,
             expires_seconds: None,
-            min_expires_seconds: Some(least),
+            min_expires_seconds: Some(minimum),
             retry_after_seconds: None,
         };
-        registration.answered(&brief(1800), now, 0);
+        registration.handle_outcome(&interval_too_brief(1800), now, 0);
         assert_eq!(registration.expires_seconds(), 1800);
-        assert_eq!(registration.ask_at(), now);
-        registration.answered(&brief(1800), now, 0);
-        assert!(registration.ask_at() > now, "it got what it wanted");
+        assert_eq!(registration.next_attempt_at(), now);
+        registration.handle_outcome(&interval_too_brief(1800), now, 0);
+        assert!(
+            registration.next_attempt_at() > now,
+            "the minimum was already requested"
+        );
         let failed = RegistrationState::Failed { code: Some(423) };
         assert_eq!(registration.state(now), failed);
     }
 
     #[test]
-    fn failures_are_retried_later_and_later_and_never_together() {
+    fn failures_are_retried_with_back_off_and_jitter() {
         let now = Instant::now();
         let mut registration = Registration::new(300, now);
         let mut waits = Vec::new();
         for _ in 0..12 {
-            registration.answered(&SipAnswer::Silent { cseq: 1 }, now, 0);
-            let shortest = registration.ask_at() - now;
+            registration.handle_outcome(&RequestOutcome::TimedOut { cseq: 1 }, now, 0);
+            let shortest = registration.next_attempt_at() - now;
             waits.push(shortest.as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 150, 150, 150, 150]);
-        registration.answered(&answer(403), now, u32::MAX);
-        assert_eq!(registration.ask_at() - now, LONGEST_RETRY);
+        registration.handle_outcome(&response(403), now, u32::MAX);
+        assert_eq!(registration.next_attempt_at() - now, MAX_RETRY);
         let failed = RegistrationState::Failed { code: Some(403) };
         assert_eq!(registration.state(now), failed);
     }
 
     #[test]
-    fn retry_after_is_waited_for() {
+    fn retry_after_delays_the_next_attempt() {
         let now = Instant::now();
         let mut registration = Registration::new(300, now);
-        let throttled = SipAnswer::Answered {
+        let throttled = RequestOutcome::Answered {
             code: 503,
             cseq: 1,
             round_trip: Duration::ZERO,
@@ -211,20 +213,23 @@ mod tests {
             min_expires_seconds: None,
             retry_after_seconds: Some(40),
         };
-        registration.answered(&throttled, now, 0);
-        assert_eq!(registration.ask_at() - now, Duration::from_secs(40));
+        registration.handle_outcome(&throttled, now, 0);
+        assert_eq!(
+            registration.next_attempt_at() - now,
+            Duration::from_secs(40)
+        );
     }
 
     #[test]
-    fn a_failed_renewal_leaves_what_was_granted() {
+    fn a_failed_renewal_keeps_the_current_term() {
         let now = Instant::now();
         let mut registration = Registration::new(300, now);
-        registration.answered(&answer(200), now, 0);
+        registration.handle_outcome(&response(200), now, 0);
         let later = now + Duration::from_secs(230);
-        registration.answered(&SipAnswer::Silent { cseq: 2 }, later, 0);
+        registration.handle_outcome(&RequestOutcome::TimedOut { cseq: 2 }, later, 0);
         let until = now + Duration::from_secs(300);
         let registered = RegistrationState::Registered { until };
         assert_eq!(registration.state(later), registered);
-        assert_eq!(registration.ask_at(), later + FIRST_RETRY / 2);
+        assert_eq!(registration.next_attempt_at(), later + FIRST_RETRY / 2);
     }
 }

@@ -19,10 +19,9 @@ use crate::audio::g711::Codec;
 use crate::sandbox::behaviour::{Behaviour, Playback, Script, Then, phone_of};
 use crate::sandbox::events::{CallId, SandboxEvent};
 use crate::sandbox::media::listener::{CallNumber, EndedCall};
-use crate::sip::message::message::{Message, Method, Request, Response};
-use crate::sip::message::write::answer_hop;
-use crate::sip::sdp::sdp;
-use crate::sip::sdp::sdp::Audio;
+use crate::sip::message::write::response_hop;
+use crate::sip::message::{Message, Method, Request, Response};
+use crate::sip::sdp::{self, Audio};
 
 /// Calls in progress, or just over, beyond which a new one is refused.
 const MOST_CALLS: usize = 50_000;
@@ -329,7 +328,7 @@ impl Callee {
     }
 
     fn send(&mut self, request: &Request, datagram: &Datagram<'_>, bytes: Vec<u8>) {
-        let to = answer_hop(request, datagram.source.into()).address;
+        let to = response_hop(request, datagram.source.into()).address;
         self.actions.push_back(Action::Send { to, bytes });
     }
 

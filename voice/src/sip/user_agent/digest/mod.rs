@@ -1,7 +1,7 @@
 //! Digest authentication (RFC 7616 as SIP uses it: RFC 3261 §22, RFC 8760).
 //!
 //! A gateway challenges with 401 (`WWW-Authenticate`) or 407 (`Proxy-Authenticate`). Its nonce is kept and
-//! used for every later request, with a rising count, so that a warm trunk needs one INVITE a call.
+//! reused for later requests with an increasing count, so that a call needs only one INVITE.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use sha2::{Digest, Sha256, Sha512_256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::sip::message::header::{Name, split_free};
-use crate::sip::message::message::{Method, Response};
+use crate::sip::message::header::{Name, split_outside_quotes};
+use crate::sip::message::{Method, Response};
 
-/// Who we are to a gateway.
+/// Our username and password at a gateway.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub username: Arc<str>,
     password: Zeroizing<String>,
-    /// The only realm that is answered. `None`: whatever realm the gateway names.
+    /// The only realm to authenticate to. `None`: any.
     realm: Option<String>,
 }
 
@@ -40,16 +40,16 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Why a challenge is not answered.
+/// Why a challenge cannot be answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum DigestError {
-    #[error("the challenge is for another realm than the configured one")]
+    #[error("the realm of the challenge is not the configured one")]
     OtherRealm,
-    #[error("no challenge names a scheme, an algorithm and a protection that are supported")]
+    #[error("no challenge has a supported scheme, algorithm and qop")]
     Unsupported,
 }
 
-/// The hash, and whether the key is bound to the session (RFC 7616 §3.4.2).
+/// A hash, and whether the key depends on the nonces (`-sess`, RFC 7616 §3.4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Algorithm {
     hash: Hash,
@@ -74,9 +74,8 @@ const ALGORITHMS: [(&str, Hash, bool); 6] = [
 
 impl Algorithm {
     fn parse(text: &str) -> Option<Algorithm> {
-        let known = ALGORITHMS.iter();
-        let (_, hash, is_session) = known
-            .into_iter()
+        let (_, hash, is_session) = ALGORITHMS
+            .iter()
             .find(|(name, _, _)| name.eq_ignore_ascii_case(text))?;
         Some(Algorithm {
             hash: *hash,
@@ -93,43 +92,33 @@ impl Algorithm {
 }
 
 impl Hash {
-    /// The hash of the parts with colons between them, in lower-case hexadecimal.
-    fn of(self, parts: &[&[u8]]) -> String {
+    /// The hash of the parts joined by colons, in lower-case hexadecimal.
+    fn digest(self, parts: &[&[u8]]) -> String {
         let joined = Zeroizing::new(parts.join(&b':'));
         match self {
-            Hash::Md5 => hex(&Md5::digest(joined.as_slice())),
-            Hash::Sha256 => hex(&Sha256::digest(joined.as_slice())),
-            Hash::Sha512_256 => hex(&Sha512_256::digest(joined.as_slice())),
+            Hash::Md5 => hex::encode(Md5::digest(joined.as_slice())),
+            Hash::Sha256 => hex::encode(Sha256::digest(joined.as_slice())),
+            Hash::Sha512_256 => hex::encode(Sha512_256::digest(joined.as_slice())),
         }
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// What is protected beside the method and the URI.
+/// The quality of protection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Protection {
-    /// RFC 2069's form, without a count.
-    Old,
+enum Qop {
+    /// None, as in RFC 2069: without a nonce count.
+    Absent,
     Auth,
-    /// The body too.
+    /// Covers the body too.
     AuthInt,
 }
 
-impl Protection {
+impl Qop {
     fn name(self) -> Option<&'static str> {
         match self {
-            Protection::Old => None,
-            Protection::Auth => Some("auth"),
-            Protection::AuthInt => Some("auth-int"),
+            Qop::Absent => None,
+            Qop::Auth => Some("auth"),
+            Qop::AuthInt => Some("auth-int"),
         }
     }
 }
@@ -141,9 +130,9 @@ struct Challenge {
     nonce: String,
     opaque: Option<String>,
     algorithm: Algorithm,
-    /// Whether the algorithm is named in answers: where it was not named, MD5 is meant.
+    /// Whether the challenge named the algorithm. Otherwise it is MD5, and the response does not name it either.
     names_algorithm: bool,
-    protection: Protection,
+    qop: Qop,
     is_stale: bool,
 }
 
@@ -154,21 +143,21 @@ impl Challenge {
             return None;
         }
         let find = |name: &str| {
-            split_free(parameters, b',').find_map(|parameter| {
+            split_outside_quotes(parameters, b',').find_map(|parameter| {
                 let (key, value) = parameter.split_once('=')?;
                 key.trim()
                     .eq_ignore_ascii_case(name)
-                    .then(|| unquoted(value.trim()))
+                    .then(|| unquote(value.trim()))
             })
         };
         let algorithm = find("algorithm");
-        let protection = match find("qop") {
-            None => Protection::Old,
+        let qop = match find("qop") {
+            None => Qop::Absent,
             Some(list) => {
                 let has = |name: &str| list.split(',').any(|q| q.trim().eq_ignore_ascii_case(name));
                 match (has("auth"), has("auth-int")) {
-                    (true, _) => Protection::Auth,
-                    (false, true) => Protection::AuthInt,
+                    (true, _) => Qop::Auth,
+                    (false, true) => Qop::AuthInt,
                     (false, false) => return None,
                 }
             }
@@ -179,14 +168,14 @@ impl Challenge {
             opaque: find("opaque"),
             algorithm: Algorithm::parse(algorithm.as_deref().unwrap_or("MD5"))?,
             names_algorithm: algorithm.is_some(),
-            protection,
+            qop,
             is_stale: find("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
         })
     }
 }
 
-/// A value without the quotes and backslashes that it may be written with.
-fn unquoted(value: &str) -> String {
+/// Removes the quotes and backslashes of a quoted value.
+fn unquote(value: &str) -> String {
     let Some(inner) = value.strip_prefix('"') else {
         return value.to_owned();
     };
@@ -202,7 +191,7 @@ fn unquoted(value: &str) -> String {
     plain
 }
 
-fn quoted(value: &str) -> String {
+fn quote(value: &str) -> String {
     let mut text = String::with_capacity(value.len() + 2);
     text.push('"');
     for character in value.chars() {
@@ -216,23 +205,27 @@ fn quoted(value: &str) -> String {
 }
 
 /// A nonce in use.
-struct Session {
+struct NonceState {
     challenge: Challenge,
     client_nonce: String,
-    /// H(A1). Wiped, since it is as good as the password.
+    /// H(A1). Zeroized: it can replace the password.
     key: Zeroizing<String>,
     count: u32,
 }
 
-impl Session {
-    fn begin(challenge: Challenge, credentials: &Credentials, random: &mut impl Rng) -> Session {
+impl NonceState {
+    fn new(challenge: Challenge, credentials: &Credentials, random: &mut impl Rng) -> NonceState {
         let client_nonce = format!("{:032x}", random.random::<u128>());
-        Session::with(challenge, credentials, client_nonce)
+        NonceState::with_client_nonce(challenge, credentials, client_nonce)
     }
 
-    fn with(challenge: Challenge, credentials: &Credentials, client_nonce: String) -> Session {
+    fn with_client_nonce(
+        challenge: Challenge,
+        credentials: &Credentials,
+        client_nonce: String,
+    ) -> NonceState {
         let hash = challenge.algorithm.hash;
-        let mut key = Zeroizing::new(hash.of(&[
+        let mut key = Zeroizing::new(hash.digest(&[
             credentials.username.as_bytes(),
             challenge.realm.as_bytes(),
             credentials.password.as_bytes(),
@@ -243,9 +236,9 @@ impl Session {
                 challenge.nonce.as_bytes(),
                 client_nonce.as_bytes(),
             ];
-            key = Zeroizing::new(hash.of(&bound));
+            key = Zeroizing::new(hash.digest(&bound));
         }
-        Session {
+        NonceState {
             challenge,
             client_nonce,
             key,
@@ -253,18 +246,18 @@ impl Session {
         }
     }
 
-    /// The response to the nonce (RFC 7616 §3.4.1). `request` is H(A2).
+    /// The `response` parameter (RFC 7616 §3.4.1). `request` is H(A2).
     fn response(&self, request: &str, count: &str) -> String {
         let Challenge {
             nonce,
             algorithm,
-            protection,
+            qop,
             ..
         } = &self.challenge;
         let (key, nonce) = (self.key.as_bytes(), nonce.as_bytes());
-        match protection.name() {
-            None => algorithm.hash.of(&[key, nonce, request.as_bytes()]),
-            Some(qop) => algorithm.hash.of(&[
+        match qop.name() {
+            None => algorithm.hash.digest(&[key, nonce, request.as_bytes()]),
+            Some(qop) => algorithm.hash.digest(&[
                 key,
                 nonce,
                 count.as_bytes(),
@@ -275,8 +268,8 @@ impl Session {
         }
     }
 
-    /// The header field's value for the next request.
-    fn answer(&mut self, username: &str, method: Method, uri: &str, body: &[u8]) -> String {
+    /// The value of the header field for the next request.
+    fn authorization(&mut self, username: &str, method: Method, uri: &str, body: &[u8]) -> String {
         self.count += 1;
         let Challenge {
             realm,
@@ -284,31 +277,31 @@ impl Session {
             opaque,
             algorithm,
             names_algorithm,
-            protection,
+            qop,
             ..
         } = &self.challenge;
         let hash = algorithm.hash;
         let count = format!("{:08x}", self.count);
         let name = method.name().as_bytes();
-        let request = match protection {
-            Protection::Old | Protection::Auth => hash.of(&[name, uri.as_bytes()]),
-            Protection::AuthInt => hash.of(&[name, uri.as_bytes(), hash.of(&[body]).as_bytes()]),
+        let request = match qop {
+            Qop::Absent | Qop::Auth => hash.digest(&[name, uri.as_bytes()]),
+            Qop::AuthInt => hash.digest(&[name, uri.as_bytes(), hash.digest(&[body]).as_bytes()]),
         };
         let response = self.response(&request, &count);
         let mut value = format!(
             "Digest username={}, realm={}, nonce={}, uri={}, response=\"{response}\"",
-            quoted(username),
-            quoted(realm),
-            quoted(nonce),
-            quoted(uri),
+            quote(username),
+            quote(realm),
+            quote(nonce),
+            quote(uri),
         );
         if *names_algorithm {
             value.push_str(&format!(", algorithm={}", algorithm.name()));
         }
         if let Some(opaque) = opaque {
-            value.push_str(&format!(", opaque={}", quoted(opaque)));
+            value.push_str(&format!(", opaque={}", quote(opaque)));
         }
-        if let Some(qop) = protection.name() {
+        if let Some(qop) = qop.name() {
             let client_nonce = &self.client_nonce;
             value.push_str(&format!(
                 ", qop={qop}, nc={count}, cnonce=\"{client_nonce}\""
@@ -320,49 +313,49 @@ impl Session {
     }
 }
 
-/// Answers one gateway's challenges.
-pub(in crate::sip) struct Authorizer {
+/// Answers the challenges of one gateway.
+pub(super) struct Authorizer {
     credentials: Arc<Credentials>,
-    /// For `Authorization`: what the far end itself asked for, with 401.
-    end: Option<Session>,
-    /// For `Proxy-Authorization`: what a proxy asked for, with 407.
-    proxy: Option<Session>,
+    /// For `Authorization`: the server's nonce, from a 401.
+    server: Option<NonceState>,
+    /// For `Proxy-Authorization`: a proxy's nonce, from a 407.
+    proxy: Option<NonceState>,
 }
 
-/// A header field that answers a challenge.
-pub(in crate::sip) type Answer = (&'static str, String);
+/// The name and value of a header field that answers a challenge.
+pub(super) type AuthField = (&'static str, String);
 
 impl Authorizer {
     pub fn new(credentials: Arc<Credentials>) -> Authorizer {
         Authorizer {
             credentials,
-            end: None,
+            server: None,
             proxy: None,
         }
     }
 
-    /// Whether it answers for these credentials.
+    /// Whether it uses these credentials.
     pub fn is_for(&self, credentials: &Credentials) -> bool {
         *self.credentials == *credentials
     }
 
-    /// Takes a 401 or 407. Later requests are authorized with its nonce. Gives whether the gateway says
-    /// that only the nonce was too old.
+    /// Takes a 401 or 407, whose nonce is used from now on. Returns whether the gateway says that only the
+    /// previous nonce was stale.
     ///
     /// # Errors
-    /// When none of its challenges can be answered; what was in use before is forgotten.
-    pub fn challenged(
+    /// If none of the challenges can be answered. The previous nonce is dropped.
+    pub fn handle_challenge(
         &mut self,
         response: &Response,
         random: &mut impl Rng,
     ) -> Result<bool, DigestError> {
-        let (place, name) = match response.code() {
+        let (slot, name) = match response.code() {
             407 => (&mut self.proxy, Name::ProxyAuthenticate),
-            _ => (&mut self.end, Name::WwwAuthenticate),
+            _ => (&mut self.server, Name::WwwAuthenticate),
         };
-        *place = None;
+        *slot = None;
         let mut error = DigestError::Unsupported;
-        // RFC 8760 §2.4: the topmost one that is supported.
+        // RFC 8760 §2.4: the topmost supported challenge counts.
         for challenge in response.lines(name).filter_map(Challenge::parse) {
             let realm = self.credentials.realm.as_ref();
             if realm.is_some_and(|realm| *realm != challenge.realm) {
@@ -370,24 +363,24 @@ impl Authorizer {
                 continue;
             }
             let is_stale = challenge.is_stale;
-            *place = Some(Session::begin(challenge, &self.credentials, random));
+            *slot = Some(NonceState::new(challenge, &self.credentials, random));
             return Ok(is_stale);
         }
         Err(error)
     }
 
     /// The header fields that authorize a request; none before the first challenge.
-    pub fn authorize(&mut self, method: Method, uri: &str, body: &[u8]) -> Vec<Answer> {
+    pub fn authorize(&mut self, method: Method, uri: &str, body: &[u8]) -> Vec<AuthField> {
         let username = &self.credentials.username;
-        let sessions = [
-            ("Authorization", &mut self.end),
+        let nonces = [
+            ("Authorization", &mut self.server),
             ("Proxy-Authorization", &mut self.proxy),
         ];
-        sessions
+        nonces
             .into_iter()
-            .filter_map(|(name, session)| {
-                let session = session.as_mut()?;
-                Some((name, session.answer(username, method, uri, body)))
+            .filter_map(|(name, nonce)| {
+                let nonce = nonce.as_mut()?;
+                Some((name, nonce.authorization(username, method, uri, body)))
             })
             .collect()
     }

@@ -5,20 +5,20 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::sip::message::message::Message;
+use crate::sip::message::Message;
 
 const NONCE: &str = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
 const CLIENT_NONCE: &str = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
 
 fn parameter(value: &str, name: &str) -> Option<String> {
     let (_, parameters) = value.split_once(' ')?;
-    split_free(parameters, b',').find_map(|parameter| {
+    split_outside_quotes(parameters, b',').find_map(|parameter| {
         let (key, value) = parameter.split_once('=')?;
-        (key == name).then(|| unquoted(value))
+        (key == name).then(|| unquote(value))
     })
 }
 
-/// What answers a GET of RFC 7616 §3.9.1's page, which is no SIP method but what its figures are of.
+/// The response for the GET request of RFC 7616 §3.9.1.
 fn response_of(algorithm: &str, qop: Option<&str>) -> String {
     let qop = qop.map_or(String::new(), |qop| format!(", qop=\"{qop}\""));
     let challenge = format!(
@@ -26,21 +26,23 @@ fn response_of(algorithm: &str, qop: Option<&str>) -> String {
     );
     let credentials = Credentials::new("Mufasa", "Circle of Life", None);
     let challenge = Challenge::parse(&challenge).unwrap();
-    let session = Session::with(challenge, &credentials, CLIENT_NONCE.into());
-    let hash = session.challenge.algorithm.hash;
-    // The request's own hash is made here: GET is no method of SIP.
-    let a2 = match session.challenge.protection {
-        Protection::AuthInt => {
-            hash.of(&[b"GET", b"/dir/index.html", hash.of(&[b"v=0"]).as_bytes()])
-        }
-        Protection::Old | Protection::Auth => hash.of(&[b"GET", b"/dir/index.html"]),
+    let nonce = NonceState::with_client_nonce(challenge, &credentials, CLIENT_NONCE.into());
+    let hash = nonce.challenge.algorithm.hash;
+    // H(A2) is computed here because GET is not a SIP method.
+    let a2 = match nonce.challenge.qop {
+        Qop::AuthInt => hash.digest(&[
+            b"GET",
+            b"/dir/index.html",
+            hash.digest(&[b"v=0"]).as_bytes(),
+        ]),
+        Qop::Absent | Qop::Auth => hash.digest(&[b"GET", b"/dir/index.html"]),
     };
-    session.response(&a2, "00000001")
+    nonce.response(&a2, "00000001")
 }
 
-/// The first two are RFC 7616 §3.9.1's; the others were computed with Python's hashlib.
+/// The first two are from RFC 7616 §3.9.1; the others were computed with Python's hashlib.
 #[test]
-fn responses_are_those_of_the_rfc_and_of_another_implementation() {
+fn responses_match_the_rfc_and_another_implementation() {
     for (algorithm, qop, response) in [
         (
             "MD5",
@@ -75,24 +77,24 @@ fn responses_are_those_of_the_rfc_and_of_another_implementation() {
     }
 }
 
-/// RFC 7616 §3.9.2's page with the name in clear; the figure was computed with Python's hashlib.
+/// The request of RFC 7616 §3.9.2 with a plain username; the response was computed with Python's hashlib.
 #[test]
-fn sha_512_256_is_that_of_another_implementation() {
+fn sha_512_256_matches_another_implementation() {
     let challenge = "Digest realm=\"api@example.org\", qop=\"auth\", algorithm=SHA-512-256, \
          nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", \
          opaque=\"HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDssOS\"";
     let credentials = Credentials::new("Jäsøn Doe", "Secret, or not?", None);
     let challenge = Challenge::parse(challenge).unwrap();
     let cnonce = "NTg6RKcb9boFIAS3KrFK9BGeh+niz/sm".to_owned();
-    let session = Session::with(challenge, &credentials, cnonce);
-    let a2 = Hash::Sha512_256.of(&[b"GET", b"/doe.json"]);
+    let nonce = NonceState::with_client_nonce(challenge, &credentials, cnonce);
+    let a2 = Hash::Sha512_256.digest(&[b"GET", b"/doe.json"]);
     assert_eq!(
-        session.response(&a2, "00000001"),
+        nonce.response(&a2, "00000001"),
         "7a4e1192babbba02e91182d2895bfdbf7adafc6e48d4e517ca301974843d840c"
     );
 }
 
-/// Debian's curl.
+/// The curl command.
 fn curl() -> Command {
     let mut curl = Command::new("curl");
     curl.args("-s -m 20 --digest -u".split(' '));
@@ -100,7 +102,7 @@ fn curl() -> Command {
     curl
 }
 
-/// A curl that knows all of RFC 8760's algorithms, in a wheel of Python's. `None` where it is not installed.
+/// A curl with all algorithms of RFC 8760, in the Python package pycurl. `None` if it is not installed.
 fn newer_curl() -> Option<Command> {
     let python = std::env::var("NEXO_TEST_PYTHON").ok()?;
     let script = "import pycurl, sys\n\
@@ -115,54 +117,54 @@ fn newer_curl() -> Option<Command> {
     Some(curl)
 }
 
-/// A server that asks who comes, once: what `curl` answers to its second question.
-fn answer_of(mut curl: Command, challenge: &str) -> String {
+/// The `Authorization` that curl sends to a server with this challenge.
+fn authorization_of(mut curl: Command, challenge: &str) -> String {
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/dir/index.html", server.local_addr().unwrap());
     let mut curl = curl.arg(&url).spawn().expect("curl or Python is installed");
-    let mut answered = String::new();
+    let mut last_request = String::new();
     for code in ["401 Unauthorized", "200 OK"] {
         let (mut client, _) = server.accept().unwrap();
         let mut request = String::new();
         let mut lines = BufReader::new(client.try_clone().unwrap());
         while lines.read_line(&mut request).unwrap() > 2 {}
-        let asked = format!("WWW-Authenticate: {challenge}\r\n");
+        let field = format!("WWW-Authenticate: {challenge}\r\n");
         let head =
-            format!("HTTP/1.1 {code}\r\n{asked}Content-Length: 0\r\nConnection: close\r\n\r\n");
+            format!("HTTP/1.1 {code}\r\n{field}Content-Length: 0\r\nConnection: close\r\n\r\n");
         client.write_all(head.as_bytes()).unwrap();
-        answered = request;
+        last_request = request;
     }
     assert!(curl.wait().unwrap().success());
-    let mut lines = answered.lines();
-    let answer = lines.find_map(|line| line.strip_prefix("Authorization: "));
-    answer.expect("an answer").to_owned()
+    let mut lines = last_request.lines();
+    let authorization = lines.find_map(|line| line.strip_prefix("Authorization: "));
+    authorization.expect("an authorization").to_owned()
 }
 
-fn assert_answers_as_we_do(curl: Command, algorithm: &str, qop: Option<&str>) {
+fn assert_curl_agrees(curl: Command, algorithm: &str, qop: Option<&str>) {
     let qop = qop.map_or(String::new(), |qop| format!(", qop=\"{qop}\""));
-    let asked =
+    let text =
         format!("Digest realm=\"a, \\\"b\\\"\", nonce=\"{NONCE}\", algorithm={algorithm}{qop}");
-    let theirs = answer_of(curl, &asked);
-    let challenge = Challenge::parse(&asked).unwrap();
+    let theirs = authorization_of(curl, &text);
+    let challenge = Challenge::parse(&text).unwrap();
     let hash = challenge.algorithm.hash;
     let cnonce = parameter(&theirs, "cnonce").unwrap_or_default();
     let credentials = Credentials::new("Mufasa", "Circle of Life", None);
-    let session = Session::with(challenge, &credentials, cnonce);
+    let nonce = NonceState::with_client_nonce(challenge, &credentials, cnonce);
     let (method, uri) = (&b"GET"[..], &b"/dir/index.html"[..]);
-    let a2 = match session.challenge.protection {
-        Protection::AuthInt => hash.of(&[method, uri, hash.of(&[b""]).as_bytes()]),
-        Protection::Old | Protection::Auth => hash.of(&[method, uri]),
+    let a2 = match nonce.challenge.qop {
+        Qop::AuthInt => hash.digest(&[method, uri, hash.digest(&[b""]).as_bytes()]),
+        Qop::Absent | Qop::Auth => hash.digest(&[method, uri]),
     };
-    let ours = session.response(&a2, "00000001");
+    let ours = nonce.response(&a2, "00000001");
     assert_eq!(
         parameter(&theirs, "response"),
         Some(ours),
-        "{asked}\n{theirs}"
+        "{text}\n{theirs}"
     );
 }
 
 #[test]
-fn curl_answers_the_same() {
+fn curl_computes_the_same_responses() {
     for (algorithm, qop) in [
         ("MD5", None),
         ("MD5", Some("auth")),
@@ -172,12 +174,12 @@ fn curl_answers_the_same() {
         ("SHA-256", Some("auth-int")),
         ("SHA-256-SESS", Some("auth")),
     ] {
-        assert_answers_as_we_do(curl(), algorithm, qop);
+        assert_curl_agrees(curl(), algorithm, qop);
     }
 }
 
 #[test]
-fn a_newer_curl_answers_sha_512_256_the_same() {
+fn pycurl_computes_the_same_sha_512_256_responses() {
     for (algorithm, qop) in [
         ("SHA-512-256", None),
         ("SHA-512-256", Some("auth")),
@@ -185,10 +187,10 @@ fn a_newer_curl_answers_sha_512_256_the_same() {
         ("SHA-512-256-sess", Some("auth")),
     ] {
         let Some(curl) = newer_curl() else {
-            eprintln!("skipped: NEXO_TEST_PYTHON names no Python with pycurl");
+            eprintln!("skipped: NEXO_TEST_PYTHON is not set");
             return;
         };
-        assert_answers_as_we_do(curl, algorithm, qop);
+        assert_curl_agrees(curl, algorithm, qop);
     }
 }
 
@@ -209,7 +211,7 @@ fn authorizer(realm: Option<&str>) -> Authorizer {
 }
 
 #[test]
-fn a_nonce_is_used_again_with_a_rising_count() {
+fn a_nonce_is_reused_with_an_increasing_count() {
     let mut random = StdRng::seed_from_u64(1);
     let mut authorizer = authorizer(None);
     assert!(
@@ -221,7 +223,10 @@ fn a_nonce_is_used_again_with_a_rising_count() {
         401,
         "WWW-Authenticate: Digest realm=\"r\",nonce=\"n\",qop=\"auth\"\r\n",
     );
-    assert_eq!(authorizer.challenged(&challenge, &mut random), Ok(false));
+    assert_eq!(
+        authorizer.handle_challenge(&challenge, &mut random),
+        Ok(false)
+    );
     for count in ["00000001", "00000002", "00000003"] {
         let fields = authorizer.authorize(Method::Invite, "sip:a@h", b"");
         let [(name, value)] = fields.as_slice() else {
@@ -234,7 +239,7 @@ fn a_nonce_is_used_again_with_a_rising_count() {
     }
     let stale = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n2\", qop=\"auth\", stale=TRUE\r\n";
     assert_eq!(
-        authorizer.challenged(&challenge_with(401, stale), &mut random),
+        authorizer.handle_challenge(&challenge_with(401, stale), &mut random),
         Ok(true)
     );
     let fields = authorizer.authorize(Method::Bye, "sip:a@h", b"");
@@ -243,17 +248,17 @@ fn a_nonce_is_used_again_with_a_rising_count() {
 }
 
 #[test]
-fn a_proxy_and_the_far_end_are_both_answered() {
+fn challenges_of_a_proxy_and_the_server_are_both_answered() {
     let mut random = StdRng::seed_from_u64(1);
     let mut authorizer = authorizer(None);
     let proxy = "Proxy-Authenticate: Digest realm=\"p\", nonce=\"1\", qop=\"auth\"\r\n";
     let end = "WWW-Authenticate: Digest realm=\"e\", nonce=\"2\"\r\n";
     assert_eq!(
-        authorizer.challenged(&challenge_with(407, proxy), &mut random),
+        authorizer.handle_challenge(&challenge_with(407, proxy), &mut random),
         Ok(false)
     );
     assert_eq!(
-        authorizer.challenged(&challenge_with(401, end), &mut random),
+        authorizer.handle_challenge(&challenge_with(401, end), &mut random),
         Ok(false)
     );
     let fields = authorizer.authorize(Method::Invite, "sip:a@h", b"");
@@ -272,7 +277,7 @@ fn the_topmost_supported_challenge_is_answered() {
          WWW-Authenticate: Digest realm=\"r\", nonce=\"c\", algorithm=MD5\r\n";
     let mut authorizer = authorizer(None);
     assert_eq!(
-        authorizer.challenged(&challenge_with(401, fields), &mut random),
+        authorizer.handle_challenge(&challenge_with(401, fields), &mut random),
         Ok(false)
     );
     let value = &authorizer.authorize(Method::Register, "sip:h", b"")[0].1;
@@ -281,7 +286,7 @@ fn the_topmost_supported_challenge_is_answered() {
 }
 
 #[test]
-fn what_cannot_be_answered_is_not() {
+fn an_unsupported_challenge_is_rejected() {
     let mut random = StdRng::seed_from_u64(1);
     for fields in [
         "",
@@ -292,38 +297,38 @@ fn what_cannot_be_answered_is_not() {
         "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n",
     ] {
         let challenge = challenge_with(401, fields);
-        let refused = authorizer(None).challenged(&challenge, &mut random);
+        let refused = authorizer(None).handle_challenge(&challenge, &mut random);
         assert_eq!(refused, Err(DigestError::Unsupported), "{fields}");
     }
     let other = challenge_with(401, "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n");
-    let refused = authorizer(Some("mine")).challenged(&other, &mut random);
+    let refused = authorizer(Some("mine")).handle_challenge(&other, &mut random);
     assert_eq!(refused, Err(DigestError::OtherRealm));
     assert!(
         authorizer(Some("r"))
-            .challenged(&other, &mut random)
+            .handle_challenge(&other, &mut random)
             .is_ok()
     );
 }
 
 #[test]
-fn quotes_and_commas_are_read_and_written_as_they_must_be() {
+fn quotes_and_commas_are_parsed_and_written() {
     let challenge = Challenge::parse(
         "digest Realm=\"a \\\"b\\\", c\" , NONCE = \"x=y,z\",opaque=\"\",qop=\"auth-int,auth\"",
     )
     .unwrap();
     assert_eq!(challenge.realm, "a \"b\", c");
     assert_eq!(challenge.nonce, "x=y,z");
-    assert_eq!(challenge.protection, Protection::Auth);
+    assert_eq!(challenge.qop, Qop::Auth);
     let credentials = Credentials::new("ne\"xo", "p", None);
-    let mut session = Session::with(challenge, &credentials, "c".into());
-    let value = session.answer("ne\"xo", Method::Invite, "sip:a@h", b"");
+    let mut nonce = NonceState::with_client_nonce(challenge, &credentials, "c".into());
+    let value = nonce.authorization("ne\"xo", Method::Invite, "sip:a@h", b"");
     assert_eq!(parameter(&value, "realm").as_deref(), Some("a \"b\", c"));
     assert_eq!(parameter(&value, "username").as_deref(), Some("ne\"xo"));
     assert_eq!(parameter(&value, "opaque").as_deref(), Some(""));
 }
 
 #[test]
-fn credentials_never_show_themselves() {
+fn debug_does_not_show_credentials() {
     let shown = format!("{:?}", Credentials::new("nexo", "s3cret", Some("r")));
     assert!(
         !shown.contains("s3cret") && !shown.contains("nexo"),

@@ -1,57 +1,57 @@
-//! What a call's provisional answers have said so far.
+//! The provisional responses to one INVITE: which are new, and the media description they carry.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::sip::message::message::Response;
+use crate::sip::message::Response;
 
-/// The most different provisional answers that are told apart; repetitions beyond it count as new.
-const MOST_TOLD: usize = 8;
+/// The maximum number of digests. Repetitions of further responses count as new.
+const MAX_DIGESTS: usize = 8;
 
-/// The provisional answers to one INVITE.
+/// The provisional responses to one INVITE.
 #[derive(Debug, Default)]
-pub(super) struct Early {
-    /// Digests of those that were told.
-    told: Vec<u64>,
-    /// The last description that came, and the To tag of who sent it.
-    described: Option<(String, Vec<u8>)>,
+pub(super) struct ProvisionalResponses {
+    /// Digests of the reported responses.
+    digests: Vec<u64>,
+    /// The To tag and body of the last media description.
+    description: Option<(String, Vec<u8>)>,
 }
 
-impl Early {
-    /// Takes a 1xx. Whether its code, sender and body were not seen together before.
+impl ProvisionalResponses {
+    /// Takes a 1xx. Returns whether its combination of code, To tag and body is new.
     pub fn is_new(&mut self, response: &Response) -> bool {
         let tag = response.to_tag().unwrap_or_default();
         let mut hasher = DefaultHasher::new();
         (response.code(), tag, response.body()).hash(&mut hasher);
         let digest = hasher.finish();
-        if self.told.contains(&digest) {
+        if self.digests.contains(&digest) {
             return false;
         }
-        if self.told.len() < MOST_TOLD {
-            self.told.push(digest);
+        if self.digests.len() < MAX_DIGESTS {
+            self.digests.push(digest);
         }
         if !response.body().is_empty() {
-            self.described = Some((tag.to_owned(), response.body().to_vec()));
+            self.describe(tag, response.body());
         }
         true
     }
 
-    /// The far end with this tag describes its media anew.
+    /// Takes the media description of the far end with this tag.
     pub fn describe(&mut self, tag: &str, description: &[u8]) {
-        self.described = Some((tag.to_owned(), description.to_vec()));
+        self.description = Some((tag.to_owned(), description.to_vec()));
     }
 
-    /// The description that the far end with this tag sent early. A 183 may lack its tag (the
-    /// network spoke for the callee): then it counts for whoever answers.
-    pub fn description_of(self, tag: &str) -> Option<Vec<u8>> {
-        let (from, description) = self.described?;
+    /// The description of the far end with this tag. One from a response without a tag, which the network sent
+    /// on behalf of the callee, applies to every tag.
+    pub fn description_for(self, tag: &str) -> Option<Vec<u8>> {
+        let (from, description) = self.description?;
         (from.is_empty() || from == tag).then_some(description)
     }
 
-    /// About how many bytes it holds, itself included.
+    /// Its approximate memory in bytes, itself included.
     pub fn bytes_held(&self) -> usize {
-        let described = self.described.as_ref();
+        let description = self.description.as_ref();
         size_of::<Self>()
-            + self.told.capacity() * size_of::<u64>()
-            + described.map_or(0, |(tag, body)| tag.capacity() + body.capacity())
+            + self.digests.capacity() * size_of::<u64>()
+            + description.map_or(0, |(tag, body)| tag.capacity() + body.capacity())
     }
 }

@@ -1,23 +1,23 @@
-//! One dialog that a 2xx to our INVITE opened, with what ends it and what answers its repetitions.
+//! One dialog that a 2xx to our INVITE opened, with its ACK and its BYE.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::dialog::{Dialog, Identity};
-use super::super::digest::Answer;
-use super::super::transaction::{RequestState, RequestTransaction};
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Response};
-use crate::sip::user_agent::context::Outlet;
+use crate::sip::message::{Method, Response};
+use crate::sip::user_agent::context::Context;
+use crate::sip::user_agent::dialog::{Dialog, Identity};
+use crate::sip::user_agent::digest::AuthField;
+use crate::sip::user_agent::transaction::{RequestState, RequestTransaction};
 
-/// An opened dialog. Once it is over, only its ACK is kept, and the BYE until that is answered.
+/// A dialog. After its end only the ACK is kept, and the BYE until its transaction ends.
 #[derive(Debug)]
 pub(super) struct Fork {
     pub remote_tag: String,
-    /// While it is up.
+    /// The dialog, until its end.
     dialog: Option<Box<Dialog>>,
-    /// Where the ACK goes.
+    /// The destination of the ACK.
     hop: Hop,
     ack: Arc<[u8]>,
     bye: Option<Box<Bye>>,
@@ -27,30 +27,31 @@ pub(super) struct Fork {
 struct Bye {
     to: Hop,
     transaction: RequestTransaction,
-    /// Until it is answered: it may have to be sent anew, authorized.
+    /// Kept until the final response: a challenge requires another BYE.
     dialog: Option<Box<Dialog>>,
-    is_authorized_anew: bool,
-    /// Because its connection was gone.
-    is_sent_anew: bool,
+    /// Whether this BYE already answers a challenge.
+    is_retry: bool,
+    /// Whether it was sent again over a new connection.
+    is_resent: bool,
 }
 
 impl Fork {
-    /// Acknowledges a 2xx that is the first with its To tag and opens `dialog`. `authorization` is what the INVITE with the
-    /// number `cseq` was authorized with: its ACK carries the same (§22.1).
+    /// Acknowledges the 2xx that opened `dialog`. `cseq` and `authorization` are those of the INVITE: the ACK
+    /// carries the same credentials (RFC 3261 §22.1).
     pub fn open(
         dialog: Dialog,
         identity: &Identity,
         cseq: u32,
-        authorization: &[Answer],
-        out: &mut Outlet<'_>,
+        authorization: &[AuthField],
+        cx: &mut Context<'_>,
     ) -> Fork {
-        let mut draft = dialog.ack(identity, &out.branch(), cseq);
+        let mut draft = dialog.ack(identity, &cx.branch(), cseq);
         for (name, value) in authorization {
             draft.field(name, value);
         }
         let ack: Arc<[u8]> = draft.bytes().into();
         let hop = dialog.next_hop();
-        out.send(hop, Method::Ack, &ack);
+        cx.send(hop, Method::Ack, &ack);
         Fork {
             remote_tag: dialog.remote_tag.clone(),
             dialog: Some(Box::new(dialog)),
@@ -60,20 +61,20 @@ impl Fork {
         }
     }
 
-    /// Acknowledges the same 2xx once more.
-    pub fn acknowledge_again(&self, out: &mut Outlet<'_>) {
-        out.send_again(self.hop, Method::Ack, &self.ack);
+    /// Sends the ACK again, for a repeated 2xx.
+    pub fn resend_ack(&self, cx: &mut Context<'_>) {
+        cx.retransmit(self.hop, Method::Ack, &self.ack);
     }
 
-    /// The dialog, while it is up.
+    /// The dialog, until its end.
     pub fn dialog_mut(&mut self) -> Option<&mut Dialog> {
         self.dialog.as_deref_mut()
     }
 
-    /// Hangs up, where it is still up.
-    pub fn hang_up(&mut self, identity: &Identity, out: &mut Outlet<'_>) {
+    /// Sends BYE, unless the dialog has ended.
+    pub fn hang_up(&mut self, identity: &Identity, cx: &mut Context<'_>) {
         if let Some(dialog) = self.dialog.take() {
-            self.send_bye(dialog, identity, false, out);
+            self.send_bye(dialog, identity, false, cx);
         }
     }
 
@@ -81,40 +82,39 @@ impl Fork {
         &mut self,
         mut dialog: Box<Dialog>,
         identity: &Identity,
-        is_authorized_anew: bool,
-        out: &mut Outlet<'_>,
+        is_retry: bool,
+        cx: &mut Context<'_>,
     ) {
-        let branch = out.branch();
+        let branch = cx.branch();
         let mut draft = dialog.next_request(Method::Bye, identity, &branch);
-        for (name, value) in out.authorize(identity, Method::Bye, dialog.request_uri(), b"") {
+        for (name, value) in cx.authorize(identity, Method::Bye, dialog.request_uri(), b"") {
             draft.field(name, value);
         }
         let bytes: Arc<[u8]> = draft.bytes().into();
         let to = dialog.next_hop();
-        out.send(to, Method::Bye, &bytes);
-        let transaction =
-            RequestTransaction::start(out.now, branch, bytes, to.transport, out.timers);
+        cx.send(to, Method::Bye, &bytes);
+        let transaction = RequestTransaction::start(cx.now, branch, bytes, to.transport, cx.timers);
         self.bye = Some(Box::new(Bye {
             to,
             transaction,
             dialog: Some(dialog),
-            is_authorized_anew,
-            is_sent_anew: false,
+            is_retry,
+            is_resent: false,
         }));
     }
 
-    /// The far end hung up.
-    pub fn hung_up(&mut self) {
+    /// Ends the dialog: the far end hung up.
+    pub fn remote_hung_up(&mut self) {
         self.dialog = None;
     }
 
-    /// Takes an answer to a BYE. Whether it is to the one of this fork. A challenge is answered once,
+    /// Takes a response to a BYE. Returns whether it belongs to this fork. The first challenge is answered
     /// with a new BYE.
-    pub fn bye_answered(
+    pub fn handle_bye_response(
         &mut self,
         response: &Response,
         identity: &Identity,
-        out: &mut Outlet<'_>,
+        cx: &mut Context<'_>,
     ) -> bool {
         let branch = response.via().and_then(|via| via.branch());
         let Some(bye) = &mut self.bye else {
@@ -124,30 +124,30 @@ impl Fork {
             return false;
         }
         let code = response.code();
-        if bye.transaction.answered(code, out.now, out.timers) {
-            let dialog = bye.dialog.take().filter(|_| !bye.is_authorized_anew);
+        if bye.transaction.handle_response(code, cx.now, cx.timers) {
+            let dialog = bye.dialog.take().filter(|_| !bye.is_retry);
             let is_challenge = matches!(code, 401 | 407);
             if let Some(dialog) = dialog.filter(|_| is_challenge)
-                && out.challenged(identity, response).is_some()
+                && cx.handle_challenge(identity, response).is_some()
             {
-                self.send_bye(dialog, identity, true, out);
+                self.send_bye(dialog, identity, true, cx);
             }
         }
         true
     }
 
-    /// A message of the call could not be sent: the BYE goes once more, over a new connection.
-    pub fn transport_failed(&mut self, out: &mut Outlet<'_>) {
+    /// Sends an open BYE once more, over a new connection: a message of the call could not be sent.
+    pub fn transport_failed(&mut self, cx: &mut Context<'_>) {
         if let Some(bye) = &mut self.bye
             && let Some(bytes) = bye.transaction.bytes.clone()
-            && !std::mem::replace(&mut bye.is_sent_anew, true)
+            && !std::mem::replace(&mut bye.is_resent, true)
         {
-            out.send_again(bye.to, Method::Bye, &bytes);
+            cx.retransmit(bye.to, Method::Bye, &bytes);
         }
     }
 
-    /// Whether the far end lives there.
-    pub fn is_at(&self, ip: IpAddr) -> bool {
+    /// Whether the dialog's messages go to this address.
+    pub fn uses_address(&self, ip: IpAddr) -> bool {
         let dialog = self.dialog.as_ref().map(|dialog| dialog.next_hop());
         let bye = self.bye.as_ref().map(|bye| bye.to);
         [Some(self.hop), dialog, bye]
@@ -156,41 +156,36 @@ impl Fork {
             .any(|hop| hop.address.ip().to_canonical() == ip)
     }
 
-    /// Whether the far end knows, or will never know, that the dialog is over.
+    /// Whether the dialog has ended and its BYE has a final response or has failed.
     pub fn is_settled(&self) -> bool {
-        let open = |bye: &Bye| {
-            matches!(
-                bye.transaction.state,
-                RequestState::Trying | RequestState::Proceeding
-            )
-        };
-        self.dialog.is_none() && !self.bye.as_deref().is_some_and(open)
+        let bye = self.bye.as_deref();
+        self.dialog.is_none() && bye.is_none_or(|bye| !bye.transaction.is_open())
     }
 
-    /// Whether nothing of it waits for anything.
+    /// Whether the dialog has ended and no transaction is left.
     pub fn is_over(&self) -> bool {
         self.dialog.is_none() && self.bye.is_none()
     }
 
-    /// When [`Fork::tick`] is due.
+    /// When to call [`Fork::tick`] next.
     pub fn deadline(&self) -> Option<Instant> {
         self.bye.as_ref()?.transaction.deadline()
     }
 
-    /// Takes the time.
-    pub fn tick(&mut self, out: &mut Outlet<'_>) {
+    /// Runs the timers that are due.
+    pub fn tick(&mut self, cx: &mut Context<'_>) {
         let Some(bye) = &mut self.bye else {
             return;
         };
-        if let Some(bytes) = bye.transaction.tick(out.now, out.timers) {
-            out.send_again(bye.to, Method::Bye, &bytes);
+        if let Some(bytes) = bye.transaction.tick(cx.now, cx.timers) {
+            cx.retransmit(bye.to, Method::Bye, &bytes);
         }
         if bye.transaction.state == RequestState::Terminated {
             self.bye = None;
         }
     }
 
-    /// About how many bytes it holds outside of itself.
+    /// Its approximate heap memory in bytes.
     pub fn bytes_held(&self) -> usize {
         let bye = self.bye.as_ref().map_or(0, |bye| {
             let dialog = bye.dialog.as_ref().map_or(0, |dialog| dialog.bytes_held());

@@ -1,159 +1,149 @@
-//! One outgoing call: its INVITE, its CANCEL, and every dialog that the network makes of it.
+//! One outgoing call: its INVITE, its CANCEL, and the dialogs that the network opens for it.
 //!
-//! | the call is | a 2xx comes | then |
-//! |---|---|---|
-//! | wanted | the first | ACK; this is the call |
-//! | wanted | forked, with another To tag | ACK, BYE |
-//! | given up, cancelled or silent | any | ACK, BYE |
-//! | answered | the same again | the same ACK again |
-//!
-//! A 401 or 407 is acknowledged and answered with a new INVITE, once for each kind, and once more where
-//! the gateway says that only the nonce was too old.
+//! Responses to the call's requests are handled in `responses`, requests of the far end in `requests`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::call::{Invite, SipEvent};
-use super::context::Outlet;
-use super::dialog::{self, Dialog, Identity};
-use super::digest::Answer;
+use super::context::Context;
+use super::dialog::{self, Identity};
+use super::digest::AuthField;
 use super::transaction::{
-    InviteDue, InviteState, InviteTransaction, RequestState, RequestTransaction,
+    InviteAction, InviteState, InviteTransaction, RequestState, RequestTransaction,
 };
-use crate::sip::message::header::Name;
+use crate::sip::message::Method;
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Response};
 use crate::sip::message::write::Draft;
-use crate::sip::sdp::sdp;
+use crate::sip::sdp;
 
 mod early;
 mod fork;
 mod reliable;
 mod requests;
+mod responses;
 
-use early::Early;
+use early::ProvisionalResponses;
 use fork::Fork;
 use reliable::EarlyDialogs;
 
-/// What the network may make of one INVITE; a fork beyond it is hung up without being remembered.
-const MOST_FORKS: usize = 16;
-
-/// An INVITE that was challenged. Its repeated answers are acknowledged again until timer D ends.
+/// An INVITE that was rejected and sent again in another form. Its repeated rejections are acknowledged until
+/// timer D ends.
 #[derive(Debug)]
-struct Challenged {
+struct SupersededInvite {
     code: u16,
     branch: String,
     ack: Arc<[u8]>,
     until: Instant,
 }
 
-impl Challenged {
-    /// Takes an answer to it: whether it is a repeated challenge, as it must be.
-    fn answered(&self, code: u16, gateway: Hop, out: &mut Outlet<'_>) -> bool {
+impl SupersededInvite {
+    /// Takes a response. Returns whether it repeats the rejection.
+    fn handle_response(&self, code: u16, gateway: Hop, cx: &mut Context<'_>) -> bool {
         if code == self.code {
-            out.send_again(gateway, Method::Ack, &self.ack);
+            cx.retransmit(gateway, Method::Ack, &self.ack);
         }
         code == self.code
     }
 }
 
-/// One call. What a living call alone needs is dropped as soon as it has ended.
+/// One call. Data that only an active call needs is dropped at its end.
 #[derive(Debug)]
-pub(in crate::sip) struct Leg {
+pub(super) struct Leg {
     identity: Identity,
     invite: InviteTransaction,
     invite_branch: String,
     cseq: u32,
     gateway_timeout: Duration,
-    /// What the last INVITE was authorized with, until it is answered.
-    authorization: Vec<Answer>,
-    /// INVITEs that were challenged, and are repeated with credentials since.
-    challenged: Vec<Challenged>,
-    /// The INVITE, until nothing can make us send it again.
+    /// The credentials of the last INVITE, for its ACK.
+    authorization: Vec<AuthField>,
+    /// The earlier INVITEs of the call.
+    superseded: Vec<SupersededInvite>,
+    /// The INVITE, as long as it may be retransmitted.
     invite_bytes: Option<Arc<[u8]>>,
     request_uri: String,
     fields: Vec<(&'static str, String)>,
-    /// Our description, for a re-INVITE; until the call is over.
+    /// Our media description, until the end of the call.
     sdp: Vec<u8>,
-    /// The provisional answers, until a final one.
-    early: Option<Box<Early>>,
-    /// Those that were acknowledged, until a final answer.
-    reliable: Option<Box<EarlyDialogs>>,
-    /// For how long the dialog is asked to last without a sign of life (RFC 4028).
+    /// The provisional responses, until a final one.
+    provisional: Option<Box<ProvisionalResponses>>,
+    /// The dialogs of reliable provisional responses, until a final response.
+    early_dialogs: Option<Box<EarlyDialogs>>,
+    /// The requested session interval (RFC 4028).
     session_seconds: u32,
-    /// The answer to the far end's last INVITE or UPDATE, should it ask again.
-    last_answer: Option<(u32, Arc<[u8]>)>,
+    /// The CSeq and the response of the far end's last INVITE or UPDATE, for retransmissions.
+    last_response: Option<(u32, Arc<[u8]>)>,
     failure_ack: Option<Arc<[u8]>>,
     cancel: Option<Box<RequestTransaction>>,
     forks: Vec<Fork>,
-    /// The fork that is the call.
+    /// The index of the fork that is the call.
     call: Option<usize>,
-    /// Until then a BYE of the far end is answered again when it is repeated.
+    /// Until then, the leg is kept to respond to a repeated BYE of the far end.
     keep_until: Option<Instant>,
-    /// The deadline that the user agent has noted for this leg.
+    /// The deadline that the user agent has scheduled for this leg.
     pub scheduled: Option<Instant>,
 }
 
 impl Leg {
     /// Sends the first INVITE.
-    pub fn start(invite: Invite, local_tag: String, out: &mut Outlet<'_>) -> Leg {
+    pub fn start(invite: Invite, local_tag: String, cx: &mut Context<'_>) -> Leg {
         let identity = Identity {
             call_id: invite.call_id.into(),
             from_uri: invite.from_uri,
             to_uri: invite.to_uri,
             local_tag,
-            local: out.written(invite.local),
+            local: cx.local_text(invite.local),
             gateway: invite.gateway,
             credentials: invite.credentials,
         };
         let mut leg = Leg {
             invite: InviteTransaction::start(
-                out.now,
+                cx.now,
                 invite.gateway_timeout,
                 invite.gateway.transport,
-                out.timers,
+                cx.timers,
             ),
             invite_branch: String::new(),
             cseq: 0,
             gateway_timeout: invite.gateway_timeout,
             authorization: Vec::new(),
-            challenged: Vec::new(),
+            superseded: Vec::new(),
             invite_bytes: None,
             request_uri: invite.request_uri,
             fields: invite.fields,
             sdp: invite.sdp,
-            early: None,
-            reliable: None,
+            provisional: None,
+            early_dialogs: None,
             session_seconds: SESSION_SECONDS,
-            last_answer: None,
+            last_response: None,
             failure_ack: None,
             cancel: None,
-            // Nearly every call has one; a vector left to itself starts with four.
+            // Nearly every call has one fork; the first push would allocate space for four.
             forks: Vec::with_capacity(1),
             call: None,
             keep_until: None,
             scheduled: None,
             identity,
         };
-        leg.send_invite(out);
+        leg.send_invite(cx);
         leg
     }
 
-    /// Sends an INVITE with a branch and a number of its own, authorized as well as is known.
-    fn send_invite(&mut self, out: &mut Outlet<'_>) {
+    /// Sends an INVITE with a new branch and number, and with credentials if the gateway has challenged us before.
+    fn send_invite(&mut self, cx: &mut Context<'_>) {
         let (identity, uri) = (&self.identity, &self.request_uri);
         self.cseq += 1;
-        self.invite_branch = out.branch();
-        self.authorization = out.authorize(identity, Method::Invite, uri, &self.sdp);
+        self.invite_branch = cx.branch();
+        self.authorization = cx.authorize(identity, Method::Invite, uri, &self.sdp);
         let mut draft = self.request(Method::Invite, None);
         draft
             .field("Contact", contact(&self.identity))
             .field("Allow", ALLOW)
             .field("Supported", SUPPORTED)
             .field("Session-Expires", self.session_seconds)
-            .field("Min-SE", SHORTEST_SESSION_SECONDS)
-            .field("User-Agent", out.user_agent);
+            .field("Min-SE", MIN_SESSION_SECONDS)
+            .field("User-Agent", cx.user_agent);
         for (name, value) in &self.fields {
             draft.field(name, value);
         }
@@ -162,12 +152,12 @@ impl Leg {
         }
         draft.body(sdp::CONTENT_TYPE, self.sdp.clone());
         let bytes: Arc<[u8]> = draft.bytes().into();
-        out.send(self.identity.gateway, Method::Invite, &bytes);
+        cx.send(self.identity.gateway, Method::Invite, &bytes);
         self.invite = InviteTransaction::start(
-            out.now,
+            cx.now,
             self.gateway_timeout,
             self.identity.gateway.transport,
-            out.timers,
+            cx.timers,
         );
         self.invite_bytes = Some(bytes);
     }
@@ -176,50 +166,51 @@ impl Leg {
         &self.identity.call_id
     }
 
-    /// Whether the leg expects messages from there: its gateway, or where its dialogs live.
-    pub fn expects(&self, from: IpAddr) -> bool {
+    /// Whether messages from this address may belong to the call: the gateway, or an address of its dialogs.
+    pub fn accepts_from(&self, from: IpAddr) -> bool {
         let from = from.to_canonical();
         self.identity.gateway.address.ip().to_canonical() == from
-            || self.forks.iter().any(|f| f.is_at(from))
+            || self.forks.iter().any(|fork| fork.uses_address(from))
     }
 
-    /// Gives the call up. Answered: BYE. Not answered: CANCEL as soon as the gateway has said
-    /// anything at all, and ACK and BYE should a 2xx still come.
-    pub fn give_up(&mut self, out: &mut Outlet<'_>) {
-        if let Some(place) = self.call.take() {
-            self.forks[place].hang_up(&self.identity, out);
+    /// Ends the call. After the answer: BYE. Before it: CANCEL as soon as the gateway has responded, and ACK
+    /// and BYE if a 2xx still arrives.
+    pub fn give_up(&mut self, cx: &mut Context<'_>) {
+        if let Some(index) = self.call.take() {
+            self.forks[index].hang_up(&self.identity, cx);
         }
-        if self.invite.abandon(out.now, out.timers) {
-            self.send_cancel(out);
+        if self.invite.abandon(cx.now, cx.timers) {
+            self.send_cancel(cx);
         }
-        self.let_go();
+        self.release();
     }
 
-    /// The INVITE could not be sent: it is not sent again. Once the gateway has the call, a lost
-    /// message is mended by its repetition, and this is no reason to end the call.
-    pub fn transport_failed(&mut self, out: &mut Outlet<'_>) {
+    /// Ends a call whose INVITE could not be sent. Once the gateway has responded, lost messages are recovered
+    /// by retransmission, and the call goes on.
+    pub fn transport_failed(&mut self, cx: &mut Context<'_>) {
         if self.invite.state == InviteState::Calling {
-            self.invite.abandon(out.now, out.timers);
-            self.let_go();
-            out.tell(SipEvent::TransportFailed);
+            self.invite.abandon(cx.now, cx.timers);
+            self.release();
+            cx.emit(SipEvent::TransportFailed);
         }
         for fork in &mut self.forks {
-            fork.transport_failed(out);
+            fork.transport_failed(cx);
         }
     }
 
-    /// Drops what only a living call needs.
-    fn let_go(&mut self) {
+    /// Drops the data that only an active call needs.
+    fn release(&mut self) {
         self.sdp = Vec::new();
         self.fields = Vec::new();
         self.authorization = Vec::new();
         self.invite_bytes = None;
-        self.early = None;
-        self.reliable = None;
-        self.last_answer = None;
+        self.provisional = None;
+        self.early_dialogs = None;
+        self.last_response = None;
     }
 
-    /// INVITE, or the CANCEL or ACK that share its branch and number.
+    /// The INVITE, or the CANCEL or ACK with the same branch and number. `to`: the value of To; by default ours
+    /// without a tag.
     fn request(&self, method: Method, to: Option<&str>) -> Draft {
         let identity = &self.identity;
         let mut draft = Draft::request(method, &self.request_uri);
@@ -239,205 +230,26 @@ impl Leg {
         draft
     }
 
-    fn send_cancel(&mut self, out: &mut Outlet<'_>) {
+    fn send_cancel(&mut self, cx: &mut Context<'_>) {
         if self.cancel.is_some() {
             return;
         }
-        // §9.1: the INVITE's branch, request-URI, From, To without a tag, and sequence number.
+        // §9.1: with the branch, request-URI, From, To and CSeq number of the INVITE.
         let draft = self.request(Method::Cancel, None);
         let bytes: Arc<[u8]> = draft.bytes().into();
-        out.send(self.identity.gateway, Method::Cancel, &bytes);
-        self.invite.cancelled(out.now, out.timers);
+        cx.send(self.identity.gateway, Method::Cancel, &bytes);
+        self.invite.cancelled(cx.now, cx.timers);
         let branch = self.invite_branch.clone();
         self.cancel = Some(Box::new(RequestTransaction::start(
-            out.now,
+            cx.now,
             branch,
             bytes,
             self.identity.gateway.transport,
-            out.timers,
+            cx.timers,
         )));
     }
 
-    /// Takes an answer. Whether it belongs to anything here.
-    pub fn answered(&mut self, response: &Response, out: &mut Outlet<'_>) -> bool {
-        let via = response.via();
-        let branch = via.and_then(|via| via.branch());
-        match response.cseq_method() {
-            Method::Invite if branch == Some(&self.invite_branch) => {
-                self.invite_answered(response, out);
-                true
-            }
-            Method::Invite => {
-                let gateway = self.identity.gateway;
-                let mut challenged = self.challenged.iter();
-                match challenged.find(|c| branch == Some(&c.branch)) {
-                    Some(challenged) => challenged.answered(response.code(), gateway, out),
-                    None => false,
-                }
-            }
-            Method::Cancel => match &mut self.cancel {
-                Some(cancel) if branch == Some(&cancel.branch) => {
-                    cancel.answered(response.code(), out.now, out.timers);
-                    true
-                }
-                Some(_) | None => false,
-            },
-            Method::Prack => {
-                let reliable = self.reliable.as_mut();
-                reliable.is_some_and(|reliable| reliable.answered(response, out))
-            }
-            Method::Bye => self
-                .forks
-                .iter_mut()
-                .any(|fork| fork.bye_answered(response, &self.identity, out)),
-            _ => false,
-        }
-    }
-
-    fn invite_answered(&mut self, response: &Response, out: &mut Outlet<'_>) {
-        match response.code() {
-            code @ 100..=199 => {
-                self.invite.provisional();
-                match self.invite.state {
-                    InviteState::Proceeding => {
-                        let (identity, target) = (&self.identity, &self.request_uri);
-                        let reliable = self.reliable.get_or_insert_default();
-                        reliable.take(response, identity, target, self.cseq, out);
-                        if self.early.get_or_insert_default().is_new(response) {
-                            out.tell(SipEvent::Provisional { code });
-                        }
-                    }
-                    InviteState::Abandoned => self.send_cancel(out),
-                    InviteState::Calling
-                    | InviteState::Accepted
-                    | InviteState::Completed
-                    | InviteState::Terminated => {}
-                }
-            }
-            200..=299 => self.accepted(response, out),
-            code => self.rejected(response, code, out),
-        }
-    }
-
-    fn accepted(&mut self, response: &Response, out: &mut Outlet<'_>) {
-        let tag = response.to_tag().unwrap_or_default();
-        if let Some(known) = self.forks.iter().find(|fork| fork.remote_tag == tag) {
-            return known.acknowledge_again(out);
-        }
-        let wanted = self.invite.accepted(out.now, out.timers);
-        let (identity, target) = (&self.identity, &self.request_uri);
-        let early = self.reliable.as_mut().and_then(|r| r.confirmed(tag));
-        let dialog = match early {
-            Some(mut dialog) => {
-                dialog.confirm(response, identity, target);
-                dialog
-            }
-            None => Dialog::opened_by(response, identity, target, self.cseq),
-        };
-        let mut fork = Fork::open(dialog, identity, self.cseq, &self.authorization, out);
-        if wanted {
-            self.invite_bytes = None;
-            self.reliable = None;
-            self.call = Some(self.forks.len());
-            let early = self.early.take();
-            let sdp = match response.body() {
-                [] => early.and_then(|early| early.description_of(tag)),
-                body => Some(body.to_vec()),
-            };
-            out.tell(SipEvent::Answered {
-                code: response.code(),
-                sdp: sdp.unwrap_or_default(),
-            });
-        } else {
-            fork.hang_up(identity, out);
-        }
-        // One too many to remember: its BYE is not sent again by itself, but each repeated 2xx
-        // makes another.
-        if self.forks.len() < MOST_FORKS {
-            self.forks.push(fork);
-        }
-    }
-
-    fn rejected(&mut self, response: &Response, code: u16, out: &mut Outlet<'_>) {
-        let wanted = self.invite.failed(out.now, out.timers);
-        if self.invite.state != InviteState::Completed {
-            return;
-        }
-        match &self.failure_ack {
-            Some(ack) => out.send_again(self.identity.gateway, Method::Ack, ack),
-            None => {
-                // §17.1.1.3: the INVITE's branch and request-URI, the answer's To.
-                let draft = self.request(Method::Ack, response.value(Name::To));
-                let ack: Arc<[u8]> = draft.bytes().into();
-                out.send(self.identity.gateway, Method::Ack, &ack);
-                self.failure_ack = Some(ack);
-            }
-        }
-        if wanted && (self.answer_challenge(response, out) || self.lengthen(response, out)) {
-            return;
-        }
-        self.let_go();
-        if wanted {
-            out.tell(SipEvent::Rejected {
-                code,
-                retry_after_seconds: response.retry_after_seconds(),
-            });
-        }
-    }
-
-    /// Where the answer is a challenge that may be answered: sends the INVITE anew. Whether it did.
-    fn answer_challenge(&mut self, response: &Response, out: &mut Outlet<'_>) -> bool {
-        let code = response.code();
-        if !matches!(code, 401 | 407) {
-            return false;
-        }
-        let Some(is_stale) = out.challenged(&self.identity, response) else {
-            return false;
-        };
-        let before = self.challenged.iter().filter(|c| c.code == code).count();
-        if before > usize::from(is_stale) {
-            return false;
-        }
-        let (Some(ack), Some(until)) = (self.failure_ack.take(), self.invite.timer_end) else {
-            return false;
-        };
-        self.challenged.push(Challenged {
-            code,
-            branch: std::mem::take(&mut self.invite_branch),
-            ack,
-            until,
-        });
-        self.early = None;
-        self.send_invite(out);
-        true
-    }
-
-    /// RFC 4028 §7.3: where the session was asked to be too short for a proxy on the way, asks for one as
-    /// long as it wants, once. Whether it did.
-    fn lengthen(&mut self, response: &Response, out: &mut Outlet<'_>) -> bool {
-        let least = response.named("Min-SE").map(str::trim);
-        let least = least.and_then(|value| value.split(';').next()?.trim().parse().ok());
-        let longer = least.filter(|least| *least > self.session_seconds);
-        let (Some(longer), 422, SESSION_SECONDS) = (longer, response.code(), self.session_seconds)
-        else {
-            return false;
-        };
-        self.session_seconds = longer;
-        let (Some(ack), Some(until)) = (self.failure_ack.take(), self.invite.timer_end) else {
-            return false;
-        };
-        self.challenged.push(Challenged {
-            code: 422,
-            branch: std::mem::take(&mut self.invite_branch),
-            ack,
-            until,
-        });
-        self.early = None;
-        self.send_invite(out);
-        true
-    }
-
-    /// When [`Leg::tick`] is due.
+    /// When to call [`Leg::tick`] next.
     pub fn deadline(&self) -> Option<Instant> {
         let mut first = earlier(self.invite.deadline(), self.keep_until);
         for fork in &self.forks {
@@ -446,48 +258,47 @@ impl Leg {
         if let Some(cancel) = &self.cancel {
             first = earlier(first, cancel.deadline());
         }
-        for challenged in &self.challenged {
-            first = earlier(first, Some(challenged.until));
+        for superseded in &self.superseded {
+            first = earlier(first, Some(superseded.until));
         }
-        if let Some(reliable) = &self.reliable {
-            first = earlier(first, reliable.deadline());
+        if let Some(dialogs) = &self.early_dialogs {
+            first = earlier(first, dialogs.deadline());
         }
         first
     }
 
-    /// Takes the time.
-    pub fn tick(&mut self, out: &mut Outlet<'_>) {
-        match self.invite.tick(out.now, out.timers) {
-            InviteDue::Nothing | InviteDue::Terminated => {}
-            InviteDue::SendAgain => {
+    /// Runs the timers that are due.
+    pub fn tick(&mut self, cx: &mut Context<'_>) {
+        match self.invite.tick(cx.now, cx.timers) {
+            InviteAction::Nothing | InviteAction::Terminated => {}
+            InviteAction::Retransmit => {
                 if let Some(bytes) = &self.invite_bytes {
-                    out.send_again(self.identity.gateway, Method::Invite, bytes);
+                    cx.retransmit(self.identity.gateway, Method::Invite, bytes);
                 }
             }
-            InviteDue::Silent => {
-                self.let_go();
-                out.tell(SipEvent::Silent);
+            InviteAction::TimedOut => {
+                self.release();
+                cx.emit(SipEvent::TimedOut);
             }
         }
         if let Some(cancel) = &mut self.cancel
-            && let Some(bytes) = cancel.tick(out.now, out.timers)
+            && let Some(bytes) = cancel.tick(cx.now, cx.timers)
         {
-            out.send_again(self.identity.gateway, Method::Cancel, &bytes);
+            cx.retransmit(self.identity.gateway, Method::Cancel, &bytes);
         }
         for fork in &mut self.forks {
-            fork.tick(out);
+            fork.tick(cx);
         }
-        if let Some(reliable) = &mut self.reliable {
-            reliable.tick(out);
+        if let Some(dialogs) = &mut self.early_dialogs {
+            dialogs.tick(cx);
         }
-        self.challenged
-            .retain(|challenged| challenged.until > out.now);
-        if self.keep_until.is_some_and(|until| until <= out.now) {
+        self.superseded.retain(|invite| invite.until > cx.now);
+        if self.keep_until.is_some_and(|until| until <= cx.now) {
             self.keep_until = None;
         }
     }
 
-    /// Whether the far end knows, or will never know, that the call is over.
+    /// Whether the call has ended and the far end has confirmed it or has been given up.
     pub fn is_settled(&self) -> bool {
         let has_ended = match self.invite.state {
             InviteState::Calling | InviteState::Proceeding | InviteState::Abandoned => false,
@@ -496,38 +307,38 @@ impl Leg {
         has_ended && self.forks.iter().all(Fork::is_settled)
     }
 
-    /// Whether nothing more can come of it.
+    /// Whether no transaction or dialog is left.
     pub fn is_over(&self) -> bool {
-        let cancelled = self.cancel.as_ref();
+        let cancel = self.cancel.as_ref();
         self.invite.state == InviteState::Terminated
             && self.keep_until.is_none()
-            && self.challenged.is_empty()
-            && cancelled.is_none_or(|cancel| cancel.state == RequestState::Terminated)
+            && self.superseded.is_empty()
+            && cancel.is_none_or(|cancel| cancel.state == RequestState::Terminated)
             && self.forks.iter().all(Fork::is_over)
     }
 
-    /// About how many bytes the leg holds, itself included.
+    /// Its approximate memory in bytes, itself included.
     pub fn bytes_held(&self) -> usize {
         let shared = |bytes: &Option<Arc<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
         let forks: usize = self.forks.iter().map(Fork::bytes_held).sum();
         let cancel = self.cancel.as_ref().map_or(0, |cancel| {
             size_of::<RequestTransaction>() + cancel.bytes_held()
         });
-        let early = self.early.as_ref().map_or(0, |early| early.bytes_held())
-            + self.reliable.as_ref().map_or(0, |r| r.bytes_held());
-        let challenged: usize = self
-            .challenged
+        let provisional = self.provisional.as_ref().map_or(0, |p| p.bytes_held());
+        let early_dialogs = self.early_dialogs.as_ref().map_or(0, |d| d.bytes_held());
+        let superseded: usize = self
+            .superseded
             .iter()
-            .map(|c| size_of::<Challenged>() + c.branch.capacity() + c.ack.len())
+            .map(|c| size_of::<SupersededInvite>() + c.branch.capacity() + c.ack.len())
             .sum();
         let authorization: usize = self
             .authorization
             .iter()
-            .map(|(_, value)| size_of::<Answer>() + value.capacity())
+            .map(|(_, value)| size_of::<AuthField>() + value.capacity())
             .sum();
-        challenged
+        size_of::<Self>()
+            + superseded
             + authorization
-            + size_of::<Self>()
             + self.identity.bytes_held()
             + self.invite_branch.capacity()
             + self.request_uri.capacity()
@@ -537,11 +348,12 @@ impl Leg {
             + shared(&self.failure_ack)
             + forks
             + cancel
-            + early
+            + provisional
+            + early_dialogs
     }
 }
 
-/// The earlier of two deadlines, where there are any.
+/// The earlier of two optional deadlines.
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -549,13 +361,17 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     }
 }
 
-/// What a caller answers to within a call.
+/// The methods that are accepted within a call.
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, PRACK";
 const SUPPORTED: &str = "100rel, timer";
-/// No call lasts half as long as any session that RFC 4028 allows: nothing is ever refreshed by us.
+/// Calls are much shorter than the session, so that we never refresh it (RFC 4028).
 const SESSION_SECONDS: u32 = 1800;
-const SHORTEST_SESSION_SECONDS: u32 = 90;
+const MIN_SESSION_SECONDS: u32 = 90;
 
 fn contact(identity: &Identity) -> String {
-    dialog::contact(dialog::USER, &identity.local, identity.gateway.transport)
+    dialog::contact(
+        dialog::DEFAULT_USER,
+        &identity.local,
+        identity.gateway.transport,
+    )
 }

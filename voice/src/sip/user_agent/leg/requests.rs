@@ -1,65 +1,65 @@
-//! What the far end asks within a call.
+//! Requests of the far end within a call.
 //!
-//! | it asks | answer |
+//! | request | response |
 //! |---|---|
-//! | BYE | 200, also when it is repeated; the call is over |
-//! | INVITE, UPDATE | 200 with our description, as the new one of theirs lets it be; 488 where none of ours fits |
+//! | BYE | 200, also if it is repeated; ends the call |
+//! | INVITE, UPDATE | 200 with our answer to the offer; 488 if the offer has nothing in common with ours |
 //! | UPDATE before the call is answered | the same |
 //! | OPTIONS, INFO | 200 |
-//! | an extension that it requires | 420 |
-//! | an INVITE or UPDATE older than the last | 500 |
+//! | any that requires an unsupported extension | 420 |
+//! | INVITE or UPDATE with a lower CSeq than the last | 500 |
 //! | PRACK, CANCEL, anything after the end | 481 |
-//! | anything else | 405 |
+//! | any other | 405 |
 
 use std::sync::Arc;
 
-use super::super::call::SipEvent;
 use super::{ALLOW, Leg, SUPPORTED, contact};
 use crate::sip::message::header::Name;
 use crate::sip::message::hop::Hop;
-use crate::sip::message::message::{Method, Request};
-use crate::sip::message::write::{Draft, answer_hop};
-use crate::sip::sdp::sdp;
-use crate::sip::user_agent::context::Outlet;
+use crate::sip::message::write::{Draft, response_hop};
+use crate::sip::message::{Method, Request};
+use crate::sip::sdp;
+use crate::sip::user_agent::call::SipEvent;
+use crate::sip::user_agent::context::Context;
 
 impl Leg {
-    /// Takes a request of the far end in one of this call's dialogs. Whether it is in one.
-    pub fn requested(&mut self, request: &Request, from: Hop, out: &mut Outlet<'_>) -> bool {
+    /// Takes a request of the far end. Returns whether it belongs to a dialog of this call.
+    pub fn handle_request(&mut self, request: &Request, from: Hop, cx: &mut Context<'_>) -> bool {
         if request.to_tag() != Some(&self.identity.local_tag) {
             return false;
         }
         let remote_tag = request.from_tag().unwrap_or_default();
-        let place = self.forks.iter().position(|f| f.remote_tag == remote_tag);
-        let Some(place) = place else {
-            return self.requested_early(request, remote_tag, from, out);
+        let index = self.forks.iter().position(|f| f.remote_tag == remote_tag);
+        let Some(index) = index else {
+            return self.handle_early_request(request, remote_tag, from, cx);
         };
-        let is_call = self.call == Some(place);
+        let is_call = self.call == Some(index);
         match request.method() {
             Method::Ack => {
-                // It answers an offer that we have made because the far end asked for one.
+                // Its body answers our offer, which the far end requested by an INVITE without an offer.
                 if is_call && !request.body().is_empty() {
-                    self.tell_media(request, out);
+                    self.emit_media_change(request, cx);
                 }
                 return true;
             }
             Method::Bye => {
-                self.hung_up(place, out);
-                self.answer(request, 200, from, out);
+                self.remote_hung_up(index, cx);
+                self.respond(request, 200, from, cx);
                 return true;
             }
             _ => {}
         }
-        let dialog = self.forks[place].dialog_mut().filter(|_| is_call);
+        let dialog = self.forks[index].dialog_mut().filter(|_| is_call);
         let Some(dialog) = dialog else {
-            self.answer(request, 481, from, out);
+            self.respond(request, 481, from, cx);
             return true;
         };
         let code = match request.method() {
-            _ if requires_unknown(request) => 420,
-            Method::Invite | Method::Update => match dialog.is_in_order(request.cseq()) {
+            _ if requires_unsupported(request) => 420,
+            Method::Invite | Method::Update => match dialog.accept_cseq(request.cseq()) {
                 true => {
-                    dialog.refresh(request, &self.identity);
-                    return self.renegotiate(request, from, out);
+                    dialog.refresh_target(request, &self.identity);
+                    return self.renegotiate(request, from, cx);
                 }
                 false => 500,
             },
@@ -72,62 +72,63 @@ impl Leg {
             | Method::Message
             | Method::Other => 405,
         };
-        self.answer(request, code, from, out);
+        self.respond(request, code, from, cx);
         true
     }
 
-    /// Takes a request in a dialog that is not confirmed: whether there is one. Only UPDATE may come
-    /// (RFC 3311 §5.2).
-    fn requested_early(
+    /// Takes a request in an early dialog. Returns whether there is one. Only UPDATE is allowed (RFC 3311 §5.2).
+    fn handle_early_request(
         &mut self,
         request: &Request,
         remote_tag: &str,
         from: Hop,
-        out: &mut Outlet<'_>,
+        cx: &mut Context<'_>,
     ) -> bool {
-        let early = self.reliable.as_mut();
-        let Some(dialog) = early.and_then(|early| early.dialog_mut(remote_tag)) else {
+        let dialogs = self.early_dialogs.as_mut();
+        let Some(dialog) = dialogs.and_then(|dialogs| dialogs.dialog_mut(remote_tag)) else {
             return false;
         };
         let code = match request.method() {
-            Method::Update if requires_unknown(request) => 420,
-            Method::Update if dialog.is_in_order(request.cseq()) => {
-                dialog.refresh(request, &self.identity);
-                if let (false, Some(early)) = (request.body().is_empty(), &mut self.early) {
-                    early.describe(remote_tag, request.body());
+            Method::Update if requires_unsupported(request) => 420,
+            Method::Update if dialog.accept_cseq(request.cseq()) => {
+                dialog.refresh_target(request, &self.identity);
+                if let (false, Some(provisional)) =
+                    (request.body().is_empty(), &mut self.provisional)
+                {
+                    provisional.describe(remote_tag, request.body());
                 }
-                return self.renegotiate(request, from, out);
+                return self.renegotiate(request, from, cx);
             }
             Method::Update => 500,
             _ => 481,
         };
-        self.answer(request, code, from, out);
+        self.respond(request, code, from, cx);
         true
     }
 
-    fn hung_up(&mut self, place: usize, out: &mut Outlet<'_>) {
-        self.forks[place].hung_up();
-        self.keep_until = Some(out.now + out.timers.patience());
-        if self.call == Some(place) {
+    fn remote_hung_up(&mut self, index: usize, cx: &mut Context<'_>) {
+        self.forks[index].remote_hung_up();
+        self.keep_until = Some(cx.now + cx.timers.transaction_timeout());
+        if self.call == Some(index) {
             self.call = None;
-            self.let_go();
-            out.tell(SipEvent::RemoteHungUp);
+            self.release();
+            cx.emit(SipEvent::RemoteHungUp);
         }
     }
 
-    /// Answers a description in mid-call with ours.
-    fn renegotiate(&mut self, request: &Request, from: Hop, out: &mut Outlet<'_>) -> bool {
-        if let Some((cseq, answer)) = &self.last_answer
+    /// Responds to an INVITE or UPDATE, with our answer to its offer.
+    fn renegotiate(&mut self, request: &Request, from: Hop, cx: &mut Context<'_>) -> bool {
+        if let Some((cseq, response)) = &self.last_response
             && *cseq == request.cseq()
         {
-            // The answer was lost: it is the same once more, or the far end would see two.
-            out.respond(answer_hop(request, from), 200, answer);
+            // A retransmission. A new response would have another SDP version.
+            cx.respond(response_hop(request, from), 200, response);
             return true;
         }
-        let mut draft = Draft::answer(request, 200, "", from.address);
+        let mut draft = Draft::response(request, 200, "", from.address);
         draft.field("Contact", contact(&self.identity));
         draft.field("Allow", ALLOW).field("Supported", SUPPORTED);
-        keep_alive(request, &mut draft);
+        confirm_session_timer(request, &mut draft);
         match (request.body(), request.method()) {
             ([], Method::Invite) => _ = draft.body(sdp::CONTENT_TYPE, self.sdp.clone()),
             ([], _) => {}
@@ -136,54 +137,54 @@ impl Leg {
                     self.sdp = ours.into_bytes();
                     draft.body(sdp::CONTENT_TYPE, self.sdp.clone());
                     if self.call.is_some() {
-                        self.tell_media(request, out);
+                        self.emit_media_change(request, cx);
                     }
                 }
                 Err(_) => {
-                    self.answer(request, 488, from, out);
+                    self.respond(request, 488, from, cx);
                     return true;
                 }
             },
         }
         let bytes: Arc<[u8]> = draft.bytes().into();
-        out.respond(answer_hop(request, from), 200, &bytes);
-        self.last_answer = Some((request.cseq(), bytes));
+        cx.respond(response_hop(request, from), 200, &bytes);
+        self.last_response = Some((request.cseq(), bytes));
         true
     }
 
-    fn tell_media(&self, request: &Request, out: &mut Outlet<'_>) {
-        out.tell(SipEvent::MediaChanged {
+    fn emit_media_change(&self, request: &Request, cx: &mut Context<'_>) {
+        cx.emit(SipEvent::MediaChanged {
             sdp: request.body().to_vec(),
         });
     }
 
-    /// Answers without a description.
-    fn answer(&self, request: &Request, code: u16, from: Hop, out: &mut Outlet<'_>) {
-        let mut draft = Draft::answer(request, code, "", from.address);
+    /// Responds without a media description.
+    fn respond(&self, request: &Request, code: u16, from: Hop, cx: &mut Context<'_>) {
+        let mut draft = Draft::response(request, code, "", from.address);
         match (code, request.method()) {
             (405, _) | (200, Method::Options) => _ = draft.field("Allow", ALLOW),
             (420, _) => {
-                for extension in unknown_extensions(request) {
+                for extension in unsupported_extensions(request) {
                     draft.field("Unsupported", extension);
                 }
             }
             (_, _) => {}
         }
-        out.respond(answer_hop(request, from), code, &draft.bytes().into());
+        cx.respond(response_hop(request, from), code, &draft.bytes().into());
     }
 }
 
-/// RFC 4028 §9: a refresh is answered with the same interval, and by whom it is refreshed.
-fn keep_alive(request: &Request, draft: &mut Draft) {
-    let asked = request.named("Session-Expires").or(request.named("x"));
-    let Some(asked) = asked else {
+/// Confirms the session interval of a request, and which side refreshes the session (RFC 4028 §9).
+fn confirm_session_timer(request: &Request, draft: &mut Draft) {
+    let value = request.named("Session-Expires").or(request.named("x"));
+    let Some(value) = value else {
         return;
     };
-    let seconds = asked.split(';').next().unwrap_or_default().trim();
+    let seconds = value.split(';').next().unwrap_or_default().trim();
     if seconds.parse::<u32>().is_err() {
         return;
     }
-    let is_theirs = !asked.replace(' ', "").contains("refresher=uas");
+    let is_theirs = !value.replace(' ', "").contains("refresher=uas");
     let refresher = if is_theirs { "uac" } else { "uas" };
     draft.field(
         "Session-Expires",
@@ -194,12 +195,12 @@ fn keep_alive(request: &Request, draft: &mut Draft) {
     }
 }
 
-/// The extensions that the far end requires and that are not known here.
-fn unknown_extensions(request: &Request) -> impl Iterator<Item = &str> {
+/// The required extensions that are not supported.
+fn unsupported_extensions(request: &Request) -> impl Iterator<Item = &str> {
     let required = request.values(Name::Require);
     required.filter(|extension| !extension.eq_ignore_ascii_case("timer"))
 }
 
-fn requires_unknown(request: &Request) -> bool {
-    unknown_extensions(request).next().is_some()
+fn requires_unsupported(request: &Request) -> bool {
+    unsupported_extensions(request).next().is_some()
 }

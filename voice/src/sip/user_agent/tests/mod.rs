@@ -2,14 +2,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::*;
+use crate::sip::message::Response;
 use crate::sip::message::header::Name;
-use crate::sip::message::message::Response;
 
-mod answering;
-mod asking;
-mod authorizing;
-mod ending;
-mod inviting;
+mod answer;
+mod authorization;
+mod hang_up;
+mod invite;
+mod out_of_dialog;
 mod reliable;
 mod requests;
 mod storm;
@@ -21,7 +21,7 @@ const MS: Duration = Duration::from_millis(1);
 const OURS: &str = "v=0\r\no=nexo 7 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
     m=audio 20000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n";
 
-/// A user agent with one call, a far end that says what it is told, and a clock that is moved.
+/// A user agent with one call, a far end controlled by the test, and a simulated clock.
 struct Scene {
     ua: UserAgent,
     call: CallHandle,
@@ -53,10 +53,10 @@ fn invite() -> Invite {
 
 impl Scene {
     fn new() -> Scene {
-        Scene::of(invite())
+        Scene::with_invite(invite())
     }
 
-    fn of(invite: Invite) -> Scene {
+    fn with_invite(invite: Invite) -> Scene {
         let mut ua = UserAgent::new("test", Timers::default(), 1);
         ua.set_peers([GATEWAY.into()].into());
         let now = Instant::now();
@@ -71,22 +71,22 @@ impl Scene {
         }
     }
 
-    /// The gateway answers the INVITE.
+    /// The gateway responds to the INVITE.
     fn answer(&mut self, code: u16, tag: &str) {
-        let mut draft = Draft::answer(&self.invite, code, tag, LOCAL);
+        let mut draft = Draft::response(&self.invite, code, tag, LOCAL);
         draft.field("Contact", "<sip:b@192.0.2.9:5070>");
         let bytes = draft.bytes();
         self.ua.receive(self.now, GATEWAY, &bytes);
     }
 
-    /// The gateway answers some other request of ours.
+    /// The gateway responds to another request of ours.
     fn answer_to(&mut self, request: &Request, code: u16) {
-        let bytes = Draft::answer(request, code, "b", LOCAL).bytes();
+        let bytes = Draft::response(request, code, "b", LOCAL).bytes();
         self.ua.receive(self.now, GATEWAY, &bytes);
     }
 
-    /// The far end asks something in the dialog with this tag of its own.
-    fn ask(&mut self, method: &str, tag: &str) {
+    /// The far end sends a request in the dialog with its tag `tag`.
+    fn request(&mut self, method: &str, tag: &str) {
         let to_tag = self.invite.from_tag().unwrap();
         let text = format!(
             "{method} sip:nexo@192.0.2.1:5062 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;rport;branch=z9hG4bKfar\r\n\
@@ -123,8 +123,9 @@ impl Scene {
             .collect()
     }
 
-    /// Moves the clock to each deadline up to `until` after now; gives what was sent, and when.
-    fn walk(&mut self, until: Duration) -> Vec<(u128, Method)> {
+    /// Moves the clock to each deadline until `until` after now. Returns the requests sent, with their times in
+    /// milliseconds.
+    fn advance(&mut self, until: Duration) -> Vec<(u128, Method)> {
         let (start, end) = (self.now, self.now + until);
         let mut sent = Vec::new();
         while let Some(at) = self.ua.next_deadline().filter(|at| *at <= end) {
@@ -137,8 +138,8 @@ impl Scene {
         sent
     }
 
-    /// Hands the user agent a request of the gateway, in the dialog with tag `b`.
-    fn ask_in_dialog(&mut self, method: &str, cseq: u32, fields: &str, body: &str) {
+    /// The far end sends a request in the dialog with its tag `b`.
+    fn request_in_dialog(&mut self, method: &str, cseq: u32, fields: &str, body: &str) {
         let to_tag = self.invite.from_tag().unwrap();
         let text = format!(
             "{method} sip:nexo@192.0.2.1:5062 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;rport;branch=z9hG4bK{cseq}\r\n\
@@ -149,7 +150,7 @@ impl Scene {
     }
 
     fn answer_with(&mut self, code: u16, tag: &str, body: &str) {
-        let mut draft = Draft::answer(&self.invite, code, tag, LOCAL);
+        let mut draft = Draft::response(&self.invite, code, tag, LOCAL);
         if !body.is_empty() {
             draft.body("application/sdp", body.into());
         }

@@ -1,9 +1,9 @@
 use super::*;
 
 impl Scene {
-    /// A provisional answer that wants to be acknowledged.
-    fn ring_reliably(&mut self, code: u16, tag: &str, sequence: u32, body: &str) {
-        let mut draft = Draft::answer(&self.invite, code, tag, LOCAL);
+    /// The gateway sends a reliable provisional response.
+    fn answer_reliably(&mut self, code: u16, tag: &str, sequence: u32, body: &str) {
+        let mut draft = Draft::response(&self.invite, code, tag, LOCAL);
         draft
             .field("Contact", "<sip:b@192.0.2.9:5070>")
             .field("Require", "100rel")
@@ -16,9 +16,9 @@ impl Scene {
 }
 
 #[test]
-fn a_reliable_provisional_is_acknowledged_in_its_early_dialog() {
+fn a_reliable_provisional_response_is_acknowledged_in_its_early_dialog() {
     let mut scene = Scene::new();
-    scene.ring_reliably(183, "b", 4711, "");
+    scene.answer_reliably(183, "b", 4711, "");
     let sent = scene.sent();
     let [prack] = sent.as_slice() else {
         panic!("{} requests", sent.len());
@@ -27,11 +27,11 @@ fn a_reliable_provisional_is_acknowledged_in_its_early_dialog() {
     assert_eq!(prack.named("RAck"), Some("4711 1 INVITE"));
     assert_eq!((prack.to_tag(), prack.cseq()), (Some("b"), 2));
     assert_eq!(prack.uri(), "sip:b@192.0.2.9:5070");
-    // The same again, and one too early.
-    scene.ring_reliably(183, "b", 4711, "");
-    scene.ring_reliably(180, "b", 4713, "");
+    // A repetition, and one out of order.
+    scene.answer_reliably(183, "b", 4711, "");
+    scene.answer_reliably(180, "b", 4713, "");
     assert_eq!(scene.sent_methods(), []);
-    scene.ring_reliably(180, "b", 4712, "");
+    scene.answer_reliably(180, "b", 4712, "");
     let next = scene.sent().remove(0);
     assert_eq!(next.named("RAck"), Some("4712 1 INVITE"));
     assert_eq!(next.cseq(), 3);
@@ -42,30 +42,34 @@ fn a_reliable_provisional_is_acknowledged_in_its_early_dialog() {
     assert_eq!(
         (ack.method(), ack.cseq()),
         (Method::Ack, 1),
-        "the INVITE's number"
+        "the number of the INVITE"
     );
     scene.ua.hang_up(scene.now, scene.call);
     let bye = scene.sent().remove(0);
-    assert_eq!((bye.method(), bye.cseq()), (Method::Bye, 4), "counted on");
+    assert_eq!(
+        (bye.method(), bye.cseq()),
+        (Method::Bye, 4),
+        "the numbers continue"
+    );
 }
 
 #[test]
-fn a_lost_prack_is_sent_again_until_it_is_answered() {
+fn a_lost_prack_is_retransmitted_until_the_response() {
     let mut scene = Scene::new();
-    scene.ring_reliably(180, "b", 1, "");
+    scene.answer_reliably(180, "b", 1, "");
     let prack = scene.sent().remove(0);
-    let sent = scene.walk(2000 * MS);
+    let sent = scene.advance(2000 * MS);
     assert_eq!(sent, [(500, Method::Prack), (1500, Method::Prack)]);
     scene.answer_to(&prack, 200);
-    assert_eq!(scene.walk(20_000 * MS), []);
-    assert_eq!(scene.ua.dropped().stray, 0);
+    assert_eq!(scene.advance(20_000 * MS), []);
+    assert_eq!(scene.ua.drop_counts().stray, 0);
 }
 
 #[test]
-fn forked_reliable_provisionals_are_dialogs_of_their_own() {
+fn forks_with_reliable_provisional_responses_open_separate_dialogs() {
     let mut scene = Scene::new();
     for (tag, sequence) in [("b", 10), ("c", 90)] {
-        scene.ring_reliably(180, tag, sequence, "");
+        scene.answer_reliably(180, tag, sequence, "");
         let prack = scene.sent().remove(0);
         assert_eq!(prack.to_tag(), Some(tag));
         assert_eq!(prack.cseq(), 2);
@@ -73,20 +77,20 @@ fn forked_reliable_provisionals_are_dialogs_of_their_own() {
 }
 
 #[test]
-fn an_ordinary_provisional_is_not_acknowledged() {
+fn an_unreliable_provisional_response_is_not_acknowledged() {
     let mut scene = Scene::new();
     scene.answer(180, "b");
     assert_eq!(scene.sent_methods(), []);
 }
 
 #[test]
-fn an_update_before_the_answer_is_answered_and_its_media_counts() {
+fn an_update_before_the_answer_sets_the_media_description() {
     let mut scene = Scene::new();
     let early = "v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/AVP 8\r\n";
-    scene.ring_reliably(183, "b", 1, early);
+    scene.answer_reliably(183, "b", 1, early);
     scene.sent();
     let moved = early.replace("4000", "4002");
-    scene.ask_in_dialog("UPDATE", 5, "", &moved);
+    scene.request_in_dialog("UPDATE", 5, "", &moved);
     assert_eq!(scene.sent_code(), Some(200));
     scene.answer_with(200, "b", "");
     let answered = SipEvent::Answered {
@@ -97,13 +101,13 @@ fn an_update_before_the_answer_is_answered_and_its_media_counts() {
 }
 
 #[test]
-fn a_call_that_is_given_up_early_is_cancelled_and_owes_no_prack() {
+fn a_call_cancelled_early_sends_no_further_prack() {
     let mut scene = Scene::new();
-    scene.ring_reliably(180, "b", 1, "");
+    scene.answer_reliably(180, "b", 1, "");
     scene.sent();
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     assert_eq!(scene.sent_methods(), [Method::Cancel]);
-    let sent = scene.walk(31_000 * MS);
+    let sent = scene.advance(31_000 * MS);
     assert!(
         sent.iter().all(|(_, method)| *method == Method::Cancel),
         "{sent:?}"

@@ -1,11 +1,11 @@
-//! What others ask of us, and who may.
+//! Requests from the far end, gateways and strangers.
 
 use super::*;
 
 #[test]
-fn a_re_invite_in_mid_call_is_answered_with_what_was_agreed() {
+fn a_re_invite_without_an_offer_gets_the_current_description() {
     let mut scene = Scene::answered();
-    scene.ask("INVITE", "b");
+    scene.request("INVITE", "b");
     let bytes = scene.ua.poll_transmit().unwrap().bytes;
     let Message::Response(answer) = Message::parse(&bytes).unwrap() else {
         panic!("a request");
@@ -16,20 +16,20 @@ fn a_re_invite_in_mid_call_is_answered_with_what_was_agreed() {
 }
 
 #[test]
-fn who_is_no_gateway_gets_no_answer_and_is_counted() {
+fn messages_from_strangers_are_dropped_and_counted() {
     let mut scene = Scene::new();
     let stranger: SocketAddr = ([203, 0, 113, 66], 5060).into();
-    let answer = Draft::answer(&scene.invite, 200, "b", LOCAL).bytes();
+    let answer = Draft::response(&scene.invite, 200, "b", LOCAL).bytes();
     scene.ua.receive(scene.now, stranger, &answer);
     let options = b"OPTIONS sip:nexo@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=1\r\nFrom: <sip:x@y>;tag=f\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 3 OPTIONS\r\n\r\n";
     scene.ua.receive(scene.now, stranger, options);
     assert!(scene.ua.poll_transmit().is_none());
     assert_eq!(scene.events(), []);
-    assert_eq!(scene.ua.dropped().foreign, 2);
+    assert_eq!(scene.ua.drop_counts().foreign, 2);
 }
 
 #[test]
-fn a_gateway_that_calls_us_or_asks_after_unknown_dialogs_is_refused() {
+fn requests_outside_a_call_get_the_right_status_code() {
     for (method, to, code) in [
         ("INVITE", "<sip:a@h>", Some(405)),
         ("REGISTER", "<sip:a@h>", Some(405)),
@@ -51,9 +51,9 @@ fn a_gateway_that_calls_us_or_asks_after_unknown_dialogs_is_refused() {
 }
 
 #[test]
-fn what_is_answered_carries_the_requests_via() {
+fn a_response_has_the_via_of_the_request() {
     let mut scene = Scene::answered();
-    scene.ask("BYE", "b");
+    scene.request("BYE", "b");
     let sent = scene.ua.poll_transmit().unwrap();
     assert_eq!(sent.to.address, GATEWAY);
     let response: Response = match Message::parse(&sent.bytes).unwrap() {
@@ -69,9 +69,9 @@ fn what_is_answered_carries_the_requests_via() {
 }
 
 #[test]
-fn a_re_invite_that_moves_the_far_end_moves_where_our_bye_goes() {
+fn a_re_invite_with_a_new_contact_redirects_our_bye() {
     let mut scene = Scene::answered();
-    scene.ask_in_dialog("INVITE", 9, "Contact: <sip:moved@192.0.2.77:5099>\r\n", "");
+    scene.request_in_dialog("INVITE", 9, "Contact: <sip:moved@192.0.2.77:5099>\r\n", "");
     assert_eq!(scene.sent_code(), Some(200));
     scene.ua.hang_up(scene.now, scene.call);
     let bye = scene.ua.poll_transmit().unwrap();
@@ -81,7 +81,7 @@ fn a_re_invite_that_moves_the_far_end_moves_where_our_bye_goes() {
 }
 
 #[test]
-fn a_re_invite_is_judged_by_what_it_asks() {
+fn requests_in_a_dialog_get_the_right_status_code() {
     let audio = "v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/AVP 8\r\n";
     let hold = "v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 4000 RTP/AVP 8\r\n";
     let video = "v=0\r\nc=IN IP4 192.0.2.9\r\nm=video 4000 RTP/AVP 96\r\n";
@@ -99,18 +99,18 @@ fn a_re_invite_is_judged_by_what_it_asks() {
         ("REFER", "", "", 405),
     ] {
         let mut scene = Scene::answered();
-        scene.ask_in_dialog(method, 9, fields, body);
+        scene.request_in_dialog(method, 9, fields, body);
         assert_eq!(scene.sent_code(), Some(code), "{method} {fields} {body}");
-        let told = match (code, body) {
+        let expected = match (code, body) {
             (200, body) if !body.is_empty() => vec![SipEvent::MediaChanged { sdp: body.into() }],
             _ => vec![],
         };
-        assert_eq!(scene.events(), told, "the call goes on");
+        assert_eq!(scene.events(), expected, "the call continues");
     }
 }
 
-/// The body and the fields of the answer to what the far end asks.
-fn answer_of(scene: &mut Scene) -> Response {
+/// Our response to the last request.
+fn response_of(scene: &mut Scene) -> Response {
     let sent = scene.ua.poll_transmit().unwrap();
     match Message::parse(&sent.bytes).unwrap() {
         Message::Response(response) => response,
@@ -119,21 +119,21 @@ fn answer_of(scene: &mut Scene) -> Response {
 }
 
 #[test]
-fn a_hold_is_answered_as_one_and_so_is_its_end() {
+fn a_hold_and_its_end_are_answered() {
     let mut scene = Scene::answered();
     let held = "v=0\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/AVP 8\r\na=sendonly\r\n";
-    scene.ask_in_dialog("INVITE", 9, "", held);
-    let answer = answer_of(&mut scene);
+    scene.request_in_dialog("INVITE", 9, "", held);
+    let answer = response_of(&mut scene);
     let text = String::from_utf8_lossy(answer.body()).into_owned();
     assert!(text.contains("a=recvonly") && text.contains("m=audio 20000 RTP/AVP 8\r\n"));
     assert!(text.contains("o=nexo 7 2 "), "{text}");
-    // The answer was lost: the same one comes again, and the media changed once.
-    scene.ask_in_dialog("INVITE", 9, "", held);
-    assert_eq!(answer_of(&mut scene).body(), answer.body());
+    // A retransmission gets the same response and is not reported again.
+    scene.request_in_dialog("INVITE", 9, "", held);
+    assert_eq!(response_of(&mut scene).body(), answer.body());
     assert_eq!(scene.events().len(), 1);
     let back = held.replace("sendonly", "sendrecv");
-    scene.ask_in_dialog("UPDATE", 10, "", &back);
-    let text = String::from_utf8_lossy(answer_of(&mut scene).body()).into_owned();
+    scene.request_in_dialog("UPDATE", 10, "", &back);
+    let text = String::from_utf8_lossy(response_of(&mut scene).body()).into_owned();
     assert!(
         text.contains("a=sendrecv") && text.contains("o=nexo 7 3 "),
         "{text}"
@@ -141,20 +141,20 @@ fn a_hold_is_answered_as_one_and_so_is_its_end() {
 }
 
 #[test]
-fn an_invite_without_an_offer_gets_ours_and_its_ack_the_answer() {
+fn a_re_invite_without_an_offer_gets_ours_and_its_ack_has_the_answer() {
     let mut scene = Scene::answered();
-    scene.ask_in_dialog("INVITE", 9, "", "");
-    assert_eq!(answer_of(&mut scene).body(), OURS.as_bytes());
+    scene.request_in_dialog("INVITE", 9, "", "");
+    assert_eq!(response_of(&mut scene).body(), OURS.as_bytes());
     assert_eq!(scene.events(), []);
     let moved = "v=0\r\nc=IN IP4 192.0.2.77\r\nm=audio 4002 RTP/AVP 8\r\n";
-    scene.ask_in_dialog("ACK", 9, "", moved);
-    let told = SipEvent::MediaChanged { sdp: moved.into() };
-    assert_eq!(scene.events(), [told]);
+    scene.request_in_dialog("ACK", 9, "", moved);
+    let changed = SipEvent::MediaChanged { sdp: moved.into() };
+    assert_eq!(scene.events(), [changed]);
 }
 
 #[test]
-fn a_session_is_refreshed_by_whom_it_says() {
-    for (asked, answered, required) in [
+fn a_session_refresh_confirms_interval_and_refresher() {
+    for (requested, confirmed, required) in [
         (
             "Session-Expires: 90;refresher=uac\r\n",
             "90;refresher=uac",
@@ -168,23 +168,23 @@ fn a_session_is_refreshed_by_whom_it_says() {
         ),
     ] {
         let mut scene = Scene::answered();
-        let fields = format!("Require: timer\r\nSupported: timer\r\n{asked}");
-        scene.ask_in_dialog("UPDATE", 9, &fields, "");
-        let answer = answer_of(&mut scene);
+        let fields = format!("Require: timer\r\nSupported: timer\r\n{requested}");
+        scene.request_in_dialog("UPDATE", 9, &fields, "");
+        let answer = response_of(&mut scene);
         assert_eq!(answer.code(), 200);
-        assert_eq!(answer.named("Session-Expires"), Some(answered));
+        assert_eq!(answer.named("Session-Expires"), Some(confirmed));
         assert_eq!(answer.named("Require") == Some("timer"), required);
         assert!(answer.body().is_empty());
     }
 }
 
 #[test]
-fn a_session_that_is_too_short_for_someone_is_lengthened_once() {
+fn a_422_lengthens_the_session_once() {
     let mut scene = Scene::new();
     assert_eq!(scene.invite.named("Session-Expires"), Some("1800"));
     assert_eq!(scene.invite.named("Supported"), Some("100rel, timer"));
     for n in 0..2 {
-        let mut draft = Draft::answer(&scene.invite, 422, "b", LOCAL);
+        let mut draft = Draft::response(&scene.invite, 422, "b", LOCAL);
         draft.field("Min-SE", "3600");
         scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
         let sent = scene.sent();
@@ -202,22 +202,22 @@ fn a_session_that_is_too_short_for_someone_is_lengthened_once() {
 }
 
 #[test]
-fn what_the_far_end_asks_out_of_order_is_refused_but_a_bye_ends_the_call() {
+fn requests_out_of_order_are_rejected_except_bye() {
     let mut scene = Scene::answered();
-    scene.ask_in_dialog("INVITE", 9, "", "");
-    scene.ask_in_dialog("INVITE", 9, "", "");
-    scene.ask_in_dialog("UPDATE", 8, "", "");
+    scene.request_in_dialog("INVITE", 9, "", "");
+    scene.request_in_dialog("INVITE", 9, "", "");
+    scene.request_in_dialog("UPDATE", 8, "", "");
     let codes = [scene.sent_code(), scene.sent_code(), scene.sent_code()];
     assert_eq!(codes, [Some(200), Some(200), Some(500)]);
-    scene.ask_in_dialog("BYE", 3, "", "");
+    scene.request_in_dialog("BYE", 3, "", "");
     assert_eq!(scene.sent_code(), Some(200));
     assert_eq!(scene.events(), [SipEvent::RemoteHungUp]);
-    scene.ask_in_dialog("INVITE", 10, "", "");
-    assert_eq!(scene.sent_code(), Some(481), "there is no call any more");
+    scene.request_in_dialog("INVITE", 10, "", "");
+    assert_eq!(scene.sent_code(), Some(481), "the call has ended");
 }
 
 #[test]
-fn a_refusal_that_is_asked_for_again_is_the_same_refusal() {
+fn a_repeated_request_outside_a_call_gets_the_same_response() {
     let mut scene = Scene::new();
     let invite = b"INVITE sip:nexo@h SIP/2.0\r\nVia: SIP/2.0/UDP h;rport;branch=1\r\nFrom: <sip:x@y>;tag=f\r\n\
         To: <sip:a@h>\r\nCall-ID: other\r\nCSeq: 3 INVITE\r\n\r\n";
@@ -234,21 +234,21 @@ fn a_refusal_that_is_asked_for_again_is_the_same_refusal() {
 }
 
 #[test]
-fn a_gateway_seen_through_a_socket_for_both_families_is_the_same_gateway() {
+fn a_gateway_with_an_ipv4_mapped_address_is_a_peer() {
     let mut scene = Scene::new();
     let mapped = SocketAddr::new("::ffff:192.0.2.9".parse().unwrap(), 5060);
     let options = b"OPTIONS sip:nexo@h SIP/2.0\r\nVia: SIP/2.0/UDP h;rport;branch=1\r\nFrom: <sip:x@y>;tag=f\r\n\
         To: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 3 OPTIONS\r\n\r\n";
     scene.ua.receive(scene.now, mapped, options);
-    let answer = scene.ua.poll_transmit().expect("it is a peer");
+    let answer = scene.ua.poll_transmit().expect("a response to a peer");
     assert_eq!(answer.to.address, mapped);
 }
 
 #[test]
-fn a_keep_alive_is_no_garbage() {
+fn a_keep_alive_is_not_counted_as_garbage() {
     let mut scene = Scene::new();
     scene.ua.receive(scene.now, GATEWAY, b"\r\n\r\n");
-    assert_eq!(scene.ua.dropped(), Dropped::default());
+    assert_eq!(scene.ua.drop_counts(), DropCounts::default());
     scene.ua.receive(scene.now, GATEWAY, b"hello");
-    assert_eq!(scene.ua.dropped().garbage, 1);
+    assert_eq!(scene.ua.drop_counts().garbage, 1);
 }

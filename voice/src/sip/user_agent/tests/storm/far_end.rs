@@ -1,34 +1,34 @@
 //! A scripted far end that follows RFC 3261 §13.3, §15 and §17.2.
 
 use super::super::*;
-use super::Network;
+use super::network::Network;
 
-/// A dialog whose ACK never comes is given up by the far end after that (RFC 3261 §13.3.1.4).
-const PATIENCE: Duration = Duration::from_secs(32);
+/// How long the far end waits for the ACK (RFC 3261 §13.3.1.4).
+const ACK_TIMEOUT: Duration = Duration::from_secs(32);
 
-/// Longer than anybody waits for a gateway.
-const TOO_LONG: Duration = Duration::from_secs(5);
+/// Longer than the gateway timeout.
+const LATE_DELAY: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Script {
     Answer,
     /// Two far ends answer.
     Fork,
-    /// Answers, and hangs up by itself.
+    /// Answers, and hangs up.
     HangUp,
-    /// Answers, and offers something new in mid-call.
+    /// Answers, and sends a re-INVITE.
     Reinvite,
     Refuse(u16),
-    /// Refuses without ringing.
+    /// Rejects without ringing.
     RefuseAtOnce(u16),
-    /// Says nothing for [`TOO_LONG`], and then answers.
+    /// Sends nothing for [`LATE_DELAY`], and then answers.
     Late,
-    /// Rings for ever.
+    /// Rings forever.
     Ring,
     Silent,
 }
 
-/// A message that is sent again, ever more seldom, until something stops it.
+/// A message that is retransmitted with back-off until it is stopped.
 struct Repeating {
     bytes: Vec<u8>,
     next: Instant,
@@ -42,12 +42,12 @@ impl Repeating {
             bytes,
             next: now + 500 * MS,
             wait: 1000 * MS,
-            end: now + PATIENCE,
+            end: now + ACK_TIMEOUT,
         }
     }
 }
 
-/// One dialog as its far end sees it.
+/// One dialog on the far end's side.
 pub struct FarDialog {
     pub tag: &'static str,
     answer: Option<Repeating>,
@@ -66,7 +66,7 @@ pub struct FarEnd {
     pub dialogs: Vec<FarDialog>,
     /// Whether a phone rang.
     pub has_rung: bool,
-    /// When it hangs up or sends its re-INVITE.
+    /// When it hangs up or sends the re-INVITE.
     acts_at: Option<Instant>,
 }
 
@@ -105,11 +105,11 @@ impl FarEnd {
             (Method::Ack, None) => self.refusal = None,
             (Method::Bye, Some(dialog)) => {
                 (dialog.is_closed, dialog.answer) = (true, None);
-                net.throw(now, None, &reply(&request, 200, dialog.tag));
+                net.send(now, None, &response(&request, 200, dialog.tag));
             }
             (Method::Bye, None) => panic!("a BYE for no dialog of this far end: {tag:?}"),
             (Method::Cancel, _) => self.cancelled(now, &request, net),
-            (other, _) => panic!("{other:?} was never asked for"),
+            (other, _) => panic!("unexpected {other:?}"),
         }
     }
 
@@ -121,7 +121,7 @@ impl FarEnd {
             self.final_due = match self.script {
                 Script::Ring => None,
                 Script::RefuseAtOnce(_) => Some(now),
-                Script::Late => Some(now + TOO_LONG),
+                Script::Late => Some(now + LATE_DELAY),
                 _ => Some(now + self.rings_for),
             };
         }
@@ -129,17 +129,17 @@ impl FarEnd {
         let rings = !matches!(self.script, Script::RefuseAtOnce(_) | Script::Late);
         if is_open && rings {
             self.has_rung = true;
-            net.throw(now, None, &reply(&invite, 180, "far"));
+            net.send(now, None, &response(&invite, 180, "far"));
         }
         self.invite.get_or_insert(invite);
     }
 
     fn cancelled(&mut self, now: Instant, cancel: &Request, net: &mut Network) {
         let Some(invite) = &self.invite else {
-            return net.throw(now, None, &reply(cancel, 481, "far"));
+            return net.send(now, None, &response(cancel, 481, "far"));
         };
-        assert_eq!(cancel.via(), invite.via(), "the INVITE's very branch");
-        net.throw(now, None, &reply(cancel, 200, "far"));
+        assert_eq!(cancel.via(), invite.via(), "the branch of the INVITE");
+        net.send(now, None, &response(cancel, 200, "far"));
         let is_ringing = self.final_due.is_some() || self.script == Script::Ring;
         if is_ringing && self.refusal.is_none() && self.dialogs.is_empty() {
             self.final_due = None;
@@ -148,8 +148,8 @@ impl FarEnd {
     }
 
     fn refuse(&mut self, now: Instant, code: u16, net: &mut Network) {
-        let bytes = reply(self.invite.as_ref().unwrap(), code, "far");
-        net.throw(now, None, &bytes);
+        let bytes = response(self.invite.as_ref().unwrap(), code, "far");
+        net.send(now, None, &bytes);
         self.refusal = Some(Repeating::start(now, bytes));
     }
 
@@ -159,8 +159,8 @@ impl FarEnd {
             _ => &["far"],
         };
         for tag in tags {
-            let bytes = reply(self.invite.as_ref().unwrap(), 200, tag);
-            net.throw(now, None, &bytes);
+            let bytes = response(self.invite.as_ref().unwrap(), 200, tag);
+            net.send(now, None, &bytes);
             self.dialogs.push(FarDialog {
                 tag,
                 answer: Some(Repeating::start(now, bytes)),
@@ -172,8 +172,8 @@ impl FarEnd {
         self.acts_at = Some(now + 700 * MS);
     }
 
-    /// A request of its own in its first dialog.
-    fn ask(&self, method: &str) -> Vec<u8> {
+    /// A request in its first dialog.
+    fn request(&self, method: &str) -> Vec<u8> {
         let invite = self.invite.as_ref().unwrap();
         let (to, call_id) = (invite.value(Name::From).unwrap(), invite.call_id());
         format!(
@@ -193,7 +193,7 @@ impl FarEnd {
             }
         }
         if self.acts_at.is_some_and(|at| at <= now) {
-            // Only a confirmed dialog may be hung up by who was called (§15).
+            // The callee may hang up only a confirmed dialog (§15).
             let is_up = self
                 .dialogs
                 .first()
@@ -202,18 +202,18 @@ impl FarEnd {
                 (!is_up && !self.dialogs[0].is_closed && self.dialogs[0].answer.is_some())
                     .then_some(now + 100 * MS);
             if is_up && self.script == Script::Reinvite {
-                net.throw(now, None, &self.ask("INVITE"));
+                net.send(now, None, &self.request("INVITE"));
             }
             if is_up && self.script == Script::HangUp {
-                let bytes = self.ask("BYE");
-                net.throw(now, None, &bytes);
+                let bytes = self.request("BYE");
+                net.send(now, None, &bytes);
                 self.dialogs[0].bye = Some(Repeating::start(now, bytes));
                 self.dialogs[0].is_closed = true;
             }
         }
         for dialog in &mut self.dialogs {
             if dialog.answer.as_ref().is_some_and(|r| r.end <= now) {
-                // Its answer was never acknowledged.
+                // The answer was never acknowledged.
                 dialog.is_closed = true;
             }
         }
@@ -222,7 +222,7 @@ impl FarEnd {
                 *slot = None;
             }
             if let Some(repeating) = slot.as_mut().filter(|r| r.next <= now) {
-                net.throw(now, None, &repeating.bytes);
+                net.send(now, None, &repeating.bytes);
                 repeating.next = now + repeating.wait;
                 repeating.wait = (repeating.wait * 2).min(4000 * MS);
             }
@@ -230,22 +230,22 @@ impl FarEnd {
     }
 
     fn slots(&mut self) -> impl Iterator<Item = &mut Option<Repeating>> {
-        let of_dialogs = self
+        let dialogs = self
             .dialogs
             .iter_mut()
             .flat_map(|d| [&mut d.answer, &mut d.bye]);
-        of_dialogs.chain([&mut self.refusal])
+        dialogs.chain([&mut self.refusal])
     }
 
     pub fn deadline(&mut self) -> Option<Instant> {
-        let own = self.final_due.into_iter().chain(self.acts_at).min();
+        let actions = self.final_due.into_iter().chain(self.acts_at).min();
         let repeated = self.slots().flatten().map(|r| r.next.min(r.end)).min();
-        own.into_iter().chain(repeated).min()
+        actions.into_iter().chain(repeated).min()
     }
 }
 
-fn reply(request: &Request, code: u16, tag: &str) -> Vec<u8> {
-    let mut draft = Draft::answer(request, code, tag, LOCAL);
+fn response(request: &Request, code: u16, tag: &str) -> Vec<u8> {
+    let mut draft = Draft::response(request, code, tag, LOCAL);
     draft.field("Contact", "<sip:b@192.0.2.9:5060>");
     draft.bytes()
 }

@@ -1,22 +1,25 @@
-//! From the INVITE to its first final answer.
+//! From the INVITE to its first final response.
 
 use super::*;
 
 #[test]
-fn an_unanswered_invite_is_repeated_and_told_to_be_silent_once() {
+fn an_unanswered_invite_is_retransmitted_and_times_out_once() {
     let mut scene = Scene::new();
-    let again = scene.walk(40_000 * MS);
-    assert_eq!(again, [(500, Method::Invite), (1500, Method::Invite)]);
-    assert_eq!(scene.events(), [SipEvent::Silent]);
-    assert_eq!(scene.ua.legs(), 0, "nothing is kept");
+    let retransmissions = scene.advance(40_000 * MS);
+    assert_eq!(
+        retransmissions,
+        [(500, Method::Invite), (1500, Method::Invite)]
+    );
+    assert_eq!(scene.events(), [SipEvent::TimedOut]);
+    assert_eq!(scene.ua.legs(), 0, "no call is kept");
 }
 
 #[test]
-fn a_provisional_stops_the_repetition_and_each_is_told() {
+fn a_provisional_response_stops_retransmission_and_each_is_reported() {
     let mut scene = Scene::new();
     scene.answer(100, "");
     scene.answer(180, "b");
-    assert_eq!(scene.walk(20_000 * MS), []);
+    assert_eq!(scene.advance(20_000 * MS), []);
     assert_eq!(
         scene.events(),
         [
@@ -27,7 +30,7 @@ fn a_provisional_stops_the_repetition_and_each_is_told() {
 }
 
 #[test]
-fn a_failure_is_acknowledged_on_the_invites_branch_each_time_and_told_once() {
+fn each_failure_is_acknowledged_with_the_invites_branch_but_reported_once() {
     let mut scene = Scene::new();
     scene.answer(486, "b");
     scene.answer(486, "b");
@@ -47,12 +50,12 @@ fn a_failure_is_acknowledged_on_the_invites_branch_each_time_and_told_once() {
         retry_after_seconds: None,
     };
     assert_eq!(scene.events(), [rejected]);
-    scene.walk(33_000 * MS);
+    scene.advance(33_000 * MS);
     assert_eq!(scene.ua.legs(), 0);
 }
 
 #[test]
-fn early_media_without_a_tag_is_a_provisional_and_no_dialog() {
+fn early_media_without_a_tag_opens_no_dialog() {
     let mut scene = Scene::new();
     scene.answer(183, "");
     assert_eq!(scene.events(), [SipEvent::Provisional { code: 183 }]);
@@ -60,7 +63,7 @@ fn early_media_without_a_tag_is_a_provisional_and_no_dialog() {
 }
 
 #[test]
-fn a_redirection_is_a_rejection_and_is_not_followed() {
+fn a_redirection_is_not_followed() {
     let mut scene = Scene::new();
     scene.answer(302, "b");
     assert_eq!(scene.sent_methods(), [Method::Ack]);
@@ -72,9 +75,9 @@ fn a_redirection_is_a_rejection_and_is_not_followed() {
 }
 
 #[test]
-fn a_throttling_gateway_says_when_to_come_back() {
+fn retry_after_of_a_503_is_reported() {
     let mut scene = Scene::new();
-    let mut draft = Draft::answer(&scene.invite, 503, "b", LOCAL);
+    let mut draft = Draft::response(&scene.invite, 503, "b", LOCAL);
     draft.field("Retry-After", "17 (busy);duration=60");
     scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
     let rejected = SipEvent::Rejected {
@@ -85,18 +88,18 @@ fn a_throttling_gateway_says_when_to_come_back() {
 }
 
 #[test]
-fn an_answer_on_another_branch_is_nobodys() {
+fn a_response_with_another_branch_is_stray() {
     let mut scene = Scene::new();
     let branch = scene.invite.via().unwrap().branch().unwrap().to_owned();
-    let text = String::from_utf8(Draft::answer(&scene.invite, 200, "b", LOCAL).bytes()).unwrap();
+    let text = String::from_utf8(Draft::response(&scene.invite, 200, "b", LOCAL).bytes()).unwrap();
     let text = text.replace(&branch, "z9hG4bKother");
     scene.ua.receive(scene.now, GATEWAY, text.as_bytes());
     assert_eq!(scene.events(), []);
-    assert_eq!(scene.ua.dropped().stray, 1);
+    assert_eq!(scene.ua.drop_counts().stray, 1);
 }
 
 #[test]
-fn a_repeated_provisional_is_told_once_and_a_changed_one_again() {
+fn a_repeated_provisional_response_is_reported_once_and_a_changed_one_again() {
     let mut scene = Scene::new();
     for _ in 0..3 {
         scene.answer(180, "b");
@@ -112,40 +115,40 @@ fn a_repeated_provisional_is_told_once_and_a_changed_one_again() {
 }
 
 #[test]
-fn what_is_sent_says_what_it_is_and_whether_it_is_said_again() {
+fn transmits_have_their_kind_and_whether_they_are_retransmissions() {
     let mut ua = UserAgent::new("test", Timers::default(), 1);
     let now = Instant::now();
     ua.invite(now, invite());
     ua.tick(now + 500 * MS);
     let sent: Vec<_> = std::iter::from_fn(|| ua.poll_transmit())
-        .map(|sent| (sent.kind, sent.is_repeat))
+        .map(|sent| (sent.kind, sent.is_retransmission))
         .collect();
-    let invite = Kind::Request(Method::Invite);
+    let invite = MessageKind::Request(Method::Invite);
     assert_eq!(sent, [(invite, false), (invite, true)]);
     let mut scene = Scene::answered();
     scene.answer(200, "b");
     let ack = scene.ua.poll_transmit().unwrap();
     assert_eq!(
-        (ack.kind, ack.is_repeat),
-        (Kind::Request(Method::Ack), true)
+        (ack.kind, ack.is_retransmission),
+        (MessageKind::Request(Method::Ack), true)
     );
-    scene.ask("BYE", "b");
+    scene.request("BYE", "b");
     let answer = scene.ua.poll_transmit().unwrap();
     assert_eq!(
-        (answer.kind, answer.is_repeat),
-        (Kind::Response(200), false)
+        (answer.kind, answer.is_retransmission),
+        (MessageKind::Response(200), false)
     );
 }
 
 #[test]
-fn an_invite_that_could_not_be_sent_is_told_once_and_a_late_life_sign_cancelled() {
+fn a_failed_transport_is_reported_once_and_a_late_response_cancelled() {
     let mut scene = Scene::new();
     scene.ua.transport_failed(scene.now, scene.call);
     scene.ua.transport_failed(scene.now, scene.call);
     assert_eq!(scene.events(), [SipEvent::TransportFailed]);
-    assert_eq!(scene.walk(1000 * MS), [], "it is not sent again");
+    assert_eq!(scene.advance(1000 * MS), [], "no retransmission");
     scene.answer(180, "b");
     assert_eq!(scene.sent_methods(), [Method::Cancel]);
-    scene.walk(90_000 * MS);
+    scene.advance(90_000 * MS);
     assert_eq!((scene.events(), scene.ua.legs()), (vec![], 0));
 }

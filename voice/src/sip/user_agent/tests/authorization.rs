@@ -4,28 +4,28 @@ use crate::sip::user_agent::digest::Credentials;
 const CHALLENGE: &str = "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\"";
 
 impl Scene {
-    /// A call to a gateway that knows us by a name.
+    /// A call with credentials.
     fn with_credentials(realm: Option<&str>) -> Scene {
         let credentials = Credentials::new("nexo", "s3cret", realm);
-        Scene::of(Invite {
+        Scene::with_invite(Invite {
             credentials: Some(credentials.into()),
             ..invite()
         })
     }
 
-    /// The gateway challenges `request`.
+    /// The gateway challenges a request.
     fn challenge(&mut self, request: &Request, code: u16, challenge: &str) {
         let name = match code {
             407 => "Proxy-Authenticate",
             _ => "WWW-Authenticate",
         };
-        let mut draft = Draft::answer(request, code, "c", LOCAL);
+        let mut draft = Draft::response(request, code, "c", LOCAL);
         draft.field(name, challenge);
         self.ua.receive(self.now, GATEWAY, &draft.bytes());
     }
 
     fn accept(&mut self, invite: &Request) {
-        let mut draft = Draft::answer(invite, 200, "b", LOCAL);
+        let mut draft = Draft::response(invite, 200, "b", LOCAL);
         draft.field("Contact", "<sip:b@192.0.2.9:5070>");
         self.ua.receive(self.now, GATEWAY, &draft.bytes());
     }
@@ -38,7 +38,7 @@ fn nonce_count(request: &Request) -> Option<String> {
 }
 
 #[test]
-fn a_challenged_invite_is_sent_anew_with_credentials_and_its_ack_has_them_too() {
+fn a_challenged_invite_is_sent_again_with_credentials_which_its_ack_repeats() {
     let mut scene = Scene::with_credentials(None);
     let first = scene.invite.clone();
     scene.challenge(&first, 401, CHALLENGE);
@@ -78,7 +78,7 @@ fn a_challenged_invite_is_sent_anew_with_credentials_and_its_ack_has_them_too() 
 }
 
 #[test]
-fn a_warm_gateway_gets_one_invite_a_call() {
+fn a_known_nonce_saves_the_second_invite() {
     let mut scene = Scene::with_credentials(None);
     let first = scene.invite.clone();
     scene.challenge(&first, 401, CHALLENGE);
@@ -95,7 +95,7 @@ fn a_warm_gateway_gets_one_invite_a_call() {
 }
 
 #[test]
-fn refused_credentials_are_not_tried_again() {
+fn rejected_credentials_are_not_retried() {
     let mut scene = Scene::with_credentials(None);
     let first = scene.invite.clone();
     scene.challenge(&first, 401, CHALLENGE);
@@ -114,7 +114,7 @@ fn refused_credentials_are_not_tried_again() {
 }
 
 #[test]
-fn a_nonce_that_grew_old_is_one_more_try_and_no_more() {
+fn a_stale_nonce_allows_exactly_one_more_attempt() {
     let mut scene = Scene::with_credentials(None);
     let stale = "Digest realm=\"carrier\", nonce=\"n2\", qop=\"auth\", stale=true";
     let mut invite = scene.invite.clone();
@@ -133,7 +133,7 @@ fn a_nonce_that_grew_old_is_one_more_try_and_no_more() {
 }
 
 #[test]
-fn a_proxy_and_then_the_far_end_may_both_ask() {
+fn a_proxy_and_the_server_may_both_challenge() {
     let mut scene = Scene::with_credentials(None);
     let first = scene.invite.clone();
     scene.challenge(&first, 407, CHALLENGE);
@@ -146,7 +146,7 @@ fn a_proxy_and_then_the_far_end_may_both_ask() {
 }
 
 #[test]
-fn a_repeated_challenge_is_acknowledged_again_and_its_memory_goes() {
+fn a_repeated_challenge_is_acknowledged_again_until_timer_d() {
     let mut scene = Scene::with_credentials(None);
     let first = scene.invite.clone();
     scene.challenge(&first, 401, CHALLENGE);
@@ -160,12 +160,12 @@ fn a_repeated_challenge_is_acknowledged_again_and_its_memory_goes() {
         first.via().unwrap().branch()
     );
     scene.challenge(&second, 486, "");
-    scene.walk(Duration::from_secs(40));
+    scene.advance(Duration::from_secs(40));
     assert_eq!(scene.ua.legs(), 0);
 }
 
 #[test]
-fn without_credentials_or_for_another_realm_a_challenge_is_a_rejection() {
+fn without_credentials_for_the_realm_a_challenge_is_a_rejection() {
     for mut scene in [Scene::new(), Scene::with_credentials(Some("other"))] {
         let first = scene.invite.clone();
         scene.challenge(&first, 401, CHALLENGE);
@@ -178,10 +178,10 @@ fn without_credentials_or_for_another_realm_a_challenge_is_a_rejection() {
 }
 
 #[test]
-fn a_call_given_up_is_not_authorized() {
+fn a_cancelled_call_is_not_authorized() {
     let mut scene = Scene::with_credentials(None);
     scene.answer(100, "");
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     scene.sent();
     let first = scene.invite.clone();
     scene.challenge(&first, 401, CHALLENGE);
@@ -189,13 +189,13 @@ fn a_call_given_up_is_not_authorized() {
 }
 
 #[test]
-fn a_cancel_has_the_branch_and_the_number_of_the_invite_that_counts() {
+fn a_cancel_has_the_branch_and_number_of_the_last_invite() {
     let mut scene = Scene::with_credentials(None);
     let first = scene.invite.clone();
     scene.challenge(&first, 401, CHALLENGE);
     let second = scene.sent().pop().unwrap();
     scene.answer_to(&second, 180);
-    scene.ua.cancel(scene.now, scene.call);
+    scene.ua.hang_up(scene.now, scene.call);
     let cancel = &scene.sent()[0];
     assert_eq!((cancel.method(), cancel.cseq()), (Method::Cancel, 2));
     assert_eq!(
@@ -205,7 +205,7 @@ fn a_cancel_has_the_branch_and_the_number_of_the_invite_that_counts() {
 }
 
 #[test]
-fn a_challenged_bye_is_sent_anew_once() {
+fn a_challenged_bye_is_sent_again_once() {
     let mut scene = Scene::with_credentials(None);
     scene.answer(200, "b");
     scene.ua.hang_up(scene.now, scene.call);
@@ -222,6 +222,6 @@ fn a_challenged_bye_is_sent_anew_once() {
     assert_eq!(nonce_count(&again).as_deref(), Some("00000001"));
     scene.challenge(&again, 401, CHALLENGE);
     assert_eq!(scene.sent().len(), 0);
-    scene.walk(Duration::from_secs(40));
+    scene.advance(Duration::from_secs(40));
     assert_eq!(scene.ua.legs(), 0);
 }

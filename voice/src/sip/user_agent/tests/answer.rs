@@ -1,9 +1,9 @@
-//! What a 2xx makes of a call, or of several.
+//! The handling of 2xx responses to INVITE.
 
 use super::*;
 
 #[test]
-fn an_answer_is_acknowledged_on_a_branch_of_its_own_at_the_contact() {
+fn a_2xx_is_acknowledged_with_a_new_branch_at_the_contact() {
     let mut scene = Scene::new();
     scene.answer(200, "b");
     let ack = scene.ua.poll_transmit().unwrap();
@@ -22,7 +22,7 @@ fn an_answer_is_acknowledged_on_a_branch_of_its_own_at_the_contact() {
 }
 
 #[test]
-fn a_repeated_answer_is_acknowledged_again_with_the_same_bytes_and_not_told_again() {
+fn a_repeated_2xx_is_acknowledged_with_the_same_bytes_and_not_reported_again() {
     let mut scene = Scene::new();
     scene.answer(200, "b");
     let first = scene.ua.poll_transmit().unwrap().bytes;
@@ -34,7 +34,7 @@ fn a_repeated_answer_is_acknowledged_again_with_the_same_bytes_and_not_told_agai
 }
 
 #[test]
-fn a_forked_second_answer_is_acknowledged_and_hung_up() {
+fn a_second_2xx_from_a_fork_is_acknowledged_and_hung_up() {
     let mut scene = Scene::answered();
     scene.answer(200, "fork");
     let sent = scene.sent();
@@ -42,16 +42,16 @@ fn a_forked_second_answer_is_acknowledged_and_hung_up() {
     assert_eq!(methods, [Method::Ack, Method::Bye]);
     assert!(sent.iter().all(|r| r.to_tag() == Some("fork")));
     assert_eq!(scene.events(), []);
-    // The fork's own BYE leaves the call alone.
-    scene.ask("BYE", "fork");
+    // The BYE of the fork does not affect the call.
+    scene.request("BYE", "fork");
     assert_eq!(scene.sent_code(), Some(200));
     assert_eq!(scene.events(), []);
-    scene.ask("BYE", "b");
+    scene.request("BYE", "b");
     assert_eq!(scene.events(), [SipEvent::RemoteHungUp]);
 }
 
 #[test]
-fn a_fork_beyond_the_remembered_ones_is_hung_up_too() {
+fn a_fork_above_the_limit_is_hung_up_too() {
     let mut scene = Scene::answered();
     for fork in 0..20 {
         scene.answer(200, &format!("fork{fork}"));
@@ -64,14 +64,14 @@ fn a_fork_beyond_the_remembered_ones_is_hung_up_too() {
 }
 
 #[test]
-fn an_answer_without_a_description_takes_that_of_its_early_media() {
-    for (early_tag, told) in [("b", "v=early"), ("other", "")] {
+fn a_2xx_without_a_description_uses_that_of_the_same_far_ends_early_media() {
+    for (early_tag, expected) in [("b", "v=early"), ("other", "")] {
         let mut scene = Scene::new();
         scene.answer_with(183, early_tag, "v=early");
         scene.answer_with(200, "b", "");
         let answered = SipEvent::Answered {
             code: 200,
-            sdp: told.into(),
+            sdp: expected.into(),
         };
         assert_eq!(scene.events()[1], answered, "{early_tag}");
     }
@@ -82,11 +82,15 @@ fn an_answer_without_a_description_takes_that_of_its_early_media() {
         code: 200,
         sdp: "v=own".into(),
     };
-    assert_eq!(scene.events()[1], own, "it may differ in 200");
+    assert_eq!(
+        scene.events()[1],
+        own,
+        "the description of the 2xx takes precedence"
+    );
 }
 
 #[test]
-fn an_answer_without_a_contact_is_acknowledged_at_the_invites_own_target() {
+fn a_2xx_without_a_contact_is_acknowledged_at_the_target_of_the_invite() {
     let mut scene = Scene::new();
     scene.answer_with(200, "b", "");
     let ack = scene.ua.poll_transmit().unwrap();
@@ -95,17 +99,20 @@ fn an_answer_without_a_contact_is_acknowledged_at_the_invites_own_target() {
 }
 
 #[test]
-fn a_dialog_through_another_host_is_heard_from_there() {
+fn messages_from_the_dialogs_host_are_accepted() {
     let mut scene = Scene::new();
     let elsewhere: SocketAddr = ([192, 0, 2, 50], 5080).into();
-    let mut draft = Draft::answer(&scene.invite, 200, "b", LOCAL);
+    let mut draft = Draft::response(&scene.invite, 200, "b", LOCAL);
     draft.field("Contact", "<sip:b@192.0.2.50:5080>");
     scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
     assert_eq!(scene.ua.poll_transmit().unwrap().to.address, elsewhere);
     scene.ua.hang_up(scene.now, scene.call);
     let bye = scene.ua.poll_transmit().unwrap();
     assert_eq!(bye.to.address, elsewhere);
-    let answer = Draft::answer(&request_of(&bye.bytes), 200, "b", LOCAL).bytes();
+    let answer = Draft::response(&request_of(&bye.bytes), 200, "b", LOCAL).bytes();
     scene.ua.receive(scene.now, elsewhere, &answer);
-    assert_eq!((scene.ua.unsettled(), scene.ua.dropped().foreign), (0, 0));
+    assert_eq!(
+        (scene.ua.unsettled(), scene.ua.drop_counts().foreign),
+        (0, 0)
+    );
 }

@@ -1,0 +1,119 @@
+//! The audio of the calls: what is spoken, and the events of the media clock.
+
+use nexo_domain::call::CallInput;
+
+use super::EventLoop;
+use crate::endpoint::call::report::{CallEvent, unix_ms};
+use crate::rtp::send::clock::{Keys, MediaEvent, Play};
+use crate::rtp::srtp::{MasterKey, Suite};
+use crate::sip::sdp::CryptoLines;
+use crate::sip::sdp::sdes::Crypto;
+use crate::sip::user_agent::CallHandle;
+use crate::speech::prompts::{FRAME_MS, Mark};
+
+/// What is spoken to the callee.
+#[derive(Clone, Copy)]
+pub(super) enum Utterance {
+    /// The request to press a key.
+    Invitation,
+    Code,
+    /// The n-th repetition of the code.
+    Repeat(u8),
+}
+
+impl EventLoop<'_> {
+    pub(super) fn handle_media_event(&mut self, event: MediaEvent) {
+        let (MediaEvent::Marked { stream, .. }
+        | MediaEvent::Finished { stream }
+        | MediaEvent::Pressed { stream, .. }
+        | MediaEvent::Lost { stream }) = event;
+        let Some(handle) = self.by_stream.get(&stream).copied() else {
+            return;
+        };
+        match event {
+            MediaEvent::Marked { mark, .. } => self.handle_mark(handle, mark),
+            MediaEvent::Finished { .. } => self.step(handle, CallInput::Played),
+            MediaEvent::Pressed { .. } => {
+                if let Some(call) = self.calls.get(&handle) {
+                    call.emit(CallEvent::KeyPressed);
+                }
+                self.step(handle, CallInput::KeyPressed);
+            }
+            MediaEvent::Lost { .. } => self.step(handle, CallInput::MediaLost),
+        }
+    }
+
+    fn handle_mark(&mut self, handle: CallHandle, mark: Mark) {
+        let Some(call) = self.calls.get(&handle) else {
+            return;
+        };
+        match mark {
+            Mark::DigitSpoken { reading, position } => {
+                if (reading, position) == (0, 0)
+                    && let Some(answered) = call.report.answered_at_ms
+                {
+                    self.meters
+                        .first_digit(call.meters_id, unix_ms() - answered);
+                }
+                call.emit(CallEvent::DigitSpoken { reading, position });
+            }
+            Mark::ReadingDone { reading } => {
+                call.emit(CallEvent::CodeRead { reading });
+                self.step(handle, CallInput::CodeRead);
+            }
+        }
+    }
+
+    /// Speaks at once, interrupting the current utterance.
+    pub(super) fn say(&mut self, handle: CallHandle, utterance: Utterance) {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let Some(agreed) = &call.agreed else {
+            return;
+        };
+        let (prompts, codec) = (self.resources.prompts, agreed.codec);
+        let (code, reading) = (&call.order.code, call.order.reading);
+        let script = match utterance {
+            Utterance::Invitation => prompts.invitation(reading.language, codec),
+            Utterance::Code => prompts.script(code, reading, codec),
+            Utterance::Repeat(n) => {
+                prompts.again(code, reading, codec, reading.repeat.max(1) - 1 + n)
+            }
+        };
+        if call.playing.is_some() {
+            self.resources.clock.say(call.stream.stream, script);
+            return;
+        }
+        let timeout = call.order.media_timeout.as_millis() / u128::from(FRAME_MS);
+        let playing = self.resources.clock.play(Play {
+            stream: call.stream.stream,
+            remote: agreed.rtp,
+            remote_rtcp: agreed.rtcp,
+            gateway: call.order.gateway.address.ip(),
+            codec,
+            script,
+            frames_a_packet: agreed.frames_per_packet,
+            telephone_event: agreed.telephone_event,
+            wants_keys: true,
+            keys: agreed.srtp_keys.as_ref().map(|keys| Keys {
+                ours: keys.ours.clone(),
+                theirs: keys.theirs.clone(),
+            }),
+            media_timeout_frames: timeout as u32,
+        });
+        playing.hold(!agreed.direction.receives());
+        call.emit(CallEvent::Answered { codec });
+        call.playing = Some(playing);
+    }
+}
+
+/// A new key for each suite that we offer, the most common one first.
+pub(super) fn offered_keys() -> CryptoLines {
+    let suites = [Suite::AesCm128HmacSha1_80, Suite::AesCm256HmacSha1_80];
+    let cryptos = suites.into_iter().zip(1..).map(|(suite, tag)| Crypto {
+        tag,
+        key: MasterKey::random(suite, &mut rand::rng()),
+    });
+    CryptoLines::of(&cryptos.collect::<Vec<_>>())
+}

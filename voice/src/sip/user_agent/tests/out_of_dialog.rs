@@ -1,0 +1,180 @@
+use super::*;
+use crate::sip::user_agent::digest::Credentials;
+
+const CHALLENGE: &str = "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\"";
+
+struct Exchange {
+    ua: UserAgent,
+    now: Instant,
+    handle: CallHandle,
+    sent: Request,
+}
+
+impl Exchange {
+    fn start(kind: RequestKind) -> Exchange {
+        let mut ua = UserAgent::new("test", Timers::default(), 1);
+        ua.set_peers([GATEWAY.into()].into());
+        let now = Instant::now();
+        let handle = ua.send_request(
+            now,
+            RequestParams {
+                kind,
+                call_id: "gateway@nexo".into(),
+                cseq: 7,
+                gateway: GATEWAY.into(),
+                credentials: Some(Credentials::new("nexo", "s3cret", None).into()),
+                local: LOCAL,
+                request_uri: "sip:192.0.2.9:5060".into(),
+                from_uri: "sip:nexo@192.0.2.9:5060".into(),
+                to_uri: "sip:nexo@192.0.2.9:5060".into(),
+                timeout: 4000 * MS,
+            },
+        );
+        let sent = request_of(&ua.poll_transmit().unwrap().bytes);
+        Exchange {
+            ua,
+            now,
+            handle,
+            sent,
+        }
+    }
+
+    fn register() -> Exchange {
+        Exchange::start(RequestKind::Register {
+            user: "nexo".into(),
+            expires_seconds: 300,
+        })
+    }
+
+    fn answer(&mut self, code: u16, fields: &[(&str, &str)]) {
+        let mut draft = Draft::response(&self.sent, code, "g", LOCAL);
+        for (name, value) in fields {
+            draft.field(name, value);
+        }
+        self.now += 40 * MS;
+        self.ua.receive(self.now, GATEWAY, &draft.bytes());
+        if let Some(sent) = self.ua.poll_transmit() {
+            self.sent = request_of(&sent.bytes);
+        }
+    }
+
+    fn outcome(&mut self) -> Option<RequestOutcome> {
+        let (handle, answer) = self.ua.poll_outcome()?;
+        assert_eq!(handle, self.handle);
+        assert_eq!(self.ua.next_deadline(), None, "no timer is left");
+        Some(answer)
+    }
+}
+
+fn granted(answer: Option<RequestOutcome>) -> Option<u32> {
+    match answer {
+        Some(RequestOutcome::Answered {
+            expires_seconds, ..
+        }) => expires_seconds,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn any_final_response_to_options_gives_code_and_round_trip() {
+    for code in [200, 404, 405, 503] {
+        let mut exchange = Exchange::start(RequestKind::Options);
+        assert_eq!(exchange.sent.method(), Method::Options);
+        assert_eq!(exchange.sent.to_tag(), None);
+        exchange.answer(code, &[("Retry-After", "9")]);
+        let Some(RequestOutcome::Answered {
+            code: answered,
+            round_trip,
+            retry_after_seconds,
+            expires_seconds: None,
+            ..
+        }) = exchange.outcome()
+        else {
+            panic!("no answer");
+        };
+        assert_eq!((answered, round_trip), (code, 40 * MS));
+        assert_eq!(retry_after_seconds, Some(9));
+    }
+}
+
+#[test]
+fn an_unanswered_request_is_retransmitted_until_its_timeout() {
+    let mut exchange = Exchange::start(RequestKind::Options);
+    let start = exchange.now;
+    let mut retransmissions = Vec::new();
+    while let Some(at) = exchange.ua.next_deadline() {
+        exchange.ua.tick(at);
+        while let Some(sent) = exchange.ua.poll_transmit() {
+            assert!(sent.is_retransmission);
+            retransmissions.push((at - start).as_millis());
+        }
+        exchange.now = at;
+    }
+    assert_eq!(retransmissions, [500, 1500, 3500]);
+    assert_eq!(exchange.now, start + 4000 * MS);
+    assert_eq!(
+        exchange.outcome(),
+        Some(RequestOutcome::TimedOut { cseq: 7 })
+    );
+    exchange.answer(200, &[]);
+    assert_eq!(exchange.outcome(), None, "too late");
+    assert_eq!(exchange.ua.drop_counts().stray, 1);
+}
+
+#[test]
+fn a_challenged_registration_is_authorized_once() {
+    let mut exchange = Exchange::register();
+    assert_eq!(exchange.sent.uri(), "sip:192.0.2.9:5060");
+    assert_eq!(exchange.sent.contact(), Some("sip:nexo@192.0.2.1:5062"));
+    assert_eq!(exchange.sent.named("Expires"), Some("300"));
+    exchange.answer(401, &[("WWW-Authenticate", CHALLENGE)]);
+    assert!(exchange.sent.named("Authorization").is_some());
+    assert_eq!(exchange.sent.cseq(), 8);
+    exchange.answer(401, &[("WWW-Authenticate", CHALLENGE)]);
+    let Some(RequestOutcome::Answered { code, cseq, .. }) = exchange.outcome() else {
+        panic!("no answer");
+    };
+    assert_eq!((code, cseq), (401, 8), "a wrong password is not retried");
+}
+
+#[test]
+fn the_granted_term_is_that_of_our_contact() {
+    let own = "<sip:nexo@192.0.2.1:5062>;expires=120";
+    let other = "<sip:other@192.0.2.7>;expires=60";
+    for (fields, seconds) in [
+        (vec![("Contact", other), ("Contact", own)], 120),
+        (vec![("Contact", "<sip:x@10.0.0.1>;q=1;expires=90")], 90),
+        (
+            vec![("Contact", "<sip:nexo@192.0.2.1:5062>"), ("Expires", "77")],
+            77,
+        ),
+        (vec![], 300),
+    ] {
+        let mut exchange = Exchange::register();
+        exchange.answer(200, &fields);
+        assert_eq!(granted(exchange.outcome()), Some(seconds), "{fields:?}");
+    }
+}
+
+#[test]
+fn min_expires_of_a_423_is_reported() {
+    let mut exchange = Exchange::register();
+    exchange.answer(423, &[("Min-Expires", "1800")]);
+    let Some(RequestOutcome::Answered {
+        code,
+        min_expires_seconds,
+        ..
+    }) = exchange.outcome()
+    else {
+        panic!("no answer");
+    };
+    assert_eq!((code, min_expires_seconds), (423, Some(1800)));
+}
+
+#[test]
+fn a_request_that_cannot_be_sent_fails() {
+    let mut exchange = Exchange::register();
+    exchange.ua.transport_failed(exchange.now, exchange.handle);
+    let failed = RequestOutcome::TransportFailed { cseq: 7 };
+    assert_eq!(exchange.outcome(), Some(failed));
+}
