@@ -1,4 +1,4 @@
-//! Audio samples: G.711 and WAV.
+//! Audio formats: the G.711 codecs and WAV files.
 
 pub mod g711;
 pub mod wav;

@@ -14,7 +14,7 @@ use super::meters::CountedAs;
 use super::trace::Trace;
 use crate::audio::g711::Codec;
 use crate::rtp::receive::quality::mean_opinion_score;
-use crate::rtp::send::clock::StreamFigures;
+use crate::rtp::send::clock::StreamStats;
 use crate::sip::message::hop::Hop;
 use crate::sip::user_agent::digest::Credentials;
 
@@ -175,7 +175,7 @@ pub struct Quality {
 
 impl Quality {
     /// `None` where the far end has reported nothing.
-    pub(super) fn of(figures: &StreamFigures) -> Option<Quality> {
+    pub(super) fn of(figures: &StreamStats) -> Option<Quality> {
         let sent = figures.packets_sent.max(1) as f64;
         let loss = (f64::from(figures.packets_lost?) / sent).clamp(0.0, 1.0);
         let jitter = Duration::from_secs_f64(f64::from(figures.jitter?) / 8000.0);

@@ -18,7 +18,7 @@ use super::wire::{Wire, Woken};
 use super::{CallNews, CallOrder, Caller, Shared};
 use crate::net::deadlines::Deadlines;
 use crate::net::streams::StreamEvent;
-use crate::rtp::send::clock::{Keys, MediaEvent, Play, StreamId};
+use crate::rtp::send::clock::{MediaEvent, SrtpKeys, StreamConfig, StreamId};
 use crate::rtp::srtp::{MasterKey, Suite};
 use crate::sip::message::hop::Hop;
 use crate::sip::sdp::sdes::Crypto;
@@ -413,7 +413,7 @@ impl<'a> Desk<'a> {
             }
             SipEvent::MediaChanged { sdp } => {
                 if let Some(moved) = call.moved(&sdp) {
-                    self.shared.clock.moved(call.stream.stream, moved);
+                    self.shared.clock.update(call.stream.stream, moved);
                 }
                 return;
             }
@@ -432,17 +432,17 @@ impl<'a> Desk<'a> {
     }
 
     fn heard(&mut self, event: MediaEvent) {
-        let (MediaEvent::Marked { stream, .. }
+        let (MediaEvent::MarkReached { stream, .. }
         | MediaEvent::Finished { stream }
-        | MediaEvent::Pressed { stream, .. }
+        | MediaEvent::DtmfReceived { stream, .. }
         | MediaEvent::Lost { stream }) = event;
         let Some(handle) = self.by_stream.get(&stream).copied() else {
             return;
         };
         match event {
-            MediaEvent::Marked { mark, .. } => self.marked(handle, mark),
+            MediaEvent::MarkReached { mark, .. } => self.marked(handle, mark),
             MediaEvent::Finished { .. } => self.step(handle, CallInput::Played),
-            MediaEvent::Pressed { .. } => {
+            MediaEvent::DtmfReceived { .. } => {
                 if let Some(call) = self.calls.get(&handle) {
                     call.tell(CallNews::KeyPressed);
                 }
@@ -545,26 +545,26 @@ impl<'a> Desk<'a> {
         let (prompts, codec) = (self.shared.prompts, agreed.codec);
         let (code, reading) = (&call.order.code, call.order.reading);
         let script = match saying {
-            Saying::Invitation => prompts.invitation(reading.language, codec),
+            Saying::Invitation => prompts.press_key_script(reading.language, codec),
             Saying::Code => prompts.script(code, reading, codec),
-            Saying::Again(n) => prompts.again(code, reading, codec, reading.repeat.max(1) - 1 + n),
+            Saying::Again(n) => prompts.repeat_script(code, reading, codec, reading.repeat.max(1) - 1 + n),
         };
         if call.playing.is_some() {
-            self.shared.clock.say(call.stream.stream, script);
+            self.shared.clock.replace_script(call.stream.stream, script);
             return;
         }
         let timeout = call.order.media_timeout.as_millis() / u128::from(FRAME_MS);
-        let playing = self.shared.clock.play(Play {
+        let playing = self.shared.clock.play(StreamConfig {
             stream: call.stream.stream,
             remote: agreed.rtp,
             remote_rtcp: agreed.rtcp,
             gateway: call.order.gateway.address.ip(),
             codec,
             script,
-            frames_a_packet: agreed.frames_a_packet,
+            frames_per_packet: agreed.frames_a_packet,
             telephone_event: agreed.telephone_event,
-            wants_keys: true,
-            keys: agreed.keys.as_ref().map(|keys| Keys {
+            wants_dtmf: true,
+            srtp_keys: agreed.keys.as_ref().map(|keys| SrtpKeys {
                 ours: keys.ours.clone(),
                 theirs: keys.theirs.clone(),
             }),

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::call_events::Quality;
 use super::meters::Tally;
 use super::{CallNews, CallOrder, CallReport};
-use crate::rtp::send::clock::{Moved, Playing, Reserved};
+use crate::rtp::send::clock::{ReservedStream, StreamHandle, StreamUpdate};
 use crate::sip::sdp::sdp;
 use crate::sip::sdp::sdp::{Agreed, Audio};
 
@@ -18,13 +18,13 @@ pub(super) struct LiveCall {
     pub number: u64,
     pub machine: Call,
     pub order: Box<CallOrder>,
-    pub stream: Reserved,
+    pub stream: ReservedStream,
     /// Our audio, as it was offered.
     offer: Audio,
     /// What was agreed, once the far end has answered.
     pub agreed: Option<Agreed>,
     /// The audio that is being sent.
-    pub playing: Option<Playing>,
+    pub playing: Option<StreamHandle>,
     pub report: CallReport,
     /// The deadline that the desk has noted.
     pub noted: Option<Instant>,
@@ -38,7 +38,7 @@ impl LiveCall {
         number: u64,
         machine: Call,
         order: Box<CallOrder>,
-        stream: Reserved,
+        stream: ReservedStream,
         offer: Audio,
         news: mpsc::UnboundedSender<CallNews>,
         tally: Tally,
@@ -96,7 +96,7 @@ impl LiveCall {
 
     /// Takes what the far end says of its audio in mid-call: how the stream goes on. A codec stays as
     /// it is while the far end takes it: what is being said is encoded in it.
-    pub fn moved(&mut self, description: &[u8]) -> Option<Moved> {
+    pub fn moved(&mut self, description: &[u8]) -> Option<StreamUpdate> {
         let playing = self.playing.as_ref()?;
         let before = self.agreed.as_ref()?;
         let own = Audio {
@@ -112,7 +112,7 @@ impl LiveCall {
             }
         };
         playing.hold(!agreed.direction.listens());
-        let moved = Moved {
+        let moved = StreamUpdate {
             remote: agreed.rtp,
             remote_rtcp: agreed.rtcp,
             codec: agreed.codec,
@@ -125,7 +125,7 @@ impl LiveCall {
 
     /// Stops the audio and tells of the end, with what the stream came to.
     pub fn close(mut self, end: CallEnd) -> CallReport {
-        let figures = self.playing.take().map(|playing| playing.figures());
+        let figures = self.playing.take().map(|playing| playing.stats());
         let figures = figures.unwrap_or_default();
         let report = CallReport {
             end,

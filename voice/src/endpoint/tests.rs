@@ -572,7 +572,7 @@ async fn where_a_key_is_required_no_packet_before_it_holds_a_digit() {
     assert_eq!(offer.telephone_event, Some(101));
     phone.answer_with_events(&invite).await;
     let set = PromptSet::built_in();
-    let invitation = frames(&set.invitation(READING.language, Codec::Pcmu));
+    let invitation = frames(&set.press_key_script(READING.language, Codec::Pcmu));
     let mut heard = Vec::new();
     for _ in 0..100 {
         heard.extend(hears(&phone).await);

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nexo_voice::audio::g711::Codec;
-use nexo_voice::rtp::send::clock::{MediaClock, Play};
+use nexo_voice::rtp::send::clock::{MediaClock, StreamConfig};
 use nexo_voice::rtp::send::ports::PortRange;
 use nexo_voice::rtp::wire::packet;
 use nexo_voice::rtp::wire::packet::Header;
@@ -218,8 +218,8 @@ fn lateness(arrivals: &[(u32, u32, i128)]) -> Lateness {
     lateness
 }
 
-fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> Play {
-    Play {
+fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> StreamConfig {
+    StreamConfig {
         stream: clock.reserve().stream,
         remote,
         remote_rtcp: SocketAddr::new(remote.ip(), 9),
@@ -232,10 +232,10 @@ fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> Play {
                 mark: None,
             }],
         },
-        frames_a_packet: 1,
+        frames_per_packet: 1,
         telephone_event: None,
-        wants_keys: true,
-        keys: None,
+        wants_dtmf: true,
+        srtp_keys: None,
         media_timeout_frames: 0,
     }
 }
