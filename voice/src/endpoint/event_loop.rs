@@ -547,7 +547,9 @@ impl<'a> Desk<'a> {
         let script = match saying {
             Saying::Invitation => prompts.press_key_script(reading.language, codec),
             Saying::Code => prompts.script(code, reading, codec),
-            Saying::Again(n) => prompts.repeat_script(code, reading, codec, reading.repeat.max(1) - 1 + n),
+            Saying::Again(n) => {
+                prompts.repeat_script(code, reading, codec, reading.repeat.max(1) - 1 + n)
+            }
         };
         if call.playing.is_some() {
             self.shared.clock.replace_script(call.stream.stream, script);

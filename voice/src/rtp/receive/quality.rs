@@ -184,7 +184,11 @@ mod tests {
             |n| if n % 2 == 0 { 5 * MS } else { Duration::ZERO },
         );
         // 5 ms are 40 units.
-        assert!((36..=41).contains(&jittery.jitter()), "{}", jittery.jitter());
+        assert!(
+            (36..=41).contains(&jittery.jitter()),
+            "{}",
+            jittery.jitter()
+        );
     }
 
     #[test]

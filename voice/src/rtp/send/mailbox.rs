@@ -62,9 +62,7 @@ impl Mailbox {
 
     /// Nothing can panic while the lock is held.
     fn locked(&self) -> MutexGuard<'_, Vec<Command>> {
-        self.commands
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn is_closed(&self) -> bool {

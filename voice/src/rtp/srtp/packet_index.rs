@@ -107,7 +107,10 @@ mod tests {
 
     #[test]
     fn there_is_no_index_after_the_last() {
-        assert_eq!(packet_index(Some(INDEX_COUNT - 2), 65_535), Some(INDEX_COUNT - 1));
+        assert_eq!(
+            packet_index(Some(INDEX_COUNT - 2), 65_535),
+            Some(INDEX_COUNT - 1)
+        );
         assert_eq!(packet_index(Some(INDEX_COUNT - 1), 0), None);
     }
 

@@ -120,8 +120,10 @@ impl ToneDetector {
             return None;
         }
         let mut powers = [0.0; 8];
-        for ((power, filter), coefficient) in
-            powers.iter_mut().zip(&self.filters).zip(COEFFICIENTS.iter())
+        for ((power, filter), coefficient) in powers
+            .iter_mut()
+            .zip(&self.filters)
+            .zip(COEFFICIENTS.iter())
         {
             *power =
                 filter[0] * filter[0] + filter[1] * filter[1] - coefficient * filter[0] * filter[1];
@@ -232,7 +234,11 @@ mod tests {
 
     #[test]
     fn a_held_key_is_one_press() {
-        let samples = [tone(DtmfKey::from_char('7').unwrap(), 2000, -10.0), silence(100)].concat();
+        let samples = [
+            tone(DtmfKey::from_char('7').unwrap(), 2000, -10.0),
+            silence(100),
+        ]
+        .concat();
         assert_eq!(detected(&samples), ['7']);
     }
 

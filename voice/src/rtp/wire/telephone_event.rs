@@ -98,8 +98,9 @@ impl TelephoneEventReader {
                 // A late packet of an earlier press.
                 return None;
             }
-            let is_continuation =
-                last.code == event.code && last.duration == MAX_DURATION && since == u32::from(MAX_DURATION);
+            let is_continuation = last.code == event.code
+                && last.duration == MAX_DURATION
+                && since == u32::from(MAX_DURATION);
             if is_continuation {
                 *last = press;
                 return None;

@@ -20,7 +20,11 @@ fn every_prompt_is_whole_frames_and_at_least_200_ms_long() {
             language.again,
             language.goodbye,
         ];
-        for prompt in all.into_iter().chain(language.digits).chain(language.slow_digits) {
+        for prompt in all
+            .into_iter()
+            .chain(language.digits)
+            .chain(language.slow_digits)
+        {
             assert_eq!(prompt.len() % FRAME, 0);
             assert!(prompt.len() >= 10 * FRAME, "{} bytes", prompt.len());
         }
@@ -30,8 +34,7 @@ fn every_prompt_is_whole_frames_and_at_least_200_ms_long() {
 #[test]
 fn each_digit_and_each_reading_is_marked_once_in_order() {
     let code = Code::parse("0423").unwrap();
-    let script =
-        PromptSet::built_in().script(&code, reading(Language::Vi, 2, 350), Codec::Pcma);
+    let script = PromptSet::built_in().script(&code, reading(Language::Vi, 2, 350), Codec::Pcma);
     let marks: Vec<Mark> = script.pieces.iter().filter_map(|p| p.mark).collect();
     let mut expected = Vec::new();
     for reading in 0..2 {
@@ -103,8 +106,7 @@ fn between_two_digits_there_is_at_least_the_configured_gap() {
 fn the_longest_code_is_read_twice_within_the_time_of_a_call() {
     let code = Code::parse("33333333").unwrap();
     for language in [Language::Vi, Language::En] {
-        let script =
-            PromptSet::built_in().script(&code, reading(language, 2, 350), Codec::Pcma);
+        let script = PromptSet::built_in().script(&code, reading(language, 2, 350), Codec::Pcma);
         assert!(
             script.duration() < Duration::from_secs(27),
             "{:?}",

@@ -60,7 +60,8 @@ pub fn import(from: &Path, into: &Path) -> Result<Vec<ImportedLanguage>, Recordi
         let dir = from.to_path_buf();
         return Err(RecordingError::NoLanguage { dir });
     }
-    store(into, &recordings).map_err(|(path, source)| RecordingError::NotWritable { path, source })?;
+    store(into, &recordings)
+        .map_err(|(path, source)| RecordingError::NotWritable { path, source })?;
     Ok(imported)
 }
 
@@ -79,7 +80,10 @@ fn store(into: &Path, recordings: &[(Language, Samples)]) -> Result<(), (PathBuf
     fs::create_dir_all(&set).map_err(at(&set))?;
     for language in LANGUAGES {
         let folder = set.join(language.code());
-        match recordings.iter().find(|(recorded, _)| *recorded == language) {
+        match recordings
+            .iter()
+            .find(|(recorded, _)| *recorded == language)
+        {
             Some((_, prompts)) => {
                 fs::create_dir(&folder).map_err(at(&folder))?;
                 write(&folder, prompts)?;
@@ -138,7 +142,8 @@ pub fn load(dir: &Path) -> Result<&'static PromptSet, RecordingError> {
     for language in LANGUAGES {
         let folder = set.join(language.code());
         if folder.is_dir() {
-            let prompts = LanguagePrompts::load(|name| read_prompt(&folder.join(format!("{name}.wav"))))?;
+            let prompts =
+                LanguagePrompts::load(|name| read_prompt(&folder.join(format!("{name}.wav"))))?;
             loaded.push((language, prompts));
         }
     }
@@ -162,7 +167,9 @@ fn read_prompt(file: &Path) -> Result<Vec<i16>, RecordingError> {
     match samples.len() % FRAME {
         _ if samples.is_empty() => Err(broken("it is empty".to_owned())),
         0 => Ok(samples),
-        _ => Err(broken("its length is not a whole number of frames".to_owned())),
+        _ => Err(broken(
+            "its length is not a whole number of frames".to_owned(),
+        )),
     }
 }
 

@@ -51,20 +51,20 @@ impl PromptKind {
 /// What is wrong with a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Flaw {
-    #[error("has {0} channels: give one or two")]
+    #[error("has {0} channels; allowed: 1 or 2")]
     Channels(u16),
-    #[error("has {0} samples a second: give 8000 to 192000")]
+    #[error("has {0} samples per second; allowed: 8000 to 192000")]
     Rate(u32),
     #[error("holds samples that are not finite numbers: export it again")]
     NotFinite,
     #[error("is silent")]
     Silent,
     #[error(
-        "is too short: {millis} ms without the silence at its ends, at least {least} are needed"
+        "is too short: {millis} ms without the silence at its ends; at least {min} ms are required"
     )]
-    TooShort { millis: u32, least: u32 },
-    #[error("is too long: {millis} ms, at most {most} are allowed")]
-    TooLong { millis: u32, most: u32 },
+    TooShort { millis: u32, min: u32 },
+    #[error("is too long: {millis} ms; at most {max} ms are allowed")]
+    TooLong { millis: u32, max: u32 },
 }
 
 /// Converts a recording to whole frames at 8 kHz.
@@ -72,12 +72,12 @@ pub(super) fn prepare(samples: &[f32], rate: u32, kind: PromptKind) -> Result<Ve
     let mut voice = high_passed(&resampled(samples, rate));
     voice = trimmed(&voice)?.to_vec();
     let millis = (voice.len() * 1000 / SAMPLE_RATE as usize) as u32;
-    let (least, most) = kind.lengths();
-    if millis < least {
-        return Err(Flaw::TooShort { millis, least });
+    let (min, max) = kind.lengths();
+    if millis < min {
+        return Err(Flaw::TooShort { millis, min });
     }
-    if millis > most {
-        return Err(Flaw::TooLong { millis, most });
+    if millis > max {
+        return Err(Flaw::TooLong { millis, max });
     }
     level(&mut voice);
     fade(&mut voice);

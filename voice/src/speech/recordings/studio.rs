@@ -17,7 +17,9 @@ const MAX_FILE_SECONDS: u32 = 60;
 /// Reads all prompts of a folder in telephone format, and returns them with the number of files.
 /// The slow digits may all be omitted: then the second reading uses the normal ones, with its
 /// longer pauses.
-pub(super) fn read_folder(folder: &Path) -> Result<(LanguagePrompts<Vec<i16>>, usize), RecordingError> {
+pub(super) fn read_folder(
+    folder: &Path,
+) -> Result<(LanguagePrompts<Vec<i16>>, usize), RecordingError> {
     let file = |name: &str| folder.join(format!("{name}.wav"));
     let has_slow = (0..10).any(|digit| file(&format!("slow-{digit}")).exists());
     let files = Cell::new(0);
@@ -61,11 +63,11 @@ fn samples(file: &Path) -> Result<(Vec<f32>, u32), RecordingError> {
         return Err(flawed(Flaw::Rate(spec.sample_rate)));
     }
     if length > MAX_FILE_SECONDS * spec.sample_rate {
-        let most = MAX_FILE_SECONDS * 1000;
+        let max = MAX_FILE_SECONDS * 1000;
         let millis = u64::from(length) * 1000 / u64::from(spec.sample_rate);
         return Err(flawed(Flaw::TooLong {
             millis: millis as u32,
-            most,
+            max,
         }));
     }
     let read: Result<Vec<f32>, hound::Error> = match spec.sample_format {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::prepare::{PromptKind, prepare};
 use super::*;
+use crate::audio::spectrum::energy_share;
 
 /// A sine wave with silence around it.
 fn tone(hertz: f32, rate: u32, millis: u32, level: f32) -> Vec<f32> {
@@ -18,18 +19,6 @@ fn tone(hertz: f32, rate: u32, millis: u32, level: f32) -> Vec<f32> {
     samples.extend((0..count(millis)).map(|n| level * (step * n as f32).sin()));
     samples.resize(samples.len() + count(250), 0.0);
     samples
-}
-
-/// The energy at `hertz` as a fraction of all energy; silence around the tone reduces it.
-fn share_at(hertz: f32, samples: &[i16]) -> f32 {
-    let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
-    for (n, sample) in samples.iter().enumerate() {
-        let (value, phase) = (f32::from(*sample), TAU * hertz * n as f32 / 8000.0);
-        re += value * phase.cos();
-        im += value * phase.sin();
-        all += value * value;
-    }
-    2.0 * (re * re + im * im) / (all * samples.len() as f32)
 }
 
 fn loudness(samples: &[i16]) -> f32 {
@@ -47,7 +36,7 @@ fn a_tone_of_any_rate_keeps_its_frequency_and_is_trimmed_and_levelled() {
             assert_eq!(made.len() % FRAME, 0);
             let millis = made.len() / 8;
             assert!((400..=440).contains(&millis), "{rate}: {millis} ms");
-            assert!(share_at(1_000.0, &made) > 0.85, "{rate}");
+            assert!(energy_share(1_000.0, &made) > 0.85, "{rate}");
             let loud = loudness(&made);
             assert!((-19.5..-18.0).contains(&loud), "{rate}: {loud} dB");
             let peak = made.iter().map(|s| s.unsigned_abs()).max().unwrap();
@@ -64,8 +53,8 @@ fn frequencies_above_the_band_do_not_alias() {
         *sample += high;
     }
     let made = prepare(&both, 48_000, PromptKind::Digit).unwrap();
-    assert!(share_at(1_000.0, &made) > 0.85);
-    assert!(share_at(3_000.0, &made) < 0.001);
+    assert!(energy_share(1_000.0, &made) > 0.85);
+    assert!(energy_share(3_000.0, &made) < 0.001);
 }
 
 #[test]
@@ -75,12 +64,12 @@ fn silent_short_and_long_recordings_are_rejected() {
     assert_eq!(made(&[], PromptKind::Digit), Err(Flaw::Silent));
     let short = made(&tone(800.0, 8_000, 40, 0.5), PromptKind::Digit);
     assert!(
-        matches!(short, Err(Flaw::TooShort { least: 100, .. })),
+        matches!(short, Err(Flaw::TooShort { min: 100, .. })),
         "{short:?}"
     );
     let long = made(&tone(800.0, 8_000, 2_000, 0.5), PromptKind::Digit);
     assert!(
-        matches!(long, Err(Flaw::TooLong { most: 1_500, .. })),
+        matches!(long, Err(Flaw::TooLong { max: 1_500, .. })),
         "{long:?}"
     );
     assert!(made(&tone(800.0, 8_000, 2_000, 0.5), PromptKind::Phrase).is_ok());
@@ -143,7 +132,7 @@ fn an_import_replaces_one_language_and_leaves_the_other() {
     };
     let render = |set: &PromptSet, language| set.render(&code, reading(language));
     let set = load(&into).unwrap();
-    assert!(share_at(700.0, &set.digit_samples(Language::Vi, 3, true)) > 0.8);
+    assert!(energy_share(700.0, &set.digit_samples(Language::Vi, 3, true)) > 0.8);
     let built_in = PromptSet::built_in();
     assert_eq!(render(set, Language::En), render(built_in, Language::En));
 
@@ -151,7 +140,7 @@ fn an_import_replaces_one_language_and_leaves_the_other() {
     write_studio_folder(&from.join("en"), 1_300.0);
     assert_eq!(import(&from, &into).unwrap(), [imported(Language::En)]);
     let both = load(&into).unwrap();
-    assert!(share_at(1_300.0, &both.digit_samples(Language::En, 3, false)) > 0.8);
+    assert!(energy_share(1_300.0, &both.digit_samples(Language::En, 3, false)) > 0.8);
     assert_eq!(render(both, Language::Vi), render(set, Language::Vi));
     // Only the current set and the link to it.
     assert_eq!(fs::read_dir(&into).unwrap().count(), 2);
@@ -179,7 +168,7 @@ fn an_unusable_recording_is_named_and_nothing_is_replaced() {
         ),
         (
             |file| write_wav(file, &tone(700.0, 4_000, 300, 0.5), 4_000, 1),
-            "vi/7.wav has 4000 samples a second",
+            "vi/7.wav has 4000 samples per second",
         ),
         (
             |file| write_wav(file, &[0.0; 8_000], 8_000, 1),
@@ -199,7 +188,7 @@ fn an_unusable_recording_is_named_and_nothing_is_replaced() {
         let error = import(&from, &into).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         let set = load(&into).unwrap();
-        assert!(share_at(700.0, &set.digit_samples(Language::Vi, 7, false)) > 0.8);
+        assert!(energy_share(700.0, &set.digit_samples(Language::Vi, 7, false)) > 0.8);
     }
     // With one slow digit, all are required.
     write_wav(&seven, &tone(700.0, 8_000, 300, 0.5), 8_000, 1);

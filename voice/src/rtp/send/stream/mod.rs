@@ -107,11 +107,7 @@ impl Stream {
             },
             destination: udp::mapped(config.remote, socket_is_v6).into(),
             rtcp_destination: udp::mapped(config.remote_rtcp, socket_is_v6),
-            receiver: StreamReceiver::new(
-                config.codec,
-                config.telephone_event,
-                config.wants_dtmf,
-            ),
+            receiver: StreamReceiver::new(config.codec, config.telephone_event, config.wants_dtmf),
             srtp: srtp_keys.map(|keys| Box::new(SrtpSession::new(keys))),
             frames_per_packet: config
                 .frames_per_packet
@@ -266,12 +262,7 @@ impl Stream {
 
     /// Writes a report to `bytes`, with a BYE if `is_last`. `None` if the stream has sent nothing: then
     /// it must not send a BYE either (RFC 3550 §6.3.7).
-    pub fn write_report(
-        &mut self,
-        cname: &str,
-        is_last: bool,
-        bytes: &mut Vec<u8>,
-    ) -> Option<()> {
+    pub fn write_report(&mut self, cname: &str, is_last: bool, bytes: &mut Vec<u8>) -> Option<()> {
         bytes.clear();
         if self.packets == 0 {
             return None;

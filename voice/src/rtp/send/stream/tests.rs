@@ -209,7 +209,11 @@ fn a_stream_is_lost_after_a_second_of_failures() {
     };
     assert_eq!(sends(false, 49), 0);
     assert_eq!(sends(true, 1), 0);
-    assert_eq!(sends(false, 49), 0, "a packet that was sent resets the count");
+    assert_eq!(
+        sends(false, 49),
+        0,
+        "a packet that was sent resets the count"
+    );
     assert_eq!(sends(false, 1), 1);
 }
 

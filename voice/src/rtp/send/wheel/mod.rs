@@ -302,7 +302,8 @@ impl<'a> Wheel<'a> {
             return;
         };
         for mark in packet.marks.into_iter().flatten() {
-            self.events.push(MediaEvent::MarkReached { stream: id, mark });
+            self.events
+                .push(MediaEvent::MarkReached { stream: id, mark });
         }
         let (destination, srtp) = (stream.destination, stream.srtp.as_deref_mut());
         let queued = self.batch.push(index, &packet, destination, srtp);

@@ -21,10 +21,7 @@ fn the_far_ends_report_is_in_the_stats() {
         stats.packets_received > 0 && stats.jitter.is_some()
     });
     let stats = playing.stats();
-    assert_eq!(
-        (stats.fraction_lost, stats.jitter),
-        (Some(64), Some(33))
-    );
+    assert_eq!((stats.fraction_lost, stats.jitter), (Some(64), Some(33)));
     assert_eq!(stats.packets_received, 1);
 }
 
@@ -79,7 +76,10 @@ fn protected_audio_is_read_with_the_key_and_protected_dtmf_is_received() {
             let mut buffer = [0; 500];
             let length = fixture.far.recv(&mut buffer).unwrap();
             let mut protected = buffer[..length].to_vec();
-            assert!(protected.len() > HEADER_BYTES + FRAME, "the packet ends with a tag");
+            assert!(
+                protected.len() > HEADER_BYTES + FRAME,
+                "the packet ends with a tag"
+            );
             ours.unprotect_rtp(&mut protected).unwrap();
             let (_, audio) = packet::parse(&protected).unwrap();
             assert_eq!(audio, &AUDIO[frame * FRAME..(frame + 1) * FRAME]);
@@ -87,11 +87,16 @@ fn protected_audio_is_read_with_the_key_and_protected_dtmf_is_received() {
         let to = (LOOPBACK, reserved.rtp_port);
         let press = [7, 0, 0, 160];
         // An unprotected packet is dropped.
-        fixture.far.send_to(&far_packet(101, 1, &press), to).unwrap();
+        fixture
+            .far
+            .send_to(&far_packet(101, 1, &press), to)
+            .unwrap();
         let mut protected = far_packet(101, 2, &[8, 0, 0, 160]);
         theirs.protect_rtp(&mut protected).unwrap();
         fixture.far.send_to(&protected, to).unwrap();
-        let pressed = event_of(&fixture, |event| matches!(event, MediaEvent::DtmfReceived { .. }));
+        let pressed = event_of(&fixture, |event| {
+            matches!(event, MediaEvent::DtmfReceived { .. })
+        });
         let key = DtmfKey::from_char('8').unwrap();
         let stream = reserved.stream;
         assert_eq!(pressed, MediaEvent::DtmfReceived { stream, key });
@@ -112,7 +117,10 @@ fn a_stream_is_lost_when_its_far_end_falls_silent() {
     });
     fixture.packet();
     let to = (LOOPBACK, reserved.rtp_port);
-    fixture.far.send_to(&far_packet(8, 1, &[0xd5; 160]), to).unwrap();
+    fixture
+        .far
+        .send_to(&far_packet(8, 1, &[0xd5; 160]), to)
+        .unwrap();
     let stream = reserved.stream;
     event_of(&fixture, |event| *event == MediaEvent::Lost { stream });
 }
@@ -131,7 +139,11 @@ fn the_round_trip_and_the_losses_in_both_directions_are_in_the_stats() {
         fixture.far.send_to(&packet, to).unwrap();
     }
     let report = fixture.report();
-    let [RtcpItem::SenderTime { ntp_middle, .. }, RtcpItem::Block(about_far)] = rtcp::parse(&report)[..] else {
+    let [
+        RtcpItem::SenderTime { ntp_middle, .. },
+        RtcpItem::Block(about_far),
+    ] = rtcp::parse(&report)[..]
+    else {
         panic!("{:?}", rtcp::parse(&report));
     };
     assert_eq!((about_far.ssrc, about_far.lost), (99, 2));
@@ -158,8 +170,5 @@ fn the_round_trip_and_the_losses_in_both_directions_are_in_the_stats() {
     let round_trip = stats.round_trip.unwrap();
     assert!(round_trip >= Duration::from_millis(45), "{round_trip:?}");
     assert_eq!(stats.packets_lost, Some(3));
-    assert_eq!(
-        (stats.packets_missed, stats.fraction_lost),
-        (2, Some(16))
-    );
+    assert_eq!((stats.packets_missed, stats.fraction_lost), (2, Some(16)));
 }

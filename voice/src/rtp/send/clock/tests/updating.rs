@@ -25,7 +25,9 @@ fn an_updated_stream_continues_at_its_new_address() {
     new_remote
         .send_to(&press, (LOOPBACK, reserved.rtp_port))
         .unwrap();
-    let pressed = event_of(&fixture, |event| matches!(event, MediaEvent::DtmfReceived { .. }));
+    let pressed = event_of(&fixture, |event| {
+        matches!(event, MediaEvent::DtmfReceived { .. })
+    });
     let MediaEvent::DtmfReceived { key, .. } = pressed else {
         panic!("{pressed:?}");
     };
