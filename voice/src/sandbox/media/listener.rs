@@ -51,7 +51,7 @@ impl Listener {
     ) -> io::Result<(Listener, Vec<JoinHandle<()>>)> {
         // Building a vocabulary takes long; the built-in one is built when the first call is
         // listened to.
-        let vocabulary = voice.map(|voice| Arc::new(Vocabulary::of(voice)));
+        let vocabulary = voice.map(|voice| Arc::new(Vocabulary::new(voice)));
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut queues = Vec::new();
         let mut threads = Vec::new();

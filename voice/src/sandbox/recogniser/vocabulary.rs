@@ -37,12 +37,12 @@ impl Vocabulary {
     /// Returns the words of the built-in prompts, which are analysed once.
     pub fn built_in() -> Arc<Vocabulary> {
         static BUILT_IN: OnceLock<Arc<Vocabulary>> = OnceLock::new();
-        let build = || Arc::new(Vocabulary::of(PromptSet::built_in()));
+        let build = || Arc::new(Vocabulary::new(PromptSet::built_in()));
         Arc::clone(BUILT_IN.get_or_init(build))
     }
 
     /// Analyses the words of these prompts.
-    pub fn of(prompts: &PromptSet) -> Vocabulary {
+    pub fn new(prompts: &PromptSet) -> Vocabulary {
         let mut templates = Vec::new();
         for language in [Language::Vi, Language::En] {
             for (digit, slow) in (0..10).flat_map(|d| [(d, false), (d, true)]) {
