@@ -9,7 +9,7 @@ const DECLINE_DELAY: Duration = Duration::from_millis(300);
 /// The talk time before `HangsUp` hangs up.
 const HANG_UP_DELAY: Duration = Duration::from_secs(1);
 /// The longest call, so that a caller that vanished does not hold resources forever.
-pub(super) const MAX_CALL: Duration = Duration::from_secs(90);
+pub(super) const MAX_CALL_TIME: Duration = Duration::from_secs(90);
 /// The Retry-After of the 503 of `Throttled`.
 const RETRY_AFTER_SECONDS: u32 = 17;
 
@@ -133,8 +133,12 @@ impl Behaviour {
             ),
             Behaviour::Silent => (false, false, Then::Nothing),
             Behaviour::HangsUp => (true, true, answer(Playback::Silence, HANG_UP_DELAY)),
-            Behaviour::Voicemail => (true, true, answer(Playback::VoicemailGreeting, MAX_CALL)),
-            Behaviour::Listens => (true, true, answer(Playback::Silence, MAX_CALL)),
+            Behaviour::Voicemail => (
+                true,
+                true,
+                answer(Playback::VoicemailGreeting, MAX_CALL_TIME),
+            ),
+            Behaviour::Listens => (true, true, answer(Playback::Silence, MAX_CALL_TIME)),
         };
         Script {
             trying,

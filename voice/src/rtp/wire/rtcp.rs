@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const SOURCE_DESCRIPTION: u8 = 202;
-const GOODBYE: u8 = 203;
+const BYE: u8 = 203;
 const CNAME: u8 = 1;
 /// Seconds from 1900, the epoch of NTP, to 1970.
 const NTP_OFFSET_SECONDS: u64 = 2_208_988_800;
@@ -105,7 +105,7 @@ pub fn write_sender_report(
     bytes.extend(cname);
     bytes.resize(end, 0);
     if is_last {
-        bytes.extend([0x81, GOODBYE, 0, 1]);
+        bytes.extend([0x81, BYE, 0, 1]);
         bytes.extend(sender.ssrc.to_be_bytes());
     }
 }

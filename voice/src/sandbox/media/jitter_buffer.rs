@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 /// Audio further ahead or behind than this belongs to a new stream: 2 s at 8 kHz.
 const MAX_OFFSET_SAMPLES: i32 = 16_000;
 
-/// This many consecutive late packets are not jitter: the sender was stalled for a while.
-const MAX_LATE_RUN: u32 = 5;
+/// After this many consecutive late packets the delay is reset: that is not jitter, but a sender
+/// that was stalled.
+const LATE_PACKETS_BEFORE_RESET: u32 = 5;
 
 /// A jitter buffer for 8 kHz audio. Lost audio becomes silence. Late audio is dropped, until the
 /// whole stream has fallen behind: then the buffer delays it again.
@@ -87,7 +88,7 @@ impl JitterBuffer {
         }
         let skipped = usize::try_from(-i64::from(offset)).unwrap_or(0);
         if skipped >= audio.len() {
-            if stream.late.count(timestamp, audio.len()) < MAX_LATE_RUN {
+            if stream.late.count(timestamp, audio.len()) < LATE_PACKETS_BEFORE_RESET {
                 return;
             }
             stream.next_timestamp = timestamp.wrapping_sub(self.delay_samples as u32);
@@ -101,8 +102,8 @@ impl JitterBuffer {
         if stream.samples.len() < begin + audio.len() {
             stream.samples.resize(begin + audio.len(), 0);
         }
-        for (place, sample) in stream.samples.range_mut(begin..).zip(audio) {
-            *place = *sample;
+        for (slot, sample) in stream.samples.range_mut(begin..).zip(audio) {
+            *slot = *sample;
         }
     }
 

@@ -7,11 +7,12 @@ use super::features::Frame;
 
 /// The shortest pause that ends an utterance.
 const MIN_PAUSE_FRAMES: usize = 22;
-/// Shorter drops of the level are part of one sound.
-const MAX_DIP_FRAMES: usize = 4;
+/// The shortest gap between two sounds; a shorter drop of the level is part of one sound.
+const MIN_GAP_FRAMES: usize = 4;
 /// An utterance with less sound is a click.
 const MIN_SOUND_FRAMES: usize = 8;
-/// Longer utterances are dropped, so that memory stays bounded. They could not be recognised.
+/// Longer utterances are dropped, because they could not be recognised and would use unbounded
+/// memory.
 const MAX_FRAMES: usize = 900;
 /// The frames of silence around a word that belong to its description.
 pub(super) const MARGIN_FRAMES: usize = 4;
@@ -109,7 +110,7 @@ impl Segmenter {
         let at = frames.len();
         frames.push(frame);
         match sounds.last_mut() {
-            Some(sound) if pause < MAX_DIP_FRAMES => sound.end = at + 1,
+            Some(sound) if pause < MIN_GAP_FRAMES => sound.end = at + 1,
             _ => sounds.push(at..at + 1),
         }
     }

@@ -25,7 +25,7 @@ const FIRST_REPORT_FRAMES: u32 = 1000 / FRAME_MS;
 /// RFC 3550 §6.2: five seconds, randomised between half and one and a half times that.
 const REPORT_INTERVAL_FRAMES: u32 = 5000 / FRAME_MS;
 /// A stream is lost after a second in which nothing could be sent.
-const MAX_CONSECUTIVE_FAILURES: u32 = 1000 / FRAME_MS;
+const FAILURES_UNTIL_LOST: u32 = 1000 / FRAME_MS;
 
 /// The most frames in a packet: 60 ms.
 pub(super) const MAX_FRAMES_PER_PACKET: usize = 3;
@@ -211,7 +211,7 @@ impl Stream {
             false => 1,
         };
         self.last_failure = self.ticks;
-        self.consecutive_failures == MAX_CONSECUTIVE_FAILURES
+        self.consecutive_failures == FAILURES_UNTIL_LOST
     }
 
     /// Handles a packet from the far end. Returns the DTMF key that it completes. `epoch` is any fixed

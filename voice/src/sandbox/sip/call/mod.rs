@@ -17,7 +17,7 @@ const T2: Duration = Duration::from_secs(4);
 /// retransmitted requests are expected (timers J and L).
 pub(crate) const TRANSACTION_LIFETIME: Duration = T1.saturating_mul(64);
 /// The longest ring (RFC 3261 §16.6, timer C).
-const MAX_RING: Duration = Duration::from_secs(180);
+const MAX_RING_TIME: Duration = Duration::from_secs(180);
 
 /// The state of a call.
 ///
@@ -150,7 +150,7 @@ impl Call {
             script,
             state: CallState::Early {
                 script_at,
-                give_up: now + MAX_RING,
+                give_up: now + MAX_RING_TIME,
             },
         };
         let mut steps = Vec::new();
