@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nexo_voice::rtp::wire::telephone_event::{Event, KeyReader};
-use nexo_voice::rtp::wire::dtmf_tones::ToneReader;
+use nexo_voice::rtp::wire::dtmf_tones::ToneDetector;
+use nexo_voice::rtp::wire::telephone_event::{TelephoneEvent, TelephoneEventReader};
 
 fuzz_target!(|bytes: &[u8]| {
-    let (mut reader, mut presses) = (KeyReader::default(), 0);
+    let (mut reader, mut presses) = (TelephoneEventReader::default(), 0);
     // Each packet: four bytes of timestamp, and an event.
     let packets = bytes.chunks(8);
     let most = packets.len();
@@ -14,12 +14,12 @@ fuzz_target!(|bytes: &[u8]| {
         let Some((timestamp, payload)) = packet.split_first_chunk::<4>() else {
             break;
         };
-        if let Some(event) = Event::read(payload) {
-            assert_eq!(Event::read(&event.bytes()), Some(event));
+        if let Some(event) = TelephoneEvent::parse(payload) {
+            assert_eq!(TelephoneEvent::parse(&event.bytes()), Some(event));
         }
         presses += usize::from(
             reader
-                .take(u32::from_be_bytes(*timestamp), payload)
+                .read(u32::from_be_bytes(*timestamp), payload)
                 .is_some(),
         );
     }
@@ -28,8 +28,8 @@ fuzz_target!(|bytes: &[u8]| {
         .chunks_exact(2)
         .map(|pair| i16::from_be_bytes([pair[0], pair[1]]))
         .collect();
-    let mut reader = ToneReader::default();
+    let mut reader = ToneDetector::default();
     for frame in samples.chunks(160) {
-        let _ = reader.take(frame);
+        let _ = reader.detect(frame);
     }
 });

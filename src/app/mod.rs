@@ -438,7 +438,7 @@ pub async fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
         jitter_ms: config.sandbox.jitter_ms,
         voice: crate::voice::recorded(config)?,
         seed: rand::random(),
-        ..SandboxConfig::on(SocketAddr::new(loopback, 0))
+        ..SandboxConfig::new(SocketAddr::new(loopback, 0))
     })
     .await?;
     Ok(Some(sandbox))

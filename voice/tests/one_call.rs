@@ -39,7 +39,7 @@ async fn endpoint(sandboxes: &[&Sandbox]) -> Endpoint {
 }
 
 fn config() -> SandboxConfig {
-    let mut config = SandboxConfig::on((Ipv4Addr::LOCALHOST, 0).into());
+    let mut config = SandboxConfig::new((Ipv4Addr::LOCALHOST, 0).into());
     config.ring = Duration::from_millis(100);
     config
 }
@@ -145,7 +145,10 @@ async fn the_far_end_hears_the_code_in_both_languages_and_codecs() {
             assert_eq!(report.fraction_lost, Some(0), "{told}");
             assert!(report.packets_received > 100, "{told}: {report:?}");
             let seconds = record.samples.len() as u64 / 8000;
-            assert!(seconds.abs_diff(record.talked.as_secs()) <= 1, "{record:?}");
+            assert!(
+                seconds.abs_diff(record.talk_time.as_secs()) <= 1,
+                "{record:?}"
+            );
         });
     }
     while let Some(outcome) = calls.join_next().await {

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 fn config() -> SandboxConfig {
-    let mut config = SandboxConfig::on((LOOPBACK, 0).into());
+    let mut config = SandboxConfig::new((LOOPBACK, 0).into());
     config.ring = Duration::from_millis(100);
     config
 }
@@ -286,7 +286,7 @@ async fn an_impatient_number_hangs_up_after_a_second() {
     assert!(news.iter().any(by), "{news:?}");
     assert!(record.answered);
     assert!(
-        (1000..1500).contains(&record.talked.as_millis()),
+        (1000..1500).contains(&record.talk_time.as_millis()),
         "{record:?}"
     );
 }
@@ -415,7 +415,7 @@ async fn a_sandbox_that_stops_hangs_up_and_saves_its_calls() {
 #[tokio::test]
 async fn a_sandbox_that_cannot_start_says_why() {
     let first = Sandbox::start(config()).await.unwrap();
-    let taken = SandboxConfig::on(first.local_addr());
+    let taken = SandboxConfig::new(first.local_addr());
     let error = Sandbox::start(taken).await.err().unwrap();
     assert!(matches!(error, SandboxError::Listen { .. }), "{error}");
 

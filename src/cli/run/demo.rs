@@ -422,7 +422,7 @@ fn report_call(
     report.say(&format!(
         "\nfar end  heard {:?} in {:.1} s",
         call.digits_heard,
-        call.talked.as_secs_f64()
+        call.talk_time.as_secs_f64()
     ));
     report.note("digits_heard", json!(call.digits_heard));
     report.check("the phone was answered", call.answered);

@@ -39,7 +39,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<(
         jitter_ms: settings.jitter_ms,
         voice: voice::recorded(config)?,
         seed: rand::random(),
-        ..SandboxConfig::on(args.listen)
+        ..SandboxConfig::new(args.listen)
     })
     .await?;
     let events = sandbox.subscribe();
@@ -84,7 +84,7 @@ fn json_of(record: &CallRecord) -> String {
         "call_id": *record.call_id,
         "phone": record.phone.to_string(),
         "answered": record.answered,
-        "seconds": record.talked.as_secs_f64(),
+        "seconds": record.talk_time.as_secs_f64(),
         "digits_heard": record.digits_heard,
         "wav": record.wav,
     })
@@ -96,7 +96,7 @@ fn text_of(record: &CallRecord) -> String {
     if !record.answered {
         return format!("{phone}  not answered");
     }
-    let seconds = record.talked.as_secs_f64();
+    let seconds = record.talk_time.as_secs_f64();
     let heard = match record.digits_heard.as_str() {
         "" => "no digits",
         digits => digits,

@@ -27,7 +27,7 @@ use crate::customer::{Customer, Phones};
 use crate::process::Running;
 
 /// How many OTPs share a transaction while the database is filled.
-const BATCH: usize = 500;
+const MAX_BATCH: usize = 500;
 /// They were sent at so many a second.
 const A_SECOND: i64 = 100;
 /// One in so many failed, one in so many went through a carrier of its own.
@@ -128,7 +128,7 @@ struct Filling {
 impl Filling {
     async fn to(&mut self, deliveries: usize) -> anyhow::Result<()> {
         while self.filled < deliveries {
-            let count = BATCH.min(deliveries - self.filled);
+            let count = MAX_BATCH.min(deliveries - self.filled);
             let debits = self.debits(count)?;
             let committed = self.commit(&debits, &[]).await?;
             let ends: Vec<Settlement> = debits

@@ -1,6 +1,6 @@
-//! G.711 (ITU-T G.711): A-law and µ-law, and which payload type each has in RTP (RFC 3551 §6).
+//! G.711 (ITU-T G.711): A-law and µ-law, and their RTP payload types (RFC 3551 §6).
 
-/// One of the two laws.
+/// One of the two companding laws.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Codec {
     /// A-law, payload type 8.
@@ -12,7 +12,7 @@ pub enum Codec {
 impl Codec {
     pub const ALL: [Codec; 2] = [Codec::Pcma, Codec::Pcmu];
 
-    /// The static RTP payload type.
+    /// Returns the static RTP payload type.
     pub fn payload_type(self) -> u8 {
         match self {
             Codec::Pcma => 8,
@@ -20,7 +20,7 @@ impl Codec {
         }
     }
 
-    /// The encoding name, as SDP writes it.
+    /// Returns the encoding name in SDP.
     pub fn name(self) -> &'static str {
         match self {
             Codec::Pcma => "PCMA",
@@ -28,24 +28,24 @@ impl Codec {
         }
     }
 
-    /// The codec of this encoding name, `PCMA` or `PCMU`.
+    /// Finds the codec with this encoding name, `PCMA` or `PCMU`.
     pub fn from_name(name: &str) -> Option<Codec> {
         Codec::ALL.into_iter().find(|codec| codec.name() == name)
     }
 
-    /// The codec of this static payload type.
+    /// Finds the codec with this static payload type.
     pub fn from_payload_type(number: u8) -> Option<Codec> {
         Codec::ALL
             .into_iter()
             .find(|codec| codec.payload_type() == number)
     }
 
-    /// The byte of a sample of zero.
+    /// Returns the encoding of a zero sample.
     pub fn silence(self) -> u8 {
         self.encode(0)
     }
 
-    /// One byte as a 16-bit sample.
+    /// Decodes one byte to a 16-bit sample.
     pub fn decode(self, byte: u8) -> i16 {
         match self {
             Codec::Pcma => decode_a_law(byte),
@@ -53,7 +53,7 @@ impl Codec {
         }
     }
 
-    /// One 16-bit sample as a byte.
+    /// Encodes one 16-bit sample.
     pub fn encode(self, sample: i16) -> u8 {
         match self {
             Codec::Pcma => encode_a_law(sample),
@@ -62,9 +62,9 @@ impl Codec {
     }
 }
 
-/// A-law transmits with every other bit inverted.
+/// A-law inverts every other bit for transmission.
 const A_LAW_TOGGLE: u8 = 0x55;
-/// µ-law's bias, which makes each segment twice as wide as the one before.
+/// The bias of µ-law, which makes each segment twice as wide as the previous one.
 const MU_LAW_BIAS: i32 = 0x84;
 const MU_LAW_CLIP: i32 = 32_635;
 
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_survives_decoding_and_encoding() {
+    fn every_byte_is_restored_by_decoding_and_encoding() {
         for codec in Codec::ALL {
             for byte in 0..=255u8 {
                 let again = codec.encode(codec.decode(byte));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn known_values_are_as_the_standard_has_them() {
+    fn known_values_match_the_standard() {
         assert_eq!(Codec::Pcma.silence(), 0xd5);
         assert_eq!(Codec::Pcmu.silence(), 0xff);
         assert_eq!(Codec::Pcma.decode(0xaa), 32_256);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_loses_no_more_than_its_segments_step() {
+    fn the_error_of_a_sample_is_at_most_the_step_of_its_segment() {
         for codec in Codec::ALL {
             for sample in (i16::MIN..=i16::MAX).step_by(7) {
                 let decoded = i32::from(codec.decode(codec.encode(sample)));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_codec_is_found_by_its_name_and_number() {
+    fn a_codec_is_found_by_name_and_payload_type() {
         for codec in Codec::ALL {
             assert_eq!(Codec::from_name(codec.name()), Some(codec));
             assert_eq!(Codec::from_payload_type(codec.payload_type()), Some(codec));

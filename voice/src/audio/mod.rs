@@ -1,4 +1,6 @@
-//! Audio samples: G.711 and WAV.
+//! Audio formats: the G.711 codecs and WAV files.
 
 pub mod g711;
+#[cfg(test)]
+pub(crate) mod spectrum;
 pub mod wav;

@@ -1,4 +1,4 @@
-//! WAV files: 8 kHz, mono, 16 bit.
+//! Reads and writes WAV files of 8 kHz, mono, 16 bit.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 pub const SAMPLE_RATE: u32 = 8_000;
 
-/// A WAV file that could not be written or read.
+/// Why a WAV file could not be read or written.
 #[derive(Debug, Error)]
 pub enum WavError {
     #[error(transparent)]
@@ -23,10 +23,10 @@ const SPEC: WavSpec = WavSpec {
     sample_format: SampleFormat::Int,
 };
 
-/// Writes samples to a new file, or over an old one.
+/// Writes samples to a file, replacing an existing one.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub fn write(path: &Path, samples: &[i16]) -> Result<(), WavError> {
     let mut file = WavWriter::create(path, SPEC)?;
     for sample in samples {
@@ -36,10 +36,10 @@ pub fn write(path: &Path, samples: &[i16]) -> Result<(), WavError> {
     Ok(())
 }
 
-/// Reads a file as [`write`] makes it.
+/// Reads a file in the format of [`write`].
 ///
 /// # Errors
-/// When it cannot be read, or is of another format.
+/// If the file cannot be read or has another format.
 pub fn read(path: &Path) -> Result<Vec<i16>, WavError> {
     let file = WavReader::open(path)?;
     if file.spec() != SPEC {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn written_samples_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.wav");
         let samples = [0, 1, -1, i16::MAX, i16::MIN];

@@ -1,4 +1,4 @@
-//! RTP and RTCP (RFC 3550, RFC 3551), and the clock that paces every call's audio.
+//! RTP and RTCP (RFC 3550, RFC 3551), and the media clock that sends every call's audio.
 
 pub mod receive;
 pub mod send;

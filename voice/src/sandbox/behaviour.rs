@@ -1,68 +1,68 @@
-//! How the sandbox carrier treats a number, chosen by its last two digits.
+//! How the sandbox carrier handles a call, chosen by the last two digits of the number.
 
 use std::time::Duration;
 
 use nexo_domain::phone::Phone;
 
-/// How long a declining person looks at the ringing phone.
-const DECLINES_AFTER: Duration = Duration::from_millis(300);
-/// How long the impatient person listens.
-const HANGS_UP_AFTER: Duration = Duration::from_secs(1);
-/// The longest that anybody listens, so that a caller who vanished costs nothing for ever.
-pub(super) const LONGEST_CALL: Duration = Duration::from_secs(90);
-/// What 503 tells the throttled caller to wait.
+/// The ring time before a call is declined.
+const DECLINE_DELAY: Duration = Duration::from_millis(300);
+/// The talk time before `HangsUp` hangs up.
+const HANG_UP_DELAY: Duration = Duration::from_secs(1);
+/// The longest call, so that a caller that vanished does not hold resources forever.
+pub(super) const MAX_CALL_TIME: Duration = Duration::from_secs(90);
+/// The Retry-After of the 503 of `Throttled`.
 const RETRY_AFTER_SECONDS: u32 = 17;
 
-/// What the number's owner, or the network in its place, does with a call.
+/// How the number's owner, or the network, handles a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Behaviour {
-    /// `…90`: in another call.
+    /// `…90`: busy in another call.
     Busy,
-    /// `…91`: rings until the caller gives up.
+    /// `…91`: rings until the caller cancels.
     NeverAnswers,
-    /// `…92`: rings shortly, then presses the red button.
+    /// `…92`: rings briefly, then declines.
     Declines,
-    /// `…93`: nobody has this number.
+    /// `…93`: the number is not assigned.
     InvalidNumber,
     /// `…94`: the phone is off.
     SwitchedOff,
-    /// `…95`: the carrier has no channel left.
+    /// `…95`: the carrier has no free channel.
     Congested,
-    /// `…96`: the carrier limits this caller.
+    /// `…96`: the carrier limits the caller.
     Throttled,
-    /// `…97`: the carrier says nothing at all.
+    /// `…97`: no response at all.
     Silent,
     /// `…98`: answers and hangs up.
     HangsUp,
     /// `…99`: a voicemail box.
     Voicemail,
-    /// All others: answers and listens.
+    /// All other numbers: answers and listens.
     Listens,
 }
 
-/// What the caller hears after the answer.
+/// What is played to the caller after the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Playback {
-    /// Silence, so that media flows both ways.
+    /// Silence, so that audio flows in both directions.
     Silence,
     /// A greeting, a beep, then silence while it records.
     VoicemailGreeting,
 }
 
-/// A call's course, in answers and times.
+/// The responses of a call and their times.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Script {
-    /// 100 at once.
+    /// Whether 100 is sent immediately.
     pub trying: bool,
-    /// 180 at once.
+    /// Whether 180 is sent immediately.
     pub ringing: bool,
     pub then: Then,
 }
 
-/// What follows the provisional answers.
+/// What follows the provisional responses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Then {
-    /// No final answer, until the caller cancels.
+    /// No final response until the caller cancels.
     Nothing,
     Reject {
         after: Duration,
@@ -72,13 +72,13 @@ pub enum Then {
     Answer {
         after: Duration,
         playback: Playback,
-        /// From the answer on.
+        /// Measured from the answer.
         hang_up_after: Duration,
     },
 }
 
 impl Behaviour {
-    /// The behaviour of this number.
+    /// Returns the behaviour of this number.
     pub fn of(phone: Phone) -> Behaviour {
         match phone.last_two() {
             90 => Behaviour::Busy,
@@ -95,9 +95,9 @@ impl Behaviour {
         }
     }
 
-    /// The course of a call to it, where whoever answers lets it ring for `ring`.
+    /// Returns the script of a call that rings for `ring` before it is answered.
     pub fn script(self, ring: Duration) -> Script {
-        let at_once = |code| Then::Reject {
+        let reject_now = |code| Then::Reject {
             after: Duration::ZERO,
             code,
             retry_after_seconds: None,
@@ -108,20 +108,20 @@ impl Behaviour {
             hang_up_after,
         };
         let (trying, ringing, then) = match self {
-            Behaviour::Busy => (true, false, at_once(486)),
+            Behaviour::Busy => (true, false, reject_now(486)),
             Behaviour::NeverAnswers => (true, true, Then::Nothing),
             Behaviour::Declines => (
                 true,
                 true,
                 Then::Reject {
-                    after: DECLINES_AFTER,
+                    after: DECLINE_DELAY,
                     code: 603,
                     retry_after_seconds: None,
                 },
             ),
-            Behaviour::InvalidNumber => (true, false, at_once(404)),
-            Behaviour::SwitchedOff => (true, false, at_once(480)),
-            Behaviour::Congested => (false, false, at_once(503)),
+            Behaviour::InvalidNumber => (true, false, reject_now(404)),
+            Behaviour::SwitchedOff => (true, false, reject_now(480)),
+            Behaviour::Congested => (false, false, reject_now(503)),
             Behaviour::Throttled => (
                 false,
                 false,
@@ -132,13 +132,13 @@ impl Behaviour {
                 },
             ),
             Behaviour::Silent => (false, false, Then::Nothing),
-            Behaviour::HangsUp => (true, true, answer(Playback::Silence, HANGS_UP_AFTER)),
+            Behaviour::HangsUp => (true, true, answer(Playback::Silence, HANG_UP_DELAY)),
             Behaviour::Voicemail => (
                 true,
                 true,
-                answer(Playback::VoicemailGreeting, LONGEST_CALL),
+                answer(Playback::VoicemailGreeting, MAX_CALL_TIME),
             ),
-            Behaviour::Listens => (true, true, answer(Playback::Silence, LONGEST_CALL)),
+            Behaviour::Listens => (true, true, answer(Playback::Silence, MAX_CALL_TIME)),
         };
         Script {
             trying,
@@ -148,10 +148,11 @@ impl Behaviour {
     }
 }
 
-/// Reads a SIP URI's user part as a number in any of the forms that trunks use: `+84…`, `84…`, `0…`.
+/// Parses the user part of a SIP URI as a number in any of the forms used by trunks: `+84…`, `84…`,
+/// `0…`.
 ///
-/// Parameters of the user part (RFC 3966, `;phone-context=…`) are left out of account.
-pub(super) fn phone_of(user: &str) -> Option<Phone> {
+/// Parameters of the user part (RFC 3966, `;phone-context=…`) are ignored.
+pub(super) fn parse_phone(user: &str) -> Option<Phone> {
     let number = user.split(';').next().unwrap_or(user);
     let national = number
         .strip_prefix("+84")
@@ -168,11 +169,11 @@ mod tests {
     const RING: Duration = Duration::from_millis(800);
 
     fn script_of(number: &str) -> Script {
-        Behaviour::of(phone_of(number).unwrap()).script(RING)
+        Behaviour::of(parse_phone(number).unwrap()).script(RING)
     }
 
     #[test]
-    fn a_number_is_read_in_every_form_that_trunks_use() {
+    fn a_number_is_parsed_in_every_form_used_by_trunks() {
         let phone = Phone::from_record("+84981234567");
         for user in [
             "+84981234567",
@@ -180,18 +181,21 @@ mod tests {
             "0981234567",
             "+84981234567;phone-context=vn",
         ] {
-            assert_eq!(phone_of(user), phone, "{user}");
+            assert_eq!(parse_phone(user), phone, "{user}");
         }
-        // A national number that begins with the country code's digits.
-        assert_eq!(phone_of("0841234567"), Phone::from_record("+84841234567"));
+        // A national number that begins with the digits of the country code.
+        assert_eq!(
+            parse_phone("0841234567"),
+            Phone::from_record("+84841234567")
+        );
         for user in ["", "sip", "+849812345678", "98123456", "0098123456", "+84"] {
-            let read = phone_of(user);
+            let read = parse_phone(user);
             assert!(read.is_none(), "{user}: {read:?}");
         }
     }
 
     #[test]
-    fn the_last_two_digits_choose_the_course_of_the_call() {
+    fn the_last_two_digits_choose_the_script_of_the_call() {
         let rejection = |number| {
             let script = script_of(number);
             match script.then {

@@ -1,4 +1,4 @@
-//! What the sandbox carrier tells whoever watches it.
+//! What the sandbox carrier knows about its calls, and the events that it reports.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,13 +7,26 @@ use std::time::Duration;
 
 use nexo_domain::phone::Phone;
 
-/// A call's `Call-ID`, shared by everything that speaks of the call.
+/// A call's `Call-ID`.
 pub type CallId = Arc<str>;
 
-/// News of one call, in the order in which it happens. `Debug` hides what was heard.
+/// The callee's internal number of a call.
+pub(crate) type CallNumber = u64;
+
+/// A call that has ended, before its audio has been recognised.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct EndedCall {
+    pub call: CallNumber,
+    pub call_id: CallId,
+    pub phone: Phone,
+    pub answered: bool,
+    pub talk_time: Duration,
+}
+
+/// An event of one call, in the order of occurrence. `Debug` hides the recognised digits.
 #[derive(Clone, PartialEq)]
 pub enum SandboxEvent {
-    /// An INVITE came.
+    /// An INVITE was received.
     Invited { call_id: CallId, phone: Phone },
     /// 180 was sent.
     Ringing { call_id: CallId },
@@ -21,13 +34,13 @@ pub enum SandboxEvent {
     Answered { call_id: CallId },
     /// A digit, 0–9, was recognised in the received audio.
     DigitHeard { call_id: CallId, digit: u8 },
-    /// A final answer of 300 or more was sent.
+    /// A final response of 300 or higher was sent.
     Rejected { call_id: CallId, code: u16 },
-    /// The caller gave up before the answer.
+    /// The caller cancelled before the answer.
     Cancelled { call_id: CallId },
     /// An answered call was hung up.
     HungUp { call_id: CallId, by: Party },
-    /// The call is over and recognition with it: the last news of the call.
+    /// The call has ended and its audio has been recognised: the last event of the call.
     Finished {
         call_id: CallId,
         record: Arc<CallRecord>,
@@ -41,24 +54,24 @@ pub enum Party {
     Callee,
 }
 
-/// What is known of a finished call. `Debug` hides what was heard.
+/// The result of a finished call. `Debug` hides the recognised digits.
 #[derive(Clone, PartialEq)]
 pub struct CallRecord {
     pub call_id: CallId,
     pub phone: Phone,
-    /// The code as the far end understood it; empty when nothing was recognised or nobody listened.
+    /// The recognised code; empty if nothing was recognised or the call was not listened to.
     pub digits_heard: String,
     pub answered: bool,
     /// From the answer to the end; zero for a call that was not answered.
-    pub talked: Duration,
-    /// The received audio, 8 kHz mono; empty when nobody listened.
+    pub talk_time: Duration,
+    /// The received audio, 8 kHz mono; empty if the call was not listened to.
     pub samples: Arc<[i16]>,
-    /// Where the audio was saved.
+    /// The file of the saved audio.
     pub wav: Option<PathBuf>,
 }
 
 impl SandboxEvent {
-    /// The call that the news is of.
+    /// The call of the event.
     pub fn call_id(&self) -> &CallId {
         match self {
             SandboxEvent::Invited { call_id, .. }
@@ -98,7 +111,7 @@ impl fmt::Debug for CallRecord {
             .field("call_id", &self.call_id)
             .field("phone", &self.phone)
             .field("answered", &self.answered)
-            .field("talked", &self.talked)
+            .field("talk_time", &self.talk_time)
             .finish_non_exhaustive()
     }
 }

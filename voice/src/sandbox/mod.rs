@@ -1,21 +1,19 @@
-//! The sandbox carrier: a real SIP and RTP callee that rings, answers, listens and understands.
+//! The sandbox carrier: a SIP and RTP callee that rings, answers, listens and recognises digits.
 //!
-//! | part | is |
+//! | part | contents |
 //! |---|---|
-//! | `behaviour` | what a number does with a call |
-//! | `call` | one call's machine |
-//! | `callee`, `live_call`, `dialog`, `bygone` | all calls, on the wire |
-//! | `leg`, `jitter_buffer`, `impairment`, `receiver_report`, `greeting` | one call's audio |
-//! | `recogniser` | what digits were said |
-//! | `server`, `media`, `media_ports`, `ears` | sockets and threads |
-//! | `events`, `recording` | what is told and kept of a call |
+//! | `behaviour` | how each number handles a call |
+//! | `sip` | the SIP user agent server, and the server task |
+//! | `media` | the media thread, the audio of each call, and the listener threads |
+//! | `recogniser` | recognition of spoken digits |
+//! | `events`, `recording` | what is reported and saved of a call |
 
 mod behaviour;
 mod events;
 mod media;
 pub mod recogniser;
 mod recording;
-pub(crate) mod sip;
+mod sip;
 
 pub use behaviour::Behaviour;
 pub use events::{CallId, CallRecord, Party, SandboxEvent};

@@ -1,4 +1,4 @@
-//! A finished call on disk: `<Call-ID>.wav` and `<Call-ID>.json`.
+//! Saves finished calls: `<Call-ID>.wav` and `<Call-ID>.json`.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::events::CallRecord;
 use crate::audio::wav;
 
-/// File names end at 255 bytes; this leaves room for the endings.
-const LONGEST_STEM: usize = 200;
+/// File names are limited to 255 bytes; this leaves room for the extensions.
+const MAX_STEM_BYTES: usize = 200;
 
 #[derive(Serialize)]
 struct Facts<'a> {
@@ -22,26 +22,26 @@ struct Facts<'a> {
     seconds: f64,
 }
 
-/// Saves what was heard and what is known of a call in `dir` and returns the WAV's path; of a call that was
-/// not answered it has no samples. Each file appears whole; the JSON comes last, so who sees it finds the WAV
-/// there.
+/// Saves the audio and facts of a call in `dir` and returns the path of the WAV file, which is
+/// empty for an unanswered call. Each file appears complete, and the JSON last, so that its reader
+/// also finds the WAV.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// If a file cannot be written.
 pub(super) fn save(dir: &Path, record: &CallRecord) -> io::Result<PathBuf> {
     let stem = file_stem(&record.call_id);
-    let audio = put(dir, &stem, "wav", |path| {
+    let audio = write_atomically(dir, &stem, "wav", |path| {
         wav::write(path, &record.samples).map_err(io::Error::other)
     })?;
     let facts = Facts {
         phone: record.phone.to_string(),
         digits_heard: &record.digits_heard,
         answered: record.answered,
-        seconds: seconds(record.talked),
+        seconds: seconds(record.talk_time),
     };
     let mut text = serde_json::to_vec(&facts)?;
     text.push(b'\n');
-    put(dir, &stem, "json", |path| fs::write(path, &text))?;
+    write_atomically(dir, &stem, "json", |path| fs::write(path, &text))?;
     Ok(audio)
 }
 
@@ -50,22 +50,23 @@ fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
-/// Writes a file under another name, then gives it its own.
-fn put(
+/// Writes a file under a temporary name, then renames it.
+fn write_atomically(
     dir: &Path,
     stem: &str,
-    ending: &str,
+    extension: &str,
     write: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<PathBuf> {
-    let path = dir.join(format!("{stem}.{ending}"));
-    let partial = dir.join(format!(".{stem}.{ending}.partial"));
+    let path = dir.join(format!("{stem}.{extension}"));
+    let partial = dir.join(format!(".{stem}.{extension}.partial"));
     write(&partial)?;
     fs::rename(&partial, &path)?;
     Ok(path)
 }
 
-/// A file name made of a Call-ID, which a stranger chose: no separators, no leading dot, not too
-/// long. One that had to be changed gets a mark of the original, so that two do not become one.
+/// Derives a file name from a Call-ID, which the caller chose: no separators, no leading dot,
+/// limited length. A changed name gets a hash of the original, so that two Call-IDs never share a
+/// file.
 fn file_stem(call_id: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.@+=~".contains(c);
     let mut stem: String = call_id
@@ -75,7 +76,7 @@ fn file_stem(call_id: &str) -> String {
     if stem.starts_with('.') {
         stem.replace_range(..1, "_");
     }
-    stem.truncate(LONGEST_STEM);
+    stem.truncate(MAX_STEM_BYTES);
     if stem.is_empty() || stem != call_id {
         let mut hasher = DefaultHasher::new();
         hasher.write(call_id.as_bytes());
@@ -96,7 +97,7 @@ mod tests {
             phone: Phone::from_record("+84981234567").unwrap(),
             digits_heard: "428193".into(),
             answered,
-            talked: Duration::from_micros(12_345_678),
+            talk_time: Duration::from_micros(12_345_678),
             samples: [0, 1, -1, i16::MIN].as_slice().into(),
             wav: None,
         }
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unanswered_call_has_facts_and_audio_of_nothing() {
+    fn an_unanswered_call_has_facts_and_empty_audio() {
         let dir = tempfile::tempdir().unwrap();
         let unanswered = CallRecord {
             samples: [].as_slice().into(),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn call_ids_that_look_alike_keep_their_own_files() {
+    fn similar_call_ids_have_different_files() {
         assert_ne!(file_stem("a/b"), file_stem("a b"));
         assert_ne!(file_stem("a/b"), file_stem("a_b"));
         assert_eq!(file_stem("a_b"), "a_b");

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nexo_voice::audio::g711::Codec;
-use nexo_voice::rtp::send::clock::{MediaClock, Play};
+use nexo_voice::rtp::send::clock::{MediaClock, StreamConfig};
 use nexo_voice::rtp::send::ports::PortRange;
 use nexo_voice::rtp::wire::packet;
 use nexo_voice::rtp::wire::packet::Header;
@@ -25,7 +25,7 @@ use nix::sys::time::TimeSpec;
 use super::{LOOPBACK, threads};
 
 static SILENCE: [u8; FRAME] = [0xd5; FRAME];
-const BATCH: usize = 64;
+const MAX_BATCH: usize = 64;
 const SINKS: usize = 16;
 const SLOTS: usize = 20;
 const FRAME_TIME: Duration = Duration::from_millis(20);
@@ -160,11 +160,11 @@ impl Sinks {
 
 /// Takes what has come: stream, timestamp and time of arrival in nanoseconds of each packet.
 fn take(socket: &UdpSocket, arrivals: &mut Vec<(u32, u32, i128)>) -> anyhow::Result<()> {
-    let mut headers = MultiHeaders::<()>::preallocate(BATCH, Some(cmsg_space!(TimeSpec)));
-    let mut buffers = [[0_u8; 200]; BATCH];
+    let mut headers = MultiHeaders::<()>::preallocate(MAX_BATCH, Some(cmsg_space!(TimeSpec)));
+    let mut buffers = [[0_u8; 200]; MAX_BATCH];
     loop {
         let mut room = buffers.iter_mut();
-        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] = std::array::from_fn(|_| {
+        let mut slices: [[IoSliceMut<'_>; 1]; MAX_BATCH] = std::array::from_fn(|_| {
             let buffer: &mut [u8] = room.next().map_or(&mut [], |buffer| buffer);
             [IoSliceMut::new(buffer)]
         });
@@ -218,8 +218,8 @@ fn lateness(arrivals: &[(u32, u32, i128)]) -> Lateness {
     lateness
 }
 
-fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> Play {
-    Play {
+fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> StreamConfig {
+    StreamConfig {
         stream: clock.reserve().stream,
         remote,
         remote_rtcp: SocketAddr::new(remote.ip(), 9),
@@ -232,10 +232,10 @@ fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> Play {
                 mark: None,
             }],
         },
-        frames_a_packet: 1,
+        frames_per_packet: 1,
         telephone_event: None,
-        wants_keys: true,
-        keys: None,
+        wants_dtmf: true,
+        srtp_keys: None,
         media_timeout_frames: 0,
     }
 }
@@ -253,14 +253,14 @@ fn bare_sender(sinks: &[SocketAddr], calls: usize, seconds: u64) -> anyhow::Resu
         })
         .collect();
     let sender = thread::Builder::new().name("bare".into()).spawn(move || {
-        let mut headers = MultiHeaders::preallocate(BATCH, None);
+        let mut headers = MultiHeaders::preallocate(MAX_BATCH, None);
         let before = threads(&["bare"]);
         let start = Instant::now();
         for tick in 0..(seconds * 1000) as u32 {
             let due = start + FRAME_TIME / SLOTS as u32 * tick;
             thread::sleep(due.saturating_duration_since(Instant::now()));
             let (slot, frame) = (tick as usize % SLOTS, tick / SLOTS as u32);
-            for (n, batch) in slots[slot].chunks(BATCH).enumerate() {
+            for (n, batch) in slots[slot].chunks(MAX_BATCH).enumerate() {
                 let rtp: Vec<_> = (0..batch.len())
                     .map(|at| {
                         let header = Header {
@@ -268,7 +268,7 @@ fn bare_sender(sinks: &[SocketAddr], calls: usize, seconds: u64) -> anyhow::Resu
                             payload_type: 8,
                             sequence: frame as u16,
                             timestamp: frame * FRAME as u32,
-                            ssrc: ((n * BATCH + at) * SLOTS + slot) as u32,
+                            ssrc: ((n * MAX_BATCH + at) * SLOTS + slot) as u32,
                         };
                         header.bytes()
                     })

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::order::CallOrder;
 use super::report::{CallEvent, CallReport, Quality, unix_ms};
 use crate::endpoint::meters::CallMetersId;
-use crate::rtp::send::clock::{Moved, Playing, Reserved};
+use crate::rtp::send::clock::{ReservedStream, StreamHandle, StreamUpdate};
 use crate::sip::sdp::{self, Agreed, Audio};
 
 /// A call that has not ended.
@@ -17,13 +17,13 @@ pub(crate) struct LiveCall {
     pub number: u64,
     pub machine: Call,
     pub order: Box<CallOrder>,
-    pub stream: Reserved,
+    pub stream: ReservedStream,
     /// Our offer.
     offer: Audio,
     /// The result of the offer, after the answer.
     pub agreed: Option<Agreed>,
     /// The audio stream, once it has started.
-    pub playing: Option<Playing>,
+    pub playing: Option<StreamHandle>,
     pub report: CallReport,
     /// The deadline that the event loop has scheduled.
     pub scheduled: Option<Instant>,
@@ -36,7 +36,7 @@ impl LiveCall {
         number: u64,
         machine: Call,
         order: Box<CallOrder>,
-        stream: Reserved,
+        stream: ReservedStream,
         offer: Audio,
         events: mpsc::UnboundedSender<CallEvent>,
         meters_id: CallMetersId,
@@ -94,7 +94,7 @@ impl LiveCall {
 
     /// Takes a new description of the far end during the call. Returns the new destination of the stream. The
     /// codec stays as long as the far end accepts it: the current script is encoded in it.
-    pub fn handle_new_description(&mut self, description: &[u8]) -> Option<Moved> {
+    pub fn handle_new_description(&mut self, description: &[u8]) -> Option<StreamUpdate> {
         let playing = self.playing.as_ref()?;
         let before = self.agreed.as_ref()?;
         let own = Audio {
@@ -110,7 +110,7 @@ impl LiveCall {
             }
         };
         playing.hold(!agreed.direction.receives());
-        let moved = Moved {
+        let moved = StreamUpdate {
             remote: agreed.rtp,
             remote_rtcp: agreed.rtcp,
             codec: agreed.codec,
@@ -123,7 +123,7 @@ impl LiveCall {
 
     /// Stops the audio, and emits and returns the report.
     pub fn finish(mut self, end: CallEnd) -> CallReport {
-        let figures = self.playing.take().map(|playing| playing.figures());
+        let figures = self.playing.take().map(|playing| playing.stats());
         let figures = figures.unwrap_or_default();
         let report = CallReport {
             end,

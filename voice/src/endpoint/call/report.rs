@@ -6,7 +6,7 @@ use nexo_domain::call::{CallEnd, Refusal};
 
 use crate::audio::g711::Codec;
 use crate::rtp::receive::quality::mean_opinion_score;
-use crate::rtp::send::clock::StreamFigures;
+use crate::rtp::send::clock::StreamStats;
 
 /// An event of a call. [`CallEvent::Ended`] occurs exactly once, as the last one.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +66,7 @@ pub struct Quality {
 
 impl Quality {
     /// `None` if the far end has reported nothing.
-    pub(super) fn from_figures(figures: &StreamFigures) -> Option<Quality> {
+    pub(super) fn from_figures(figures: &StreamStats) -> Option<Quality> {
         let sent = figures.packets_sent.max(1) as f64;
         let loss = (f64::from(figures.packets_lost?) / sent).clamp(0.0, 1.0);
         let jitter = Duration::from_secs_f64(f64::from(figures.jitter?) / 8000.0);

@@ -95,7 +95,7 @@ impl EventLoop<'_> {
             }
             SipEvent::MediaChanged { sdp } => {
                 if let Some(moved) = call.handle_new_description(&sdp) {
-                    self.resources.clock.moved(call.stream.stream, moved);
+                    self.resources.clock.update(call.stream.stream, moved);
                 }
                 return;
             }

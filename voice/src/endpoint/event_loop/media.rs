@@ -4,7 +4,7 @@ use nexo_domain::call::CallInput;
 
 use super::EventLoop;
 use crate::endpoint::call::report::{CallEvent, unix_ms};
-use crate::rtp::send::clock::{Keys, MediaEvent, Play};
+use crate::rtp::send::clock::{MediaEvent, SrtpKeys, StreamConfig};
 use crate::rtp::srtp::{MasterKey, Suite};
 use crate::sip::sdp::CryptoLines;
 use crate::sip::sdp::sdes::Crypto;
@@ -23,17 +23,17 @@ pub(super) enum Utterance {
 
 impl EventLoop<'_> {
     pub(super) fn handle_media_event(&mut self, event: MediaEvent) {
-        let (MediaEvent::Marked { stream, .. }
+        let (MediaEvent::MarkReached { stream, .. }
         | MediaEvent::Finished { stream }
-        | MediaEvent::Pressed { stream, .. }
+        | MediaEvent::DtmfReceived { stream, .. }
         | MediaEvent::Lost { stream }) = event;
         let Some(handle) = self.by_stream.get(&stream).copied() else {
             return;
         };
         match event {
-            MediaEvent::Marked { mark, .. } => self.handle_mark(handle, mark),
+            MediaEvent::MarkReached { mark, .. } => self.handle_mark(handle, mark),
             MediaEvent::Finished { .. } => self.step(handle, CallInput::Played),
-            MediaEvent::Pressed { .. } => {
+            MediaEvent::DtmfReceived { .. } => {
                 if let Some(call) = self.calls.get(&handle) {
                     call.emit(CallEvent::KeyPressed);
                 }
@@ -75,28 +75,28 @@ impl EventLoop<'_> {
         let (prompts, codec) = (self.resources.prompts, agreed.codec);
         let (code, reading) = (&call.order.code, call.order.reading);
         let script = match utterance {
-            Utterance::Invitation => prompts.invitation(reading.language, codec),
+            Utterance::Invitation => prompts.press_key_script(reading.language, codec),
             Utterance::Code => prompts.script(code, reading, codec),
             Utterance::Repeat(n) => {
-                prompts.again(code, reading, codec, reading.repeat.max(1) - 1 + n)
+                prompts.repeat_script(code, reading, codec, reading.repeat.max(1) - 1 + n)
             }
         };
         if call.playing.is_some() {
-            self.resources.clock.say(call.stream.stream, script);
+            self.resources.clock.replace_script(call.stream.stream, script);
             return;
         }
         let timeout = call.order.media_timeout.as_millis() / u128::from(FRAME_MS);
-        let playing = self.resources.clock.play(Play {
+        let playing = self.resources.clock.play(StreamConfig {
             stream: call.stream.stream,
             remote: agreed.rtp,
             remote_rtcp: agreed.rtcp,
             gateway: call.order.gateway.address.ip(),
             codec,
             script,
-            frames_a_packet: agreed.frames_per_packet,
+            frames_per_packet: agreed.frames_per_packet,
             telephone_event: agreed.telephone_event,
-            wants_keys: true,
-            keys: agreed.srtp_keys.as_ref().map(|keys| Keys {
+            wants_dtmf: true,
+            srtp_keys: agreed.srtp_keys.as_ref().map(|keys| SrtpKeys {
                 ours: keys.ours.clone(),
                 theirs: keys.theirs.clone(),
             }),

@@ -98,7 +98,7 @@ async fn if_a_key_is_required_no_digit_is_spoken_before_it() {
     assert_eq!(offer.telephone_event, Some(101));
     phone.answer_with_dtmf(&invite).await;
     let set = PromptSet::built_in();
-    let invitation = frames(&set.invitation(READING.language, Codec::Pcmu));
+    let invitation = frames(&set.press_key_script(READING.language, Codec::Pcmu));
     let mut before = Vec::new();
     for _ in 0..100 {
         before.extend(phone.packet().await.1);

@@ -1,142 +1,140 @@
-//! Who sends to one of our sockets: which stream a received packet belongs to.
+//! Assigns each packet received on a socket to a stream.
 //!
-//! A stream's far end is known by its address; streams whose far ends share one address are told
-//! apart by SSRC. Until a stream has been heard, it takes its first packet
+//! A stream's far end is known by its address; streams whose far ends share one address are
+//! distinguished by SSRC. The first packet of a stream is accepted by its source:
 //!
-//! | from | where our packets go from then on |
+//! | source | effect |
 //! |---|---|
-//! | the announced address | there |
-//! | the announced IP address, another port | to the announced port: who listens there need not send from it |
-//! | the gateway's IP address, where the announced one is private | to where it came from: a NAT stands between (RFC 4961) |
-//! | anywhere else | unchanged, and the packet is dropped: or anyone could have the audio sent to him |
+//! | the announced address | our packets go there |
+//! | the announced IP address, another port | our packets still go to the announced port: a far end need not send from the port that it listens on |
+//! | the gateway's IP address, if the announced one is private | our packets go to the source: the far end is behind a NAT (RFC 4961) |
+//! | any other | the packet is dropped, or anyone could redirect the audio |
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-/// A stream's place in the clock's table.
-pub(in crate::rtp) type Place = u32;
+/// The index of a stream in its thread's table.
+pub(in crate::rtp) type StreamIndex = u32;
 
-/// So many streams that have ended are still recognised by their late packets.
-const MOST_ENDED: usize = 256;
+/// How many sources of ended streams are remembered, to recognise their late packets.
+const MAX_ENDED_SOURCES: usize = 256;
 
 /// Where a stream's packets are expected from.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::rtp) struct Expected {
+pub(in crate::rtp) struct ExpectedSource {
     pub announced: SocketAddr,
     pub gateway: IpAddr,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Heard {
-    place: Place,
+struct KnownSource {
+    stream: StreamIndex,
     ssrc: u32,
 }
 
-/// A packet's stream.
+/// The stream of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::rtp) struct Belongs {
-    pub place: Place,
-    /// Where the stream is to be sent from now on, where that changes.
+pub(in crate::rtp) struct Route {
+    pub stream: StreamIndex,
+    /// The new destination of the stream's packets, if it changes.
     pub redirect: Option<SocketAddr>,
 }
 
 /// The streams of one socket.
 #[derive(Debug, Default)]
-pub(in crate::rtp) struct Reception {
-    heard: HashMap<SocketAddr, Vec<Heard>>,
-    /// Not heard yet, by each IP address that may be theirs.
-    awaited: HashMap<IpAddr, Vec<(Place, Expected)>>,
-    /// Who was heard in streams that have ended: a late packet of theirs must not draw the next
-    /// call's audio to them.
+pub(in crate::rtp) struct Demultiplexer {
+    known: HashMap<SocketAddr, Vec<KnownSource>>,
+    /// Streams that have not received a packet yet, by each IP address that they may receive from.
+    expected: HashMap<IpAddr, Vec<(StreamIndex, ExpectedSource)>>,
+    /// Sources of ended streams: their late packets must not redirect the next call's audio.
     ended: VecDeque<(SocketAddr, u32)>,
 }
 
-impl Reception {
-    pub fn expect(&mut self, place: Place, expected: Expected) {
-        for ip in expected.sources() {
-            self.awaited.entry(ip).or_default().push((place, expected));
+impl Demultiplexer {
+    /// Adds a stream.
+    pub fn expect(&mut self, stream: StreamIndex, source: ExpectedSource) {
+        for ip in source.addresses() {
+            self.expected.entry(ip).or_default().push((stream, source));
         }
     }
 
     /// Finds the stream of a packet.
-    pub fn take(&mut self, from: SocketAddr, ssrc: u32) -> Option<Belongs> {
-        let known = self.heard.get(&from).map_or(&[][..], Vec::as_slice);
-        let same = known.iter().find(|heard| heard.ssrc == ssrc);
-        if let Some(heard) = same {
-            return Some(Belongs::there(heard.place));
+    pub fn route(&mut self, from: SocketAddr, ssrc: u32) -> Option<Route> {
+        let known = self.known.get(&from).map_or(&[][..], Vec::as_slice);
+        if let Some(source) = known.iter().find(|source| source.ssrc == ssrc) {
+            return Some(Route::unchanged(source.stream));
         }
-        let awaited = self.awaited.get(&from.ip()).map_or(&[][..], Vec::as_slice);
-        let announced = awaited.iter().find(|(_, e)| e.announced == from);
+        let expected = self.expected.get(&from.ip()).map_or(&[][..], Vec::as_slice);
+        let announced = expected.iter().find(|(_, e)| e.announced == from);
         if announced.is_none() && self.ended.contains(&(from, ssrc)) {
             return None;
         }
-        let found = match (announced, known, awaited) {
+        let (stream, source) = match (announced, known, expected) {
             (Some(found), _, _) => *found,
-            // Its far end was replaced, or started anew.
+            // The far end was replaced or restarted.
             (None, [only], _) => {
-                let place = only.place;
-                self.heard.insert(from, vec![Heard { place, ssrc }]);
-                return Some(Belongs::there(place));
+                let stream = only.stream;
+                self.known.insert(from, vec![KnownSource { stream, ssrc }]);
+                return Some(Route::unchanged(stream));
             }
             (None, [], [only]) => *only,
-            // Nobody can tell whose it is.
+            // Ambiguous.
             (None, _, _) => return None,
         };
-        let (place, expected) = found;
-        self.no_longer_awaited(place, expected);
-        self.heard
+        self.remove_expected(stream, source);
+        self.known
             .entry(from)
             .or_default()
-            .push(Heard { place, ssrc });
-        Some(Belongs {
-            place,
-            redirect: expected.redirect(from),
+            .push(KnownSource { stream, ssrc });
+        Some(Route {
+            stream,
+            redirect: source.redirect(from),
         })
     }
 
-    /// The stream has ended.
-    pub fn forget(&mut self, place: Place, expected: Expected) {
-        self.no_longer_awaited(place, expected);
+    /// Removes a stream that has ended.
+    pub fn remove(&mut self, stream: StreamIndex, source: ExpectedSource) {
+        self.remove_expected(stream, source);
         let ended = &mut self.ended;
-        self.heard.retain(|from, heard| {
-            let of_place = heard.iter().filter(|heard| heard.place == place);
-            ended.extend(of_place.map(|heard| (*from, heard.ssrc)));
-            heard.retain(|heard| heard.place != place);
-            !heard.is_empty()
+        self.known.retain(|from, known| {
+            let of_stream = known.iter().filter(|known| known.stream == stream);
+            ended.extend(of_stream.map(|known| (*from, known.ssrc)));
+            known.retain(|known| known.stream != stream);
+            !known.is_empty()
         });
-        while self.ended.len() > MOST_ENDED {
+        while self.ended.len() > MAX_ENDED_SOURCES {
             self.ended.pop_front();
         }
     }
 
-    fn no_longer_awaited(&mut self, place: Place, expected: Expected) {
-        for ip in expected.sources() {
-            if let Some(awaited) = self.awaited.get_mut(&ip) {
-                awaited.retain(|(other, _)| *other != place);
-                if awaited.is_empty() {
-                    self.awaited.remove(&ip);
+    fn remove_expected(&mut self, stream: StreamIndex, source: ExpectedSource) {
+        for ip in source.addresses() {
+            if let Some(expected) = self.expected.get_mut(&ip) {
+                expected.retain(|(other, _)| *other != stream);
+                if expected.is_empty() {
+                    self.expected.remove(&ip);
                 }
             }
         }
     }
 }
 
-impl Belongs {
-    fn there(place: Place) -> Belongs {
-        Belongs {
-            place,
+impl Route {
+    fn unchanged(stream: StreamIndex) -> Route {
+        Route {
+            stream,
             redirect: None,
         }
     }
 }
 
-impl Expected {
-    /// Whether the far end's packets may come from there.
-    pub fn may_be(self, ip: IpAddr) -> bool {
-        self.sources().any(|source| source == ip)
+impl ExpectedSource {
+    /// Whether the far end's packets may come from this address.
+    pub fn allows(self, ip: IpAddr) -> bool {
+        self.addresses().any(|address| address == ip)
     }
 
-    fn sources(self) -> impl Iterator<Item = IpAddr> {
+    fn addresses(self) -> impl Iterator<Item = IpAddr> {
         let announced = self.announced.ip();
         let behind_nat = is_private(announced) && self.gateway != announced;
         [announced]
@@ -149,7 +147,7 @@ impl Expected {
     }
 }
 
-/// Whether an address means nothing outside of its own network (RFC 1918, 3927, 6598, 4193, 4291).
+/// Whether an address is valid only inside its own network (RFC 1918, 3927, 6598, 4193, 4291).
 fn is_private(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
@@ -170,118 +168,118 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn expected(announced: &str) -> Expected {
-        Expected {
+    fn expected(announced: &str) -> ExpectedSource {
+        ExpectedSource {
             announced: at(announced),
             gateway: GATEWAY,
         }
     }
 
-    fn reception(announced: &[&str]) -> Reception {
-        let mut reception = Reception::default();
-        for (place, announced) in announced.iter().enumerate() {
-            reception.expect(place as Place, expected(announced));
+    fn demultiplexer(announced: &[&str]) -> Demultiplexer {
+        let mut demultiplexer = Demultiplexer::default();
+        for (index, announced) in announced.iter().enumerate() {
+            demultiplexer.expect(index as StreamIndex, expected(announced));
         }
-        reception
+        demultiplexer
     }
 
     #[test]
-    fn a_stream_is_known_by_its_announced_address() {
-        let mut reception = reception(&["198.51.100.1:4000", "198.51.100.1:4002"]);
-        let second = reception.take(at("198.51.100.1:4002"), 7);
-        assert_eq!(second, Some(Belongs::there(1)));
-        let first = reception.take(at("198.51.100.1:4000"), 7);
-        assert_eq!(first, Some(Belongs::there(0)));
+    fn a_packet_from_the_announced_address_belongs_to_its_stream() {
+        let mut demultiplexer = demultiplexer(&["198.51.100.1:4000", "198.51.100.1:4002"]);
+        let second = demultiplexer.route(at("198.51.100.1:4002"), 7);
+        assert_eq!(second, Some(Route::unchanged(1)));
+        let first = demultiplexer.route(at("198.51.100.1:4000"), 7);
+        assert_eq!(first, Some(Route::unchanged(0)));
     }
 
     #[test]
-    fn another_port_is_heard_once_and_not_sent_to() {
-        let mut reception = reception(&["198.51.100.1:4000"]);
-        let other = reception.take(at("198.51.100.1:5000"), 7);
-        assert_eq!(other, Some(Belongs::there(0)));
-        assert_eq!(reception.take(at("198.51.100.1:6000"), 8), None);
+    fn the_first_other_port_is_accepted_and_not_sent_to() {
+        let mut demultiplexer = demultiplexer(&["198.51.100.1:4000"]);
+        let other = demultiplexer.route(at("198.51.100.1:5000"), 7);
+        assert_eq!(other, Some(Route::unchanged(0)));
+        assert_eq!(demultiplexer.route(at("198.51.100.1:6000"), 8), None);
         assert_eq!(
-            reception.take(at("198.51.100.1:5000"), 9),
-            Some(Belongs::there(0)),
+            demultiplexer.route(at("198.51.100.1:5000"), 9),
+            Some(Route::unchanged(0)),
             "a far end may be replaced"
         );
     }
 
     #[test]
-    fn a_stranger_is_never_heard() {
-        let mut reception = reception(&["198.51.100.1:4000"]);
-        assert_eq!(reception.take(at("198.51.100.2:4000"), 7), None);
+    fn an_unknown_address_is_never_accepted() {
+        let mut demultiplexer = demultiplexer(&["198.51.100.1:4000"]);
+        assert_eq!(demultiplexer.route(at("198.51.100.2:4000"), 7), None);
         let gateway = SocketAddr::new(GATEWAY, 4000);
         assert_eq!(
-            reception.take(gateway, 7),
+            demultiplexer.route(gateway, 7),
             None,
-            "a public address needs no other"
+            "a public address has no alternative"
         );
     }
 
     #[test]
     fn behind_a_nat_the_audio_follows_the_gateways_packets() {
-        let mut reception = reception(&["192.168.1.5:4000"]);
-        assert_eq!(reception.take(at("198.51.100.2:4000"), 7), None);
+        let mut demultiplexer = demultiplexer(&["192.168.1.5:4000"]);
+        assert_eq!(demultiplexer.route(at("198.51.100.2:4000"), 7), None);
         let seen = SocketAddr::new(GATEWAY, 61_000);
         assert_eq!(
-            reception.take(seen, 7),
-            Some(Belongs {
-                place: 0,
+            demultiplexer.route(seen, 7),
+            Some(Route {
+                stream: 0,
                 redirect: Some(seen)
             })
         );
-        assert_eq!(reception.take(seen, 7), Some(Belongs::there(0)));
+        assert_eq!(demultiplexer.route(seen, 7), Some(Route::unchanged(0)));
         let another = SocketAddr::new(GATEWAY, 61_001);
-        assert_eq!(reception.take(another, 7), None);
+        assert_eq!(demultiplexer.route(another, 7), None);
     }
 
     #[test]
-    fn a_late_packet_of_an_ended_call_does_not_draw_the_next_ones_audio_to_it() {
-        let mut reception = reception(&["192.168.1.5:4000"]);
+    fn a_late_packet_of_an_ended_call_does_not_redirect_the_next_calls_audio() {
+        let mut demultiplexer = demultiplexer(&["192.168.1.5:4000"]);
         let old = SocketAddr::new(GATEWAY, 61_000);
-        assert!(reception.take(old, 7).is_some());
-        let expected = |announced: &str| Expected {
+        assert!(demultiplexer.route(old, 7).is_some());
+        let expected = |announced: &str| ExpectedSource {
             announced: at(announced),
             gateway: GATEWAY,
         };
-        reception.forget(0, expected("192.168.1.5:4000"));
-        reception.expect(1, expected("192.168.1.6:4000"));
-        assert_eq!(reception.take(old, 7), None);
+        demultiplexer.remove(0, expected("192.168.1.5:4000"));
+        demultiplexer.expect(1, expected("192.168.1.6:4000"));
+        assert_eq!(demultiplexer.route(old, 7), None);
         let new = SocketAddr::new(GATEWAY, 61_002);
         assert_eq!(
-            reception.take(new, 8),
-            Some(Belongs {
-                place: 1,
+            demultiplexer.route(new, 8),
+            Some(Route {
+                stream: 1,
                 redirect: Some(new)
             })
         );
     }
 
     #[test]
-    fn streams_at_one_address_are_told_apart_by_ssrc() {
-        let mut reception = reception(&["198.51.100.1:4000", "198.51.100.1:4000"]);
+    fn streams_at_one_address_are_distinguished_by_ssrc() {
+        let mut demultiplexer = demultiplexer(&["198.51.100.1:4000", "198.51.100.1:4000"]);
         let from = at("198.51.100.1:4000");
-        let first = reception.take(from, 1).unwrap().place;
-        let second = reception.take(from, 2).unwrap().place;
+        let first = demultiplexer.route(from, 1).unwrap().stream;
+        let second = demultiplexer.route(from, 2).unwrap().stream;
         assert_ne!(first, second);
-        assert_eq!(reception.take(from, 1).unwrap().place, first);
-        assert_eq!(reception.take(from, 2).unwrap().place, second);
-        assert_eq!(reception.take(from, 3), None, "nobody can tell whose it is");
+        assert_eq!(demultiplexer.route(from, 1).unwrap().stream, first);
+        assert_eq!(demultiplexer.route(from, 2).unwrap().stream, second);
+        assert_eq!(demultiplexer.route(from, 3), None, "ambiguous");
     }
 
     #[test]
-    fn two_streams_of_one_host_are_not_guessed_at() {
-        let mut reception = reception(&["198.51.100.1:4000", "198.51.100.1:4002"]);
-        assert_eq!(reception.take(at("198.51.100.1:5000"), 7), None);
+    fn an_unknown_port_of_a_host_with_two_streams_is_dropped() {
+        let mut demultiplexer = demultiplexer(&["198.51.100.1:4000", "198.51.100.1:4002"]);
+        assert_eq!(demultiplexer.route(at("198.51.100.1:5000"), 7), None);
     }
 
     #[test]
-    fn an_ended_stream_leaves_nothing_behind() {
-        let mut reception = reception(&["198.51.100.1:4000", "192.168.1.5:4000"]);
-        reception.take(at("198.51.100.1:4000"), 7);
-        reception.forget(0, expected("198.51.100.1:4000"));
-        reception.forget(1, expected("192.168.1.5:4000"));
-        assert!(reception.heard.is_empty() && reception.awaited.is_empty());
+    fn an_ended_stream_leaves_no_entries() {
+        let mut demultiplexer = demultiplexer(&["198.51.100.1:4000", "192.168.1.5:4000"]);
+        demultiplexer.route(at("198.51.100.1:4000"), 7);
+        demultiplexer.remove(0, expected("198.51.100.1:4000"));
+        demultiplexer.remove(1, expected("192.168.1.5:4000"));
+        assert!(demultiplexer.known.is_empty() && demultiplexer.expected.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Receiving: demultiplexing, keys, quality.
+//! Receives RTP: demultiplexing, DTMF detection and quality measurement.
 
 pub(super) mod demultiplexer;
 pub mod quality;

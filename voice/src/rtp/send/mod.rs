@@ -1,6 +1,12 @@
-//! Sending: the media clock and its streams.
+//! Sends the audio of all calls: the media clock, its threads, their streams and ports.
 
+mod batch;
 pub mod clock;
+mod mailbox;
+mod media_event;
 pub mod ports;
-pub(super) mod stream;
-pub(super) mod wheel;
+mod script_cursor;
+mod stats;
+mod stream;
+mod stream_config;
+mod wheel;

@@ -1,4 +1,4 @@
-//! The ports that audio is sent from: a few, shared by all calls.
+//! The UDP ports of the audio: a few socket pairs, shared by all calls.
 
 use std::fmt;
 use std::io;
@@ -9,20 +9,20 @@ use thiserror::Error;
 
 use crate::net::udp;
 
-/// The most pairs that are opened, however wide the range: one for each slot of the media clock.
-pub const MOST_PAIRS: usize = 20;
+/// The most pairs opened, whatever the range: one per slot of the media clock.
+pub const MAX_PAIRS: usize = 20;
 
-/// A range of UDP ports, both ends included. `0-0` leaves the choice to the system.
+/// A range of UDP ports, both ends included. `0-0` lets the system choose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PortRange {
     pub first: u16,
     pub last: u16,
 }
 
-/// A text that is no range of ports.
+/// A text that is not a port range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "a port range is written FIRST-LAST, such as 20000-20063, with room for an even port and the next"
+    "expected a port range FIRST-LAST, such as 20000-20063, that contains an even port and the next one"
 )]
 pub struct PortRangeError;
 
@@ -32,7 +32,7 @@ impl PortRange {
         Self { first: 0, last: 0 }
     }
 
-    /// `None` where there is no room for an even port and the next.
+    /// Returns `None` if the range has no room for an even port and the next one.
     pub fn new(first: u16, last: u16) -> Option<Self> {
         let even = u32::from(first).next_multiple_of(2);
         (first > 0 && even < u32::from(last)).then_some(Self { first, last })
@@ -62,36 +62,36 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// Why no audio can be sent.
+/// Why the media clock cannot start.
 #[derive(Debug, Error)]
 pub enum PortsError {
     #[error("every UDP port of {range} is in use: set sip.rtp_ports to another range")]
     NoneFree { range: PortRange },
-    #[error("no UDP port can be opened on {ip}")]
+    #[error("cannot open a UDP port on {ip}")]
     Address { ip: IpAddr, source: io::Error },
-    #[error("the media thread cannot be started")]
+    #[error("cannot start the media thread")]
     Thread(#[source] io::Error),
 }
 
-/// Two sockets: RTP on an even port, and RTCP on the next where that is free (RFC 3550 §11).
+/// A pair of sockets: RTP on an even port, and RTCP on the next one if it is free (RFC 3550 §11).
 #[derive(Debug)]
-pub struct Pair {
+pub struct SocketPair {
     pub rtp: UdpSocket,
     pub rtcp: UdpSocket,
     pub rtp_port: u16,
     pub rtcp_port: u16,
-    /// Whether IPv4 must be mapped.
+    /// Whether IPv4 addresses must be mapped.
     pub is_v6: bool,
 }
 
-/// Opens up to [`MOST_PAIRS`] pairs; ports that are in use are passed over.
+/// Opens up to [`MAX_PAIRS`] pairs and skips ports in use.
 ///
 /// # Errors
-/// [`PortsError`] when not even one pair can be opened.
-pub fn open(ip: IpAddr, range: PortRange) -> Result<Vec<Pair>, PortsError> {
+/// [`PortsError`] if not even one pair can be opened.
+pub fn open(ip: IpAddr, range: PortRange) -> Result<Vec<SocketPair>, PortsError> {
     let pairs = match range.is_ephemeral() {
-        true => open_anywhere(ip),
-        false => open_within(ip, range),
+        true => open_ephemeral(ip),
+        false => open_in_range(ip, range),
     };
     match pairs {
         Err(source) => Err(PortsError::Address { ip, source }),
@@ -100,31 +100,31 @@ pub fn open(ip: IpAddr, range: PortRange) -> Result<Vec<Pair>, PortsError> {
     }
 }
 
-fn open_within(ip: IpAddr, range: PortRange) -> io::Result<Vec<Pair>> {
+fn open_in_range(ip: IpAddr, range: PortRange) -> io::Result<Vec<SocketPair>> {
     let mut pairs = Vec::new();
     let first = u32::from(range.first).next_multiple_of(2);
     for port in (first..u32::from(range.last)).step_by(2) {
         let port = port as u16;
         match (bind(ip, port), bind(ip, port + 1)) {
-            (Ok(rtp), Ok(rtcp)) => pairs.push(Pair::of(rtp, rtcp)?),
+            (Ok(rtp), Ok(rtcp)) => pairs.push(SocketPair::new(rtp, rtcp)?),
             (Err(error), _) | (_, Err(error)) if error.kind() == io::ErrorKind::AddrInUse => {}
             (Err(error), _) | (_, Err(error)) => return Err(error),
         }
-        if pairs.len() == MOST_PAIRS {
+        if pairs.len() == MAX_PAIRS {
             break;
         }
     }
     Ok(pairs)
 }
 
-fn open_anywhere(ip: IpAddr) -> io::Result<Vec<Pair>> {
-    // Odd ports are kept until the end, or the system would give them out again.
+fn open_ephemeral(ip: IpAddr) -> io::Result<Vec<SocketPair>> {
+    // Odd ports stay open until the end, or the system would assign them again.
     let mut odd = Vec::new();
     let mut pairs = Vec::new();
-    while pairs.len() < MOST_PAIRS {
+    while pairs.len() < MAX_PAIRS {
         let rtp = bind(ip, 0)?;
         let port = rtp.local_addr()?.port();
-        if port % 2 == 1 && odd.len() < MOST_PAIRS * 4 {
+        if port % 2 == 1 && odd.len() < MAX_PAIRS * 4 {
             odd.push(rtp);
             continue;
         }
@@ -133,15 +133,15 @@ fn open_anywhere(ip: IpAddr) -> io::Result<Vec<Pair>> {
             Some(Ok(rtcp)) => rtcp,
             Some(Err(_)) | None => bind(ip, 0)?,
         };
-        pairs.push(Pair::of(rtp, rtcp)?);
+        pairs.push(SocketPair::new(rtp, rtcp)?);
     }
     Ok(pairs)
 }
 
-impl Pair {
-    fn of(rtp: UdpSocket, rtcp: UdpSocket) -> io::Result<Pair> {
+impl SocketPair {
+    fn new(rtp: UdpSocket, rtcp: UdpSocket) -> io::Result<SocketPair> {
         let local = rtp.local_addr()?;
-        Ok(Pair {
+        Ok(SocketPair {
             rtp_port: local.port(),
             rtcp_port: rtcp.local_addr()?.port(),
             is_v6: local.is_ipv6(),
@@ -185,9 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn ports_in_use_are_passed_over_and_a_full_range_is_named() {
-        let taken = bind(LOOPBACK, 0).unwrap();
-        let port = taken.local_addr().unwrap().port() & !1;
+    fn ports_in_use_are_skipped_and_a_full_range_is_an_error() {
+        let in_use = bind(LOOPBACK, 0).unwrap();
+        let port = in_use.local_addr().unwrap().port() & !1;
         let range = PortRange {
             first: port,
             last: port + 1,
@@ -199,9 +199,9 @@ mod tests {
     }
 
     #[test]
-    fn the_system_chooses_where_nothing_is_asked_for() {
+    fn an_ephemeral_range_lets_the_system_choose() {
         let pairs = open(LOOPBACK, PortRange::ephemeral()).unwrap();
-        assert_eq!(pairs.len(), MOST_PAIRS);
+        assert_eq!(pairs.len(), MAX_PAIRS);
         assert!(pairs.iter().all(|pair| pair.rtp_port != 0));
         assert!(
             pairs

@@ -1,4 +1,4 @@
-//! The suites, and the master key as SDES hands it over (RFC 4568 §6.1, §6.2; RFC 6188 §4).
+//! The crypto suites, and the master key in the form of SDES (RFC 4568 §6.1, §6.2; RFC 6188 §4).
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use rand::CryptoRng;
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
-pub(super) const LONGEST_KEY_BYTES: usize = 32;
+pub(super) const MAX_KEY_BYTES: usize = 32;
 pub(super) const SALT_BYTES: usize = 14;
-/// The longest key and salt in base64.
-const LONGEST_INLINE: usize = 64;
-/// Far ends are known that leave out the padding of 46 bytes.
+/// The length of the longest key and salt in base64.
+const MAX_INLINE_CHARS: usize = 64;
+/// Some far ends omit the padding of 46 bytes.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// How packets are encrypted and authenticated.
+/// A crypto suite: how packets are encrypted and authenticated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Suite {
     /// AES-128, tags of 80 bits.
@@ -31,14 +31,14 @@ pub enum Suite {
 }
 
 impl Suite {
-    /// Every suite that is known here.
+    /// All supported suites.
     pub const ALL: [Suite; 3] = [
         Suite::AesCm128HmacSha1_80,
         Suite::AesCm128HmacSha1_32,
         Suite::AesCm256HmacSha1_80,
     ];
 
-    /// The name in SDP.
+    /// Returns the name in SDP.
     pub fn name(self) -> &'static str {
         match self {
             Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
@@ -47,13 +47,14 @@ impl Suite {
         }
     }
 
-    /// The suite of this name, in capitals or not: SDES's words are ABNF literals (RFC 4568 §9).
+    /// Finds the suite with this name. Case is ignored, because the words of SDES are ABNF literals
+    /// (RFC 4568 §9).
     pub fn from_name(name: &str) -> Option<Suite> {
         let mut suites = Suite::ALL.into_iter();
         suites.find(|suite| suite.name().eq_ignore_ascii_case(name))
     }
 
-    /// Bytes of the master key, and of the session's.
+    /// The length of the master key and of the session key.
     pub fn key_bytes(self) -> usize {
         match self {
             Suite::AesCm128HmacSha1_80 | Suite::AesCm128HmacSha1_32 => 16,
@@ -61,12 +62,12 @@ impl Suite {
         }
     }
 
-    /// Bytes of the master salt, and of the session's.
+    /// The length of the master salt and of the session salt.
     pub fn salt_bytes(self) -> usize {
         SALT_BYTES
     }
 
-    /// Bytes that protecting appends to an RTP packet.
+    /// The length of the tag that is appended to an RTP packet.
     pub fn rtp_tag_bytes(self) -> usize {
         match self {
             Suite::AesCm128HmacSha1_80 | Suite::AesCm256HmacSha1_80 => 10,
@@ -75,30 +76,31 @@ impl Suite {
     }
 }
 
-/// Why an `inline:` value gives no key. Carries nothing of the value.
+/// Why an `inline:` value is not a valid key. Contains nothing of the value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum InlineError {
     #[error("the key is not base64")]
     NotBase64,
-    #[error("key and salt do not have the suite's length")]
+    #[error("the length of key and salt does not match the suite")]
     Length,
     #[error("the lifetime is neither a number nor a power of two")]
     Lifetime,
-    #[error("it has a master key identifier, which is not supported")]
+    #[error("master key identifiers are not supported")]
     MasterKeyIdentifier,
 }
 
-/// Key and salt that one direction's session keys are derived from. Its memory is wiped on drop.
+/// The key and salt from which the session keys of one direction are derived. Its memory is wiped
+/// on drop.
 #[derive(Clone)]
 pub struct MasterKey {
     suite: Suite,
-    /// A shorter key stands in front, zeros behind it.
-    key: [u8; LONGEST_KEY_BYTES],
+    /// A shorter key is followed by zeros.
+    key: [u8; MAX_KEY_BYTES],
     salt: [u8; SALT_BYTES],
 }
 
 impl MasterKey {
-    /// A fresh key.
+    /// Generates a key.
     pub fn random<R: CryptoRng + ?Sized>(suite: Suite, rng: &mut R) -> MasterKey {
         let mut master = MasterKey::zeros(suite);
         rng.fill_bytes(&mut master.key[..suite.key_bytes()]);
@@ -106,11 +108,11 @@ impl MasterKey {
         master
     }
 
-    /// Reads what follows `inline:`, that is base64 of key‖salt, and perhaps a lifetime, of which
-    /// only the form is checked: a key is not changed within a call.
+    /// Parses the value after `inline:`: base64 of key‖salt, and an optional lifetime. Only the
+    /// form of the lifetime is checked, because a key is not changed within a call.
     ///
     /// # Errors
-    /// [`InlineError`], by what is wrong; also for a master key identifier, which is not supported.
+    /// [`InlineError`]; also for a master key identifier, which is not supported.
     pub fn from_inline(suite: Suite, value: &str) -> Result<MasterKey, InlineError> {
         let mut fields = value.split('|');
         let key_and_salt = fields.next().unwrap_or_default();
@@ -124,19 +126,19 @@ impl MasterKey {
             }
             has_lifetime = true;
         }
-        if key_and_salt.len() > LONGEST_INLINE {
+        if key_and_salt.len() > MAX_INLINE_CHARS {
             return Err(InlineError::Length);
         }
-        let mut bytes = Zeroizing::new([0; LONGEST_INLINE / 4 * 3]);
+        let mut bytes = Zeroizing::new([0; MAX_INLINE_CHARS / 4 * 3]);
         let length = BASE64
             .decode_slice(key_and_salt, &mut bytes[..])
             .map_err(|_| InlineError::NotBase64)?;
         MasterKey::from_bytes(suite, &bytes[..length])
     }
 
-    /// Base64 of key‖salt, as it follows `inline:`.
+    /// Returns base64 of key‖salt, the value after `inline:`.
     pub fn to_inline(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new([0; LONGEST_KEY_BYTES + SALT_BYTES]);
+        let mut bytes = Zeroizing::new([0; MAX_KEY_BYTES + SALT_BYTES]);
         let (key, length) = (self.suite.key_bytes(), self.suite.key_bytes() + SALT_BYTES);
         bytes[..key].copy_from_slice(&self.key[..key]);
         bytes[key..length].copy_from_slice(&self.salt);
@@ -147,7 +149,7 @@ impl MasterKey {
         self.suite
     }
 
-    pub(super) fn key(&self) -> &[u8; LONGEST_KEY_BYTES] {
+    pub(super) fn key(&self) -> &[u8; MAX_KEY_BYTES] {
         &self.key
     }
 
@@ -169,7 +171,7 @@ impl MasterKey {
     fn zeros(suite: Suite) -> MasterKey {
         MasterKey {
             suite,
-            key: [0; LONGEST_KEY_BYTES],
+            key: [0; MAX_KEY_BYTES],
             salt: [0; SALT_BYTES],
         }
     }
@@ -188,7 +190,8 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// `2^20`, or a number of packets, of at most 20 digits (RFC 4568 §6.1).
+/// Whether the field is a lifetime: `2^20`, or a number of packets, of at most 20 digits (RFC 4568
+/// §6.1).
 fn is_lifetime(field: &str) -> bool {
     let digits = field.strip_prefix("2^").unwrap_or(field);
     (1..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -218,14 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_key_and_salt_in_base64() {
+    fn an_inline_key_is_key_and_salt_in_base64() {
         let master = MasterKey::from_inline(Suite::AesCm128HmacSha1_80, INLINE_128).unwrap();
         assert_eq!(&bytes(&master)[..], b"=-n@%^x!Bjufr9)?,#5h\\`=&]{qiPQ");
         assert_eq!(*master.to_inline(), INLINE_128);
     }
 
     #[test]
-    fn a_lifetime_is_passed_over_and_an_identifier_refused() {
+    fn a_lifetime_is_ignored_and_an_identifier_rejected() {
         for (tail, outcome) in [
             ("|2^20", Ok(())),
             ("|1048576", Ok(())),
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_length_or_alphabet_is_refused() {
+    fn a_key_of_another_length_or_alphabet_is_rejected() {
         for (suite, value, error) in [
             (Suite::AesCm256HmacSha1_80, INLINE_128, InlineError::Length),
             (Suite::AesCm128HmacSha1_80, "", InlineError::Length),
@@ -275,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_padding_may_be_left_out() {
+    fn the_padding_may_be_omitted() {
         let suite = Suite::AesCm256HmacSha1_80;
         let master = MasterKey::random(suite, &mut StdRng::seed_from_u64(1));
         let inline = master.to_inline();
@@ -306,14 +309,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(seed: u64, at in 0usize..3) {
+        fn a_written_key_is_parsed_back(seed: u64, at in 0usize..3) {
             let master = MasterKey::random(Suite::ALL[at], &mut StdRng::seed_from_u64(seed));
             let read = MasterKey::from_inline(Suite::ALL[at], &master.to_inline()).unwrap();
             prop_assert_eq!(bytes(&read), bytes(&master));
         }
 
         #[test]
-        fn no_text_makes_the_reader_panic(value in "[ -~]{0,80}", at in 0usize..3) {
+        fn no_text_makes_the_parser_panic(value in "[ -~]{0,80}", at in 0usize..3) {
             let _ = MasterKey::from_inline(Suite::ALL[at], &value);
         }
     }

@@ -1,10 +1,11 @@
 //! SRTP and SRTCP (RFC 3711) for the suites of SDES (RFC 4568 §6.2, RFC 6188): AES in counter mode
-//! and HMAC-SHA1, no MKI, no key derivation rate.
+//! and HMAC-SHA1, without MKI and with a key derivation rate of zero.
 //!
-//! Each direction has its own master key, with one [`Sender`] at one end and one [`Receiver`] at the
-//! other. A second `Sender` from the same key would start its indices anew and encrypt two packets
-//! with the same keystream, which gives away both.
+//! Each direction has its own master key, with one [`Sender`] at one end and one [`Receiver`] at
+//! the other. A second `Sender` with the same key would restart the indices and encrypt two packets
+//! with the same keystream, which reveals both.
 
+mod error;
 mod master_key;
 mod packet_index;
 pub(super) mod session;
@@ -13,44 +14,24 @@ mod source;
 
 use std::fmt;
 
-use thiserror::Error;
-
+pub use error::SrtpError;
 pub use master_key::{InlineError, MasterKey, Suite};
 use packet_index::packet_index;
 use session_keys::{Protocol, SessionKeys};
 use source::Sources;
 
-/// The SRTCP tag of every suite, whatever the SRTP tag (RFC 4568 §6.2).
+/// The length of the SRTCP tag of every suite (RFC 4568 §6.2).
 const RTCP_TAG_BYTES: usize = 10;
-/// The E bit and the index, between an SRTCP packet and its tag (RFC 3711 §3.4).
+/// The length of the E bit and the index, between an SRTCP packet and its tag (RFC 3711 §3.4).
 const RTCP_INDEX_BYTES: usize = 4;
 const RTCP_HEADER_BYTES: usize = 8;
 const RTCP_ENCRYPTED: u32 = 1 << 31;
 /// One master key protects at most 2^31 RTCP packets (RFC 3711 §9.2).
-const RTCP_INDICES: u64 = 1 << 31;
-/// What an IP datagram can hold. AES-CM's block counter has room for 16 times as much.
-const MOST_BYTES: usize = 65_535;
+const MAX_RTCP_PACKETS: u64 = 1 << 31;
+/// The longest IP datagram. AES-CM's block counter allows 16 times as much.
+const MAX_PACKET_BYTES: usize = 65_535;
 
-/// Why a packet is neither protected nor taken. The packet is then as it was.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum SrtpError {
-    #[error("it is no RTP or RTCP packet")]
-    Malformed,
-    #[error("it is longer than an IP datagram")]
-    TooLong,
-    #[error("there are too many sources under one key")]
-    TooManySources,
-    #[error("its index was seen before, or is too old to tell")]
-    Replayed,
-    #[error("its authentication tag is wrong")]
-    Unauthentic,
-    #[error("it is not encrypted")]
-    Unencrypted,
-    #[error("the master key has protected all the packets that it may")]
-    KeyExhausted,
-}
-
-/// One direction's keys, and what was sent or received under them.
+/// The keys of one direction, and the packets sent or received with them.
 struct Context {
     suite: Suite,
     rtp: SessionKeys,
@@ -74,28 +55,29 @@ impl Context {
     }
 }
 
-/// Protects what one end sends.
+/// Protects the packets that one end sends.
 pub struct Sender(Context);
 
 impl Sender {
-    /// Derives the session keys. Make only one sender of a master key.
+    /// Derives the session keys. Create only one sender per master key.
     pub fn new(master: &MasterKey) -> Sender {
         Sender(Context::new(master))
     }
 
     /// Encrypts an RTP packet's payload and appends the tag (RFC 3711 §3.1).
     ///
-    /// Start a stream's sequence numbers below 2^15: a far end that loses the first packets could
-    /// otherwise miss the first wrap, and then cannot read the stream (§3.3.1).
+    /// Start a stream's sequence numbers below 2^15. Otherwise a far end that loses the first
+    /// packets could miss the first rollover, and then cannot decrypt the stream (§3.3.1).
     ///
     /// # Errors
-    /// [`SrtpError::Replayed`] where the source sent this sequence number already: it is never
-    /// encrypted twice. Also for what is no packet, too many sources and a key used up.
+    /// [`SrtpError::Replayed`] if the source has sent this sequence number before: no number is
+    /// encrypted twice. Also if the packet is malformed, there are too many sources, or the key is
+    /// used up.
     pub fn protect_rtp(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpError> {
         let context = &mut self.0;
         let header = RtpHeader::read(packet)?;
         let tag_bytes = context.suite.rtp_tag_bytes();
-        within_datagram(packet.len() + tag_bytes)?;
+        check_length(packet.len() + tag_bytes)?;
         let mut source = context.sources.get(header.ssrc)?;
         let index =
             packet_index(source.rtp.highest(), header.sequence).ok_or(SrtpError::KeyExhausted)?;
@@ -103,23 +85,23 @@ impl Sender {
         context.sources.put(source);
         let payload = &mut packet[header.bytes..];
         context.rtp.apply_keystream(header.ssrc, index, payload);
-        let tag = context.rtp.tag(packet, &rollovers(index));
+        let tag = context.rtp.tag(packet, &rollover_counter(index));
         packet.extend_from_slice(&tag[..tag_bytes]);
         Ok(())
     }
 
-    /// Encrypts a compound RTCP packet behind its first SSRC and appends index and tag (RFC 3711
+    /// Encrypts a compound RTCP packet after its first SSRC and appends index and tag (RFC 3711
     /// §3.4).
     ///
     /// # Errors
-    /// For what is no packet, too many sources and a key used up.
+    /// If the packet is malformed, there are too many sources, or the key is used up.
     pub fn protect_rtcp(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpError> {
         let context = &mut self.0;
         let ssrc = rtcp_ssrc(packet)?;
-        within_datagram(packet.len() + RTCP_INDEX_BYTES + RTCP_TAG_BYTES)?;
+        check_length(packet.len() + RTCP_INDEX_BYTES + RTCP_TAG_BYTES)?;
         let mut source = context.sources.get(ssrc)?;
         let index = source.rtcp.highest().map_or(0, |highest| highest + 1);
-        if index >= RTCP_INDICES {
+        if index >= MAX_RTCP_PACKETS {
             return Err(SrtpError::KeyExhausted);
         }
         source.rtcp.mark(index).ok_or(SrtpError::Replayed)?;
@@ -140,10 +122,10 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// Checks and decrypts what one end receives.
+/// Authenticates and decrypts the packets that one end receives.
 ///
-/// Only an authentic packet changes what is kept. Sources are counted, and one past the bound is
-/// refused rather than an older one forgotten, whose packets could then be replayed.
+/// Only an authentic packet changes the state. Sources above the limit are rejected. Forgetting an
+/// older one instead would allow replays of its packets.
 pub struct Receiver(Context);
 
 impl Receiver {
@@ -152,13 +134,13 @@ impl Receiver {
         Receiver(Context::new(master))
     }
 
-    /// Turns an SRTP packet into the RTP packet that it was (RFC 3711 §3.3).
+    /// Turns an SRTP packet into the RTP packet (RFC 3711 §3.3).
     ///
     /// # Errors
-    /// By what is wrong with the packet; it is then as it was, nothing of it decrypted.
+    /// What is wrong with the packet, which is then unchanged.
     pub fn unprotect_rtp(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpError> {
         let context = &mut self.0;
-        within_datagram(packet.len())?;
+        check_length(packet.len())?;
         let tag_bytes = context.suite.rtp_tag_bytes();
         let (authentic, tag) = split_tag(packet, tag_bytes)?;
         let header = RtpHeader::read(authentic)?;
@@ -166,7 +148,7 @@ impl Receiver {
         let index =
             packet_index(source.rtp.highest(), header.sequence).ok_or(SrtpError::KeyExhausted)?;
         source.rtp.mark(index).ok_or(SrtpError::Replayed)?;
-        if !context.rtp.verify(authentic, &rollovers(index), tag) {
+        if !context.rtp.verify(authentic, &rollover_counter(index), tag) {
             return Err(SrtpError::Unauthentic);
         }
         context.sources.put(source);
@@ -176,14 +158,14 @@ impl Receiver {
         Ok(())
     }
 
-    /// Turns an SRTCP packet into the compound RTCP packet that it was (RFC 3711 §3.4).
+    /// Turns an SRTCP packet into the compound RTCP packet (RFC 3711 §3.4).
     ///
     /// # Errors
-    /// By what is wrong with the packet; it is then as it was, nothing of it decrypted. One without
-    /// the E bit is refused, though authentic: sending in the clear was not agreed.
+    /// What is wrong with the packet, which is then unchanged. A packet without the E bit is
+    /// rejected even if it is authentic, because unencrypted RTCP was not negotiated.
     pub fn unprotect_rtcp(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpError> {
         let context = &mut self.0;
-        within_datagram(packet.len())?;
+        check_length(packet.len())?;
         let (authentic, tag) = split_tag(packet, RTCP_TAG_BYTES)?;
         let (plain, word) = authentic
             .split_last_chunk::<RTCP_INDEX_BYTES>()
@@ -213,12 +195,12 @@ impl fmt::Debug for Receiver {
     }
 }
 
-/// What is read of an RTP header. The packet reader of RTP cannot be used: it looks at the padding,
-/// which is encrypted.
+/// The fields of an RTP header that SRTP needs. The RTP parser cannot be used: it checks the
+/// padding, which is encrypted.
 struct RtpHeader {
     sequence: u16,
     ssrc: u32,
-    /// With CSRC and extension, which stay in the clear.
+    /// The length including CSRC and extension, which are not encrypted.
     bytes: usize,
 }
 
@@ -247,7 +229,7 @@ impl RtpHeader {
     }
 }
 
-/// The SSRC of a compound packet's first report.
+/// Returns the SSRC of a compound packet's first report.
 fn rtcp_ssrc(packet: &[u8]) -> Result<u32, SrtpError> {
     let header = packet
         .first_chunk::<RTCP_HEADER_BYTES>()
@@ -263,15 +245,15 @@ fn split_tag(packet: &[u8], tag_bytes: usize) -> Result<(&[u8], &[u8]), SrtpErro
     Ok(packet.split_at(end.ok_or(SrtpError::Malformed)?))
 }
 
-fn within_datagram(bytes: usize) -> Result<(), SrtpError> {
-    if bytes > MOST_BYTES {
+fn check_length(bytes: usize) -> Result<(), SrtpError> {
+    if bytes > MAX_PACKET_BYTES {
         return Err(SrtpError::TooLong);
     }
     Ok(())
 }
 
-/// The rollover counter, which is authenticated with an RTP packet (RFC 3711 §4.2).
-fn rollovers(index: u64) -> [u8; 4] {
+/// Returns the rollover counter, which is authenticated with an RTP packet (RFC 3711 §4.2).
+fn rollover_counter(index: u64) -> [u8; 4] {
     ((index >> 16) as u32).to_be_bytes()
 }
 

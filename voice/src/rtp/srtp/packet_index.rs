@@ -1,14 +1,14 @@
-//! A packet's index (RFC 3711 §3.3.1), and the window that tells a replayed one (§3.3.2).
+//! The index of a packet (RFC 3711 §3.3.1), and the window that detects replayed packets (§3.3.2).
 
 /// Half of the sequence numbers.
 const HALF: u16 = 1 << 15;
 /// An SRTP index has 48 bits: a 32-bit rollover counter and the sequence number.
-const INDICES: u64 = 1 << 48;
-/// How far behind the highest index a packet may come.
+const INDEX_COUNT: u64 = 1 << 48;
+/// How far below the highest index a packet is still accepted.
 const WINDOW: u64 = u64::BITS as u64;
 
-/// The index that a sequence number stands for: of those that end in it, the one nearest to the
-/// highest index so far. A source's first packet has rollover counter 0. `None` past the last index.
+/// Returns the index of a sequence number: the candidate nearest to the highest index so far. The
+/// first packet of a source has rollover counter 0. `None` after the last index.
 pub(super) fn packet_index(highest: Option<u64>, sequence: u16) -> Option<u64> {
     let Some(highest) = highest else {
         return Some(u64::from(sequence));
@@ -16,7 +16,7 @@ pub(super) fn packet_index(highest: Option<u64>, sequence: u16) -> Option<u64> {
     let (rollover, last) = (highest >> 16, highest as u16);
     let rollover = if last < HALF {
         if sequence > HALF && sequence - HALF > last {
-            // Nothing comes before rollover 0: there the source leapt forward.
+            // There is no rollover below 0: the sequence number jumped forward.
             rollover.saturating_sub(1)
         } else {
             rollover
@@ -27,14 +27,14 @@ pub(super) fn packet_index(highest: Option<u64>, sequence: u16) -> Option<u64> {
         rollover
     };
     let index = rollover << 16 | u64::from(sequence);
-    (index < INDICES).then_some(index)
+    (index < INDEX_COUNT).then_some(index)
 }
 
-/// Which of the last indices were seen.
+/// The recently seen indices.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReplayWindow {
     highest: Option<u64>,
-    /// Bit n: the index n below the highest.
+    /// Bit n stands for the index n below the highest.
     seen: u64,
 }
 
@@ -43,7 +43,8 @@ impl ReplayWindow {
         self.highest
     }
 
-    /// Notes an index. `None`, and nothing noted, where it was seen before or lies behind the window.
+    /// Marks an index as seen. Returns `None` and marks nothing if it was seen before or is below
+    /// the window.
     #[must_use]
     pub fn mark(&mut self, index: u64) -> Option<()> {
         match self.highest {
@@ -77,7 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_index_is_the_nearest_to_the_highest() {
+    fn the_index_is_the_candidate_nearest_to_the_highest() {
         const ROLLOVER: u64 = 1 << 16;
         for (highest, sequence, index) in [
             (None, 0, 0),
@@ -100,27 +101,30 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_before_the_first_wrap_is_forward() {
+    fn a_jump_before_the_first_rollover_is_forward() {
         assert_eq!(packet_index(Some(5), 65_000), Some(65_000));
     }
 
     #[test]
-    fn there_is_no_index_past_the_last() {
-        assert_eq!(packet_index(Some(INDICES - 2), 65_535), Some(INDICES - 1));
-        assert_eq!(packet_index(Some(INDICES - 1), 0), None);
+    fn there_is_no_index_after_the_last() {
+        assert_eq!(
+            packet_index(Some(INDEX_COUNT - 2), 65_535),
+            Some(INDEX_COUNT - 1)
+        );
+        assert_eq!(packet_index(Some(INDEX_COUNT - 1), 0), None);
     }
 
     proptest! {
         #[test]
         fn an_index_within_half_of_the_highest_is_found(
-            highest in 65_536u64..INDICES - 32_768, distance in -32_767i64..32_768,
+            highest in 65_536u64..INDEX_COUNT - 32_768, distance in -32_767i64..32_768,
         ) {
             let index = highest.wrapping_add_signed(distance);
             prop_assert_eq!(packet_index(Some(highest), index as u16), Some(index));
         }
 
         #[test]
-        fn an_index_is_taken_once_and_only_within_the_window(
+        fn an_index_is_accepted_once_and_only_within_the_window(
             indices in proptest::collection::vec(0u64..300, 1..200), base in 0u64..1 << 47,
         ) {
             let (mut window, mut seen) = (ReplayWindow::default(), HashSet::new());

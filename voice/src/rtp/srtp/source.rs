@@ -1,13 +1,13 @@
-//! The sources (SSRC) under one master key, and how far each has come.
+//! The sources (SSRC) under one master key, and the indices that each has used.
 
-use super::SrtpError;
+use super::error::SrtpError;
 use super::packet_index::ReplayWindow;
 
-/// The most sources under one master key. A call's far end changes its source when another of its
-/// machines takes over: ringing tone, announcement, answer, music on hold.
-pub(super) const MOST_SOURCES: usize = 16;
+/// The most sources under one master key. A far end changes its source when another of its machines
+/// takes over: ringing tone, announcement, answer, music on hold.
+pub(super) const MAX_SOURCES: usize = 16;
 
-/// One source's indices.
+/// The indices of one source.
 #[derive(Clone, Copy)]
 pub(super) struct Source {
     ssrc: u32,
@@ -19,15 +19,15 @@ pub(super) struct Source {
 pub(super) struct Sources(Vec<Source>);
 
 impl Sources {
-    /// A copy of what is known of a source, to be [`put`](Sources::put) back once the packet that
-    /// changes it is known to be good. A new source has sent nothing.
+    /// Returns a copy of a source, to be [`put`](Sources::put) back once the packet that changes it
+    /// is known to be valid. A new source has no indices.
     ///
     /// # Errors
-    /// Where the source is new and there is no room for another.
+    /// [`SrtpError::TooManySources`] if the source is new and the limit is reached.
     pub fn get(&self, ssrc: u32) -> Result<Source, SrtpError> {
         match self.0.iter().find(|source| source.ssrc == ssrc) {
             Some(source) => Ok(*source),
-            None if self.0.len() >= MOST_SOURCES => Err(SrtpError::TooManySources),
+            None if self.0.len() >= MAX_SOURCES => Err(SrtpError::TooManySources),
             None => Ok(Source {
                 ssrc,
                 rtp: ReplayWindow::default(),

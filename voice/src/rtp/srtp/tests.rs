@@ -1,4 +1,4 @@
-use super::source::MOST_SOURCES;
+use super::source::MAX_SOURCES;
 use super::*;
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 const SSRC: u32 = 0xcafe_babe;
 const PAYLOAD: [u8; 16] = [0xab; 16];
 
-/// Bytes of hexadecimal digits, between which there may be spaces.
+/// Decodes hexadecimal digits; other characters are ignored.
 pub(super) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     let digit = |byte: u8| (byte as char).to_digit(16).unwrap() as u8;
@@ -64,9 +64,9 @@ fn take_rtcp(receiver: &mut Receiver, packet: &[u8]) -> Result<(), SrtpError> {
     receiver.unprotect_rtcp(&mut packet)
 }
 
-/// Keys and packets of libsrtp's `srtp_validate` and `srtp_validate_aes_256`.
+/// Keys and packets of `srtp_validate` and `srtp_validate_aes_256` in libsrtp.
 #[test]
-fn the_reference_packets_of_libsrtp_come_out_the_same() {
+fn the_reference_packets_of_libsrtp_are_reproduced() {
     const KEY_128: &str = "e1f97a0d3e018be0d64fa32c06de4139 0ec675ad498afeebb6960b3aabe6";
     const KEY_256: &str = "f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b6
                            3b04803de51ee7c96423ab5b78d2";
@@ -99,7 +99,7 @@ fn the_reference_packets_of_libsrtp_come_out_the_same() {
 
 /// libsrtp counts SRTCP from 1, so its first packet is our second.
 #[test]
-fn the_reference_rtcp_packet_of_libsrtp_comes_out_the_same() {
+fn the_reference_rtcp_packet_of_libsrtp_is_reproduced() {
     let key = hex("e1f97a0d3e018be0d64fa32c06de4139 0ec675ad498afeebb6960b3aabe6");
     let plain = hex("81c8000bcafebabe abababababababababababababababab");
     let expected =
@@ -117,7 +117,7 @@ fn the_reference_rtcp_packet_of_libsrtp_comes_out_the_same() {
 }
 
 #[test]
-fn a_stream_is_read_over_many_wraps_of_its_sequence_number() {
+fn a_stream_is_decrypted_across_many_rollovers() {
     let (mut sender, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
     for index in (0..400_000u32).step_by(997) {
         let packet = protected(&mut sender, index as u16);
@@ -130,7 +130,7 @@ fn a_stream_is_read_over_many_wraps_of_its_sequence_number() {
 }
 
 #[test]
-fn packets_that_cross_a_wrap_out_of_order_are_read_once_each() {
+fn packets_reordered_across_a_rollover_are_accepted_once_each() {
     let (mut sender, mut receiver) = pair(Suite::AesCm128HmacSha1_32);
     let [a, b, c, d] = [65_534, 65_535, 0, 1].map(|sequence| protected(&mut sender, sequence));
     for packet in [&a, &d, &b, &c] {
@@ -142,7 +142,7 @@ fn packets_that_cross_a_wrap_out_of_order_are_read_once_each() {
 }
 
 #[test]
-fn the_same_sequence_number_of_two_rollovers_is_two_packets() {
+fn one_sequence_number_in_two_rollovers_is_two_packets() {
     let (mut sender, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
     let early = protected(&mut sender, 10);
     assert_eq!(take(&mut receiver, &early), Ok(()));
@@ -152,13 +152,13 @@ fn the_same_sequence_number_of_two_rollovers_is_two_packets() {
     }
     let late = protected(&mut sender, 10);
     assert_ne!(early, late);
-    // Its index is taken for that of `late`, whose rollover counter it was not authenticated with.
+    // It gets the index of `late`, whose rollover counter it was not authenticated with.
     assert_eq!(take(&mut receiver, &early), Err(SrtpError::Unauthentic));
     assert_eq!(take(&mut receiver, &late), Ok(()));
 }
 
 #[test]
-fn a_packet_behind_the_window_is_refused() {
+fn a_packet_below_the_window_is_rejected() {
     let (mut sender, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
     let packets: Vec<_> = (0..66).map(|at| protected(&mut sender, at)).collect();
     assert_eq!(take(&mut receiver, &packets[65]), Ok(()));
@@ -177,7 +177,7 @@ fn a_sender_never_encrypts_one_sequence_number_twice() {
 }
 
 #[test]
-fn a_replayed_rtcp_packet_is_refused() {
+fn a_replayed_rtcp_packet_is_rejected() {
     let (mut sender, mut receiver) = pair(Suite::AesCm256HmacSha1_80);
     let first = protected_rtcp(&mut sender);
     let second = protected_rtcp(&mut sender);
@@ -201,7 +201,7 @@ fn a_forged_packet_does_not_move_the_window() {
 }
 
 #[test]
-fn an_rtcp_packet_in_the_clear_is_refused_though_authentic() {
+fn an_unencrypted_rtcp_packet_is_rejected_even_if_authentic() {
     let (sender, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
     let mut packet = rtcp(SSRC, &PAYLOAD);
     packet.extend(3u32.to_be_bytes());
@@ -214,7 +214,7 @@ fn an_rtcp_packet_in_the_clear_is_refused_though_authentic() {
 }
 
 #[test]
-fn rtp_is_no_rtcp_and_the_other_direction_has_another_key() {
+fn rtp_is_not_accepted_as_rtcp_nor_with_another_key() {
     let (mut sender, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
     let packet = protected(&mut sender, 1);
     assert_eq!(
@@ -227,7 +227,7 @@ fn rtp_is_no_rtcp_and_the_other_direction_has_another_key() {
 }
 
 #[test]
-fn each_source_has_its_own_rollovers() {
+fn each_source_has_its_own_rollover_counter() {
     let (mut sender, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
     for sequence in [40_000, 65_535, 0] {
         let packet = protected(&mut sender, sequence);
@@ -241,14 +241,14 @@ fn each_source_has_its_own_rollovers() {
 }
 
 #[test]
-fn only_authentic_sources_are_counted_and_those_up_to_a_bound() {
+fn only_authentic_sources_count_towards_the_limit() {
     let (mut sender, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
     for ssrc in 1_000..2_000 {
         let mut forged = rtp(ssrc, 1, &PAYLOAD);
         forged.extend([0; 10]);
         assert_eq!(take(&mut receiver, &forged), Err(SrtpError::Unauthentic));
     }
-    for ssrc in 0..MOST_SOURCES as u32 {
+    for ssrc in 0..MAX_SOURCES as u32 {
         let mut packet = rtp(ssrc, 1, &PAYLOAD);
         sender.protect_rtp(&mut packet).unwrap();
         assert_eq!(take(&mut receiver, &packet), Ok(()));
@@ -266,11 +266,11 @@ fn only_authentic_sources_are_counted_and_those_up_to_a_bound() {
 }
 
 #[test]
-fn a_key_that_has_protected_all_it_may_protects_nothing_more() {
+fn a_used_up_key_protects_no_further_packet() {
     let (mut sender, _) = pair(Suite::AesCm128HmacSha1_80);
     let mut source = sender.0.sources.get(SSRC).unwrap();
     source.rtp.mark((1 << 48) - 2).unwrap();
-    source.rtcp.mark(RTCP_INDICES - 2).unwrap();
+    source.rtcp.mark(MAX_RTCP_PACKETS - 2).unwrap();
     sender.0.sources.put(source);
     let (mut last, mut past) = (rtp(SSRC, 65_535, &PAYLOAD), rtp(SSRC, 0, &PAYLOAD));
     assert_eq!(sender.protect_rtp(&mut last), Ok(()));
@@ -281,7 +281,7 @@ fn a_key_that_has_protected_all_it_may_protects_nothing_more() {
 }
 
 #[test]
-fn what_is_no_packet_or_longer_than_a_datagram_is_refused() {
+fn malformed_and_oversized_packets_are_rejected() {
     let (mut sender, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
     let past_the_end = |first: u8, rest: &[u8]| {
         let mut packet = rtp(SSRC, 1, rest);
@@ -304,10 +304,10 @@ fn what_is_no_packet_or_longer_than_a_datagram_is_refused() {
     }
     let mut short = rtcp(SSRC, &[])[..7].to_vec();
     assert_eq!(sender.protect_rtcp(&mut short), Err(SrtpError::Malformed));
-    let mut longest = rtp(SSRC, 1, &vec![0; MOST_BYTES - 22]);
+    let mut longest = rtp(SSRC, 1, &vec![0; MAX_PACKET_BYTES - 22]);
     assert_eq!(sender.protect_rtp(&mut longest), Ok(()));
     assert_eq!(receiver.unprotect_rtp(&mut longest), Ok(()));
-    let mut longer = rtp(SSRC, 2, &vec![0; MOST_BYTES - 21]);
+    let mut longer = rtp(SSRC, 2, &vec![0; MAX_PACKET_BYTES - 21]);
     assert_eq!(sender.protect_rtp(&mut longer), Err(SrtpError::TooLong));
     longer.extend([0; 10]);
     assert_eq!(receiver.unprotect_rtp(&mut longer), Err(SrtpError::TooLong));
@@ -323,7 +323,7 @@ fn debug_hides_the_keys() {
 
 proptest! {
     #[test]
-    fn an_rtp_packet_is_read_back_and_its_header_stays_in_the_clear(
+    fn an_rtp_packet_is_decrypted_and_its_header_is_not_encrypted(
         suite in suites(), ssrc: u32, sequence: u16, csrcs in 0usize..16,
         extension in proptest::option::of(0usize..8),
         payload in proptest::collection::vec(any::<u8>(), 0..300),
@@ -348,7 +348,7 @@ proptest! {
     }
 
     #[test]
-    fn an_rtcp_packet_is_read_back(
+    fn an_rtcp_packet_is_decrypted(
         suite in suites(), ssrc: u32, body in proptest::collection::vec(any::<u8>(), 0..300),
     ) {
         let (mut sender, mut receiver) = pair(suite);
@@ -364,7 +364,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_refused_and_nothing_decrypted(
+    fn a_flipped_bit_is_rejected_and_nothing_decrypted(
         suite in suites(), at: proptest::sample::Index, bit in 0u8..8,
     ) {
         let (mut sender, mut receiver) = pair(suite);
@@ -386,7 +386,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_either_end_panic_or_are_taken(
+    fn random_bytes_are_never_accepted_and_never_cause_a_panic(
         suite in suites(), has_version: bool,
         bytes in proptest::collection::vec(any::<u8>(), 0..120),
     ) {

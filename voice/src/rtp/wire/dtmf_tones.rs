@@ -1,54 +1,56 @@
-//! Keys as sound: DTMF tone pairs in the audio itself (ITU-T Q.23, Q.24), for far ends that do not send
-//! telephone-events.
+//! Detects and generates DTMF keys as tone pairs in the audio (ITU-T Q.23, Q.24), for far ends that
+//! do not send telephone-events.
 //!
-//! Blocks of 102 samples (12.75 ms) are looked at by the Goertzel algorithm. A key is a pair of tones
-//! that holds nearly all of a block's energy, twice in a row.
+//! Each block of 102 samples (12.75 ms) is analysed with the Goertzel algorithm. A key is a pair of
+//! tones that holds nearly all of the energy of two consecutive blocks.
 
-use super::telephone_event::Key;
+use std::sync::LazyLock;
+
+use super::telephone_event::DtmfKey;
 
 const RATE: f32 = 8000.0;
-/// The loudest sine wave of G.711 (ITU-T G.711 §5).
-const LOUDEST_DBM0: f32 = 3.17;
+/// The level of the loudest sine wave of G.711 (ITU-T G.711 §5).
+const MAX_DBM0: f32 = 3.17;
 const BLOCK: usize = 102;
 const ROWS: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
 const COLUMNS: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
-const PAD: [[char; 4]; 4] = [
+const KEYPAD: [[char; 4]; 4] = [
     ['1', '2', '3', 'A'],
     ['4', '5', '6', 'B'],
     ['7', '8', '9', 'C'],
     ['*', '0', '#', 'D'],
 ];
-/// The mean square of a block that is worth looking at: about −36 dBm0, of which each tone is half.
-const LEAST_POWER: f32 = 1.3e5;
-/// How much of a block's energy the two tones hold at least. Speech holds less.
-const LEAST_SHARE: f32 = 0.72;
-/// How much the stronger tone of a group is above each other one of it: 8 dB.
-const ABOVE_OTHERS: f32 = 6.3;
+/// The least mean square of a block that is analysed: about −36 dBm0, half of it for each tone.
+const MIN_POWER: f32 = 1.3e5;
+/// The least share of a block's energy in the two tones. Speech has less.
+const MIN_SHARE: f32 = 0.72;
+/// The stronger tone of a group exceeds each other one of it by at least 8 dB.
+const MIN_RATIO_TO_OTHERS: f32 = 6.3;
 /// The higher tone may be weaker by 8 dB, or stronger by 4 dB (Q.24).
-const TWIST: f32 = 6.3;
-const REVERSE_TWIST: f32 = 2.5;
-/// Blocks in a row with the same pair that make a key, and without it that end one: a lost packet
-/// within a tone takes two.
-const HITS: u8 = 2;
-const MISSES: u8 = 3;
+const MAX_TWIST: f32 = 6.3;
+const MAX_REVERSE_TWIST: f32 = 2.5;
+/// Consecutive blocks with the same pair that start a key, and without it that end one. A packet
+/// lost within a tone costs two blocks.
+const MIN_HITS: u8 = 2;
+const MIN_MISSES: u8 = 3;
 
-/// Listens to one stream.
+/// Detects the keys of one stream.
 #[derive(Clone, Debug)]
-pub struct ToneReader {
-    /// For each tone the last two values of its filter.
+pub struct ToneDetector {
+    /// The last two values of each tone's filter.
     filters: [[f32; 2]; 8],
     energy: f32,
     samples: usize,
-    candidate: Option<Key>,
+    candidate: Option<DtmfKey>,
     hits: u8,
     misses: u8,
-    /// The key that is being pressed.
-    pressed: Option<Key>,
+    /// The key that is currently pressed.
+    pressed: Option<DtmfKey>,
 }
 
-impl Default for ToneReader {
+impl Default for ToneDetector {
     fn default() -> Self {
-        ToneReader {
+        ToneDetector {
             filters: [[0.0; 2]; 8],
             energy: 0.0,
             samples: 0,
@@ -60,22 +62,22 @@ impl Default for ToneReader {
     }
 }
 
-impl ToneReader {
-    /// Takes samples, in frames of any length: the key, where a press has been recognised in them. A
-    /// frame holds no two.
-    pub fn take(&mut self, samples: &[i16]) -> Option<Key> {
+impl ToneDetector {
+    /// Analyses samples, in frames of any length, and returns the key whose press they complete. A
+    /// frame is too short to contain two.
+    pub fn detect(&mut self, samples: &[i16]) -> Option<DtmfKey> {
         let squares = samples.iter().map(|s| f32::from(*s) * f32::from(*s));
-        let is_quiet = squares.sum::<f32>() < LEAST_POWER / 4.0 * samples.len() as f32;
+        let is_quiet = squares.sum::<f32>() < MIN_POWER / 4.0 * samples.len() as f32;
         if is_quiet && self.pressed.is_none() && self.hits == 0 {
-            // Silence is most of what is heard, and costs nothing.
-            *self = ToneReader::default();
+            // Most audio is silence; skip its analysis.
+            *self = ToneDetector::default();
             return None;
         }
         let mut key = None;
         for sample in samples {
             let sample = f32::from(*sample);
             self.energy += sample * sample;
-            for (filter, coefficient) in self.filters.iter_mut().zip(COEFFICIENTS.get()) {
+            for (filter, coefficient) in self.filters.iter_mut().zip(COEFFICIENTS.iter()) {
                 let next = coefficient * filter[0] - filter[1] + sample;
                 *filter = [next, filter[0]];
             }
@@ -87,7 +89,7 @@ impl ToneReader {
         key
     }
 
-    fn end_block(&mut self) -> Option<Key> {
+    fn end_block(&mut self) -> Option<DtmfKey> {
         let found = self.pair();
         (self.filters, self.energy, self.samples) = ([[0.0; 2]; 8], 0.0, 0);
         if self.pressed.is_some() {
@@ -95,7 +97,7 @@ impl ToneReader {
                 true => 0,
                 false => self.misses + 1,
             };
-            if self.misses >= MISSES {
+            if self.misses >= MIN_MISSES {
                 self.pressed = None;
             }
         }
@@ -105,35 +107,37 @@ impl ToneReader {
             None => 0,
         };
         self.candidate = found;
-        let is_new = self.hits == HITS && self.pressed != found;
+        let is_new = self.hits == MIN_HITS && self.pressed != found;
         if is_new {
             (self.pressed, self.misses) = (found, 0);
         }
         found.filter(|_| is_new)
     }
 
-    /// The pair of tones that the block holds.
-    fn pair(&self) -> Option<Key> {
-        if self.energy < LEAST_POWER * BLOCK as f32 {
+    /// The key whose pair of tones the block contains.
+    fn pair(&self) -> Option<DtmfKey> {
+        if self.energy < MIN_POWER * BLOCK as f32 {
             return None;
         }
         let mut powers = [0.0; 8];
-        for ((power, filter), coefficient) in
-            powers.iter_mut().zip(&self.filters).zip(COEFFICIENTS.get())
+        for ((power, filter), coefficient) in powers
+            .iter_mut()
+            .zip(&self.filters)
+            .zip(COEFFICIENTS.iter())
         {
             *power =
                 filter[0] * filter[0] + filter[1] * filter[1] - coefficient * filter[0] * filter[1];
         }
         let (row, low) = strongest(&powers[..4])?;
         let (column, high) = strongest(&powers[4..])?;
-        let is_balanced = low < high * TWIST && high < low * REVERSE_TWIST;
-        // A sine wave's power is its energy times half the block.
+        let is_balanced = low < high * MAX_TWIST && high < low * MAX_REVERSE_TWIST;
+        // The filter power of a sine wave is its energy times half the block length.
         let share = (low + high) / (self.energy * BLOCK as f32 / 2.0);
-        (is_balanced && share >= LEAST_SHARE).then(|| Key::of_char(PAD[row][column]))?
+        (is_balanced && share >= MIN_SHARE).then(|| DtmfKey::from_char(KEYPAD[row][column]))?
     }
 }
 
-/// The strongest of a group, where it stands out.
+/// The strongest tone of a group, if it stands out.
 fn strongest(powers: &[f32]) -> Option<(usize, f32)> {
     let (place, power) = powers
         .iter()
@@ -142,33 +146,26 @@ fn strongest(powers: &[f32]) -> Option<(usize, f32)> {
         .max_by(|a, b| a.1.total_cmp(&b.1))?;
     let mut others = (0..powers.len()).filter(|other| *other != place);
     others
-        .all(|other| powers[other] * ABOVE_OTHERS < power)
+        .all(|other| powers[other] * MIN_RATIO_TO_OTHERS < power)
         .then_some((place, power))
 }
 
-/// Twice the cosine of each tone's angle a sample.
-struct Coefficients(std::sync::OnceLock<[f32; 8]>);
+/// Twice the cosine of each tone's angle per sample.
+static COEFFICIENTS: LazyLock<[f32; 8]> = LazyLock::new(|| {
+    let tones = [ROWS, COLUMNS].concat();
+    std::array::from_fn(|n| 2.0 * (std::f32::consts::TAU * tones[n] / RATE).cos())
+});
 
-static COEFFICIENTS: Coefficients = Coefficients(std::sync::OnceLock::new());
-
-impl Coefficients {
-    fn get(&self) -> &[f32; 8] {
-        self.0.get_or_init(|| {
-            let tones = [ROWS, COLUMNS].concat();
-            std::array::from_fn(|n| 2.0 * (std::f32::consts::TAU * tones[n] / RATE).cos())
-        })
-    }
-}
-
-/// A key's sound at so many dBm0 a tone, for tests and for the far end that plays keys.
-pub fn tone(key: Key, milliseconds: u32, level_dbm0: f32) -> Vec<i16> {
-    let place = |row: usize| PAD[row].iter().position(|known| *known == key.as_char());
+/// Generates the tone pair of a key at a level per tone in dBm0. Used by tests and the sandbox
+/// carrier.
+pub fn tone(key: DtmfKey, milliseconds: u32, level_dbm0: f32) -> Vec<i16> {
+    let place = |row: usize| KEYPAD[row].iter().position(|known| *known == key.as_char());
     let at = (0..4).find_map(|row| place(row).map(|column| (row, column)));
     let Some((row, column)) = at else {
         return Vec::new();
     };
-    // 32,124 is the loudest sample of G.711.
-    let amplitude = 32_124.0 * 10_f32.powf((level_dbm0 - LOUDEST_DBM0) / 20.0);
+    // 32,124 is the largest sample of G.711.
+    let amplitude = 32_124.0 * 10_f32.powf((level_dbm0 - MAX_DBM0) / 20.0);
     let angle = |frequency: f32, n: u32| std::f32::consts::TAU * frequency * n as f32 / RATE;
     (0..milliseconds * 8)
         .map(|n| {
@@ -187,16 +184,16 @@ mod tests {
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 
-    fn keys() -> impl Iterator<Item = Key> {
-        (0..16).filter_map(Key::of_event)
+    fn keys() -> impl Iterator<Item = DtmfKey> {
+        (0..16).filter_map(DtmfKey::from_code)
     }
 
-    fn heard(samples: &[i16]) -> Vec<char> {
-        let mut reader = ToneReader::default();
+    fn detected(samples: &[i16]) -> Vec<char> {
+        let mut detector = ToneDetector::default();
         samples
             .chunks(160)
-            .filter_map(|frame| reader.take(frame))
-            .map(Key::as_char)
+            .filter_map(|frame| detector.detect(frame))
+            .map(DtmfKey::as_char)
             .collect()
     }
 
@@ -217,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_is_heard_once_in_both_laws_at_all_usual_levels() {
+    fn every_key_is_detected_once_in_both_laws_at_all_usual_levels() {
         for codec in Codec::ALL {
             for level in [-3.0, -10.0, -20.0, -28.0] {
                 for key in keys() {
@@ -228,7 +225,7 @@ mod tests {
                         samples.extend(tone(key, 45, level));
                         samples.extend(silence(60));
                         let samples = through(codec, &samples);
-                        assert_eq!(heard(&samples), [key.as_char(); 2], "{level} dBm0");
+                        assert_eq!(detected(&samples), [key.as_char(); 2], "{level} dBm0");
                     }
                 }
             }
@@ -237,8 +234,12 @@ mod tests {
 
     #[test]
     fn a_held_key_is_one_press() {
-        let samples = [tone(Key::of_char('7').unwrap(), 2000, -10.0), silence(100)].concat();
-        assert_eq!(heard(&samples), ['7']);
+        let samples = [
+            tone(DtmfKey::from_char('7').unwrap(), 2000, -10.0),
+            silence(100),
+        ]
+        .concat();
+        assert_eq!(detected(&samples), ['7']);
     }
 
     #[test]
@@ -250,26 +251,26 @@ mod tests {
                 .iter()
                 .map(|sample| sample.saturating_add(random.random_range(-1000..=1000)))
                 .collect();
-            assert_eq!(heard(&noisy), [key.as_char()]);
+            assert_eq!(detected(&noisy), [key.as_char()]);
         }
     }
 
     #[test]
-    fn a_lost_frame_within_a_tone_does_not_double_it() {
-        let key = Key::of_char('0').unwrap();
+    fn a_lost_frame_within_a_tone_does_not_duplicate_the_key() {
+        let key = DtmfKey::from_char('0').unwrap();
         let mut samples = tone(key, 120, -10.0);
         samples[320..480].fill(0);
         samples.extend(silence(60));
-        assert_eq!(heard(&samples).len(), 1);
+        assert_eq!(detected(&samples).len(), 1);
     }
 
     #[test]
-    fn speech_noise_and_other_tones_are_no_keys() {
+    fn speech_noise_and_other_tones_are_not_keys() {
         let set = PromptSet::built_in();
         for language in [Language::Vi, Language::En] {
             for phrase in set.phrase_samples(language) {
                 assert_eq!(
-                    heard(&phrase),
+                    detected(&phrase),
                     Vec::<char>::new(),
                     "a phrase in {language:?}"
                 );
@@ -278,7 +279,7 @@ mod tests {
                 for slow in [false, true] {
                     let spoken = set.digit_samples(language, digit, slow);
                     assert_eq!(
-                        heard(&spoken),
+                        detected(&spoken),
                         Vec::<char>::new(),
                         "{digit} in {language:?}"
                     );
@@ -287,7 +288,7 @@ mod tests {
         }
         for frequency in [350.0, 425.0, 697.0, 941.0, 1000.0, 1209.0, 1400.0, 2100.0] {
             assert_eq!(
-                heard(&sine(frequency, 1000, 8000.0)),
+                detected(&sine(frequency, 1000, 8000.0)),
                 Vec::<char>::new(),
                 "{frequency} Hz"
             );
@@ -297,22 +298,22 @@ mod tests {
             .zip(sine(440.0, 1000, 6000.0))
             .map(|(a, b)| a + b)
             .collect();
-        assert_eq!(heard(&dial), Vec::<char>::new());
+        assert_eq!(detected(&dial), Vec::<char>::new());
         let mut random = StdRng::seed_from_u64(3);
         let noise: Vec<i16> = (0..80_000)
             .map(|_| random.random_range(-9000..=9000))
             .collect();
-        assert_eq!(heard(&noise), Vec::<char>::new());
+        assert_eq!(detected(&noise), Vec::<char>::new());
     }
 
     #[test]
-    fn tones_that_are_off_by_more_than_telephones_are_is_no_key() {
+    fn tones_off_by_more_than_the_tolerance_of_telephones_are_not_keys() {
         let off = |frequency: f32| sine(frequency * 1.06, 200, 6000.0);
         let samples: Vec<i16> = off(770.0)
             .iter()
             .zip(off(1336.0))
             .map(|(a, b)| a + b)
             .collect();
-        assert_eq!(heard(&samples), Vec::<char>::new());
+        assert_eq!(detected(&samples), Vec::<char>::new());
     }
 }

@@ -1,4 +1,4 @@
-//! What is on the wire: RTP, RTCP, telephone events.
+//! The formats of RTP, RTCP and DTMF.
 
 pub mod dtmf_tones;
 pub mod packet;

@@ -1,12 +1,12 @@
 //! RTP packets (RFC 3550 §5.1).
 
-/// Bytes of a header without CSRC and extension.
+/// The length of a header without CSRC and extension.
 pub const HEADER_BYTES: usize = 12;
 
 /// The fixed header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// The first packet of a talkspurt.
+    /// Set on the first packet of a talkspurt.
     pub marker: bool,
     pub payload_type: u8,
     pub sequence: u16,
@@ -15,7 +15,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header as it is sent, version 2, without padding, extension or CSRC.
+    /// Returns the encoded header: version 2, without padding, extension or CSRC.
     pub fn bytes(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[0] = 0x80;
@@ -27,7 +27,7 @@ impl Header {
     }
 }
 
-/// Reads a packet: its header, and its payload without padding. `None` for what is no RTP.
+/// Parses a packet into its header and its payload without padding. `None` if it is not RTP.
 pub fn parse(datagram: &[u8]) -> Option<(Header, &[u8])> {
     let (fixed, rest) = datagram.split_first_chunk::<HEADER_BYTES>()?;
     if fixed[0] >> 6 != 2 {
@@ -61,7 +61,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(
+        fn an_encoded_packet_is_parsed_back(
             marker: bool, payload_type in 0u8..128, sequence: u16, timestamp: u32, ssrc: u32,
             payload in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
@@ -72,13 +72,13 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn no_input_makes_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = parse(&bytes);
         }
     }
 
     #[test]
-    fn csrc_extension_and_padding_are_passed_over() {
+    fn csrc_extension_and_padding_are_skipped() {
         let mut bytes = vec![0x80 | 0x20 | 0x10 | 2, 8, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
         bytes.extend([0; 8]);
         bytes.extend([0xbe, 0xde, 0, 1, 9, 9, 9, 9]);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_or_extension_past_the_end_is_no_packet() {
+    fn padding_or_extension_past_the_end_is_rejected() {
         let fixed = |first: u8| vec![first, 8, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
         for (first, rest) in [
             (0xa0, &[5][..]),

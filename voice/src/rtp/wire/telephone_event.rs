@@ -1,31 +1,31 @@
-//! Keys as RTP carries them: telephone-events (RFC 4733).
+//! DTMF keys as RTP packets: telephone-events (RFC 4733).
 
-/// Bytes of one event.
+/// The length of one event.
 pub const EVENT_BYTES: usize = 4;
-/// The longest that an event can say it has lasted; longer ones go on as a new one (§2.5.1.3).
-const LONGEST: u16 = u16::MAX;
+/// The longest duration of one event; a longer press continues as a new event (§2.5.1.3).
+const MAX_DURATION: u16 = u16::MAX;
 
-/// A key of a phone: `0`–`9`, `*`, `#`, `A`–`D`.
+/// A DTMF key: `0`–`9`, `*`, `#`, `A`–`D`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Key(u8);
+pub struct DtmfKey(u8);
 
 const KEYS: [char; 16] = [
     '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D',
 ];
 
-impl Key {
-    /// The key of an event code (§3.2). Above 15 are other sounds.
-    pub fn of_event(code: u8) -> Option<Key> {
-        (usize::from(code) < KEYS.len()).then_some(Key(code))
+impl DtmfKey {
+    /// The key of an event code (§3.2). Codes above 15 are other events.
+    pub fn from_code(code: u8) -> Option<DtmfKey> {
+        (usize::from(code) < KEYS.len()).then_some(DtmfKey(code))
     }
 
-    /// The key that is written so.
-    pub fn of_char(key: char) -> Option<Key> {
+    /// The key with this character.
+    pub fn from_char(key: char) -> Option<DtmfKey> {
         let code = KEYS.iter().position(|known| *known == key)?;
-        Some(Key(code as u8))
+        Some(DtmfKey(code as u8))
     }
 
-    pub fn event(self) -> u8 {
+    pub fn code(self) -> u8 {
         self.0
     }
 
@@ -34,23 +34,23 @@ impl Key {
     }
 }
 
-/// One packet's payload.
+/// The payload of one packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Event {
+pub struct TelephoneEvent {
     pub code: u8,
     /// Whether the key has been released.
     pub is_end: bool,
     /// From 0 to −63 dBm0, as a positive number.
     pub volume: u8,
-    /// So far, in timestamp units.
+    /// The duration so far, in timestamp units.
     pub duration: u16,
 }
 
-impl Event {
-    /// Reads a payload; further events in it are later news of the same kind, and not looked at.
-    pub fn read(payload: &[u8]) -> Option<Event> {
+impl TelephoneEvent {
+    /// Parses a payload. Only its first event is read: further ones repeat earlier events.
+    pub fn parse(payload: &[u8]) -> Option<TelephoneEvent> {
         let (bytes, _) = payload.split_first_chunk::<EVENT_BYTES>()?;
-        Some(Event {
+        Some(TelephoneEvent {
             code: bytes[0],
             is_end: bytes[1] & 0x80 != 0,
             volume: bytes[1] & 0x3f,
@@ -65,9 +65,9 @@ impl Event {
     }
 }
 
-/// Tells presses from the many packets of each.
+/// Reduces the many packets of each key press to one key.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct KeyReader {
+pub struct TelephoneEventReader {
     last: Option<Press>,
 }
 
@@ -78,11 +78,11 @@ struct Press {
     duration: u16,
 }
 
-impl KeyReader {
-    /// Takes a packet: the key, where it is the first news of its press. All packets of a press have
-    /// the timestamp of its beginning; which of them arrive does not matter.
-    pub fn take(&mut self, timestamp: u32, payload: &[u8]) -> Option<Key> {
-        let event = Event::read(payload)?;
+impl TelephoneEventReader {
+    /// Handles a packet and returns its key if it is the first packet of its press. All packets of
+    /// a press have the timestamp of its beginning, so it does not matter which of them arrive.
+    pub fn read(&mut self, timestamp: u32, payload: &[u8]) -> Option<DtmfKey> {
+        let event = TelephoneEvent::parse(payload)?;
         let press = Press {
             timestamp,
             code: event.code,
@@ -95,18 +95,19 @@ impl KeyReader {
                 return None;
             }
             if since > u32::MAX / 2 {
-                // A packet of an earlier press, come late.
+                // A late packet of an earlier press.
                 return None;
             }
-            let goes_on =
-                last.code == event.code && last.duration == LONGEST && since == u32::from(LONGEST);
-            if goes_on {
+            let is_continuation = last.code == event.code
+                && last.duration == MAX_DURATION
+                && since == u32::from(MAX_DURATION);
+            if is_continuation {
                 *last = press;
                 return None;
             }
         }
         self.last = Some(press);
-        Key::of_event(event.code)
+        DtmfKey::from_code(event.code)
     }
 }
 
@@ -117,7 +118,7 @@ mod tests {
 
     /// The packets of one press: one each 20 ms, and the last one three times.
     fn press(code: u8, timestamp: u32, packets: u16) -> Vec<(u32, [u8; EVENT_BYTES])> {
-        let event = |n: u16, is_end| Event {
+        let event = |n: u16, is_end| TelephoneEvent {
             code,
             is_end,
             volume: 10,
@@ -131,64 +132,64 @@ mod tests {
             .collect()
     }
 
-    fn heard(packets: &[(u32, [u8; EVENT_BYTES])]) -> Vec<char> {
-        let mut reader = KeyReader::default();
+    fn keys_of(packets: &[(u32, [u8; EVENT_BYTES])]) -> Vec<char> {
+        let mut reader = TelephoneEventReader::default();
         let taken = packets
             .iter()
-            .filter_map(|(timestamp, payload)| reader.take(*timestamp, payload));
-        taken.map(Key::as_char).collect()
+            .filter_map(|(timestamp, payload)| reader.read(*timestamp, payload));
+        taken.map(DtmfKey::as_char).collect()
     }
 
     #[test]
-    fn each_press_is_told_once_at_its_first_packet() {
+    fn each_press_is_reported_once_at_its_first_packet() {
         let mut packets = press(5, 1000, 4);
         packets.extend(press(5, 9000, 4));
         packets.extend(press(11, 20_000, 0));
-        assert_eq!(heard(&packets), ['5', '5', '#']);
+        assert_eq!(keys_of(&packets), ['5', '5', '#']);
     }
 
     #[test]
-    fn a_late_packet_of_an_earlier_press_is_no_new_one() {
+    fn a_late_packet_of_an_earlier_press_is_ignored() {
         let (one, two) = (press(1, u32::MAX - 10, 2), press(2, 5000, 2));
         let mixed = [one[0], two[0], one[4], two[1], one[1]];
-        assert_eq!(heard(&mixed), ['1', '2']);
+        assert_eq!(keys_of(&mixed), ['1', '2']);
     }
 
     #[test]
-    fn a_key_held_for_longer_than_an_event_can_say_is_one_press() {
-        let long = Event {
+    fn a_key_held_longer_than_the_maximum_duration_is_one_press() {
+        let long = TelephoneEvent {
             code: 3,
             is_end: false,
             volume: 10,
-            duration: LONGEST,
+            duration: MAX_DURATION,
         };
-        let after = Event {
+        let after = TelephoneEvent {
             duration: 160,
             ..long
         };
         let start = 77_u32;
-        let next = start + u32::from(LONGEST);
+        let next = start + u32::from(MAX_DURATION);
         assert_eq!(
-            heard(&[(start, long.bytes()), (next, after.bytes())]),
+            keys_of(&[(start, long.bytes()), (next, after.bytes())]),
             ['3']
         );
         assert_eq!(
-            heard(&[(start, after.bytes()), (next, after.bytes())]),
+            keys_of(&[(start, after.bytes()), (next, after.bytes())]),
             ['3', '3'],
-            "the first one had ended"
+            "the first press had ended"
         );
     }
 
     #[test]
-    fn other_sounds_are_no_keys() {
-        assert_eq!(heard(&press(16, 0, 2)), Vec::<char>::new());
-        assert_eq!(KeyReader::default().take(0, &[1, 2, 3]), None);
-        assert_eq!(Key::of_char('E'), None);
+    fn other_events_are_not_keys() {
+        assert_eq!(keys_of(&press(16, 0, 2)), Vec::<char>::new());
+        assert_eq!(TelephoneEventReader::default().read(0, &[1, 2, 3]), None);
+        assert_eq!(DtmfKey::from_char('E'), None);
     }
 
     proptest! {
         #[test]
-        fn whatever_is_lost_each_press_that_is_heard_at_all_is_told_once(
+        fn each_press_with_a_received_packet_is_reported_once(
             codes in proptest::collection::vec(0u8..16, 1..12), kept: u64, start: u32,
         ) {
             let mut packets = Vec::new();
@@ -200,20 +201,20 @@ mod tests {
                     .map(|at| all[at])
                     .collect();
                 if !left.is_empty() {
-                    expected.push(Key(*code).as_char());
+                    expected.push(DtmfKey(*code).as_char());
                 }
                 packets.extend(left);
             }
-            prop_assert_eq!(heard(&packets), expected);
+            prop_assert_eq!(keys_of(&packets), expected);
         }
 
         #[test]
         fn no_payload_makes_the_reader_panic(
             packets in proptest::collection::vec((any::<u32>(), proptest::collection::vec(any::<u8>(), 0..9)), 0..20),
         ) {
-            let mut reader = KeyReader::default();
+            let mut reader = TelephoneEventReader::default();
             for (timestamp, payload) in packets {
-                let _ = reader.take(timestamp, &payload);
+                let _ = reader.read(timestamp, &payload);
             }
         }
     }

@@ -1,17 +1,17 @@
-//! What a voicemail box plays to its caller: a chime in place of a person's words, then the beep.
+//! The greeting of the voicemail box: a chime instead of speech, then a beep.
 
 use std::f32::consts::TAU;
 use std::sync::LazyLock;
 
 const SAMPLE_RATE: usize = 8000;
 const LEVEL: f32 = 9_000.0;
-/// Notes of the chime, in Hz; together three seconds.
+/// The notes of the chime in Hz; three seconds together.
 const NOTES: [f32; 6] = [523.0, 659.0, 784.0, 659.0, 587.0, 523.0];
 const NOTE_MS: usize = 500;
 const PAUSE_MS: usize = 300;
 const BEEP_HZ: f32 = 1000.0;
 const BEEP_MS: usize = 500;
-/// Each tone swells and fades within this time, so that it does not click.
+/// Each tone fades in and out within this time, to avoid clicks.
 const EDGE_MS: usize = 20;
 
 static GREETING: LazyLock<Vec<i16>> = LazyLock::new(|| {
@@ -25,7 +25,7 @@ static GREETING: LazyLock<Vec<i16>> = LazyLock::new(|| {
 });
 
 /// The greeting and the beep, 8 kHz mono.
-pub(in crate::sandbox) fn voicemail_greeting() -> &'static [i16] {
+pub(crate) fn voicemail_greeting() -> &'static [i16] {
     &GREETING
 }
 
@@ -36,30 +36,16 @@ const fn samples(ms: usize) -> usize {
 fn tone(hertz: f32, ms: usize, audio: &mut Vec<i16>) {
     let (count, edge) = (samples(ms), samples(EDGE_MS));
     audio.extend((0..count).map(|n| {
-        let swell = n.min(count - n).min(edge) as f32 / edge as f32;
+        let fade = n.min(count - n).min(edge) as f32 / edge as f32;
         let phase = TAU * hertz * n as f32 / SAMPLE_RATE as f32;
-        (LEVEL * swell * phase.sin()) as i16
+        (LEVEL * fade * phase.sin()) as i16
     }));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Energy of `audio` at `hertz` as a share of all its energy (Goertzel).
-    fn share_at(hertz: f32, audio: &[i16]) -> f32 {
-        let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
-        for (n, sample) in audio.iter().enumerate() {
-            let (value, phase) = (
-                f32::from(*sample),
-                TAU * hertz * n as f32 / SAMPLE_RATE as f32,
-            );
-            re += value * phase.cos();
-            im += value * phase.sin();
-            all += value * value;
-        }
-        2.0 * (re * re + im * im) / (all * audio.len() as f32)
-    }
+    use crate::audio::spectrum::energy_share;
 
     #[test]
     fn the_greeting_lasts_three_seconds_and_ends_with_a_beep() {
@@ -67,7 +53,7 @@ mod tests {
         let seconds = audio.len() as f32 / SAMPLE_RATE as f32;
         assert!((3.5..4.5).contains(&seconds), "{seconds} s");
         let beep = &audio[audio.len() - samples(BEEP_MS)..];
-        assert!(share_at(BEEP_HZ, beep) > 0.9);
-        assert!(share_at(BEEP_HZ, &audio[..samples(NOTE_MS)]) < 0.1);
+        assert!(energy_share(BEEP_HZ, beep) > 0.9);
+        assert!(energy_share(BEEP_HZ, &audio[..samples(NOTE_MS)]) < 0.1);
     }
 }

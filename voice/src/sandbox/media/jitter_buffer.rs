@@ -1,17 +1,17 @@
-//! Puts received audio back into its order and its time (RFC 3550 §5.1 timestamps).
+//! Restores the order and timing of received audio, by its RTP timestamps (RFC 3550 §5.1).
 
 use std::collections::VecDeque;
 
-/// Audio further ahead than this, or further behind, is a new stream rather than a straggler: 2 s at 8 kHz.
-const NEW_STREAM_SAMPLES: i32 = 16_000;
+/// Audio further ahead or behind than this belongs to a new stream: 2 s at 8 kHz.
+const MAX_OFFSET_SAMPLES: i32 = 16_000;
 
-/// So many late packets, each the one before's successor, are no jitter but a sender that stood
-/// still for a while.
-const FALLEN_BEHIND: u32 = 5;
+/// After this many consecutive late packets the delay is reset: that is not jitter, but a sender
+/// that was stalled.
+const LATE_PACKETS_BEFORE_RESET: u32 = 5;
 
-/// A jitter buffer for 8 kHz audio. What never came sounds as silence; what comes after its time is
-/// dropped, until the whole stream is seen to have fallen behind: then it is waited for.
-pub(in crate::sandbox) struct JitterBuffer {
+/// A jitter buffer for 8 kHz audio. Lost audio becomes silence. Late audio is dropped, until the
+/// whole stream has fallen behind: then the buffer delays it again.
+pub(crate) struct JitterBuffer {
     delay_samples: usize,
     stream: Option<Stream>,
 }
@@ -21,12 +21,12 @@ struct Stream {
     /// The timestamp of the first sample in `samples`.
     next_timestamp: u32,
     samples: VecDeque<i16>,
-    /// Samples of delay still to be waited before the first is heard.
+    /// Samples of delay that remain before the first output.
     wait: usize,
     late: LateRun,
 }
 
-/// Late packets that followed each other without a gap.
+/// Consecutive late packets.
 #[derive(Default)]
 struct LateRun {
     count: u32,
@@ -34,7 +34,7 @@ struct LateRun {
 }
 
 impl LateRun {
-    /// Counts a late packet; how many there are in a row.
+    /// Counts a late packet and returns the number of consecutive ones.
     fn count(&mut self, timestamp: u32, samples: usize) -> u32 {
         if timestamp != self.next_timestamp {
             self.count = 0;
@@ -46,7 +46,7 @@ impl LateRun {
 }
 
 impl JitterBuffer {
-    /// A buffer that holds audio back by `delay_samples`.
+    /// Creates a buffer that delays audio by `delay_samples`.
     pub fn new(delay_samples: usize) -> JitterBuffer {
         JitterBuffer {
             delay_samples,
@@ -54,7 +54,7 @@ impl JitterBuffer {
         }
     }
 
-    /// Takes one packet's samples, which begin at `timestamp`.
+    /// Inserts the samples of one packet, which begin at `timestamp`.
     pub fn insert(&mut self, ssrc: u32, timestamp: u32, audio: &[i16]) {
         if audio.is_empty() {
             return;
@@ -70,14 +70,14 @@ impl JitterBuffer {
             }),
         };
         let mut offset = timestamp.wrapping_sub(stream.next_timestamp) as i32;
-        if ssrc != stream.ssrc || offset.abs() > NEW_STREAM_SAMPLES {
-            // The new stream follows what is still to be heard of the old one.
+        if ssrc != stream.ssrc || offset.abs() > MAX_OFFSET_SAMPLES {
+            // The new stream follows the remaining audio of the old one.
             stream.ssrc = ssrc;
             stream.next_timestamp = timestamp.wrapping_sub(stream.samples.len() as u32);
             offset = stream.samples.len() as i32;
         }
         if stream.wait > 0 && offset < 0 {
-            // Nothing was heard yet: the stream begins earlier than its first packet to arrive.
+            // Nothing was output yet: the stream begins before its first packet to arrive.
             let earlier = offset.unsigned_abs() as usize;
             for _ in 0..earlier {
                 stream.samples.push_front(0);
@@ -88,7 +88,7 @@ impl JitterBuffer {
         }
         let skipped = usize::try_from(-i64::from(offset)).unwrap_or(0);
         if skipped >= audio.len() {
-            if stream.late.count(timestamp, audio.len()) < FALLEN_BEHIND {
+            if stream.late.count(timestamp, audio.len()) < LATE_PACKETS_BEFORE_RESET {
                 return;
             }
             stream.next_timestamp = timestamp.wrapping_sub(self.delay_samples as u32);
@@ -102,30 +102,30 @@ impl JitterBuffer {
         if stream.samples.len() < begin + audio.len() {
             stream.samples.resize(begin + audio.len(), 0);
         }
-        for (place, sample) in stream.samples.range_mut(begin..).zip(audio) {
-            *place = *sample;
+        for (slot, sample) in stream.samples.range_mut(begin..).zip(audio) {
+            *slot = *sample;
         }
     }
 
-    /// Lets `count` samples' time pass and appends what is heard in it to `heard`: nothing before
-    /// the first packet's delay is over, then always `count` samples.
-    pub fn pull(&mut self, count: usize, heard: &mut Vec<i16>) {
+    /// Advances by `count` samples and appends them to `output`: nothing before the delay of the
+    /// first packet is over, then always `count` samples.
+    pub fn pull(&mut self, count: usize, output: &mut Vec<i16>) {
         let Some(stream) = &mut self.stream else {
             return;
         };
         let waited = stream.wait.min(count);
         stream.wait -= waited;
         let count = count - waited;
-        let there = count.min(stream.samples.len());
-        heard.extend(stream.samples.drain(..there));
-        heard.extend(std::iter::repeat_n(0, count - there));
+        let available = count.min(stream.samples.len());
+        output.extend(stream.samples.drain(..available));
+        output.extend(std::iter::repeat_n(0, count - available));
         stream.next_timestamp = stream.next_timestamp.wrapping_add(count as u32);
     }
 
-    /// Appends everything that is still held back.
-    pub fn drain(&mut self, heard: &mut Vec<i16>) {
+    /// Appends all remaining samples.
+    pub fn drain(&mut self, output: &mut Vec<i16>) {
         if let Some(stream) = self.stream.take() {
-            heard.extend(stream.samples);
+            output.extend(stream.samples);
         }
     }
 }
@@ -142,38 +142,38 @@ mod tests {
         buffer.insert(SSRC, start.wrapping_add(n * 160), &audio);
     }
 
-    fn frames(heard: &[i16]) -> Vec<i16> {
-        heard.iter().step_by(160).copied().collect()
+    fn frames(output: &[i16]) -> Vec<i16> {
+        output.iter().step_by(160).copied().collect()
     }
 
     #[test]
-    fn reordered_and_repeated_packets_are_heard_once_and_in_order() {
+    fn reordered_and_repeated_packets_are_output_once_and_in_order() {
         // The timestamp wraps around within the stream.
         let start = u32::MAX - 200;
         let mut buffer = JitterBuffer::new(480);
         for n in [0, 2, 1, 1, 3, 5, 4, 0] {
             insert(&mut buffer, n, start);
         }
-        let mut heard = Vec::new();
+        let mut output = Vec::new();
         for _ in 0..9 {
-            buffer.pull(160, &mut heard);
+            buffer.pull(160, &mut output);
         }
-        assert_eq!(frames(&heard), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(heard.len(), 6 * 160);
+        assert_eq!(frames(&output), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(output.len(), 6 * 160);
     }
 
     #[test]
-    fn a_stream_whose_first_packets_come_in_the_wrong_order_is_heard_whole() {
+    fn a_stream_whose_first_packets_are_reordered_is_output_completely() {
         let mut buffer = JitterBuffer::new(480);
         for n in [2, 3, 0, 1] {
             insert(&mut buffer, n, 0);
         }
-        let mut heard = Vec::new();
+        let mut output = Vec::new();
         for _ in 0..5 {
-            buffer.pull(160, &mut heard);
+            buffer.pull(160, &mut output);
         }
-        // Two of three frames of delay went to the frames before the first to arrive.
-        assert_eq!(frames(&heard), [1, 2, 3, 4]);
+        // Two of the three frames of delay were used by the frames before the first to arrive.
+        assert_eq!(frames(&output), [1, 2, 3, 4]);
     }
 
     #[test]
@@ -181,87 +181,87 @@ mod tests {
         let mut buffer = JitterBuffer::new(160);
         insert(&mut buffer, 0, 0);
         insert(&mut buffer, 2, 0);
-        let mut heard = Vec::new();
+        let mut output = Vec::new();
         for _ in 0..3 {
-            buffer.pull(160, &mut heard);
+            buffer.pull(160, &mut output);
         }
-        assert_eq!(frames(&heard), [1, 0]);
+        assert_eq!(frames(&output), [1, 0]);
         insert(&mut buffer, 1, 0);
-        buffer.drain(&mut heard);
-        assert_eq!(frames(&heard), [1, 0, 3]);
+        buffer.drain(&mut output);
+        assert_eq!(frames(&output), [1, 0, 3]);
     }
 
     #[test]
-    fn a_stream_that_falls_behind_for_good_is_waited_for() {
+    fn the_delay_adapts_to_a_stream_that_falls_behind_permanently() {
         let mut buffer = JitterBuffer::new(160);
-        let mut heard = Vec::new();
+        let mut output = Vec::new();
         for n in 0..30 {
-            // From the eleventh packet on, everything comes three frames later.
+            // From the eleventh packet on, everything arrives three frames later.
             match n {
                 0..10 => insert(&mut buffer, n, 0),
                 10..13 => {}
                 _ => insert(&mut buffer, n - 3, 0),
             }
-            buffer.pull(160, &mut heard);
+            buffer.pull(160, &mut output);
         }
-        let heard = frames(&heard);
-        assert_eq!(heard[..10], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-        // Four packets were too late, the fifth set the delay anew.
-        assert_eq!(heard[10..17], [0; 7]);
+        let output = frames(&output);
+        assert_eq!(output[..10], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        // Four packets were too late; the fifth reset the delay.
+        assert_eq!(output[10..17], [0; 7]);
         assert_eq!(
-            heard[17..],
+            output[17..],
             [15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26]
         );
     }
 
     #[test]
-    fn a_packet_that_is_late_in_part_is_heard_in_part() {
+    fn a_partly_late_packet_is_partly_output() {
         let mut buffer = JitterBuffer::new(0);
         buffer.insert(SSRC, 0, &[1; 80]);
-        let mut heard = Vec::new();
-        buffer.pull(160, &mut heard);
+        let mut output = Vec::new();
+        buffer.pull(160, &mut output);
         buffer.insert(SSRC, 80, &[2; 160]);
-        buffer.pull(80, &mut heard);
-        assert_eq!(&heard[..80], [1; 80]);
-        assert_eq!(&heard[80..160], [0; 80]);
-        assert_eq!(&heard[160..], [2; 80]);
+        buffer.pull(80, &mut output);
+        assert_eq!(&output[..80], [1; 80]);
+        assert_eq!(&output[80..160], [0; 80]);
+        assert_eq!(&output[160..], [2; 80]);
     }
 
     #[test]
-    fn silence_goes_on_while_the_sender_pauses() {
+    fn silence_is_output_while_the_sender_pauses() {
         let mut buffer = JitterBuffer::new(0);
         insert(&mut buffer, 0, 0);
-        let mut heard = Vec::new();
+        let mut output = Vec::new();
         for _ in 0..10 {
-            buffer.pull(160, &mut heard);
+            buffer.pull(160, &mut output);
         }
         insert(&mut buffer, 12, 0);
         for _ in 0..3 {
-            buffer.pull(160, &mut heard);
+            buffer.pull(160, &mut output);
         }
-        assert_eq!(frames(&heard)[9..], [0, 0, 0, 13]);
+        assert_eq!(frames(&output)[9..], [0, 0, 0, 13]);
     }
 
     #[test]
-    fn a_stream_that_starts_over_is_heard_after_the_old_one() {
+    fn a_restarted_stream_is_output_after_the_old_one() {
         let mut buffer = JitterBuffer::new(0);
         insert(&mut buffer, 0, 1_000);
         buffer.insert(SSRC, 4_000_000_000, &[50; 160]);
         buffer.insert(SSRC + 1, 77, &[60; 160]);
         buffer.insert(SSRC + 1, 77 + 160, &[61; 160]);
-        let mut heard = Vec::new();
+        let mut output = Vec::new();
         for _ in 0..4 {
-            buffer.pull(160, &mut heard);
+            buffer.pull(160, &mut output);
         }
-        assert_eq!(frames(&heard), [1, 50, 60, 61]);
+        assert_eq!(frames(&output), [1, 50, 60, 61]);
     }
 
     #[test]
-    fn nothing_is_heard_before_the_first_packet() {
+    fn nothing_is_output_before_the_first_packet() {
         let mut buffer = JitterBuffer::new(160);
-        let mut heard = Vec::new();
-        buffer.pull(160, &mut heard);
-        buffer.drain(&mut heard);
-        assert!(heard.is_empty());
+        let mut output = Vec::new();
+        buffer.pull(160, &mut output);
+        buffer.drain(&mut output);
+        assert!(output.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Threads that understand what callers say, apart from those that move packets.
+//! Threads that recognise what callers say, separate from the thread that moves packets.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,31 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use nexo_domain::phone::Phone;
 use tokio::sync::broadcast;
 
-use crate::sandbox::events::{CallId, CallRecord, SandboxEvent};
+use crate::sandbox::events::{CallId, CallNumber, CallRecord, EndedCall, SandboxEvent};
 use crate::sandbox::recogniser::{Recogniser, Vocabulary};
 use crate::sandbox::recording;
 use crate::speech::prompts::PromptSet;
 
-/// The callee's own number of a call.
-pub(in crate::sandbox) type CallNumber = u64;
-
-/// A call that is over.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::sandbox) struct EndedCall {
-    pub call: CallNumber,
-    pub call_id: CallId,
-    pub phone: Phone,
-    pub answered: bool,
-    pub talked: Duration,
-}
-
-/// What the media thread and the callee send here. Per call: `Listen`, any number of `Audio`, `Ended`.
-pub(in crate::sandbox) enum EarInput {
+/// Input from the media thread and the SIP server. Per call: `Listen`, any number of `Audio`,
+/// `Ended`.
+pub(crate) enum ListenerInput {
     Listen {
         call: CallNumber,
         call_id: CallId,
@@ -40,116 +26,118 @@ pub(in crate::sandbox) enum EarInput {
         call: CallNumber,
         samples: Vec<i16>,
     },
-    /// Also of calls that nobody listened to.
+    /// Also sent for calls that were not listened to.
     Ended(EndedCall),
 }
 
-/// The way to the threads. Cloned freely; the threads end when the last clone is gone.
+/// The handle of the threads. They end when the last clone is dropped.
 ///
-/// The queues hold at most what the live calls have sent and the threads have not understood yet:
-/// 90 s of audio a call.
+/// The queues are bounded by what live calls have sent and the threads have not processed yet: 90 s
+/// of audio per call.
 #[derive(Clone)]
-pub(in crate::sandbox) struct Ears {
-    queues: Arc<[Sender<EarInput>]>,
+pub(crate) struct Listener {
+    queues: Arc<[Sender<ListenerInput>]>,
 }
 
-impl Ears {
-    /// Starts a thread a core, at most four.
+impl Listener {
+    /// Starts one thread per core, at most four.
     ///
     /// # Errors
-    /// When the system starts no more threads.
+    /// If a thread cannot be started.
     pub fn start(
         record_dir: Option<PathBuf>,
         voice: Option<&'static PromptSet>,
         events: &broadcast::Sender<SandboxEvent>,
-    ) -> io::Result<(Ears, Vec<JoinHandle<()>>)> {
-        // Learning takes long: the built-in voice is learnt when the first call is heard.
-        let vocabulary = voice.map(|voice| Arc::new(Vocabulary::of(voice)));
+    ) -> io::Result<(Listener, Vec<JoinHandle<()>>)> {
+        // Building a vocabulary takes long; the built-in one is built when the first call is
+        // listened to.
+        let vocabulary = voice.map(|voice| Arc::new(Vocabulary::new(voice)));
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut queues = Vec::new();
         let mut threads = Vec::new();
         for _ in 0..cores.min(4) {
             let (queue, inputs) = mpsc::channel();
-            let listener = Listener {
+            let listener = ListenerThread {
                 record_dir: record_dir.clone(),
                 vocabulary: vocabulary.clone(),
                 events: events.clone(),
-                heard: HashMap::new(),
+                calls: HashMap::new(),
             };
-            let thread = thread::Builder::new().name("sandbox-ear".into());
+            let thread = thread::Builder::new().name("sandbox-listen".into());
             threads.push(thread.spawn(move || listener.run(&inputs))?);
             queues.push(queue);
         }
         let queues = queues.into();
-        Ok((Ears { queues }, threads))
+        Ok((Listener { queues }, threads))
     }
 
-    /// Hands `input` to the thread that listens to its call.
-    pub fn send(&self, input: EarInput) {
+    /// Sends `input` to the thread of its call.
+    pub fn send(&self, input: ListenerInput) {
         let call = match &input {
-            EarInput::Listen { call, .. } | EarInput::Audio { call, .. } => *call,
-            EarInput::Ended(ended) => ended.call,
+            ListenerInput::Listen { call, .. } | ListenerInput::Audio { call, .. } => *call,
+            ListenerInput::Ended(ended) => ended.call,
         };
         let queue = &self.queues[(call % self.queues.len() as u64) as usize];
         if queue.send(input).is_err() {
-            tracing::error!("a sandbox listener is gone: a call goes unheard");
+            tracing::error!("a sandbox listener thread has ended: a call is not recognised");
         }
     }
 }
 
-struct Listener {
+struct ListenerThread {
     record_dir: Option<PathBuf>,
-    /// Where it is another than that of the built-in voice.
+    /// If it differs from that of the built-in prompts.
     vocabulary: Option<Arc<Vocabulary>>,
     events: broadcast::Sender<SandboxEvent>,
-    heard: HashMap<CallNumber, Hearing>,
+    calls: HashMap<CallNumber, ListenedCall>,
 }
 
-/// One call being listened to.
-struct Hearing {
+/// A call that is being listened to.
+struct ListenedCall {
     call_id: CallId,
     recogniser: Recogniser,
     samples: Vec<i16>,
 }
 
-impl Listener {
-    fn run(mut self, inputs: &Receiver<EarInput>) {
+impl ListenerThread {
+    fn run(mut self, inputs: &Receiver<ListenerInput>) {
         for input in inputs {
             match input {
-                EarInput::Listen { call, call_id } => {
+                ListenerInput::Listen { call, call_id } => {
                     let vocabulary = self.vocabulary.clone();
-                    let recogniser = vocabulary.map_or_else(Recogniser::new, Recogniser::knowing);
-                    let hearing = Hearing {
+                    let recogniser =
+                        vocabulary.map_or_else(Recogniser::new, Recogniser::with_vocabulary);
+                    let listened = ListenedCall {
                         call_id,
                         recogniser,
                         samples: Vec::new(),
                     };
-                    self.heard.insert(call, hearing);
+                    self.calls.insert(call, listened);
                 }
-                EarInput::Audio { call, samples } => self.hear(call, &samples),
-                EarInput::Ended(ended) => self.finish(ended),
+                ListenerInput::Audio { call, samples } => self.recognise(call, &samples),
+                ListenerInput::Ended(ended) => self.finish(ended),
             }
         }
     }
 
-    fn hear(&mut self, call: CallNumber, samples: &[i16]) {
-        let Some(hearing) = self.heard.get_mut(&call) else {
+    fn recognise(&mut self, call: CallNumber, samples: &[i16]) {
+        let Some(listened) = self.calls.get_mut(&call) else {
             return;
         };
-        hearing.samples.extend_from_slice(samples);
-        for word in hearing.recogniser.push(samples) {
+        listened.samples.extend_from_slice(samples);
+        for word in listened.recogniser.push(samples) {
             let Some(digit) = word.digit() else { continue };
-            // Nobody need be watching.
+            // Fails only without subscribers.
             let _ = self.events.send(SandboxEvent::DigitHeard {
-                call_id: hearing.call_id.clone(),
+                call_id: listened.call_id.clone(),
                 digit,
             });
         }
     }
 
     fn finish(&mut self, ended: EndedCall) {
-        let (digits_heard, samples) = match self.heard.remove(&ended.call) {
-            Some(hearing) => (hearing.recogniser.finish().digits, hearing.samples),
+        let (digits_heard, samples) = match self.calls.remove(&ended.call) {
+            Some(listened) => (listened.recogniser.finish().digits, listened.samples),
             None => (String::new(), Vec::new()),
         };
         let mut record = CallRecord {
@@ -157,14 +145,14 @@ impl Listener {
             phone: ended.phone,
             digits_heard,
             answered: ended.answered,
-            talked: ended.talked,
+            talk_time: ended.talk_time,
             samples: samples.into(),
             wav: None,
         };
         if let Some(dir) = &self.record_dir {
-            record.wav = saved(dir, &record);
+            record.wav = save(dir, &record);
         }
-        // Nobody need be watching.
+        // Fails only without subscribers.
         let _ = self.events.send(SandboxEvent::Finished {
             call_id: ended.call_id,
             record: Arc::new(record),
@@ -172,7 +160,7 @@ impl Listener {
     }
 }
 
-fn saved(dir: &Path, record: &CallRecord) -> Option<PathBuf> {
+fn save(dir: &Path, record: &CallRecord) -> Option<PathBuf> {
     match recording::save(dir, record) {
         Ok(wav) => Some(wav),
         Err(error) => {

@@ -1,7 +1,8 @@
-//! Local RTP ports: a few sockets that many calls share.
+//! The local RTP ports: a few sockets shared by many calls.
 //!
-//! A socket serves any number of calls as long as each has another far end, which is how packets
-//! are told apart. Callers who use one media address for all their calls get a socket a call.
+//! A socket serves any number of calls as long as each has a different far end, whose address
+//! identifies its packets. Callers with one media address for all their calls get one socket per
+//! call.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,15 +13,16 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::rtp::send::ports::bind;
 
-/// Tries to find an even port whose odd neighbour is free too.
-const PAIR_TRIES: usize = 32;
-/// The most pairs, however many files the process may open.
-const MOST_PAIRS: usize = 4096;
-/// A pair for so many files that the process may open: a quarter of them, as a pair is two.
-const FILES_A_PAIR: u64 = 8;
+/// Attempts to find an even port whose next port is free too.
+const MAX_PAIR_ATTEMPTS: usize = 32;
+/// The most pairs, whatever the limit of open files.
+const MAX_PAIRS: usize = 4096;
+/// One pair per this many files that the process may open: a quarter of them, as a pair is two
+/// files.
+const FILES_PER_PAIR: u64 = 8;
 
-/// An even RTP port and, above it, its RTCP port (RFC 3550 §11). Neither blocks.
-pub(in crate::sandbox) struct MediaSocket {
+/// An even RTP port and the next one for RTCP (RFC 3550 §11). Both are non-blocking.
+pub(crate) struct MediaSocket {
     pub index: usize,
     pub rtp: UdpSocket,
     pub rtcp: UdpSocket,
@@ -28,7 +30,7 @@ pub(in crate::sandbox) struct MediaSocket {
 }
 
 impl MediaSocket {
-    /// Forgets what came while no call used it.
+    /// Discards the packets received while no call used the socket.
     fn discard_all(&self) {
         let mut datagram = [0; 1];
         for socket in [&self.rtp, &self.rtcp] {
@@ -37,24 +39,24 @@ impl MediaSocket {
     }
 }
 
-/// The sockets and who uses them. Grows as calls need it, never shrinks.
-pub(in crate::sandbox) struct MediaPorts {
+/// The sockets and their leases. Sockets are opened on demand and never closed.
+pub(crate) struct MediaPorts {
     ip: IpAddr,
-    most: usize,
+    max: usize,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
     sockets: Vec<Arc<MediaSocket>>,
-    /// How many calls use each socket.
-    users: Vec<usize>,
-    /// One bit a socket: set while a call with this far end uses it.
+    /// The number of leases of each socket.
+    lease_counts: Vec<usize>,
+    /// One bit per socket: set while a call with this far end uses it.
     used_by: HashMap<SocketAddr, Vec<u64>>,
 }
 
-/// One call's claim on a socket, given back when dropped.
-pub(in crate::sandbox) struct MediaLease {
+/// One call's lease of a socket, released on drop.
+pub(crate) struct MediaLease {
     pub socket: Arc<MediaSocket>,
     pub remote: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -63,34 +65,34 @@ pub(in crate::sandbox) struct MediaLease {
 impl MediaPorts {
     pub fn new(ip: IpAddr) -> MediaPorts {
         let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
-        let most = usize::try_from(files / FILES_A_PAIR).unwrap_or(MOST_PAIRS);
+        let max = usize::try_from(files / FILES_PER_PAIR).unwrap_or(MAX_PAIRS);
         MediaPorts {
             ip,
-            most: most.clamp(1, MOST_PAIRS),
+            max: max.clamp(1, MAX_PAIRS),
             state: Arc::default(),
         }
     }
 
-    /// A socket that no other call with the same `remote` uses, opened where there is none.
+    /// Leases a socket that no other call with the same `remote` uses, and opens one if necessary.
     ///
     /// # Errors
-    /// When the system gives no more sockets, or as many are open as are good for the process:
-    /// whatever else it does needs files too.
+    /// If no socket can be opened, or the limit is reached: the process needs files for other
+    /// purposes too.
     pub fn lease(&self, remote: SocketAddr) -> io::Result<MediaLease> {
         let mut state = locked(&self.state);
         let free = first_free(state.used_by.get(&remote));
         if free == state.sockets.len() {
-            if free == self.most {
+            if free == self.max {
                 return Err(io::Error::from(io::ErrorKind::QuotaExceeded));
             }
             let socket = Arc::new(open_pair(self.ip, free)?);
             state.sockets.push(socket);
-            state.users.push(0);
+            state.lease_counts.push(0);
         }
-        if state.users[free] == 0 {
+        if state.lease_counts[free] == 0 {
             state.sockets[free].discard_all();
         }
-        state.users[free] += 1;
+        state.lease_counts[free] += 1;
         let words = state.used_by.entry(remote).or_default();
         if words.len() <= free / 64 {
             words.push(0);
@@ -108,7 +110,7 @@ impl Drop for MediaLease {
     fn drop(&mut self) {
         let mut state = locked(&self.state);
         let index = self.socket.index;
-        state.users[index] -= 1;
+        state.lease_counts[index] -= 1;
         if let Some(words) = state.used_by.get_mut(&self.remote) {
             words[index / 64] &= !(1 << (index % 64));
             if words.iter().all(|word| *word == 0) {
@@ -118,12 +120,12 @@ impl Drop for MediaLease {
     }
 }
 
-/// No code panics while it holds this lock half-way through a change.
+/// Nothing panics while the lock is held and the state is inconsistent.
 fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The lowest clear bit. At most one above the highest socket ever used with this far end.
+/// Returns the lowest clear bit: at most one above the highest socket ever used with this far end.
 fn first_free(words: Option<&Vec<u64>>) -> usize {
     let words = words.map_or(&[][..], Vec::as_slice);
     words
@@ -136,9 +138,9 @@ fn first_free(words: Option<&Vec<u64>>) -> usize {
 
 fn open_pair(ip: IpAddr, index: usize) -> io::Result<MediaSocket> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    // An odd port from the system is kept until the end, or it would be given out again.
+    // Odd ports stay open until the end, or the system would assign them again.
     let mut odd = Vec::new();
-    for _ in 0..PAIR_TRIES {
+    for _ in 0..MAX_PAIR_ATTEMPTS {
         let rtp = bind(ip, 0)?;
         let port = rtp.local_addr()?.port();
         if port % 2 == 1 {
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_different_far_ends_share_a_socket_and_of_the_same_never() {
+    fn calls_share_a_socket_only_if_their_far_ends_differ() {
         let ports = ports();
         let first = ports.lease(far_end(4000)).unwrap();
         let other = ports.lease(far_end(4002)).unwrap();
@@ -188,24 +190,24 @@ mod tests {
     }
 
     #[test]
-    fn what_came_between_two_calls_is_not_heard_in_the_second() {
+    fn packets_received_between_two_calls_are_discarded() {
         let ports = ports();
-        let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let lease = ports.lease(far_end(4000)).unwrap();
         let address = lease.socket.rtp.local_addr().unwrap();
         drop(lease);
-        stranger.send_to(b"late", address).unwrap();
+        other.send_to(b"late", address).unwrap();
         let lease = ports.lease(far_end(4000)).unwrap();
-        stranger.send_to(b"early", address).unwrap();
-        // What comes while the socket is in use stays, also when another call joins.
-        let _other = ports.lease(far_end(4002)).unwrap();
+        other.send_to(b"early", address).unwrap();
+        // Packets received while the socket is in use are kept, even if another call joins.
+        let _second = ports.lease(far_end(4002)).unwrap();
         let mut datagram = [0; 10];
         let (length, _) = lease.socket.rtp.recv_from(&mut datagram).unwrap();
         assert_eq!(&datagram[..length], b"early");
     }
 
     #[test]
-    fn a_socket_has_an_even_port_and_its_neighbour() {
+    fn a_socket_has_an_even_port_and_the_next_one_for_rtcp() {
         let ports = ports();
         let lease = ports.lease(far_end(4000)).unwrap();
         assert_eq!(lease.socket.port % 2, 0);
@@ -214,23 +216,23 @@ mod tests {
     }
 
     #[test]
-    fn no_more_sockets_are_opened_than_are_good_for_the_process() {
+    fn the_number_of_sockets_is_limited() {
         let mut ports = ports();
-        assert!((1..=MOST_PAIRS).contains(&ports.most), "{}", ports.most);
-        ports.most = 2;
+        assert!((1..=MAX_PAIRS).contains(&ports.max), "{}", ports.max);
+        ports.max = 2;
         let leases = [4000, 4000].map(|port| ports.lease(far_end(port)).unwrap());
         let error = ports.lease(far_end(4000)).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
-        // Another far end still finds its place.
+        // Another far end can still use them.
         assert!(ports.lease(far_end(4002)).is_ok());
         drop(leases);
         assert!(ports.lease(far_end(4000)).is_ok());
     }
 
     #[test]
-    fn a_far_end_without_calls_leaves_nothing_behind() {
+    fn a_far_end_without_calls_leaves_no_entries() {
         let mut ports = ports();
-        ports.most = 130;
+        ports.max = 130;
         let leases: Vec<_> = (0..130)
             .map(|_| ports.lease(far_end(4000)).unwrap())
             .collect();

@@ -1,4 +1,5 @@
-//! The callee's media thread: one 20 ms tick receives and sends the audio of all calls.
+//! The media thread of the sandbox carrier: one 20 ms tick receives and sends the audio of all
+//! calls.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,55 +10,58 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use leg::{FRAME, Leg};
-use listener::{CallNumber, EarInput, Ears, EndedCall};
+use listener::{Listener, ListenerInput};
 use media_ports::{MediaLease, MediaSocket};
 
-pub(super) mod greeting;
+use super::events::{CallNumber, EndedCall};
+
+mod greeting;
 pub(super) mod impairment;
-pub(super) mod jitter_buffer;
-pub(super) mod key_presser;
+mod jitter_buffer;
+mod key_presser;
 pub(super) mod leg;
 pub(super) mod listener;
 pub(super) mod media_ports;
-pub(super) mod receiver_report;
+mod receiver_report;
 
-/// A stall longer than this is not caught up with: the packets of its time are left out.
-const LONGEST_STALL: Duration = Duration::from_secs(1);
-/// No RTP or RTCP packet over a 1,500 byte link is longer.
+/// After a longer stall the missed packets are skipped instead of sent late.
+const MAX_STALL: Duration = Duration::from_secs(1);
+/// No RTP or RTCP packet on a link with an MTU of 1,500 bytes is longer.
 const DATAGRAM_BYTES: usize = 1500;
 
-/// However many calls come and go, audio is moved in between.
-const COMMANDS_A_TICK: usize = 1000;
+/// Bounds the commands handled in one tick, so that audio is moved however many calls start and
+/// end.
+const MAX_COMMANDS_PER_TICK: usize = 1000;
 
-/// Packets from unknown addresses that are kept for a tick.
-const MOST_STRANGERS: usize = 1000;
+/// The most packets from unknown addresses that are kept for a tick.
+const MAX_UNMATCHED_PACKETS: usize = 1000;
 
-/// What the callee asks of the media thread.
+/// A command of the SIP server to the media thread.
 pub(super) enum MediaCommand {
-    /// A call is answered. With a lease of the socket that its SDP names.
+    /// A call is answered, with a lease of the socket that its SDP names.
     Open {
         call: CallNumber,
         lease: MediaLease,
-        /// Where the caller wants reports.
+        /// The address for receiver reports.
         rtcp: SocketAddr,
         leg: Box<Leg>,
     },
-    /// An opened call is over: what it said last goes to the ears, then this.
+    /// An opened call has ended. The listener gets its remaining audio, then this.
     Close(EndedCall),
 }
 
-/// Starts the thread. It ends when the command queue's sender is gone.
+/// Starts the thread. It ends when the command sender is dropped.
 ///
 /// # Errors
-/// When the system starts no more threads.
-pub(super) fn start(ears: Ears) -> io::Result<(Sender<MediaCommand>, JoinHandle<()>)> {
+/// If the thread cannot be started.
+pub(super) fn start(listener: Listener) -> io::Result<(Sender<MediaCommand>, JoinHandle<()>)> {
     let (sender, commands) = channel();
     let media = Media {
-        ears,
+        listener,
         legs: HashMap::new(),
         sockets: HashMap::new(),
         closing: Vec::new(),
-        strangers: Vec::new(),
+        unmatched: Vec::new(),
     };
     let thread = thread::Builder::new()
         .name("sandbox-media".into())
@@ -66,12 +70,12 @@ pub(super) fn start(ears: Ears) -> io::Result<(Sender<MediaCommand>, JoinHandle<
 }
 
 struct Media {
-    ears: Ears,
+    listener: Listener,
     legs: HashMap<CallNumber, OpenLeg>,
     sockets: HashMap<usize, SharedSocket>,
-    /// Closed at the end of the tick, when what was received before is read.
+    /// Closed at the end of the tick, after the packets received before have been read.
     closing: Vec<EndedCall>,
-    strangers: Vec<Stranger>,
+    unmatched: Vec<UnmatchedPacket>,
 }
 
 struct OpenLeg {
@@ -80,15 +84,15 @@ struct OpenLeg {
     rtcp: SocketAddr,
 }
 
-/// A packet from an address that is no call's. The command that opens its call may be under way:
-/// it is looked at once more a tick later.
-struct Stranger {
+/// A packet from an address of no call. The command that opens its call may still be queued, so the
+/// packet is matched again one tick later.
+struct UnmatchedPacket {
     index: usize,
     source: SocketAddr,
     bytes: Vec<u8>,
 }
 
-/// A socket and its calls by the far end's address.
+/// A socket and its calls by the address of the far end.
 struct SharedSocket {
     socket: Arc<MediaSocket>,
     calls: HashMap<SocketAddr, CallNumber>,
@@ -101,15 +105,15 @@ impl Media {
             if self.legs.is_empty() {
                 let Ok(command) = commands.recv() else { return };
                 next_tick = Instant::now();
-                self.take(command);
+                self.handle_command(command);
             }
-            let open = self.take_until(next_tick, commands);
+            let is_open = self.handle_commands_until(next_tick, commands);
             let now = Instant::now();
             self.receive(now);
-            if !open {
+            if !is_open {
                 return self.close_ended();
             }
-            if now.saturating_duration_since(next_tick) > LONGEST_STALL {
+            if now.saturating_duration_since(next_tick) > MAX_STALL {
                 next_tick = now;
             }
             while next_tick <= now {
@@ -120,12 +124,16 @@ impl Media {
         }
     }
 
-    /// Takes commands until the tick is due; false when no more can come.
-    fn take_until(&mut self, next_tick: Instant, commands: &Receiver<MediaCommand>) -> bool {
-        for _ in 0..COMMANDS_A_TICK {
+    /// Handles commands until the tick is due. Returns false if no more commands can come.
+    fn handle_commands_until(
+        &mut self,
+        next_tick: Instant,
+        commands: &Receiver<MediaCommand>,
+    ) -> bool {
+        for _ in 0..MAX_COMMANDS_PER_TICK {
             let left = next_tick.saturating_duration_since(Instant::now());
             match commands.recv_timeout(left) {
-                Ok(command) => self.take(command),
+                Ok(command) => self.handle_command(command),
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
@@ -133,7 +141,7 @@ impl Media {
         true
     }
 
-    fn take(&mut self, command: MediaCommand) {
+    fn handle_command(&mut self, command: MediaCommand) {
         match command {
             MediaCommand::Open {
                 call,
@@ -141,8 +149,8 @@ impl Media {
                 rtcp,
                 leg,
             } => {
-                if let Some(call_id) = leg.heard_as() {
-                    self.ears.send(EarInput::Listen { call, call_id });
+                if let Some(call_id) = leg.listened_call_id() {
+                    self.listener.send(ListenerInput::Listen { call, call_id });
                 }
                 let open = OpenLeg { leg, lease, rtcp };
                 self.open(call, open);
@@ -164,8 +172,8 @@ impl Media {
     }
 
     fn receive(&mut self, now: Instant) {
-        for stranger in std::mem::take(&mut self.strangers) {
-            self.receive_again(&stranger, now);
+        for packet in std::mem::take(&mut self.unmatched) {
+            self.retry(&packet, now);
         }
         let mut datagram = [0; DATAGRAM_BYTES];
         for (index, shared) in &self.sockets {
@@ -174,8 +182,8 @@ impl Media {
                 let call = shared.calls.get(&source);
                 match call.and_then(|call| self.legs.get_mut(call)) {
                     Some(open) => open.leg.receive(bytes, now),
-                    None if self.strangers.len() < MOST_STRANGERS => {
-                        self.strangers.push(Stranger {
+                    None if self.unmatched.len() < MAX_UNMATCHED_PACKETS => {
+                        self.unmatched.push(UnmatchedPacket {
                             index: *index,
                             source,
                             bytes: bytes.to_vec(),
@@ -184,38 +192,38 @@ impl Media {
                     None => {}
                 }
             }
-            // Nothing is done with the caller's reports, but they must not fill the socket.
+            // The caller's reports are not used, but must not fill the socket buffer.
             while shared.socket.rtcp.recv_from(&mut datagram).is_ok() {}
         }
     }
 
-    /// A packet whose call was not known a tick ago.
-    fn receive_again(&mut self, stranger: &Stranger, now: Instant) {
-        let Some(shared) = self.sockets.get_mut(&stranger.index) else {
+    /// Matches a packet again whose call was unknown a tick ago.
+    fn retry(&mut self, packet: &UnmatchedPacket, now: Instant) {
+        let Some(shared) = self.sockets.get_mut(&packet.index) else {
             return;
         };
-        let call = match shared.calls.get(&stranger.source) {
+        let call = match shared.calls.get(&packet.source) {
             Some(call) => Some(*call),
-            None => latch(shared, &self.legs, stranger.source),
+            None => latch(shared, &self.legs, packet.source),
         };
         if let Some(open) = call.and_then(|call| self.legs.get_mut(&call)) {
-            open.leg.receive(&stranger.bytes, now);
+            open.leg.receive(&packet.bytes, now);
         }
     }
 
     fn tick(&mut self, now: Instant) {
         for (call, open) in &mut self.legs {
             let socket = &open.lease.socket;
-            // A packet that cannot be sent is a lost packet.
+            // A packet that cannot be sent counts as lost.
             let _ = socket
                 .rtp
                 .send_to(open.leg.next_packet(), open.lease.remote);
             if let Some(report) = open.leg.report(now) {
                 let _ = socket.rtcp.send_to(&report, open.rtcp);
             }
-            if let Some(samples) = open.leg.hear(now) {
+            if let Some(samples) = open.leg.pull_audio(now) {
                 let call = *call;
-                self.ears.send(EarInput::Audio { call, samples });
+                self.listener.send(ListenerInput::Audio { call, samples });
             }
         }
     }
@@ -224,12 +232,12 @@ impl Media {
         for ended in std::mem::take(&mut self.closing) {
             let call = ended.call;
             if let Some(mut open) = self.legs.remove(&call) {
-                if let Some(samples) = open.leg.hear_rest() {
-                    self.ears.send(EarInput::Audio { call, samples });
+                if let Some(samples) = open.leg.drain_audio() {
+                    self.listener.send(ListenerInput::Audio { call, samples });
                 }
                 self.release(call, open.lease.socket.index);
             }
-            self.ears.send(EarInput::Ended(ended));
+            self.listener.send(ListenerInput::Ended(ended));
         }
     }
 
@@ -237,15 +245,15 @@ impl Media {
         let Some(shared) = self.sockets.get_mut(&index) else {
             return;
         };
-        shared.calls.retain(|_, of| *of != call);
+        shared.calls.retain(|_, other| *other != call);
         if shared.calls.is_empty() {
             self.sockets.remove(&index);
         }
     }
 }
 
-/// Finds the call of packets from an address that no offer named: the socket's only call, if it
-/// has heard nothing yet (symmetric RTP through a NAT, RFC 4961).
+/// Finds the call of packets from an address that no offer named: the only call of the socket, if
+/// it has not received anything yet (symmetric RTP through a NAT, RFC 4961).
 fn latch(
     shared: &mut SharedSocket,
     legs: &HashMap<CallNumber, OpenLeg>,

@@ -1,4 +1,4 @@
-//! What a frame of sound is like: whether it is sound at all, and the shape of its spectrum.
+//! The features of a frame of audio: whether it is sound, and the shape of its spectrum.
 
 use std::collections::VecDeque;
 use std::f32::consts::PI;
@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
-/// Mel-frequency cepstral coefficients of a frame.
+/// The number of mel-frequency cepstral coefficients of a frame.
 const COEFFICIENTS: usize = 12;
-/// The coefficients, and the loudness within the utterance.
+/// The coefficients, and the loudness relative to the utterance.
 pub(super) const DIMENSIONS: usize = COEFFICIENTS + 1;
-/// What describes a frame.
+/// The features of one frame.
 pub(super) type Vector = [f32; DIMENSIONS];
 /// 10 ms at 8 kHz.
 const HOP: usize = 80;
@@ -19,18 +19,19 @@ const HOP: usize = 80;
 const WINDOW: usize = 200;
 const FFT: usize = 256;
 const BANDS: usize = 22;
-const LOWEST_HZ: f32 = 200.0;
-const HIGHEST_HZ: f32 = 3600.0;
-/// Quieter is no sound, on any line: -48 dB of full scale.
+const MIN_HZ: f32 = 200.0;
+const MAX_HZ: f32 = 3600.0;
+/// A quieter frame is never sound: -48 dB of full scale.
 const FLOOR_DB: f32 = -48.0;
-/// Sound is so much louder than the line's noise.
+/// The level of sound above the noise of the line.
 const ABOVE_NOISE_DB: f32 = 9.0;
-/// The noise is what the quietest tenth of this many frames stays below.
+/// The noise level is the upper bound of the quietest tenth of this many frames.
 const NOISE_FRAMES: usize = 150;
 const QUIET_SHARE: usize = 10;
-/// A band is at least so loud compared with the loudest of its utterance: noise beneath says nothing.
+/// Band energies are limited to this much below the loudest of the utterance, because noise carries
+/// no information.
 const DYNAMICS: f32 = 4.5;
-/// What a step of the spectrum's shape, and of the loudness, counts in a distance.
+/// The weights of the cepstrum and of the loudness in a distance.
 const CEPSTRUM_WEIGHT: f32 = 0.25;
 const LOUDNESS_WEIGHT: f32 = 0.5;
 
@@ -40,7 +41,7 @@ pub(super) struct Frame {
     bands: [f32; BANDS],
 }
 
-/// Turns samples into frames.
+/// Converts samples to frames.
 pub(super) struct Analysis {
     pending: Vec<i16>,
     levels: VecDeque<f32>,
@@ -48,11 +49,11 @@ pub(super) struct Analysis {
     plan: &'static Plan,
 }
 
-/// What every analysis shares.
+/// Tables shared by all analyses.
 struct Plan {
     fft: Arc<dyn RealToComplex<f32>>,
     window: [f32; WINDOW],
-    /// For each band: the first bin and the weights from there.
+    /// For each band: its first bin, and the weights from there.
     bands: Vec<(usize, Vec<f32>)>,
     cosines: [[f32; BANDS]; COEFFICIENTS],
 }
@@ -85,7 +86,7 @@ fn hz(mel: f32) -> f32 {
 
 /// Triangles evenly spaced on the mel scale.
 fn mel_bands() -> Vec<(usize, Vec<f32>)> {
-    let (low, high) = (mel(LOWEST_HZ), mel(HIGHEST_HZ));
+    let (low, high) = (mel(MIN_HZ), mel(MAX_HZ));
     let edge = |n: usize| hz(low + (high - low) * n as f32 / (BANDS + 1) as f32);
     let bin_hz = 8000.0 / FFT as f32;
     (0..BANDS)
@@ -116,7 +117,7 @@ impl Analysis {
         }
     }
 
-    /// The frames that these samples complete.
+    /// Returns the frames that these samples complete.
     pub fn push(&mut self, samples: &[i16]) -> Vec<Frame> {
         self.pending.extend_from_slice(samples);
         let mut frames = Vec::with_capacity(samples.len() / HOP + 1);
@@ -130,7 +131,7 @@ impl Analysis {
         frames
     }
 
-    /// The frames of what is left, silence behind it.
+    /// Returns the frames of the remaining samples, followed by silence.
     pub fn finish(&mut self) -> Vec<Frame> {
         self.push(&[0; WINDOW])
     }
@@ -153,13 +154,13 @@ impl Analysis {
         }
     }
 
-    /// The logarithm of each band's energy.
+    /// Returns the logarithm of each band's energy.
     fn bands(&self, samples: &[i16]) -> [f32; BANDS] {
         let mut windowed = [0.0; FFT];
         let mut previous = f32::from(samples[0]);
         for (n, sample) in samples.iter().enumerate() {
             let sample = f32::from(*sample);
-            // Pre-emphasis lifts the consonants.
+            // Pre-emphasis amplifies the consonants.
             windowed[n] = (sample - 0.95 * previous) * self.plan.window[n];
             previous = sample;
         }
@@ -180,13 +181,13 @@ impl Analysis {
     }
 }
 
-/// The level of a frame in dB of full scale.
+/// Returns the level of a frame in dB of full scale.
 fn level_db(samples: &[i16]) -> f32 {
     let energy: f32 = samples.iter().map(|s| f32::from(*s).powi(2)).sum();
     10.0 * (energy / samples.len() as f32 / 32_768.0_f32.powi(2) + 1e-10).log10()
 }
 
-/// What describes each frame of a word, whatever the level of the line.
+/// Returns the features of each frame of a word, independent of the level of the line.
 pub(super) fn vectors(frames: &[Frame]) -> Vec<Vector> {
     let plan = Plan::get();
     let bands = frames.iter().flat_map(|frame| frame.bands);

@@ -1,8 +1,9 @@
-//! Recognises spoken digits in received audio: a callee who knows the voice and nothing else.
+//! Recognises spoken digits in received audio.
 //!
-//! Sound is cut into utterances where it pauses; an utterance is described by how its spectrum
-//! moves and compared with each known word by dynamic time warping. What is like none of them is
-//! not heard as a digit. Neither the code, nor the language, nor where words begin is known to it.
+//! Audio is split into utterances at pauses. An utterance is described by the sequence of its
+//! spectra and compared with each known word by dynamic time warping. An utterance unlike all of
+//! them is not a digit. The recogniser knows the voice of the prompts, but neither the code nor the
+//! language nor where words begin.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -11,115 +12,97 @@ mod features;
 mod utterance;
 mod vocabulary;
 mod warping;
+mod word;
 
 use features::Analysis;
-use utterance::{Cut, Cutter};
+use utterance::{Segment, Segmenter};
 pub(super) use vocabulary::Vocabulary;
+pub use word::Word;
 
-/// Stands in a reading for a word that was not understood.
-const NOT_UNDERSTOOD: char = '?';
+/// Stands in a reading for a word that was not recognised.
+const UNRECOGNISED: char = '?';
 
-/// One recognised utterance.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Word {
-    /// 0–9.
-    Digit(u8),
-    /// A part of the greeting, of "again" or of the goodbye, or any other long speech.
-    Phrase,
-    /// A sound that is no known word.
-    Unknown,
-}
-
-impl Word {
-    pub fn digit(self) -> Option<u8> {
-        match self {
-            Word::Digit(digit) => Some(digit),
-            Word::Phrase | Word::Unknown => None,
-        }
-    }
-}
-
-/// What was understood. Deliberately without `Debug`: it spells the code.
+/// What was recognised. Deliberately without `Debug`: it spells the code.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Heard {
-    /// The digits between two phrases, each reading apart.
+pub struct Recognition {
+    /// The digits between two phrases, one string per reading.
     pub readings: Vec<String>,
-    /// The reading with the most digits, of these the one with the fewest holes, of these the first;
-    /// empty where no digit was heard. A word that was not understood stands as `?`.
+    /// The reading with the most digits, then the fewest unrecognised words, then the first; empty
+    /// if no digit was recognised. An unrecognised word is `?`.
     pub digits: String,
 }
 
-/// Listens to one call.
+/// Recognises the digits of one call.
 pub struct Recogniser {
     vocabulary: Arc<Vocabulary>,
     analysis: Analysis,
-    cutter: Cutter,
+    segmenter: Segmenter,
     readings: Vec<String>,
     reading: String,
 }
 
 impl Default for Recogniser {
     fn default() -> Self {
-        Self::knowing(Vocabulary::built_in())
+        Self::with_vocabulary(Vocabulary::built_in())
     }
 }
 
 impl Recogniser {
-    /// One that knows the built-in voice.
+    /// Creates a recogniser for the built-in prompts.
     pub fn new() -> Self {
         Self::default()
     }
 
-    pub(super) fn knowing(vocabulary: Arc<Vocabulary>) -> Self {
+    pub(super) fn with_vocabulary(vocabulary: Arc<Vocabulary>) -> Self {
         Self {
             vocabulary,
             analysis: Analysis::new(),
-            cutter: Cutter::default(),
+            segmenter: Segmenter::default(),
             readings: Vec::new(),
             reading: String::new(),
         }
     }
 
-    /// Listens to samples at 8 kHz; gives the words that ended in them.
+    /// Analyses samples at 8 kHz and returns the words that ended in them.
     pub fn push(&mut self, samples: &[i16]) -> Vec<Word> {
         let mut words = Vec::new();
         for frame in self.analysis.push(samples) {
-            if let Some(cut) = self.cutter.push(frame) {
-                words.append(&mut self.understand(cut));
+            if let Some(segment) = self.segmenter.push(frame) {
+                words.append(&mut self.recognise(segment));
             }
         }
         words
     }
 
-    /// Ends the call.
-    pub fn finish(mut self) -> Heard {
+    /// Ends the call and returns what was recognised.
+    pub fn finish(mut self) -> Recognition {
         for frame in self.analysis.finish() {
-            if let Some(cut) = self.cutter.push(frame) {
-                self.understand(cut);
+            if let Some(segment) = self.segmenter.push(frame) {
+                self.recognise(segment);
             }
         }
-        if let Some(cut) = self.cutter.finish() {
-            self.understand(cut);
+        if let Some(segment) = self.segmenter.finish() {
+            self.recognise(segment);
         }
         self.end_reading();
         let digits = best_reading(&self.readings);
-        Heard {
+        Recognition {
             readings: self.readings,
             digits,
         }
     }
 
-    fn understand(&mut self, cut: Cut) -> Vec<Word> {
-        let words = match cut {
-            Cut::Utterance(utterance) => self.vocabulary.recognise(&utterance),
-            Cut::Drone => vec![Word::Phrase],
+    fn recognise(&mut self, segment: Segment) -> Vec<Word> {
+        let words = match segment {
+            Segment::Utterance(utterance) => self.vocabulary.recognise(&utterance),
+            Segment::Continuous => vec![Word::Phrase],
         };
         for word in &words {
             match word {
                 Word::Digit(digit) => self.reading.push(char::from(b'0' + digit)),
                 Word::Phrase => self.end_reading(),
-                // A hole in the reading: what comes after it is not the code's next digit.
-                Word::Unknown => self.reading.push(NOT_UNDERSTOOD),
+                // A gap in the reading: the next word is not the next digit of the code.
+                Word::Unknown => self.reading.push(UNRECOGNISED),
             }
         }
         words
@@ -133,15 +116,15 @@ impl Recogniser {
     }
 }
 
-/// The reading with the most digits, the fewest holes, and the first of several.
+/// Returns the reading with the most digits, then the fewest unrecognised words, then the first.
 fn best_reading(readings: &[String]) -> String {
-    let understood = |reading: &String| reading.bytes().filter(u8::is_ascii_digit).count();
-    let worth = |reading: &&String| (understood(reading), Reverse(reading.len()));
-    // `max_by_key` gives the last of equals.
+    let digit_count = |reading: &String| reading.bytes().filter(u8::is_ascii_digit).count();
+    let rank = |reading: &&String| (digit_count(reading), Reverse(reading.len()));
+    // `max_by_key` returns the last of equal elements.
     readings
         .iter()
         .rev()
-        .max_by_key(worth)
+        .max_by_key(rank)
         .cloned()
         .unwrap_or_default()
 }

@@ -14,7 +14,7 @@ fn reading(language: Language) -> Reading {
     }
 }
 
-/// The call's audio as frames of the codec.
+/// Returns the audio of a call as frames of the codec.
 fn spoken(code: &str, language: Language, codec: Codec) -> Vec<u8> {
     let code = Code::parse(code).unwrap();
     let script = PromptSet::built_in().script(&code, reading(language), codec);
@@ -24,13 +24,13 @@ fn spoken(code: &str, language: Language, codec: Codec) -> Vec<u8> {
         .collect()
 }
 
-/// What is heard of the frames when they start `offset` samples late.
-fn heard(
+/// Recognises the frames, delayed by `offset` samples and changed by `change`.
+fn recognise(
     frames: &[u8],
     codec: Codec,
     offset: usize,
     change: impl FnMut(usize, i16) -> i16,
-) -> Heard {
+) -> Recognition {
     let mut samples = vec![0; offset];
     samples.extend(frames.iter().map(|byte| codec.decode(*byte)));
     let mut change = change;
@@ -52,7 +52,7 @@ fn random_code(random: &mut StdRng) -> String {
 }
 
 #[test]
-fn every_random_code_is_heard_in_both_languages_and_both_codecs() {
+fn every_random_code_is_recognised_in_both_languages_and_codecs() {
     let mut random = StdRng::seed_from_u64(1);
     for n in 0..100 {
         let code = random_code(&mut random);
@@ -60,29 +60,29 @@ fn every_random_code_is_heard_in_both_languages_and_both_codecs() {
             let codec = Codec::ALL[n % 2];
             let frames = spoken(&code, language, codec);
             let offset = random.random_range(0..2000);
-            let heard = heard(&frames, codec, offset, |_, s| s);
+            let recognition = recognise(&frames, codec, offset, |_, s| s);
             assert_eq!(
-                heard.readings,
+                recognition.readings,
                 [code.clone(), code.clone()],
                 "{language:?} {codec:?}"
             );
-            assert_eq!(heard.digits, code);
+            assert_eq!(recognition.digits, code);
         }
     }
 }
 
 #[test]
-fn repeated_digits_are_each_heard() {
+fn repeated_digits_are_each_recognised() {
     for code in ["0000", "11112222", "33333333", "5050", "77777", "88899"] {
         for language in [Language::Vi, Language::En] {
             let frames = spoken(code, language, Codec::Pcma);
-            assert_eq!(heard(&frames, Codec::Pcma, 0, |_, s| s).digits, code);
+            assert_eq!(recognise(&frames, Codec::Pcma, 0, |_, s| s).digits, code);
         }
     }
 }
 
 #[test]
-fn a_louder_or_quieter_line_changes_nothing() {
+fn the_level_of_the_line_does_not_matter() {
     for (numerator, denominator) in [(2, 1), (1, 2)] {
         for language in [Language::Vi, Language::En] {
             let frames = spoken("0123456789"[2..].into(), language, Codec::Pcmu);
@@ -90,27 +90,30 @@ fn a_louder_or_quieter_line_changes_nothing() {
                 (i32::from(s) * numerator / denominator)
                     .clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
             };
-            assert_eq!(heard(&frames, Codec::Pcmu, 13, level).digits, "23456789");
+            assert_eq!(
+                recognise(&frames, Codec::Pcmu, 13, level).digits,
+                "23456789"
+            );
         }
     }
 }
 
 #[test]
-fn noise_far_below_the_voice_is_mostly_heard_through() {
+fn digits_are_mostly_recognised_despite_low_noise() {
     let mut random = StdRng::seed_from_u64(2);
-    let mut understood = 0;
+    let mut recognised = 0;
     for n in 0..40 {
         let code = random_code(&mut random);
         let frames = spoken(&code, [Language::Vi, Language::En][n % 2], Codec::Pcma);
-        // Speech is near -19.5 dB of full scale; evenly spread noise of ±338 is 25 dB below it.
+        // Speech is near -19.5 dB of full scale; uniform noise of ±338 is 25 dB below it.
         let noisy = |_, s: i16| s.saturating_add(random.random_range(-338..=338));
-        understood += usize::from(heard(&frames, Codec::Pcma, 0, noisy).digits == code);
+        recognised += usize::from(recognise(&frames, Codec::Pcma, 0, noisy).digits == code);
     }
-    assert!(understood >= 34, "{understood} of 40");
+    assert!(recognised >= 34, "{recognised} of 40");
 }
 
 #[test]
-fn digits_spoken_as_closely_as_may_be_configured_are_told_apart() {
+fn digits_with_the_shortest_configurable_gap_are_separated() {
     for language in [Language::Vi, Language::En] {
         for text in ["0000", "11112222", "73916482"] {
             let code = Code::parse(text).unwrap();
@@ -137,23 +140,23 @@ fn with_loss(frames: &[u8], percent: u32, random: &mut StdRng) -> Vec<u8> {
 }
 
 #[test]
-fn one_percent_of_loss_is_mostly_understood_and_eighty_never() {
+fn codes_are_mostly_recognised_at_1_percent_loss_and_never_at_80() {
     let mut random = StdRng::seed_from_u64(3);
-    let mut understood = 0;
+    let mut recognised = 0;
     for n in 0..40 {
         let code = random_code(&mut random);
         let language = [Language::Vi, Language::En][n % 2];
         let frames = spoken(&code, language, Codec::Pcma);
         let little = with_loss(&frames, 1, &mut random);
-        understood += usize::from(heard(&little, Codec::Pcma, 0, |_, s| s).digits == code);
+        recognised += usize::from(recognise(&little, Codec::Pcma, 0, |_, s| s).digits == code);
         let much = with_loss(&frames, 80, &mut random);
-        assert_ne!(heard(&much, Codec::Pcma, 0, |_, s| s).digits, code);
+        assert_ne!(recognise(&much, Codec::Pcma, 0, |_, s| s).digits, code);
     }
-    assert!(understood >= 34, "{understood} of 40");
+    assert!(recognised >= 34, "{recognised} of 40");
 }
 
 #[test]
-fn silence_noise_and_tones_are_no_digits() {
+fn silence_noise_and_tones_are_not_digits() {
     let mut random = StdRng::seed_from_u64(4);
     let second = 8000;
     let silence = vec![0; second * 5];
@@ -192,10 +195,10 @@ fn silence_noise_and_tones_are_no_digits() {
 }
 
 #[test]
-fn a_call_cut_short_gives_what_was_heard_of_it() {
+fn a_truncated_call_yields_its_first_digits() {
     let frames = spoken("482917", Language::Vi, Codec::Pcma);
     let cut = &frames[..8000 * 6 / FRAME * FRAME];
-    let heard = heard(cut, Codec::Pcma, 0, |_, s| s);
-    assert!("482917".starts_with(&heard.digits) && heard.digits.len() < 6);
-    assert!(!heard.digits.is_empty());
+    let recognition = recognise(cut, Codec::Pcma, 0, |_, s| s);
+    assert!("482917".starts_with(&recognition.digits) && recognition.digits.len() < 6);
+    assert!(!recognition.digits.is_empty());
 }

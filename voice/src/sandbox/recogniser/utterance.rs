@@ -1,31 +1,32 @@
-//! Where speech pauses: cuts a call into utterances, and an utterance into its sounds.
+//! Splits audio into utterances at pauses, and an utterance into its sounds.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::features::Frame;
 
-/// A pause so long ends an utterance.
-const PAUSE_FRAMES: usize = 22;
-/// Shorter dips of the level are inside one sound.
-const DIP_FRAMES: usize = 4;
-/// Utterances with less sound than this are clicks.
-const CLICK_FRAMES: usize = 8;
-/// Longer ones are no speech that could be understood; they are dropped so that memory stays bounded.
-const LONGEST_FRAMES: usize = 900;
-/// The quiet around a word that is looked at with it.
+/// The shortest pause that ends an utterance.
+const MIN_PAUSE_FRAMES: usize = 22;
+/// The shortest gap between two sounds; a shorter drop of the level is part of one sound.
+const MIN_GAP_FRAMES: usize = 4;
+/// An utterance with less sound is a click.
+const MIN_SOUND_FRAMES: usize = 8;
+/// Longer utterances are dropped, because they could not be recognised and would use unbounded
+/// memory.
+const MAX_FRAMES: usize = 900;
+/// The frames of silence around a word that belong to its description.
 pub(super) const MARGIN_FRAMES: usize = 4;
 
-/// Sounds with short pauses between them: a word, or several spoken closely.
+/// Sounds separated by short pauses: one word, or several spoken closely.
 #[derive(Default)]
 pub(super) struct Utterance {
     pub frames: Vec<Frame>,
-    /// Where in `frames` the sounds are, in order.
+    /// The positions of the sounds in `frames`, in order.
     pub sounds: Vec<Range<usize>>,
 }
 
 impl Utterance {
-    /// The frames of these sounds with the quiet around them.
+    /// The frames of these sounds, including the silence around them.
     pub fn span(&self, sounds: Range<usize>) -> &[Frame] {
         let from = self.sounds[sounds.start]
             .start
@@ -44,72 +45,72 @@ impl Utterance {
     }
 
     fn is_click(&self) -> bool {
-        self.sounds.iter().map(Range::len).sum::<usize>() < CLICK_FRAMES
+        self.sounds.iter().map(Range::len).sum::<usize>() < MIN_SOUND_FRAMES
     }
 }
 
-/// What came to an end.
-pub(super) enum Cut {
+/// A finished part of the audio.
+pub(super) enum Segment {
     Utterance(Utterance),
-    /// Sound without a pause for longer than anybody speaks.
-    Drone,
+    /// Sound without a pause, longer than any utterance.
+    Continuous,
 }
 
-/// Cuts a stream of frames.
+/// Splits a stream of frames into segments.
 #[derive(Default)]
-pub(super) struct Cutter {
+pub(super) struct Segmenter {
     current: Utterance,
-    quiet_before: VecDeque<Frame>,
+    leading_silence: VecDeque<Frame>,
     pause: usize,
-    droning: bool,
+    is_continuous: bool,
 }
 
-impl Cutter {
-    pub fn push(&mut self, frame: Frame) -> Option<Cut> {
+impl Segmenter {
+    pub fn push(&mut self, frame: Frame) -> Option<Segment> {
         if frame.is_sound {
-            self.hear(frame);
+            self.push_sound(frame);
             return None;
         }
         self.pause += 1;
         if self.current.sounds.is_empty() {
-            if self.quiet_before.len() == MARGIN_FRAMES {
-                self.quiet_before.pop_front();
+            if self.leading_silence.len() == MARGIN_FRAMES {
+                self.leading_silence.pop_front();
             }
-            self.quiet_before.push_back(frame);
-        } else if !self.droning {
+            self.leading_silence.push_back(frame);
+        } else if !self.is_continuous {
             self.current.frames.push(frame);
         }
-        (self.pause >= PAUSE_FRAMES)
+        (self.pause >= MIN_PAUSE_FRAMES)
             .then(|| self.finish())
             .flatten()
     }
 
-    /// Ends what was being said.
-    pub fn finish(&mut self) -> Option<Cut> {
+    /// Ends the current segment.
+    pub fn finish(&mut self) -> Option<Segment> {
         let utterance = std::mem::take(&mut self.current);
-        if std::mem::take(&mut self.droning) {
-            return Some(Cut::Drone);
+        if std::mem::take(&mut self.is_continuous) {
+            return Some(Segment::Continuous);
         }
-        let nothing = utterance.sounds.is_empty() || utterance.is_click();
-        (!nothing).then_some(Cut::Utterance(utterance))
+        let is_empty = utterance.sounds.is_empty() || utterance.is_click();
+        (!is_empty).then_some(Segment::Utterance(utterance))
     }
 
-    fn hear(&mut self, frame: Frame) {
+    fn push_sound(&mut self, frame: Frame) {
         let pause = std::mem::take(&mut self.pause);
-        if self.droning {
+        if self.is_continuous {
             return;
         }
         let Utterance { frames, sounds } = &mut self.current;
-        if frames.len() >= LONGEST_FRAMES {
-            self.droning = true;
+        if frames.len() >= MAX_FRAMES {
+            self.is_continuous = true;
             frames.clear();
             return;
         }
-        frames.extend(self.quiet_before.drain(..));
+        frames.extend(self.leading_silence.drain(..));
         let at = frames.len();
         frames.push(frame);
         match sounds.last_mut() {
-            Some(sound) if pause < DIP_FRAMES => sound.end = at + 1,
+            Some(sound) if pause < MIN_GAP_FRAMES => sound.end = at + 1,
             _ => sounds.push(at..at + 1),
         }
     }

@@ -1,67 +1,68 @@
-//! The words that can be recognised, and which of them an utterance is made of.
+//! The words that can be recognised, and the recognition of the words of an utterance.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use nexo_domain::otp::Language;
 
-use super::Word;
 use super::features::{Analysis, Vector, vectors};
-use super::utterance::{Cut, Cutter, Utterance};
+use super::utterance::{Segment, Segmenter, Utterance};
 use super::warping::distance;
+use super::word::Word;
 use crate::speech::prompts::PromptSet;
 
-/// A word is so far from a known one at most, on a mean of its frames.
-const FARTHEST: f32 = 0.5;
-/// The next nearest word must be so much farther away than the nearest.
-const CLEARLY: f32 = 1.1;
-/// A digit has no longer pause in it: the closure of a stop, or lost packets.
-const LONGEST_PAUSE_IN_DIGIT: usize = 12;
-/// A digit takes no longer, the quiet around it included.
-const LONGEST_DIGIT: usize = 110;
-/// Nor does it take less.
-const SHORTEST_DIGIT: usize = 18;
+/// The largest distance of a word from its template, averaged over its frames.
+const MAX_DISTANCE: f32 = 0.5;
+/// The distance of the second nearest word must exceed that of the nearest by this ratio.
+const MIN_RATIO_TO_NEXT: f32 = 1.1;
+/// The longest pause within a digit, in frames: the closure of a stop, or lost packets.
+const MAX_PAUSE_IN_DIGIT: usize = 12;
+/// The longest digit in frames, including the silence around it.
+const MAX_DIGIT_FRAMES: usize = 110;
+/// The shortest digit in frames, including the silence around it.
+const MIN_DIGIT_FRAMES: usize = 18;
 
-/// A known sound.
+/// The description of a known word.
 struct Template {
     word: Word,
     vectors: Vec<Vector>,
 }
 
-/// Everything that can be recognised.
-pub(in crate::sandbox) struct Vocabulary {
+/// All words that can be recognised.
+pub(crate) struct Vocabulary {
     templates: Vec<Template>,
 }
 
 impl Vocabulary {
-    /// The words of the built-in prompts, analysed once.
+    /// Returns the words of the built-in prompts, which are analysed once.
     pub fn built_in() -> Arc<Vocabulary> {
-        static KNOWN: OnceLock<Arc<Vocabulary>> = OnceLock::new();
-        let learn = || Arc::new(Vocabulary::of(PromptSet::built_in()));
-        Arc::clone(KNOWN.get_or_init(learn))
+        static BUILT_IN: OnceLock<Arc<Vocabulary>> = OnceLock::new();
+        let build = || Arc::new(Vocabulary::new(PromptSet::built_in()));
+        Arc::clone(BUILT_IN.get_or_init(build))
     }
 
-    /// The words of these prompts.
-    pub fn of(prompts: &PromptSet) -> Vocabulary {
+    /// Analyses the words of these prompts.
+    pub fn new(prompts: &PromptSet) -> Vocabulary {
         let mut templates = Vec::new();
         for language in [Language::Vi, Language::En] {
             for (digit, slow) in (0..10).flat_map(|d| [(d, false), (d, true)]) {
                 let samples = prompts.digit_samples(language, digit, slow);
-                learn_from(&samples, Word::Digit(digit), &mut templates);
+                add_templates(&samples, Word::Digit(digit), &mut templates);
             }
             for phrase in prompts.phrase_samples(language) {
-                learn_from(&phrase, Word::Phrase, &mut templates);
+                add_templates(&phrase, Word::Phrase, &mut templates);
             }
         }
         Vocabulary { templates }
     }
 
-    /// The words that an utterance is made of, so that they fit it best together.
+    /// Returns the sequence of words that fits the utterance best.
     pub(super) fn recognise(&self, utterance: &Utterance) -> Vec<Word> {
-        // For each number of sounds from the first: the lowest cost of words for them, and the last of these.
+        // For each number of sounds from the first: the lowest cost of words for them, and the last
+        // of these words.
         let mut fits = vec![(0.0, 0, Word::Unknown)];
         for end in 1..=utterance.sounds.len() {
-            let unknown = utterance.sounds[end - 1].len() as f32 * FARTHEST;
+            let unknown = utterance.sounds[end - 1].len() as f32 * MAX_DISTANCE;
             let mut best = (fits[end - 1].0 + unknown, end - 1, Word::Unknown);
             for start in (0..end).rev() {
                 let Some((word, cost)) = self.nearest(utterance, start..end) else {
@@ -82,39 +83,40 @@ impl Vocabulary {
             end = start;
         }
         words.reverse();
-        merged(words, utterance)
+        merge_unknown(words, utterance)
     }
 
-    /// The word that these sounds are, if any, and how badly they fit it.
+    /// Returns the word of these sounds, if any, and its cost.
     fn nearest(&self, utterance: &Utterance, sounds: Range<usize>) -> Option<(Word, f32)> {
         let frames = utterance.span(sounds.clone());
-        let may_be_digit = (SHORTEST_DIGIT..=LONGEST_DIGIT).contains(&frames.len())
-            && utterance.longest_pause(sounds.clone()) <= LONGEST_PAUSE_IN_DIGIT;
+        let may_be_digit = (MIN_DIGIT_FRAMES..=MAX_DIGIT_FRAMES).contains(&frames.len())
+            && utterance.longest_pause(sounds.clone()) <= MAX_PAUSE_IN_DIGIT;
         let spoken = vectors(frames);
         let mut nearest = [f32::INFINITY; 11];
         for template in &self.templates {
             if !may_be_digit && template.word != Word::Phrase {
                 continue;
             }
-            let place = template.word.digit().map_or(10, usize::from);
-            let limit = nearest[place].min(FARTHEST * CLEARLY);
-            let far = distance(&spoken, &template.vectors, limit);
-            nearest[place] = nearest[place].min(far);
+            let index = template.word.digit().map_or(10, usize::from);
+            let limit = nearest[index].min(MAX_DISTANCE * MIN_RATIO_TO_NEXT);
+            let cost = distance(&spoken, &template.vectors, limit);
+            nearest[index] = nearest[index].min(cost);
         }
-        let place = (0..nearest.len()).min_by(|a, b| nearest[*a].total_cmp(&nearest[*b]))?;
-        let far = nearest[place];
-        let clear = (0..nearest.len()).all(|p| p == place || nearest[p] >= far * CLEARLY);
-        let word = match place {
+        let index = (0..nearest.len()).min_by(|a, b| nearest[*a].total_cmp(&nearest[*b]))?;
+        let lowest = nearest[index];
+        let is_clear = (0..nearest.len())
+            .all(|other| other == index || nearest[other] >= lowest * MIN_RATIO_TO_NEXT);
+        let word = match index {
             10 => Word::Phrase,
             digit => Word::Digit(digit as u8),
         };
         let length = utterance.sounds[sounds.end - 1].end - utterance.sounds[sounds.start].start;
-        (far < FARTHEST && clear).then_some((word, far * length as f32))
+        (lowest < MAX_DISTANCE && is_clear).then_some((word, lowest * length as f32))
     }
 }
 
-/// Takes neighbouring unknown sounds for one; a long one is a phrase.
-fn merged(words: Vec<(Word, Range<usize>)>, utterance: &Utterance) -> Vec<Word> {
+/// Merges adjacent unknown sounds; a long one is a phrase.
+fn merge_unknown(words: Vec<(Word, Range<usize>)>, utterance: &Utterance) -> Vec<Word> {
     let mut merged: Vec<(Word, Range<usize>)> = Vec::new();
     for (word, sounds) in words {
         match merged.last_mut() {
@@ -122,20 +124,20 @@ fn merged(words: Vec<(Word, Range<usize>)>, utterance: &Utterance) -> Vec<Word> 
             _ => merged.push((word, sounds)),
         }
     }
-    let long = |sounds: Range<usize>| utterance.span(sounds).len() > LONGEST_DIGIT;
+    let is_long = |sounds: Range<usize>| utterance.span(sounds).len() > MAX_DIGIT_FRAMES;
     let words = merged.into_iter().map(|(word, sounds)| match word {
-        Word::Unknown if long(sounds) => Word::Phrase,
+        Word::Unknown if is_long(sounds) => Word::Phrase,
         word => word,
     });
     words.collect()
 }
 
-/// Learns the utterances of a prompt, cut as they are cut in a call.
-fn learn_from(samples: &[i16], word: Word, templates: &mut Vec<Template>) {
+/// Adds the utterances of a prompt, split as in a call.
+fn add_templates(samples: &[i16], word: Word, templates: &mut Vec<Template>) {
     let mut analysis = Analysis::new();
-    let mut cutter = Cutter::default();
-    let mut learn = |cut: Option<Cut>| {
-        if let Some(Cut::Utterance(utterance)) = cut {
+    let mut segmenter = Segmenter::default();
+    let mut add = |segment: Option<Segment>| {
+        if let Some(Segment::Utterance(utterance)) = segment {
             templates.push(Template {
                 word,
                 vectors: vectors(utterance.span(0..utterance.sounds.len())),
@@ -144,8 +146,8 @@ fn learn_from(samples: &[i16], word: Word, templates: &mut Vec<Template>) {
     };
     for part in [&[0; 1600], samples, &[0; 1600]] {
         for frame in analysis.push(part) {
-            learn(cutter.push(frame));
+            add(segmenter.push(frame));
         }
     }
-    learn(cutter.finish());
+    add(segmenter.finish());
 }

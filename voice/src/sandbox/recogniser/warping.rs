@@ -1,19 +1,20 @@
-//! Dynamic time warping: how far two sounds are apart, whatever their pace.
+//! Dynamic time warping: the distance of two sounds, independent of their speed.
 
 use super::features::Vector;
 
 type Frames = [Vector];
 
-/// One may be so much longer than the other.
-const LONGEST_RATIO: usize = 2;
+/// The largest ratio of the two lengths.
+const MAX_LENGTH_RATIO: usize = 2;
 
-/// The mean distance of two sounds' frames on the best path; infinite as soon as it must exceed `limit`.
+/// Returns the mean distance of the frames of two sounds along the best path, or infinity once it
+/// must exceed `limit`.
 pub(super) fn distance(a: &Frames, b: &Frames, limit: f32) -> f32 {
     let (n, m) = (a.len(), b.len());
-    if n == 0 || m == 0 || n > m * LONGEST_RATIO || m > n * LONGEST_RATIO {
+    if n == 0 || m == 0 || n > m * MAX_LENGTH_RATIO || m > n * MAX_LENGTH_RATIO {
         return f32::INFINITY;
     }
-    // A band around the diagonal: nobody speaks one half of a word at twice the pace.
+    // A band around the diagonal, because the two halves of a word are spoken at a similar speed.
     let width = (n.max(m) / 4).max(6);
     let mut before = vec![f32::INFINITY; m];
     let mut row = vec![f32::INFINITY; m];
@@ -22,7 +23,7 @@ pub(super) fn distance(a: &Frames, b: &Frames, limit: f32) -> f32 {
         let (low, high) = (middle.saturating_sub(width), (middle + width + 1).min(m));
         row.fill(f32::INFINITY);
         for j in low..high {
-            let step = apart(frame, &b[j]);
+            let step = frame_distance(frame, &b[j]);
             let left = if j > 0 {
                 row[j - 1] + step
             } else {
@@ -45,7 +46,7 @@ pub(super) fn distance(a: &Frames, b: &Frames, limit: f32) -> f32 {
     before[m - 1] / (n + m) as f32
 }
 
-fn apart(a: &Vector, b: &Vector) -> f32 {
+fn frame_distance(a: &Vector, b: &Vector) -> f32 {
     let squares = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b));
     squares.sum::<f32>().sqrt()
 }
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_is_near_itself_at_another_pace_and_far_from_its_reverse() {
+    fn a_sound_is_near_itself_at_another_speed_and_far_from_its_reverse() {
         let slow = distance(&ramp(40), &ramp(60), 10.0);
         let mut reversed = ramp(40);
         reversed.reverse();
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_longer_or_past_the_limit_is_infinitely_far() {
+    fn a_much_longer_or_more_distant_sound_is_infinitely_far() {
         assert_eq!(distance(&ramp(20), &ramp(50), 10.0), f32::INFINITY);
         assert_eq!(distance(&[], &ramp(5), 10.0), f32::INFINITY);
         let far = vec![[100.0; DIMENSIONS]; 20];

@@ -1,19 +1,23 @@
-//! What the callee reads from a caller's requests and writes in its own messages.
+//! Reads the caller's requests, and builds the callee's own messages.
 
 use std::net::{IpAddr, SocketAddr};
 
+use rand::RngExt;
+use rand::rngs::StdRng;
+
 use crate::sip::message::header::{Name, NameAddr};
-use crate::sip::message::write::{Draft, response_hop};
 use crate::sip::message::{Method, Request};
-use crate::sip::sdp::{self, Audio};
+use crate::sip::message::write::{Draft, response_hop};
+use crate::sip::sdp;
+use crate::sip::sdp::Audio;
 
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
 const SIP_PORT: u16 = 5060;
-/// The callee's part of the Call's sequence numbers starts here; it sends one request only.
+/// The first sequence number of the callee, which sends only one request.
 const BYE_CSEQ: u32 = 1;
 
-/// The callee's leg of one call: everything that its messages are made of.
-pub(in crate::sandbox) struct CalleeLeg {
+/// The callee's leg of one call: everything needed to build its messages.
+pub(crate) struct CalleeLeg {
     invite: Request,
     source: SocketAddr,
     /// The callee's own address as the caller sees it.
@@ -40,12 +44,12 @@ impl CalleeLeg {
         self.invite.cseq()
     }
 
-    /// Where answers to the INVITE go.
+    /// The address to which responses to the INVITE are sent.
     pub fn reply_to(&self) -> SocketAddr {
         response_hop(&self.invite, self.source.into()).address
     }
 
-    /// An answer to the INVITE, without a body.
+    /// Builds a response to the INVITE without a body.
     pub fn response(&self, code: u16, retry_after_seconds: Option<u32>) -> Vec<u8> {
         let mut draft = self.draft(code);
         if let Some(seconds) = retry_after_seconds {
@@ -54,7 +58,7 @@ impl CalleeLeg {
         draft.bytes()
     }
 
-    /// 200 with the SDP answer: `audio` is where the caller's audio is awaited.
+    /// Builds the 200 with the SDP answer: `audio` is the address for the caller's audio.
     pub fn answer(&self, audio: &Audio, session: u64) -> Vec<u8> {
         let body = sdp::write(audio, session).into_bytes();
         let mut draft = self.draft(200);
@@ -64,7 +68,7 @@ impl CalleeLeg {
 
     fn draft(&self, code: u16) -> Draft {
         let mut draft = Draft::response(&self.invite, code, &self.tag, self.source);
-        // What makes a dialog (RFC 3261 §12.1.1).
+        // The header fields of a response that establishes a dialog (RFC 3261 §12.1.1).
         if (101..300).contains(&code) {
             draft
                 .copy(&self.invite, Name::RecordRoute, "Record-Route")
@@ -73,7 +77,7 @@ impl CalleeLeg {
         draft
     }
 
-    /// BYE on a branch made of `token` (RFC 3261 §12.2.1.1).
+    /// Builds a BYE with a branch from `token` (RFC 3261 §12.2.1.1).
     pub fn bye(&self, token: &str) -> Vec<u8> {
         let mut draft = Draft::request(Method::Bye, self.target());
         let via = format_args!("SIP/2.0/UDP {};rport;branch=z9hG4bK{token}", self.local);
@@ -89,7 +93,8 @@ impl CalleeLeg {
         draft.bytes()
     }
 
-    /// Where the BYE goes: the first route or the caller's contact, if that is an address.
+    /// The address for the BYE: the first route or the caller's contact if it is an IP address,
+    /// otherwise the source of the INVITE.
     pub fn bye_to(&self) -> SocketAddr {
         let route = self.invite.values(Name::RecordRoute).next();
         let route = route.and_then(NameAddr::parse).map(|route| route.uri);
@@ -102,13 +107,8 @@ impl CalleeLeg {
     }
 }
 
-/// An answer to a request other than the INVITE of a call. `tag` is the callee's.
-pub(in crate::sandbox) fn answer_to(
-    request: &Request,
-    code: u16,
-    tag: &str,
-    source: SocketAddr,
-) -> Vec<u8> {
+/// Builds a response to a request other than a call's INVITE. `tag` is the callee's.
+pub(crate) fn response_to(request: &Request, code: u16, tag: &str, source: SocketAddr) -> Vec<u8> {
     let mut draft = Draft::response(request, code, tag, source);
     if code == 405 || request.method() == Method::Options {
         draft
@@ -118,8 +118,13 @@ pub(in crate::sandbox) fn answer_to(
     draft.bytes()
 }
 
-/// What was dialled, the likeliest first: the user parts of the request-URI and of the To.
-pub(in crate::sandbox) fn dialled(request: &Request) -> impl Iterator<Item = String> {
+/// Generates a tag or a branch token.
+pub(crate) fn new_tag(random: &mut StdRng) -> String {
+    format!("{:016x}", random.random::<u64>())
+}
+
+/// The dialled number, most likely first: the user parts of the request URI and of the To.
+pub(crate) fn dialled(request: &Request) -> impl Iterator<Item = String> {
     let to = request.to().map(|to| to.uri);
     [Some(request.uri()), to]
         .into_iter()
@@ -127,7 +132,7 @@ pub(in crate::sandbox) fn dialled(request: &Request) -> impl Iterator<Item = Str
         .filter_map(user_of)
 }
 
-/// `sip:user:password@host` or `tel:number`, with `+` perhaps escaped.
+/// The user part of `sip:user:password@host` or `tel:number`; `+` may be escaped.
 fn user_of(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once(':')?;
     let user = match rest.split_once('@') {
@@ -138,7 +143,7 @@ fn user_of(uri: &str) -> Option<String> {
     Some(user.replace("%2B", "+").replace("%2b", "+"))
 }
 
-/// The address in a SIP URI; none where its host is a name.
+/// The address in a SIP URI; `None` if its host is a name.
 fn address_of(uri: &str) -> Option<SocketAddr> {
     let (_, rest) = uri.split_once(':')?;
     let host = rest.split(['?', ';']).next()?;
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_a_contact_is_found_where_it_is_one() {
+    fn the_address_of_a_contact_is_found_unless_its_host_is_a_name() {
         for (uri, address) in [
             (
                 "sip:gateway@192.0.2.1:5062;transport=udp",

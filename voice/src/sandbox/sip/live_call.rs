@@ -1,4 +1,4 @@
-//! One call of the callee: its machine, and what its steps are on the wire and to a watcher.
+//! One call of the callee: its state machine, and the messages and events of its steps.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -7,26 +7,25 @@ use std::time::Instant;
 use nexo_domain::phone::Phone;
 use rand::rngs::StdRng;
 
+use super::action::Action;
 use super::call::{Call, Step};
-use super::callee::{Action, new_tag};
-use super::dialog::CalleeLeg;
+use super::dialog::{CalleeLeg, new_tag};
 use crate::audio::g711::Codec;
-use crate::sandbox::events::{CallId, SandboxEvent};
-use crate::sandbox::media::listener::{CallNumber, EndedCall};
+use crate::sandbox::events::{CallId, CallNumber, EndedCall, SandboxEvent};
 use crate::sip::sdp::Audio;
 
-pub(in crate::sandbox) struct LiveCall {
+pub(crate) struct LiveCall {
     pub number: CallNumber,
     pub machine: Call,
     pub call_id: CallId,
-    /// None where the caller dialled no number; nothing is told of such a call.
+    /// `None` if the caller dialled no number; no events are reported of such a call.
     pub phone: Option<Phone>,
-    /// The caller's audio; none where there is none in common.
+    /// The audio that the caller offers; `None` if no codec is supported.
     pub offer: Option<Audio>,
     pub leg: CalleeLeg,
     pub invite_key: u64,
     pub dialog_key: u64,
-    /// Where its audio is awaited.
+    /// The local address of its audio.
     pub media: Option<SocketAddr>,
     pub last_response: Vec<u8>,
     pub bye: Vec<u8>,
@@ -35,8 +34,8 @@ pub(in crate::sandbox) struct LiveCall {
 }
 
 impl LiveCall {
-    /// Turns a step of the machine, `Forget` aside, into what is sent and told.
-    pub fn follow(&mut self, step: Step, random: &mut StdRng, actions: &mut VecDeque<Action>) {
+    /// Performs a step of the state machine, except `Forget`, as actions.
+    pub fn perform(&mut self, step: Step, random: &mut StdRng, actions: &mut VecDeque<Action>) {
         let call_id = self.call_id.clone();
         match step {
             Step::Respond {
@@ -47,7 +46,7 @@ impl LiveCall {
                 actions.push_back(self.response());
                 match code {
                     180 => self.report(SandboxEvent::Ringing { call_id }, actions),
-                    // Told as `Cancelled`.
+                    // Reported as `Cancelled`.
                     487 => {}
                     300.. => self.report(SandboxEvent::Rejected { call_id, code }, actions),
                     _ => {}
@@ -87,21 +86,24 @@ impl LiveCall {
             Step::RepeatBye => actions.push_back(self.bye()),
             Step::Cancelled => self.report(SandboxEvent::Cancelled { call_id }, actions),
             Step::HungUp(by) => self.report(SandboxEvent::HungUp { call_id, by }, actions),
-            Step::Ended { answered, talked } => {
+            Step::Ended {
+                answered,
+                talk_time,
+            } => {
                 let Some(phone) = self.phone else { return };
                 actions.push_back(Action::Ended(EndedCall {
                     call: self.number,
                     call_id,
                     phone,
                     answered,
-                    talked,
+                    talk_time,
                 }));
             }
             Step::Forget => {}
         }
     }
 
-    /// A time that has to go into the callee's timers.
+    /// Returns a time to add to the callee's timers.
     pub fn take_next_timer(&mut self) -> Option<Instant> {
         let at = self.machine.deadline()?;
         if self.scheduled.is_some_and(|scheduled| scheduled <= at) {

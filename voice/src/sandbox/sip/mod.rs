@@ -1,8 +1,9 @@
-//! The sandbox carrier's SIP side.
+//! The SIP side of the sandbox carrier: the callee, which has no I/O, and the server around it.
 
-pub(super) mod call;
-pub(super) mod callee;
-pub(super) mod dialog;
-pub(super) mod finished_transactions;
-pub(super) mod live_call;
+mod action;
+mod call;
+mod callee;
+mod dialog;
+mod finished_transactions;
+mod live_call;
 pub(super) mod server;

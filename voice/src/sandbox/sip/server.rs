@@ -1,4 +1,5 @@
-//! The sockets and threads around the sandbox carrier's callee.
+//! Runs the sandbox carrier: the SIP server task around the callee, and the media and listener
+//! threads.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,51 +14,52 @@ use tokio::net::UdpSocket;
 use tokio::sync::{broadcast, oneshot};
 use tokio::time::sleep_until;
 
-use super::callee::{Action, Callee, Datagram};
+use super::action::{Action, Datagram};
+use super::callee::Callee;
 use crate::rtp::send::ports::bind;
-use crate::sandbox::events::SandboxEvent;
+use crate::sandbox::events::{CallNumber, SandboxEvent};
 use crate::sandbox::media;
 use crate::sandbox::media::MediaCommand;
 use crate::sandbox::media::impairment::Impairment;
 use crate::sandbox::media::leg::Leg;
-use crate::sandbox::media::listener::{CallNumber, EarInput, Ears};
+use crate::sandbox::media::listener::{Listener, ListenerInput};
 use crate::sandbox::media::media_ports::MediaPorts;
 use crate::sip::sdp::Audio;
 use crate::speech::prompts::PromptSet;
 
-/// News that a watcher may leave unread before it loses the oldest.
-const EVENTS_KEPT: usize = 1024;
+/// Events that a subscriber may leave unread before it loses the oldest.
+const EVENT_CAPACITY: usize = 1024;
 /// The longest UDP payload.
 const DATAGRAM_BYTES: usize = 65_535;
-/// Datagrams taken in one go before anything else is looked at.
-const DATAGRAMS_A_TURN: usize = 64;
-/// Callers' networks whose way out of this machine is remembered.
-const ROUTES_KEPT: usize = 1024;
+/// The most datagrams read before other work is done.
+const MAX_DATAGRAMS_PER_READ: usize = 64;
+/// The most far ends whose route is cached.
+const MAX_CACHED_ROUTES: usize = 1024;
 
-/// How the sandbox carrier is run.
+/// The configuration of the sandbox carrier.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
-    /// Where it takes SIP over UDP; port 0 for any free one.
+    /// The address for SIP over UDP; port 0 for any free one.
     pub listen: SocketAddr,
-    /// Where each call's audio and facts are saved.
+    /// The directory in which the audio and facts of each call are saved.
     pub record_dir: Option<PathBuf>,
-    /// Share of the received audio packets that are lost, 0–100.
+    /// The percentage of received audio packets that are dropped, 0–100.
     pub loss_percent: u8,
-    /// Each received audio packet comes up to this much later.
+    /// The maximum delay added to each received audio packet.
     pub jitter_ms: u32,
-    /// How long a phone rings before it is answered.
+    /// How long a phone rings before it answers.
     pub ring: Duration,
-    /// The voice that is listened for, where it is not the built-in one.
+    /// The prompts to recognise, if not the built-in ones.
     pub voice: Option<&'static PromptSet>,
-    /// Whether calls are listened to even if they are not saved and nobody watches.
+    /// Whether calls are listened to even if they are not saved and there is no subscriber.
     pub listen_to_calls: bool,
-    /// Chooses the lost and late packets.
+    /// The seed for lost and delayed packets.
     pub seed: u64,
 }
 
 impl SandboxConfig {
-    /// A short ring, a good path, and nothing saved.
-    pub fn on(listen: SocketAddr) -> SandboxConfig {
+    /// A configuration with a short ring, a good path, and nothing saved.
+    pub fn new(listen: SocketAddr) -> SandboxConfig {
         SandboxConfig {
             listen,
             record_dir: None,
@@ -71,7 +73,7 @@ impl SandboxConfig {
     }
 }
 
-/// Why the sandbox carrier does not start.
+/// Why the sandbox carrier cannot start.
 #[derive(Debug, Error)]
 pub enum SandboxError {
     #[error("cannot listen for SIP on {address}: {source}")]
@@ -83,11 +85,11 @@ pub enum SandboxError {
     RecordDir { dir: PathBuf, source: io::Error },
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
-    #[error("loss_percent is 0 to 100, not {0}")]
+    #[error("loss_percent is {0}; allowed: 0 to 100")]
     Loss(u8),
 }
 
-/// A running sandbox carrier. Dropped, it goes out of service in its own time.
+/// A running sandbox carrier. Dropping it stops it in the background.
 pub struct Sandbox {
     local: SocketAddr,
     events: broadcast::Sender<SandboxEvent>,
@@ -96,10 +98,10 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts to take calls; SIP is served by a task of the current tokio runtime, audio by threads.
+    /// Starts the server: SIP is handled by a task of the current tokio runtime, audio by threads.
     ///
     /// # Errors
-    /// When the address is not to be had or the record directory not writable.
+    /// If the address is not available or the record directory is not writable.
     pub async fn start(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
         if config.loss_percent > 100 {
             return Err(SandboxError::Loss(config.loss_percent));
@@ -118,10 +120,11 @@ impl Sandbox {
             .and_then(UdpSocket::from_std)
             .map_err(listen_error)?;
         let local = socket.local_addr().map_err(listen_error)?;
-        let (events, _) = broadcast::channel(EVENTS_KEPT);
-        let (ears, mut threads) = Ears::start(config.record_dir.clone(), config.voice, &events)
-            .map_err(SandboxError::Thread)?;
-        let (media, thread) = media::start(ears.clone()).map_err(SandboxError::Thread)?;
+        let (events, _) = broadcast::channel(EVENT_CAPACITY);
+        let (listener, mut threads) =
+            Listener::start(config.record_dir.clone(), config.voice, &events)
+                .map_err(SandboxError::Thread)?;
+        let (media, thread) = media::start(listener.clone()).map_err(SandboxError::Thread)?;
         threads.push(thread);
         let (stop, stopped) = oneshot::channel();
         let server = Server {
@@ -130,7 +133,7 @@ impl Sandbox {
             callee: Callee::new(config.ring, rand::random()),
             ports: MediaPorts::new(config.listen.ip()),
             media,
-            ears,
+            listener,
             events: events.clone(),
             routes: HashMap::new(),
             config,
@@ -147,17 +150,17 @@ impl Sandbox {
         })
     }
 
-    /// Where it takes SIP.
+    /// The address of its SIP socket.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// All news from now on. While somebody is subscribed, new calls are listened to.
+    /// Subscribes to all further events. While there is a subscriber, new calls are listened to.
     pub fn subscribe(&self) -> broadcast::Receiver<SandboxEvent> {
         self.events.subscribe()
     }
 
-    /// Hangs up every call, saves what is to be saved, and stops.
+    /// Hangs up every call, saves the recordings, and stops.
     pub async fn shutdown(mut self) {
         drop(self.stop.take());
         let Ok(threads) = self.server.await else {
@@ -166,16 +169,16 @@ impl Sandbox {
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 if thread.join().is_err() {
-                    tracing::error!("a sandbox thread had panicked");
+                    tracing::error!("a sandbox thread panicked");
                 }
             }
         });
-        // The join itself cannot fail.
+        // The joining task does not panic and is not cancelled.
         let _ = joined.await;
     }
 }
 
-/// Makes the directory and tries that files can be made in it.
+/// Creates the directory and checks that files can be created in it.
 fn check_writable(dir: &std::path::Path) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
     let probe = dir.join(".nexo-sandbox.probe");
@@ -189,9 +192,9 @@ struct Server {
     callee: Callee,
     ports: MediaPorts,
     media: Sender<MediaCommand>,
-    ears: Ears,
+    listener: Listener,
     events: broadcast::Sender<SandboxEvent>,
-    /// This machine's address towards each far end, where it listens on all its addresses.
+    /// The local address for each far end, used if the server listens on all addresses.
     routes: HashMap<IpAddr, IpAddr>,
     config: SandboxConfig,
 }
@@ -205,7 +208,7 @@ impl Server {
                 received = self.socket.recv_from(&mut datagram) => {
                     self.receive(received, &mut datagram);
                 }
-                () = until(deadline) => self.callee.tick(Instant::now()),
+                () = sleep_until_deadline(deadline) => self.callee.tick(Instant::now()),
                 _ = &mut stopped => {
                     self.callee.shut_down(Instant::now());
                     self.perform().await;
@@ -216,14 +219,15 @@ impl Server {
         }
     }
 
-    /// Takes a datagram, and what else has come meanwhile.
+    /// Handles a datagram and further ones that have arrived.
     fn receive(&mut self, first: io::Result<(usize, SocketAddr)>, datagram: &mut [u8]) {
         let now = Instant::now();
         let mut received = first;
-        for _ in 0..DATAGRAMS_A_TURN {
-            // An error is of one datagram sent before (an unreachable port); the next may be fine.
+        for _ in 0..MAX_DATAGRAMS_PER_READ {
+            // An error concerns one datagram sent before (an unreachable port); the next one may be
+            // received.
             if let Ok((length, source)) = received {
-                let local = SocketAddr::new(self.ip_towards(source), self.local.port());
+                let local = SocketAddr::new(self.local_ip_for(source), self.local.port());
                 let bytes = &datagram[..length];
                 let datagram = Datagram {
                     bytes,
@@ -254,7 +258,7 @@ impl Server {
                     codec,
                     playback,
                 } => {
-                    let heard_as = self.is_listened_to().then_some(call_id);
+                    let listened = self.is_listened_to().then_some(call_id);
                     let path = Impairment::new(
                         self.config.loss_percent,
                         Duration::from_millis(self.config.jitter_ms.into()),
@@ -265,20 +269,20 @@ impl Server {
                         offer.telephone_event,
                         playback,
                         rand::random(),
-                        heard_as.map(|id| (id, path)),
+                        listened.map(|id| (id, path)),
                     );
                     let address = self.open_media(call, &offer, leg);
-                    self.callee.media(call, address, Instant::now());
+                    self.callee.media_opened(call, address, Instant::now());
                 }
                 Action::Report(event) => {
-                    // Nobody need be watching.
+                    // Fails only without subscribers.
                     let _ = self.events.send(event);
                 }
                 Action::Ended(ended) if ended.answered => {
                     let _ = self.media.send(MediaCommand::Close(ended));
                 }
                 Action::Ended(ended) if self.is_listened_to() => {
-                    self.ears.send(EarInput::Ended(ended));
+                    self.listener.send(ListenerInput::Ended(ended));
                 }
                 Action::Ended(_) => {}
             }
@@ -291,16 +295,16 @@ impl Server {
             || self.events.receiver_count() > 0
     }
 
-    /// The address at which the call's audio is awaited.
+    /// Returns the local address for the audio of the call.
     fn open_media(&mut self, call: CallNumber, offer: &Audio, leg: Leg) -> Option<SocketAddr> {
         let lease = match self.ports.lease(offer.rtp) {
             Ok(lease) => lease,
             Err(error) => {
-                tracing::warn!(%error, "no socket for a sandbox call's audio");
+                tracing::warn!(%error, "no socket for the audio of a sandbox call");
                 return None;
             }
         };
-        let address = SocketAddr::new(self.ip_towards(offer.rtp), lease.socket.port);
+        let address = SocketAddr::new(self.local_ip_for(offer.rtp), lease.socket.port);
         let opened = self.media.send(MediaCommand::Open {
             call,
             lease,
@@ -310,8 +314,8 @@ impl Server {
         opened.is_ok().then_some(address)
     }
 
-    /// This machine's own address as `far_end` sees it.
-    fn ip_towards(&mut self, far_end: SocketAddr) -> IpAddr {
+    /// The local address as `far_end` sees it.
+    fn local_ip_for(&mut self, far_end: SocketAddr) -> IpAddr {
         let own = self.local.ip();
         if !own.is_unspecified() {
             return own;
@@ -319,8 +323,8 @@ impl Server {
         if let Some(ip) = self.routes.get(&far_end.ip()) {
             return *ip;
         }
-        let ip = route_towards(far_end).unwrap_or(own);
-        if self.routes.len() >= ROUTES_KEPT {
+        let ip = route_to(far_end).unwrap_or(own);
+        if self.routes.len() >= MAX_CACHED_ROUTES {
             self.routes.clear();
         }
         self.routes.insert(far_end.ip(), ip);
@@ -328,8 +332,8 @@ impl Server {
     }
 }
 
-/// Asks the system which of its addresses it would send from; nothing is sent.
-fn route_towards(far_end: SocketAddr) -> io::Result<IpAddr> {
+/// Asks the system which local address it would send from. Nothing is sent.
+fn route_to(far_end: SocketAddr) -> io::Result<IpAddr> {
     let any: IpAddr = match far_end {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -339,7 +343,7 @@ fn route_towards(far_end: SocketAddr) -> io::Result<IpAddr> {
     Ok(probe.local_addr()?.ip())
 }
 
-async fn until(deadline: Option<Instant>) {
+async fn sleep_until_deadline(deadline: Option<Instant>) {
     match deadline {
         Some(at) => sleep_until(at.into()).await,
         None => std::future::pending().await,

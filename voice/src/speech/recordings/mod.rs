@@ -1,12 +1,12 @@
-//! Studio recordings in the place of the built-in voice: taken in once, checked and made fit for the
-//! telephone, and kept in a directory of their own.
+//! Studio recordings that replace the built-in prompts. `import` checks them, converts them to
+//! telephone quality and stores them in a directory, from which `load` reads them.
 //!
 //! ```text
-//! DIR/current -> set-…            replaced in one step
-//! DIR/set-…/vi/greeting.wav       8 kHz, mono, 16 bit, whole frames; 24 prompts a language
+//! DIR/current -> set-…            replaced atomically
+//! DIR/set-…/vi/greeting.wav       8 kHz, mono, 16 bit, whole frames; 24 prompts per language
 //! ```
 //!
-//! A language that was never recorded is spoken by the built-in voice.
+//! A language without recordings uses the built-in prompts.
 
 use std::fs;
 use std::io;
@@ -15,75 +15,60 @@ use std::path::{Path, PathBuf};
 
 use nexo_domain::otp::Language;
 use rand::RngExt;
-use thiserror::Error;
 
+mod error;
 mod prepare;
 mod studio;
 
+pub use error::RecordingError;
 pub use prepare::Flaw;
 
 use crate::audio::wav;
-use crate::speech::prompts::{FRAME, PromptSet, Words};
+use crate::speech::language_prompts::LanguagePrompts;
+use crate::speech::prompts::{FRAME, PromptSet};
 
 const LANGUAGES: [Language; 2] = [Language::Vi, Language::En];
 const CURRENT: &str = "current";
 
-/// Why recordings cannot be used. Each names the file and what is to be done.
-#[derive(Debug, Error)]
-pub enum RecordingError {
-    #[error("{} has no folder vi and no folder en: put a language's recordings into its folder", dir.display())]
-    NoLanguage { dir: PathBuf },
-    #[error("{} is missing", file.display())]
-    Missing { file: PathBuf },
-    #[error("{} is no WAV file that can be read: {source}", file.display())]
-    Unreadable { file: PathBuf, source: hound::Error },
-    #[error("{} {flaw}", file.display())]
-    Flawed { file: PathBuf, flaw: Flaw },
-    #[error("cannot write {}: {source}", path.display())]
-    NotWritable { path: PathBuf, source: io::Error },
-    #[error("{} holds no recordings: nexo prompts import puts them there", dir.display())]
-    NothingImported { dir: PathBuf },
-    #[error("{} is not as nexo prompts import wrote it ({what}): import the recordings anew", file.display())]
-    Broken { file: PathBuf, what: String },
-}
-
-/// What one import brought.
+/// One imported language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Imported {
+pub struct ImportedLanguage {
     pub language: Language,
-    /// How many files were read: 14, or 24 where the slow digits are recorded too.
+    /// The number of files read: 14, or 24 if the slow digits are recorded too.
     pub files: usize,
 }
 
-/// Takes the recordings of `from` (`vi/greeting.wav` …, either language or both) into `into`, all of them or,
-/// where one cannot be used, none. A language that `from` does not have stays as it was.
+/// Imports the recordings of `from` (`vi/greeting.wav` …, one or both languages) into `into`:
+/// either all of them, or none if one cannot be used. A language that `from` does not contain stays
+/// unchanged.
 ///
 /// # Errors
 /// The first recording that cannot be used, and why.
-pub fn import(from: &Path, into: &Path) -> Result<Vec<Imported>, RecordingError> {
+pub fn import(from: &Path, into: &Path) -> Result<Vec<ImportedLanguage>, RecordingError> {
     let mut imported = Vec::new();
-    let mut taken = Vec::new();
+    let mut recordings = Vec::new();
     for language in LANGUAGES {
         let folder = from.join(language.code());
         if !folder.is_dir() {
             continue;
         }
-        let (words, files) = studio::read(&folder)?;
-        imported.push(Imported { language, files });
-        taken.push((language, words));
+        let (prompts, files) = studio::read_folder(&folder)?;
+        imported.push(ImportedLanguage { language, files });
+        recordings.push((language, prompts));
     }
     if imported.is_empty() {
         let dir = from.to_path_buf();
         return Err(RecordingError::NoLanguage { dir });
     }
-    keep(into, &taken).map_err(|(path, source)| RecordingError::NotWritable { path, source })?;
+    store(into, &recordings)
+        .map_err(|(path, source)| RecordingError::NotWritable { path, source })?;
     Ok(imported)
 }
 
-type Words16 = Words<Vec<i16>>;
+type Samples = LanguagePrompts<Vec<i16>>;
 
-/// Writes a new set beside the one in use, and puts it in its place.
-fn keep(into: &Path, taken: &[(Language, Words16)]) -> Result<(), (PathBuf, io::Error)> {
+/// Writes a new set beside the current one, then replaces it.
+fn store(into: &Path, recordings: &[(Language, Samples)]) -> Result<(), (PathBuf, io::Error)> {
     let at = |path: &Path| {
         let path = path.to_path_buf();
         move |source| (path, source)
@@ -91,17 +76,20 @@ fn keep(into: &Path, taken: &[(Language, Words16)]) -> Result<(), (PathBuf, io::
     let name = format!("set-{:016x}", rand::rng().random::<u64>());
     let set = into.join(&name);
     let current = into.join(CURRENT);
-    let before = fs::canonicalize(&current).ok();
+    let previous = fs::canonicalize(&current).ok();
     fs::create_dir_all(&set).map_err(at(&set))?;
     for language in LANGUAGES {
         let folder = set.join(language.code());
-        match taken.iter().find(|(taken, _)| *taken == language) {
-            Some((_, words)) => {
+        match recordings
+            .iter()
+            .find(|(recorded, _)| *recorded == language)
+        {
+            Some((_, prompts)) => {
                 fs::create_dir(&folder).map_err(at(&folder))?;
-                write(&folder, words)?;
+                write(&folder, prompts)?;
             }
             None => {
-                let old = before.as_ref().map(|set| set.join(language.code()));
+                let old = previous.as_ref().map(|set| set.join(language.code()));
                 if let Some(old) = old.filter(|old| old.is_dir()) {
                     copy(&old, &folder).map_err(at(&folder))?;
                 }
@@ -113,15 +101,15 @@ fn keep(into: &Path, taken: &[(Language, Words16)]) -> Result<(), (PathBuf, io::
     fs::rename(&new, &current).map_err(at(&current))?;
     let sync = |dir: &Path| fs::File::open(dir)?.sync_all();
     sync(into).map_err(at(into))?;
-    if let Some(before) = before {
-        // Another import may have dropped it.
-        let _ = fs::remove_dir_all(before);
+    if let Some(previous) = previous {
+        // A concurrent import may have removed it.
+        let _ = fs::remove_dir_all(previous);
     }
     Ok(())
 }
 
-fn write(folder: &Path, words: &Words16) -> Result<(), (PathBuf, io::Error)> {
-    words.each(|name, samples| {
+fn write(folder: &Path, prompts: &Samples) -> Result<(), (PathBuf, io::Error)> {
+    prompts.try_for_each(|name, samples| {
         let file = folder.join(format!("{name}.wav"));
         let written = wav::write(&file, samples).map_err(io::Error::other);
         written
@@ -139,12 +127,13 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The prompts with the recordings that `dir` keeps. They are kept in memory until the process ends.
+/// Loads the prompts with the recordings of `dir`, which are kept in memory until the process ends.
 ///
 /// # Errors
-/// [`RecordingError::NothingImported`]; [`RecordingError::Broken`] with the file that is not as it was written.
+/// [`RecordingError::NothingImported`], or [`RecordingError::Broken`] with the file that `import`
+/// did not write like this.
 pub fn load(dir: &Path) -> Result<&'static PromptSet, RecordingError> {
-    // Once: an import may put another set in its place meanwhile.
+    // Resolved once, because an import may replace the set meanwhile.
     let set = fs::canonicalize(dir.join(CURRENT)).map_err(|_| {
         let dir = dir.to_path_buf();
         RecordingError::NothingImported { dir }
@@ -153,22 +142,23 @@ pub fn load(dir: &Path) -> Result<&'static PromptSet, RecordingError> {
     for language in LANGUAGES {
         let folder = set.join(language.code());
         if folder.is_dir() {
-            let words = Words::named(|name| stored(&folder.join(format!("{name}.wav"))))?;
-            loaded.push((language, words));
+            let prompts =
+                LanguagePrompts::load(|name| read_prompt(&folder.join(format!("{name}.wav"))))?;
+            loaded.push((language, prompts));
         }
     }
     if loaded.is_empty() {
         let dir = dir.to_path_buf();
         return Err(RecordingError::NothingImported { dir });
     }
-    Ok(PromptSet::with(|language| {
+    Ok(PromptSet::with_recordings(|language| {
         let found = loaded.iter().find(|(loaded, _)| *loaded == language);
-        found.map(|(_, words)| words.clone())
+        found.map(|(_, prompts)| prompts.clone())
     }))
 }
 
-/// One prompt as [`import`] wrote it.
-fn stored(file: &Path) -> Result<Vec<i16>, RecordingError> {
+/// Reads one prompt that [`import`] wrote.
+fn read_prompt(file: &Path) -> Result<Vec<i16>, RecordingError> {
     let broken = |what: String| RecordingError::Broken {
         file: file.to_path_buf(),
         what,
@@ -177,7 +167,9 @@ fn stored(file: &Path) -> Result<Vec<i16>, RecordingError> {
     match samples.len() % FRAME {
         _ if samples.is_empty() => Err(broken("it is empty".to_owned())),
         0 => Ok(samples),
-        _ => Err(broken("it is no whole frames".to_owned())),
+        _ => Err(broken(
+            "its length is not a whole number of frames".to_owned(),
+        )),
     }
 }
 

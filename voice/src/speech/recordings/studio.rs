@@ -1,42 +1,46 @@
-//! Reading what a studio delivers: WAV files of any sensible rate, one or two channels.
+//! Reads the WAV files of a studio: common sample rates, one or two channels.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use hound::{SampleFormat, WavReader};
 
-use super::RecordingError;
-use super::prepare::{Flaw, Kind, prepare};
-use crate::speech::prompts::Words;
+use super::error::RecordingError;
+use super::prepare::{Flaw, PromptKind, prepare};
+use crate::speech::language_prompts::LanguagePrompts;
 
-/// Rates that recordings are made at.
+/// The accepted sample rates.
 const RATES: std::ops::RangeInclusive<u32> = 8_000..=192_000;
-/// Nothing longer is even read.
-const LONGEST_FILE_SECONDS: u32 = 60;
+/// A longer file is not even read.
+const MAX_FILE_SECONDS: u32 = 60;
 
-/// All prompts of a folder, made fit for the telephone, and how many files that were. The slow digits may be
-/// left out, all of them: then the second reading takes the others, with its longer pauses.
-pub(super) fn read(folder: &Path) -> Result<(Words<Vec<i16>>, usize), RecordingError> {
+/// Reads all prompts of a folder in telephone format, and returns them with the number of files.
+/// The slow digits may all be omitted: then the second reading uses the normal ones, with its
+/// longer pauses.
+pub(super) fn read_folder(
+    folder: &Path,
+) -> Result<(LanguagePrompts<Vec<i16>>, usize), RecordingError> {
     let file = |name: &str| folder.join(format!("{name}.wav"));
     let has_slow = (0..10).any(|digit| file(&format!("slow-{digit}")).exists());
     let files = Cell::new(0);
-    let words = Words::named(|name| {
+    let prompts = LanguagePrompts::load(|name| {
         let (kind, name) = match name.strip_prefix("slow-") {
-            Some(digit) if !has_slow => (Kind::Digit, digit),
-            Some(_) => (Kind::Digit, name),
-            None if name.len() == 1 => (Kind::Digit, name),
-            None => (Kind::Phrase, name),
+            Some(digit) if !has_slow => (PromptKind::Digit, digit),
+            Some(_) => (PromptKind::Digit, name),
+            None if name.len() == 1 => (PromptKind::Digit, name),
+            None => (PromptKind::Phrase, name),
         };
         let file = file(name);
         let (samples, rate) = samples(&file)?;
         files.set(files.get() + 1);
         prepare(&samples, rate, kind).map_err(|flaw| RecordingError::Flawed { file, flaw })
     })?;
-    let again = if has_slow { 0 } else { 10 };
-    Ok((words, files.get() - again))
+    // Without slow digits, each digit file was read twice.
+    let repeated = if has_slow { 0 } else { 10 };
+    Ok((prompts, files.get() - repeated))
 }
 
-/// The samples of one file, from -1 to 1, both channels together, and their rate.
+/// Returns the samples of one file from -1 to 1, with both channels mixed, and their rate.
 fn samples(file: &Path) -> Result<(Vec<f32>, u32), RecordingError> {
     if !file.exists() {
         let file = file.to_path_buf();
@@ -58,12 +62,12 @@ fn samples(file: &Path) -> Result<(Vec<f32>, u32), RecordingError> {
     if !RATES.contains(&spec.sample_rate) {
         return Err(flawed(Flaw::Rate(spec.sample_rate)));
     }
-    if length > LONGEST_FILE_SECONDS * spec.sample_rate {
-        let most = LONGEST_FILE_SECONDS * 1000;
+    if length > MAX_FILE_SECONDS * spec.sample_rate {
+        let max = MAX_FILE_SECONDS * 1000;
         let millis = u64::from(length) * 1000 / u64::from(spec.sample_rate);
         return Err(flawed(Flaw::TooLong {
             millis: millis as u32,
-            most,
+            max,
         }));
     }
     let read: Result<Vec<f32>, hound::Error> = match spec.sample_format {
@@ -76,7 +80,7 @@ fn samples(file: &Path) -> Result<(Vec<f32>, u32), RecordingError> {
     };
     let read = read.map_err(unreadable)?;
     if read.iter().any(|sample| !sample.is_finite()) {
-        return Err(flawed(Flaw::NoNumbers));
+        return Err(flawed(Flaw::NotFinite));
     }
     let channels = usize::from(spec.channels);
     let mono = read.chunks_exact(channels);

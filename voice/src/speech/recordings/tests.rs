@@ -1,4 +1,4 @@
-//! Tones in the place of words: what comes in at any rate comes out at 8 kHz, trimmed and levelled.
+//! Imports tones instead of speech: input at any rate becomes 8 kHz, trimmed and levelled.
 
 use std::f32::consts::TAU;
 use std::path::Path;
@@ -7,10 +7,11 @@ use hound::{SampleFormat, WavSpec, WavWriter};
 use nexo_domain::otp::{Code, Language, Reading};
 use proptest::prelude::*;
 
-use super::prepare::{Kind, prepare};
+use super::prepare::{PromptKind, prepare};
 use super::*;
+use crate::audio::spectrum::energy_share;
 
-/// So much of a sine, with silence around it.
+/// A sine wave with silence around it.
 fn tone(hertz: f32, rate: u32, millis: u32, level: f32) -> Vec<f32> {
     let count = |millis: u32| (rate * millis / 1000) as usize;
     let mut samples = vec![0.0; count(150)];
@@ -20,34 +21,22 @@ fn tone(hertz: f32, rate: u32, millis: u32, level: f32) -> Vec<f32> {
     samples
 }
 
-/// Energy at `hertz` as a share of all energy, less where there is silence around it.
-fn share_at(hertz: f32, samples: &[i16]) -> f32 {
-    let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
-    for (n, sample) in samples.iter().enumerate() {
-        let (value, phase) = (f32::from(*sample), TAU * hertz * n as f32 / 8000.0);
-        re += value * phase.cos();
-        im += value * phase.sin();
-        all += value * value;
-    }
-    2.0 * (re * re + im * im) / (all * samples.len() as f32)
-}
-
 fn loudness(samples: &[i16]) -> f32 {
     let power: f64 = samples.iter().map(|s| f64::from(*s).powi(2)).sum();
     10.0 * (power / samples.len() as f64 / 32_768f64.powi(2)).log10() as f32
 }
 
 #[test]
-fn at_every_rate_a_tone_stays_itself_trimmed_and_levelled() {
+fn a_tone_of_any_rate_keeps_its_frequency_and_is_trimmed_and_levelled() {
     for rate in [
         8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000,
     ] {
         for level in [0.02, 0.9] {
-            let made = prepare(&tone(1_000.0, rate, 400, level), rate, Kind::Digit).unwrap();
+            let made = prepare(&tone(1_000.0, rate, 400, level), rate, PromptKind::Digit).unwrap();
             assert_eq!(made.len() % FRAME, 0);
             let millis = made.len() / 8;
             assert!((400..=440).contains(&millis), "{rate}: {millis} ms");
-            assert!(share_at(1_000.0, &made) > 0.85, "{rate}");
+            assert!(energy_share(1_000.0, &made) > 0.85, "{rate}");
             let loud = loudness(&made);
             assert!((-19.5..-18.0).contains(&loud), "{rate}: {loud} dB");
             let peak = made.iter().map(|s| s.unsigned_abs()).max().unwrap();
@@ -57,41 +46,41 @@ fn at_every_rate_a_tone_stays_itself_trimmed_and_levelled() {
 }
 
 #[test]
-fn what_a_telephone_does_not_carry_does_not_come_back_as_something_else() {
-    // 5 kHz would be heard as 3 kHz.
+fn frequencies_above_the_band_do_not_alias() {
+    // Without a filter, 5 kHz would alias to 3 kHz.
     let mut both = tone(1_000.0, 48_000, 400, 0.3);
     for (sample, high) in both.iter_mut().zip(tone(5_000.0, 48_000, 400, 0.3)) {
         *sample += high;
     }
-    let made = prepare(&both, 48_000, Kind::Digit).unwrap();
-    assert!(share_at(1_000.0, &made) > 0.85);
-    assert!(share_at(3_000.0, &made) < 0.001);
+    let made = prepare(&both, 48_000, PromptKind::Digit).unwrap();
+    assert!(energy_share(1_000.0, &made) > 0.85);
+    assert!(energy_share(3_000.0, &made) < 0.001);
 }
 
 #[test]
-fn what_is_silent_too_short_or_too_long_is_refused() {
+fn silent_short_and_long_recordings_are_rejected() {
     let made = |samples: &[f32], kind| prepare(samples, 8_000, kind).map(|made| made.len());
-    assert_eq!(made(&[0.0; 8_000], Kind::Digit), Err(Flaw::Silent));
-    assert_eq!(made(&[], Kind::Digit), Err(Flaw::Silent));
-    let short = made(&tone(800.0, 8_000, 40, 0.5), Kind::Digit);
+    assert_eq!(made(&[0.0; 8_000], PromptKind::Digit), Err(Flaw::Silent));
+    assert_eq!(made(&[], PromptKind::Digit), Err(Flaw::Silent));
+    let short = made(&tone(800.0, 8_000, 40, 0.5), PromptKind::Digit);
     assert!(
-        matches!(short, Err(Flaw::TooShort { least: 100, .. })),
+        matches!(short, Err(Flaw::TooShort { min: 100, .. })),
         "{short:?}"
     );
-    let long = made(&tone(800.0, 8_000, 2_000, 0.5), Kind::Digit);
+    let long = made(&tone(800.0, 8_000, 2_000, 0.5), PromptKind::Digit);
     assert!(
-        matches!(long, Err(Flaw::TooLong { most: 1_500, .. })),
+        matches!(long, Err(Flaw::TooLong { max: 1_500, .. })),
         "{long:?}"
     );
-    assert!(made(&tone(800.0, 8_000, 2_000, 0.5), Kind::Phrase).is_ok());
+    assert!(made(&tone(800.0, 8_000, 2_000, 0.5), PromptKind::Phrase).is_ok());
 }
 
 proptest! {
     #[test]
-    fn anything_at_all_is_made_or_refused(
+    fn any_recording_is_converted_or_rejected(
         samples in prop::collection::vec(-1.0f32..=1.0, 0..6_000), rate in 8_000u32..=192_000,
     ) {
-        if let Ok(made) = prepare(&samples, rate, Kind::Phrase) {
+        if let Ok(made) = prepare(&samples, rate, PromptKind::Phrase) {
             prop_assert_eq!(made.len() % FRAME, 0);
             prop_assert!(!made.is_empty());
         }
@@ -114,8 +103,9 @@ fn write_wav(file: &Path, samples: &[f32], rate: u32, channels: u16) {
     wav.finalize().unwrap();
 }
 
-/// A folder of one language in stereo at 44.1 kHz, all digits of one tone; without slow digits.
-fn studio(folder: &Path, hertz: f32) {
+/// Writes a folder of one language in stereo at 44.1 kHz, all prompts the same tone, without slow
+/// digits.
+fn write_studio_folder(folder: &Path, hertz: f32) {
     fs::create_dir_all(folder).unwrap();
     let phrases = ["press-key", "greeting", "again", "goodbye"].map(str::to_owned);
     for name in phrases.into_iter().chain((0..10).map(|d| d.to_string())) {
@@ -128,8 +118,8 @@ fn studio(folder: &Path, hertz: f32) {
 fn an_import_replaces_one_language_and_leaves_the_other() {
     let dir = tempfile::tempdir().unwrap();
     let (from, into) = (dir.path().join("from"), dir.path().join("voice"));
-    studio(&from.join("vi"), 700.0);
-    let imported = |language| Imported {
+    write_studio_folder(&from.join("vi"), 700.0);
+    let imported = |language| ImportedLanguage {
         language,
         files: 14,
     };
@@ -142,35 +132,35 @@ fn an_import_replaces_one_language_and_leaves_the_other() {
     };
     let render = |set: &PromptSet, language| set.render(&code, reading(language));
     let set = load(&into).unwrap();
-    assert!(share_at(700.0, &set.digit_samples(Language::Vi, 3, true)) > 0.8);
+    assert!(energy_share(700.0, &set.digit_samples(Language::Vi, 3, true)) > 0.8);
     let built_in = PromptSet::built_in();
     assert_eq!(render(set, Language::En), render(built_in, Language::En));
 
     fs::remove_dir_all(&from).unwrap();
-    studio(&from.join("en"), 1_300.0);
+    write_studio_folder(&from.join("en"), 1_300.0);
     assert_eq!(import(&from, &into).unwrap(), [imported(Language::En)]);
     let both = load(&into).unwrap();
-    assert!(share_at(1_300.0, &both.digit_samples(Language::En, 3, false)) > 0.8);
+    assert!(energy_share(1_300.0, &both.digit_samples(Language::En, 3, false)) > 0.8);
     assert_eq!(render(both, Language::Vi), render(set, Language::Vi));
-    // The set in use, and nothing of those before it.
+    // Only the current set and the link to it.
     assert_eq!(fs::read_dir(&into).unwrap().count(), 2);
 }
 
 #[test]
-fn a_recording_that_cannot_be_used_is_named_and_nothing_is_replaced() {
+fn an_unusable_recording_is_named_and_nothing_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let (from, into) = (dir.path().join("from"), dir.path().join("voice"));
     let error = import(dir.path(), &into).unwrap_err().to_string();
     assert!(error.contains("no folder vi and no folder en"), "{error}");
-    studio(&from.join("vi"), 700.0);
+    write_studio_folder(&from.join("vi"), 700.0);
     import(&from, &into).unwrap();
     let seven = from.join("vi/7.wav");
-    type Spoil = fn(&Path);
-    let cases: [(Spoil, &str); 7] = [
+    type Damage = fn(&Path);
+    let cases: [(Damage, &str); 7] = [
         (|file| fs::remove_file(file).unwrap(), "vi/7.wav is missing"),
         (
             |file| fs::write(file, "RIFF").unwrap(),
-            "vi/7.wav is no WAV file",
+            "vi/7.wav is not a readable WAV file",
         ),
         (
             |file| write_wav(file, &tone(700.0, 8_000, 300, 0.5), 8_000, 3),
@@ -178,7 +168,7 @@ fn a_recording_that_cannot_be_used_is_named_and_nothing_is_replaced() {
         ),
         (
             |file| write_wav(file, &tone(700.0, 4_000, 300, 0.5), 4_000, 1),
-            "vi/7.wav has 4000 samples a second",
+            "vi/7.wav has 4000 samples per second",
         ),
         (
             |file| write_wav(file, &[0.0; 8_000], 8_000, 1),
@@ -193,14 +183,14 @@ fn a_recording_that_cannot_be_used_is_named_and_nothing_is_replaced() {
             "vi/7.wav is too long",
         ),
     ];
-    for (spoil, expected) in cases {
-        spoil(&seven);
+    for (damage, expected) in cases {
+        damage(&seven);
         let error = import(&from, &into).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         let set = load(&into).unwrap();
-        assert!(share_at(700.0, &set.digit_samples(Language::Vi, 7, false)) > 0.8);
+        assert!(energy_share(700.0, &set.digit_samples(Language::Vi, 7, false)) > 0.8);
     }
-    // One slow digit wants all of them.
+    // With one slow digit, all are required.
     write_wav(&seven, &tone(700.0, 8_000, 300, 0.5), 8_000, 1);
     write_wav(
         &from.join("vi/slow-0.wav"),
@@ -213,12 +203,12 @@ fn a_recording_that_cannot_be_used_is_named_and_nothing_is_replaced() {
 }
 
 #[test]
-fn a_directory_that_was_damaged_is_not_used() {
+fn a_damaged_directory_is_not_used() {
     let dir = tempfile::tempdir().unwrap();
     let (from, into) = (dir.path().join("from"), dir.path().join("voice"));
     let error = load(&into).unwrap_err().to_string();
     assert!(error.contains("holds no recordings"), "{error}");
-    studio(&from.join("en"), 700.0);
+    write_studio_folder(&from.join("en"), 700.0);
     import(&from, &into).unwrap();
     let four = into.join(CURRENT).join("en/4.wav");
     write_wav(&four, &tone(700.0, 16_000, 300, 0.5), 16_000, 1);

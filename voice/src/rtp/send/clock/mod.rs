@@ -1,347 +1,195 @@
-//! The media clock: a thread that sends every call's frames on their 20 ms.
+//! The media clock: the handle of the threads that send every call's audio, a frame each 20 ms.
 //!
-//! The handle reserves ports for the offer, starts a stream when the call is answered, and tells
-//! what became of it. What the thread does each millisecond is the [`super::wheel`]'s.
+//! The handle reserves ports for the offer, starts a stream when the call is answered, and returns its
+//! statistics. The work of a thread is in [`super::wheel`].
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::{self, Thread};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
-use super::ports::{Pair, PortRange, PortsError, open};
-use super::stream::Shared;
+use super::mailbox::{Command, Mailbox};
+use super::ports::{PortRange, PortsError, SocketPair, open};
+use super::stats::SharedState;
 use super::wheel::Wheel;
-use crate::audio::g711::Codec;
-use crate::rtp::srtp::MasterKey;
-pub use crate::rtp::srtp::session::Keys;
-pub use crate::rtp::wire::telephone_event::Key;
-use crate::speech::prompts::{Mark, Script};
+use crate::speech::prompts::Script;
 
-/// One outgoing stream. Knows the socket that it was given.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct StreamId(u64);
+pub use super::media_event::{MediaEvent, OnMediaEvents};
+pub use super::stats::StreamStats;
+pub use super::stream_config::{StreamConfig, StreamId, StreamUpdate};
+pub use crate::rtp::srtp::session::SrtpKeys;
 
-impl StreamId {
-    fn socket(self) -> usize {
-        (self.0 & 0xff) as usize
-    }
-}
-
-/// A stream's ports, for the offer.
+/// A stream's identity and ports, for the offer.
 #[derive(Clone, Copy, Debug)]
-pub struct Reserved {
+pub struct ReservedStream {
     pub stream: StreamId,
     pub rtp_port: u16,
     pub rtcp_port: u16,
 }
 
-/// What is to be sent where. Deliberately without `Debug`: the script spells the code.
-pub struct Play {
-    pub stream: StreamId,
-    /// As the far end announced it.
-    pub remote: SocketAddr,
-    pub remote_rtcp: SocketAddr,
-    /// Where the signalling comes from: a far end behind a NAT sends from there too.
-    pub gateway: IpAddr,
-    pub codec: Codec,
-    pub script: Script,
-    /// How many frames of 20 ms a packet holds, 1 to 3.
-    pub frames_a_packet: u8,
-    /// The payload type of the far end's key events, where it agreed to send them.
-    pub telephone_event: Option<u8>,
-    /// Whether keys are listened for in the sound too.
-    pub wants_keys: bool,
-    /// Where the audio is protected.
-    pub keys: Option<Keys>,
-    /// After so many frames' time in which a far end that has been heard says nothing, the stream is
-    /// lost. 0: never.
-    pub media_timeout_frames: u32,
-}
-
-/// What was agreed anew in mid-call.
-pub struct Moved {
-    pub remote: SocketAddr,
-    pub remote_rtcp: SocketAddr,
-    pub codec: Codec,
-    pub telephone_event: Option<u8>,
-    /// What the far end protects its audio with from now on.
-    pub their_key: Option<MasterKey>,
-}
-
-/// What became of a stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct StreamFigures {
-    pub packets_sent: u64,
-    pub packets_received: u64,
-    /// Of the far end's packets, so many are missing.
-    pub packets_missed: u32,
-    /// Of the far end's packets, in timestamp units.
-    pub jitter_received: u32,
-    /// As the far end reported last, in 1/256.
-    pub fraction_lost: Option<u8>,
-    /// As the far end reported last: so many of our packets are missing.
-    pub packets_lost: Option<u32>,
-    /// As the far end reported last, in timestamp units.
-    pub jitter: Option<u32>,
-    /// The way there and back, as the last report showed it.
-    pub round_trip: Option<Duration>,
-}
-
-/// News of a stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MediaEvent {
-    /// The script passed a mark.
-    Marked { stream: StreamId, mark: Mark },
-    /// All of the script has been sent, and the time of its last frame has passed.
-    Finished { stream: StreamId },
-    /// The far end's phone pressed a key.
-    Pressed { stream: StreamId, key: Key },
-    /// Nothing could be sent for a second, the far end fell silent for too long, or the thread
-    /// panicked: the stream is gone.
-    Lost { stream: StreamId },
-}
-
-/// Takes the clock's news: everything that a tick brought, at once.
-pub type OnMediaEvents = dyn Fn(&[MediaEvent]) + Send + Sync;
-
-/// A stream that plays. Dropping it stops the stream: not one packet more is sent.
+/// A playing stream. Dropping it stops the stream: no further packet is sent.
 #[derive(Debug)]
-pub struct Playing {
-    shared: Arc<Shared>,
+pub struct StreamHandle {
+    shared: Arc<SharedState>,
 }
 
-impl Playing {
-    /// The far end does not listen, or does again: meanwhile the audio waits.
+impl StreamHandle {
+    /// Pauses the audio while the far end holds the call, or resumes it.
     pub fn hold(&self, is_held: bool) {
         self.shared.is_held.store(is_held, Ordering::Relaxed);
     }
 
-    /// What became of the stream so far.
-    pub fn figures(&self) -> StreamFigures {
-        self.shared.figures()
+    /// The statistics so far.
+    pub fn stats(&self) -> StreamStats {
+        self.shared.stats()
     }
 }
 
-impl Drop for Playing {
+impl Drop for StreamHandle {
     fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Release);
+        self.shared.is_stopped.store(true, Ordering::Release);
     }
 }
 
-/// The handle of the media threads. They end when the last handle is gone.
+/// The handle of the media threads. They end when the last handle is dropped.
 #[derive(Clone)]
 pub struct MediaClock {
-    lanes: Arc<[Lane]>,
+    threads: Arc<[MediaThread]>,
     /// RTP and RTCP port of each socket.
     ports: Arc<[(u16, u16)]>,
     next: Arc<AtomicU64>,
 }
 
-/// One media thread, as seen from outside.
-struct Lane {
+struct MediaThread {
     mailbox: Arc<Mailbox>,
 }
 
-impl Drop for Lane {
+impl Drop for MediaThread {
     fn drop(&mut self) {
         self.mailbox.close();
     }
 }
 
 impl MediaClock {
-    /// Opens the ports and starts the threads. `events` is called from them. `seed` makes the
-    /// numbers at which streams start.
+    /// Opens the ports and starts the threads, which call `on_events`. `seed` determines the initial
+    /// values of streams.
     ///
     /// # Errors
-    /// When no port is free, or no thread can be started.
+    /// When no port is free or a thread cannot be started.
     pub fn start(
         bind_ip: IpAddr,
         range: PortRange,
         seed: u64,
-        events: Box<OnMediaEvents>,
+        on_events: Box<OnMediaEvents>,
     ) -> Result<MediaClock, PortsError> {
         let pairs = open(bind_ip, range)?;
         let ports = pairs.iter().map(|p| (p.rtp_port, p.rtcp_port)).collect();
-        let events: Arc<OnMediaEvents> = events.into();
-        let mut shares: Vec<Vec<Pair>> = Vec::new();
-        shares.resize_with(threads().min(pairs.len()), Vec::new);
-        let lanes = shares.len();
+        let on_events: Arc<OnMediaEvents> = on_events.into();
+        let mut shares: Vec<Vec<SocketPair>> = Vec::new();
+        shares.resize_with(thread_count().min(pairs.len()), Vec::new);
+        let count = shares.len();
         for (socket, pair) in pairs.into_iter().enumerate() {
-            shares[socket % lanes].push(pair);
+            shares[socket % count].push(pair);
         }
-        let lanes = shares.into_iter().zip(seed..).map(|(pairs, seed)| {
+        let threads = shares.into_iter().zip(seed..).map(|(sockets, seed)| {
             let mailbox = Arc::new(Mailbox::default());
-            let lane = Lane {
+            let media_thread = MediaThread {
                 mailbox: Arc::clone(&mailbox),
             };
-            let events = Arc::clone(&events);
+            let on_events = Arc::clone(&on_events);
             thread::Builder::new()
                 .name("media".into())
-                .spawn(move || run_and_restart(&pairs, seed, &*events, &mailbox))
+                .spawn(move || run_and_restart(&sockets, seed, &*on_events, &mailbox))
                 .map_err(PortsError::Thread)?;
-            Ok(lane)
+            Ok(media_thread)
         });
         Ok(MediaClock {
-            lanes: lanes.collect::<Result<_, PortsError>>()?,
+            threads: threads.collect::<Result<_, PortsError>>()?,
             ports,
             next: Arc::default(),
         })
     }
 
-    /// Gives the next stream a socket. Nothing is kept for it until it plays.
-    pub fn reserve(&self) -> Reserved {
+    /// Assigns a socket to a new stream. Nothing is allocated for the stream until it plays.
+    pub fn reserve(&self) -> ReservedStream {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let socket = number as usize % self.ports.len();
         let (rtp_port, rtcp_port) = self.ports[socket];
-        Reserved {
-            stream: StreamId(number << 8 | socket as u64),
+        ReservedStream {
+            stream: StreamId::new(number, socket),
             rtp_port,
             rtcp_port,
         }
     }
 
-    /// Starts a stream; its first packet leaves within 40 ms.
-    pub fn play(&self, play: Play) -> Playing {
-        let shared = Arc::<Shared>::default();
-        let socket = play.stream.socket() / self.lanes.len();
-        self.lane(play.stream).mailbox.post(Order::Play {
+    /// Starts a stream. Its first packet is sent within 40 ms.
+    pub fn play(&self, config: StreamConfig) -> StreamHandle {
+        let shared = Arc::<SharedState>::default();
+        let socket = config.stream.socket() / self.threads.len();
+        self.mailbox(config.stream).post(Command::Play {
             socket,
-            play: Box::new(play),
+            config: Box::new(config),
             shared: Arc::clone(&shared),
         });
-        Playing { shared }
+        StreamHandle { shared }
     }
 
-    /// Has a stream that plays say something else from now on.
-    pub fn say(&self, stream: StreamId, script: Script) {
-        self.lane(stream)
-            .mailbox
-            .post(Order::Say { stream, script });
+    /// Makes a playing stream play another script from now on.
+    pub fn replace_script(&self, stream: StreamId, script: Script) {
+        self.mailbox(stream)
+            .post(Command::ReplaceScript { stream, script });
     }
 
-    /// Has a stream that plays go on as was agreed anew.
-    pub fn moved(&self, stream: StreamId, moved: Moved) {
-        let moved = Box::new(moved);
-        self.lane(stream)
-            .mailbox
-            .post(Order::Move { stream, moved });
+    /// Applies to a playing stream what a mid-call offer and answer changed.
+    pub fn update(&self, stream: StreamId, update: StreamUpdate) {
+        let update = Box::new(update);
+        self.mailbox(stream)
+            .post(Command::Update { stream, update });
     }
 
-    fn lane(&self, stream: StreamId) -> &Lane {
-        &self.lanes[stream.socket() % self.lanes.len()]
+    fn mailbox(&self, stream: StreamId) -> &Mailbox {
+        &self.threads[stream.socket() % self.threads.len()].mailbox
     }
 
-    /// Makes the threads panic, so that a test can see them survive.
+    /// Makes the threads panic, so that a test can check that they recover.
     #[cfg(test)]
     pub(crate) fn provoke_panic(&self) {
-        for lane in self.lanes.iter() {
-            lane.mailbox.post(Order::Panic);
+        for thread in self.threads.iter() {
+            thread.mailbox.post(Command::Panic);
         }
     }
 }
 
-/// One is enough for what a small machine can send; more would only take turns.
-fn threads() -> usize {
+/// One thread per four cores, at most two: one is enough for what a small machine can send.
+fn thread_count() -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     (cores / 4).clamp(1, 2)
 }
 
-/// What a media thread is asked to do. A stream is stopped through what it shares.
-pub(in crate::rtp) enum Order {
-    Play {
-        /// Its place among the thread's own.
-        socket: usize,
-        play: Box<Play>,
-        shared: Arc<Shared>,
-    },
-    Say {
-        stream: StreamId,
-        script: Script,
-    },
-    Move {
-        stream: StreamId,
-        moved: Box<Moved>,
-    },
-    #[cfg(test)]
-    Panic,
-}
-
-/// The way into a media thread. A thread that plays looks into it at each tick and is not woken.
-#[derive(Default)]
-pub(in crate::rtp) struct Mailbox {
-    orders: Mutex<Vec<Order>>,
-    is_asleep: AtomicBool,
-    is_closed: AtomicBool,
-    thread: OnceLock<Thread>,
-}
-
-impl Mailbox {
-    fn post(&self, order: Order) {
-        self.locked().push(order);
-        self.wake();
-    }
-
-    fn close(&self) {
-        self.is_closed.store(true, Ordering::SeqCst);
-        self.wake();
-    }
-
-    fn wake(&self) {
-        if self.is_asleep.swap(false, Ordering::SeqCst)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
-        }
-    }
-
-    /// Nothing can panic while the lock is held.
-    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<Order>> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Relaxed)
-    }
-
-    /// Moves what has come to `orders`, which is empty.
-    pub fn take(&self, orders: &mut Vec<Order>) {
-        std::mem::swap(&mut *self.locked(), orders);
-    }
-
-    /// Sleeps until there is an order, or the mailbox is closed.
-    pub fn sleep(&self) {
-        loop {
-            // Said before the last look: whoever posts after it sees that there is one to be woken.
-            self.is_asleep.store(true, Ordering::SeqCst);
-            if self.is_closed.load(Ordering::SeqCst) || !self.locked().is_empty() {
-                self.is_asleep.store(false, Ordering::SeqCst);
-                return;
-            }
-            thread::park();
-        }
-    }
-}
-
-/// Runs the wheel, and a new one after a panic: its streams are lost, which is news, but the ports
-/// and the streams to come are not.
-fn run_and_restart(pairs: &[Pair], seed: u64, events: &OnMediaEvents, mailbox: &Mailbox) {
-    mailbox.thread.get_or_init(thread::current);
-    // Known before it grows: an increase from nothing is no increase to Prometheus.
-    let deaths = metrics::counter!("nexo_actor_restarts_total", "actor" => "media");
-    for life in 0.. {
-        let mut wheel = Wheel::new(pairs, events, seed.wrapping_add(life << 32));
+/// Runs the wheel, and a new one after a panic. The streams of the old wheel are reported as lost;
+/// the ports and queued commands are kept.
+fn run_and_restart(
+    sockets: &[SocketPair],
+    seed: u64,
+    on_events: &OnMediaEvents,
+    mailbox: &Mailbox,
+) {
+    mailbox.attach_current_thread();
+    // Registered before its first increment: Prometheus sees no increase in a series that starts at 1.
+    let restarts = metrics::counter!("nexo_actor_restarts_total", "actor" => "media");
+    for generation in 0.. {
+        let mut wheel = Wheel::new(sockets, on_events, seed.wrapping_add(generation << 32));
         let run = catch_unwind(AssertUnwindSafe(|| wheel.run(mailbox)));
         if run.is_ok() {
             return;
         }
-        deaths.increment(1);
+        restarts.increment(1);
         let lost: Vec<MediaEvent> = wheel
             .streams()
             .map(|stream| MediaEvent::Lost { stream })
             .collect();
-        events(&lost);
+        on_events(&lost);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Session keys (RFC 3711 §4.3, RFC 6188 §3), AES in counter mode (§4.1.1) and the tag (§4.2.1).
+//! Session keys (RFC 3711 §4.3, RFC 6188 §3), AES in counter mode (§4.1.1) and the authentication
+//! tag (§4.2.1).
 
 use aes::{Aes128Enc, Aes256Enc};
 use ctr::cipher::{BlockCipherEncrypt, InnerIvInit, KeyInit, StreamCipherCore};
@@ -8,14 +9,14 @@ use hmac::{Hmac, Mac};
 use sha1::Sha1;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::master_key::{LONGEST_KEY_BYTES, MasterKey, SALT_BYTES, Suite};
+use super::master_key::{MAX_KEY_BYTES, MasterKey, SALT_BYTES, Suite};
 
-/// Of HMAC-SHA1.
+/// The key length of HMAC-SHA1.
 const AUTH_KEY_BYTES: usize = 20;
 const SHA1_BLOCK_BYTES: usize = 64;
 const IV_BYTES: usize = 16;
 
-/// Whose keys are derived.
+/// The protocol whose keys are derived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Protocol {
     Rtp,
@@ -23,7 +24,8 @@ pub(super) enum Protocol {
 }
 
 impl Protocol {
-    /// Labels of the cipher's key, the authentication key and the salt (RFC 3711 §4.3.2).
+    /// Returns the labels of the encryption key, the authentication key and the salt (RFC 3711
+    /// §4.3.2).
     fn labels(self) -> [u8; 3] {
         match self {
             Protocol::Rtp => [0, 1, 2],
@@ -32,11 +34,11 @@ impl Protocol {
     }
 }
 
-/// What packets of one protocol are encrypted and authenticated with.
+/// The keys that encrypt and authenticate the packets of one protocol.
 pub(super) struct SessionKeys {
     cipher: Cipher,
     salt: [u8; SALT_BYTES],
-    /// Keyed; copied for each packet, so that the key is hashed once.
+    /// Initialised with the key and cloned for each packet, so that the key is hashed once.
     mac: Hmac<Sha1>,
 }
 
@@ -45,7 +47,7 @@ impl SessionKeys {
         let suite = master.suite();
         let derivation = Cipher::new(suite, master.key());
         let [cipher_label, auth_label, salt_label] = protocol.labels();
-        let mut key = Zeroizing::new([0; LONGEST_KEY_BYTES]);
+        let mut key = Zeroizing::new([0; MAX_KEY_BYTES]);
         let mut auth_key = Zeroizing::new([0; AUTH_KEY_BYTES]);
         let mut salt = Zeroizing::new([0; SALT_BYTES]);
         derivation.derive(master.salt(), cipher_label, &mut key[..suite.key_bytes()]);
@@ -56,11 +58,12 @@ impl SessionKeys {
 
     fn new(
         suite: Suite,
-        key: &[u8; LONGEST_KEY_BYTES],
+        key: &[u8; MAX_KEY_BYTES],
         auth_key: &[u8; AUTH_KEY_BYTES],
         salt: &[u8; SALT_BYTES],
     ) -> SessionKeys {
-        // HMAC fills a short key up with zeros itself; a whole block is a key that cannot be refused.
+        // HMAC pads a short key with zeros itself. A whole block is a key length that cannot be
+        // rejected.
         let mut block = Zeroizing::new([0; SHA1_BLOCK_BYTES]);
         block[..AUTH_KEY_BYTES].copy_from_slice(auth_key);
         SessionKeys {
@@ -70,8 +73,8 @@ impl SessionKeys {
         }
     }
 
-    /// Encrypts or decrypts a packet's payload in place (RFC 3711 §4.1.1). `payload` is no longer
-    /// than 2^16 blocks, behind which the keystream runs into the next packet's.
+    /// Encrypts or decrypts a packet's payload in place (RFC 3711 §4.1.1). `payload` must not
+    /// exceed 2^16 blocks, because after that the keystream overlaps that of the next packet.
     pub fn apply_keystream(&self, ssrc: u32, index: u64, payload: &mut [u8]) {
         let mut iv = [0; IV_BYTES];
         iv[..SALT_BYTES].copy_from_slice(&self.salt);
@@ -80,8 +83,8 @@ impl SessionKeys {
         self.cipher.apply(&iv, payload);
     }
 
-    /// The whole tag over `packet` and what is authenticated with it but not sent; a suite sends its
-    /// first bytes.
+    /// Returns the whole tag over `packet` and `unsent`, which is authenticated but not sent. A
+    /// suite sends the first bytes of the tag.
     pub fn tag(&self, packet: &[u8], unsent: &[u8]) -> [u8; 20] {
         self.authenticate(packet, unsent)
             .finalize()
@@ -89,8 +92,7 @@ impl SessionKeys {
             .into()
     }
 
-    /// Whether `tag` is the beginning of the packet's tag, in time that does not depend on where it
-    /// differs.
+    /// Whether `tag` is a prefix of the packet's tag, in constant time.
     pub fn verify(&self, packet: &[u8], unsent: &[u8], tag: &[u8]) -> bool {
         let mac = self.authenticate(packet, unsent);
         mac.verify_truncated_left(tag).is_ok()
@@ -103,7 +105,7 @@ impl SessionKeys {
 
 impl Drop for SessionKeys {
     fn drop(&mut self) {
-        // The cipher and the MAC wipe themselves.
+        // The cipher and the MAC wipe their own memory.
         self.salt.zeroize();
     }
 }
@@ -115,7 +117,7 @@ enum Cipher {
 }
 
 impl Cipher {
-    fn new(suite: Suite, key: &[u8; LONGEST_KEY_BYTES]) -> Cipher {
+    fn new(suite: Suite, key: &[u8; MAX_KEY_BYTES]) -> Cipher {
         match suite {
             Suite::AesCm128HmacSha1_80 | Suite::AesCm128HmacSha1_32 => {
                 let key: Zeroizing<[u8; 16]> = Zeroizing::new(std::array::from_fn(|at| key[at]));
@@ -132,12 +134,12 @@ impl Cipher {
         }
     }
 
-    /// Fills `key`, which is all zeros, with what the label stands for (RFC 3711 §4.3.1, §4.3.3). The
-    /// key derivation rate is zero: each key is derived once.
+    /// Fills `key`, which is all zeros, with the key of this label (RFC 3711 §4.3.1, §4.3.3). With
+    /// a key derivation rate of zero, each key is derived once.
     fn derive(&self, master_salt: &[u8; SALT_BYTES], label: u8, key: &mut [u8]) {
         let mut iv = [0; IV_BYTES];
         iv[..SALT_BYTES].copy_from_slice(master_salt);
-        // The label stands above the 48-bit index, of which the salt's last six bytes are the place.
+        // The label is above the 48-bit index, whose position is the last six bytes of the salt.
         iv[SALT_BYTES - 7] ^= label;
         self.apply(&iv, key);
         iv.zeroize();

@@ -1,9 +1,9 @@
 use super::*;
 use crate::rtp::srtp::tests::hex;
 
-/// Of RFC 3711 §B.3.
+/// RFC 3711 §B.3.
 const MASTER_128: &str = "e1f97a0d3e018be0d64fa32c06de4139 0ec675ad498afeebb6960b3aabe6";
-/// Of RFC 6188 §7.2.
+/// RFC 6188 §7.2.
 const MASTER_256: &str = "f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b6
                           3b04803de51ee7c96423ab5b78d2";
 
@@ -14,9 +14,9 @@ fn derived(suite: Suite, master: &str, label: u8, bytes: usize) -> Vec<u8> {
     key
 }
 
-/// Checks the keystream of session salt f0…fd, SSRC 0 and index 0 at the blocks of the RFCs.
-fn has_keystream(suite: Suite, key: &str, blocks: [(usize, &str); 6]) {
-    let mut padded = [0; LONGEST_KEY_BYTES];
+/// Checks the keystream of session salt f0…fd, SSRC 0 and index 0 at the blocks given in the RFCs.
+fn check_keystream(suite: Suite, key: &str, blocks: [(usize, &str); 6]) {
+    let mut padded = [0; MAX_KEY_BYTES];
     padded[..suite.key_bytes()].copy_from_slice(&hex(key));
     let salt = hex("f0f1f2f3f4f5f6f7f8f9fafbfcfd").try_into().unwrap();
     let keys = SessionKeys::new(suite, &padded, &[0; AUTH_KEY_BYTES], &salt);
@@ -30,7 +30,7 @@ fn has_keystream(suite: Suite, key: &str, blocks: [(usize, &str); 6]) {
 
 #[test]
 fn the_keystream_of_aes_128_is_that_of_rfc_3711_b_2() {
-    has_keystream(
+    check_keystream(
         Suite::AesCm128HmacSha1_80,
         "2b7e151628aed2a6abf7158809cf4f3c",
         [
@@ -46,7 +46,7 @@ fn the_keystream_of_aes_128_is_that_of_rfc_3711_b_2() {
 
 #[test]
 fn the_keystream_of_aes_256_is_that_of_rfc_6188_7_1() {
-    has_keystream(
+    check_keystream(
         Suite::AesCm256HmacSha1_80,
         "57f82fe3613fd170a85ec93c40b1f0922ec4cb0dc025b58272147cc438944a98",
         [
@@ -106,7 +106,7 @@ fn each_label_of_each_protocol_gives_another_key() {
 }
 
 #[test]
-fn a_tag_is_verified_by_any_beginning_of_it_but_an_empty_one() {
+fn any_prefix_of_a_tag_but_an_empty_one_is_accepted() {
     let master = MasterKey::from_bytes(Suite::AesCm128HmacSha1_80, &hex(MASTER_128)).unwrap();
     let keys = SessionKeys::derive(&master, Protocol::Rtp);
     let tag = keys.tag(b"packet", b"roc");

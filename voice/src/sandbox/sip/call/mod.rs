@@ -1,24 +1,25 @@
-//! One received call, from its INVITE to its end: the callee's side of RFC 3261 §13.3 and §15, and
-//! of the INVITE server transaction (§17.2.1, RFC 6026), following a [`Script`].
+//! The state machine of one received call, from its INVITE to its end: the callee's side of RFC
+//! 3261 §13.3 and §15, and of the INVITE server transaction (§17.2.1, RFC 6026). It follows a
+//! [`Script`].
 //!
-//! Pure: what came from the caller and what the clock shows come in, what to do comes out.
+//! No I/O: it receives requests and the time, and returns steps.
 
 use std::time::{Duration, Instant};
 
 use crate::sandbox::behaviour::{Playback, Script, Then};
 use crate::sandbox::events::Party;
 
-/// RFC 3261 §17.1.1.1: the estimate of a round trip.
-pub(in crate::sandbox) const T1: Duration = Duration::from_millis(500);
-/// RFC 3261 §17.1.2.1: the longest interval between retransmissions.
+/// RFC 3261 §17.1.1.1: the round trip time estimate.
+pub(crate) const T1: Duration = Duration::from_millis(500);
+/// RFC 3261 §17.1.2.1: the maximum retransmission interval.
 const T2: Duration = Duration::from_secs(4);
-/// When a transaction without an answer is given up (timers F and H), and for how long repeated
-/// requests are still to be expected (timers J and L).
-pub(in crate::sandbox) const TRANSACTION_LIFETIME: Duration = T1.saturating_mul(64);
-/// The longest that a phone rings (RFC 3261 §16.6, timer C).
-const LONGEST_RING: Duration = Duration::from_secs(180);
+/// When a transaction without an answer is abandoned (timers F and H), and for how long
+/// retransmitted requests are expected (timers J and L).
+pub(crate) const TRANSACTION_LIFETIME: Duration = T1.saturating_mul(64);
+/// The longest ring (RFC 3261 §16.6, timer C).
+const MAX_RING_TIME: Duration = Duration::from_secs(180);
 
-/// Where a call stands.
+/// The state of a call.
 ///
 /// | state | input | next | steps |
 /// |---|---|---|---|
@@ -27,89 +28,89 @@ const LONGEST_RING: Duration = Duration::from_secs(180);
 /// | Early, Opening | CANCEL or BYE | Rejected | `Respond` 487 |
 /// | Early | the longest ring is over | Rejected | `Respond` 480 |
 /// | Opening | media opened | Answered | `Answer` |
-/// | Opening | no media to be had | Rejected | `Respond` 503 |
-/// | Early, Rejected, Answered | INVITE again | same | `RepeatResponse` |
-/// | Rejected, Answered | interval over | same | `RepeatResponse`, the interval doubles up to T2 |
-/// | Rejected | ACK, or 64·T1 without one | Over | `Forget` |
+/// | Opening | no media available | Rejected | `Respond` 503 |
+/// | Early, Rejected, Answered | INVITE retransmitted | same | `RepeatResponse` |
+/// | Rejected, Answered | interval elapsed | same | `RepeatResponse`; the interval doubles up to T2 |
+/// | Rejected | ACK, or none for 64·T1 | Over | `Forget` |
 /// | Answered | ACK | Talking, or HangingUp if it is time | |
-/// | Answered | 64·T1 without an ACK | HangingUp | `Bye` |
+/// | Answered | no ACK for 64·T1 | HangingUp | `Bye` |
 /// | Answered, Talking | BYE | Over | `Forget` |
 /// | Talking | time to hang up | HangingUp | `Bye` |
-/// | HangingUp | interval over | same | `RepeatBye` |
-/// | HangingUp | final answer, or 64·T1 without one | Over | `Forget` |
+/// | HangingUp | interval elapsed | same | `RepeatBye` |
+/// | HangingUp | final response, or none for 64·T1 | Over | `Forget` |
 /// | any | anything else | same | none |
 ///
-/// `Ended` comes once: with the final failure, or when either side hangs up.
+/// `Ended` comes once: with the rejection, or when either side hangs up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::sandbox) enum CallState {
-    /// No final answer yet.
+pub(crate) enum CallState {
+    /// No final response yet.
     Early {
         script_at: Option<Instant>,
         give_up: Instant,
     },
-    /// To be answered as soon as there is a socket for its audio.
+    /// Waits for the socket of its audio, then answers.
     Opening,
-    /// Refused; the refusal is repeated until its ACK.
-    Rejected(Repeat),
-    /// Accepted; the 200 is repeated until its ACK.
+    /// Rejected; the response is retransmitted until its ACK.
+    Rejected(Retransmission),
+    /// Answered; the 200 is retransmitted until its ACK.
     Answered {
         since: Instant,
         hang_up: Instant,
-        repeat: Repeat,
+        retransmission: Retransmission,
     },
-    /// Accepted and acknowledged.
+    /// Answered and acknowledged.
     Talking { since: Instant, hang_up: Instant },
-    /// Our BYE is repeated until its answer.
-    HangingUp(Repeat),
-    /// For good.
+    /// Our BYE is retransmitted until its response.
+    HangingUp(Retransmission),
+    /// The final state.
     Over,
 }
 
-/// Something sent again and again at growing intervals (timers E, G and §13.3.1.4).
+/// A message that is retransmitted at growing intervals (timers E, G and §13.3.1.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::sandbox) struct Repeat {
+pub(crate) struct Retransmission {
     next: Instant,
     interval: Duration,
     give_up: Instant,
 }
 
-/// What the shell is to do.
+/// An instruction to the caller of the state machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::sandbox) enum Step {
-    /// Send this answer to the INVITE.
+pub(crate) enum Step {
+    /// Send this response to the INVITE.
     Respond {
         code: u16,
         retry_after_seconds: Option<u32>,
     },
-    /// Send the last answer to the INVITE again.
+    /// Retransmit the last response to the INVITE.
     RepeatResponse,
-    /// Find a socket for the call's audio and report to [`Call::media`].
+    /// Open a socket for the call's audio, then call [`Call::media_opened`].
     OpenMedia(Playback),
     /// Send 200 with the SDP answer.
     Answer,
     /// Send BYE.
     Bye,
-    /// Send the same BYE again.
+    /// Retransmit the BYE.
     RepeatBye,
-    /// The caller gave up before the answer.
+    /// The caller cancelled before the answer.
     Cancelled,
     /// An answered call was hung up.
     HungUp(Party),
-    /// The call is over for the people at its ends, if not yet for the network.
-    Ended { answered: bool, talked: Duration },
-    /// Nothing more is to be sent.
+    /// The call has ended for both parties; its transactions may not have.
+    Ended { answered: bool, talk_time: Duration },
+    /// Nothing more will be sent.
     Forget,
 }
 
-/// One call's machine.
-pub(in crate::sandbox) struct Call {
+/// The state machine of one call.
+pub(crate) struct Call {
     script: Script,
     state: CallState,
 }
 
-impl Repeat {
-    fn start(now: Instant) -> Repeat {
-        Repeat {
+impl Retransmission {
+    fn start(now: Instant) -> Retransmission {
+        Retransmission {
             next: now + T1,
             interval: T1,
             give_up: now + TRANSACTION_LIFETIME,
@@ -120,7 +121,7 @@ impl Repeat {
         self.next.min(self.give_up)
     }
 
-    /// Whether it is to be sent again now.
+    /// Whether to retransmit now.
     fn due(&mut self, now: Instant) -> bool {
         if now < self.next {
             return false;
@@ -139,7 +140,7 @@ fn respond(code: u16) -> Step {
 }
 
 impl Call {
-    /// Takes a new INVITE.
+    /// Starts with a new INVITE.
     pub fn invited(script: Script, now: Instant) -> (Call, Vec<Step>) {
         let script_at = match script.then {
             Then::Nothing => None,
@@ -149,7 +150,7 @@ impl Call {
             script,
             state: CallState::Early {
                 script_at,
-                give_up: now + LONGEST_RING,
+                give_up: now + MAX_RING_TIME,
             },
         };
         let mut steps = Vec::new();
@@ -163,18 +164,20 @@ impl Call {
         (call, steps)
     }
 
-    /// When [`Call::tick`] has something to do next.
+    /// The time of the next [`Call::tick`].
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
             CallState::Early { script_at, give_up } => Some(script_at.unwrap_or(*give_up)),
             CallState::Opening | CallState::Over => None,
-            CallState::Rejected(repeat) | CallState::HangingUp(repeat) => Some(repeat.deadline()),
-            CallState::Answered { repeat, .. } => Some(repeat.deadline()),
+            CallState::Rejected(retransmission) | CallState::HangingUp(retransmission) => {
+                Some(retransmission.deadline())
+            }
+            CallState::Answered { retransmission, .. } => Some(retransmission.deadline()),
             CallState::Talking { hang_up, .. } => Some(*hang_up),
         }
     }
 
-    /// Does what is due by the clock.
+    /// Runs expired timers.
     pub fn tick(&mut self, now: Instant) -> Vec<Step> {
         match &mut self.state {
             CallState::Early { script_at, give_up } => {
@@ -187,20 +190,24 @@ impl Call {
                 }
             }
             CallState::Opening | CallState::Over => Vec::new(),
-            CallState::Rejected(repeat) => {
-                if now >= repeat.give_up {
+            CallState::Rejected(retransmission) => {
+                if now >= retransmission.give_up {
                     self.forget()
-                } else if repeat.due(now) {
+                } else if retransmission.due(now) {
                     vec![Step::RepeatResponse]
                 } else {
                     Vec::new()
                 }
             }
-            CallState::Answered { since, repeat, .. } => {
-                if now >= repeat.give_up {
+            CallState::Answered {
+                since,
+                retransmission,
+                ..
+            } => {
+                if now >= retransmission.give_up {
                     let since = *since;
                     self.hang_up(since, now)
-                } else if repeat.due(now) {
+                } else if retransmission.due(now) {
                     vec![Step::RepeatResponse]
                 } else {
                     Vec::new()
@@ -214,10 +221,10 @@ impl Call {
                     Vec::new()
                 }
             }
-            CallState::HangingUp(repeat) => {
-                if now >= repeat.give_up {
+            CallState::HangingUp(retransmission) => {
+                if now >= retransmission.give_up {
                     self.forget()
-                } else if repeat.due(now) {
+                } else if retransmission.due(now) {
                     vec![Step::RepeatBye]
                 } else {
                     Vec::new()
@@ -226,8 +233,8 @@ impl Call {
         }
     }
 
-    /// The same INVITE came again: its answer was lost.
-    pub fn invited_again(&self) -> Vec<Step> {
+    /// Handles a retransmitted INVITE, whose response was lost.
+    pub fn invite_retransmitted(&self) -> Vec<Step> {
         match self.state {
             CallState::Early { .. } | CallState::Rejected(_) | CallState::Answered { .. } => {
                 vec![Step::RepeatResponse]
@@ -239,25 +246,25 @@ impl Call {
         }
     }
 
-    /// The socket for the call's audio is there, or is not to be had.
-    pub fn media(&mut self, opened: bool, now: Instant) -> Vec<Step> {
+    /// Handles the result of `OpenMedia`: a socket for the audio, or none.
+    pub fn media_opened(&mut self, is_open: bool, now: Instant) -> Vec<Step> {
         let (CallState::Opening, Then::Answer { hang_up_after, .. }) =
             (self.state, self.script.then)
         else {
             return Vec::new();
         };
-        if !opened {
+        if !is_open {
             return self.reject(503, None, now);
         }
         self.state = CallState::Answered {
             since: now,
             hang_up: now + hang_up_after,
-            repeat: Repeat::start(now),
+            retransmission: Retransmission::start(now),
         };
         vec![Step::Answer]
     }
 
-    /// ACK for the final answer.
+    /// Handles an ACK for the final response.
     pub fn acknowledged(&mut self, now: Instant) -> Vec<Step> {
         match self.state {
             CallState::Rejected(_) => self.forget(),
@@ -273,7 +280,7 @@ impl Call {
         }
     }
 
-    /// CANCEL. One that crosses the answer changes nothing.
+    /// Handles a CANCEL. After the answer it has no effect.
     pub fn cancelled(&mut self, now: Instant) -> Vec<Step> {
         match self.state {
             CallState::Early { .. } | CallState::Opening => {
@@ -289,7 +296,8 @@ impl Call {
         }
     }
 
-    /// BYE from the caller. Before the answer it is as good as a CANCEL (RFC 3261 §15.1.2).
+    /// Handles a BYE from the caller. Before the answer it is treated as a CANCEL (RFC 3261
+    /// §15.1.2).
     pub fn hung_up(&mut self, now: Instant) -> Vec<Step> {
         match self.state {
             CallState::Early { .. } | CallState::Opening => self.cancelled(now),
@@ -298,7 +306,7 @@ impl Call {
                     Step::HungUp(Party::Caller),
                     Step::Ended {
                         answered: true,
-                        talked: now.saturating_duration_since(since),
+                        talk_time: now.saturating_duration_since(since),
                     },
                 ];
                 steps.extend(self.forget());
@@ -308,7 +316,7 @@ impl Call {
         }
     }
 
-    /// An answer to our BYE.
+    /// Handles a response to our BYE.
     pub fn bye_answered(&mut self, code: u16) -> Vec<Step> {
         match self.state {
             CallState::HangingUp(_) if code >= 200 => self.forget(),
@@ -316,7 +324,7 @@ impl Call {
         }
     }
 
-    /// The callee goes out of service.
+    /// Ends the call because the callee shuts down.
     pub fn shut_down(&mut self, now: Instant) -> Vec<Step> {
         match self.state {
             CallState::Early { .. } | CallState::Opening => self.reject(503, None, now),
@@ -343,7 +351,7 @@ impl Call {
     }
 
     fn reject(&mut self, code: u16, retry_after_seconds: Option<u32>, now: Instant) -> Vec<Step> {
-        self.state = CallState::Rejected(Repeat::start(now));
+        self.state = CallState::Rejected(Retransmission::start(now));
         vec![
             Step::Respond {
                 code,
@@ -351,19 +359,19 @@ impl Call {
             },
             Step::Ended {
                 answered: false,
-                talked: Duration::ZERO,
+                talk_time: Duration::ZERO,
             },
         ]
     }
 
     fn hang_up(&mut self, since: Instant, now: Instant) -> Vec<Step> {
-        self.state = CallState::HangingUp(Repeat::start(now));
+        self.state = CallState::HangingUp(Retransmission::start(now));
         vec![
             Step::Bye,
             Step::HungUp(Party::Callee),
             Step::Ended {
                 answered: true,
-                talked: now.saturating_duration_since(since),
+                talk_time: now.saturating_duration_since(since),
             },
         ]
     }

@@ -9,16 +9,17 @@ fn call_to(behaviour: Behaviour) -> (Call, Vec<Step>, Instant) {
     (call, steps, now)
 }
 
-/// Answered but not yet acknowledged.
+/// Returns a call that is answered but not yet acknowledged.
 fn answered(behaviour: Behaviour) -> (Call, Instant) {
     let (mut call, _, now) = call_to(behaviour);
     let now = now + RING;
     assert!(matches!(call.tick(now)[..], [Step::OpenMedia(_)]));
-    assert_eq!(call.media(true, now), [Step::Answer]);
+    assert_eq!(call.media_opened(true, now), [Step::Answer]);
     (call, now)
 }
 
-/// Lets the clock jump from deadline to deadline until `until`; what was done, and when.
+/// Advances the clock from deadline to deadline up to `until`. Returns the steps with their times
+/// in ms.
 fn run(call: &mut Call, from: Instant, until: Duration) -> Vec<(Step, u128)> {
     let mut done = Vec::new();
     while let Some(at) = call.deadline().filter(|at| *at <= from + until) {
@@ -34,14 +35,14 @@ fn times_of(step: Step, done: &[(Step, u128)]) -> Vec<u128> {
 }
 
 #[test]
-fn a_listening_number_tries_rings_and_answers() {
+fn a_listening_number_sends_100_180_and_200() {
     let (mut call, steps, now) = call_to(Behaviour::Listens);
     assert_eq!(steps, [respond(100), respond(180)]);
     assert_eq!(call.deadline(), Some(now + RING));
     assert_eq!(call.tick(now + RING - Duration::from_millis(1)), []);
     let now = now + RING;
     assert_eq!(call.tick(now), [Step::OpenMedia(Playback::Silence)]);
-    assert_eq!(call.media(true, now), [Step::Answer]);
+    assert_eq!(call.media_opened(true, now), [Step::Answer]);
     assert_eq!(call.acknowledged(now), []);
     let later = now + Duration::from_secs(12);
     assert_eq!(
@@ -50,7 +51,7 @@ fn a_listening_number_tries_rings_and_answers() {
             Step::HungUp(Party::Caller),
             Step::Ended {
                 answered: true,
-                talked: Duration::from_secs(12)
+                talk_time: Duration::from_secs(12)
             },
             Step::Forget
         ]
@@ -59,12 +60,12 @@ fn a_listening_number_tries_rings_and_answers() {
 }
 
 #[test]
-fn an_answer_is_repeated_until_its_ack_which_may_be_lost() {
+fn an_answer_is_retransmitted_until_its_ack() {
     let (mut call, now) = answered(Behaviour::Listens);
     let done = run(&mut call, now, Duration::from_secs(10));
     let repeats = times_of(Step::RepeatResponse, &done);
     assert_eq!(repeats, [500, 1500, 3500, 7500]);
-    // The caller repeats its ACK for the repeated 200.
+    // The caller repeats its ACK for a retransmitted 200.
     call.acknowledged(now + Duration::from_secs(10));
     assert_eq!(call.acknowledged(now + Duration::from_secs(11)), []);
     assert!(run(&mut call, now, Duration::from_secs(80)).is_empty());
@@ -82,20 +83,20 @@ fn an_answer_that_is_never_acknowledged_is_hung_up_after_64_t1() {
 }
 
 #[test]
-fn a_refusal_is_repeated_until_its_ack() {
+fn a_rejection_is_retransmitted_until_its_ack() {
     let (mut call, steps, now) = call_to(Behaviour::Busy);
     assert_eq!(steps[..2], [respond(100), respond(486)]);
     let done = run(&mut call, now, Duration::from_secs(16));
     let repeats = times_of(Step::RepeatResponse, &done);
     assert_eq!(repeats, [500, 1500, 3500, 7500, 11_500, 15_500]);
-    assert_eq!(call.invited_again(), [Step::RepeatResponse]);
+    assert_eq!(call.invite_retransmitted(), [Step::RepeatResponse]);
     assert_eq!(call.acknowledged(now), [Step::Forget]);
     assert_eq!(call.acknowledged(now), []);
-    assert_eq!(call.invited_again(), []);
+    assert_eq!(call.invite_retransmitted(), []);
 }
 
 #[test]
-fn a_refusal_without_an_ack_is_forgotten_after_64_t1() {
+fn a_rejection_without_an_ack_is_forgotten_after_64_t1() {
     let (mut call, _, now) = call_to(Behaviour::Congested);
     let done = run(&mut call, now, Duration::from_secs(200));
     assert_eq!(times_of(Step::Forget, &done), [32_000]);
@@ -114,7 +115,7 @@ fn a_cancelled_ring_is_answered_487_once() {
 }
 
 #[test]
-fn a_cancel_that_crosses_the_answer_changes_nothing() {
+fn a_cancel_after_the_answer_has_no_effect() {
     let (mut call, now) = answered(Behaviour::Listens);
     assert_eq!(call.cancelled(now), []);
     call.acknowledged(now);
@@ -123,22 +124,22 @@ fn a_cancel_that_crosses_the_answer_changes_nothing() {
 }
 
 #[test]
-fn a_cancel_while_the_socket_is_opened_wins_over_the_answer() {
+fn a_cancel_while_the_socket_is_opened_prevents_the_answer() {
     let (mut call, _, now) = call_to(Behaviour::Listens);
     call.tick(now + RING);
     assert_eq!(call.cancelled(now + RING)[1], respond(487));
-    assert_eq!(call.media(true, now + RING), []);
+    assert_eq!(call.media_opened(true, now + RING), []);
 }
 
 #[test]
-fn no_socket_for_audio_is_no_answer() {
+fn a_call_without_a_socket_for_audio_is_rejected() {
     let (mut call, _, now) = call_to(Behaviour::Listens);
     call.tick(now + RING);
-    assert_eq!(call.media(false, now + RING)[0], respond(503));
+    assert_eq!(call.media_opened(false, now + RING)[0], respond(503));
 }
 
 #[test]
-fn the_impatient_number_hangs_up_after_a_second_but_not_before_the_ack() {
+fn the_hanging_up_number_hangs_up_after_a_second_but_not_before_the_ack() {
     let (mut call, now) = answered(Behaviour::HangsUp);
     call.acknowledged(now);
     let done = run(&mut call, now, Duration::from_secs(2));
@@ -155,7 +156,7 @@ fn the_impatient_number_hangs_up_after_a_second_but_not_before_the_ack() {
 }
 
 #[test]
-fn hang_ups_that_cross_end_the_call_once() {
+fn crossing_byes_end_the_call_once() {
     let (mut call, now) = answered(Behaviour::HangsUp);
     call.acknowledged(now);
     call.tick(now + Duration::from_secs(1));
@@ -164,7 +165,7 @@ fn hang_ups_that_cross_end_the_call_once() {
 }
 
 #[test]
-fn a_caller_that_vanishes_is_hung_up_and_a_ring_ends_some_time() {
+fn a_vanished_caller_is_hung_up_and_a_ring_is_limited() {
     let (mut call, now) = answered(Behaviour::Listens);
     call.acknowledged(now);
     let done = run(&mut call, now, Duration::from_secs(200));
@@ -185,7 +186,7 @@ fn a_bye_before_the_ack_ends_the_call() {
 }
 
 #[test]
-fn a_callee_out_of_service_ends_every_call() {
+fn shutting_down_ends_every_call() {
     let (mut call, _, now) = call_to(Behaviour::NeverAnswers);
     assert_eq!(call.shut_down(now)[0], respond(503));
     assert_eq!(call.shut_down(now), []);

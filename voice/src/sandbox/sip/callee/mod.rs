@@ -1,5 +1,5 @@
-//! The sandbox carrier's SIP side: a user agent server for many calls (RFC 3261 §8.2, §12, §13.3,
-//! §15, §17.2), without sockets or clock: datagrams and time come in, [`Action`]s come out.
+//! A SIP user agent server for many calls (RFC 3261 §8.2, §12, §13.3, §15, §17.2), without sockets
+//! or clock: it receives datagrams and the time, and returns [`Action`]s.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -8,106 +8,77 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use nexo_domain::phone::Phone;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
+use super::action::{Action, Datagram};
 use super::call::{Call, Step};
-use super::dialog::{self, CalleeLeg};
-use super::finished_transactions::Bygones;
+use super::dialog::{self, CalleeLeg, new_tag};
+use super::finished_transactions::FinishedTransactions;
 use super::live_call::LiveCall;
-use crate::audio::g711::Codec;
-use crate::sandbox::behaviour::{Behaviour, Playback, Script, Then, phone_of};
-use crate::sandbox::events::{CallId, SandboxEvent};
-use crate::sandbox::media::listener::{CallNumber, EndedCall};
-use crate::sip::message::write::response_hop;
+use crate::sandbox::behaviour::{Behaviour, Script, Then, parse_phone};
+use crate::sandbox::events::{CallId, CallNumber, EndedCall, SandboxEvent};
 use crate::sip::message::{Message, Method, Request, Response};
-use crate::sip::sdp::{self, Audio};
+use crate::sip::message::write::response_hop;
+use crate::sip::sdp;
 
-/// Calls in progress, or just over, beyond which a new one is refused.
-const MOST_CALLS: usize = 50_000;
-
-/// What came from the network.
-pub(in crate::sandbox) struct Datagram<'a> {
-    pub bytes: &'a [u8],
-    pub source: SocketAddr,
-    /// The callee's own address as the sender sees it.
-    pub local: SocketAddr,
-}
-
-/// What the shell is to do, in this order.
-#[derive(Debug)]
-pub(in crate::sandbox) enum Action {
-    Send {
-        to: SocketAddr,
-        bytes: Vec<u8>,
-    },
-    /// Find a socket for the call's audio and report to [`Callee::media`].
-    OpenMedia {
-        call: CallNumber,
-        call_id: CallId,
-        /// What the caller offers.
-        offer: Audio,
-        codec: Codec,
-        playback: Playback,
-    },
-    Report(SandboxEvent),
-    Ended(EndedCall),
-}
+/// The most calls in progress or just finished; further ones are rejected.
+const MAX_CALLS: usize = 50_000;
 
 /// The callee of all calls.
-pub(in crate::sandbox) struct Callee {
+pub(crate) struct Callee {
     ring: Duration,
     calls: HashMap<CallNumber, LiveCall>,
     by_invite: HashMap<u64, CallNumber>,
     by_dialog: HashMap<u64, CallNumber>,
-    bygones: Bygones,
+    finished: FinishedTransactions,
     timers: BinaryHeap<Reverse<(Instant, CallNumber)>>,
     actions: VecDeque<Action>,
-    keys: RandomState,
+    key_hasher: RandomState,
     random: StdRng,
     last_call: CallNumber,
 }
 
 impl Callee {
-    /// A callee that lets phones ring for `ring`. `seed` makes its tags and branches.
+    /// Creates a callee whose phones ring for `ring`. `seed` determines its tags and branches.
     pub fn new(ring: Duration, seed: u64) -> Callee {
         Callee {
             ring,
             calls: HashMap::new(),
             by_invite: HashMap::new(),
             by_dialog: HashMap::new(),
-            bygones: Bygones::default(),
+            finished: FinishedTransactions::default(),
             timers: BinaryHeap::new(),
             actions: VecDeque::new(),
-            keys: RandomState::new(),
+            key_hasher: RandomState::new(),
             random: StdRng::seed_from_u64(seed),
             last_call: 0,
         }
     }
 
-    /// Takes a datagram. What is no SIP is ignored.
+    /// Handles a datagram. Anything but SIP is ignored.
     pub fn receive(&mut self, datagram: &Datagram<'_>, now: Instant) {
         match Message::parse(datagram.bytes) {
-            Ok(Message::Request(request)) => self.request(request, datagram, now),
-            Ok(Message::Response(response)) => self.response(&response, now),
-            Err(error) => tracing::debug!(source = %datagram.source, %error, "no SIP"),
+            Ok(Message::Request(request)) => self.handle_request(request, datagram, now),
+            Ok(Message::Response(response)) => self.handle_response(&response, now),
+            Err(error) => tracing::debug!(source = %datagram.source, %error, "not SIP"),
         }
     }
 
-    /// The next thing to do.
+    /// Returns the next action.
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// When [`Callee::tick`] has something to do next.
+    /// The time of the next [`Callee::tick`].
     pub fn deadline(&self) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        timer.into_iter().chain(self.bygones.deadline()).min()
+        timer.into_iter().chain(self.finished.deadline()).min()
     }
 
-    /// Does what is due by the clock.
+    /// Runs expired timers.
     pub fn tick(&mut self, now: Instant) {
-        self.bygones.tick(now);
+        self.finished.tick(now);
         while let Some(Reverse((at, number))) = self.timers.peek().copied() {
             if at > now {
                 break;
@@ -123,16 +94,17 @@ impl Callee {
             } else {
                 Vec::new()
             };
-            self.follow(number, steps, now);
+            self.perform_steps(number, steps, now);
         }
     }
 
-    /// Where the audio of a call that was to be opened is awaited; none when there is no socket.
-    pub fn media(&mut self, number: CallNumber, address: Option<SocketAddr>, now: Instant) {
+    /// Continues a call after [`Action::OpenMedia`]. `address` is that of its audio, or `None` if
+    /// there is no socket.
+    pub fn media_opened(&mut self, number: CallNumber, address: Option<SocketAddr>, now: Instant) {
         if let Some(call) = self.calls.get_mut(&number) {
             call.media = address;
-            let steps = call.machine.media(address.is_some(), now);
-            self.follow(number, steps, now);
+            let steps = call.machine.media_opened(address.is_some(), now);
+            self.perform_steps(number, steps, now);
         }
     }
 
@@ -144,9 +116,9 @@ impl Callee {
         }
     }
 
-    fn request(&mut self, request: Request, datagram: &Datagram<'_>, now: Instant) {
+    fn handle_request(&mut self, request: Request, datagram: &Datagram<'_>, now: Instant) {
         let transaction = self.transaction_key(&request, request.method());
-        if let Some(answer) = self.bygones.answer_to(transaction) {
+        if let Some(answer) = self.finished.response_to(transaction) {
             if !answer.is_empty() {
                 let bytes = answer.to_vec();
                 self.send(&request, datagram, bytes);
@@ -158,18 +130,18 @@ impl Callee {
         let dialog_key = self.dialog_key(request.call_id(), own_tag, their_tag);
         let call = self.by_dialog.get(&dialog_key).copied();
         match (request.method(), call) {
-            (Method::Ack, _) => self.acknowledged(&request, call, now),
-            (Method::Cancel, _) => self.cancelled(&request, datagram, now),
-            (Method::Invite, _) if own_tag.is_empty() => self.invited(request, datagram, now),
-            (_, None) if !own_tag.is_empty() => self.answer(&request, datagram, 481),
+            (Method::Ack, _) => self.handle_ack(&request, call, now),
+            (Method::Cancel, _) => self.handle_cancel(&request, datagram, now),
+            (Method::Invite, _) if own_tag.is_empty() => self.handle_invite(request, datagram, now),
+            (_, None) if !own_tag.is_empty() => self.respond(&request, datagram, 481),
             (Method::Bye, Some(number)) => {
                 self.confirm(number, &request, datagram, now);
                 self.with_call(number, now, |call| call.hung_up(now));
             }
-            (Method::Bye, None) => self.answer(&request, datagram, 481),
-            (Method::Options, _) => self.answer(&request, datagram, 200),
-            // The session stays as it is.
-            (Method::Invite, _) => self.answer(&request, datagram, 488),
+            (Method::Bye, None) => self.respond(&request, datagram, 481),
+            (Method::Options, _) => self.respond(&request, datagram, 200),
+            // The session is not changed.
+            (Method::Invite, _) => self.respond(&request, datagram, 488),
             (
                 Method::Register
                 | Method::Prack
@@ -181,17 +153,17 @@ impl Callee {
                 | Method::Message
                 | Method::Other,
                 _,
-            ) => self.answer(&request, datagram, 405),
+            ) => self.respond(&request, datagram, 405),
         }
     }
 
-    fn invited(&mut self, request: Request, datagram: &Datagram<'_>, now: Instant) {
+    fn handle_invite(&mut self, request: Request, datagram: &Datagram<'_>, now: Instant) {
         let invite_key = self.transaction_key(&request, Method::Invite);
         if let Some(number) = self.by_invite.get(&invite_key).copied() {
-            return self.with_call(number, now, |call| call.invited_again());
+            return self.with_call(number, now, |call| call.invite_retransmitted());
         }
-        if self.calls.len() >= MOST_CALLS {
-            return self.answer(&request, datagram, 503);
+        if self.calls.len() >= MAX_CALLS {
+            return self.respond(&request, datagram, 503);
         }
         let call_id = CallId::from(request.call_id());
         let phone = phone_dialled(&request);
@@ -203,13 +175,13 @@ impl Callee {
             self.actions.push_back(Action::Report(invited));
         }
         if let Some(phone) = phone.filter(|phone| Behaviour::of(*phone) == Behaviour::Silent) {
-            self.bygones.remember(invite_key, b"", now);
+            self.finished.remember(invite_key, b"", now);
             self.actions.push_back(Action::Ended(EndedCall {
                 call: number,
                 call_id,
                 phone,
                 answered: false,
-                talked: Duration::ZERO,
+                talk_time: Duration::ZERO,
             }));
             return;
         }
@@ -235,11 +207,11 @@ impl Callee {
         self.calls.insert(number, call);
         self.by_invite.insert(invite_key, number);
         self.by_dialog.insert(dialog_key, number);
-        self.follow(number, steps, now);
+        self.perform_steps(number, steps, now);
     }
 
-    /// ACK for a failure carries the INVITE's branch, for a 200 a branch of its own.
-    fn acknowledged(&mut self, request: &Request, in_dialog: Option<CallNumber>, now: Instant) {
+    /// An ACK for a failure has the INVITE's branch, an ACK for a 200 its own.
+    fn handle_ack(&mut self, request: &Request, in_dialog: Option<CallNumber>, now: Instant) {
         let invite_key = self.transaction_key(request, Method::Invite);
         let number = self.by_invite.get(&invite_key).copied().or(in_dialog);
         let Some(number) = number else { return };
@@ -249,11 +221,11 @@ impl Callee {
         }
     }
 
-    fn cancelled(&mut self, request: &Request, datagram: &Datagram<'_>, now: Instant) {
+    fn handle_cancel(&mut self, request: &Request, datagram: &Datagram<'_>, now: Instant) {
         let invite_key = self.transaction_key(request, Method::Invite);
         let Some(number) = self.by_invite.get(&invite_key).copied() else {
             if phone_dialled(request).map(Behaviour::of) != Some(Behaviour::Silent) {
-                self.answer(request, datagram, 481);
+                self.respond(request, datagram, 481);
             }
             return;
         };
@@ -261,7 +233,7 @@ impl Callee {
         self.with_call(number, now, |call| call.cancelled(now));
     }
 
-    fn response(&mut self, response: &Response, now: Instant) {
+    fn handle_response(&mut self, response: &Response, now: Instant) {
         if response.cseq_method() != Method::Bye {
             return;
         }
@@ -282,37 +254,37 @@ impl Callee {
     ) {
         if let Some(call) = self.calls.get_mut(&number) {
             let steps = input(&mut call.machine);
-            self.follow(number, steps, now);
+            self.perform_steps(number, steps, now);
         }
     }
 
-    fn follow(&mut self, number: CallNumber, steps: Vec<Step>, now: Instant) {
+    fn perform_steps(&mut self, number: CallNumber, steps: Vec<Step>, now: Instant) {
         let Some(call) = self.calls.get_mut(&number) else {
             return;
         };
         for step in steps {
             if step == Step::Forget {
-                self.bygones.remember(call.invite_key, b"", now);
+                self.finished.remember(call.invite_key, b"", now);
                 self.by_invite.remove(&call.invite_key);
                 self.by_dialog.remove(&call.dialog_key);
                 self.calls.remove(&number);
                 return;
             }
-            call.follow(step, &mut self.random, &mut self.actions);
+            call.perform(step, &mut self.random, &mut self.actions);
         }
         if let Some(at) = call.take_next_timer() {
             self.timers.push(Reverse((at, number)));
         }
     }
 
-    /// An answer that needs no memory: the same request is answered the same way again.
-    fn answer(&mut self, request: &Request, datagram: &Datagram<'_>, code: u16) {
+    /// Sends a response without storing it: a retransmission gets the same response again.
+    fn respond(&mut self, request: &Request, datagram: &Datagram<'_>, code: u16) {
         let tag = new_tag(&mut self.random);
-        let bytes = dialog::answer_to(request, code, &tag, datagram.source);
+        let bytes = dialog::response_to(request, code, &tag, datagram.source);
         self.send(request, datagram, bytes);
     }
 
-    /// 200, and the same 200 again whenever this request is repeated.
+    /// Sends a 200, and stores it for retransmissions of the request.
     fn confirm(
         &mut self,
         number: CallNumber,
@@ -321,9 +293,9 @@ impl Callee {
         now: Instant,
     ) {
         let tag = self.calls.get(&number).map_or("", |call| call.leg.tag());
-        let bytes = dialog::answer_to(request, 200, tag, datagram.source);
+        let bytes = dialog::response_to(request, 200, tag, datagram.source);
         let transaction = self.transaction_key(request, request.method());
-        self.bygones.remember(transaction, &bytes, now);
+        self.finished.remember(transaction, &bytes, now);
         self.send(request, datagram, bytes);
     }
 
@@ -332,32 +304,29 @@ impl Callee {
         self.actions.push_back(Action::Send { to, bytes });
     }
 
-    /// RFC 3261 §17.2.3: the topmost branch, who made it, and the method; the Call-ID for callers
-    /// whose branches are not unique.
+    /// RFC 3261 §17.2.3: the topmost branch, its sent-by, and the method; also the Call-ID, for
+    /// callers whose branches are not unique.
     fn transaction_key(&self, request: &Request, method: Method) -> u64 {
         let via = request.via();
         let branch = via.and_then(|via| via.branch());
         let sent_by = via.map(|via| via.sent_by);
-        self.keys
+        self.key_hasher
             .hash_one((branch, sent_by, method, request.call_id()))
     }
 
     fn dialog_key(&self, call_id: &str, own_tag: &str, their_tag: &str) -> u64 {
-        self.keys.hash_one((call_id, own_tag, their_tag))
+        self.key_hasher.hash_one((call_id, own_tag, their_tag))
     }
 }
 
-pub(in crate::sandbox) fn new_tag(random: &mut StdRng) -> String {
-    format!("{:016x}", random.random::<u64>())
-}
-
 fn phone_dialled(request: &Request) -> Option<Phone> {
-    dialog::dialled(request).find_map(|user| phone_of(&user))
+    dialog::dialled(request).find_map(|user| parse_phone(&user))
 }
 
-/// The number's script; 404 for what is no number, 488 where no audio can be exchanged.
+/// Returns the script of the number: 404 if the number is invalid, 488 if no audio can be
+/// exchanged.
 fn script_for(phone: Option<Phone>, has_offer: bool, ring: Duration) -> Script {
-    let refuse = |code| Script {
+    let reject = |code| Script {
         trying: false,
         ringing: false,
         then: Then::Reject {
@@ -367,11 +336,11 @@ fn script_for(phone: Option<Phone>, has_offer: bool, ring: Duration) -> Script {
         },
     };
     let Some(phone) = phone else {
-        return refuse(404);
+        return reject(404);
     };
     let script = Behaviour::of(phone).script(ring);
     match script.then {
-        Then::Answer { .. } if !has_offer => refuse(488),
+        Then::Answer { .. } if !has_offer => reject(488),
         Then::Answer { .. } | Then::Reject { .. } | Then::Nothing => script,
     }
 }

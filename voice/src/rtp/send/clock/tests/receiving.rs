@@ -1,0 +1,174 @@
+//! What a stream receives from its far end.
+
+use super::*;
+
+#[test]
+fn the_far_ends_report_is_in_the_stats() {
+    let fixture = Fixture::new();
+    let (reserved, playing) = fixture.play(500);
+    let (first, _) = fixture.packet();
+    assert_eq!(playing.stats().fraction_lost, None);
+    let mut report = vec![0x81, 201, 0, 7, 9, 9, 9, 9];
+    report.extend(first.ssrc.to_be_bytes());
+    report.extend([64, 0, 0, 9, 0, 0, 1, 0, 0, 0, 0, 33, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let rtcp = SocketAddr::from((LOOPBACK, reserved.rtcp_port));
+    fixture.far_rtcp.send_to(&report, rtcp).unwrap();
+    let rtp = SocketAddr::from((LOOPBACK, reserved.rtp_port));
+    fixture.far.send_to(b"no RTP", rtp).unwrap();
+    fixture.far.send_to(&first.bytes(), rtp).unwrap();
+    receive_until(&fixture, || {
+        let stats = playing.stats();
+        stats.packets_received > 0 && stats.jitter.is_some()
+    });
+    let stats = playing.stats();
+    assert_eq!((stats.fraction_lost, stats.jitter), (Some(64), Some(33)));
+    assert_eq!(stats.packets_received, 1);
+}
+
+#[test]
+fn a_far_end_that_sends_from_another_port_is_accepted_and_still_sent_to_where_it_listens() {
+    let fixture = Fixture::new();
+    let (reserved, playing) = fixture.play(500);
+    let (first, _) = fixture.packet();
+    let other = far_end();
+    let rtp = SocketAddr::from((LOOPBACK, reserved.rtp_port));
+    other.send_to(&first.bytes(), rtp).unwrap();
+    receive_until(&fixture, || playing.stats().packets_received == 1);
+    fixture.packet();
+    other.set_nonblocking(true).unwrap();
+    assert!(other.recv(&mut [0; 10]).is_err());
+}
+
+#[test]
+fn behind_a_nat_the_audio_goes_to_the_source_of_the_gateways_packets() {
+    let fixture = Fixture::new();
+    let unreachable = SocketAddr::from(([169, 254, 77, 77], 4000));
+    let (reserved, _playing) = fixture.play_to(unreachable, 500);
+    let rtp = SocketAddr::from((LOOPBACK, reserved.rtp_port));
+    let header = packet::Header {
+        marker: true,
+        payload_type: 8,
+        sequence: 1,
+        timestamp: 1,
+        ssrc: 1,
+    };
+    fixture.far.send_to(&header.bytes(), rtp).unwrap();
+    let (header, _) = fixture.packet();
+    assert_eq!(header.payload_type, 8);
+}
+
+#[test]
+fn protected_audio_is_read_with_the_key_and_protected_dtmf_is_received() {
+    use crate::rtp::srtp::{MasterKey, Receiver, Sender, Suite};
+
+    for suite in Suite::ALL {
+        let fixture = Fixture::new();
+        let key = || MasterKey::random(suite, &mut rand::rng());
+        let keys = SrtpKeys {
+            ours: key(),
+            theirs: key(),
+        };
+        let (mut ours, mut theirs) = (Receiver::new(&keys.ours), Sender::new(&keys.theirs));
+        let (reserved, playing) = fixture.play_as(address(&fixture.far), 100, |config| {
+            (config.srtp_keys, config.telephone_event) = (Some(keys), Some(101));
+        });
+        for frame in 0..5 {
+            let mut buffer = [0; 500];
+            let length = fixture.far.recv(&mut buffer).unwrap();
+            let mut protected = buffer[..length].to_vec();
+            assert!(
+                protected.len() > HEADER_BYTES + FRAME,
+                "the packet ends with a tag"
+            );
+            ours.unprotect_rtp(&mut protected).unwrap();
+            let (_, audio) = packet::parse(&protected).unwrap();
+            assert_eq!(audio, &AUDIO[frame * FRAME..(frame + 1) * FRAME]);
+        }
+        let to = (LOOPBACK, reserved.rtp_port);
+        let press = [7, 0, 0, 160];
+        // An unprotected packet is dropped.
+        fixture
+            .far
+            .send_to(&far_packet(101, 1, &press), to)
+            .unwrap();
+        let mut protected = far_packet(101, 2, &[8, 0, 0, 160]);
+        theirs.protect_rtp(&mut protected).unwrap();
+        fixture.far.send_to(&protected, to).unwrap();
+        let pressed = event_of(&fixture, |event| {
+            matches!(event, MediaEvent::DtmfReceived { .. })
+        });
+        let key = DtmfKey::from_char('8').unwrap();
+        let stream = reserved.stream;
+        assert_eq!(pressed, MediaEvent::DtmfReceived { stream, key });
+        assert_eq!(playing.stats().packets_received, 1);
+        let mut buffer = [0; 500];
+        let length = fixture.far_rtcp.recv(&mut buffer).unwrap();
+        let mut report = buffer[..length].to_vec();
+        ours.unprotect_rtcp(&mut report).unwrap();
+        assert_eq!(report[1], 200, "a sender report");
+    }
+}
+
+#[test]
+fn a_stream_is_lost_when_its_far_end_falls_silent() {
+    let fixture = Fixture::new();
+    let (reserved, _playing) = fixture.play_as(address(&fixture.far), 5000, |config| {
+        config.media_timeout_frames = 10;
+    });
+    fixture.packet();
+    let to = (LOOPBACK, reserved.rtp_port);
+    fixture
+        .far
+        .send_to(&far_packet(8, 1, &[0xd5; 160]), to)
+        .unwrap();
+    let stream = reserved.stream;
+    event_of(&fixture, |event| *event == MediaEvent::Lost { stream });
+}
+
+#[test]
+fn the_round_trip_and_the_losses_in_both_directions_are_in_the_stats() {
+    use crate::rtp::wire::rtcp;
+    use crate::rtp::wire::rtcp::RtcpItem;
+
+    let fixture = Fixture::new();
+    let (reserved, playing) = fixture.play(500);
+    let ssrc = fixture.packet().0.ssrc;
+    let to = (LOOPBACK, reserved.rtp_port);
+    for sequence in [1, 2, 5] {
+        let packet = far_packet(8, sequence, &[0xd5; 160]);
+        fixture.far.send_to(&packet, to).unwrap();
+    }
+    let report = fixture.report();
+    let [
+        RtcpItem::SenderTime { ntp_middle, .. },
+        RtcpItem::Block(about_far),
+    ] = rtcp::parse(&report)[..]
+    else {
+        panic!("{:?}", rtcp::parse(&report));
+    };
+    assert_eq!((about_far.ssrc, about_far.lost), (99, 2));
+    // The far end has held our report for 100 ms, of which it reports 50.
+    let held: u32 = 65_536 / 20;
+    let mut block = vec![0x81, 201, 0, 7, 0, 0, 0, 99];
+    for word in [ssrc, 0x1000_0003, 0, 16, ntp_middle, held] {
+        block.extend(word.to_be_bytes());
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    fixture
+        .far_rtcp
+        .send_to(&block, (LOOPBACK, reserved.rtcp_port))
+        .unwrap();
+    let deadline = Instant::now() + TIMEOUT;
+    let stats = loop {
+        let stats = playing.stats();
+        if stats.round_trip.is_some() {
+            break stats;
+        }
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    };
+    let round_trip = stats.round_trip.unwrap();
+    assert!(round_trip >= Duration::from_millis(45), "{round_trip:?}");
+    assert_eq!(stats.packets_lost, Some(3));
+    assert_eq!((stats.packets_missed, stats.fraction_lost), (2, Some(16)));
+}

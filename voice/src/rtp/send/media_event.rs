@@ -1,0 +1,22 @@
+//! What the media clock reports about its streams.
+
+use super::stream_config::StreamId;
+use crate::rtp::wire::telephone_event::DtmfKey;
+use crate::speech::prompts::Mark;
+
+/// Something that happened to a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MediaEvent {
+    /// The script reached a mark.
+    MarkReached { stream: StreamId, mark: Mark },
+    /// The whole script has been sent, and the time of its last frame has passed.
+    Finished { stream: StreamId },
+    /// The far end sent a DTMF key.
+    DtmfReceived { stream: StreamId, key: DtmfKey },
+    /// The stream has ended: nothing could be sent for a second, the far end was silent for too long,
+    /// or the thread panicked.
+    Lost { stream: StreamId },
+}
+
+/// Receives the events of one tick together. Called from the media threads.
+pub type OnMediaEvents = dyn Fn(&[MediaEvent]) + Send + Sync;

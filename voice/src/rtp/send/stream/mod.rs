@@ -1,0 +1,294 @@
+//! One call's outgoing audio: builds its packets from its script, and handles what its far end sends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
+
+use nix::sys::socket::SockaddrStorage;
+
+use super::script_cursor::ScriptCursor;
+use super::stats::SharedState;
+use super::stream_config::{StreamConfig, StreamId, StreamUpdate};
+use crate::net::udp;
+use crate::rtp::receive::demultiplexer::ExpectedSource;
+use crate::rtp::receive::receiver::StreamReceiver;
+use crate::rtp::srtp::session::SrtpSession;
+use crate::rtp::wire::packet::{HEADER_BYTES, Header};
+use crate::rtp::wire::rtcp;
+use crate::rtp::wire::rtcp::{ReportBlock, SenderInfo};
+use crate::rtp::wire::telephone_event::DtmfKey;
+use crate::speech::prompts::{FRAME, FRAME_MS, Mark, Script};
+
+/// One second, so that short calls have a report too.
+const FIRST_REPORT_FRAMES: u32 = 1000 / FRAME_MS;
+/// RFC 3550 §6.2: five seconds, randomised between half and one and a half times that.
+const REPORT_INTERVAL_FRAMES: u32 = 5000 / FRAME_MS;
+/// A stream is lost after a second in which nothing could be sent.
+const FAILURES_UNTIL_LOST: u32 = 1000 / FRAME_MS;
+
+/// The most frames in a packet: 60 ms.
+pub(super) const MAX_FRAMES_PER_PACKET: usize = 3;
+
+/// The initial values of a stream, random as RFC 3550 §5.1 requires.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InitialValues {
+    pub ssrc: u32,
+    pub sequence: u16,
+    pub timestamp: u32,
+}
+
+/// A packet to send, and the marks that its frames complete.
+pub(super) struct OutgoingPacket {
+    pub header: [u8; HEADER_BYTES],
+    /// The frames; empty after the last one.
+    pub audio: [&'static [u8]; MAX_FRAMES_PER_PACKET],
+    pub marks: [Option<Mark>; MAX_FRAMES_PER_PACKET],
+}
+
+/// What a stream does in one tick of 20 ms.
+pub(super) enum StreamTick {
+    Send(OutgoingPacket),
+    /// The last packet covers this tick too, or the far end holds the call.
+    Wait,
+    /// The script has ended.
+    Finished,
+}
+
+/// A stream that is being sent.
+pub(super) struct Stream {
+    pub id: StreamId,
+    pub shared: Arc<SharedState>,
+    /// Index among the thread's sockets.
+    pub socket: usize,
+    pub expected: ExpectedSource,
+    /// The destination of its packets, in the socket's address family.
+    pub destination: SockaddrStorage,
+    pub rtcp_destination: SocketAddr,
+    pub receiver: StreamReceiver,
+    pub srtp: Option<Box<SrtpSession>>,
+    header: Header,
+    /// 1 to [`MAX_FRAMES_PER_PACKET`].
+    frames_per_packet: u8,
+    /// Ticks until the next packet.
+    ticks_to_wait: u8,
+    /// Ticks without a packet or report of the far end that end the stream; 0: no limit. Counted from
+    /// the first packet, because many far ends never send.
+    max_silent_ticks: u32,
+    last_received: Option<u32>,
+    script: ScriptCursor,
+    packets: u32,
+    octets: u32,
+    received: u32,
+    /// Ticks of this stream, including skipped ones.
+    ticks: u32,
+    next_report: u32,
+    consecutive_failures: u32,
+    /// The tick of the last failure.
+    last_failure: u32,
+}
+
+impl Stream {
+    pub fn new(
+        config: StreamConfig,
+        shared: Arc<SharedState>,
+        initial: InitialValues,
+        socket: usize,
+        socket_is_v6: bool,
+    ) -> Stream {
+        let srtp_keys = config.srtp_keys.as_ref();
+        Stream {
+            id: config.stream,
+            shared,
+            socket,
+            expected: ExpectedSource {
+                announced: config.remote,
+                gateway: config.gateway,
+            },
+            destination: udp::mapped(config.remote, socket_is_v6).into(),
+            rtcp_destination: udp::mapped(config.remote_rtcp, socket_is_v6),
+            receiver: StreamReceiver::new(config.codec, config.telephone_event, config.wants_dtmf),
+            srtp: srtp_keys.map(|keys| Box::new(SrtpSession::new(keys))),
+            frames_per_packet: config
+                .frames_per_packet
+                .clamp(1, MAX_FRAMES_PER_PACKET as u8),
+            ticks_to_wait: 0,
+            max_silent_ticks: config.media_timeout_frames,
+            last_received: None,
+            header: Header {
+                marker: true,
+                payload_type: config.codec.payload_type(),
+                sequence: initial.sequence,
+                timestamp: initial.timestamp,
+                ssrc: initial.ssrc,
+            },
+            script: ScriptCursor::new(config.script),
+            packets: 0,
+            octets: 0,
+            received: 0,
+            ticks: 0,
+            next_report: FIRST_REPORT_FRAMES,
+            consecutive_failures: 0,
+            last_failure: 0,
+        }
+    }
+
+    pub fn ssrc(&self) -> u32 {
+        self.header.ssrc
+    }
+
+    /// Advances by one tick.
+    pub fn tick(&mut self) -> StreamTick {
+        if self.shared.is_held.load(Ordering::Relaxed) {
+            self.skip(1);
+            self.ticks_to_wait = 0;
+            return StreamTick::Wait;
+        }
+        self.ticks = self.ticks.wrapping_add(1);
+        if let Some(left) = self.ticks_to_wait.checked_sub(1) {
+            self.ticks_to_wait = left;
+            return StreamTick::Wait;
+        }
+        let mut packet = OutgoingPacket {
+            header: self.header.bytes(),
+            audio: [&[]; MAX_FRAMES_PER_PACKET],
+            marks: [None; MAX_FRAMES_PER_PACKET],
+        };
+        let mut frames = 0;
+        while frames < usize::from(self.frames_per_packet) {
+            let Some((audio, mark)) = self.script.next_frame() else {
+                break;
+            };
+            (packet.audio[frames], packet.marks[frames]) = (audio, mark);
+            frames += 1;
+        }
+        if frames == 0 {
+            return StreamTick::Finished;
+        }
+        self.ticks_to_wait = frames as u8 - 1;
+        let samples = (frames * FRAME) as u32;
+        self.header.marker = false;
+        self.header.sequence = self.header.sequence.wrapping_add(1);
+        self.header.timestamp = self.header.timestamp.wrapping_add(samples);
+        self.packets += 1;
+        self.octets = self.octets.wrapping_add(samples);
+        self.shared.set_packets_sent(self.packets);
+        StreamTick::Send(packet)
+    }
+
+    /// Plays another script from now on.
+    pub fn replace_script(&mut self, script: Script) {
+        self.script = ScriptCursor::new(script);
+    }
+
+    /// Applies what a mid-call offer and answer changed.
+    pub fn update(&mut self, update: &StreamUpdate, socket_is_v6: bool) {
+        self.expected.announced = update.remote;
+        self.destination = udp::mapped(update.remote, socket_is_v6).into();
+        self.rtcp_destination = udp::mapped(update.remote_rtcp, socket_is_v6);
+        self.header.payload_type = update.codec.payload_type();
+        self.receiver.update(update.codec, update.telephone_event);
+        if let (Some(srtp), Some(their_key)) = (&mut self.srtp, &update.their_key) {
+            srtp.replace_their_key(their_key);
+        }
+    }
+
+    /// Skips the time of `frames` frames, as a pause does. The audio continues at the same position.
+    pub fn skip(&mut self, frames: u32) {
+        let samples = frames.wrapping_mul(FRAME as u32);
+        self.header.timestamp = self.header.timestamp.wrapping_add(samples);
+        // RFC 3551 §4.1: the first packet after a silence.
+        self.header.marker = true;
+        self.ticks = self.ticks.wrapping_add(frames);
+    }
+
+    /// Records that the kernel rejected the last packet. Returns whether the stream is lost.
+    pub fn record_failure(&mut self) -> bool {
+        self.packets = self.packets.saturating_sub(1);
+        self.shared.set_packets_sent(self.packets);
+        self.consecutive_failures = match self.last_failure.wrapping_add(1) == self.ticks {
+            true => self.consecutive_failures + 1,
+            false => 1,
+        };
+        self.last_failure = self.ticks;
+        self.consecutive_failures == FAILURES_UNTIL_LOST
+    }
+
+    /// Handles a packet from the far end. Returns the DTMF key that it completes. `epoch` is any fixed
+    /// time.
+    pub fn receive(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        now: Instant,
+        epoch: Instant,
+    ) -> Option<DtmfKey> {
+        self.last_received = Some(self.ticks);
+        self.received = self.received.saturating_add(1);
+        let key = self.receiver.receive(header, payload, now, epoch);
+        let (missed, jitter) = self.receiver.loss_and_jitter();
+        self.shared.set_received(self.received, missed, jitter);
+        key
+    }
+
+    /// Whether the far end has been silent for longer than the limit.
+    pub fn has_timed_out(&self) -> bool {
+        let silent = self.last_received.map(|at| self.ticks.wrapping_sub(at));
+        self.max_silent_ticks > 0 && silent.is_some_and(|ticks| ticks > self.max_silent_ticks)
+    }
+
+    /// Sends packets to `to` from now on, and reports to the port above it.
+    pub fn redirect(&mut self, to: SocketAddr, socket_is_v6: bool) {
+        let to = udp::mapped(to, socket_is_v6);
+        self.destination = to.into();
+        self.rtcp_destination = SocketAddr::new(to.ip(), to.port().wrapping_add(1));
+    }
+
+    /// Whether the far end's reports come from this address.
+    pub fn is_rtcp_source(&self, from: SocketAddr) -> bool {
+        let ip = self.rtcp_destination.ip().to_canonical();
+        SocketAddr::new(ip, self.rtcp_destination.port()) == from
+    }
+
+    /// Whether a report is due. `random` is uniform over `u32`.
+    pub fn is_report_due(&mut self, random: impl FnOnce() -> u32) -> bool {
+        let is_due = self.ticks >= self.next_report;
+        if is_due {
+            let spread = (u64::from(random()) * u64::from(REPORT_INTERVAL_FRAMES)) >> 32;
+            self.next_report = self.ticks + REPORT_INTERVAL_FRAMES / 2 + spread as u32;
+        }
+        is_due
+    }
+
+    /// Writes a report to `bytes`, with a BYE if `is_last`. `None` if the stream has sent nothing: then
+    /// it must not send a BYE either (RFC 3550 §6.3.7).
+    pub fn write_report(&mut self, cname: &str, is_last: bool, bytes: &mut Vec<u8>) -> Option<()> {
+        bytes.clear();
+        if self.packets == 0 {
+            return None;
+        }
+        let received = self.receiver.report_block(Instant::now());
+        let sender = SenderInfo {
+            ssrc: self.header.ssrc,
+            ntp: rtcp::ntp(SystemTime::now()),
+            rtp_timestamp: self.header.timestamp,
+            packets: self.packets,
+            octets: self.octets,
+        };
+        rtcp::write_sender_report(&sender, received.as_ref(), cname, is_last, bytes);
+        match &mut self.srtp {
+            Some(srtp) => srtp.protect_rtcp(bytes),
+            None => Some(()),
+        }
+    }
+
+    /// Handles the far end's report about this stream.
+    pub fn handle_report(&mut self, block: ReportBlock) {
+        self.last_received = self.last_received.map(|_| self.ticks);
+        let round_trip = block.round_trip(rtcp::ntp(SystemTime::now()));
+        self.shared.set_report(block, round_trip);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! What the owner of a stream gives the media clock: the stream's parameters, and changes to them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::audio::g711::Codec;
+use crate::rtp::srtp::MasterKey;
+use crate::rtp::srtp::session::SrtpKeys;
+use crate::speech::prompts::Script;
+
+/// Identifies one outgoing stream, and the socket that it was given.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct StreamId(u64);
+
+impl StreamId {
+    pub(super) fn new(number: u64, socket: usize) -> StreamId {
+        StreamId(number << 8 | socket as u64)
+    }
+
+    pub(super) fn socket(self) -> usize {
+        (self.0 & 0xff) as usize
+    }
+}
+
+/// The parameters of a stream. Deliberately without `Debug`: the script spells the code.
+pub struct StreamConfig {
+    pub stream: StreamId,
+    /// The RTP address that the far end announced.
+    pub remote: SocketAddr,
+    pub remote_rtcp: SocketAddr,
+    /// The address that the signalling comes from. A far end behind a NAT sends its audio from there too.
+    pub gateway: IpAddr,
+    pub codec: Codec,
+    pub script: Script,
+    /// Frames of 20 ms in a packet, 1 to 3.
+    pub frames_per_packet: u8,
+    /// The payload type of the far end's telephone-events, if it agreed to send them.
+    pub telephone_event: Option<u8>,
+    /// Whether DTMF tones in the audio are detected too.
+    pub wants_dtmf: bool,
+    /// The SRTP keys, if the audio is protected.
+    pub srtp_keys: Option<SrtpKeys>,
+    /// The stream is lost once the far end has sent before and then stays silent for longer than this
+    /// many frames. 0: never.
+    pub media_timeout_frames: u32,
+}
+
+/// The parameters that a mid-call offer and answer changed.
+pub struct StreamUpdate {
+    pub remote: SocketAddr,
+    pub remote_rtcp: SocketAddr,
+    pub codec: Codec,
+    pub telephone_event: Option<u8>,
+    /// The key that protects the far end's audio from now on.
+    pub their_key: Option<MasterKey>,
+}
