@@ -1,123 +1,166 @@
-//! What is known of a gateway while the process runs: where it is, whether it is there, how far away,
-//! whether we are registered, and how it failed last.
+//! The runtime state of a gateway: its targets, whether it is up, its round-trip time, our registration with it, and
+//! its last failure.
+//!
+//! The carrier's actor reads it for each call. Sagas and the trunk monitor write it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use metrics::Gauge;
 use nexo_domain::call::Refusal;
-use nexo_domain::call::breaker::{Breaker, Sign, Standing};
+use nexo_domain::call::breaker::{Availability, Breaker, Observation};
 use nexo_voice::endpoint::Traced;
 use nexo_voice::sip::message::hop::Hop;
 use nexo_voice::sip::user_agent::registration::RegistrationState;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock;
 
-/// How long a gateway that does not know us, though it took our registration, is not asked again.
-const REGISTER_ANEW_AFTER: Duration = Duration::from_secs(30);
+/// The shortest time between two registrations that refused calls cause.
+const REREGISTER_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How a gateway is judged.
+/// What decides whether a gateway is up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Judged {
-    /// Never: the built-in carrier, whose numbers only play failures.
-    Never,
-    /// By its calls.
-    ByCalls,
-    /// By its calls and by probes.
-    ByCallsAndProbes,
+pub enum HealthSource {
+    /// Nothing: the built-in carrier, whose numbers simulate failures, is always up.
+    None,
+    /// Its calls.
+    Calls,
+    /// Its calls and OPTIONS probes.
+    CallsAndProbes,
 }
 
-/// The last thing that went wrong.
+/// The last failure of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
     pub at_ms: i64,
-    /// Such as `no answer` or `503`. Nothing of the number.
+    /// Such as `no answer to a call`. Contains nothing of the phone number.
     pub what: String,
 }
 
-/// Whether we are registered, as operators see it.
+/// Our registration with a gateway, as operators see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Registered {
-    /// The gateway does not ask for it.
-    NotAsked,
-    /// The first answer has not come yet.
-    Asking,
-    Yes,
-    /// With the status code, where there was an answer.
-    No(Option<u16>),
+pub enum RegistrationStatus {
+    /// The gateway needs no registration.
+    NotRequired,
+    /// The first answer has not arrived yet.
+    Pending,
+    Registered,
+    /// With the status code, if there was an answer.
+    Failed(Option<u16>),
 }
 
-/// The state. Read by the carrier's actor on each call, written by the saga and by the trunk's watch.
+/// The state.
 #[derive(Debug)]
 pub struct GatewayState {
-    judged: Judged,
-    /// Whether an operator wants no new calls there.
-    is_drained: AtomicBool,
-    breaker: Mutex<Breaker>,
-    registration: Mutex<Option<RegistrationState>>,
-    last_failure: Mutex<Option<Failure>>,
+    health_source: HealthSource,
     /// In the order in which they are tried. Empty: the name does not resolve.
     targets: ArcSwap<Vec<Hop>>,
-    round_trip_us: AtomicU64,
-    /// The last probe's messages.
-    probe_ladder: Mutex<Vec<Traced>>,
-    /// Rung when silence makes it doubtful that the gateway is there.
-    pub doubt: Notify,
-    /// Rung when it may have forgotten who is registered: it was down and is back, or does not know us.
-    pub returned: Notify,
-    /// When it last refused us as one whom it does not know.
-    unknown_to_it: Mutex<Option<Instant>>,
-    meters: Mutex<Option<Meters>>,
+    inner: Mutex<Inner>,
+    /// Notified when silent calls make it doubtful that the gateway is up.
+    pub probe_now: Notify,
+    /// Notified when the gateway may have lost our registration: it was down and is back, or refuses our calls.
+    pub register_now: Notify,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
+struct Inner {
+    /// Whether an operator wants no new calls there.
+    is_drained: bool,
+    breaker: Breaker,
+    /// `None`: the gateway needs no registration.
+    registration: Option<RegistrationState>,
+    /// When a refused call last caused a registration.
+    reregistered_at: Option<Instant>,
+    round_trip: Option<Duration>,
+    last_failure: Option<Failure>,
+    /// The messages of the last probe.
+    probe_ladder: Vec<Traced>,
+    meters: Option<Meters>,
+}
+
+#[derive(Debug)]
 struct Meters {
     up: Gauge,
-    /// Where it wants us to register, and where it is probed: no figure is better than a wrong one.
+    /// Present only if the gateway needs a registration.
     registered: Option<Gauge>,
+    /// Present only if the gateway is probed.
     round_trip: Option<Gauge>,
 }
 
+impl Inner {
+    fn registration(&self, now: Instant) -> RegistrationStatus {
+        match self.registration {
+            None => RegistrationStatus::NotRequired,
+            Some(RegistrationState::Asking) => RegistrationStatus::Pending,
+            Some(RegistrationState::Registered { until }) if until > now => {
+                RegistrationStatus::Registered
+            }
+            Some(RegistrationState::Registered { .. }) => RegistrationStatus::Failed(None),
+            Some(RegistrationState::Failed { code }) => RegistrationStatus::Failed(code),
+        }
+    }
+
+    fn record_failure(&mut self, what: String) {
+        let at_ms = clock::unix_ms();
+        self.last_failure = Some(Failure { at_ms, what });
+    }
+}
+
 impl GatewayState {
-    /// `registers`: calls wait for a registration.
-    pub fn new(judged: Judged, registers: bool, targets: Vec<Hop>) -> Arc<GatewayState> {
+    /// `needs_registration`: calls wait for a registration.
+    pub fn new(
+        health_source: HealthSource,
+        needs_registration: bool,
+        targets: Vec<Hop>,
+    ) -> Arc<GatewayState> {
         Arc::new(GatewayState {
-            judged,
-            is_drained: AtomicBool::new(false),
-            breaker: Mutex::default(),
-            registration: Mutex::new(registers.then_some(RegistrationState::Asking)),
-            last_failure: Mutex::default(),
+            health_source,
             targets: ArcSwap::from_pointee(targets),
-            round_trip_us: AtomicU64::new(0),
-            probe_ladder: Mutex::default(),
-            doubt: Notify::new(),
-            returned: Notify::new(),
-            unknown_to_it: Mutex::default(),
-            meters: Mutex::default(),
+            inner: Mutex::new(Inner {
+                is_drained: false,
+                breaker: Breaker::default(),
+                registration: needs_registration.then_some(RegistrationState::Asking),
+                reregistered_at: None,
+                round_trip: None,
+                last_failure: None,
+                probe_ladder: Vec::new(),
+                meters: None,
+            }),
+            probe_now: Notify::new(),
+            register_now: Notify::new(),
         })
     }
 
-    /// Shows the state as metrics from now on.
-    pub fn meter(&self, carrier: &'static str, gateway: &str) {
+    fn has_breaker(&self) -> bool {
+        self.health_source != HealthSource::None
+    }
+
+    fn is_probed(&self) -> bool {
+        self.health_source == HealthSource::CallsAndProbes
+    }
+
+    /// Publishes the state as metrics from now on.
+    pub fn add_metrics(&self, carrier: &'static str, gateway: &str) {
         let label = || gateway.to_owned();
-        *locked(&self.meters) = Some(Meters {
+        let mut inner = self.inner.lock();
+        inner.meters = Some(Meters {
             up: metrics::gauge!("nexo_gateway_up", "carrier" => carrier, "gateway" => label()),
-            registered: locked(&self.registration).is_some().then(
+            registered: inner.registration.is_some().then(
                 || metrics::gauge!("nexo_gateway_registered", "carrier" => carrier, "gateway" => label()),
             ),
-            round_trip: (self.judged == Judged::ByCallsAndProbes).then(
+            round_trip: self.is_probed().then(
                 || metrics::gauge!("nexo_gateway_round_trip_seconds", "carrier" => carrier, "gateway" => label()),
             ),
         });
-        self.show();
+        self.publish(&inner);
     }
 
-    /// Shows nothing any more: the gateway is no longer configured, and is neither up nor down.
-    pub fn unmeter(&self) {
-        if let Some(meters) = locked(&self.meters).take() {
+    /// Publishes no more metrics: the gateway is no longer configured, and is neither up nor down.
+    pub fn remove_metrics(&self) {
+        if let Some(meters) = self.inner.lock().meters.take() {
             let gauges = [Some(meters.up), meters.registered, meters.round_trip];
             for gauge in gauges.into_iter().flatten() {
                 gauge.set(f64::NAN);
@@ -125,263 +168,252 @@ impl GatewayState {
         }
     }
 
-    /// Where it is, in the order in which it is tried.
+    /// The addresses of the gateway, in the order in which they are tried.
     pub fn targets(&self) -> Arc<Vec<Hop>> {
         self.targets.load_full()
     }
 
-    /// Takes over where DNS says that it is. Whether that is news.
-    pub fn moved(&self, targets: Vec<Hop>) -> bool {
+    /// Sets the addresses that DNS returned. Returns whether they have changed. If not, their order is kept.
+    pub fn set_targets(&self, targets: Vec<Hop>) -> bool {
         let mut before = self.targets.load().as_ref().clone();
         let mut after = targets.clone();
         before.sort_unstable();
         after.sort_unstable();
-        let is_news = before != after;
-        if is_news {
+        let has_changed = before != after;
+        if has_changed {
             self.targets.store(Arc::new(targets));
         }
-        is_news
+        has_changed
     }
 
-    /// Takes the gateway out of service for new calls, or back into it. Calls in progress go on.
-    pub fn drain(&self, drained: bool) {
-        self.is_drained.store(drained, Ordering::Release);
+    /// Takes the gateway out of service for new calls, or back into it. Calls in progress continue.
+    pub fn set_drained(&self, is_drained: bool) {
+        self.inner.lock().is_drained = is_drained;
     }
 
     /// Whether an operator wants no new calls there.
     pub fn is_drained(&self) -> bool {
-        self.is_drained.load(Ordering::Acquire)
+        self.inner.lock().is_drained
     }
 
-    /// Whether a call may go there now.
-    pub fn standing(&self, now: Instant) -> Standing {
-        if self.is_drained() {
-            return Standing::Shut;
+    /// Whether a call may be sent there now.
+    pub fn availability(&self, now: Instant) -> Availability {
+        let inner = self.inner.lock();
+        if inner.is_drained {
+            return Availability::Unavailable;
         }
-        let is_probed = self.judged == Judged::ByCallsAndProbes;
-        let by_breaker = match self.judged {
-            Judged::Never => Standing::Ready,
-            Judged::ByCalls | Judged::ByCallsAndProbes => {
-                locked(&self.breaker).standing(is_probed, now)
-            }
+        let by_breaker = match self.has_breaker() {
+            false => Availability::Ready,
+            true => inner.breaker.availability(self.is_probed(), now),
         };
-        match (by_breaker, self.registered(now)) {
-            // It may take calls all the same, but one that we are registered with is the better bet.
-            (Standing::Ready | Standing::Trial, Registered::Asking | Registered::No(_)) => {
-                Standing::LastResort
-            }
-            (standing, _) => standing,
+        match (by_breaker, inner.registration(now)) {
+            // It may accept calls all the same, but a gateway that we are registered with is the better choice.
+            (
+                Availability::Ready | Availability::Trial,
+                RegistrationStatus::Pending | RegistrationStatus::Failed(_),
+            ) => Availability::LastResort,
+            (availability, _) => availability,
         }
     }
 
-    /// A call is sent there.
-    pub fn begin(&self, now: Instant) {
-        if self.judged != Judged::Never {
-            locked(&self.breaker).begin_trial(now);
+    /// Records that a call is sent there.
+    pub fn call_started(&self, now: Instant) {
+        if self.has_breaker() {
+            self.inner.lock().breaker.begin_trial(now);
         }
     }
 
-    /// How long the gateway still wants no calls.
-    pub fn peace_left(&self, now: Instant) -> Option<Duration> {
-        match self.judged {
-            Judged::Never => None,
-            Judged::ByCalls | Judged::ByCallsAndProbes => locked(&self.breaker).peace_left(now),
+    /// How long the gateway still wants no calls (`Retry-After`).
+    pub fn retry_after(&self, now: Instant) -> Option<Duration> {
+        match self.has_breaker() {
+            false => None,
+            true => self.inner.lock().breaker.retry_after(now),
         }
     }
 
-    /// The gateway took a call.
-    pub fn accepted(&self) {
-        self.note(Sign::Works, Instant::now());
+    /// Records that the gateway accepted a call.
+    pub fn call_accepted(&self) {
+        self.observe(&mut self.inner.lock(), Observation::Works, Instant::now());
     }
 
-    /// A call to `target` was not accepted.
-    pub fn refused(&self, refusal: &Refusal, target: Hop) {
+    /// Records that a call to `target` was not accepted.
+    pub fn call_refused(&self, refusal: &Refusal, target: Hop) {
         let now = Instant::now();
-        let sign = match refusal {
+        let (observation, failure) = match refusal {
             Refusal::Abandoned => return,
-            Refusal::Silent | Refusal::TransportLost => {
-                self.demote(target);
-                Sign::SilentCall
+            Refusal::Silent => (Observation::SilentCall, "no answer to a call".to_owned()),
+            Refusal::TransportLost => (
+                Observation::SilentCall,
+                "a call could not be sent".to_owned(),
+            ),
+            Refusal::Rejected {
+                code,
+                retry_after_seconds,
+            } => {
+                let observation = match (code, retry_after_seconds) {
+                    (429 | 503, Some(seconds)) => Observation::Throttled(*seconds),
+                    // With 401 and 407 the gateway does not know us, or no longer.
+                    (401 | 407 | 408 | 500..=599, _) => Observation::Failed,
+                    _ => Observation::Works,
+                };
+                (observation, format!("a call was answered {code}"))
             }
-            Refusal::Rejected {
-                code: 429 | 503,
-                retry_after_seconds: Some(seconds),
-            } => Sign::Throttled(*seconds),
-            // It does not know us, or not any more.
-            Refusal::Rejected {
-                code: 401 | 407 | 408 | 500..=599,
-                ..
-            } => Sign::Failed,
-            Refusal::Rejected { .. } => Sign::Works,
         };
-        let what = match refusal {
-            Refusal::Abandoned => return,
-            Refusal::Silent => "no answer to a call".to_owned(),
-            Refusal::TransportLost => "a call could not be sent".to_owned(),
-            Refusal::Rejected { code, .. } => format!("a call was answered {code}"),
-        };
-        if sign != Sign::Works {
-            self.failed(what);
+        if observation == Observation::SilentCall {
+            self.demote(target);
+        }
+        let mut inner = self.inner.lock();
+        if observation != Observation::Works {
+            inner.record_failure(failure);
         }
         if let Refusal::Rejected {
             code: 401 | 403 | 407,
             ..
         } = refusal
         {
-            self.doubt_registration(now);
+            self.doubt_registration(&mut inner, now);
         }
-        self.note(sign, now);
+        self.observe(&mut inner, observation, now);
     }
 
-    /// A registrar that was restarted between two probes knows nobody any more. One that only does not
-    /// like a number is not asked for each call.
-    fn doubt_registration(&self, now: Instant) {
-        let mut last = locked(&self.unknown_to_it);
-        let is_due = last.is_none_or(|at| now.saturating_duration_since(at) >= REGISTER_ANEW_AFTER);
-        if is_due && self.registered(now) == Registered::Yes {
-            *last = Some(now);
-            self.returned.notify_one();
+    /// A registrar that restarted between two probes has lost its registrations. A gateway that only refuses a
+    /// number must not cause a registration for each call.
+    fn doubt_registration(&self, inner: &mut Inner, now: Instant) {
+        let is_due = inner
+            .reregistered_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= REREGISTER_INTERVAL);
+        if is_due && inner.registration(now) == RegistrationStatus::Registered {
+            inner.reregistered_at = Some(now);
+            self.register_now.notify_one();
         }
     }
 
-    /// A probe was answered after so long, or not at all; `why` the connection failed, where it did.
-    pub fn probed(&self, round_trip: Option<Duration>, why: Option<&str>) {
+    /// Records the result of a probe: the round-trip time, or `None` for no answer. `error`: why the connection
+    /// failed, if it did.
+    pub fn probe_finished(&self, round_trip: Option<Duration>, error: Option<&str>) {
         let now = Instant::now();
+        let mut inner = self.inner.lock();
         match round_trip {
             Some(round_trip) => {
                 let micros = (round_trip.as_micros() as u64).max(1);
-                self.round_trip_us.store(micros, Ordering::Relaxed);
-                self.note(Sign::ProbeAnswered, now);
+                inner.round_trip = Some(Duration::from_micros(micros));
+                self.observe(&mut inner, Observation::ProbeAnswered, now);
             }
             None => {
-                self.failed(because("no answer to a probe", why));
-                self.note(Sign::ProbeSilent, now);
+                inner.record_failure(with_error("no answer to a probe", error));
+                self.observe(&mut inner, Observation::ProbeSilent, now);
             }
         }
     }
 
     /// Keeps the messages of the last probe.
-    pub fn probe_passed(&self, ladder: Vec<Traced>) {
-        *locked(&self.probe_ladder) = ladder;
+    pub fn set_probe_ladder(&self, ladder: Vec<Traced>) {
+        self.inner.lock().probe_ladder = ladder;
     }
 
     /// The messages of the last probe.
     pub fn probe_ladder(&self) -> Vec<Traced> {
-        locked(&self.probe_ladder).clone()
+        self.inner.lock().probe_ladder.clone()
     }
 
-    /// Notes how the registration stands; `why` the connection failed, where it did.
-    pub fn registration(&self, state: RegistrationState, why: Option<&str>) {
+    /// Records the state of our registration. `error`: why the connection failed, if it did.
+    pub fn set_registration(&self, state: RegistrationState, error: Option<&str>) {
+        let mut inner = self.inner.lock();
         if let RegistrationState::Failed { code } = state {
-            self.failed(match code {
+            inner.record_failure(match code {
                 Some(code) => format!("the registration was answered {code}"),
-                None => because("no answer to the registration", why),
+                None => with_error("no answer to the registration", error),
             });
         }
-        *locked(&self.registration) = Some(state);
-        self.show();
+        inner.registration = Some(state);
+        self.publish(&inner);
     }
 
-    /// Notes what went wrong.
-    pub fn failed(&self, what: String) {
-        let at_ms = clock::unix_ms();
-        *locked(&self.last_failure) = Some(Failure { at_ms, what });
+    /// Records a failure that is not of a call, a probe or a registration.
+    pub fn record_failure(&self, what: String) {
+        self.inner.lock().record_failure(what);
     }
 
-    pub fn registered(&self, now: Instant) -> Registered {
-        match *locked(&self.registration) {
-            None => Registered::NotAsked,
-            Some(RegistrationState::Asking) => Registered::Asking,
-            Some(RegistrationState::Registered { until }) if until > now => Registered::Yes,
-            Some(RegistrationState::Registered { .. }) => Registered::No(None),
-            Some(RegistrationState::Failed { code }) => Registered::No(code),
-        }
+    /// Our registration with the gateway.
+    pub fn registration(&self, now: Instant) -> RegistrationStatus {
+        self.inner.lock().registration(now)
     }
 
-    /// Whether operators and `/readyz` may count on it.
+    /// Whether operators and `/readyz` may count on the gateway.
     pub fn is_up(&self) -> bool {
-        let is_open = match self.judged {
-            Judged::Never => false,
-            Judged::ByCalls | Judged::ByCallsAndProbes => locked(&self.breaker).is_open(),
-        };
-        let is_lost = matches!(self.registered(Instant::now()), Registered::No(_));
-        !is_open && !is_lost && !self.targets.load().is_empty()
+        self.is_up_with(&self.inner.lock())
     }
 
-    /// The last probe's way there and back.
+    fn is_up_with(&self, inner: &Inner) -> bool {
+        let is_open = self.has_breaker() && inner.breaker.is_open();
+        let registration = inner.registration(Instant::now());
+        let is_unregistered = matches!(registration, RegistrationStatus::Failed(_));
+        !is_open && !is_unregistered && !self.targets.load().is_empty()
+    }
+
+    /// The round-trip time of the last answered probe.
     pub fn round_trip(&self) -> Option<Duration> {
-        match self.round_trip_us.load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(Duration::from_micros(micros)),
-        }
+        self.inner.lock().round_trip
     }
 
     pub fn last_failure(&self) -> Option<Failure> {
-        locked(&self.last_failure).clone()
+        self.inner.lock().last_failure.clone()
     }
 
-    /// Takes a sign of life, or of none.
-    fn note(&self, sign: Sign, now: Instant) {
-        if self.judged == Judged::Never {
+    /// Updates the breaker.
+    fn observe(&self, inner: &mut Inner, observation: Observation, now: Instant) {
+        if !self.has_breaker() {
             return;
         }
-        let mut breaker = locked(&self.breaker);
-        let was_open = breaker.is_open();
-        breaker.note(sign, self.judged == Judged::ByCallsAndProbes, now);
-        let (is_open, in_doubt) = (breaker.is_open(), breaker.is_in_doubt());
-        drop(breaker);
-        if in_doubt && sign == Sign::SilentCall {
-            self.doubt.notify_one();
+        let was_open = inner.breaker.is_open();
+        inner.breaker.observe(observation, self.is_probed(), now);
+        let is_open = inner.breaker.is_open();
+        if inner.breaker.is_suspect() && observation == Observation::SilentCall {
+            self.probe_now.notify_one();
         }
-        if was_open && !is_open {
-            self.forget_registration();
-        }
-        if was_open != is_open || sign == Sign::ProbeAnswered {
-            self.show();
-        }
-    }
-
-    /// A gateway that was down may have been started anew: we register as if for the first time.
-    fn forget_registration(&self) {
-        if let Some(registration) = locked(&self.registration).as_mut() {
+        if was_open
+            && !is_open
+            && let Some(registration) = &mut inner.registration
+        {
+            // A gateway that was down may have restarted without our registration.
             *registration = RegistrationState::Asking;
-            self.returned.notify_one();
+            self.register_now.notify_one();
+        }
+        if was_open != is_open || observation == Observation::ProbeAnswered {
+            self.publish(inner);
         }
     }
 
-    /// Puts a target that did not answer behind the others.
+    /// Moves a target that did not answer behind the others.
     pub fn demote(&self, target: Hop) {
         let targets = self.targets.load();
         if targets.len() > 1 && targets[0] == target {
-            let mut turned = targets.as_ref().clone();
-            turned.rotate_left(1);
-            self.targets.store(Arc::new(turned));
+            let mut rotated = targets.as_ref().clone();
+            rotated.rotate_left(1);
+            self.targets.store(Arc::new(rotated));
         }
     }
 
-    fn show(&self) {
-        let Some(meters) = locked(&self.meters).clone() else {
+    /// Updates the metrics.
+    fn publish(&self, inner: &Inner) {
+        let Some(meters) = &inner.meters else {
             return;
         };
-        meters.up.set(if self.is_up() { 1.0 } else { 0.0 });
-        if let Some(gauge) = meters.registered {
-            let is_registered = self.registered(Instant::now()) == Registered::Yes;
-            gauge.set(f64::from(u8::from(is_registered)));
+        let flag = |is_set: bool| f64::from(u8::from(is_set));
+        meters.up.set(flag(self.is_up_with(inner)));
+        if let Some(gauge) = &meters.registered {
+            let registration = inner.registration(Instant::now());
+            gauge.set(flag(registration == RegistrationStatus::Registered));
         }
-        if let (Some(gauge), Some(round_trip)) = (meters.round_trip, self.round_trip()) {
+        if let (Some(gauge), Some(round_trip)) = (&meters.round_trip, inner.round_trip) {
             gauge.set(round_trip.as_secs_f64());
         }
     }
 }
 
-/// Nothing panics while a lock is held.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn because(what: &str, why: Option<&str>) -> String {
-    match why {
-        Some(why) => format!("{what}: {why}"),
+fn with_error(what: &str, error: Option<&str>) -> String {
+    match error {
+        Some(error) => format!("{what}: {error}"),
         None => what.to_owned(),
     }
 }
@@ -397,70 +429,70 @@ mod tests {
 
     #[test]
     fn a_target_that_does_not_answer_goes_behind_the_others() {
-        let state = GatewayState::new(Judged::ByCalls, false, vec![hop(1), hop(2), hop(3)]);
-        state.refused(&Refusal::Silent, hop(2));
+        let state = GatewayState::new(HealthSource::Calls, false, vec![hop(1), hop(2), hop(3)]);
+        state.call_refused(&Refusal::Silent, hop(2));
         assert_eq!(
             *state.targets(),
             [hop(1), hop(2), hop(3)],
             "it was not first"
         );
-        state.refused(&Refusal::Silent, hop(1));
+        state.call_refused(&Refusal::Silent, hop(1));
         assert_eq!(*state.targets(), [hop(2), hop(3), hop(1)]);
         assert!(
-            !state.moved(vec![hop(1), hop(2), hop(3)]),
-            "the same places"
+            !state.set_targets(vec![hop(1), hop(2), hop(3)]),
+            "the same targets"
         );
         assert_eq!(
             state.targets()[0],
             hop(2),
-            "the dead one is not first again"
+            "the silent target is not first again"
         );
-        assert!(state.moved(vec![hop(4)]));
+        assert!(state.set_targets(vec![hop(4)]));
         assert_eq!(*state.targets(), [hop(4)]);
     }
 
     #[test]
-    fn the_built_in_carrier_is_never_judged() {
-        let state = GatewayState::new(Judged::Never, false, vec![hop(1)]);
+    fn the_built_in_carrier_is_always_available() {
+        let state = GatewayState::new(HealthSource::None, false, vec![hop(1)]);
         for _ in 0..10 {
-            state.refused(&Refusal::Silent, hop(1));
+            state.call_refused(&Refusal::Silent, hop(1));
         }
-        assert_eq!(state.standing(Instant::now()), Standing::Ready);
+        assert_eq!(state.availability(Instant::now()), Availability::Ready);
         assert!(state.is_up());
     }
 
     #[test]
     fn a_gateway_we_are_not_registered_with_is_the_last_resort() {
-        let state = GatewayState::new(Judged::ByCalls, true, vec![hop(1)]);
+        let state = GatewayState::new(HealthSource::Calls, true, vec![hop(1)]);
         let now = Instant::now();
-        assert_eq!(state.standing(now), Standing::LastResort);
+        assert_eq!(state.availability(now), Availability::LastResort);
         let until = now + Duration::from_secs(60);
-        state.registration(RegistrationState::Registered { until }, None);
-        assert_eq!(state.standing(now), Standing::Ready);
+        state.set_registration(RegistrationState::Registered { until }, None);
+        assert_eq!(state.availability(now), Availability::Ready);
         assert!(state.is_up());
-        state.registration(RegistrationState::Failed { code: Some(403) }, None);
-        assert_eq!(state.registered(now), Registered::No(Some(403)));
+        state.set_registration(RegistrationState::Failed { code: Some(403) }, None);
+        assert_eq!(state.registration(now), RegistrationStatus::Failed(Some(403)));
         assert!(!state.is_up());
         let failure = state.last_failure().unwrap();
         assert_eq!(failure.what, "the registration was answered 403");
     }
 
     #[test]
-    fn a_numbers_own_answer_says_that_the_gateway_works() {
-        let state = GatewayState::new(Judged::ByCalls, false, vec![hop(1)]);
+    fn a_final_answer_for_a_number_proves_that_the_gateway_works() {
+        let state = GatewayState::new(HealthSource::Calls, false, vec![hop(1)]);
         let rejected = |code| Refusal::Rejected {
             code,
             retry_after_seconds: None,
         };
         for code in [500, 500, 486, 503, 503] {
-            state.refused(&rejected(code), hop(1));
+            state.call_refused(&rejected(code), hop(1));
         }
-        assert_eq!(state.standing(Instant::now()), Standing::Ready);
+        assert_eq!(state.availability(Instant::now()), Availability::Ready);
         assert_eq!(
             state.last_failure().unwrap().what,
             "a call was answered 503"
         );
-        state.refused(&rejected(503), hop(1));
-        assert_eq!(state.standing(Instant::now()), Standing::LastResort);
+        state.call_refused(&rejected(503), hop(1));
+        assert_eq!(state.availability(Instant::now()), Availability::LastResort);
     }
 }
