@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nexo_actors::trunk::admission::Realm;
-use nexo_actors::trunk::carrier::{CallWish, Trunk};
+use nexo_actors::trunk::carrier::{CallParams, Trunk};
 use nexo_actors::trunk::gateway::Gateway;
 use nexo_actors::trunk::monitor::tls_profiles;
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome};
@@ -85,7 +85,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         "call     {shown} ({} at {first})\nCall-ID  {call_id}\n",
         gateway.uri.host_and_port()
     ));
-    let wish = |code| CallWish {
+    let wish = |code| CallParams {
         call_id: call_id.clone(),
         realm: Realm::Live,
         phone,
@@ -97,7 +97,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         },
         limits: CallLimits {
             ring_timeout: Duration::from_secs(config.calls.ring_timeout_seconds),
-            longest_call: LONGEST_CALL,
+            max_call: LONGEST_CALL,
             require_keypress: config.calls.require_keypress,
         },
         media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),

@@ -138,7 +138,7 @@ fn order(gateway: &Gateway) -> CallOrder {
         limits: CallLimits {
             ring_timeout: Duration::from_secs(20),
             require_keypress: false,
-            longest_call: Duration::from_secs(25),
+            max_call: Duration::from_secs(25),
         },
         every_step: false,
         credentials: None,
