@@ -35,12 +35,12 @@ pub struct TargetRules {
 pub enum TargetError {
     #[error("the URL is not absolute, such as https://example.com/hooks")]
     Malformed,
-    #[error("the URL must be https (webhooks.allow_http opens http for development)")]
+    #[error("the URL must be https (webhooks.allow_http allows http for development)")]
     NotHttps,
     #[error("the URL carries a user name or password")]
     Credentials,
     #[error(
-        "the host is not on a public address (webhooks.allow_private opens that for development)"
+        "the host is not on a public address (webhooks.allow_private allows others for development)"
     )]
     NotPublic,
     #[error("the host name does not resolve")]
@@ -270,7 +270,7 @@ fn describe(error: &reqwest::Error) -> String {
     }
     match error.is_connect() {
         true => format!("could not connect: {cause}"),
-        false => format!("broken off: {cause}"),
+        false => format!("the connection failed: {cause}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rules for accounts: API keys, e-mail addresses, passwords, suspicious bursts.
+//! Rules for accounts: API keys, e-mail addresses, passwords, allowlists, suspicious traffic.
 
 pub mod api_key;
 pub mod burst;
