@@ -205,14 +205,7 @@ fn spawn_wallets(
             thread,
             &format!("wallet-{lane}"),
             wallet::MAILBOX_CAPACITY,
-            move |guard| {
-                Wallet::new(
-                    store.clone(),
-                    Arc::clone(&lease),
-                    webhooks.clone(),
-                    guard,
-                )
-            },
+            move |guard| Wallet::new(store.clone(), Arc::clone(&lease), webhooks.clone(), guard),
         )
     });
     Wallets::new(wallets.collect())

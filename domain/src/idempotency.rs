@@ -31,7 +31,8 @@ impl IdempotencyKey {
     /// [`MalformedIdempotencyKey`].
     pub fn parse(value: &[u8]) -> Result<IdempotencyKey, MalformedIdempotencyKey> {
         let is_printable = |byte: &u8| matches!(byte, b' '..=b'~');
-        let is_valid = (1..=MAX_KEY_LENGTH).contains(&value.len()) && value.iter().all(is_printable);
+        let is_valid =
+            (1..=MAX_KEY_LENGTH).contains(&value.len()) && value.iter().all(is_printable);
         match std::str::from_utf8(value) {
             Ok(text) if is_valid => Ok(IdempotencyKey(text.into())),
             Ok(_) | Err(_) => Err(MalformedIdempotencyKey),

@@ -13,7 +13,8 @@ const UTC_SECONDS: StaticFormatDescription =
 pub fn rfc3339(unix_ms: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp(unix_ms.div_euclid(1000))
         .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    at.format(UTC_SECONDS).expect("the time has every component")
+    at.format(UTC_SECONDS)
+        .expect("the time has every component")
 }
 
 /// Parses an RFC 3339 time, such as `2026-05-25T17:00:00.5+07:00`, or a date, such as `2026-05-25`, which stands for

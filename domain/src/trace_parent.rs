@@ -82,7 +82,11 @@ mod tests {
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-",
         ] {
-            assert_eq!(text.parse::<TraceParent>(), Err(InvalidTraceParent), "{text}");
+            assert_eq!(
+                text.parse::<TraceParent>(),
+                Err(InvalidTraceParent),
+                "{text}"
+            );
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use nexo_actors::dispatch::Dispatcher;
-use nexo_actors::supervision::mailbox::Measured;
 use nexo_actors::supervision::handle::Handle;
+use nexo_actors::supervision::mailbox::Measured;
 use nexo_actors::supervision::supervisor::Supervise;
 use nexo_actors::trunk::carrier::CarrierActor;
 use nexo_actors::wallet::Wallet;

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::live_deliveries::LiveDeliveries;
-use nexo_actors::dispatch::{Dispatcher, DispatchSettings};
+use nexo_actors::dispatch::{DispatchSettings, Dispatcher};
 use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::jobs::reviews::ReviewSettings;
 use nexo_actors::jobs::{low_balance, reviews};
@@ -201,7 +201,8 @@ impl App {
                 }
                 Change::Gateways(_) => {
                     if let Some(desk) = desk_to_drain.get() {
-                        let trunks: Vec<_> = desk.carriers.iter().map(|r| r.trunk.current()).collect();
+                        let trunks: Vec<_> =
+                            desk.carriers.iter().map(|r| r.trunk.current()).collect();
                         let store = drain_store.clone();
                         actix_web::rt::spawn(async move {
                             trunks::apply_drains(trunks.iter().map(Arc::as_ref), &store).await;
@@ -283,7 +284,8 @@ impl App {
         .shutdown_timeout(5)
         .listen(ports.http)?
         .run();
-        let page = telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.dispatcher))?;
+        let page =
+            telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.dispatcher))?;
         telemetry::sample(Sampled {
             store: store.clone(),
             desk: Arc::clone(&engine.dispatcher),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexo_domain::account::burst::Limits;
+use nexo_domain::account::traffic::Limits;
 
 use super::read::error::ConfigError;
 use super::read::section::Reader;

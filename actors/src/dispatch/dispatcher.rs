@@ -21,7 +21,7 @@ use crate::trunk::admission::Admission;
 use crate::trunk::carrier::{CarrierActor, Trunk};
 use crate::trunk::live_trunk::LiveTrunk;
 use crate::trunk::meters::CarrierMeters;
-use crate::wallet::{KeepAnswer, Wallets};
+use crate::wallet::{StoreResponse, Wallets};
 
 /// How long a wallet actor may take to store a response.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -86,9 +86,9 @@ impl Dispatcher {
 
     /// Stores a response under an idempotency key. Returns whether it was written, once that is durable. `None`
     /// when that is not known.
-    pub async fn keep(&self, account: AccountId, keep: Keep) -> Option<bool> {
+    pub async fn store_response(&self, account: AccountId, keep: Keep) -> Option<bool> {
         let (reply, written) = oneshot::channel();
-        let order = KeepAnswer { keep, reply };
+        let order = StoreResponse { keep, reply };
         self.wallets.of(account).try_send(order).ok()?;
         let written = tokio::time::timeout(STORE_TIMEOUT, written).await;
         written.ok()?.ok()

@@ -152,7 +152,10 @@ mod tests {
         let requests = Arc::new(InFlightRequests::default());
         let repeated = request(1, "k", b"{}");
         let in_flight = first(&requests, &repeated);
-        let waiting = [duplicate(&requests, &repeated), duplicate(&requests, &repeated)];
+        let waiting = [
+            duplicate(&requests, &repeated),
+            duplicate(&requests, &repeated),
+        ];
         let response = StoredResponse {
             status: 202,
             body: "ok".into(),

@@ -14,7 +14,7 @@ use crate::dispatch::attempts::{AcceptedCall, first_answer, refusal_of, refused_
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::paid::Paid;
 use crate::supervision::handle::Undelivered;
-use crate::trunk::carrier::{NotPlaced, PlaceCall, Placed};
+use crate::trunk::carrier::{CallParams, NotPlaced, PlaceCall, Placed};
 
 /// How long a carrier's actor may take to answer.
 const ACTOR_TIMEOUT: Duration = Duration::from_secs(2);
@@ -95,12 +95,14 @@ impl Dispatcher {
             let call = PlaceCall {
                 trunk: Arc::clone(&paid.trunk),
                 delivery_id: paid.order.delivery_id,
-                realm: paid.realm,
-                phone: paid.order.phone,
-                code: paid.order.code.clone(),
-                reading: paid.order.reading,
-                limits: settings.limits,
-                media_timeout: settings.media_timeout,
+                params: CallParams {
+                    realm: paid.realm,
+                    phone: paid.order.phone,
+                    code: paid.order.code.clone(),
+                    reading: paid.order.reading,
+                    limits: settings.limits,
+                    media_timeout: settings.media_timeout,
+                },
                 tried: tried.to_vec(),
                 give_up,
             };

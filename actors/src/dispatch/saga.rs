@@ -290,7 +290,11 @@ impl Dispatcher {
             request,
             delivery_id,
         };
-        if self.keep(paid.order.account_id, keep).await.is_none() {
+        if self
+            .store_response(paid.order.account_id, keep)
+            .await
+            .is_none()
+        {
             tracing::warn!(%delivery_id, "the stored response of an accepted OTP could not be confirmed");
         }
     }

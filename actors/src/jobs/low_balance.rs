@@ -25,9 +25,7 @@ pub async fn notify_low_balances(store: Store, notifier: Arc<dyn LowBalanceNotif
         match store.tell_low_balances(clock::unix_ms()).await {
             Ok(accounts) => {
                 notices.increment(accounts.len() as u64);
-                accounts
-                    .iter()
-                    .for_each(|account| notifier.notify(account));
+                accounts.iter().for_each(|account| notifier.notify(account));
             }
             Err(error) => tracing::warn!(%error, "low-balance notices could not be sent"),
         }

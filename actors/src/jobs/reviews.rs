@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use metrics::{Counter, Gauge};
-use nexo_domain::account::burst::{Limits, Suspicion};
+use nexo_domain::account::traffic::{Limits, Suspicion};
 use nexo_entities::store::operations::reviews::Findings;
 use nexo_entities::store::{Store, StoreError};
 
@@ -59,7 +59,9 @@ pub async fn review_traffic(store: Store, settings: ReviewSettings) {
         next_end = next_end.max(latest());
         match check_window(&store, &settings.limits, (next_end - window_ms, next_end)).await {
             Ok(opened) => meters.count(&opened),
-            Err(error) => tracing::warn!(%error, "the traffic of the API keys could not be checked"),
+            Err(error) => {
+                tracing::warn!(%error, "the traffic of the API keys could not be checked")
+            }
         }
         if let Ok(open) = store.open_review_count().await {
             meters.open.set(open as f64);

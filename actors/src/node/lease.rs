@@ -182,11 +182,7 @@ struct Meters {
 }
 
 impl Renewer {
-    async fn begin(
-        store: &Store,
-        name: &str,
-        max_call: Duration,
-    ) -> Result<Renewer, StoreError> {
+    async fn begin(store: &Store, name: &str, max_call: Duration) -> Result<Renewer, StoreError> {
         let mut seen_lease_ms = None;
         loop {
             match Renewer::try_begin(store, name, max_call).await {

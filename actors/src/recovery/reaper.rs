@@ -120,7 +120,12 @@ async fn settle(
 }
 
 /// Settles lost deliveries until the process ends or its store stops. The next start settles the rest.
-pub async fn reap(store: Store, lease: Arc<Lease>, live: Arc<LiveDeliveries>, policy: RefundPolicy) {
+pub async fn reap(
+    store: Store,
+    lease: Arc<Lease>,
+    live: Arc<LiveDeliveries>,
+    policy: RefundPolicy,
+) {
     let reaped = metrics::counter!("nexo_reaped_deliveries_total");
     let mut scan_due = clock::interval(SCAN_INTERVAL);
     let (mut ticks, mut scan_until) = (0u64, 0);
@@ -162,10 +167,10 @@ async fn clean_up(store: &Store) -> Result<(), StoreError> {
     let now_ms = clock::unix_ms();
     store.drop_windows(now_ms).await?;
     store.trim_changes(now_ms - CHANGE_RETENTION_MS).await?;
-    while store.drop_kept_answers(now_ms, RESPONSES_PER_BATCH).await? == u64::from(RESPONSES_PER_BATCH) {}
-    let given_up = store
-        .give_up_webhooks(now_ms - MAX_POST_MS, now_ms)
-        .await?;
+    while store.drop_kept_answers(now_ms, RESPONSES_PER_BATCH).await?
+        == u64::from(RESPONSES_PER_BATCH)
+    {}
+    let given_up = store.give_up_webhooks(now_ms - MAX_POST_MS, now_ms).await?;
     if given_up > 0 {
         tracing::warn!(
             given_up,

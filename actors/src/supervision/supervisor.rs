@@ -7,7 +7,7 @@
 //! | event | reaction |
 //! |---|---|
 //! | the guard is dropped | a new actor from the factory, after a back-off that doubles |
-//! | no answer to a heartbeat within [`HEARTBEAT_TIMEOUT`] | the same on a new thread; the old actor is told to stop |
+//! | no answer to a heartbeat within [`HEARTBEAT_TIMEOUT`] | the same on a new thread; the old actor receives [`Supervise::Retire`] |
 //! | [`MAX_RESTARTS`](super::back_off::MAX_RESTARTS) restarts of one role within a minute | the escalation hook is called |
 
 use std::convert::Infallible;

@@ -65,13 +65,20 @@ impl Trunk {
     }
 
     /// The order for a call through one of the gateways, to one of its targets. `random` selects the caller ID.
-    pub fn order(&self, gateway: &Gateway, target: Hop, params: CallParams, random: u32) -> CallOrder {
+    pub fn order(
+        &self,
+        gateway: &Gateway,
+        target: Hop,
+        call_id: String,
+        params: CallParams,
+        random: u32,
+    ) -> CallOrder {
         let caller_id = match self.caller_ids.len() {
             0 => NO_CALLER_ID.to_owned(),
             n => self.caller_ids[random as usize % n].clone(),
         };
         CallOrder {
-            call_id: params.call_id,
+            call_id,
             counted_as: CountedAs {
                 carrier: self.carrier.name(),
                 realm: params.realm.name(),
@@ -103,7 +110,6 @@ impl Trunk {
 
 /// The parameters of a call that do not depend on the gateway.
 pub struct CallParams {
-    pub call_id: String,
     pub realm: Realm,
     pub phone: Phone,
     pub code: Code,
@@ -152,7 +158,9 @@ impl Actor for CarrierActor {
         let carrier = self.carrier;
         let reload = async move { load_windows(&store, &admission, carrier).await };
         ctx.wait(actix::fut::wrap_future(reload));
-        ctx.run_interval(SWEEP_INTERVAL, |actor, _| actor.admission.sweep(clock::unix_ms()));
+        ctx.run_interval(SWEEP_INTERVAL, |actor, _| {
+            actor.admission.sweep(clock::unix_ms())
+        });
     }
 }
 
@@ -180,12 +188,7 @@ pub struct PlaceCall {
     /// The trunk as it was when the OTP was admitted. The indexes in `tried` refer to it.
     pub trunk: Arc<Trunk>,
     pub delivery_id: DeliveryId,
-    pub realm: Realm,
-    pub phone: Phone,
-    pub code: Code,
-    pub reading: Reading,
-    pub limits: CallLimits,
-    pub media_timeout: Duration,
+    pub params: CallParams,
     /// The gateways, by index, and their targets that have refused this delivery.
     pub tried: Vec<(usize, Hop)>,
     /// The time by which a gateway must have accepted the call.
@@ -224,7 +227,7 @@ impl Handler<PlaceCall> for CarrierActor {
             return MessageResult(Err(NotPlaced::NoLease));
         }
         let mut rng = rand::rng();
-        let gateways = call.trunk.gateways(call.realm);
+        let gateways = call.trunk.gateways(call.params.realm);
         let now = Instant::now();
         let Some((index, target)) = choose(gateways, &call.tried, now, rng.random()) else {
             let retry_after = retry_after(gateways, now);
@@ -233,16 +236,8 @@ impl Handler<PlaceCall> for CarrierActor {
         let gateway = &gateways[index];
         // Contains the delivery and the attempt, so that a carrier's trace leads to the delivery.
         let call_id = format!("{}-{}@nexo", call.delivery_id, call.tried.len() + 1);
-        let params = CallParams {
-            call_id: call_id.clone(),
-            realm: call.realm,
-            phone: call.phone,
-            code: call.code,
-            reading: call.reading,
-            limits: call.limits,
-            media_timeout: call.media_timeout,
-        };
-        let mut order = call.trunk.order(gateway, target, params, rng.random());
+        let trunk = &call.trunk;
+        let mut order = trunk.order(gateway, target, call_id.clone(), call.params, rng.random());
         let mut tried = call.tried;
         tried.push((index, target));
         let left = call.give_up.saturating_duration_since(now);

@@ -120,7 +120,9 @@ fn by_weight(
     candidates: &[(usize, Hop)],
     random: u32,
 ) -> Option<(usize, Hop)> {
-    let priority = candidates.iter().map(|(index, _)| gateways[*index].priority);
+    let priority = candidates
+        .iter()
+        .map(|(index, _)| gateways[*index].priority);
     let lowest = priority.min()?;
     let best = || {
         candidates
@@ -240,7 +242,11 @@ mod tests {
         assert_eq!(choose(&[first]), Some(second));
         assert_eq!(choose(&[first, second]), Some((1, hop(5060))));
         gateways[0].state.set_targets(vec![]);
-        assert_eq!(choose(&[]), Some((1, hop(5060))), "its name does not resolve");
+        assert_eq!(
+            choose(&[]),
+            Some((1, hop(5060))),
+            "its name does not resolve"
+        );
     }
 
     #[test]

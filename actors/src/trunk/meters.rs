@@ -1,6 +1,8 @@
-//! The metrics of a carrier's OTPs, registered once so that counting formats no labels.
+//! The metrics of a carrier's OTPs and of its gateways, registered once so that counting formats no labels.
 
-use metrics::Counter;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge};
 use nexo_domain::call::outcome::{Outcome, Status};
 
 /// The answer to a request for an OTP, as a metric label.
@@ -100,6 +102,55 @@ impl CarrierMeters {
                     self.failed[index].increment(1);
                 }
             }
+        }
+    }
+}
+
+/// The gauges of one gateway.
+#[derive(Debug)]
+pub(super) struct GatewayMeters {
+    up: Gauge,
+    /// Present only if the gateway needs a registration.
+    registered: Option<Gauge>,
+    /// Present only if the gateway is probed.
+    round_trip: Option<Gauge>,
+}
+
+impl GatewayMeters {
+    pub fn new(
+        carrier: &'static str,
+        gateway: &str,
+        needs_registration: bool,
+        is_probed: bool,
+    ) -> Self {
+        let label = || gateway.to_owned();
+        Self {
+            up: metrics::gauge!("nexo_gateway_up", "carrier" => carrier, "gateway" => label()),
+            registered: needs_registration.then(
+                || metrics::gauge!("nexo_gateway_registered", "carrier" => carrier, "gateway" => label()),
+            ),
+            round_trip: is_probed.then(
+                || metrics::gauge!("nexo_gateway_round_trip_seconds", "carrier" => carrier, "gateway" => label()),
+            ),
+        }
+    }
+
+    pub fn update(&self, is_up: bool, is_registered: bool, round_trip: Option<Duration>) {
+        let flag = |is_set: bool| f64::from(u8::from(is_set));
+        self.up.set(flag(is_up));
+        if let Some(gauge) = &self.registered {
+            gauge.set(flag(is_registered));
+        }
+        if let (Some(gauge), Some(round_trip)) = (&self.round_trip, round_trip) {
+            gauge.set(round_trip.as_secs_f64());
+        }
+    }
+
+    /// Publishes no value.
+    pub fn clear(self) {
+        let gauges = [Some(self.up), self.registered, self.round_trip];
+        for gauge in gauges.into_iter().flatten() {
+            gauge.set(f64::NAN);
         }
     }
 }

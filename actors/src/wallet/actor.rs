@@ -15,7 +15,7 @@ use crate::supervision::supervisor::ActorGuard;
 use crate::wallet::batch::{Batch, BatchResult, Meters};
 use crate::wallet::group_commit::GroupCommit;
 use crate::wallet::messages::{
-    DebitError, ForgetAll, ForgetWallet, KeepAnswer, PostDebit, SettleDelivery,
+    DebitError, ForgetAll, ForgetWallet, PostDebit, SettleDelivery, StoreResponse,
 };
 use crate::webhook::{Wake, WebhookActor};
 
@@ -74,7 +74,7 @@ pub struct Wallet {
     debits: Vec<(Instant, PostDebit)>,
     /// At most one per saga, so at most as many as there are channels.
     settlements: Vec<SettleDelivery>,
-    answers: Vec<KeepAnswer>,
+    answers: Vec<StoreResponse>,
     is_commit_due: bool,
     /// Starts the next commit when the waiting postings have waited long enough for more.
     timer: Option<SpawnHandle>,
@@ -232,10 +232,7 @@ impl Wallet {
         let same = |settle: &&SettleDelivery| settle.node.epoch == node.epoch;
         let settled = self.settlements.iter().take_while(same).count();
         Batch {
-            settlements: self
-                .settlements
-                .drain(..settled.min(MAX_BATCH))
-                .collect(),
+            settlements: self.settlements.drain(..settled.min(MAX_BATCH)).collect(),
             debits: match node.epoch == now.epoch {
                 true => take_batch(&mut self.debits),
                 false => Vec::new(),
@@ -277,10 +274,10 @@ impl Handler<SettleDelivery> for Wallet {
     }
 }
 
-impl Handler<KeepAnswer> for Wallet {
+impl Handler<StoreResponse> for Wallet {
     type Result = ();
 
-    fn handle(&mut self, answer: KeepAnswer, ctx: &mut Context<Self>) {
+    fn handle(&mut self, answer: StoreResponse, ctx: &mut Context<Self>) {
         // A full queue drops the answer and its reply.
         if self.answers.len() < MAX_QUEUE {
             self.answers.push(answer);

@@ -11,9 +11,7 @@ use nexo_entities::store::ledger::posting::{
 use nexo_entities::store::{Store, StoreError};
 
 use crate::node::lease::Lease;
-use crate::wallet::messages::{
-    DebitError, KeepAnswer, PostDebit, SettleDelivery, StoreStopped,
-};
+use crate::wallet::messages::{DebitError, PostDebit, SettleDelivery, StoreResponse, StoreStopped};
 
 /// How long the store may take to write a batch. After this time nothing of the batch is written.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -77,7 +75,7 @@ pub(super) struct Batch {
     pub node: Arc<NodeEpoch>,
     pub debits: Vec<(Instant, PostDebit)>,
     pub settlements: Vec<SettleDelivery>,
-    pub answers: Vec<KeepAnswer>,
+    pub answers: Vec<StoreResponse>,
 }
 
 impl Batch {

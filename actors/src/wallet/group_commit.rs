@@ -73,7 +73,11 @@ mod tests {
     use super::*;
 
     /// Commits all waiting postings whenever a commit is due. `arrive` returns how many postings wait after a time.
-    fn run(group_commit: &mut GroupCommit, start: Instant, arrive: impl Fn(Duration) -> usize) -> Vec<usize> {
+    fn run(
+        group_commit: &mut GroupCommit,
+        start: Instant,
+        arrive: impl Fn(Duration) -> usize,
+    ) -> Vec<usize> {
         let (mut now, mut began, mut batches) = (start, start, Vec::new());
         while batches.len() < 200 {
             now += Duration::from_micros(50);
@@ -122,7 +126,9 @@ mod tests {
         let start = Instant::now();
         let mut group_commit = GroupCommit::new(start);
         // 4,000 postings a second.
-        let batches = run(&mut group_commit, start, |since| (since.as_micros() / 250) as usize);
+        let batches = run(&mut group_commit, start, |since| {
+            (since.as_micros() / 250) as usize
+        });
         let settled = &batches[COMMITS_PER_PROBE as usize * 2..];
         assert!(settled.iter().all(|batch| *batch == 20), "{settled:?}");
     }
@@ -167,6 +173,9 @@ mod tests {
         let now = start + MAX_INTERVAL * 2;
         assert_eq!(group_commit.wait(1, now), None);
         let a_bit_earlier = now - Duration::from_micros(1);
-        assert_eq!(group_commit.wait(1, a_bit_earlier), Some(Duration::from_micros(1)));
+        assert_eq!(
+            group_commit.wait(1, a_bit_earlier),
+            Some(Duration::from_micros(1))
+        );
     }
 }

@@ -52,13 +52,13 @@ impl Message for SettleDelivery {
 pub struct StoreStopped;
 
 /// Stores a response under an idempotency key.
-pub struct KeepAnswer {
+pub struct StoreResponse {
     pub keep: Keep,
     /// Receives, once that is durable, whether the response was written. Dropped when that is not known.
     pub reply: oneshot::Sender<bool>,
 }
 
-impl Message for KeepAnswer {
+impl Message for StoreResponse {
     type Result = ();
 }
 

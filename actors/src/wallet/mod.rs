@@ -12,5 +12,5 @@ mod messages;
 pub use actor::{MAILBOX_CAPACITY, MAX_BATCH, MAX_QUEUE, MAX_WAIT, Wallet, Wallets};
 pub use batch::COMMIT_TIMEOUT;
 pub use messages::{
-    DebitError, ForgetAll, ForgetWallet, KeepAnswer, PostDebit, SettleDelivery, StoreStopped,
+    DebitError, ForgetAll, ForgetWallet, PostDebit, SettleDelivery, StoreResponse, StoreStopped,
 };

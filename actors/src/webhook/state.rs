@@ -99,7 +99,10 @@ impl WebhookState {
             .map(|(endpoint, slots)| (*endpoint, slots.claimed))
             .collect();
         let total: u32 = in_flight.values().sum();
-        (in_flight, MAX_IN_FLIGHT.saturating_sub(total).min(MAX_CLAIM))
+        (
+            in_flight,
+            MAX_IN_FLIGHT.saturating_sub(total).min(MAX_CLAIM),
+        )
     }
 
     pub(super) fn take_finished(&self) -> Vec<FinishedAttempt> {

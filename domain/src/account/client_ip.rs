@@ -30,13 +30,13 @@ pub fn parse_entry(text: &str) -> Result<IpNet, MalformedEntry> {
 }
 
 /// Whether `client` may use a key with this allowlist. An empty allowlist admits every address.
-pub fn allowed(allowlist: &[IpNet], client: IpAddr) -> bool {
+pub fn is_allowed(allowlist: &[IpNet], client: IpAddr) -> bool {
     allowlist.is_empty() || allowlist.iter().any(|net| net.contains(&client))
 }
 
 /// The headers of a request that state the client's address.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Claims<'a> {
+pub struct ClientHeaders<'a> {
     /// `CF-Connecting-IP`, or `Cloudflare-Connecting-IP`.
     pub connecting_ip: Option<&'a str>,
     /// `X-Forwarded-For`. Several headers are joined by commas.
@@ -46,16 +46,16 @@ pub struct Claims<'a> {
 /// The client's address. Headers are used only if `peer` is a trusted proxy. A malformed header is skipped. In
 /// `X-Forwarded-For`, the right-most address that is not a trusted proxy is used. An entry that is not an address was
 /// not written by a trusted proxy, so it and everything to its left is ignored.
-pub fn client_ip(peer: IpAddr, claims: Claims<'_>, trusted: &[IpNet]) -> IpAddr {
+pub fn client_ip(peer: IpAddr, headers: ClientHeaders<'_>, trusted: &[IpNet]) -> IpAddr {
     let peer = unmapped(peer);
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     if !is_trusted(&peer) {
         return peer;
     }
-    if let Some(address) = claims.connecting_ip.and_then(parse_address) {
+    if let Some(address) = headers.connecting_ip.and_then(parse_address) {
         return address;
     }
-    claims
+    headers
         .forwarded_for
         .into_iter()
         .flat_map(|list| list.rsplit(','))
@@ -101,7 +101,7 @@ mod tests {
         let trusted = nets(&["127.0.0.0/8", "::1", "10.0.0.0/8"]);
         client_ip(
             ip(peer),
-            Claims {
+            ClientHeaders {
                 connecting_ip,
                 forwarded_for,
             },
@@ -185,9 +185,9 @@ mod tests {
             ("2001:db9::1", false),
             ("192.0.2.1", true),
         ] {
-            assert_eq!(allowed(&list, ip(client)), inside, "{client}");
+            assert_eq!(is_allowed(&list, ip(client)), inside, "{client}");
         }
-        assert!(allowed(&[], ip("192.0.2.77")));
+        assert!(is_allowed(&[], ip("192.0.2.77")));
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl VndRate {
 
 /// Why a payment was not credited automatically, and waits for an operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kept {
+pub enum HoldReason {
     /// The memo has no reference, or an unknown one.
     UnknownReference,
     /// The memo has several references.
@@ -132,30 +132,32 @@ pub enum Kept {
     WrongCurrency,
 }
 
-impl Kept {
-    pub const ALL: [Kept; 6] = [
-        Kept::UnknownReference,
-        Kept::Ambiguous,
-        Kept::WrongAmount,
-        Kept::ReferenceUsed,
-        Kept::AccountClosed,
-        Kept::WrongCurrency,
+impl HoldReason {
+    pub const ALL: [HoldReason; 6] = [
+        HoldReason::UnknownReference,
+        HoldReason::Ambiguous,
+        HoldReason::WrongAmount,
+        HoldReason::ReferenceUsed,
+        HoldReason::AccountClosed,
+        HoldReason::WrongCurrency,
     ];
 
     pub fn as_str(self) -> &'static str {
         match self {
-            Kept::UnknownReference => "unknown_reference",
-            Kept::Ambiguous => "ambiguous",
-            Kept::WrongAmount => "wrong_amount",
-            Kept::ReferenceUsed => "reference_used",
-            Kept::AccountClosed => "account_closed",
-            Kept::WrongCurrency => "wrong_currency",
+            HoldReason::UnknownReference => "unknown_reference",
+            HoldReason::Ambiguous => "ambiguous",
+            HoldReason::WrongAmount => "wrong_amount",
+            HoldReason::ReferenceUsed => "reference_used",
+            HoldReason::AccountClosed => "account_closed",
+            HoldReason::WrongCurrency => "wrong_currency",
         }
     }
 
     /// The reason with this name, as stored with payments.
-    pub fn named(name: &str) -> Option<Kept> {
-        Kept::ALL.into_iter().find(|kept| kept.as_str() == name)
+    pub fn named(name: &str) -> Option<HoldReason> {
+        HoldReason::ALL
+            .into_iter()
+            .find(|kept| kept.as_str() == name)
     }
 }
 

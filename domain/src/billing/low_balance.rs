@@ -7,7 +7,7 @@ use crate::money::Micros;
 use crate::timestamp::rfc3339;
 
 /// The type of the event.
-pub const LOW: &str = "wallet.low";
+pub const LOW_BALANCE_EVENT: &str = "wallet.low";
 
 /// A wallet that has fallen below the threshold of its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl LowBalance {
                 r#"{{"type":"{}","id":"{}","balance":{},"bonus_credit":{},"free_credit":{},"#,
                 r#""total":{},"threshold":{},"created_at":"{}"}}"#
             ),
-            LOW,
+            LOW_BALANCE_EVENT,
             self.id,
             self.held.balance,
             self.held.bonus,

@@ -29,7 +29,8 @@ pub fn payload(account: &BankAccount, vnd: i64, memo: &str) -> Option<String> {
         return None;
     }
     let receiver = object("00", &account.bin)? + &object("01", &account.number)?;
-    let merchant = object("00", NAPAS)? + &object("01", &receiver)? + &object("02", TRANSFER_TO_ACCOUNT)?;
+    let merchant =
+        object("00", NAPAS)? + &object("01", &receiver)? + &object("02", TRANSFER_TO_ACCOUNT)?;
     let objects = [
         object("00", "01")?,
         // 12: for one payment only.

@@ -92,11 +92,9 @@ impl Outcome {
                 named("interrupted", Fault::Carrier)
             }
             Ending::Call(CallEnd::Delivered) => return Outcome::delivered(),
-            Ending::Call(CallEnd::PartialPlayback) => (
-                "partial_playback",
-                Cow::Borrowed("hangup"),
-                Fault::Callee,
-            ),
+            Ending::Call(CallEnd::PartialPlayback) => {
+                ("partial_playback", Cow::Borrowed("hangup"), Fault::Callee)
+            }
             Ending::Call(CallEnd::NoAnswer) => named("no_answer", Fault::Callee),
             Ending::Call(CallEnd::MediaLost) => carrier_error(Cow::Borrowed("media_lost")),
             Ending::Call(CallEnd::TransportLost) => carrier_error(Cow::Borrowed("transport_lost")),

@@ -173,7 +173,7 @@ async fn keep_refusal(
         body: landed.body.to_string(),
         at_ms: clock::unix_ms(),
     };
-    match edge.desk.keep(key.account_id, keep).await {
+    match edge.desk.store_response(key.account_id, keep).await {
         Some(true) => {
             flight.complete(landed);
             Ok(Some(refused.response()))

@@ -85,8 +85,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         "call     {shown} ({} at {first})\nCall-ID  {call_id}\n",
         gateway.uri.host_and_port()
     ));
-    let wish = |code| CallParams {
-        call_id: call_id.clone(),
+    let params = |code| CallParams {
         realm: Realm::Live,
         phone,
         code,
@@ -109,7 +108,13 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         if place > 0 {
             ladder.say(&format!("  the next place is {target}"));
         }
-        let mut order = trunk.order(gateway, *target, wish(code.clone()), rand::random());
+        let mut order = trunk.order(
+            gateway,
+            *target,
+            call_id.clone(),
+            params(code.clone()),
+            rand::random(),
+        );
         (order.every_step, order.trace) = (true, Some(trace.clone()));
         report = ladder.follow(&endpoint, order, &mut messages).await;
         if !report.as_ref().is_some_and(is_unanswered) {

@@ -30,12 +30,7 @@ pub(super) fn new_call_id() -> String {
 impl Requests<'_> {
     /// Sends a request to the gateway's first target. If a target does not answer, the next one is tried (RFC 3263
     /// §4.3), and the silent one moves behind the others, for calls too.
-    pub async fn send(
-        &mut self,
-        ask: Ask,
-        timeout: Duration,
-        trace: Option<Trace>,
-    ) -> SipAnswer {
+    pub async fn send(&mut self, ask: Ask, timeout: Duration, trace: Option<Trace>) -> SipAnswer {
         let gateway = self.gateway;
         let mut answer = SipAnswer::TransportFailed { cseq: *self.cseq };
         for target in gateway.state.targets().iter().take(MAX_TARGETS) {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use metrics::Gauge;
 use nexo_domain::call::Refusal;
 use nexo_domain::call::breaker::{Availability, Breaker, Observation};
 use nexo_voice::endpoint::Traced;
@@ -17,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock;
+use crate::trunk::meters::GatewayMeters;
 
 /// The shortest time between two registrations that refused calls cause.
 const REREGISTER_INTERVAL: Duration = Duration::from_secs(30);
@@ -78,16 +78,7 @@ struct Inner {
     last_failure: Option<Failure>,
     /// The messages of the last probe.
     probe_ladder: Vec<Traced>,
-    meters: Option<Meters>,
-}
-
-#[derive(Debug)]
-struct Meters {
-    up: Gauge,
-    /// Present only if the gateway needs a registration.
-    registered: Option<Gauge>,
-    /// Present only if the gateway is probed.
-    round_trip: Option<Gauge>,
+    meters: Option<GatewayMeters>,
 }
 
 impl Inner {
@@ -144,27 +135,17 @@ impl GatewayState {
 
     /// Publishes the state as metrics from now on.
     pub fn add_metrics(&self, carrier: &'static str, gateway: &str) {
-        let label = || gateway.to_owned();
         let mut inner = self.inner.lock();
-        inner.meters = Some(Meters {
-            up: metrics::gauge!("nexo_gateway_up", "carrier" => carrier, "gateway" => label()),
-            registered: inner.registration.is_some().then(
-                || metrics::gauge!("nexo_gateway_registered", "carrier" => carrier, "gateway" => label()),
-            ),
-            round_trip: self.is_probed().then(
-                || metrics::gauge!("nexo_gateway_round_trip_seconds", "carrier" => carrier, "gateway" => label()),
-            ),
-        });
+        let needs_registration = inner.registration.is_some();
+        let meters = GatewayMeters::new(carrier, gateway, needs_registration, self.is_probed());
+        inner.meters = Some(meters);
         self.publish(&inner);
     }
 
     /// Publishes no more metrics: the gateway is no longer configured, and is neither up nor down.
     pub fn remove_metrics(&self) {
         if let Some(meters) = self.inner.lock().meters.take() {
-            let gauges = [Some(meters.up), meters.registered, meters.round_trip];
-            for gauge in gauges.into_iter().flatten() {
-                gauge.set(f64::NAN);
-            }
+            meters.clear();
         }
     }
 
@@ -396,17 +377,10 @@ impl GatewayState {
 
     /// Updates the metrics.
     fn publish(&self, inner: &Inner) {
-        let Some(meters) = &inner.meters else {
-            return;
-        };
-        let flag = |is_set: bool| f64::from(u8::from(is_set));
-        meters.up.set(flag(self.is_up_with(inner)));
-        if let Some(gauge) = &meters.registered {
+        if let Some(meters) = &inner.meters {
             let registration = inner.registration(Instant::now());
-            gauge.set(flag(registration == RegistrationStatus::Registered));
-        }
-        if let (Some(gauge), Some(round_trip)) = (&meters.round_trip, inner.round_trip) {
-            gauge.set(round_trip.as_secs_f64());
+            let is_registered = registration == RegistrationStatus::Registered;
+            meters.update(self.is_up_with(inner), is_registered, inner.round_trip);
         }
     }
 }
@@ -419,80 +393,4 @@ fn with_error(what: &str, error: Option<&str>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::SocketAddr;
-
-    fn hop(port: u16) -> Hop {
-        SocketAddr::from(([127, 0, 0, 1], port)).into()
-    }
-
-    #[test]
-    fn a_target_that_does_not_answer_goes_behind_the_others() {
-        let state = GatewayState::new(HealthSource::Calls, false, vec![hop(1), hop(2), hop(3)]);
-        state.call_refused(&Refusal::Silent, hop(2));
-        assert_eq!(
-            *state.targets(),
-            [hop(1), hop(2), hop(3)],
-            "it was not first"
-        );
-        state.call_refused(&Refusal::Silent, hop(1));
-        assert_eq!(*state.targets(), [hop(2), hop(3), hop(1)]);
-        assert!(
-            !state.set_targets(vec![hop(1), hop(2), hop(3)]),
-            "the same targets"
-        );
-        assert_eq!(
-            state.targets()[0],
-            hop(2),
-            "the silent target is not first again"
-        );
-        assert!(state.set_targets(vec![hop(4)]));
-        assert_eq!(*state.targets(), [hop(4)]);
-    }
-
-    #[test]
-    fn the_built_in_carrier_is_always_available() {
-        let state = GatewayState::new(HealthSource::None, false, vec![hop(1)]);
-        for _ in 0..10 {
-            state.call_refused(&Refusal::Silent, hop(1));
-        }
-        assert_eq!(state.availability(Instant::now()), Availability::Ready);
-        assert!(state.is_up());
-    }
-
-    #[test]
-    fn a_gateway_we_are_not_registered_with_is_the_last_resort() {
-        let state = GatewayState::new(HealthSource::Calls, true, vec![hop(1)]);
-        let now = Instant::now();
-        assert_eq!(state.availability(now), Availability::LastResort);
-        let until = now + Duration::from_secs(60);
-        state.set_registration(RegistrationState::Registered { until }, None);
-        assert_eq!(state.availability(now), Availability::Ready);
-        assert!(state.is_up());
-        state.set_registration(RegistrationState::Failed { code: Some(403) }, None);
-        assert_eq!(state.registration(now), RegistrationStatus::Failed(Some(403)));
-        assert!(!state.is_up());
-        let failure = state.last_failure().unwrap();
-        assert_eq!(failure.what, "the registration was answered 403");
-    }
-
-    #[test]
-    fn a_final_answer_for_a_number_proves_that_the_gateway_works() {
-        let state = GatewayState::new(HealthSource::Calls, false, vec![hop(1)]);
-        let rejected = |code| Refusal::Rejected {
-            code,
-            retry_after_seconds: None,
-        };
-        for code in [500, 500, 486, 503, 503] {
-            state.call_refused(&rejected(code), hop(1));
-        }
-        assert_eq!(state.availability(Instant::now()), Availability::Ready);
-        assert_eq!(
-            state.last_failure().unwrap().what,
-            "a call was answered 503"
-        );
-        state.call_refused(&rejected(503), hop(1));
-        assert_eq!(state.availability(Instant::now()), Availability::LastResort);
-    }
-}
+mod tests;
