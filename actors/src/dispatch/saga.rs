@@ -75,6 +75,7 @@ impl Dispatcher {
         answered
     }
 
+    /// Claims, debits and calls, or answers why not.
     async fn run(&self, order: OtpOrder, replier: Replier) {
         let route = self.route(order.carrier);
         let realm = Realm::of(order.test);
