@@ -35,7 +35,7 @@ pub enum CallState {
     Proceeding,
     /// The phone rings (18x).
     Ringing,
-    /// Answered; the code is read when a key was pressed, so that it is not read to a voicemail.
+    /// Answered; the code is read after a key press, so that it is not read to a voicemail.
     AwaitingKey,
     /// Answered; the code is being read.
     Speaking,
