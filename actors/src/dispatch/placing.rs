@@ -46,7 +46,7 @@ impl Dispatcher {
             let within = tokio::time::timeout_at(give_up.into(), first_answer(&mut placed));
             let refusal = match within.await {
                 Ok(Ok(ringing_at_ms)) => {
-                    placed.state.accepted();
+                    placed.state.call_accepted();
                     span.in_scope(|| tracing::debug!("accepted"));
                     return Ok(AcceptedCall {
                         span,
@@ -70,7 +70,7 @@ impl Dispatcher {
             span.record("end", tracing::field::debug(&refusal));
             // If the process stood still, it missed the answers, and the gateway is not to blame.
             if self.lease.is_of(&paid.node) {
-                placed.state.refused(&refusal, placed.target);
+                placed.state.call_refused(&refusal, placed.target);
             }
             let may_fail_over = refusal.may_fail_over();
             refusals.push(refusal);

@@ -136,7 +136,7 @@ impl LeaseHolder {
         store: &Store,
         name: &str,
         max_call: Duration,
-        on_new_epoch: impl Fn() + Send + 'static,
+        on_new_epoch: impl Fn() + Send + Sync + 'static,
     ) -> Result<LeaseHolder, StoreError> {
         let (begun, beginning) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
@@ -221,7 +221,7 @@ impl Renewer {
     }
 
     /// Renews the lease until `stop` is sent or dropped, then resigns.
-    async fn run(mut self, on_new_epoch: &dyn Fn(), stop: oneshot::Receiver<()>) {
+    async fn run(mut self, on_new_epoch: &(dyn Fn() + Sync), stop: oneshot::Receiver<()>) {
         if self.session.is_none() {
             // The node is alone: there is nothing to renew.
             let _ = stop.await;
@@ -242,7 +242,7 @@ impl Renewer {
         }
     }
 
-    async fn renew_forever(&mut self, on_new_epoch: &dyn Fn()) {
+    async fn renew_forever(&mut self, on_new_epoch: &(dyn Fn() + Sync)) {
         let mut due = clock::interval(RENEWAL_INTERVAL);
         loop {
             due.tick().await;
@@ -258,7 +258,7 @@ impl Renewer {
     }
 
     /// Renews once. Returns whether the next renewal may wait for the interval.
-    async fn renew(&mut self, on_new_epoch: &dyn Fn()) -> bool {
+    async fn renew(&mut self, on_new_epoch: &(dyn Fn() + Sync)) -> bool {
         let node = self.lease.node();
         let requested_ms = clock::boot_ms();
         match tokio::time::timeout(RENEWAL_TIMEOUT, self.renew_session(&node)).await {
@@ -297,7 +297,11 @@ impl Renewer {
 
     /// Begins a new epoch under the same name, if no other process uses it. Returns whether the next renewal
     /// may wait for the interval.
-    async fn begin_next_epoch(&mut self, old: &NodeEpoch, on_new_epoch: &dyn Fn()) -> bool {
+    async fn begin_next_epoch(
+        &mut self,
+        old: &NodeEpoch,
+        on_new_epoch: &(dyn Fn() + Sync),
+    ) -> bool {
         let session = self.session.as_ref();
         let begun = start(&self.store, &old.node, self.max_call, session);
         match tokio::time::timeout(DURATION, begun).await {
