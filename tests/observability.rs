@@ -188,7 +188,7 @@ fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
             of_us.is_empty(),
             "nothing was done, and these fire: {of_us:?}"
         );
-        assert!(app.engine.vitals.restarts() == 0);
+        assert!(app.engine.health.restarts() == 0);
 
         // A carrier goes down, a webhook endpoint is dead, a wallet is empty, an actor panics.
         busy.be_deaf(true);

@@ -130,10 +130,10 @@ async fn panics_are_survived(database: &str, recorder: PrometheusHandle) {
         })
         .collect();
     let ready = format!("http://{}/readyz", app.http);
-    let desk = &app.engine.desk;
+    let desk = &app.engine.dispatcher;
     for round in 0..3 {
         for route in &desk.carriers {
-            route.desk.try_send(Supervise::Panic).unwrap();
+            route.actor.try_send(Supervise::Panic).unwrap();
         }
         is_ready_within_a_second(&ready).await;
         for wallet in desk.wallets.all() {
@@ -144,7 +144,7 @@ async fn panics_are_survived(database: &str, recorder: PrometheusHandle) {
         is_ready_within_a_second(&ready).await;
         let expected = (round + 1) * (desk.carriers.len() as u64 + 2);
         let give_up = Instant::now() + Duration::from_secs(10);
-        while app.engine.vitals.restarts() < expected {
+        while app.engine.health.restarts() < expected {
             assert!(Instant::now() < give_up, "round {round}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -1,8 +1,7 @@
-//! Puts the actors of one node to work, in the order that a restart needs.
+//! Starts the actors and background tasks of one node, in the order that a restart needs.
 
 use std::sync::Arc;
 
-use actix_rt::task::JoinHandle;
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 use nexo_domain::phone::carrier_plan::Carrier;
@@ -10,23 +9,24 @@ use nexo_entities::store::cluster::changes::Change;
 use nexo_entities::store::{Store, StoreError};
 use tokio::sync::Notify;
 
-use crate::dispatch::inflight::Flights;
-use crate::dispatch::live_deliveries::Live;
-use crate::dispatch::{CarrierRoute, DispatchDesk, DispatchSettings};
+use crate::dispatch::live_deliveries::LiveDeliveries;
+use crate::dispatch::{CarrierRoute, DispatchSettings, Dispatcher};
 use crate::jobs::{daily_stats, privacy};
 use crate::node::changes;
 use crate::node::changes::{Follower, Freshness};
 use crate::node::lease::Lease;
 use crate::recovery::{reaper, takeover};
-use crate::supervision::supervisor::{Handle, Vitals, Watcher};
+use crate::supervision::handle::Handle;
+use crate::supervision::supervisor::{Health, Supervisor};
+use crate::task_set::TaskSet;
 use crate::trunk::admission::Admission;
 use crate::trunk::carrier;
-use crate::trunk::carrier::{CarrierDesk, Line, Trunk, learn_windows};
+use crate::trunk::carrier::{CarrierActor, Line, Trunk, learn_windows};
 use crate::trunk::live_trunk::LiveTrunk;
 use crate::trunk::meters::CarrierMeters;
 use crate::wallet::{ForgetAll, ForgetWallet, Wallet, Wallets};
 use crate::webhook::client::WebhookClient;
-use crate::webhook::{Desk, Wake, WebhookDesk};
+use crate::webhook::{Wake, WebhookActor, WebhookState};
 use crate::{clock, wallet, webhook};
 
 /// What a node is made of.
@@ -34,203 +34,203 @@ pub struct EngineParts {
     pub store: Store,
     pub lease: Arc<Lease>,
     /// The deliveries that this process works on.
-    pub live: Arc<Live>,
+    pub live: Arc<LiveDeliveries>,
     /// One for each carrier of the numbering plan, in [`Carrier::all`]'s order.
     pub trunks: Vec<Trunk>,
     pub line: Arc<dyn Line>,
     pub settings: DispatchSettings,
     pub webhooks: WebhookClient,
-    /// How many wallet actors. SQLite takes one writer, so there one is best.
+    /// The number of wallet actors. SQLite allows one writer, so one is best there.
     pub wallet_lanes: usize,
-    /// After how many days phones are masked; 0: never.
+    /// After how many days phones are masked. 0: never.
     pub mask_phones_after_days: u32,
-    /// Called with a role's name when its restarts come faster than they can mend anything.
+    /// Called with the name of a role that restarts so often that another restart does not help.
     pub escalate: Box<dyn Fn(&str)>,
-    /// Told of each change that a command or another node made.
+    /// Called for each change that a command or another node made.
     pub on_change: Box<dyn Fn(&Change)>,
     /// Called when changes may have been missed.
-    pub forget_all: Box<dyn Fn()>,
-    /// Kept true by whoever follows the changes.
+    pub on_gap: Box<dyn Fn()>,
+    /// Updated whenever the change feed is read.
     pub freshness: Arc<Freshness>,
 }
 
-/// A node at work.
+/// A running node.
 pub struct Engine {
-    pub desk: Arc<DispatchDesk>,
-    pub webhooks: Handle<WebhookDesk>,
-    pub posts: Arc<Desk>,
-    pub vitals: Arc<Vitals>,
-    pub live: Arc<Live>,
-    tasks: Vec<JoinHandle<()>>,
+    pub dispatcher: Arc<Dispatcher>,
+    pub webhooks: Handle<WebhookActor>,
+    pub webhook_state: Arc<WebhookState>,
+    pub health: Arc<Health>,
+    pub live: Arc<LiveDeliveries>,
+    tasks: TaskSet,
 }
 
 impl Engine {
-    /// Stops what works on its own: the watcher, the reaper, the masking and the reader of changes. None of them then
-    /// holds a connection.
+    /// Stops the background tasks: supervision, recovery, jobs and the change feed. Afterwards none of them holds a
+    /// database connection.
     pub async fn stop(self) {
-        for task in self.tasks {
-            task.abort();
-            // Either it ended or it was cut off: it is gone.
-            let _ = task.await;
-        }
+        self.tasks.stop().await;
     }
 
-    /// Hires the actors on this actix system and starts what keeps them right.
+    /// Starts the actors and the background tasks on this actix system.
     ///
     /// # Errors
-    /// When the change feed cannot be read.
+    /// When the store cannot be read.
     pub async fn start(parts: EngineParts) -> Result<Engine, StoreError> {
-        let feed_seq = parts.store.last_change().await?;
-        let mut watcher = Watcher::default();
-        let vitals = Arc::new(Vitals::default());
-        let (live, lease) = (Arc::clone(&parts.live), Arc::clone(&parts.lease));
-        let posts = Arc::<Desk>::default();
-        let webhooks = hire_webhooks(&mut watcher, &parts, &posts);
+        let last_change = parts.store.last_change().await?;
+        let mut supervisor = Supervisor::default();
+        let webhook_state = Arc::<WebhookState>::default();
+        let webhooks = spawn_webhook_actor(&mut supervisor, &parts, &webhook_state);
         let lanes: Vec<ArbiterHandle> = (0..parts.wallet_lanes.max(1))
             .map(|_| Arbiter::new().handle())
             .collect();
-        let wallets = hire_wallets(&mut watcher, &parts, &lanes, &webhooks);
-        let carriers = hire_carriers(&mut watcher, &parts, &lanes[0]).await?;
-        let desk = Arc::new(DispatchDesk {
+        let wallets = spawn_wallets(&mut supervisor, &parts, &lanes, &webhooks);
+        let carriers = spawn_carriers(&mut supervisor, &parts, &lanes[0]).await?;
+        let dispatcher = Arc::new(Dispatcher {
             carriers,
             wallets: wallets.clone(),
             lanes,
-            live: Arc::clone(&live),
-            flights: Arc::new(Flights::default()),
-            lease: Arc::clone(&lease),
-            to_begin: Arc::default(),
+            live: Arc::clone(&parts.live),
+            in_flight: Arc::default(),
+            lease: Arc::clone(&parts.lease),
+            pending_starts: Arc::default(),
             settings: ArcSwap::from_pointee(parts.settings),
         });
-        let watching = actix_rt::spawn(watcher.watch(Arc::clone(&vitals), parts.escalate));
-        let reaping = actix_rt::spawn(reaper::reap(
-            parts.store.clone(),
-            Arc::clone(&lease),
-            Arc::clone(&live),
-            parts.settings.refund,
-        ));
-        let mut tasks = vec![watching, reaping];
-        if lease.left().is_some() {
-            tasks.push(actix_rt::spawn(takeover::look_for_dead(
-                parts.store.clone(),
-                Arc::clone(&lease),
-                parts.settings.refund,
-            )));
-        }
-        tasks.push(actix_rt::spawn(daily_stats::add_up(parts.store.clone())));
-        if parts.mask_phones_after_days > 0 {
-            let mask = privacy::mask(parts.store.clone(), parts.mask_phones_after_days);
-            tasks.push(actix_rt::spawn(mask));
-        }
-        let (on_change, outbox) = (parts.on_change, webhooks.clone());
-        let (forget_all, all_wallets) = (parts.forget_all, wallets.clone());
+        let health = Arc::new(Health::default());
+        let mut tasks = TaskSet::default();
+        spawn_recovery(&mut tasks, &parts);
+        spawn_jobs(&mut tasks, &parts);
+        let live = Arc::clone(&parts.live);
+        tasks.spawn(supervisor.run(Arc::clone(&health), parts.escalate));
         let follower = Follower {
-            tell: Box::new(move |change| {
-                match change {
-                    Change::Account(account)
-                    | Change::Wallet(account)
-                    | Change::Endpoints(account) => {
-                        let _ = wallets.of(*account).try_send(ForgetWallet(*account));
-                    }
-                    Change::WebhookAttempt(_) => {
-                        let _ = outbox.try_send(Wake);
-                    }
-                    Change::Key(_) | Change::Ports(_) | Change::Gateways(_) => {}
-                }
-                on_change(change);
-            }),
-            forget_all: Box::new(move || {
-                for wallet in all_wallets.all() {
-                    let _ = wallet.try_send(ForgetAll);
-                }
-                forget_all();
-            }),
+            on_change: on_change(wallets.clone(), webhooks.clone(), parts.on_change),
+            on_gap: on_gap(wallets, parts.on_gap),
             freshness: parts.freshness,
         };
-        let rung = Arc::new(Notify::new());
-        tasks.push(actix_rt::spawn(changes::listen(
-            parts.store.clone(),
-            Arc::clone(&rung),
-        )));
-        tasks.push(actix_rt::spawn(changes::follow(
-            parts.store,
-            feed_seq,
-            rung,
-            follower,
-        )));
+        let wake = Arc::new(Notify::new());
+        tasks.spawn(changes::listen(parts.store.clone(), Arc::clone(&wake)));
+        tasks.spawn(changes::follow(parts.store, last_change, wake, follower));
         Ok(Engine {
-            desk,
+            dispatcher,
             webhooks,
-            posts,
-            vitals,
+            webhook_state,
+            health,
             live,
             tasks,
         })
     }
 }
 
-fn hire_webhooks(
-    watcher: &mut Watcher,
+fn spawn_recovery(tasks: &mut TaskSet, parts: &EngineParts) {
+    let (store, lease) = (&parts.store, &parts.lease);
+    let refund = parts.settings.refund;
+    tasks.spawn(reaper::reap(
+        store.clone(),
+        Arc::clone(lease),
+        Arc::clone(&parts.live),
+        refund,
+    ));
+    let is_alone = lease.remaining().is_none();
+    if !is_alone {
+        let (store, lease) = (store.clone(), Arc::clone(lease));
+        tasks.spawn(takeover::take_over_dead_nodes(store, lease, refund));
+    }
+}
+
+fn spawn_jobs(tasks: &mut TaskSet, parts: &EngineParts) {
+    tasks.spawn(daily_stats::update_daily_stats(parts.store.clone()));
+    let after_days = parts.mask_phones_after_days;
+    if after_days > 0 {
+        tasks.spawn(privacy::mask_phones(parts.store.clone(), after_days));
+    }
+}
+
+/// Passes a change to the actors that cache what it changes, then to `next`.
+fn on_change(
+    wallets: Wallets,
+    webhooks: Handle<WebhookActor>,
+    next: Box<dyn Fn(&Change)>,
+) -> Box<dyn Fn(&Change)> {
+    Box::new(move |change| {
+        match change {
+            Change::Account(account) | Change::Wallet(account) | Change::Endpoints(account) => {
+                let _ = wallets.of(*account).try_send(ForgetWallet(*account));
+            }
+            Change::WebhookAttempt(_) => {
+                let _ = webhooks.try_send(Wake);
+            }
+            Change::Key(_) | Change::Ports(_) | Change::Gateways(_) => {}
+        }
+        next(change);
+    })
+}
+
+/// Clears the caches of all wallet actors, then calls `next`.
+fn on_gap(wallets: Wallets, next: Box<dyn Fn()>) -> Box<dyn Fn()> {
+    Box::new(move || {
+        for wallet in wallets.all() {
+            let _ = wallet.try_send(ForgetAll);
+        }
+        next();
+    })
+}
+
+fn spawn_webhook_actor(
+    supervisor: &mut Supervisor,
     parts: &EngineParts,
-    posts: &Arc<Desk>,
-) -> Handle<WebhookDesk> {
+    state: &Arc<WebhookState>,
+) -> Handle<WebhookActor> {
     let (store, client) = (parts.store.clone(), parts.webhooks.clone());
-    let (lease, posts) = (Arc::clone(&parts.lease), Arc::clone(posts));
-    watcher.hire("webhook", webhook::MAILBOX, move |life_line| {
-        WebhookDesk::new(
+    let (lease, state) = (Arc::clone(&parts.lease), Arc::clone(state));
+    supervisor.spawn("webhook", webhook::MAILBOX_CAPACITY, move |guard| {
+        WebhookActor::new(
             store.clone(),
             Arc::clone(&lease),
             client.clone(),
-            Arc::clone(&posts),
-            life_line,
+            Arc::clone(&state),
+            guard,
         )
     })
 }
 
-fn hire_wallets(
-    watcher: &mut Watcher,
+fn spawn_wallets(
+    supervisor: &mut Supervisor,
     parts: &EngineParts,
     lanes: &[ArbiterHandle],
-    webhooks: &Handle<WebhookDesk>,
+    webhooks: &Handle<WebhookActor>,
 ) -> Wallets {
-    let hired = lanes.iter().enumerate().map(|(lane, thread)| {
+    let wallets = lanes.iter().enumerate().map(|(lane, thread)| {
         let (store, lease) = (parts.store.clone(), Arc::clone(&parts.lease));
         let webhooks = webhooks.clone();
-        watcher.hire_on(
+        supervisor.spawn_on(
             thread,
             &format!("wallet-{lane}"),
-            wallet::MAILBOX,
-            move |life_line| {
-                Wallet::new(
-                    store.clone(),
-                    Arc::clone(&lease),
-                    webhooks.clone(),
-                    life_line,
-                )
-            },
+            wallet::MAILBOX_CAPACITY,
+            move |guard| Wallet::new(store.clone(), Arc::clone(&lease), webhooks.clone(), guard),
         )
     });
-    Wallets::new(hired.collect())
+    Wallets::new(wallets.collect())
 }
 
-/// Their work is short: they share the thread of the first lane, where on SQLite all sagas are.
-async fn hire_carriers(
-    watcher: &mut Watcher,
+/// The work of carrier actors is short. They share the thread of the first lane, where all sagas run on SQLite.
+async fn spawn_carriers(
+    supervisor: &mut Supervisor,
     parts: &EngineParts,
     thread: &ArbiterHandle,
 ) -> Result<Vec<CarrierRoute>, StoreError> {
-    // Before the first request, not only before the actors' first messages.
+    // The windows must be known before the first request, not only before the actors' first messages.
     let windows = parts.store.open_windows(clock::unix_ms()).await?;
     let mut routes = Vec::new();
     for (carrier, trunk) in Carrier::all().zip(&parts.trunks) {
         let admission = Admission::new(trunk.channels, trunk.calls_per_second);
         learn_windows(&windows, &admission, carrier);
-        routes.push(hire_carrier(watcher, parts, thread, trunk, admission));
+        let route = spawn_carrier(supervisor, parts, thread, trunk, admission);
+        routes.push(route);
     }
     Ok(routes)
 }
 
-fn hire_carrier(
-    watcher: &mut Watcher,
+fn spawn_carrier(
+    supervisor: &mut Supervisor,
     parts: &EngineParts,
     thread: &ArbiterHandle,
     trunk: &Trunk,
@@ -241,26 +241,26 @@ fn hire_carrier(
     let name = carrier.name();
     let (store, line) = (parts.store.clone(), Arc::clone(&parts.line));
     let lease = Arc::clone(&parts.lease);
-    let its_admission = Arc::clone(&admission);
-    let desk = watcher.hire_on(
+    let tables = Arc::clone(&admission);
+    let actor = supervisor.spawn_on(
         thread,
         &format!("carrier-{name}"),
-        carrier::MAILBOX,
-        move |life_line| {
-            CarrierDesk::new(
+        carrier::MAILBOX_CAPACITY,
+        move |guard| {
+            CarrierActor::new(
                 carrier,
-                Arc::clone(&its_admission),
+                Arc::clone(&tables),
                 Arc::clone(&line),
                 Arc::clone(&lease),
                 store.clone(),
-                life_line,
+                guard,
             )
         },
     );
     CarrierRoute {
         trunk,
         admission,
-        desk,
+        actor,
         meters: Arc::new(CarrierMeters::new(name)),
     }
 }

@@ -7,6 +7,7 @@ pub mod jobs;
 pub mod node;
 pub mod recovery;
 pub mod supervision;
+pub mod task_set;
 pub mod trunk;
 pub mod wallet;
 pub mod webhook;

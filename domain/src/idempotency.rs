@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a request that is sent again has the first one's answer, and rings nobody.
+//! `Idempotency-Key`: a repeated request receives the response of the first one, and places no call.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,30 +10,31 @@ use thiserror::Error;
 use crate::account::api_key::ApiKey;
 use crate::ids::KeyId;
 
-/// For how long an answer is kept under its key.
-pub const KEPT_MS: i64 = 24 * 3_600_000;
+/// How long a response is stored under its key.
+pub const RETENTION_MS: i64 = 24 * 3_600_000;
 /// The longest key, in characters.
-pub const LONGEST_KEY: usize = 255;
+pub const MAX_KEY_LENGTH: usize = 255;
 
 /// The value of an `Idempotency-Key` header: 1 to 255 printable ASCII characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct IdempotencyKey(Arc<str>);
 
-/// The header's value is empty, too long, or has other characters in it.
+/// The value is empty, too long, or contains other characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("an idempotency key is 1 to 255 printable ASCII characters")]
+#[error("an idempotency key must be 1 to 255 printable ASCII characters")]
 pub struct MalformedIdempotencyKey;
 
 impl IdempotencyKey {
-    /// Reads a header's value, blanks around it being gone already.
+    /// Parses the value of the header, without surrounding blanks.
     ///
     /// # Errors
     /// [`MalformedIdempotencyKey`].
     pub fn parse(value: &[u8]) -> Result<IdempotencyKey, MalformedIdempotencyKey> {
-        let printable = |byte: &u8| matches!(byte, b' '..=b'~');
-        let sane = (1..=LONGEST_KEY).contains(&value.len()) && value.iter().all(printable);
+        let is_printable = |byte: &u8| matches!(byte, b' '..=b'~');
+        let is_valid =
+            (1..=MAX_KEY_LENGTH).contains(&value.len()) && value.iter().all(is_printable);
         match std::str::from_utf8(value) {
-            Ok(text) if sane => Ok(IdempotencyKey(text.into())),
+            Ok(text) if is_valid => Ok(IdempotencyKey(text.into())),
             Ok(_) | Err(_) => Err(MalformedIdempotencyKey),
         }
     }
@@ -43,12 +44,11 @@ impl IdempotencyKey {
     }
 }
 
-/// What a request asks for, in 32 bytes: equal where the API key and the body are.
+/// The content of a request in 32 bytes. Equal if and only if API key and body are equal.
 ///
-/// It is kept for a day, and a body holds a code of 4 to 8 digits and a phone that stands in clear in
-/// another table. Of a bare hash anybody who reads the database would find the code by trying all of
-/// them. So it is an HMAC-SHA256 whose key is the API key's text: that comes with each request and is
-/// never stored, and without it a fingerprint says nothing.
+/// It is stored for a day, and a body contains a code of 4 to 8 digits and a phone that another table holds in clear.
+/// With a plain hash, a reader of the database could find the code by trying all codes. So it is an HMAC-SHA256 whose
+/// key is the text of the API key. That text comes with each request and is never stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
@@ -60,7 +60,7 @@ impl Fingerprint {
         Fingerprint(mac.finalize().into_bytes().into())
     }
 
-    /// One as it was stored.
+    /// A fingerprint as it is stored.
     pub fn from_record(bytes: [u8; 32]) -> Fingerprint {
         Fingerprint(bytes)
     }
@@ -77,7 +77,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// A request that may be sent again: whose key it carries, which, and what it asks for.
+/// A request that may be repeated: the API key, the idempotency key and the content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotentRequest {
     pub key_id: KeyId,
@@ -93,9 +93,9 @@ mod tests {
     #[test]
     fn a_key_is_1_to_255_printable_ascii_characters() {
         let longest = "k".repeat(255);
-        for sane in ["a", "order 42: {\"try\":1}~", longest.as_str()] {
-            let key = IdempotencyKey::parse(sane.as_bytes()).unwrap();
-            assert_eq!(key.as_str(), sane);
+        for valid in ["a", "order 42: {\"try\":1}~", longest.as_str()] {
+            let key = IdempotencyKey::parse(valid.as_bytes()).unwrap();
+            assert_eq!(key.as_str(), valid);
         }
         let too_long = "k".repeat(256);
         for bad in ["", too_long.as_str(), "naïve", "tab\there", "del\u{7f}"] {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_differs_by_key_and_by_body_and_shows_neither() {
+    fn a_fingerprint_differs_by_key_and_by_body_and_reveals_neither() {
         let api_key = |salt: u8| {
             let random: Vec<u8> = (0..64).map(|n| n * 3 + salt).collect();
             ApiKey::from_random(KeyMode::Live, &random).unwrap()

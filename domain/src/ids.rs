@@ -1,4 +1,4 @@
-//! Identifiers, each its own type, so that an account's id cannot stand where a key's belongs.
+//! Identifiers. Each has a type of its own, so that an account's id cannot be used as a key's id.
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,23 +48,23 @@ macro_rules! id {
 }
 
 id!(
-    /// A customer's account: one wallet, its keys and its webhook endpoints.
+    /// A customer's account: one wallet, API keys and webhook endpoints.
     AccountId
 );
 id!(
-    /// An API key's record; not the key itself.
+    /// The record of an API key, not the key itself.
     KeyId
 );
 id!(
-    /// One OTP, from acceptance to its terminal state.
+    /// One OTP, from acceptance to its final state.
     DeliveryId
 );
 id!(
-    /// One leg on one gateway: a row of the call detail records.
+    /// One call leg on one gateway: one call detail record.
     AttemptId
 );
 id!(
-    /// A registered webhook URL.
+    /// A webhook endpoint.
     EndpointId
 );
 id!(
@@ -72,6 +72,6 @@ id!(
     WebhookAttemptId
 );
 id!(
-    /// A browser that is signed in; not the token that it holds.
+    /// The session of a signed-in browser, not its token.
     SessionId
 );

@@ -1,6 +1,6 @@
-//! The rules of NEXO ROUTE, pure: no clock, no randomness, no input or output.
+//! The rules of NEXO ROUTE, without clock, randomness, input or output.
 //!
-//! Time and randomness come in as arguments, so every rule here can be tested by walking time.
+//! Time and randomness are arguments, so that tests control both.
 
 pub mod account;
 pub mod billing;

@@ -1,25 +1,25 @@
-//! Money: whole micro-dollars, checked, never a float.
+//! Money in whole micro-dollars, with checked arithmetic. Never a float.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// An amount of US dollars in millionths of a dollar. May be negative: a ledger entry has a sign.
+/// An amount in millionths of a US dollar. May be negative: a ledger entry has a sign.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Micros(i64);
 
-/// What is wrong with a written amount.
+/// Why a text is not an amount.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum MoneyError {
-    #[error("an amount is written as digits with at most six decimals, such as 10.00")]
+    #[error("an amount must be digits with at most six decimals, such as 10.00")]
     Malformed,
     #[error("the amount is larger than 9,000,000,000 dollars")]
     TooLarge,
 }
 
 const MICROS_PER_DOLLAR: i64 = 1_000_000;
-const LARGEST_DOLLARS: i64 = 9_000_000_000;
+const MAX_DOLLARS: i64 = 9_000_000_000;
 
 impl Micros {
     pub const ZERO: Micros = Micros(0);
@@ -32,17 +32,17 @@ impl Micros {
         self.0
     }
 
-    /// The sum, or `None` past the range of 64 bits.
+    /// The sum, or `None` on overflow.
     pub fn checked_add(self, other: Micros) -> Option<Micros> {
         self.0.checked_add(other.0).map(Micros)
     }
 
-    /// The difference, or `None` past the range of 64 bits.
+    /// The difference, or `None` on overflow.
     pub fn checked_sub(self, other: Micros) -> Option<Micros> {
         self.0.checked_sub(other.0).map(Micros)
     }
 
-    /// The product with a count, or `None` past the range of 64 bits.
+    /// The product with a count, or `None` on overflow.
     pub fn checked_mul(self, count: i64) -> Option<Micros> {
         self.0.checked_mul(count).map(Micros)
     }
@@ -52,7 +52,7 @@ impl Micros {
     }
 }
 
-/// Writes dollars exactly, with three decimals or as many as the amount needs: `9.978`, `0.0022`.
+/// Writes dollars exactly, with at least three decimals: `9.978`, `0.0022`.
 ///
 /// The text is a valid JSON number.
 impl fmt::Display for Micros {
@@ -79,24 +79,24 @@ impl FromStr for Micros {
     type Err = MoneyError;
 
     fn from_str(text: &str) -> Result<Self, MoneyError> {
-        let (negative, digits) = match text.strip_prefix('-') {
+        let (is_negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if !all_digits(whole) || !all_digits(fraction) || fraction.len() > 6 {
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !is_number(whole) || !is_number(fraction) || fraction.len() > 6 {
             return Err(MoneyError::Malformed);
         }
         let dollars: i64 = whole.parse().map_err(|_| MoneyError::TooLarge)?;
-        if dollars > LARGEST_DOLLARS {
+        if dollars > MAX_DOLLARS {
             return Err(MoneyError::TooLarge);
         }
         let micros: i64 = format!("{fraction:0<6}")
             .parse()
             .map_err(|_| MoneyError::Malformed)?;
         let total = dollars * MICROS_PER_DOLLAR + micros;
-        Ok(Micros(if negative { -total } else { total }))
+        Ok(Micros(if is_negative { -total } else { total }))
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_amount_shows_at_least_three_decimals_and_no_rounding() {
+    fn an_amount_has_at_least_three_decimals_and_is_not_rounded() {
         for (micros, text) in [
             (0, "0.000"),
             (22_000, "0.022"),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_amount_is_refused() {
+    fn text_that_is_not_an_amount_is_refused() {
         for text in [
             "",
             ".",
@@ -151,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_amount_survives_being_written_and_read(micros in -9_000_000_000_000_000i64..=9_000_000_000_000_000) {
+        fn an_amount_survives_writing_and_parsing(micros in -9_000_000_000_000_000i64..=9_000_000_000_000_000) {
             let amount = Micros(micros);
             prop_assert_eq!(amount.to_string().parse::<Micros>().unwrap(), amount);
         }

@@ -1,29 +1,29 @@
-//! The one-time code and how it is to be read aloud.
+//! The one-time code, and how it is read aloud.
 
 use std::fmt;
 
 use thiserror::Error;
 use zeroize::Zeroize;
 
-/// The most digits that a code has.
+/// The most digits of a code.
 pub const MAX_DIGITS: usize = 8;
-/// The fewest digits that a code has.
+/// The fewest digits of a code.
 pub const MIN_DIGITS: usize = 4;
 
-/// A one-time code of 4–8 digits. Lives in memory only: `Debug` hides it and its memory is wiped on drop.
+/// A one-time code of 4–8 digits. It is never stored. `Debug` hides it, and its memory is wiped on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Code {
     digits: [u8; MAX_DIGITS],
     len: u8,
 }
 
-/// Why a text is no code. Carries nothing of the text.
+/// The text is not a code. Contains nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a code is 4 to 8 ASCII digits")]
+#[error("a code must be 4 to 8 ASCII digits")]
 pub struct CodeError;
 
 impl Code {
-    /// Reads 4–8 ASCII digits; other scripts' digits are refused.
+    /// Parses 4–8 ASCII digits. Digits of other scripts are refused.
     pub fn parse(text: &str) -> Result<Code, CodeError> {
         let bytes = text.as_bytes();
         if !(MIN_DIGITS..=MAX_DIGITS).contains(&bytes.len())
@@ -41,7 +41,7 @@ impl Code {
         })
     }
 
-    /// The digits' values, 0–9, in reading order.
+    /// The values of the digits, 0–9, in reading order.
     pub fn digits(&self) -> &[u8] {
         &self.digits[..usize::from(self.len)]
     }
@@ -62,7 +62,7 @@ impl fmt::Debug for Code {
 /// The language in which a code is read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Language {
-    /// Vietnamese, northern.
+    /// Northern Vietnamese.
     #[default]
     Vi,
     /// English.
@@ -70,7 +70,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// The language of this ISO 639-1 code, `vi` or `en`.
+    /// The language with this ISO 639-1 code, `vi` or `en`.
     pub fn from_code(code: &str) -> Option<Language> {
         match code {
             "vi" => Some(Language::Vi),
@@ -79,7 +79,7 @@ impl Language {
         }
     }
 
-    /// Its ISO 639-1 code.
+    /// The ISO 639-1 code.
     pub fn code(self) -> &'static str {
         match self {
             Language::Vi => "vi",
@@ -92,9 +92,9 @@ impl Language {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reading {
     pub language: Language,
-    /// How often the code is read, at least once.
+    /// How often the code is read. At least once.
     pub repeat: u8,
-    /// The least silence between two digits.
+    /// The minimum silence between two digits.
     pub digit_gap_ms: u32,
 }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_never_shows_itself() {
+    fn debug_output_never_contains_the_code() {
         let code = Code::parse("918273").unwrap();
         assert!(!format!("{code:?}").contains("918273"));
         assert!(!format!("{code:?}").contains('9'));

@@ -1,11 +1,11 @@
-//! The place in a distributed trace that what follows from it is put under (W3C Trace Context, level 1).
+//! The parent span of spans in another process or a later task (W3C Trace Context, level 1).
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A span of a trace that is recorded. Its text is that of a `traceparent` header (W3C Trace Context §3.2):
+/// A span of a sampled trace. Its text is the value of a `traceparent` header (W3C Trace Context §3.2):
 /// `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
@@ -13,10 +13,10 @@ pub struct TraceParent {
     pub span_id: u64,
 }
 
-/// The text is no `traceparent` of version 00 with the sampled flag.
+/// The text is not a `traceparent` of version 00 with the sampled flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not a traceparent such as 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
-pub struct NoTraceParent;
+pub struct InvalidTraceParent;
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,12 +25,12 @@ impl fmt::Display for TraceParent {
 }
 
 impl FromStr for TraceParent {
-    type Err = NoTraceParent;
+    type Err = InvalidTraceParent;
 
-    fn from_str(text: &str) -> Result<Self, NoTraceParent> {
+    fn from_str(text: &str) -> Result<Self, InvalidTraceParent> {
         let fields: Vec<&str> = text.split('-').collect();
         let ["00", trace_id, span_id, "01"] = fields[..] else {
-            return Err(NoTraceParent);
+            return Err(InvalidTraceParent);
         };
         let hex = |field: &str, length| {
             let is_hex = field.len() == length && field.bytes().all(|b| b.is_ascii_hexdigit());
@@ -39,8 +39,8 @@ impl FromStr for TraceParent {
                 .filter(|id| is_hex && *id != 0)
         };
         Ok(TraceParent {
-            trace_id: hex(trace_id, 32).ok_or(NoTraceParent)?,
-            span_id: hex(span_id, 16).ok_or(NoTraceParent)? as u64,
+            trace_id: hex(trace_id, 32).ok_or(InvalidTraceParent)?,
+            span_id: hex(span_id, 16).ok_or(InvalidTraceParent)? as u64,
         })
     }
 }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_specifications_example_is_read_and_written() {
+    fn the_example_of_the_specification_is_parsed_and_written() {
         let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let read: TraceParent = text.parse().unwrap();
         assert_eq!(read.trace_id, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_recorded_span_is_none() {
+    fn text_that_is_not_a_sampled_traceparent_is_refused() {
         for text in [
             "",
             "00",
@@ -82,7 +82,11 @@ mod tests {
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-",
         ] {
-            assert_eq!(text.parse::<TraceParent>(), Err(NoTraceParent), "{text}");
+            assert_eq!(
+                text.parse::<TraceParent>(),
+                Err(InvalidTraceParent),
+                "{text}"
+            );
         }
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
-use nexo_actors::dispatch::DispatchDesk;
+use nexo_actors::dispatch::Dispatcher;
+use nexo_actors::supervision::handle::Handle;
 use nexo_actors::supervision::mailbox::Measured;
-use nexo_actors::supervision::supervisor::{Handle, Supervise};
-use nexo_actors::trunk::carrier::CarrierDesk;
+use nexo_actors::supervision::supervisor::Supervise;
+use nexo_actors::trunk::carrier::CarrierActor;
 use nexo_actors::wallet::Wallet;
-use nexo_actors::webhook::WebhookDesk;
+use nexo_actors::webhook::WebhookActor;
 use nexo_entities::store::Store;
 
 use super::Edge;
@@ -22,7 +23,7 @@ const SHOWN_EVERY: Duration = Duration::from_secs(2);
 /// What readiness asks.
 pub struct Health {
     pub migrations: Vec<String>,
-    pub webhooks: Handle<WebhookDesk>,
+    pub webhooks: Handle<WebhookActor>,
     pub line_is_up: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -64,7 +65,7 @@ async fn problems(edge: &Edge) -> Vec<String> {
     let mut problems = database(&edge.store, &edge.health.migrations).await;
     problems.extend(actors(&edge.desk, &edge.health.webhooks).await);
     for route in &edge.desk.carriers {
-        let trunk = route.trunk.now();
+        let trunk = route.trunk.current();
         let (carrier, gateways) = (trunk.carrier, &trunk.gateways);
         if gateways.is_empty() {
             problems.push(format!("carrier {carrier} has no gateway"));
@@ -105,15 +106,15 @@ async fn database(store: &Store, migrations: &[String]) -> Vec<String> {
     }
 }
 
-async fn actors(desk: &DispatchDesk, webhooks: &Handle<WebhookDesk>) -> Vec<String> {
+async fn actors(desk: &Dispatcher, webhooks: &Handle<WebhookActor>) -> Vec<String> {
     let mut silent = Vec::new();
     for carrier in &desk.carriers {
-        silent.extend(silent_name::<CarrierDesk>(&carrier.desk).await);
+        silent.extend(silent_name::<CarrierActor>(&carrier.actor).await);
     }
     for wallet in desk.wallets.all() {
         silent.extend(silent_name::<Wallet>(wallet).await);
     }
-    silent.extend(silent_name::<WebhookDesk>(webhooks).await);
+    silent.extend(silent_name::<WebhookActor>(webhooks).await);
     silent
 }
 
@@ -123,7 +124,7 @@ where
     <A as actix::Handler<Measured<Supervise>>>::Result:
         actix::dev::MessageResponse<A, Measured<Supervise>>,
 {
-    let beat = actor.ask(Supervise::Beat, ANSWER_WITHIN).await;
+    let beat = actor.ask(Supervise::Heartbeat, ANSWER_WITHIN).await;
     beat.is_err()
         .then(|| format!("actor {} does not answer", actor.name()))
 }

@@ -10,7 +10,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{HttpResponse, web};
 use ipnet::IpNet;
 use metrics::Counter;
-use nexo_actors::dispatch::DispatchDesk;
+use nexo_actors::dispatch::Dispatcher;
 use nexo_entities::store::{Store, StoreError};
 
 pub mod auth;
@@ -40,7 +40,7 @@ pub struct Edge {
     pub store: Store,
     pub keys: Arc<KeyRing>,
     pub routing: Arc<Routing>,
-    pub desk: Arc<DispatchDesk>,
+    pub desk: Arc<Dispatcher>,
     pub health: Health,
     pub trusted_proxies: Vec<IpNet>,
     /// Where a customer tops up.

@@ -14,17 +14,18 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nexo_actors::clock::unix_ms;
-use nexo_actors::dispatch::live_deliveries::Live;
-use nexo_actors::dispatch::{DispatchDesk, DispatchSettings};
+use nexo_actors::dispatch::live_deliveries::LiveDeliveries;
+use nexo_actors::dispatch::{DispatchSettings, Dispatcher};
 use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::jobs::reviews::ReviewSettings;
-use nexo_actors::jobs::schedule::Chores;
+use nexo_actors::jobs::{low_balance, reviews};
 use nexo_actors::node::changes::Freshness;
 use nexo_actors::node::lease::LeaseHolder;
 use nexo_actors::recovery::reaper;
+use nexo_actors::task_set::TaskSet;
 use nexo_actors::trunk::carrier::Line;
-use nexo_actors::trunk::monitor::{Locate, TrunkWatch};
-use nexo_actors::webhook::Desk;
+use nexo_actors::trunk::monitor::{Locate, TrunkMonitor};
+use nexo_actors::webhook::WebhookState;
 use nexo_actors::webhook::client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
 use nexo_entities::store::cluster::changes::Change;
@@ -128,7 +129,7 @@ pub struct App {
     /// Takes over another configuration.
     pub reloader: Arc<Reloader>,
     endpoint: Endpoint,
-    chores: Chores,
+    jobs: TaskSet,
     keys: Arc<KeyRing>,
     drain_at_least: Duration,
     draining: Arc<AtomicBool>,
@@ -154,14 +155,14 @@ impl App {
     ) -> anyhow::Result<App> {
         let prompts = crate::voice::prompts(config)?;
         let serving = crate::database::serve_alone(&config.database)?;
-        let live = Arc::new(Live::default());
+        let live = Arc::new(LiveDeliveries::default());
         let holder = begin_life(config, &store, Arc::clone(&live)).await?;
         let sandbox = start_sandbox(config).await?;
         let sandbox_address = sandbox.as_ref().map(Sandbox::local_addr);
         let locator: Arc<dyn Locate> = Arc::new(trunks::DnsLocator::of(config)?);
         let trunks = trunks::from_config(config, sandbox_address, locator.as_ref()).await?;
         let endpoint = Endpoint::start(endpoint_config(config), prompts).await?;
-        let watch = TrunkWatch::start(&endpoint, trunks.clone(), Arc::clone(&locator));
+        let watch = TrunkMonitor::start(&endpoint, trunks.clone(), Arc::clone(&locator));
         let mut line: Arc<dyn Line> = Arc::new(endpoint.clone());
         if let Some(wrap) = wrap_line {
             line = wrap(line);
@@ -174,7 +175,7 @@ impl App {
         let (its_routing, its_store) = (Arc::clone(&routing), store.clone());
         let (all_routing, all_store) = (Arc::clone(&routing), store.clone());
         trunks::apply_drains(&trunks, &store).await;
-        let desk = Arc::new(OnceLock::<Arc<DispatchDesk>>::new());
+        let desk = Arc::new(OnceLock::<Arc<Dispatcher>>::new());
         let (desk_to_drain, drain_store) = (Arc::clone(&desk), store.clone());
         let engine = Engine::start(EngineParts {
             wallet_lanes: if store.is_sqlite() {
@@ -200,7 +201,8 @@ impl App {
                 }
                 Change::Gateways(_) => {
                     if let Some(desk) = desk_to_drain.get() {
-                        let trunks: Vec<_> = desk.carriers.iter().map(|r| r.trunk.now()).collect();
+                        let trunks: Vec<_> =
+                            desk.carriers.iter().map(|r| r.trunk.current()).collect();
                         let store = drain_store.clone();
                         actix_web::rt::spawn(async move {
                             trunks::apply_drains(trunks.iter().map(Arc::as_ref), &store).await;
@@ -209,7 +211,7 @@ impl App {
                 }
                 Change::Wallet(_) | Change::Endpoints(_) | Change::WebhookAttempt(_) => {}
             }),
-            forget_all: Box::new(move || {
+            on_gap: Box::new(move || {
                 whole_ring.forget_all();
                 let reload = reload_ports(Arc::clone(&all_routing), all_store.clone());
                 actix_web::rt::spawn(reload);
@@ -217,7 +219,7 @@ impl App {
             freshness,
         })
         .await?;
-        let _ = desk.set(Arc::clone(&engine.desk));
+        let _ = desk.set(Arc::clone(&engine.dispatcher));
         let draining = Arc::new(AtomicBool::new(false));
         let terms = Terms::of(config);
         let watched = endpoint.clone();
@@ -225,7 +227,7 @@ impl App {
             store: store.clone(),
             keys,
             routing,
-            desk: Arc::clone(&engine.desk),
+            desk: Arc::clone(&engine.dispatcher),
             health: Health {
                 migrations: nexo_migration::names(),
                 webhooks: engine.webhooks.clone(),
@@ -250,13 +252,13 @@ impl App {
                 routing: Arc::clone(&edge.routing),
                 webhooks: engine.webhooks.clone(),
                 live: Arc::clone(&engine.live),
-                desk: Arc::clone(&engine.desk),
+                desk: Arc::clone(&engine.dispatcher),
             },
         )?);
         let site_to_tidy = Arc::clone(&site);
         let site_of_letters = Arc::clone(&site);
         let reloader = Arc::new(Reloader {
-            desk: Arc::clone(&engine.desk),
+            desk: Arc::clone(&engine.dispatcher),
             terms: Arc::clone(&terms),
             watch: Mutex::new(Some(watch)),
             locator,
@@ -282,21 +284,25 @@ impl App {
         .shutdown_timeout(5)
         .listen(ports.http)?
         .run();
-        let page = telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.desk))?;
+        let page =
+            telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.dispatcher))?;
         telemetry::sample(Sampled {
             store: store.clone(),
-            desk: Arc::clone(&engine.desk),
+            desk: Arc::clone(&engine.dispatcher),
             endpoint: endpoint.clone(),
             draining: Arc::clone(&draining),
             terms,
         });
         actix_web::rt::spawn(api::health::show_readiness(ready));
-        let mut chores = Chores::start(
-            &store,
-            review_settings(config),
+        let mut jobs = TaskSet::default();
+        jobs.spawn(low_balance::notify_low_balances(
+            store.clone(),
             Arc::new(LowBalanceLetters::of(site_of_letters)),
-        );
-        chores.also(note_uses(Arc::clone(&keys_to_note), store.clone()));
+        ));
+        if let Some(settings) = review_settings(config) {
+            jobs.spawn(reviews::review_traffic(store.clone(), settings));
+        }
+        jobs.spawn(note_uses(Arc::clone(&keys_to_note), store.clone()));
         let servers = vec![api.handle(), page.handle()];
         actix_web::rt::spawn(dashboard::tidy(site_to_tidy));
         actix_web::rt::spawn(api);
@@ -309,7 +315,7 @@ impl App {
             sandbox,
             reloader,
             endpoint,
-            chores,
+            jobs,
             keys: keys_to_note,
             drain_at_least: Duration::from_millis(config.server.drain_at_least_ms),
             draining,
@@ -350,11 +356,11 @@ impl App {
             look.tick().await;
         }
         let give_up = begun + DRAIN_WITHIN + SETTLE_WITHIN;
-        flush_webhooks(&self.store, &self.engine.posts, give_up).await;
+        flush_webhooks(&self.store, &self.engine.webhook_state, give_up).await;
         for server in self.servers {
             server.stop(true).await;
         }
-        self.chores.stop().await;
+        self.jobs.stop().await;
         self.keys.write_uses(&self.store).await;
         self.engine.stop().await;
         self.holder.stop().await;
@@ -369,7 +375,7 @@ impl App {
 
 /// Waits until what our calls came to has been told, and until it is written what became of that. Not for
 /// what waits for an endpoint that takes nothing: it is told by the next start.
-async fn flush_webhooks(store: &Store, posts: &Desk, give_up: Instant) {
+async fn flush_webhooks(store: &Store, webhooks: &WebhookState, give_up: Instant) {
     let give_up = give_up.min(Instant::now() + FLUSH_WITHIN);
     // What is younger is another node's.
     let begun_ms = unix_ms();
@@ -381,7 +387,7 @@ async fn flush_webhooks(store: &Store, posts: &Desk, give_up: Instant) {
             Ok(oldest_ms) => oldest_ms.is_none_or(|oldest| oldest > begun_ms),
             Err(_) => store.stopped().is_some(),
         };
-        if is_told && posts.is_idle() {
+        if is_told && webhooks.is_idle() {
             return;
         }
     }
@@ -400,12 +406,12 @@ async fn reload_ports(routing: Arc<Routing>, store: Store) {
 async fn begin_life(
     config: &Config,
     store: &Store,
-    live: Arc<Live>,
+    live: Arc<LiveDeliveries>,
 ) -> anyhow::Result<LeaseHolder> {
     let name = config.cluster.node_name();
     // A call that is dialled as the lease ends may be accepted so much later.
     let dispatch = Duration::from_millis(config.calls.dispatch_timeout_ms);
-    let holder = LeaseHolder::start(store, name, dispatch + ENDED_WITHIN, live)
+    let holder = LeaseHolder::start(store, name, dispatch + ENDED_WITHIN, move || live.expect_lost())
         .await
         .map_err(|error| match error {
             StoreError::NodeRuns { name, .. } => anyhow::anyhow!(
@@ -478,7 +484,7 @@ pub(crate) fn dispatch_settings(config: &Config) -> DispatchSettings {
         dispatch_timeout: Duration::from_millis(config.calls.dispatch_timeout_ms),
         limits: CallLimits {
             ring_timeout: Duration::from_secs(config.calls.ring_timeout_seconds),
-            longest_call: LONGEST_CALL,
+            max_call: LONGEST_CALL,
             require_keypress: config.calls.require_keypress,
         },
         media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use anyhow::bail;
 use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge};
-use nexo_actors::dispatch::DispatchDesk;
+use nexo_actors::dispatch::Dispatcher;
 use nexo_actors::trunk::carrier::Trunk;
 use nexo_actors::trunk::gateway::Gateway;
-use nexo_actors::trunk::monitor::{Locate, TrunkWatch};
+use nexo_actors::trunk::monitor::{Locate, TrunkMonitor};
 use nexo_entities::store::Store;
 use tokio::sync::Mutex;
 
@@ -76,10 +76,10 @@ impl ReloadMeters {
 
 /// What a running gateway needs to take over another configuration.
 pub struct Reloader {
-    pub(crate) desk: Arc<DispatchDesk>,
+    pub(crate) desk: Arc<Dispatcher>,
     pub(crate) terms: Arc<Terms>,
     /// `None` once the gateway shuts down.
-    pub(crate) watch: Mutex<Option<TrunkWatch>>,
+    pub(crate) watch: Mutex<Option<TrunkMonitor>>,
     pub(crate) locator: Arc<dyn Locate>,
     pub(crate) sandbox: Option<SocketAddr>,
     /// Knows which gateways are drained.
@@ -136,9 +136,9 @@ impl Reloader {
 
 /// A gateway that is reached as before is the same one: what is known of it stays known, and its registration
 /// and probes go on.
-fn keep_states(desk: &DispatchDesk, before: &Config, after: &Config, trunks: &mut [Trunk]) {
+fn keep_states(desk: &Dispatcher, before: &Config, after: &Config, trunks: &mut [Trunk]) {
     for (route, trunk) in desk.carriers.iter().zip(trunks) {
-        let now = route.trunk.now();
+        let now = route.trunk.current();
         let name = trunk.carrier.name();
         let of = |config: &Config, gateway: &Gateway| {
             let carrier = config.carriers.iter().find(|c| c.name == name)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexo_domain::account::burst::Limits;
+use nexo_domain::account::traffic::Limits;
 
 use super::read::error::ConfigError;
 use super::read::section::Reader;
@@ -27,7 +27,7 @@ impl ReviewsConfig {
             window: Duration::from_secs(window),
             settle: Duration::from_secs(settle),
             limits: Limits {
-                least_otps: number("least_otps", 50, 1..=1_000_000)?.into(),
+                min_otps: number("least_otps", 50, 1..=1_000_000)?.into(),
                 jump: number("jump_times", 10, 2..=10_000)?.into(),
                 sequential_percent: number("sequential_percent", 50, 1..=100)?.into(),
                 answered_percent: number("answered_percent", 20, 0..=100)?.into(),

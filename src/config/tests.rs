@@ -623,7 +623,7 @@ fn reviews_have_limits_and_can_be_off() {
     assert!(off.window.is_zero());
     let given = load("[reviews]\nleast_otps = 7\njump_times = 3\n", &[]).unwrap();
     let limits = given.config.reviews.limits;
-    assert_eq!((limits.least_otps, limits.jump), (7, 3));
+    assert_eq!((limits.min_otps, limits.jump), (7, 3));
     let refused = refusal("[reviews]\nanswered_percent = 101\n", &[]);
     assert!(refused.contains("from 0 to 100"), "{refused}");
 }

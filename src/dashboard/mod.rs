@@ -16,10 +16,10 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, resource, scope, to};
 use ipnet::IpNet;
 use nexo_actors::clock::unix_ms;
-use nexo_actors::dispatch::DispatchDesk;
-use nexo_actors::dispatch::live_deliveries::Live;
-use nexo_actors::supervision::supervisor::Handle;
-use nexo_actors::webhook::WebhookDesk;
+use nexo_actors::dispatch::Dispatcher;
+use nexo_actors::dispatch::live_deliveries::LiveDeliveries;
+use nexo_actors::supervision::handle::Handle;
+use nexo_actors::webhook::WebhookActor;
 use nexo_actors::webhook::client::TargetRules;
 use nexo_entities::store::Store;
 use url::form_urlencoded;
@@ -54,11 +54,11 @@ pub struct Site {
     pub routing: Arc<Routing>,
     pub webhook_rules: TargetRules,
     /// To be woken when a webhook attempt was queued here.
-    pub webhooks: Handle<WebhookDesk>,
+    pub webhooks: Handle<WebhookActor>,
     /// The calls that this process is making.
-    pub live: Arc<Live>,
+    pub live: Arc<LiveDeliveries>,
     /// The carriers, for operators.
-    pub desk: Arc<DispatchDesk>,
+    pub desk: Arc<Dispatcher>,
     pub mailer: Mailer,
     pub top_ups: TopUps,
     hashing: Hashing,
@@ -70,9 +70,9 @@ pub struct SiteParts {
     pub store: Store,
     pub terms: Arc<Terms>,
     pub routing: Arc<Routing>,
-    pub webhooks: Handle<WebhookDesk>,
-    pub live: Arc<Live>,
-    pub desk: Arc<DispatchDesk>,
+    pub webhooks: Handle<WebhookActor>,
+    pub live: Arc<LiveDeliveries>,
+    pub desk: Arc<Dispatcher>,
 }
 
 impl Site {

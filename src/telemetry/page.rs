@@ -8,7 +8,7 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_process::Collector;
-use nexo_actors::dispatch::DispatchDesk;
+use nexo_actors::dispatch::Dispatcher;
 
 use crate::trunks::status::{CarrierStatus, Status};
 
@@ -29,7 +29,7 @@ struct Page {
 pub fn serve_metrics(
     listener: TcpListener,
     recorder: PrometheusHandle,
-    desk: Arc<DispatchDesk>,
+    desk: Arc<Dispatcher>,
 ) -> std::io::Result<Server> {
     let desk = web::Data::from(desk);
     let upkeep = recorder.clone();
@@ -64,10 +64,10 @@ async fn metrics_page(page: web::Data<Page>) -> HttpResponse {
         .body(page.recorder.render())
 }
 
-async fn trunks_page(desk: web::Data<DispatchDesk>) -> HttpResponse {
+async fn trunks_page(desk: web::Data<Dispatcher>) -> HttpResponse {
     let carriers = desk.carriers.iter();
     let carriers =
-        carriers.map(|route| CarrierStatus::of(&route.trunk.now(), Some(&route.admission)));
+        carriers.map(|route| CarrierStatus::of(&route.trunk.current(), Some(&route.admission)));
     HttpResponse::Ok().json(Status {
         running: true,
         carriers: carriers.collect(),

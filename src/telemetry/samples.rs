@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics::{Gauge, gauge};
-use nexo_actors::dispatch::{CarrierRoute, DispatchDesk};
+use nexo_actors::dispatch::{CarrierRoute, Dispatcher};
 use nexo_domain::billing::ledger::Bucket;
 use nexo_entities::store::Store;
 use nexo_voice::endpoint::Endpoint;
@@ -28,7 +28,7 @@ const RARE: [&str; 4] = [
 /// Whose state is sampled.
 pub struct Sampled {
     pub store: Store,
-    pub desk: Arc<DispatchDesk>,
+    pub desk: Arc<Dispatcher>,
     pub endpoint: Endpoint,
     pub draining: Arc<AtomicBool>,
     pub terms: Arc<Terms>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use nexo_actors::trunk::carrier::Trunk;
 use nexo_actors::trunk::gateway::{CallerStyle, Gateway, NumberFormat};
-use nexo_actors::trunk::gateway_state::{GatewayState, Judged};
+use nexo_actors::trunk::gateway_state::{GatewayState, HealthSource};
 use nexo_actors::trunk::monitor::Locate;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
@@ -43,7 +43,7 @@ pub async fn apply_drains<'t>(trunks: impl IntoIterator<Item = &'t Trunk>, store
             let is_meant = |name: &GatewayName| {
                 name.carrier == trunk.carrier.name() && name.gateway == gateway.name
             };
-            gateway.state.drain(drained.iter().any(is_meant));
+            gateway.state.set_drained(drained.iter().any(is_meant));
         }
     }
 }
@@ -104,10 +104,10 @@ fn sandbox_gateway(address: SocketAddr, timeout: Duration) -> Gateway {
         priority: 1,
         weight: 1,
         timeout,
-        probe_every: None,
+        probe_interval: None,
         register_seconds: None,
         tls: None,
-        state: GatewayState::new(Judged::Never, false, vec![address.into()]),
+        state: GatewayState::new(HealthSource::None, false, vec![address.into()]),
     }
 }
 
@@ -129,10 +129,10 @@ async fn located(
         anyhow::anyhow!("gateway {} of carrier {carrier}: {error}", gateway.name)
     })?;
     let seconds = |seconds: u32| (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-    let probe_every = seconds(gateway.options_ping_seconds);
-    let judged = match probe_every {
-        Some(_) => Judged::ByCallsAndProbes,
-        None => Judged::ByCalls,
+    let probe_interval = seconds(gateway.options_ping_seconds);
+    let judged = match probe_interval {
+        Some(_) => HealthSource::CallsAndProbes,
+        None => HealthSource::Calls,
     };
     Ok(Gateway {
         name: gateway.name.clone(),
@@ -145,7 +145,7 @@ async fn located(
         priority: gateway.priority,
         weight: gateway.weight,
         timeout: gateway.timeout.unwrap_or(timeout),
-        probe_every,
+        probe_interval,
         register_seconds: gateway.register.then_some(gateway.register_expires_seconds),
         tls: tls_profile(carrier, gateway)?,
         state: GatewayState::new(judged, gateway.register, located.targets),

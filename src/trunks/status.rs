@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nexo_actors::trunk::admission::Admission;
 use nexo_actors::trunk::carrier::Trunk;
 use nexo_actors::trunk::gateway::Gateway;
-use nexo_actors::trunk::gateway_state::Registered;
+use nexo_actors::trunk::gateway_state::RegistrationStatus;
 use nexo_domain::timestamp::rfc3339;
 use nexo_voice::endpoint::{Direction, TracedMessage};
 use serde::{Deserialize, Serialize};
@@ -88,10 +88,10 @@ impl GatewayStatus {
             uri: gateway.uri.to_string(),
             addresses: targets.iter().map(ToString::to_string).collect(),
             reachable: Some(state.is_up()),
-            registered: match state.registered(Instant::now()) {
-                Registered::NotAsked => None,
-                Registered::Yes => Some(true),
-                Registered::Asking | Registered::No(_) => Some(false),
+            registered: match state.registration(Instant::now()) {
+                RegistrationStatus::NotRequired => None,
+                RegistrationStatus::Registered => Some(true),
+                RegistrationStatus::Pending | RegistrationStatus::Failed(_) => Some(false),
             },
             round_trip_ms: round_trip.map(thousandths),
             last_failure: state.last_failure().map(|failure| FailureStatus {

@@ -227,7 +227,7 @@ fn an_address_that_is_none_is_bad_usage() {
     let nexo = Nexo::without_database();
     let error = nexo.fail(2, &["account", "create", "--email", "ops"]);
     assert!(
-        error.contains("this is no e-mail address such as ops@example.com"),
+        error.contains("not an e-mail address such as ops@example.com"),
         "{error}"
     );
     let error = nexo.fail(2, &["account", "create"]);

@@ -137,9 +137,9 @@ async fn serve(hook: &str) {
         }
     });
     while told.recv().await.is_some() {
-        let desk = &app.engine.desk;
+        let desk = &app.engine.dispatcher;
         for route in &desk.carriers {
-            let _ = route.desk.try_send(Supervise::Panic);
+            let _ = route.actor.try_send(Supervise::Panic);
         }
         for wallet in desk.wallets.all() {
             let _ = wallet.try_send(Supervise::Panic);

@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nexo_domain::account::burst::Suspicion;
+use nexo_domain::account::traffic::Suspicion;
 use nexo_domain::ids::KeyId;
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::HashedSecret;

@@ -66,7 +66,7 @@ fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
         limits: CallLimits {
             ring_timeout: Duration::from_secs(1),
             require_keypress: false,
-            longest_call: Duration::from_secs(57),
+            max_call: Duration::from_secs(57),
         },
         wants_all_events: true,
         credentials: None,

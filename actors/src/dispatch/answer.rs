@@ -1,4 +1,4 @@
-//! What the customer is told of an OTP, and how that is counted.
+//! The answer to a request for an OTP, and its metrics.
 
 use std::sync::Arc;
 
@@ -8,89 +8,91 @@ use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::money::Micros;
 use tokio::sync::oneshot;
 
-use crate::dispatch::inflight::{Flight, Landed};
+use crate::dispatch::inflight::{InFlight, StoredResponse};
 use crate::trunk::carrier::NotPlaced;
 use crate::trunk::meters::{CarrierMeters, Verdict};
 
-/// What the customer is told.
+/// The answer to a request for an OTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dispatched {
-    /// The carrier took the call.
+    /// A gateway accepted the call.
     Accepted(Accepted),
     /// The wallet holds less than the cost.
     FundsShort { total: Micros },
-    /// The phone was called less than 30 s ago.
+    /// The phone received an OTP less than 30 s ago.
     WindowClosed { retry_after_seconds: u32 },
-    /// The carrier throttles; refunded.
+    /// The carrier throttles. Refunded.
     Throttled { retry_after_seconds: u32 },
-    /// No gateway is configured: nothing was debited.
+    /// No gateway is configured. Nothing was debited.
     NoGateway,
-    /// Every gateway refused or was silent; refunded.
+    /// Every gateway refused or was silent. Refunded.
     NoRoute,
-    /// A queue, the trunk or the store is full or down, or this node's lease has ended; nothing is spent, or
-    /// it is given back within seconds.
+    /// A queue, the trunk or the store is full or down, or this node's lease has expired. Nothing was debited, or
+    /// it is refunded within seconds.
     Overloaded,
-    /// The account was closed a moment ago; nothing was spent.
+    /// The account was closed a moment ago. Nothing was debited.
     AccountClosed,
-    /// An answer is kept under the request's idempotency key, or is about to be; nothing was spent.
+    /// A response is stored under the request's idempotency key, or is about to be. Nothing was debited.
     KeyTaken,
-    /// The store went away with the debit: if that was posted, the reaper gives it back.
+    /// The connection to the store broke during the debit. If the debit was posted, the reaper refunds it.
     InDoubt,
-    /// The saga died, or the store failed in a way that does not mend itself.
+    /// The saga died, or the store failed permanently.
     Lost,
 }
 
-/// The customer's answer, given exactly once and counted.
-pub(super) struct Telling {
+/// Sends the answer exactly once, and counts it.
+pub(super) struct Replier {
     answer: Option<oneshot::Sender<Dispatched>>,
     meters: Arc<CarrierMeters>,
-    flight: Option<Flight>,
+    in_flight: Option<InFlight>,
 }
 
-impl Telling {
-    /// `flight` is the request's, where that may be sent again.
+impl Replier {
+    /// `in_flight`: present if the request has an idempotency key.
     pub fn new(
         answer: oneshot::Sender<Dispatched>,
         meters: Arc<CarrierMeters>,
-        flight: Option<Flight>,
-    ) -> Telling {
-        Telling {
+        in_flight: Option<InFlight>,
+    ) -> Replier {
+        Replier {
             answer: Some(answer),
             meters,
-            flight,
+            in_flight,
         }
     }
 
     pub fn request(&self) -> Option<Arc<IdempotentRequest>> {
-        self.flight
+        self.in_flight
             .as_ref()
-            .map(|flight| Arc::clone(flight.request()))
+            .map(|in_flight| Arc::clone(in_flight.request()))
     }
 
-    /// Answers whoever waits, while the saga goes on: the flight is not over yet.
-    pub fn tell_early(&mut self, dispatched: Dispatched) {
+    /// Answers the caller while the saga continues: the request stays in flight.
+    pub fn send_early(&mut self, dispatched: Dispatched) {
         let Some(answer) = self.answer.take() else {
             return;
         };
         if let Some(verdict) = verdict(&dispatched) {
             self.meters.answered(verdict);
         }
-        // Nobody may be waiting any more.
+        // The client may have disconnected.
         let _ = answer.send(dispatched);
     }
 
-    pub fn tell(mut self, dispatched: Dispatched) {
-        if let (Some(flight), Dispatched::Accepted(accepted)) = (self.flight.take(), &dispatched) {
-            flight.land(Landed {
+    /// Answers the caller. The request is no longer in flight.
+    pub fn send(mut self, dispatched: Dispatched) {
+        let in_flight = self.in_flight.take();
+        if let (Some(in_flight), Dispatched::Accepted(accepted)) = (in_flight, &dispatched) {
+            in_flight.complete(StoredResponse {
                 status: ACCEPTED_STATUS,
                 body: accepted.body().into(),
             });
         }
-        self.tell_early(dispatched);
+        self.send_early(dispatched);
     }
 }
 
-/// How an answer is counted. Whose key is taken is told what was answered under it.
+/// How an answer is counted. `KeyTaken` is not: the client receives the stored response instead.
 fn verdict(dispatched: &Dispatched) -> Option<Verdict> {
     match dispatched {
         Dispatched::Accepted(_) => Some(Verdict::Accepted),
@@ -105,8 +107,7 @@ fn verdict(dispatched: &Dispatched) -> Option<Verdict> {
     }
 }
 
-/// What the customer hears of an OTP that no gateway took: the shortest wait that a gateway asked
-/// for, or that there is no route.
+/// The answer when no gateway accepted the call: the shortest `Retry-After` of the gateways, or no route.
 pub(super) fn answer_of(refusals: &[Refusal]) -> Dispatched {
     let throttled = refusals.iter().filter_map(Refusal::throttled_seconds).min();
     match throttled {
@@ -117,14 +118,14 @@ pub(super) fn answer_of(refusals: &[Refusal]) -> Dispatched {
     }
 }
 
-/// What it means for a customer that every gateway has asked to be left in peace.
+/// The refusal that stands for all gateways throttling, if that is why no call was placed.
 pub(super) fn throttled_refusal(why: NotPlaced) -> Option<Refusal> {
     match why {
         NotPlaced::NoGateway {
-            retry_after: Some(left),
+            retry_after: Some(wait),
         } => Some(Refusal::Rejected {
             code: 503,
-            retry_after_seconds: Some(left.as_secs_f64().ceil() as u32),
+            retry_after_seconds: Some(wait.as_secs_f64().ceil() as u32),
         }),
         NotPlaced::NoGateway { retry_after: None } | NotPlaced::NoLease => None,
     }
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttling_carrier_is_told_from_a_missing_route() {
+    fn a_throttling_carrier_is_distinguished_from_a_missing_route() {
         let throttled = |seconds| Dispatched::Throttled {
             retry_after_seconds: seconds,
         };

@@ -1,4 +1,4 @@
-//! A call that a gateway was asked for, followed to its end, and what its record says.
+//! Follows a call on one gateway to its end, and writes its call detail record.
 
 use std::time::Duration;
 
@@ -14,23 +14,23 @@ use crate::clock;
 use crate::dispatch::live_deliveries::{LiveDelivery, Progress};
 use crate::trunk::carrier::Placed;
 
-/// No call lasts longer, whatever its events say: past it the saga settles.
-const CALL_EVENTS_WITHIN: Duration = Duration::from_secs(59);
+/// The saga settles a call after this time, even if the end of the call is not reported.
+const CALL_TIMEOUT: Duration = Duration::from_secs(59);
 
-/// A call that a gateway has taken.
-pub(crate) struct Taken {
-    /// The call's, until its end.
+/// A call that a gateway has accepted.
+pub(crate) struct AcceptedCall {
+    /// The span of the call, until its end.
     pub span: Span,
     pub placed: Placed,
     pub number: usize,
     pub started_at_ms: i64,
     pub accepted_at_ms: i64,
-    /// When it was heard to ring, where that was before it was known to be taken.
+    /// When it rang, if that was reported before the acceptance.
     pub ringing_at_ms: Option<i64>,
 }
 
-/// Waits until the gateway accepts, and says when it rang, where it did so before; `Err` holds the report of a
-/// call that it did not accept.
+/// Waits until the gateway accepts the call. Returns when it rang, if it rang before. `Err` holds the report of a
+/// call that was not accepted.
 pub(crate) async fn first_answer(
     placed: &mut Placed,
 ) -> Result<Option<i64>, Option<Box<CallReport>>> {
@@ -50,9 +50,9 @@ pub(crate) async fn first_answer(
     Err(None)
 }
 
-/// Follows an accepted call to its end. `None`: its endpoint died without a report.
+/// Follows an accepted call to its end. `None`: the SIP endpoint stopped without a report.
 pub(crate) async fn follow(
-    mut accepted: Taken,
+    mut accepted: AcceptedCall,
     live: &LiveDelivery,
     attempts: &mut Vec<CallAttempt>,
 ) -> Option<CallEnd> {
@@ -70,14 +70,14 @@ pub(crate) async fn follow(
             if let CallEvent::Ended(report) = news {
                 return Some(report);
             }
-            if note(&mut progress, &news) {
+            if advance(&mut progress, &news) {
                 live.show(&progress);
             }
         }
         None
     };
-    let report = tokio::time::timeout(CALL_EVENTS_WITHIN, end).await.ok()?;
-    note_end(&accepted.span, report.as_deref());
+    let report = tokio::time::timeout(CALL_TIMEOUT, end).await.ok()?;
+    record_end(&accepted.span, report.as_deref());
     attempts.push(accepted_attempt(
         &accepted,
         report.as_deref(),
@@ -86,8 +86,8 @@ pub(crate) async fn follow(
     report.map(|report| report.end)
 }
 
-/// Whether the news moves the call on.
-fn note(progress: &mut Progress, news: &CallEvent) -> bool {
+/// Updates the progress. Returns whether it has changed.
+fn advance(progress: &mut Progress, news: &CallEvent) -> bool {
     let now = clock::unix_ms();
     match news {
         CallEvent::Ringing => progress.ringing_at_ms = Some(now),
@@ -102,8 +102,8 @@ fn note(progress: &mut Progress, news: &CallEvent) -> bool {
     true
 }
 
-/// Tells the call's span what became of it, in milliseconds since its INVITE.
-fn note_end(span: &Span, report: Option<&CallReport>) {
+/// Records the end of the call in its span. Times are milliseconds since the INVITE.
+fn record_end(span: &Span, report: Option<&CallReport>) {
     let Some(report) = report else {
         span.record("end", "lost");
         return;
@@ -118,7 +118,7 @@ fn note_end(span: &Span, report: Option<&CallReport>) {
     if let Some(answered) = report.answered_at_ms {
         span.record("answered_ms", answered - report.started_at_ms);
     }
-    // A span's end is when it was left last.
+    // A span ends when it is left for the last time.
     span.in_scope(|| tracing::debug!("hung up"));
 }
 
@@ -162,7 +162,7 @@ pub(crate) fn refused_attempt(
 }
 
 fn accepted_attempt(
-    accepted: &Taken,
+    accepted: &AcceptedCall,
     report: Option<&CallReport>,
     steps: Vec<CallStep>,
 ) -> CallAttempt {
@@ -183,13 +183,13 @@ fn accepted_attempt(
             .map(|codec| codec.name().into()),
         packets_sent: report.map_or(0, |r| r.packets_sent as u32),
         packets_received: report.map(|r| r.packets_received as u32),
-        quality: report.and_then(|report| report.quality).map(recorded),
+        quality: report.and_then(|report| report.quality).map(call_quality),
         steps,
     }
 }
 
-/// How good the audio was, in the units of the record.
-fn recorded(quality: Quality) -> CallQuality {
+/// The quality of the audio, in the units of the record.
+fn call_quality(quality: Quality) -> CallQuality {
     let micros = |time: Duration| time.as_micros().min(u128::from(u32::MAX)) as u32;
     CallQuality {
         loss_ppm: (quality.loss * 1e6).round() as u32,

@@ -1,12 +1,11 @@
-//! Requests with an idempotency key that are under way in this process.
+//! Requests with an idempotency key that this process works on (*singleflight*).
 //!
-//! The first under its key is in flight until it has landed: in an answer that is kept, or in one that
-//! frees the key. A second waits for it without asking the database. A flight goes with whatever works
-//! on the request, so a customer who hangs up on us lets nobody pass: it is the saga that lands it. One
-//! that is dropped, as when its saga dies, has freed the key; what is to be known then is in the
-//! database.
+//! The first request under a key is in flight until it completes with a response that is stored, or is dropped. A
+//! second request waits for the first without a query to the database. The [`InFlight`] belongs to the saga, so a
+//! client that disconnects does not let another request pass. If an [`InFlight`] is dropped, for example because
+//! its saga died, the key is free again, and the database holds what is known of the first request.
 //!
-//! Each flight belongs to a request at the edge or to a saga, which are bounded; so are the flights.
+//! Each [`InFlight`] belongs to a request in the API or to a saga. Both are bounded, so this map is bounded too.
 
 use std::sync::Arc;
 
@@ -16,63 +15,63 @@ use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest};
 use nexo_domain::ids::KeyId;
 use tokio::sync::watch;
 
-/// An answer that is kept, to be given to each request with the same key and body.
+/// A stored response, returned to each request with the same key and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Landed {
+pub struct StoredResponse {
     pub status: u16,
     pub body: Arc<str>,
 }
 
 /// The requests in flight.
 #[derive(Debug, Default)]
-pub struct Flights(DashMap<(KeyId, IdempotencyKey), Airborne>);
+pub struct InFlightRequests(DashMap<(KeyId, IdempotencyKey), Slot>);
 
 #[derive(Debug)]
-struct Airborne {
+struct Slot {
     fingerprint: Fingerprint,
-    landing: watch::Receiver<Option<Landed>>,
+    response: watch::Receiver<Option<StoredResponse>>,
 }
 
-/// A request's turn under its key.
+/// What a request finds under its key.
 #[derive(Debug)]
-pub enum Turn {
-    /// It is the first: the answer is its to find.
-    First(Flight),
-    /// The same request is in flight.
-    Behind(Landing),
-    /// Another request has the key.
+pub enum Entered {
+    /// It is the first.
+    First(InFlight),
+    /// The same request is in flight already.
+    Duplicate(Waiter),
+    /// A different request uses the key.
     Conflict,
 }
 
-/// The first request under its key, until it lands or is dropped.
+/// The first request under its key, until it completes or is dropped.
 #[derive(Debug)]
-pub struct Flight {
-    flights: Arc<Flights>,
+pub struct InFlight {
+    requests: Arc<InFlightRequests>,
     request: Arc<IdempotentRequest>,
-    lands: watch::Sender<Option<Landed>>,
+    response: watch::Sender<Option<StoredResponse>>,
 }
 
-/// The end of somebody else's flight.
+/// Waits for another request under the same key.
 #[derive(Debug)]
-pub struct Landing(watch::Receiver<Option<Landed>>);
+pub struct Waiter(watch::Receiver<Option<StoredResponse>>);
 
-impl Flights {
-    pub fn enter(self: &Arc<Self>, request: &Arc<IdempotentRequest>) -> Turn {
+impl InFlightRequests {
+    pub fn enter(self: &Arc<Self>, request: &Arc<IdempotentRequest>) -> Entered {
         match self.0.entry((request.key_id, request.key.clone())) {
             Entry::Occupied(held) if held.get().fingerprint != request.fingerprint => {
-                Turn::Conflict
+                Entered::Conflict
             }
-            Entry::Occupied(held) => Turn::Behind(Landing(held.get().landing.clone())),
+            Entry::Occupied(held) => Entered::Duplicate(Waiter(held.get().response.clone())),
             Entry::Vacant(free) => {
-                let (lands, landing) = watch::channel(None);
-                free.insert(Airborne {
+                let (sender, response) = watch::channel(None);
+                free.insert(Slot {
                     fingerprint: request.fingerprint,
-                    landing,
+                    response,
                 });
-                Turn::First(Flight {
-                    flights: Arc::clone(self),
+                Entered::First(InFlight {
+                    requests: Arc::clone(self),
                     request: Arc::clone(request),
-                    lands,
+                    response: sender,
                 })
             }
         }
@@ -87,32 +86,32 @@ impl Flights {
     }
 }
 
-impl Flight {
+impl InFlight {
     pub fn request(&self) -> &Arc<IdempotentRequest> {
         &self.request
     }
 
-    /// It has its answer, which is kept already.
-    pub fn land(self, landed: Landed) {
-        self.lands.send_replace(Some(landed));
+    /// Completes the request with its response, which must be stored already.
+    pub fn complete(self, response: StoredResponse) {
+        self.response.send_replace(Some(response));
     }
 }
 
-impl Drop for Flight {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        // Before those who wait are woken, which dropping the sender does: one of them is next.
+        // The sender is dropped after this and wakes the waiters. By then the key must be free for one of them.
         let request = &self.request;
-        self.flights
+        self.requests
             .0
             .remove(&(request.key_id, request.key.clone()));
     }
 }
 
-impl Landing {
-    /// What it landed in; `None` when the key is free again.
-    pub async fn landed(mut self) -> Option<Landed> {
+impl Waiter {
+    /// The response of the first request; `None` when the key is free again.
+    pub async fn response(mut self) -> Option<StoredResponse> {
         match self.0.wait_for(Option::is_some).await {
-            Ok(landed) => landed.clone(),
+            Ok(response) => response.clone(),
             Err(_) => None,
         }
     }
@@ -134,64 +133,67 @@ mod tests {
         })
     }
 
-    fn first(flights: &Arc<Flights>, request: &Arc<IdempotentRequest>) -> Flight {
-        match flights.enter(request) {
-            Turn::First(flight) => flight,
+    fn first(requests: &Arc<InFlightRequests>, request: &Arc<IdempotentRequest>) -> InFlight {
+        match requests.enter(request) {
+            Entered::First(first) => first,
             other => panic!("not the first: {other:?}"),
         }
     }
 
-    fn behind(flights: &Arc<Flights>, request: &Arc<IdempotentRequest>) -> Landing {
-        match flights.enter(request) {
-            Turn::Behind(landing) => landing,
-            other => panic!("not behind: {other:?}"),
+    fn duplicate(requests: &Arc<InFlightRequests>, request: &Arc<IdempotentRequest>) -> Waiter {
+        match requests.enter(request) {
+            Entered::Duplicate(waiter) => waiter,
+            other => panic!("not a duplicate: {other:?}"),
         }
     }
 
     #[tokio::test]
-    async fn those_behind_get_the_firsts_answer_and_the_key_leaves_the_map() {
-        let flights = Arc::new(Flights::default());
-        let asked = request(1, "k", b"{}");
-        let flight = first(&flights, &asked);
-        let waiting = [behind(&flights, &asked), behind(&flights, &asked)];
-        let answer = Landed {
+    async fn duplicates_get_the_response_of_the_first_and_the_key_is_free_again() {
+        let requests = Arc::new(InFlightRequests::default());
+        let repeated = request(1, "k", b"{}");
+        let in_flight = first(&requests, &repeated);
+        let waiting = [
+            duplicate(&requests, &repeated),
+            duplicate(&requests, &repeated),
+        ];
+        let response = StoredResponse {
             status: 202,
             body: "ok".into(),
         };
-        flight.land(answer.clone());
-        assert!(flights.is_empty());
-        for landing in waiting {
-            assert_eq!(landing.landed().await.as_ref(), Some(&answer));
+        in_flight.complete(response.clone());
+        assert!(requests.is_empty());
+        for waiter in waiting {
+            assert_eq!(waiter.response().await.as_ref(), Some(&response));
         }
     }
 
     #[tokio::test]
-    async fn a_dropped_flight_frees_its_key_before_anybody_hears_of_it() {
-        let flights = Arc::new(Flights::default());
-        let asked = request(1, "k", b"{}");
-        let flight = first(&flights, &asked);
-        let landing = behind(&flights, &asked);
+    async fn a_dropped_request_frees_its_key_before_waiters_wake() {
+        let requests = Arc::new(InFlightRequests::default());
+        let repeated = request(1, "k", b"{}");
+        let in_flight = first(&requests, &repeated);
+        let waiter = duplicate(&requests, &repeated);
         let next = {
-            let (flights, asked) = (Arc::clone(&flights), Arc::clone(&asked));
+            let (requests, repeated) = (Arc::clone(&requests), Arc::clone(&repeated));
             tokio::spawn(async move {
-                assert_eq!(landing.landed().await, None);
-                first(&flights, &asked)
+                assert_eq!(waiter.response().await, None);
+                first(&requests, &repeated)
             })
         };
-        drop(flight);
+        drop(in_flight);
         drop(next.await.unwrap());
-        assert!(flights.is_empty());
+        assert!(requests.is_empty());
     }
 
     #[test]
-    fn another_body_is_a_conflict_and_another_api_key_or_key_is_not() {
-        let flights = Arc::new(Flights::default());
-        let _flight = first(&flights, &request(1, "k", b"{}"));
-        let other = flights.enter(&request(1, "k", b"{ }"));
-        assert!(matches!(other, Turn::Conflict));
+    fn a_different_body_is_a_conflict_and_a_different_api_key_or_key_is_not() {
+        let requests = Arc::new(InFlightRequests::default());
+        let _first = first(&requests, &request(1, "k", b"{}"));
+        let other = requests.enter(&request(1, "k", b"{ }"));
+        assert!(matches!(other, Entered::Conflict));
         let _others = [
-            first(&flights, &request(2, "k", b"{}")),
-            first(&flights, &request(1, "K", b"{}")),
+            first(&requests, &request(2, "k", b"{}")),
+            first(&requests, &request(1, "K", b"{}")),
         ];
     }
 }

@@ -1,6 +1,6 @@
-//! The deliveries that a saga of this process is working on.
+//! The deliveries that a saga of this process works on.
 //!
-//! What the database calls `sent` and is not here has lost its saga, and is the reaper's.
+//! A delivery that is `sent` in the database and missing here has lost its saga. The reaper settles it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,27 +8,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::{DashMap, DashSet};
-use nexo_domain::call::steps::{CallStep, MOST_STEPS, StepKind};
+use nexo_domain::call::steps::{CallStep, MAX_STEPS, StepKind};
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ids::DeliveryId;
 
-/// The set; cheap to ask.
+/// The set of live deliveries, shared by all threads.
 #[derive(Debug, Default)]
-pub struct Live {
+pub struct LiveDeliveries {
     deliveries: DashSet<DeliveryId>,
-    /// Whether one was dropped without being known to be settled.
+    /// Whether a delivery left the set without being settled.
     has_lost: AtomicBool,
-    /// How far the calls have come.
     progress: DashMap<DeliveryId, Progress>,
-    /// Those that may have been paid, and that nobody was called for.
+    /// Deliveries that may have been debited and were never dialled.
     in_doubt: DashMap<DeliveryId, Doubt>,
 }
 
-/// How far a call that a gateway has taken has come. Times are UTC milliseconds.
+/// The progress of a call that a gateway has accepted. Times are UTC milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     pub gateway: String,
-    /// When the INVITE went out.
+    /// When the INVITE was sent.
     pub started_at_ms: i64,
     pub accepted_at_ms: i64,
     pub ringing_at_ms: Option<i64>,
@@ -37,9 +36,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Adds a step, as long as there is room.
+    /// Adds a step, up to [`MAX_STEPS`].
     pub fn add(&mut self, kind: StepKind, at_ms: i64) {
-        if self.steps.len() < MOST_STEPS {
+        if self.steps.len() < MAX_STEPS {
             let after_ms = u32::try_from(at_ms - self.started_at_ms).unwrap_or(0);
             self.steps.push(CallStep { kind, after_ms });
         }
@@ -49,22 +48,22 @@ impl Progress {
 #[derive(Debug)]
 struct Doubt {
     since: Instant,
-    /// The request, where that carried an idempotency key: it may be made again.
+    /// The request, if it had an idempotency key: it may be repeated.
     request: Option<Arc<IdempotentRequest>>,
 }
 
-/// A debit that has not turned up after so long was not posted.
-const DOUBT_LASTS: Duration = Duration::from_secs(600);
+/// A debit that has not appeared in the database for this long was not posted.
+const MAX_DOUBT: Duration = Duration::from_secs(600);
 
-/// A delivery in the set until this is dropped.
+/// A delivery that stays in the set until this is dropped.
 #[derive(Debug)]
 pub struct LiveDelivery {
-    live: Arc<Live>,
+    live: Arc<LiveDeliveries>,
     delivery_id: DeliveryId,
     is_settled: bool,
 }
 
-impl Live {
+impl LiveDeliveries {
     pub fn begin(self: &Arc<Self>, delivery_id: DeliveryId) -> LiveDelivery {
         self.deliveries.insert(delivery_id);
         LiveDelivery {
@@ -74,25 +73,25 @@ impl Live {
         }
     }
 
-    /// Whether a delivery was lost since this was asked last: there is something to reap.
+    /// Whether a delivery was lost since the last call of this.
     pub fn take_lost(&self) -> bool {
         self.has_lost.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether the delivery was given up before anybody was called, and then its request, where that
-    /// carried an idempotency key.
+    /// `Some` if the delivery was given up before it was dialled. It holds the request, if that had an
+    /// idempotency key.
     pub fn doubt(&self, delivery_id: &DeliveryId) -> Option<Option<Arc<IdempotentRequest>>> {
         let doubt = self.in_doubt.get(delivery_id)?;
         Some(doubt.request.clone())
     }
 
-    /// Forgets the doubts that are old.
-    pub fn tidy(&self) {
+    /// Removes the doubts that are older than [`MAX_DOUBT`].
+    pub fn forget_old_doubts(&self) {
         self.in_doubt
-            .retain(|_, doubt| doubt.since.elapsed() < DOUBT_LASTS);
+            .retain(|_, doubt| doubt.since.elapsed() < MAX_DOUBT);
     }
 
-    /// There may be something to reap.
+    /// Records that deliveries may have been lost, so that the reaper scans for them.
     pub fn expect_lost(&self) {
         self.has_lost.store(true, Ordering::Release);
     }
@@ -101,12 +100,12 @@ impl Live {
         self.deliveries.contains(&delivery_id)
     }
 
-    /// How far the delivery's call has come, where this process makes it and a gateway has taken it.
+    /// The progress of the delivery's call, if this process makes the call and a gateway has accepted it.
     pub fn progress(&self, delivery_id: DeliveryId) -> Option<Progress> {
         self.progress.get(&delivery_id).map(|known| known.clone())
     }
 
-    /// The set as it is now.
+    /// A copy of the set.
     pub fn snapshot(&self) -> HashSet<DeliveryId> {
         self.deliveries.iter().map(|id| *id).collect()
     }
@@ -121,22 +120,22 @@ impl Live {
 }
 
 impl LiveDelivery {
-    /// Shows how far its call has come.
+    /// Publishes the progress of the call.
     pub fn show(&self, progress: &Progress) {
         self.live
             .progress
             .insert(self.delivery_id, progress.clone());
     }
 
-    /// It may have been paid; nobody was called for it, and nobody will be. The reaper settles it, and lets
-    /// `request` be made again.
+    /// Records that the delivery may have been debited and is not dialled. The reaper settles it, and `request`
+    /// may then be repeated.
     pub fn in_doubt(self, request: Option<Arc<IdempotentRequest>>) {
         let since = Instant::now();
         let doubt = Doubt { since, request };
         self.live.in_doubt.insert(self.delivery_id, doubt);
     }
 
-    /// It has its final state, or was never written.
+    /// Records that the delivery has its final state, or was never written.
     pub fn settled(mut self) {
         self.is_settled = true;
     }
@@ -147,7 +146,7 @@ impl Drop for LiveDelivery {
         self.live.deliveries.remove(&self.delivery_id);
         self.live.progress.remove(&self.delivery_id);
         if !self.is_settled {
-            self.live.has_lost.store(true, Ordering::Release);
+            self.live.expect_lost();
         }
     }
 }

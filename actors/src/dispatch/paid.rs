@@ -1,4 +1,4 @@
-//! An OTP that has been paid for, and what its end writes.
+//! An OTP that has been debited, and its settlement.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::ledger::posting::{CallAttempt, NodeEpoch, Settlement};
 
-use super::OtpOrder;
 use crate::clock;
 use crate::dispatch::live_deliveries::LiveDelivery;
+use crate::dispatch::order::OtpOrder;
 use crate::trunk::admission::{Channel, Realm};
 use crate::trunk::carrier::Trunk;
 
@@ -25,12 +25,12 @@ pub(super) struct Paid {
     pub after: Buckets,
     pub created_at_ms: i64,
     pub idempotent: Option<Arc<IdempotentRequest>>,
-    /// What its webhooks are put under.
+    /// The parent span of its webhooks.
     pub trace: Option<TraceParent>,
-    /// The life in which it was paid for.
+    /// The epoch in which it was debited.
     pub node: Arc<NodeEpoch>,
     /// Held until the call is over.
-    #[expect(dead_code, reason = "its end frees it")]
+    #[expect(dead_code, reason = "its drop frees the channel")]
     pub channel: Channel,
     pub live: LiveDelivery,
 }
@@ -85,10 +85,10 @@ impl Paid {
     }
 }
 
-/// Which part of the saga a settlement closes.
+/// Which part of the saga a settlement ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
-    /// A call that had been accepted.
+    /// An accepted call.
     Call,
     /// No gateway accepted.
     NoRoute,

@@ -1,4 +1,4 @@
-//! Adds up what the days came to, a little behind the calls.
+//! Computes the daily statistics and the filters of old deliveries, a little behind the calls.
 
 use std::time::Duration;
 
@@ -6,34 +6,33 @@ use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;
 
-/// How often it looks for what has ended.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
-/// How long the hot path has the database to itself between two stretches of a backlog.
+/// How often the job checks for deliveries that have ended.
+const INTERVAL: Duration = Duration::from_secs(15);
+/// The pause between two transactions of a backlog, in which calls have the database to themselves.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Adds up, and makes the filters by which old deliveries are found, until the process ends.
-pub async fn add_up(store: Store) {
-    let mut due = tokio::time::interval(LOOK_EVERY);
-    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Updates the daily statistics, and the filters that find old deliveries, until the process ends.
+pub async fn update_daily_stats(store: Store) {
+    let mut due = clock::interval(INTERVAL);
     loop {
         due.tick().await;
-        let added_up = work_off(|| store.add_up_figures(clock::unix_ms())).await;
-        if let Err(error) = added_up {
-            tracing::warn!(%error, "the days' figures could not be added up");
+        let stats = drain_backlog(|| store.add_up_figures(clock::unix_ms())).await;
+        if let Err(error) = stats {
+            tracing::warn!(%error, "the daily statistics could not be updated");
         }
-        let filtered = work_off(|| store.add_delivery_filter(clock::unix_ms())).await;
-        if let Err(error) = filtered {
-            tracing::warn!(%error, "old deliveries could not be given their filters");
+        let filters = drain_backlog(|| store.add_delivery_filter(clock::unix_ms())).await;
+        if let Err(error) = filters {
+            tracing::warn!(%error, "the filters of old deliveries could not be written");
         }
     }
 }
 
-/// One stretch after another, while there are more.
-async fn work_off<F>(mut stretch: impl FnMut() -> F) -> Result<(), StoreError>
+/// Repeats `step` while it returns that there is more to do.
+async fn drain_backlog<F>(mut step: impl FnMut() -> F) -> Result<(), StoreError>
 where
     F: Future<Output = Result<bool, StoreError>>,
 {
-    while stretch().await? {
+    while step().await? {
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())

@@ -1,7 +1,6 @@
-//! Background jobs beside the calls.
+//! Background jobs beside the calls. Each is a loop that runs until its task is stopped.
 
 pub mod daily_stats;
 pub mod low_balance;
 pub mod privacy;
 pub mod reviews;
-pub mod schedule;

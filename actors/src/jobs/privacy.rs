@@ -1,4 +1,4 @@
-//! Masks the phones of what is long over, a little at a time.
+//! Masks the phones of old deliveries, a few at a time.
 
 use std::time::Duration;
 
@@ -8,22 +8,21 @@ use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;
 
-/// How often it looks for what has become old.
-const LOOK_EVERY: Duration = Duration::from_secs(600);
-/// How many deliveries lose their phone in one transaction.
+/// How often the job checks for deliveries that have become old.
+const INTERVAL: Duration = Duration::from_secs(600);
+/// How many deliveries are masked in one transaction.
 const BATCH: u32 = 200;
-/// How long the hot path has the database to itself between two of them.
+/// The pause between two transactions, in which calls have the database to themselves.
 const PAUSE: Duration = Duration::from_millis(100);
 const DAY_MS: i64 = 86_400_000;
 
-/// Masks what is older than so many days until the process ends; at most 2,000 deliveries a second.
-pub async fn mask(store: Store, after_days: u32) {
+/// Masks deliveries older than `after_days` days until the process ends, at most 2,000 a second.
+pub async fn mask_phones(store: Store, after_days: u32) {
     let meters = Meters {
         masked: metrics::counter!("nexo_masked_phones_total"),
         last_run: metrics::gauge!("nexo_masking_last_run_timestamp_seconds"),
     };
-    let mut due = tokio::time::interval(LOOK_EVERY);
-    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut due = clock::interval(INTERVAL);
     let mut after = None;
     loop {
         due.tick().await;
@@ -41,7 +40,7 @@ struct Meters {
     last_run: Gauge,
 }
 
-/// Goes on after the place `after`, which it moves, to the end of what is old enough.
+/// Masks every delivery after `after` that is older than `before_ms`, and moves `after` past them.
 async fn mask_all(
     store: &Store,
     after: &mut Option<DeliveryId>,
@@ -54,7 +53,7 @@ async fn mask_all(
         meters.masked.increment(batch.deliveries);
         count += batch.deliveries;
         match batch.next {
-            Some(place) => *after = Some(place),
+            Some(last) => *after = Some(last),
             None => break,
         }
         tokio::time::sleep(PAUSE).await;

@@ -1,21 +1,21 @@
-//! Looks at what each key has sent, window after window, and opens reviews. Never in an OTP's way: it reads what
-//! is written, on a reading connection, and holds a line a key.
+//! Checks the traffic of each API key, window after window, and opens reviews of suspicious keys. It never delays
+//! an OTP: it reads finished records on a read connection, and holds one row per key in memory.
 
 use std::time::Duration;
 
 use metrics::{Counter, Gauge};
-use nexo_domain::account::burst::{Limits, Suspicion};
+use nexo_domain::account::traffic::{Limits, Suspicion};
 use nexo_entities::store::operations::reviews::Findings;
 use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;
 
-/// How traffic is looked at.
+/// How traffic is checked.
 #[derive(Debug, Clone, Copy)]
 pub struct ReviewSettings {
-    /// How long a window is; more than zero.
+    /// The length of a window. More than zero.
     pub window: Duration,
-    /// How long after its end it is looked at.
+    /// How long after its end a window is checked.
     pub settle: Duration,
     pub limits: Limits,
 }
@@ -45,8 +45,8 @@ impl Meters {
     }
 }
 
-/// Looks at each window once it has settled, until the process ends. Of several nodes one does.
-pub async fn watch(store: Store, settings: ReviewSettings) {
+/// Checks each window once it has settled, until the process ends. Of several nodes, one checks a window.
+pub async fn review_traffic(store: Store, settings: ReviewSettings) {
     let meters = Meters::new();
     let window_ms = i64::try_from(settings.window.as_millis()).unwrap_or(i64::MAX);
     let settle_ms = i64::try_from(settings.settle.as_millis()).unwrap_or(0);
@@ -55,11 +55,13 @@ pub async fn watch(store: Store, settings: ReviewSettings) {
     loop {
         let wait_ms = next_end + settle_ms - clock::unix_ms();
         tokio::time::sleep(Duration::from_millis(wait_ms.max(0).unsigned_abs())).await;
-        // A machine that slept has missed windows: only the last one is worth a look.
+        // A machine that was suspended has missed windows. Only the last one is worth a check.
         next_end = next_end.max(latest());
-        match look(&store, &settings.limits, (next_end - window_ms, next_end)).await {
+        match check_window(&store, &settings.limits, (next_end - window_ms, next_end)).await {
             Ok(opened) => meters.count(&opened),
-            Err(error) => tracing::warn!(%error, "the keys' traffic could not be looked at"),
+            Err(error) => {
+                tracing::warn!(%error, "the traffic of the API keys could not be checked")
+            }
         }
         if let Ok(open) = store.open_review_count().await {
             meters.open.set(open as f64);
@@ -68,8 +70,8 @@ pub async fn watch(store: Store, settings: ReviewSettings) {
     }
 }
 
-/// Looks at one window, unless another node does.
-async fn look(
+/// Checks one window, unless another node does.
+async fn check_window(
     store: &Store,
     limits: &Limits,
     (start_ms, end_ms): (i64, i64),
@@ -91,7 +93,7 @@ async fn look(
                 account = %key.account_id,
                 %suspicion,
                 detail,
-                "a key's traffic is suspicious: nothing is stopped, an operator is to look"
+                "the traffic of an API key is suspicious; it is not blocked, an operator must review it"
             );
             let found = (key.key_id, key.account_id, suspicion, detail);
             findings.suspicions.push(found);

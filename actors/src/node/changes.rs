@@ -1,5 +1,6 @@
-//! Notices what commands and other nodes change in the database: at once where the database rings, and by
-//! looking four times a second in any case.
+//! Follows the database's feed of changes that commands and other nodes make.
+//!
+//! PostgreSQL announces a change at once. In any case the feed is read four times a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,73 +9,71 @@ use std::time::Duration;
 use nexo_entities::store::Store;
 use nexo_entities::store::cluster::changes::{Change, ChangeBell};
 use tokio::sync::Notify;
-use tokio::time::MissedTickBehavior;
 
 use crate::clock;
 
-/// How often the feed is looked at.
-pub const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// What was remembered longer ago than the feed was last read is not to be relied on.
+/// How often the feed is read.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Caches are not used when the feed was last read longer ago than this.
 const FRESH_FOR_MS: i64 = 800;
-/// Changes are kept for an hour: who has not looked for so long may have missed some.
-const MISSED_AFTER_MS: i64 = 1_800_000;
-/// How soon a bell that fell silent is asked for again.
-const BELL_AGAIN: Duration = Duration::from_secs(5);
+/// Changes are kept for an hour. A process that has not read the feed for this long may have missed some.
+const GAP_AFTER_MS: i64 = 1_800_000;
+/// The delay before a lost notification channel is opened again.
+const RECONNECT_DELAY: Duration = Duration::from_secs(5);
 
-/// How up to date this process is.
+/// How up to date the caches of this process are.
 #[derive(Debug, Default)]
 pub struct Freshness {
-    /// When the feed was last asked for what is known by now, by the boot clock.
-    asked_ms: AtomicI64,
+    /// When the request was sent whose changes are all known now, by the boot clock.
+    read_at_ms: AtomicI64,
 }
 
 impl Freshness {
-    /// Whether what is remembered may be relied on. Otherwise the database must be asked, as after the
-    /// process stood still.
+    /// Whether caches may be used. Otherwise the database must be read, for example after the process stood
+    /// still.
     pub fn is_fresh(&self) -> bool {
-        clock::boot_ms() - self.asked_ms.load(Ordering::Acquire) < FRESH_FOR_MS
+        clock::boot_ms() - self.read_at_ms.load(Ordering::Acquire) < FRESH_FOR_MS
     }
 
-    /// What was asked for at `asked_ms` is known.
-    fn knows(&self, asked_ms: i64) {
-        self.asked_ms.store(asked_ms, Ordering::Release);
+    /// All changes before `read_at_ms` are known.
+    fn update(&self, read_at_ms: i64) {
+        self.read_at_ms.store(read_at_ms, Ordering::Release);
     }
 }
 
-/// What is done about news.
+/// How the process reacts to the feed.
 pub struct Follower {
-    /// Hears of each change once, in order.
-    pub tell: Box<dyn Fn(&Change)>,
+    /// Called for each change once, in order.
+    pub on_change: Box<dyn Fn(&Change)>,
     /// Called when changes may have been missed.
-    pub forget_all: Box<dyn Fn()>,
+    pub on_gap: Box<dyn Fn()>,
     pub freshness: Arc<Freshness>,
 }
 
-/// Follows the feed after `seq` until the process ends, looking at once whenever `rung` is notified.
-pub async fn follow(store: Store, mut seq: i64, rung: Arc<Notify>, follower: Follower) {
-    let mut due = tokio::time::interval(LOOK_EVERY);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Follows the feed after `seq` until the process ends. Reads it at once when `wake` is notified.
+pub async fn follow(store: Store, mut seq: i64, wake: Arc<Notify>, follower: Follower) {
+    let mut due = clock::interval(POLL_INTERVAL);
     let mut last_ms = clock::boot_ms();
     loop {
         tokio::select! {
             _ = due.tick() => {}
-            () = rung.notified() => {}
+            () = wake.notified() => {}
         }
-        let asked_ms = clock::boot_ms();
-        if asked_ms - last_ms > MISSED_AFTER_MS {
+        let read_at_ms = clock::boot_ms();
+        if read_at_ms - last_ms > GAP_AFTER_MS {
             match store.last_change().await {
                 Ok(last) => seq = last,
                 Err(_) => continue,
             }
-            (follower.forget_all)();
+            (follower.on_gap)();
         }
         match store.changes_since(seq).await {
             Ok(page) => {
-                page.changes.iter().for_each(&follower.tell);
-                (seq, last_ms) = (page.seq, asked_ms);
+                page.changes.iter().for_each(&follower.on_change);
+                (seq, last_ms) = (page.seq, read_at_ms);
                 match page.is_whole {
-                    true => follower.freshness.knows(asked_ms),
-                    false => rung.notify_one(),
+                    true => follower.freshness.update(read_at_ms),
+                    false => wake.notify_one(),
                 }
             }
             Err(error) => tracing::warn!(%error, "the change feed could not be read"),
@@ -82,30 +81,30 @@ pub async fn follow(store: Store, mut seq: i64, rung: Arc<Notify>, follower: Fol
     }
 }
 
-/// Notifies `rung` when the database rings; for ever. Where it cannot ring, looking is all there is.
-pub async fn listen(store: Store, rung: Arc<Notify>) {
-    let mut said = false;
+/// Notifies `wake` whenever the database announces a change. Returns if the database cannot announce changes.
+pub async fn listen(store: Store, wake: Arc<Notify>) {
+    let mut is_logged = false;
     loop {
         match store.change_bell().await {
             Ok(None) => return,
             Ok(Some(bell)) => {
-                said = false;
-                ring_on(bell, &rung).await;
+                is_logged = false;
+                forward(bell, &wake).await;
             }
-            Err(error) if !said => {
-                said = true;
-                tracing::warn!(%error, "the database does not ring: changes are noticed by looking");
+            Err(error) if !is_logged => {
+                is_logged = true;
+                tracing::warn!(%error, "the database does not announce changes; they are polled");
             }
             Err(_) => {}
         }
-        tokio::time::sleep(BELL_AGAIN).await;
+        tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }
 
-async fn ring_on(mut bell: ChangeBell, rung: &Notify) {
-    // Something may have changed before the bell was there.
-    rung.notify_one();
+async fn forward(mut bell: ChangeBell, wake: &Notify) {
+    // Changes may have been made before the connection listened.
+    wake.notify_one();
     while bell.rung().await.is_ok() {
-        rung.notify_one();
+        wake.notify_one();
     }
 }

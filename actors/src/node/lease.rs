@@ -1,18 +1,18 @@
-//! This node's lease: for how long it may take OTPs and dial.
+//! This node's lease: how long it may accept OTPs and dial.
 //!
-//! | what happens | the lease |
+//! | event | the lease |
 //! |---|---|
-//! | a renewal succeeds | lasts [`LASTS`] less [`MARGIN`], counted from before it was asked for |
-//! | renewals fail, or the process stood still | ends by itself; the next that succeeds brings it back |
-//! | our epoch is over: we were taken for dead | is lost; a new life begins, under a new epoch |
-//! | another process runs under our name | stays lost, until that one is gone |
+//! | a renewal succeeds | lasts [`DURATION`] less [`SAFETY_MARGIN`], counted from before the request |
+//! | renewals fail, or the process stood still | expires; the next renewal that succeeds restores it |
+//! | another node declared this one dead and ended its epoch | is lost; a new epoch begins |
+//! | another process runs under this node's name | stays lost until that process is gone |
 //!
-//! Its end is read from the clock at each decision: when an OTP is admitted, when its debit is committed, and
-//! when the SIP thread is about to send an INVITE. So a process that stood still notices before it acts. What
-//! it had already handed to the database is refused there, by its epoch.
+//! Its end is compared with the clock at each decision: when an OTP is admitted, when its debit is committed, and
+//! when the SIP thread is about to send an INVITE. A process that stood still therefore notices before it acts.
+//! The database refuses, by the epoch, what such a process has already sent.
 //!
-//! The clock is `CLOCK_BOOTTIME`: `CLOCK_MONOTONIC`, which is behind [`std::time::Instant`], stands still while
-//! the machine is suspended, and the lease in the database does not.
+//! The clock is `CLOCK_BOOTTIME`. `CLOCK_MONOTONIC`, which is behind [`std::time::Instant`], stands still while
+//! the machine is suspended, but the lease in the database does not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,23 +27,21 @@ use nexo_entities::store::ledger::posting::NodeEpoch;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::Permit;
 use tokio::sync::oneshot;
-use tokio::time::MissedTickBehavior;
 
 use crate::clock;
-use crate::dispatch::live_deliveries::Live;
 
-/// How often it is renewed.
-pub const RENEW_EVERY: Duration = Duration::from_secs(2);
-/// How long it lasts in the database.
-pub const LASTS: Duration = Duration::from_secs(10);
-/// How much sooner the node itself takes it for ended.
-pub const MARGIN: Duration = Duration::from_secs(1);
-/// How long a renewal may take before the connection is given up.
-const RENEW_WITHIN: Duration = Duration::from_secs(2);
-/// Between two tries while the database does not answer.
-const RETRY: Duration = Duration::from_millis(200);
+/// How often the lease is renewed.
+pub const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the lease lasts in the database.
+pub const DURATION: Duration = Duration::from_secs(10);
+/// How much earlier the node itself treats the lease as expired.
+pub const SAFETY_MARGIN: Duration = Duration::from_secs(1);
+/// How long a renewal may take before its connection is closed.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// The delay before a failed renewal is tried again.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// The lease as everybody in the process sees it.
+/// The lease, shared by all parts of the process.
 #[derive(Debug)]
 pub struct Lease {
     node: ArcSwap<NodeEpoch>,
@@ -52,7 +50,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Of the only process that serves its database: it never ends.
+    /// The lease of the only process that serves a database. It never expires.
     pub fn alone(node: NodeEpoch) -> Arc<Lease> {
         Arc::new(Lease {
             node: ArcSwap::from_pointee(node),
@@ -60,12 +58,12 @@ impl Lease {
         })
     }
 
-    /// The present life, whether or not its lease lasts.
+    /// The current epoch of this node, whether or not its lease is valid.
     pub fn node(&self) -> Arc<NodeEpoch> {
         self.node.load_full()
     }
 
-    /// The present life, if its lease lasts.
+    /// The current epoch of this node, if its lease is valid.
     pub fn current(&self) -> Option<Arc<NodeEpoch>> {
         self.is_valid().then(|| self.node())
     }
@@ -75,36 +73,36 @@ impl Lease {
         ends_at_ms == i64::MAX || clock::boot_ms() < ends_at_ms
     }
 
-    /// Whether it lasts, and is still of this life.
+    /// Whether the lease is valid and still belongs to this epoch.
     pub fn is_of(&self, node: &NodeEpoch) -> bool {
         self.current().is_some_and(|now| now.epoch == node.epoch)
     }
 
-    /// How long it lasts; `None` for a node that is alone.
-    pub fn left(&self) -> Option<Duration> {
+    /// The time until the lease expires. `None` for a node that is alone.
+    pub fn remaining(&self) -> Option<Duration> {
         let ends_at_ms = self.ends_at_ms.load(Ordering::Acquire);
         let left_ms = ends_at_ms.saturating_sub(clock::boot_ms()).max(0);
         (ends_at_ms != i64::MAX).then(|| Duration::from_millis(left_ms.unsigned_abs()))
     }
 
-    /// The database said that this epoch is over.
+    /// Records that the database has ended this epoch.
     pub fn lost(&self, node: &NodeEpoch) {
         if self.node.load().epoch == node.epoch {
             self.ends_at_ms.store(0, Ordering::Release);
         }
     }
 
-    /// A renewal that was asked for at `asked_ms` of the boot clock has succeeded.
-    fn renewed(&self, asked_ms: i64) {
-        let ends_at_ms = asked_ms + millis(LASTS - MARGIN);
+    /// Records that a renewal succeeded which was requested at `requested_ms` of the boot clock.
+    fn renewed(&self, requested_ms: i64) {
+        let ends_at_ms = requested_ms + millis(DURATION - SAFETY_MARGIN);
         self.ends_at_ms.store(ends_at_ms, Ordering::Release);
     }
 
-    fn begin_anew(&self, node: NodeEpoch, asked_ms: i64) {
-        // Nobody sees the new epoch with the old one's end.
+    fn begin_epoch(&self, node: NodeEpoch, requested_ms: i64) {
+        // No reader may see the new epoch with the end of the old lease.
         self.ends_at_ms.store(0, Ordering::Release);
         self.node.store(Arc::new(node));
-        self.renewed(asked_ms);
+        self.renewed(requested_ms);
     }
 }
 
@@ -118,7 +116,7 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Holds the lease on a thread of its own, so that no other work delays a renewal.
+/// Renews the lease on a thread of its own, so that no other work delays a renewal.
 pub struct LeaseHolder {
     pub lease: Arc<Lease>,
     stop: oneshot::Sender<()>,
@@ -126,55 +124,55 @@ pub struct LeaseHolder {
 }
 
 impl LeaseHolder {
-    /// Begins a life of the node `name`, one of whose calls may still be up for `longest_call` after the
-    /// lease's end. `live` are the deliveries that this process works on.
+    /// Begins an epoch of the node `name`. Its calls may still be in progress for `max_call` after the end of
+    /// the lease. `on_new_epoch` is called when the node has lost its epoch and begun another.
     ///
-    /// A predecessor that was killed is succeeded at once; one whose connection still stands, as after a power
-    /// cut, when its lease has ended.
+    /// If a predecessor was killed, this returns at once. If the predecessor's connection is still open, for
+    /// example after a power cut, this waits until its lease has expired.
     ///
     /// # Errors
-    /// [`StoreError::NodeRuns`] when another process renews the lease; what the database fails with.
+    /// [`StoreError::NodeRuns`] when another process renews the lease, and errors of the database.
     pub async fn start(
         store: &Store,
         name: &str,
-        longest_call: Duration,
-        live: Arc<Live>,
+        max_call: Duration,
+        on_new_epoch: impl Fn() + Send + Sync + 'static,
     ) -> Result<LeaseHolder, StoreError> {
-        let (tell, told) = oneshot::channel();
+        let (begun, beginning) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
-        let (tell_done, done) = oneshot::channel();
+        let (finished, done) = oneshot::channel();
         let (store, name) = (store.clone(), name.to_owned());
         Arbiter::new().spawn(async move {
-            match Keeper::begin(&store, &name, longest_call).await {
-                Ok(keeper) => {
-                    let _ = tell.send(Ok(keeper.lease()));
-                    keeper.keep(&live, stopped).await;
+            match Renewer::begin(&store, &name, max_call).await {
+                Ok(renewer) => {
+                    let _ = begun.send(Ok(Arc::clone(&renewer.lease)));
+                    renewer.run(&on_new_epoch, stopped).await;
                 }
                 Err(error) => {
-                    let _ = tell.send(Err(error));
+                    let _ = begun.send(Err(error));
                 }
             }
-            let _ = tell_done.send(());
+            let _ = finished.send(());
             Arbiter::current().stop();
         });
-        let lease = told.await.unwrap_or(Err(StoreError::Fenced))?;
+        let lease = beginning.await.unwrap_or(Err(StoreError::Fenced))?;
         Ok(LeaseHolder { lease, stop, done })
     }
 
-    /// Gives the lease back, so that nobody waits for its end.
+    /// Resigns the lease, so that no other process waits for its end.
     pub async fn stop(self) {
-        // Either it is told, or it is gone.
+        // An error only says that the thread has ended.
         let _ = self.stop.send(());
         let _ = self.done.await;
     }
 }
 
-struct Keeper {
+struct Renewer {
     store: Store,
     lease: Arc<Lease>,
-    /// `None` while it is lost, and on SQLite.
+    /// `None` while the connection is lost, and on SQLite.
     session: Option<NodeSession>,
-    longest_call: Duration,
+    max_call: Duration,
     meters: Meters,
 }
 
@@ -183,20 +181,16 @@ struct Meters {
     failed: Counter,
 }
 
-impl Keeper {
-    async fn begin(
-        store: &Store,
-        name: &str,
-        longest_call: Duration,
-    ) -> Result<Keeper, StoreError> {
+impl Renewer {
+    async fn begin(store: &Store, name: &str, max_call: Duration) -> Result<Renewer, StoreError> {
         let mut seen_lease_ms = None;
         loop {
-            match Keeper::try_begin(store, name, longest_call).await {
+            match Renewer::try_begin(store, name, max_call).await {
                 Err(StoreError::NodeRuns { lease_until_ms, .. })
                     if seen_lease_ms.is_none_or(|seen| seen == lease_until_ms) =>
                 {
                     seen_lease_ms = Some(lease_until_ms);
-                    tokio::time::sleep(RETRY).await;
+                    tokio::time::sleep(RETRY_DELAY).await;
                 }
                 begun => return begun,
             }
@@ -206,19 +200,19 @@ impl Keeper {
     async fn try_begin(
         store: &Store,
         name: &str,
-        longest_call: Duration,
-    ) -> Result<Keeper, StoreError> {
+        max_call: Duration,
+    ) -> Result<Renewer, StoreError> {
         let session = store.node_session(name).await?;
-        let (asked_ms, node) = start(store, name, longest_call, session.as_ref()).await?;
+        let (requested_ms, node) = start(store, name, max_call, session.as_ref()).await?;
         let lease = Lease::alone(node);
         if session.is_some() {
-            lease.renewed(asked_ms);
+            lease.renewed(requested_ms);
         }
-        Ok(Keeper {
+        Ok(Renewer {
             store: store.clone(),
             lease,
             session,
-            longest_call,
+            max_call,
             meters: Meters {
                 lost: metrics::counter!("nexo_node_lease_lost_total"),
                 failed: metrics::counter!("nexo_node_renewals_failed_total"),
@@ -226,19 +220,15 @@ impl Keeper {
         })
     }
 
-    fn lease(&self) -> Arc<Lease> {
-        Arc::clone(&self.lease)
-    }
-
-    /// Renews the lease until it is told to stop, or until nobody can tell it any more.
-    async fn keep(mut self, live: &Live, stop: oneshot::Receiver<()>) {
+    /// Renews the lease until `stop` is sent or dropped, then resigns.
+    async fn run(mut self, on_new_epoch: &(dyn Fn() + Sync), stop: oneshot::Receiver<()>) {
         if self.session.is_none() {
-            // It is alone: there is nothing to renew.
+            // The node is alone: there is nothing to renew.
             let _ = stop.await;
             return;
         }
         tokio::select! {
-            () = self.renew_for_ever(live) => {}
+            () = self.renew_forever(on_new_epoch) => {}
             _ = stop => {}
         }
         let node = self.lease.node();
@@ -246,21 +236,20 @@ impl Keeper {
         let Some(session) = self.session.take() else {
             return;
         };
-        let resigned = tokio::time::timeout(RENEW_WITHIN, session.resign(&node)).await;
+        let resigned = tokio::time::timeout(RENEWAL_TIMEOUT, session.resign(&node)).await;
         if !matches!(resigned, Ok(Ok(()))) {
-            tracing::warn!("the lease was not given back: it ends by itself");
+            tracing::warn!("the lease could not be resigned; it expires by itself");
         }
     }
 
-    async fn renew_for_ever(&mut self, live: &Live) {
-        let mut due = tokio::time::interval(RENEW_EVERY);
-        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn renew_forever(&mut self, on_new_epoch: &(dyn Fn() + Sync)) {
+        let mut due = clock::interval(RENEWAL_INTERVAL);
         loop {
             due.tick().await;
             let was_valid = self.lease.is_valid();
-            while !self.renew(live).await {
+            while !self.renew(on_new_epoch).await {
                 self.meters.failed.increment(1);
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
             if !was_valid && self.lease.is_valid() {
                 tracing::info!("the lease is held again");
@@ -268,19 +257,19 @@ impl Keeper {
         }
     }
 
-    /// One renewal; whether the next one may wait for its turn.
-    async fn renew(&mut self, live: &Live) -> bool {
+    /// Renews once. Returns whether the next renewal may wait for the interval.
+    async fn renew(&mut self, on_new_epoch: &(dyn Fn() + Sync)) -> bool {
         let node = self.lease.node();
-        let asked_ms = clock::boot_ms();
-        match tokio::time::timeout(RENEW_WITHIN, self.ask(&node)).await {
+        let requested_ms = clock::boot_ms();
+        match tokio::time::timeout(RENEWAL_TIMEOUT, self.renew_session(&node)).await {
             Ok(Ok(true)) => {
-                self.lease.renewed(asked_ms);
+                self.lease.renewed(requested_ms);
                 true
             }
             Ok(Ok(false)) => {
                 self.lease.lost(&node);
                 self.meters.lost.increment(1);
-                self.begin_anew(&node, live).await
+                self.begin_next_epoch(&node, on_new_epoch).await
             }
             Ok(Err(error)) => {
                 self.session = None;
@@ -289,48 +278,52 @@ impl Keeper {
             }
             Err(_) => {
                 self.session = None;
-                tracing::warn!("the lease was not renewed: the database does not answer");
+                tracing::warn!("the lease was not renewed: the database did not answer in time");
                 false
             }
         }
     }
 
-    async fn ask(&mut self, node: &NodeEpoch) -> Result<bool, StoreError> {
-        // Our own last connection may have held the name for a moment longer: it is asked for again.
+    async fn renew_session(&mut self, node: &NodeEpoch) -> Result<bool, StoreError> {
+        // Our own last connection may have held the node's lock a moment longer. Try to take the lock again.
         if self.session.as_ref().is_none_or(NodeSession::is_taken) {
             self.session = self.store.node_session(&node.node).await?;
         }
         match &mut self.session {
-            Some(session) => session.renew(node, millis(LASTS)).await,
+            Some(session) => session.renew(node, millis(DURATION)).await,
             None => Ok(false),
         }
     }
 
-    /// Our epoch is over: begins a new life under the same name, if nobody else has it.
-    async fn begin_anew(&mut self, old: &NodeEpoch, live: &Live) -> bool {
+    /// Begins a new epoch under the same name, if no other process uses it. Returns whether the next renewal
+    /// may wait for the interval.
+    async fn begin_next_epoch(
+        &mut self,
+        old: &NodeEpoch,
+        on_new_epoch: &(dyn Fn() + Sync),
+    ) -> bool {
         let session = self.session.as_ref();
-        let begun = start(&self.store, &old.node, self.longest_call, session);
-        match tokio::time::timeout(LASTS, begun).await {
-            Ok(Ok((asked_ms, node))) => {
+        let begun = start(&self.store, &old.node, self.max_call, session);
+        match tokio::time::timeout(DURATION, begun).await {
+            Ok(Ok((requested_ms, node))) => {
                 tracing::warn!(
                     old = old.epoch,
                     new = node.epoch,
-                    "this node was taken for dead: it serves again under a new epoch"
+                    "another node declared this node dead; it serves again under a new epoch"
                 );
-                self.lease.begin_anew(node, asked_ms);
-                // What nobody has settled yet is ours again, as far as no saga works on it.
-                live.expect_lost();
+                self.lease.begin_epoch(node, requested_ms);
+                on_new_epoch();
                 true
             }
             Ok(Err(StoreError::NodeRuns { name, .. })) => {
                 tracing::error!(
                     name,
-                    "another process runs as this node: give one of them another name in [cluster] node"
+                    "another process runs under this node's name; set a different [cluster] node for one of them"
                 );
                 true
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "no new life could be begun");
+                tracing::warn!(%error, "no new epoch could be started");
                 false
             }
             Err(_) => false,
@@ -338,20 +331,20 @@ impl Keeper {
     }
 }
 
-/// Begins a life, and the time of the boot clock from which its lease counts.
+/// Begins an epoch. Returns it with the time of the boot clock from which its lease counts.
 async fn start(
     store: &Store,
     name: &str,
-    longest_call: Duration,
+    max_call: Duration,
     session: Option<&NodeSession>,
 ) -> Result<(i64, NodeEpoch), StoreError> {
-    let asked_ms = clock::boot_ms();
+    let requested_ms = clock::boot_ms();
     let node = store
         .start_node(NodeStart {
             name,
             at_ms: clock::unix_ms(),
-            lease_ms: millis(LASTS),
-            longest_call_ms: millis(longest_call),
+            lease_ms: millis(DURATION),
+            longest_call_ms: millis(max_call),
             predecessor: match session {
                 None => Predecessor::Gone,
                 Some(session) if session.is_taken() => Predecessor::MayLive,
@@ -360,7 +353,7 @@ async fn start(
             is_locked: session.is_some_and(NodeSession::is_locked),
         })
         .await?;
-    Ok((asked_ms, node))
+    Ok((requested_ms, node))
 }
 
 #[cfg(test)]
@@ -375,22 +368,23 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_ends_by_itself_before_it_ends_in_the_database() {
+    fn a_lease_expires_before_it_expires_in_the_database() {
         let lease = Lease::alone(node(1));
         let now_ms = clock::boot_ms();
         lease.renewed(now_ms);
         assert!(lease.is_valid());
-        assert!(lease.left() < Some(LASTS) && lease.left() > Some(Duration::from_secs(5)));
-        // A renewal counts from when it was asked for, not from when it was answered.
-        lease.renewed(now_ms - millis(LASTS - MARGIN));
+        let remaining = lease.remaining();
+        assert!(remaining < Some(DURATION) && remaining > Some(Duration::from_secs(5)));
+        // A renewal counts from its request, not from its answer.
+        lease.renewed(now_ms - millis(DURATION - SAFETY_MARGIN));
         assert!(!lease.is_valid());
-        assert_eq!(lease.left(), Some(Duration::ZERO));
+        assert_eq!(lease.remaining(), Some(Duration::ZERO));
     }
 
     #[test]
-    fn only_the_present_epoch_can_be_lost() {
+    fn only_the_current_epoch_can_be_lost() {
         let lease = Lease::alone(node(1));
-        lease.begin_anew(node(3), clock::boot_ms());
+        lease.begin_epoch(node(3), clock::boot_ms());
         lease.lost(&node(1));
         assert_eq!(lease.current().map(|node| node.epoch), Some(3));
         lease.lost(&node(3));
@@ -398,9 +392,9 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_alone_has_no_end() {
+    fn the_lease_of_a_node_that_is_alone_never_expires() {
         let lease = Lease::alone(node(1));
         assert!(lease.is_valid());
-        assert_eq!(lease.left(), None);
+        assert_eq!(lease.remaining(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What every part may ask of this node: its lease, and changes made elsewhere.
+//! The state of this node that every other part may read: its lease, and changes made elsewhere.
 
 pub mod changes;
 pub mod lease;

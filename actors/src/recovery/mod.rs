@@ -1,4 +1,4 @@
-//! Settling what a dead process left: our own and other nodes'.
+//! Settles the deliveries that a dead process left behind, of this node and of others.
 
 pub mod reaper;
 pub mod takeover;

@@ -1,5 +1,5 @@
-//! Settles what lost its saga: deliveries of this node that are `sent` and that nobody works on.
-//! At the start of a process that is everything its last life left behind.
+//! Settles deliveries that lost their saga: those of this node that are `sent` and that no saga works on.
+//! At the start of a process these are all deliveries that its last run left behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,29 +12,28 @@ use nexo_entities::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
 use nexo_entities::store::{Store, StoreError};
 
 use crate::clock;
-use crate::dispatch::live_deliveries::Live;
+use crate::dispatch::live_deliveries::LiveDeliveries;
 use crate::node::lease::Lease;
 
-/// How often it looks.
-pub const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Where no saga is known to have died it looks only this rarely: going through all that is `sent`
-/// takes long where many calls are in progress.
-const LOOKS_A_ROUND: u64 = 15;
-/// After a death: until its delivery is old enough, and once more.
-const LOOKS_FOR_LOST: u64 = 2 + (YOUNGEST_MS as u64).div_ceil(LOOK_EVERY.as_millis() as u64);
-/// A delivery younger than this may not be in the set of live ones that is compared with.
-const YOUNGEST_MS: i64 = 3_000;
-/// How often windows and kept answers that are over, and changes that everybody has seen, are dropped.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// How many kept answers that are over are dropped in one transaction: a short one, since others wait to
-/// write.
-const ANSWERS_AT_ONCE: u32 = 500;
-/// A node that lags behind by more than this forgets all that it remembers.
-const KEEP_CHANGES_MS: i64 = 3_600_000;
-/// No attempt is `sending` for so long, unless its sender is gone.
-const LONGEST_POST_MS: i64 = 600_000;
+/// How often the reaper wakes up.
+pub const SCAN_INTERVAL: Duration = Duration::from_secs(2);
+/// Without a known loss, only every so many wake-ups scan: reading all `sent` deliveries takes long while many
+/// calls are in progress.
+const TICKS_PER_IDLE_SCAN: u64 = 15;
+/// How many wake-ups scan after a loss: until the lost delivery is old enough, and once more.
+const SCANS_AFTER_LOSS: u64 = 2 + (MIN_AGE_MS as u64).div_ceil(SCAN_INTERVAL.as_millis() as u64);
+/// A younger delivery may be missing from the set of live deliveries that a scan compares with.
+const MIN_AGE_MS: i64 = 3_000;
+/// How often expired windows and stored responses, and old changes, are deleted.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
+/// How many stored responses one transaction deletes. The transaction is short because other writers wait.
+const RESPONSES_PER_BATCH: u32 = 500;
+/// How long changes are kept. A node that lags behind by more clears its caches.
+const CHANGE_RETENTION_MS: i64 = 3_600_000;
+/// An attempt that is `sending` for longer has lost its sender.
+const MAX_POST_MS: i64 = 600_000;
 
-/// The end of a delivery that its process gave up.
+/// The settlement of a delivery whose call was interrupted.
 pub(crate) fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
     let delivery = &unfinished.delivery;
     let outcome = Outcome::of(&Ending::Interrupted, policy);
@@ -60,7 +59,7 @@ pub(crate) fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Sett
         completed_at_ms,
         parts: unfinished.paid,
         refund: outcome.refund,
-        // Its phone may have rung: the window is kept.
+        // The phone may have rung: its window stays closed.
         release_window: false,
         attempts: Vec::new(),
         event: Some(event),
@@ -69,8 +68,8 @@ pub(crate) fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Sett
     }
 }
 
-/// The end of a delivery that was given up before anybody was called: as if no gateway had taken it.
-/// `frees` is its request, where that may be made again under its idempotency key.
+/// The settlement of a delivery that was never dialled: the same as if no gateway had accepted it.
+/// `frees` is its request, if that may be repeated under its idempotency key.
 fn never_dialled(unfinished: &Unfinished, frees: Option<Arc<IdempotentRequest>>) -> Settlement {
     Settlement {
         status: Status::Failed,
@@ -84,34 +83,34 @@ fn never_dialled(unfinished: &Unfinished, frees: Option<Arc<IdempotentRequest>>)
     }
 }
 
-/// Settles everything that this node's last life left `sent`. To be called before the port opens.
-/// Returns how many.
+/// Settles all deliveries that this node's last run left `sent`. Must be called before the port opens.
+/// Returns their number.
 ///
 /// # Errors
-/// What the database fails with.
+/// Errors of the database.
 pub async fn recover(
     store: &Store,
     node: &NodeEpoch,
     policy: RefundPolicy,
 ) -> Result<usize, StoreError> {
-    settle(store, node, i64::MAX, &Live::default(), policy).await
+    settle(store, node, i64::MAX, &LiveDeliveries::default(), policy).await
 }
 
 async fn settle(
     store: &Store,
     node: &NodeEpoch,
     before_ms: i64,
-    live: &Live,
+    live: &LiveDeliveries,
     policy: RefundPolicy,
 ) -> Result<usize, StoreError> {
     let mut cache = WalletCache::default();
-    let at_work = live.snapshot();
+    let in_progress = live.snapshot();
     store
         .settle_unfinished(
             &mut cache,
             node,
             before_ms,
-            &at_work,
+            &in_progress,
             |unfinished| match live.doubt(&unfinished.delivery.id) {
                 Some(request) => never_dialled(unfinished, request),
                 None => interrupted(unfinished, policy),
@@ -120,24 +119,28 @@ async fn settle(
         .await
 }
 
-/// Looks until the process ends, or its store stops: the next start does the rest.
-pub async fn reap(store: Store, lease: Arc<Lease>, live: Arc<Live>, policy: RefundPolicy) {
+/// Settles lost deliveries until the process ends or its store stops. The next start settles the rest.
+pub async fn reap(
+    store: Store,
+    lease: Arc<Lease>,
+    live: Arc<LiveDeliveries>,
+    policy: RefundPolicy,
+) {
     let reaped = metrics::counter!("nexo_reaped_deliveries_total");
-    let mut look_due = tokio::time::interval(LOOK_EVERY);
-    look_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut looks, mut lost_until) = (0u64, 0);
-    let mut tidy_due = tokio::time::interval(TIDY_EVERY);
+    let mut scan_due = clock::interval(SCAN_INTERVAL);
+    let (mut ticks, mut scan_until) = (0u64, 0);
+    let mut cleanup_due = clock::interval(CLEANUP_INTERVAL);
     while store.stopped().is_none() {
         tokio::select! {
-            _ = look_due.tick() => {
-                looks += 1;
+            _ = scan_due.tick() => {
+                ticks += 1;
                 if live.take_lost() {
-                    lost_until = looks + LOOKS_FOR_LOST;
+                    scan_until = ticks + SCANS_AFTER_LOSS;
                 }
-                if looks > lost_until && looks % LOOKS_A_ROUND != 0 {
+                if ticks > scan_until && ticks % TICKS_PER_IDLE_SCAN != 0 {
                     continue;
                 }
-                let before_ms = clock::unix_ms() - YOUNGEST_MS;
+                let before_ms = clock::unix_ms() - MIN_AGE_MS;
                 match settle(&store, &lease.node(), before_ms, &live, policy).await {
                     Ok(0) => {}
                     Ok(count) => {
@@ -150,28 +153,28 @@ pub async fn reap(store: Store, lease: Arc<Lease>, live: Arc<Live>, policy: Refu
                     }
                 }
             }
-            _ = tidy_due.tick() => {
-                live.tidy();
-                if let Err(error) = tidy(&store).await {
-                    tracing::warn!(%error, "old windows, changes and kept answers could not be dropped");
+            _ = cleanup_due.tick() => {
+                live.forget_old_doubts();
+                if let Err(error) = clean_up(&store).await {
+                    tracing::warn!(%error, "expired windows, changes and stored responses could not be deleted");
                 }
             }
         }
     }
 }
 
-async fn tidy(store: &Store) -> Result<(), StoreError> {
+async fn clean_up(store: &Store) -> Result<(), StoreError> {
     let now_ms = clock::unix_ms();
     store.drop_windows(now_ms).await?;
-    store.trim_changes(now_ms - KEEP_CHANGES_MS).await?;
-    while store.drop_kept_answers(now_ms, ANSWERS_AT_ONCE).await? == u64::from(ANSWERS_AT_ONCE) {}
-    let given_up = store
-        .give_up_webhooks(now_ms - LONGEST_POST_MS, now_ms)
-        .await?;
+    store.trim_changes(now_ms - CHANGE_RETENTION_MS).await?;
+    while store.drop_kept_answers(now_ms, RESPONSES_PER_BATCH).await?
+        == u64::from(RESPONSES_PER_BATCH)
+    {}
+    let given_up = store.give_up_webhooks(now_ms - MAX_POST_MS, now_ms).await?;
     if given_up > 0 {
         tracing::warn!(
             given_up,
-            "webhook attempts whose sender is gone are unknown"
+            "webhook attempts without a sender are now unknown"
         );
     }
     Ok(())

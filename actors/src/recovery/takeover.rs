@@ -1,7 +1,7 @@
-//! Settles what a dead node has left behind: its calls in progress end as `interrupted`, once.
+//! Settles the deliveries of a dead node: its calls in progress end as `interrupted`, once.
 //!
-//! Every node looks, and the first to find a dead one takes it over: the dead node's epoch grows, so that
-//! nothing counts any more that it may still want to write. Should the taker die too, another one follows.
+//! Every node looks for dead nodes, and the first to find one takes it over. That raises the dead node's epoch, so
+//! that the database refuses its late writes. If the node that takes over dies too, another one takes over.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,29 +16,28 @@ use crate::clock;
 use crate::node::lease::Lease;
 use crate::recovery::reaper::interrupted;
 
-/// How often it looks.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long others leave the settling to the taker.
-const TAKEN_FOR_MS: i64 = 30_000;
+/// How often a node looks for dead nodes.
+const SCAN_INTERVAL: Duration = Duration::from_secs(2);
+/// How long other nodes wait for the one that takes over.
+const TAKEOVER_LEASE_MS: i64 = 30_000;
 
-/// Looks until the process ends.
-pub async fn look_for_dead(store: Store, lease: Arc<Lease>, policy: RefundPolicy) {
+/// Takes over dead nodes until the process ends.
+pub async fn take_over_dead_nodes(store: Store, lease: Arc<Lease>, policy: RefundPolicy) {
     let takeovers = metrics::counter!("nexo_node_takeovers_total");
     let settled = metrics::counter!("nexo_node_taken_deliveries_total");
-    let mut due = tokio::time::interval(LOOK_EVERY);
-    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut due = clock::interval(SCAN_INTERVAL);
     loop {
         due.tick().await;
-        // Who may be dead itself declares nobody dead.
+        // A node without a valid lease may be dead itself, and declares no other node dead.
         let Some(own) = lease.current() else { continue };
-        match look(&store, &own, policy, &takeovers).await {
+        match scan(&store, &own, policy, &takeovers).await {
             Ok(count) => settled.increment(count as u64),
             Err(error) => tracing::warn!(%error, "dead nodes could not be settled"),
         }
     }
 }
 
-async fn look(
+async fn scan(
     store: &Store,
     own: &NodeEpoch,
     policy: RefundPolicy,
@@ -47,7 +46,7 @@ async fn look(
     let mut settled = 0;
     for dead in store.dead_nodes(&own.node).await? {
         let now_ms = clock::unix_ms();
-        let Some(taken) = store.take_over(&dead, TAKEN_FOR_MS, now_ms).await? else {
+        let Some(taken) = store.take_over(&dead, TAKEOVER_LEASE_MS, now_ms).await? else {
             continue;
         };
         takeovers.increment(1);

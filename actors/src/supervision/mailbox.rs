@@ -1,7 +1,7 @@
-//! What an actor's mailbox costs: how many messages wait in it, and how long the actor works on each.
+//! Metrics of an actor's mailbox: how many messages wait in it, and how long the actor handles each.
 //!
-//! Every message that comes through a [`Handle`](crate::supervision::supervisor::Handle) is put into a [`Measured`], which counts
-//! itself out again however it ends: handled, or dropped with its mailbox.
+//! Every message that a [`Handle`](crate::supervision::handle::Handle) sends is wrapped in a [`Measured`]. It
+//! leaves the count when it is handled and when it is dropped with its mailbox.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,17 +10,17 @@ use actix::dev::{MessageResponse, OneshotSender};
 use actix::{Actor, Message};
 use metrics::{Gauge, Histogram};
 
-/// One role's figures, registered once.
+/// The mailbox metrics of one role, registered once.
 pub(crate) struct MailboxMeters {
     depth: Gauge,
     handling: Histogram,
 }
 
 impl MailboxMeters {
-    /// `limit`: how many messages may wait.
-    pub(crate) fn new(role: &str, limit: usize) -> Arc<MailboxMeters> {
+    /// `capacity`: how many messages may wait.
+    pub(crate) fn new(role: &str, capacity: usize) -> Arc<MailboxMeters> {
         let actor = || role.to_owned();
-        metrics::gauge!("nexo_actor_mailbox_limit", "actor" => actor()).set(limit as f64);
+        metrics::gauge!("nexo_actor_mailbox_limit", "actor" => actor()).set(capacity as f64);
         Arc::new(MailboxMeters {
             depth: metrics::gauge!("nexo_actor_mailbox_depth", "actor" => actor()),
             handling: metrics::histogram!("nexo_actor_handling_seconds", "actor" => actor()),
@@ -28,36 +28,36 @@ impl MailboxMeters {
     }
 }
 
-/// A message that is measured on its way.
+/// A message whose wait and handling are measured.
 pub struct Measured<M> {
     message: M,
-    place: Place,
+    waiting: Waiting,
 }
 
-/// A message's place in the mailbox, until this is dropped.
-struct Place(Arc<MailboxMeters>);
+/// Counts a message as waiting until this is dropped.
+struct Waiting(Arc<MailboxMeters>);
 
 impl<M> Measured<M> {
     pub(crate) fn new(message: M, meters: &Arc<MailboxMeters>) -> Measured<M> {
         meters.depth.increment(1.0);
         Measured {
             message,
-            place: Place(Arc::clone(meters)),
+            waiting: Waiting(Arc::clone(meters)),
         }
     }
 
-    /// Takes it out of the mailbox.
+    /// Takes the message out of the mailbox and starts to measure its handling.
     #[doc(hidden)]
     pub fn begin(self) -> (M, Handling) {
         let handling = Handling {
-            meters: Arc::clone(&self.place.0),
+            meters: Arc::clone(&self.waiting.0),
             since: Instant::now(),
         };
         (self.message, handling)
     }
 }
 
-impl Drop for Place {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.depth.decrement(1.0);
     }
@@ -67,7 +67,7 @@ impl<M: Message> Message for Measured<M> {
     type Result = M::Result;
 }
 
-/// A message being handled; how long is noted when this is dropped, also in a panic.
+/// A message that is being handled. Its drop records the duration, also when the handler panics.
 #[doc(hidden)]
 pub struct Handling {
     meters: Arc<MailboxMeters>,
@@ -80,7 +80,7 @@ impl Drop for Handling {
     }
 }
 
-/// What the actor answers to the message inside a [`Measured`].
+/// The actor's answer to the message inside a [`Measured`].
 #[doc(hidden)]
 pub struct Answer<R>(pub R);
 

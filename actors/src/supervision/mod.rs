@@ -1,4 +1,8 @@
 //! Supervision: factories, heartbeats, back-off, and bounded mailboxes.
 
+mod back_off;
+pub mod handle;
 pub mod mailbox;
 pub mod supervisor;
+#[cfg(test)]
+mod tests;

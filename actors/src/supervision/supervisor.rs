@@ -1,51 +1,43 @@
-//! Supervision: whoever dies or freezes is replaced, with state reloaded.
+//! Replaces actors that exit or freeze by new ones with reloaded state.
 //!
-//! actix's own `Supervisor` does not survive a panic in a handler, and keeps the same struct on
-//! `stop`. Here every actor has a role with a factory. A death is noticed at once, because the
-//! actor's [`LifeLine`] is dropped with it; a freeze is noticed by its heartbeat.
+//! actix's own `Supervisor` does not survive a panic in a handler, and keeps the same struct on `stop`. Here
+//! every actor runs a role, and each role has a factory and a back-off of its own. An exit is noticed at once,
+//! because the actor's [`ActorGuard`] is dropped with it. A freeze is noticed by the heartbeat.
 //!
-//! | seen | done |
+//! | event | reaction |
 //! |---|---|
-//! | life line dropped, mailbox closed | a new one from the factory, after a back-off that doubles |
-//! | no heartbeat for [`FROZEN_AFTER`] | the same, on a thread of its own; the old one is told to retire |
-//! | [`ESCALATE_AT`] restarts within [`ESCALATE_WITHIN`] | the escalation hook is called |
+//! | the guard is dropped | a new actor from the factory, after a back-off that doubles |
+//! | no answer to a heartbeat within [`HEARTBEAT_TIMEOUT`] | the same on a new thread; the old actor receives [`Supervise::Retire`] |
+//! | [`MAX_RESTARTS`](super::back_off::MAX_RESTARTS) restarts of one role within a minute | the escalation hook is called |
 
-use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::dev::{MessageResponse, ToEnvelope};
+use actix::dev::MessageResponse;
 use actix::{Actor, Addr, Context, Handler, Message};
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
-use futures_util::future::{BoxFuture, FutureExt, join_all};
+use futures_util::future::{FutureExt, LocalBoxFuture, join_all};
 use metrics::Counter;
-use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
-use crate::supervision::mailbox::{MailboxMeters, Measured};
+use crate::clock;
+use crate::supervision::back_off::BackOff;
+use crate::supervision::handle::Handle;
 
-/// How often every actor is asked for a sign of life.
-pub const HEARTBEAT: Duration = Duration::from_millis(500);
-/// An actor that gave no sign for so long is replaced.
-pub const FROZEN_AFTER: Duration = Duration::from_secs(5);
-/// The first wait before a restart; doubles with each further one.
-pub const FIRST_BACK_OFF: Duration = Duration::from_millis(5);
-/// The longest wait before a restart: an actor is back within a second.
-pub const LONGEST_BACK_OFF: Duration = Duration::from_millis(500);
-/// A role that has been quiet for so long starts again at the first back-off.
-pub const CALM_AFTER: Duration = Duration::from_secs(10);
-/// So many restarts within [`ESCALATE_WITHIN`] are more than a restart can mend.
-pub const ESCALATE_AT: usize = 60;
-pub const ESCALATE_WITHIN: Duration = Duration::from_secs(60);
+/// How often every actor receives a heartbeat.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+/// An actor that does not answer a heartbeat for this long is replaced.
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the watcher says to every actor.
+/// What the supervisor sends to every actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Supervise {
-    /// Give a sign of life.
-    Beat,
-    /// You have been replaced: stop.
+    /// Answer, to show that the actor works.
+    Heartbeat,
+    /// The actor has been replaced: stop.
     Retire,
     /// Panic, so that a test can see the replacement.
     #[cfg(feature = "faults")]
@@ -56,7 +48,7 @@ impl Message for Supervise {
     type Result = ();
 }
 
-/// Implements the actor's side of supervision, and of measuring what comes through its [`Handle`].
+/// Implements supervision for an actor, and the measuring of messages sent through its [`Handle`].
 #[macro_export]
 macro_rules! supervised {
     ($actor:ty) => {
@@ -69,7 +61,7 @@ macro_rules! supervised {
                 ctx: &mut Self::Context,
             ) {
                 match order {
-                    $crate::supervision::supervisor::Supervise::Beat => {}
+                    $crate::supervision::supervisor::Supervise::Heartbeat => {}
                     $crate::supervision::supervisor::Supervise::Retire => {
                         actix::ActorContext::stop(ctx)
                     }
@@ -102,504 +94,214 @@ macro_rules! supervised {
     };
 }
 
-/// Held by an actor; its drop tells the watcher that the actor is gone, however it went.
+/// Held by an actor. Its drop tells the supervisor that the actor has exited, for whatever reason.
 #[derive(Debug)]
-pub struct LifeLine {
-    of: Incumbent,
+pub struct ActorGuard {
     role: Arc<str>,
-    deaths: mpsc::UnboundedSender<Incumbent>,
+    _exit: oneshot::Sender<Infallible>,
 }
 
-/// One filling of one role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Incumbent {
-    role: usize,
-    term: u64,
-}
-
-impl LifeLine {
-    /// The role's name, as metrics and logs call it.
+impl ActorGuard {
+    /// The role's name in metrics and logs.
     pub fn role(&self) -> &str {
         &self.role
     }
 }
 
-impl Drop for LifeLine {
-    fn drop(&mut self) {
-        // The watcher may be gone already, at shutdown.
-        let _ = self.deaths.send(self.of);
-    }
+/// One actor of a role, until it is replaced.
+struct Generation<A: Actor> {
+    address: Addr<A>,
+    /// Resolves, with an error, when the actor's guard is dropped.
+    exits: oneshot::Receiver<Infallible>,
 }
 
-/// Why a message did not reach its actor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Undelivered {
-    #[error("the actor's mailbox is full")]
-    Full,
-    #[error("the actor is down, or did not answer in time")]
-    Down,
+/// Why an actor is replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    Exited,
+    Frozen,
 }
 
-/// The address of a role: always of the actor that fills it now.
-pub struct Handle<A: Actor> {
+type Factory<A> = Arc<dyn Fn(ActorGuard) -> A + Send + Sync>;
+
+/// A role and the actor that currently runs it.
+struct Role<A: Actor> {
     name: Arc<str>,
-    current: Arc<ArcSwap<Addr<A>>>,
-    meters: Arc<MailboxMeters>,
-}
-
-impl<A: Actor> Clone for Handle<A> {
-    fn clone(&self) -> Self {
-        Self {
-            name: Arc::clone(&self.name),
-            current: Arc::clone(&self.current),
-            meters: Arc::clone(&self.meters),
-        }
-    }
-}
-
-impl<A: Actor<Context = Context<A>>> Handle<A> {
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Leaves a message, if the mailbox has room and the actor lives.
-    pub fn try_send<M>(&self, message: M) -> Result<(), Undelivered>
-    where
-        M: Message + Send + 'static,
-        M::Result: Send,
-        A: Handler<Measured<M>>,
-        A::Context: ToEnvelope<A, Measured<M>>,
-    {
-        self.current
-            .load()
-            .try_send(Measured::new(message, &self.meters))
-            .map_err(|error| match error {
-                actix::prelude::SendError::Full(_) => Undelivered::Full,
-                actix::prelude::SendError::Closed(_) => Undelivered::Down,
-            })
-    }
-
-    /// Asks and waits for the answer, at most `within`.
-    pub async fn ask<M>(&self, message: M, within: Duration) -> Result<M::Result, Undelivered>
-    where
-        M: Message + Send + 'static,
-        M::Result: Send,
-        A: Handler<Measured<M>>,
-        A::Context: ToEnvelope<A, Measured<M>>,
-    {
-        let measured = Measured::new(message, &self.meters);
-        let answer = self.current.load().send(measured);
-        match tokio::time::timeout(within, answer).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) | Err(_) => Err(Undelivered::Down),
-        }
-    }
-}
-
-/// What the watcher does for a role, whatever its actor's type.
-trait Role: Send {
-    fn name(&self) -> Arc<str>;
-    fn incumbent(&self) -> Incumbent;
-    fn beat(&self) -> BoxFuture<'static, (Incumbent, bool)>;
-    fn replace(&mut self, on_new_thread: bool);
-}
-
-type Factory<A> = Arc<dyn Fn(LifeLine) -> A + Send + Sync>;
-
-struct RoleOf<A: Actor> {
-    incumbent: Incumbent,
-    name: Arc<str>,
-    mailbox: usize,
+    capacity: usize,
     factory: Factory<A>,
-    deaths: mpsc::UnboundedSender<Incumbent>,
     thread: ArbiterHandle,
+    generation: Generation<A>,
     current: Arc<ArcSwap<Addr<A>>>,
     restarts: Counter,
 }
 
+/// Starts the next actor of a role.
 fn start<A>(
+    name: &Arc<str>,
     thread: &ArbiterHandle,
-    mailbox: usize,
-    factory: Factory<A>,
-    life_line: LifeLine,
-) -> Addr<A>
+    capacity: usize,
+    factory: &Factory<A>,
+) -> Generation<A>
 where
     A: Actor<Context = Context<A>>,
 {
-    A::start_in_arbiter(thread, move |ctx| {
-        ctx.set_mailbox_capacity(mailbox);
-        factory(life_line)
-    })
+    let (exit, exits) = oneshot::channel();
+    let guard = ActorGuard {
+        role: Arc::clone(name),
+        _exit: exit,
+    };
+    let factory = Arc::clone(factory);
+    let address = A::start_in_arbiter(thread, move |ctx| {
+        ctx.set_mailbox_capacity(capacity);
+        factory(guard)
+    });
+    Generation { address, exits }
 }
 
-impl<A> Role for RoleOf<A>
+impl<A> Role<A>
 where
     A: Actor<Context = Context<A>> + Handler<Supervise>,
     <A as Handler<Supervise>>::Result: MessageResponse<A, Supervise>,
 {
-    fn name(&self) -> Arc<str> {
-        Arc::clone(&self.name)
-    }
-
-    fn incumbent(&self) -> Incumbent {
-        self.incumbent
-    }
-
-    fn beat(&self) -> BoxFuture<'static, (Incumbent, bool)> {
-        let asked = self.incumbent;
-        let answer = self.current.load().send(Supervise::Beat);
-        async move {
-            let beats = tokio::time::timeout(FROZEN_AFTER, answer).await;
-            (asked, matches!(beats, Ok(Ok(()))))
+    /// Waits until the current actor exits or freezes.
+    async fn failure(&mut self, heartbeat: &mut tokio::time::Interval) -> Failure {
+        let Generation { address, exits } = &mut self.generation;
+        let frozen = async {
+            loop {
+                heartbeat.tick().await;
+                let answer = address.send(Supervise::Heartbeat);
+                let answer = tokio::time::timeout(HEARTBEAT_TIMEOUT, answer).await;
+                if !matches!(answer, Ok(Ok(()))) {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = exits => Failure::Exited,
+            () = frozen => Failure::Frozen,
         }
-        .boxed()
     }
 
-    fn replace(&mut self, on_new_thread: bool) {
-        if on_new_thread {
+    fn replace(&mut self, failure: Failure) {
+        if failure == Failure::Frozen {
             self.thread = Arbiter::new().handle();
         }
-        self.incumbent.term += 1;
         self.restarts.increment(1);
-        let life_line = LifeLine {
-            of: self.incumbent,
-            role: Arc::clone(&self.name),
-            deaths: self.deaths.clone(),
-        };
-        let new = start(
-            &self.thread,
-            self.mailbox,
-            Arc::clone(&self.factory),
-            life_line,
-        );
-        let old = self.current.swap(Arc::new(new));
-        // The mailbox may be full, and the old one must go all the same.
+        self.generation = start(&self.name, &self.thread, self.capacity, &self.factory);
+        let new = Arc::new(self.generation.address.clone());
+        let old = self.current.swap(new);
+        // `try_send` would fail on a full mailbox, and the old actor must stop all the same.
         old.do_send(Supervise::Retire);
     }
 }
 
-/// Restarts of one role, for the back-off and the escalation.
-#[derive(Debug, Default)]
-struct Record {
-    restarts: VecDeque<Instant>,
-    in_a_row: u32,
+/// Supervises a role, whatever the type of its actor.
+trait Supervised: Send {
+    fn supervise<'s>(
+        self: Box<Self>,
+        health: &'s Health,
+        escalate: &'s dyn Fn(&str),
+    ) -> LocalBoxFuture<'s, ()>;
 }
 
-impl Record {
-    /// Notes a restart at `now` and says how long to wait before it.
-    fn note(&mut self, now: Instant) -> Duration {
-        if self
-            .restarts
-            .back()
-            .is_none_or(|last| now.duration_since(*last) > CALM_AFTER)
-        {
-            self.in_a_row = 0;
+impl<A> Supervised for Role<A>
+where
+    A: Actor<Context = Context<A>> + Handler<Supervise>,
+    <A as Handler<Supervise>>::Result: MessageResponse<A, Supervise>,
+{
+    fn supervise<'s>(
+        mut self: Box<Self>,
+        health: &'s Health,
+        escalate: &'s dyn Fn(&str),
+    ) -> LocalBoxFuture<'s, ()> {
+        async move {
+            let mut back_off = BackOff::default();
+            let mut heartbeat = clock::interval(HEARTBEAT_INTERVAL);
+            loop {
+                let failure = self.failure(&mut heartbeat).await;
+                let delay = back_off.record(Instant::now());
+                health.restarts.fetch_add(1, Ordering::Relaxed);
+                let frozen = failure == Failure::Frozen;
+                tracing::error!(actor = &*self.name, frozen, "an actor is replaced");
+                if back_off.must_escalate() {
+                    escalate(&self.name);
+                }
+                tokio::time::sleep(delay).await;
+                self.replace(failure);
+            }
         }
-        while self
-            .restarts
-            .front()
-            .is_some_and(|first| now.duration_since(*first) > ESCALATE_WITHIN)
-        {
-            self.restarts.pop_front();
-        }
-        self.restarts.push_back(now);
-        let wait = FIRST_BACK_OFF * 2u32.saturating_pow(self.in_a_row.min(16));
-        self.in_a_row += 1;
-        wait.min(LONGEST_BACK_OFF)
-    }
-
-    fn is_hopeless(&self) -> bool {
-        self.restarts.len() >= ESCALATE_AT
+        .boxed_local()
     }
 }
 
-/// Hires the actors of a process and keeps every role filled.
-pub struct Watcher {
-    roles: Vec<Box<dyn Role>>,
-    deaths: mpsc::UnboundedSender<Incumbent>,
-    obituaries: mpsc::UnboundedReceiver<Incumbent>,
-}
-
-/// What others may know of the watcher: how often it had to act, and who is silent.
+/// How often the supervisor had to act.
 #[derive(Debug, Default)]
-pub struct Vitals {
+pub struct Health {
     restarts: AtomicU64,
-    silent: ArcSwap<Vec<Arc<str>>>,
 }
 
-impl Vitals {
+impl Health {
     /// Restarts of all actors since the start of the process.
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
     }
-
-    /// The actors that did not answer the last heartbeat.
-    pub fn silent(&self) -> Arc<Vec<Arc<str>>> {
-        self.silent.load_full()
-    }
 }
 
-impl Default for Watcher {
-    fn default() -> Self {
-        let (deaths, obituaries) = mpsc::unbounded_channel();
-        Self {
-            roles: Vec::new(),
-            deaths,
-            obituaries,
-        }
-    }
+/// Starts the actors of a process and keeps an actor running in every role.
+#[derive(Default)]
+pub struct Supervisor {
+    roles: Vec<Box<dyn Supervised>>,
 }
 
-impl Watcher {
-    /// Fills a new role, on a thread of its own. `factory` makes the actor, now and at each restart.
-    pub fn hire<A, F>(&mut self, name: &str, mailbox: usize, factory: F) -> Handle<A>
+impl Supervisor {
+    /// Starts a new role on a thread of its own. `factory` makes the actor, now and at each restart.
+    /// `capacity`: how many messages its mailbox holds.
+    pub fn spawn<A, F>(&mut self, name: &str, capacity: usize, factory: F) -> Handle<A>
     where
         A: Actor<Context = Context<A>> + Handler<Supervise>,
         <A as Handler<Supervise>>::Result: MessageResponse<A, Supervise>,
-        F: Fn(LifeLine) -> A + Send + Sync + 'static,
+        F: Fn(ActorGuard) -> A + Send + Sync + 'static,
     {
         let thread = Arbiter::new().handle();
-        self.hire_on(&thread, name, mailbox, factory)
+        self.spawn_on(&thread, name, capacity, factory)
     }
 
-    /// Fills a new role, on a thread that it shares with others.
-    pub fn hire_on<A, F>(
+    /// Starts a new role on a thread that it shares with others. Otherwise like [`Supervisor::spawn`].
+    pub fn spawn_on<A, F>(
         &mut self,
         thread: &ArbiterHandle,
         name: &str,
-        mailbox: usize,
+        capacity: usize,
         factory: F,
     ) -> Handle<A>
     where
         A: Actor<Context = Context<A>> + Handler<Supervise>,
         <A as Handler<Supervise>>::Result: MessageResponse<A, Supervise>,
-        F: Fn(LifeLine) -> A + Send + Sync + 'static,
+        F: Fn(ActorGuard) -> A + Send + Sync + 'static,
     {
-        let incumbent = Incumbent {
-            role: self.roles.len(),
-            term: 0,
-        };
         let name: Arc<str> = name.into();
         let factory: Factory<A> = Arc::new(factory);
-        let life_line = LifeLine {
-            of: incumbent,
-            role: Arc::clone(&name),
-            deaths: self.deaths.clone(),
-        };
-        let first = start(thread, mailbox, Arc::clone(&factory), life_line);
-        let current = Arc::new(ArcSwap::from_pointee(first));
-        self.roles.push(Box::new(RoleOf {
-            incumbent,
+        let generation = start(&name, thread, capacity, &factory);
+        let current = Arc::new(ArcSwap::from_pointee(generation.address.clone()));
+        self.roles.push(Box::new(Role {
             name: Arc::clone(&name),
-            mailbox,
+            capacity,
             factory,
-            deaths: self.deaths.clone(),
             thread: thread.clone(),
+            generation,
             current: Arc::clone(&current),
-            // Known before it grows: an increase from nothing is no increase to Prometheus.
+            // Registered before the first restart: Prometheus sees no increase in a series that just appeared.
             restarts: metrics::counter!("nexo_actor_restarts_total", "actor" => name.to_string()),
         }));
-        let meters = MailboxMeters::new(&name, mailbox);
-        Handle {
-            name,
-            current,
-            meters,
-        }
+        Handle::new(name, capacity, current)
     }
 
-    /// Watches until the process ends. `escalate` is called with the role's name when restarts
-    /// come faster than they can mend anything.
-    pub async fn watch(mut self, vitals: Arc<Vitals>, escalate: impl Fn(&str)) {
-        let mut records: Vec<Record> = self.roles.iter().map(|_| Record::default()).collect();
-        let (beats_out, mut beats_in) = mpsc::unbounded_channel::<Vec<(Incumbent, bool)>>();
-        let mut beat_due = tokio::time::interval(HEARTBEAT);
-        beat_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut beating = false;
-        loop {
-            tokio::select! {
-                Some(dead) = self.obituaries.recv() => {
-                    let place = dead.role;
-                    if self.roles[place].incumbent() == dead {
-                        self.restart(place, false, &mut records[place], &vitals, &escalate).await;
-                    }
-                }
-                Some(answers) = beats_in.recv() => {
-                    beating = false;
-                    let mut names = Vec::new();
-                    for (asked, _) in answers.into_iter().filter(|(_, beats)| !beats) {
-                        let place = asked.role;
-                        names.push(self.roles[place].name());
-                        // One that died meanwhile has been replaced already.
-                        if self.roles[place].incumbent() == asked {
-                            self.restart(place, true, &mut records[place], &vitals, &escalate).await;
-                        }
-                    }
-                    vitals.silent.store(Arc::new(names));
-                }
-                _ = beat_due.tick(), if !beating => {
-                    beating = true;
-                    let answers = join_all(self.roles.iter().map(|role| role.beat()));
-                    let beats_out = beats_out.clone();
-                    tokio::spawn(async move {
-                        let _ = beats_out.send(answers.await);
-                    });
-                }
-            }
-        }
-    }
-
-    async fn restart(
-        &mut self,
-        place: usize,
-        frozen: bool,
-        record: &mut Record,
-        vitals: &Vitals,
-        escalate: &impl Fn(&str),
-    ) {
-        let role = &mut self.roles[place];
-        let name = role.name();
-        let wait = record.note(Instant::now());
-        vitals.restarts.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(actor = &*name, frozen, "an actor is replaced");
-        if record.is_hopeless() {
-            escalate(&name);
-        }
-        tokio::time::sleep(wait).await;
-        role.replace(frozen);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_back_off_doubles_is_bounded_and_calms_down() {
-        let mut record = Record::default();
-        let now = Instant::now();
-        let waits: Vec<_> = (0..10).map(|_| record.note(now)).collect();
-        assert_eq!(waits[0], FIRST_BACK_OFF);
-        assert_eq!(waits[1], FIRST_BACK_OFF * 2);
-        assert_eq!(waits[9], LONGEST_BACK_OFF);
-        let later = now + CALM_AFTER + Duration::from_secs(1);
-        assert_eq!(record.note(later), FIRST_BACK_OFF);
-    }
-
-    #[test]
-    fn restarts_that_come_too_fast_are_hopeless_and_old_ones_are_forgotten() {
-        let mut record = Record::default();
-        let now = Instant::now();
-        for _ in 0..ESCALATE_AT - 1 {
-            record.note(now);
-        }
-        assert!(!record.is_hopeless());
-        record.note(now);
-        assert!(record.is_hopeless());
-        record.note(now + ESCALATE_WITHIN + Duration::from_secs(1));
-        assert!(!record.is_hopeless());
-    }
-
-    struct Counter {
-        count: u32,
-        _life_line: LifeLine,
-    }
-
-    impl Actor for Counter {
-        type Context = Context<Self>;
-    }
-
-    supervised!(Counter);
-
-    enum Do {
-        Count,
-        Panic,
-        Freeze,
-    }
-
-    impl Message for Do {
-        type Result = u32;
-    }
-
-    impl Handler<Do> for Counter {
-        type Result = u32;
-
-        fn handle(&mut self, what: Do, _: &mut Context<Self>) -> u32 {
-            match what {
-                Do::Count => self.count += 1,
-                Do::Panic => panic!("provoked by a test"),
-                Do::Freeze => std::thread::park_timeout(FROZEN_AFTER * 4),
-            }
-            self.count
-        }
-    }
-
-    /// Asks until the role is filled again; the watcher's promise is one second.
-    async fn count_soon(counter: &Handle<Counter>) -> u32 {
-        loop {
-            match counter.ask(Do::Count, Duration::from_secs(1)).await {
-                Ok(count) => return count,
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-    }
-
-    fn on_an_actix_system<F: Future<Output = ()>>(test: F) {
-        actix_rt::System::new().block_on(test);
-    }
-
-    #[test]
-    fn an_actor_that_panics_is_replaced_with_fresh_state() {
-        on_an_actix_system(async {
-            let mut watcher = Watcher::default();
-            let counter = watcher.hire("counter", 16, |life_line| Counter {
-                count: 0,
-                _life_line: life_line,
-            });
-            let vitals = Arc::new(Vitals::default());
-            actix_rt::spawn(watcher.watch(Arc::clone(&vitals), |_| {}));
-            assert_eq!(count_soon(&counter).await, 1);
-            assert_eq!(count_soon(&counter).await, 2);
-            for restart in 1..=3 {
-                let died = counter.ask(Do::Panic, Duration::from_secs(1)).await;
-                assert_eq!(died, Err(Undelivered::Down));
-                let back = tokio::time::timeout(Duration::from_secs(1), count_soon(&counter));
-                assert_eq!(back.await, Ok(1));
-                assert_eq!(vitals.restarts(), restart);
-            }
-        });
-    }
-
-    #[test]
-    fn an_actor_that_freezes_is_replaced_on_another_thread() {
-        on_an_actix_system(async {
-            let mut watcher = Watcher::default();
-            let counter = watcher.hire("counter", 16, |life_line| Counter {
-                count: 0,
-                _life_line: life_line,
-            });
-            let vitals = Arc::new(Vitals::default());
-            actix_rt::spawn(watcher.watch(Arc::clone(&vitals), |_| {}));
-            assert_eq!(count_soon(&counter).await, 1);
-            counter.try_send(Do::Freeze).unwrap();
-            let back = tokio::time::timeout(FROZEN_AFTER * 3, count_soon(&counter));
-            assert_eq!(back.await, Ok(1));
-            assert_eq!(vitals.restarts(), 1);
-        });
-    }
-
-    #[test]
-    fn a_full_mailbox_is_told_from_a_dead_actor() {
-        on_an_actix_system(async {
-            let mut watcher = Watcher::default();
-            let counter = watcher.hire("counter", 1, |life_line| Counter {
-                count: 0,
-                _life_line: life_line,
-            });
-            counter.try_send(Do::Freeze).unwrap();
-            let full = std::iter::repeat_with(|| counter.try_send(Do::Count))
-                .find_map(Result::err)
-                .unwrap();
-            assert_eq!(full, Undelivered::Full);
-        });
+    /// Supervises every role until the process ends. `escalate` is called with the name of a role that
+    /// restarts so often that another restart does not help.
+    pub async fn run(self, health: Arc<Health>, escalate: impl Fn(&str)) {
+        // Each role waits for its own back-off and its own heartbeat, and delays no other role.
+        let roles = self.roles.into_iter();
+        join_all(roles.map(|role| role.supervise(&health, &escalate))).await;
     }
 }

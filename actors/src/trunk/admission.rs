@@ -1,7 +1,7 @@
-//! Who may be called now: a carrier's phone windows, channels and call rate.
+//! Admission to a carrier: its phone windows, channels and call rate.
 //!
-//! The carrier's actor owns these tables: it fills them from the database, sweeps them and sets
-//! the limits. The edge reads and claims in them without asking the actor.
+//! The carrier's actor fills these tables from the database and sweeps them. Sagas claim in them without a message
+//! to the actor.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::phone::Phone;
 
-/// The most test calls of a carrier's numbers at a time.
-pub const TEST_CHANNELS: u32 = 10_000;
+/// The most concurrent test calls to a carrier's numbers.
+pub const MAX_TEST_CHANNELS: u32 = 10_000;
 
-/// Which world a call belongs to: a test key's OTP must not close a real phone's window.
+/// Whether a call belongs to a live or a test key. An OTP of a test key must not close a real phone's window.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Realm {
     Live,
@@ -29,7 +29,7 @@ impl Realm {
         if test { Realm::Test } else { Realm::Live }
     }
 
-    /// As metrics call it.
+    /// The label in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Realm::Live => "live",
@@ -44,29 +44,29 @@ struct Claim {
     until_ms: i64,
 }
 
-/// A carrier's tables of admission.
+/// The admission tables of a carrier.
 #[derive(Debug)]
 pub struct Admission {
     windows: DashMap<(Realm, Phone), Claim>,
     channels_limit: AtomicU32,
     channels_used: AtomicU32,
-    /// Test calls go to the sandbox carrier and take nothing of the trunk.
+    /// Test calls go to the sandbox carrier and use no channel of the trunk.
     test_channels_used: AtomicU32,
     calls_per_second: ArcSwapOption<DefaultDirectRateLimiter>,
 }
 
-/// The answer to a claim.
+/// The result of a claim.
 #[derive(Debug)]
 pub enum Admitted {
     /// The window and a channel are claimed.
     Granted(Channel),
     /// The phone's window is open until this time.
     WindowClosed { until_ms: i64 },
-    /// No channel is free, or calls are being set up too fast.
+    /// No channel is free, or the call rate is too high.
     Full,
 }
 
-/// One call's place on the trunk; given back on drop.
+/// A channel of the trunk, freed on drop.
 #[derive(Debug)]
 pub struct Channel(Arc<Admission>, Realm);
 
@@ -77,7 +77,7 @@ impl Drop for Channel {
 }
 
 impl Admission {
-    /// Tables with no window claimed. `calls_per_second` of `None` is unlimited.
+    /// Tables without claims. `calls_per_second` of `None` is unlimited.
     pub fn new(channels: u32, calls_per_second: Option<NonZeroU32>) -> Arc<Self> {
         let limiter = calls_per_second.map(|rate| Arc::new(limiter(rate)));
         Arc::new(Self {
@@ -89,14 +89,14 @@ impl Admission {
         })
     }
 
-    /// Other limits from here on. What is in use stays in use, also above a lower limit.
+    /// Sets other limits. Channels in use stay in use, even above a lower limit.
     pub fn set_limits(&self, channels: u32, calls_per_second: Option<NonZeroU32>) {
         self.channels_limit.store(channels, Ordering::Relaxed);
         self.calls_per_second
             .store(calls_per_second.map(|rate| Arc::new(limiter(rate))));
     }
 
-    /// Claims the phone's window and a channel, or neither.
+    /// Claims the phone's window and a channel, or neither. Times are Unix milliseconds.
     pub fn claim(
         self: &Arc<Self>,
         realm: Realm,
@@ -133,7 +133,7 @@ impl Admission {
     fn take_channel(self: &Arc<Self>, realm: Realm) -> Option<Channel> {
         let limit = match realm {
             Realm::Live => self.channels_limit.load(Ordering::Relaxed),
-            Realm::Test => TEST_CHANNELS,
+            Realm::Test => MAX_TEST_CHANNELS,
         };
         self.used(realm)
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
@@ -149,16 +149,15 @@ impl Admission {
         (!too_fast).then_some(channel)
     }
 
-    /// Opens the window again, if it is still this delivery's.
+    /// Releases the window, if this delivery still holds it.
     pub fn release(&self, realm: Realm, phone: Phone, delivery_id: DeliveryId) {
         self.windows
             .remove_if(&(realm, phone), |_, claim| claim.delivery_id == delivery_id);
     }
 
-    /// Takes over a window that the database holds: another node's, or one from before a restart.
-    /// A longer claim is kept.
+    /// Adds a window from the database: of another node, or from before a restart. A claim that ends later is kept.
     pub fn learn(&self, realm: Realm, phone: Phone, delivery_id: DeliveryId, until_ms: i64) {
-        let learnt = Claim {
+        let claim = Claim {
             delivery_id,
             until_ms,
         };
@@ -166,13 +165,13 @@ impl Admission {
             .entry((realm, phone))
             .and_modify(|held| {
                 if held.until_ms < until_ms {
-                    *held = learnt;
+                    *held = claim;
                 }
             })
-            .or_insert(learnt);
+            .or_insert(claim);
     }
 
-    /// Forgets the windows that are over.
+    /// Removes the windows that are over.
     pub fn sweep(&self, now_ms: i64) {
         self.windows.retain(|_, claim| claim.until_ms > now_ms);
     }
@@ -185,7 +184,7 @@ impl Admission {
         self.channels_limit.load(Ordering::Relaxed)
     }
 
-    /// How many windows are held, those not yet swept included.
+    /// The number of windows, including those not yet swept.
     pub fn windows(&self) -> usize {
         self.windows.len()
     }
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_many_claims_at_once_is_granted() {
+    fn one_of_many_concurrent_claims_is_granted() {
         let admission = Admission::new(1000, None);
         let granted: usize = std::thread::scope(|scope| {
             let claims: Vec<_> = (0..8)
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_trunk_claims_no_window_and_a_dropped_channel_is_free_again() {
+    fn a_full_trunk_claims_no_window_and_a_dropped_channel_is_free() {
         let admission = Admission::new(1, None);
         let Admitted::Granted(channel) = claim(&admission, id(), 0) else {
             panic!("the first call has a channel");
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn other_limits_hold_from_then_on_and_end_no_call() {
+    fn new_limits_apply_to_new_calls_only() {
         let admission = Admission::new(2, None);
         let Admitted::Granted(first) = claim(&admission, id(), 0) else {
             panic!("the first call has a channel");
@@ -301,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_own_delivery_releases_a_window() {
+    fn only_the_delivery_that_holds_a_window_releases_it() {
         let admission = Admission::new(10, None);
         let (mine, other) = (id(), id());
         let _channel = claim(&admission, mine, 0);
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_learnt_window_never_shortens_a_claim_and_old_ones_are_swept() {
+    fn a_window_from_the_database_never_shortens_a_claim_and_old_windows_are_swept() {
         let admission = Admission::new(10, None);
         let _channel = claim(&admission, id(), 0);
         admission.learn(Realm::Live, phone(), id(), 10);

@@ -1,4 +1,4 @@
-//! One actor per carrier: its trunk's gateways, its phone windows and channels, its calls' figures.
+//! A carrier's trunk, and the actor that places calls on it. There is one actor per carrier.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -19,20 +19,21 @@ use rand::RngExt;
 use crate::clock;
 use crate::node::lease::Lease;
 use crate::supervised;
-use crate::supervision::supervisor::LifeLine;
+use crate::supervision::supervisor::ActorGuard;
 use crate::trunk::admission::{Admission, Realm};
-use crate::trunk::gateway::{Gateway, choose, is_one_left, peace_left};
+use crate::trunk::gateway::{Gateway, choose, has_untried, retry_after};
 use crate::trunk::gateway_state::GatewayState;
 
-/// The most messages that wait for a carrier's actor.
-pub const MAILBOX: usize = 8_192;
-const SWEEP: Duration = Duration::from_secs(5);
-/// The caller shown where the carrier has given us no number.
+/// The most messages in the mailbox of a carrier's actor.
+pub const MAILBOX_CAPACITY: usize = 8_192;
+/// How often expired phone windows are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// The caller ID if none is configured for the carrier.
 const NO_CALLER_ID: &str = "anonymous";
 
-/// Something that places calls: the SIP endpoint, or what a benchmark puts in its place.
+/// Places calls: the SIP endpoint, or its substitute in a benchmark or the demo.
 pub trait Line: Send + Sync {
-    /// Starts a call; its news come through what is returned, and dropping that gives the call up.
+    /// Starts a call and returns its events. Dropping the events abandons the call.
     fn place(&self, order: CallOrder) -> CallEvents;
 }
 
@@ -42,7 +43,7 @@ impl Line for nexo_voice::endpoint::Endpoint {
     }
 }
 
-/// A carrier as it is configured.
+/// The configuration of a carrier.
 #[derive(Clone, Debug)]
 pub struct Trunk {
     pub carrier: Carrier,
@@ -51,7 +52,7 @@ pub struct Trunk {
     pub caller_ids: Vec<String>,
     /// For live keys, in any order. Empty: the carrier has no route.
     pub gateways: Vec<Gateway>,
-    /// For test keys; never a real trunk. Empty: test keys have no route.
+    /// For test keys. Never a real trunk. Empty: test keys have no route.
     pub test_gateways: Vec<Gateway>,
 }
 
@@ -63,23 +64,29 @@ impl Trunk {
         }
     }
 
-    /// A call through one of its gateways, to one of its places. `random` chooses the number that is
-    /// shown.
-    pub fn order(&self, gateway: &Gateway, target: Hop, wish: CallWish, random: u32) -> CallOrder {
+    /// The order for a call through one of the gateways, to one of its targets. `random` selects the caller ID.
+    pub fn order(
+        &self,
+        gateway: &Gateway,
+        target: Hop,
+        call_id: String,
+        params: CallParams,
+        random: u32,
+    ) -> CallOrder {
         let caller_id = match self.caller_ids.len() {
             0 => NO_CALLER_ID.to_owned(),
             n => self.caller_ids[random as usize % n].clone(),
         };
         CallOrder {
-            call_id: wish.call_id,
+            call_id,
             labels: CallLabels {
                 carrier: self.carrier.name(),
-                realm: wish.realm.name(),
+                realm: params.realm.name(),
             },
             gateway: target,
             credentials: gateway.credentials.clone(),
             gateway_host: gateway.uri.host_and_port(),
-            number: gateway.number_format.write(wish.phone),
+            number: gateway.number_format.write(params.phone),
             caller: CallerId {
                 number: caller_id,
                 from_user: gateway.caller.from_user.clone(),
@@ -88,12 +95,12 @@ impl Trunk {
                 is_private: gateway.caller.is_private,
             },
             codecs: gateway.codecs.clone(),
-            code: wish.code,
-            reading: wish.reading,
+            code: params.code,
+            reading: params.reading,
             gateway_timeout: gateway.timeout,
-            limits: wish.limits,
+            limits: params.limits,
             srtp: gateway.srtp,
-            media_timeout: wish.media_timeout,
+            media_timeout: params.media_timeout,
             wants_all_events: false,
             trace: None,
             permit: None,
@@ -101,36 +108,35 @@ impl Trunk {
     }
 }
 
-/// What is wanted of a call, whichever gateway takes it.
-pub struct CallWish {
-    pub call_id: String,
+/// The parameters of a call that do not depend on the gateway.
+pub struct CallParams {
     pub realm: Realm,
     pub phone: Phone,
     pub code: Code,
     pub reading: Reading,
     pub limits: CallLimits,
-    /// How long a far end that has been heard may fall silent. 0: for ever.
+    /// How long a far end that has sent audio may fall silent. 0: unlimited.
     pub media_timeout: Duration,
 }
 
 /// The actor.
-pub struct CarrierDesk {
+pub struct CarrierActor {
     carrier: Carrier,
     admission: Arc<Admission>,
     line: Arc<dyn Line>,
     lease: Arc<Lease>,
     store: Store,
-    _life_line: LifeLine,
+    _guard: ActorGuard,
 }
 
-impl CarrierDesk {
+impl CarrierActor {
     pub fn new(
         carrier: Carrier,
         admission: Arc<Admission>,
         line: Arc<dyn Line>,
         lease: Arc<Lease>,
         store: Store,
-        life_line: LifeLine,
+        guard: ActorGuard,
     ) -> Self {
         Self {
             carrier,
@@ -138,36 +144,38 @@ impl CarrierDesk {
             line,
             lease,
             store,
-            _life_line: life_line,
+            _guard: guard,
         }
     }
 }
 
-impl Actor for CarrierDesk {
+impl Actor for CarrierActor {
     type Context = Context<Self>;
 
-    /// Reloads the open windows before anything else is handled.
+    /// Reloads the open windows before the first message.
     fn started(&mut self, ctx: &mut Self::Context) {
         let (store, admission) = (self.store.clone(), Arc::clone(&self.admission));
         let carrier = self.carrier;
         let reload = async move { load_windows(&store, &admission, carrier).await };
         ctx.wait(actix::fut::wrap_future(reload));
-        ctx.run_interval(SWEEP, |desk, _| desk.admission.sweep(clock::unix_ms()));
+        ctx.run_interval(SWEEP_INTERVAL, |actor, _| {
+            actor.admission.sweep(clock::unix_ms())
+        });
     }
 }
 
-supervised!(CarrierDesk);
+supervised!(CarrierActor);
 
 /// Fills `admission` with the windows that the database holds for `carrier`'s phones.
 async fn load_windows(store: &Store, admission: &Admission, carrier: Carrier) {
     match store.open_windows(clock::unix_ms()).await {
         Ok(windows) => learn_windows(&windows, admission, carrier),
-        // The tables outlive the actor, and each claim is checked again when it is written.
+        // The tables outlive the actor, and the database checks each claim again.
         Err(error) => tracing::error!(%carrier, %error, "the phone windows could not be reloaded"),
     }
 }
 
-/// Takes over those of `windows` that are of `carrier`'s phones.
+/// Adds those of `windows` that belong to `carrier`'s phones.
 pub fn learn_windows(windows: &[OpenWindow], admission: &Admission, carrier: Carrier) {
     for window in windows.iter().filter(|window| window.carrier == carrier) {
         let realm = Realm::of(window.test);
@@ -175,26 +183,21 @@ pub fn learn_windows(windows: &[OpenWindow], admission: &Admission, carrier: Car
     }
 }
 
-/// Place a call on the next gateway not yet tried.
+/// Places a call on the next gateway that was not tried yet.
 pub struct PlaceCall {
-    /// The carrier's, as it was when the OTP was admitted: `tried` counts its gateways.
+    /// The trunk as it was when the OTP was admitted. The indexes in `tried` refer to it.
     pub trunk: Arc<Trunk>,
     pub delivery_id: DeliveryId,
-    pub realm: Realm,
-    pub phone: Phone,
-    pub code: Code,
-    pub reading: Reading,
-    pub limits: CallLimits,
-    pub media_timeout: Duration,
-    /// The gateways and places that refused this delivery already.
+    pub params: CallParams,
+    /// The gateways, by index, and their targets that have refused this delivery.
     pub tried: Vec<(usize, Hop)>,
-    /// When a gateway must have accepted it.
+    /// The time by which a gateway must have accepted the call.
     pub give_up: Instant,
 }
 
-/// A call that is on its way.
+/// A call that was placed.
 pub struct Placed {
-    /// The gateway's place in the trunk.
+    /// The index of the gateway in the trunk.
     pub gateway: usize,
     pub target: Hop,
     pub gateway_name: String,
@@ -206,10 +209,9 @@ pub struct Placed {
 /// Why no call was placed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotPlaced {
-    /// No gateway is left that takes the call. For how long the gateways have asked to be left in peace,
-    /// where that is why.
+    /// No gateway is left. `retry_after` is the gateways' `Retry-After`, if that is why.
     NoGateway { retry_after: Option<Duration> },
-    /// This node may not dial: its lease has ended.
+    /// This node must not dial: its lease has expired.
     NoLease,
 }
 
@@ -217,7 +219,7 @@ impl Message for PlaceCall {
     type Result = Result<Placed, NotPlaced>;
 }
 
-impl Handler<PlaceCall> for CarrierDesk {
+impl Handler<PlaceCall> for CarrierActor {
     type Result = MessageResult<PlaceCall>;
 
     fn handle(&mut self, call: PlaceCall, _: &mut Self::Context) -> Self::Result {
@@ -225,37 +227,29 @@ impl Handler<PlaceCall> for CarrierDesk {
             return MessageResult(Err(NotPlaced::NoLease));
         }
         let mut rng = rand::rng();
-        let gateways = call.trunk.gateways(call.realm);
+        let gateways = call.trunk.gateways(call.params.realm);
         let now = Instant::now();
-        let Some((place, target)) = choose(gateways, &call.tried, now, rng.random()) else {
-            let retry_after = peace_left(gateways, now);
+        let Some((index, target)) = choose(gateways, &call.tried, now, rng.random()) else {
+            let retry_after = retry_after(gateways, now);
             return MessageResult(Err(NotPlaced::NoGateway { retry_after }));
         };
-        let gateway = &gateways[place];
-        // Made from the delivery and the attempt, so that a carrier's trace leads to the delivery.
+        let gateway = &gateways[index];
+        // Contains the delivery and the attempt, so that a carrier's trace leads to the delivery.
         let call_id = format!("{}-{}@nexo", call.delivery_id, call.tried.len() + 1);
-        let wish = CallWish {
-            call_id: call_id.clone(),
-            realm: call.realm,
-            phone: call.phone,
-            code: call.code,
-            reading: call.reading,
-            limits: call.limits,
-            media_timeout: call.media_timeout,
-        };
-        let mut order = call.trunk.order(gateway, target, wish, rng.random());
+        let trunk = &call.trunk;
+        let mut order = trunk.order(gateway, target, call_id.clone(), call.params, rng.random());
         let mut tried = call.tried;
-        tried.push((place, target));
+        tried.push((index, target));
         let left = call.give_up.saturating_duration_since(now);
-        // Where there is none to go on to, all of the time is this one's.
-        order.gateway_timeout = match is_one_left(gateways, &tried, now) {
+        // The last target may use all of the remaining time.
+        order.gateway_timeout = match has_untried(gateways, &tried, now) {
             true => order.gateway_timeout.min(left),
             false => left,
         };
         order.permit = Some(Arc::clone(&self.lease) as Arc<dyn Permit>);
         let events = self.line.place(order);
         MessageResult(Ok(Placed {
-            gateway: place,
+            gateway: index,
             target,
             gateway_name: gateway.name.clone(),
             state: Arc::clone(&gateway.state),

@@ -1,9 +1,9 @@
-//! A trunk's gateways: where they are, how they want numbers, and which is tried next.
+//! A trunk's gateways: their settings, and which one is tried next.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nexo_domain::call::breaker::Standing;
+use nexo_domain::call::breaker::Availability;
 use nexo_domain::phone::Phone;
 use nexo_voice::audio::g711::Codec;
 use nexo_voice::net::streams::tls::TlsProfile;
@@ -13,7 +13,7 @@ use nexo_voice::sip::user_agent::digest::Credentials;
 
 use crate::trunk::gateway_state::GatewayState;
 
-/// How a gateway wants to see a number.
+/// How a gateway expects a number to be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum NumberFormat {
     /// `+84981234567`
@@ -36,16 +36,16 @@ impl NumberFormat {
     }
 }
 
-/// Which number a gateway is shown, and where (RFC 3325, RFC 3323).
+/// How the caller ID is presented to a gateway (RFC 3325, RFC 3323).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallerStyle {
-    /// From holds this instead of the caller ID: some carriers want to see the account there.
+    /// Replaces the caller ID in From: some carriers expect the account there.
     pub from_user: Option<String>,
     /// The domain of From and of the asserted identity. `None`: our own address.
     pub from_domain: Option<String>,
     /// Whether the caller ID is asserted in P-Asserted-Identity.
     pub asserts_identity: bool,
-    /// Whether the callee is kept from seeing the caller ID.
+    /// Whether the caller ID is hidden from the callee.
     pub is_private: bool,
 }
 
@@ -54,81 +54,87 @@ pub struct CallerStyle {
 pub struct Gateway {
     pub name: String,
     pub uri: GatewayUri,
-    /// Who we are to it, should it ask.
+    /// For digest authentication, if the gateway asks for it.
     pub credentials: Option<Arc<Credentials>>,
     pub number_format: NumberFormat,
     pub caller: CallerStyle,
     pub codecs: Vec<Codec>,
-    /// Whether the audio must be protected.
+    /// Whether the audio must be encrypted (SRTP).
     pub srtp: bool,
-    /// Lower is tried first.
+    /// Lower values are tried first.
     pub priority: u16,
-    /// Its share among gateways of the same priority.
+    /// The share of calls among gateways of the same priority.
     pub weight: u16,
-    /// How long it may stay silent before another one is tried.
+    /// How long the gateway may stay silent before another one is tried.
     pub timeout: Duration,
-    /// How often it is asked whether it is there.
-    pub probe_every: Option<Duration>,
-    /// For how long we register, where it wants that.
+    /// How often the gateway is probed with OPTIONS. `None`: never.
+    pub probe_interval: Option<Duration>,
+    /// The expiry of our registrations. `None`: the gateway needs none.
     pub register_seconds: Option<u32>,
-    /// How TLS is spoken to it, where it is.
+    /// The TLS settings, if the gateway uses TLS.
     pub tls: Option<Arc<TlsProfile>>,
-    /// What is known of it while the process runs.
+    /// The runtime state.
     pub state: Arc<GatewayState>,
 }
 
-/// Chooses among the places of the gateways that were not tried yet: the ready gateways first, of them
-/// the lowest priority, and within it by weight; then those that are the last resort.
+/// Chooses the next target to try. Ready gateways come before those of last resort. Among them the lowest priority
+/// wins, and within a priority the weight decides.
 ///
-/// `random` is evenly spread over all of `u32`. Returns the place in `gateways`, and where it is.
+/// `random` is uniformly distributed over `u32`. Returns the index in `gateways`, and the target.
 pub fn choose(
     gateways: &[Gateway],
     tried: &[(usize, Hop)],
     now: Instant,
     random: u32,
 ) -> Option<(usize, Hop)> {
-    let among = untried(gateways, tried, now);
-    let (place, hop) = by_weight(gateways, &among, random)?;
-    gateways[place].state.begin(now);
-    Some((place, hop))
+    let candidates = untried(gateways, tried, now);
+    let (index, hop) = by_weight(gateways, &candidates, random)?;
+    gateways[index].state.call_started(now);
+    Some((index, hop))
 }
 
-/// Whether there is a place that was not tried yet.
-pub fn is_one_left(gateways: &[Gateway], tried: &[(usize, Hop)], now: Instant) -> bool {
+/// Whether there is a target that was not tried yet.
+pub fn has_untried(gateways: &[Gateway], tried: &[(usize, Hop)], now: Instant) -> bool {
     !untried(gateways, tried, now).is_empty()
 }
 
-/// The places that come into question, one of each gateway.
+/// The candidates: one untried target of each gateway.
 fn untried(gateways: &[Gateway], tried: &[(usize, Hop)], now: Instant) -> Vec<(usize, Hop)> {
     let mut ready = Vec::with_capacity(gateways.len());
-    let mut last = Vec::new();
-    for (place, gateway) in gateways.iter().enumerate() {
+    let mut last_resort = Vec::new();
+    for (index, gateway) in gateways.iter().enumerate() {
         let targets = gateway.state.targets();
-        let open = targets.iter().find(|hop| !tried.contains(&(place, **hop)));
-        let Some(hop) = open.copied() else { continue };
-        match gateway.state.standing(now) {
-            Standing::Ready | Standing::Trial => ready.push((place, hop)),
-            Standing::LastResort => last.push((place, hop)),
-            Standing::Shut => {}
+        let next = targets.iter().find(|hop| !tried.contains(&(index, **hop)));
+        let Some(hop) = next.copied() else { continue };
+        match gateway.state.availability(now) {
+            Availability::Ready | Availability::Trial => ready.push((index, hop)),
+            Availability::LastResort => last_resort.push((index, hop)),
+            Availability::Unavailable => {}
         }
     }
-    if ready.is_empty() { last } else { ready }
+    if ready.is_empty() { last_resort } else { ready }
 }
 
-fn by_weight(gateways: &[Gateway], among: &[(usize, Hop)], random: u32) -> Option<(usize, Hop)> {
-    let priority = among.iter().map(|(place, _)| gateways[*place].priority);
+fn by_weight(
+    gateways: &[Gateway],
+    candidates: &[(usize, Hop)],
+    random: u32,
+) -> Option<(usize, Hop)> {
+    let priority = candidates
+        .iter()
+        .map(|(index, _)| gateways[*index].priority);
     let lowest = priority.min()?;
     let best = || {
-        among
+        candidates
             .iter()
-            .filter(move |(place, _)| gateways[*place].priority == lowest)
+            .filter(move |(index, _)| gateways[*index].priority == lowest)
     };
-    // A weight of 0 still gets a call when there is nobody else.
-    let share = |place: usize| u64::from(gateways[place].weight.max(1));
-    let all: u64 = best().map(|(place, _)| share(*place)).sum();
-    let mut ticket = u64::from(random) * all / (u64::from(u32::MAX) + 1);
+    // A gateway of weight 0 still receives calls when it is the only one.
+    let share = |index: usize| u64::from(gateways[index].weight.max(1));
+    let total: u64 = best().map(|(index, _)| share(*index)).sum();
+    let mut ticket = u64::from(random) * total / (u64::from(u32::MAX) + 1);
     best()
-        .find(|(place, _)| match ticket.checked_sub(share(*place)) {
+        .find(|(index, _)| match ticket.checked_sub(share(*index)) {
             Some(rest) => {
                 ticket = rest;
                 false
@@ -138,11 +144,11 @@ fn by_weight(gateways: &[Gateway], among: &[(usize, Hop)], random: u32) -> Optio
         .copied()
 }
 
-/// How long the gateways that take no calls want to be left in peace: the shortest time.
-pub fn peace_left(gateways: &[Gateway], now: Instant) -> Option<Duration> {
+/// The shortest `Retry-After` of the gateways that currently want no calls.
+pub fn retry_after(gateways: &[Gateway], now: Instant) -> Option<Duration> {
     let gateways = gateways.iter();
     gateways
-        .filter_map(|gateway| gateway.state.peace_left(now))
+        .filter_map(|gateway| gateway.state.retry_after(now))
         .min()
 }
 
@@ -151,7 +157,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::trunk::gateway_state::Judged;
+    use crate::trunk::gateway_state::HealthSource;
     use nexo_domain::call::Refusal;
     use nexo_domain::phone::carrier_plan::CarrierPlan;
 
@@ -167,10 +173,10 @@ mod tests {
             priority,
             weight,
             timeout: Duration::from_secs(2),
-            probe_every: None,
+            probe_interval: None,
             register_seconds: None,
             tls: None,
-            state: GatewayState::new(Judged::ByCalls, false, vec![hop(5060)]),
+            state: GatewayState::new(HealthSource::Calls, false, vec![hop(5060)]),
         }
     }
 
@@ -178,10 +184,10 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], port)).into()
     }
 
-    /// The place that is chosen when these were tried.
+    /// The index of the chosen gateway when those in `tried` were tried.
     fn chosen(gateways: &[Gateway], tried: &[usize], random: u32) -> Option<usize> {
-        let tried: Vec<_> = tried.iter().map(|place| (*place, hop(5060))).collect();
-        choose(gateways, &tried, Instant::now(), random).map(|(place, _)| place)
+        let tried: Vec<_> = tried.iter().map(|index| (*index, hop(5060))).collect();
+        choose(gateways, &tried, Instant::now(), random).map(|(index, _)| index)
     }
 
     #[test]
@@ -209,17 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_gateway_is_out_of_the_way_and_a_failing_one_the_last_resort() {
+    fn a_silent_gateway_is_skipped_and_a_failing_one_is_the_last_resort() {
         let gateways = [gateway(1, 10), gateway(1, 10), gateway(2, 10)];
         for _ in 0..3 {
-            gateways[0].state.refused(&Refusal::Silent, hop(5060));
+            gateways[0].state.call_refused(&Refusal::Silent, hop(5060));
         }
         let failed = Refusal::Rejected {
             code: 500,
             retry_after_seconds: None,
         };
         for _ in 0..3 {
-            gateways[1].state.refused(&failed, hop(5060));
+            gateways[1].state.call_refused(&failed, hop(5060));
         }
         assert_eq!(chosen(&gateways, &[], 0), Some(2));
         assert_eq!(chosen(&gateways, &[2], 0), Some(1));
@@ -227,20 +233,24 @@ mod tests {
     }
 
     #[test]
-    fn each_place_of_a_gateway_is_tried_before_the_gateway_is_given_up() {
+    fn every_target_of_a_gateway_is_tried_before_the_next_gateway() {
         let gateways = [gateway(1, 10), gateway(2, 10)];
-        gateways[0].state.moved(vec![hop(5061), hop(5062)]);
+        gateways[0].state.set_targets(vec![hop(5061), hop(5062)]);
         let choose = |tried: &[(usize, Hop)]| choose(&gateways, tried, Instant::now(), 0);
         let (first, second) = ((0, hop(5061)), (0, hop(5062)));
         assert_eq!(choose(&[]), Some(first));
         assert_eq!(choose(&[first]), Some(second));
         assert_eq!(choose(&[first, second]), Some((1, hop(5060))));
-        gateways[0].state.moved(vec![]);
-        assert_eq!(choose(&[]), Some((1, hop(5060))), "its name is unknown");
+        gateways[0].state.set_targets(vec![]);
+        assert_eq!(
+            choose(&[]),
+            Some((1, hop(5060))),
+            "its name does not resolve"
+        );
     }
 
     #[test]
-    fn a_number_is_written_as_the_gateway_wants_it() {
+    fn a_number_is_written_in_the_format_of_the_gateway() {
         let phone = Phone::parse("+84981234567", &CarrierPlan::vietnam()).unwrap();
         assert_eq!(NumberFormat::E164.write(phone), "+84981234567");
         assert_eq!(NumberFormat::International.write(phone), "84981234567");

@@ -1,4 +1,5 @@
-//! A carrier's trunk as it is configured now. A reload replaces it; who has looked goes on with what was there.
+//! The current configuration of a carrier's trunk. A reload replaces it; OTPs in progress keep the one they started
+//! with.
 
 use std::sync::Arc;
 
@@ -7,28 +8,28 @@ use nexo_domain::phone::carrier_plan::Carrier;
 
 use crate::trunk::carrier::Trunk;
 
-/// The trunk of one carrier, which stays the same.
+/// The replaceable trunk of one carrier.
 #[derive(Debug)]
 pub struct LiveTrunk {
     pub carrier: Carrier,
-    now: ArcSwap<Trunk>,
+    current: ArcSwap<Trunk>,
 }
 
 impl LiveTrunk {
     pub fn new(trunk: Trunk) -> Arc<LiveTrunk> {
         Arc::new(LiveTrunk {
             carrier: trunk.carrier,
-            now: ArcSwap::from_pointee(trunk),
+            current: ArcSwap::from_pointee(trunk),
         })
     }
 
-    /// The trunk as it is now. Held for one OTP, so that the places of its gateways mean the same to the end.
-    pub fn now(&self) -> Arc<Trunk> {
-        self.now.load_full()
+    /// The current trunk. An OTP keeps it to its end, so that the indexes of its gateways stay the same.
+    pub fn current(&self) -> Arc<Trunk> {
+        self.current.load_full()
     }
 
-    /// Takes effect for the OTPs that come from here on.
+    /// Takes effect for the OTPs that arrive from now on.
     pub(crate) fn replace(&self, trunk: Trunk) {
-        self.now.store(Arc::new(trunk));
+        self.current.store(Arc::new(trunk));
     }
 }

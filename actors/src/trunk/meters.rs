@@ -1,9 +1,11 @@
-//! The figures of a carrier's OTPs, registered once so that counting costs no formatting.
+//! The metrics of a carrier's OTPs and of its gateways, registered once so that counting formats no labels.
 
-use metrics::Counter;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge};
 use nexo_domain::call::outcome::{Outcome, Status};
 
-/// What a customer was told.
+/// The answer to a request for an OTP, as a metric label.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     Accepted,
@@ -27,8 +29,8 @@ const VERDICTS: [(Verdict, &str); 8] = [
     (Verdict::Lost, "lost"),
 ];
 
-/// The error codes that an ended OTP may carry; the last stands for "none".
-const ENDINGS: [&str; 9] = [
+/// The error codes of a failed OTP.
+const ERROR_CODES: [&str; 9] = [
     "partial_playback",
     "busy",
     "declined",
@@ -44,7 +46,7 @@ const ENDINGS: [&str; 9] = [
 pub struct CarrierMeters {
     verdicts: [Counter; VERDICTS.len()],
     delivered: Counter,
-    failed: [Counter; ENDINGS.len()],
+    failed: [Counter; ERROR_CODES.len()],
     refunded: Counter,
     window_rejections: Counter,
 }
@@ -66,7 +68,7 @@ impl CarrierMeters {
                 )
             }),
             delivered: otp("delivered", ""),
-            failed: ENDINGS.map(|code| otp("failed", code)),
+            failed: ERROR_CODES.map(|code| otp("failed", code)),
             refunded: metrics::counter!("nexo_otp_refunds_total", "carrier" => carrier),
             window_rejections: metrics::counter!(
                 "nexo_phone_window_rejections_total", "carrier" => carrier
@@ -74,18 +76,18 @@ impl CarrierMeters {
         }
     }
 
-    /// Counts what a customer was told.
+    /// Counts an answer.
     pub fn answered(&self, verdict: Verdict) {
         if verdict == Verdict::WindowClosed {
             self.window_rejections.increment(1);
         }
-        let place = VERDICTS.iter().position(|(known, _)| *known == verdict);
-        if let Some(place) = place {
-            self.verdicts[place].increment(1);
+        let index = VERDICTS.iter().position(|(known, _)| *known == verdict);
+        if let Some(index) = index {
+            self.verdicts[index].increment(1);
         }
     }
 
-    /// Counts a terminal state.
+    /// Counts a final state.
     pub fn ended(&self, outcome: &Outcome) {
         if outcome.refund {
             self.refunded.increment(1);
@@ -93,13 +95,62 @@ impl CarrierMeters {
         match outcome.status {
             Status::Delivered => self.delivered.increment(1),
             Status::Sent | Status::Failed => {
-                let place = ENDINGS
+                let index = ERROR_CODES
                     .iter()
                     .position(|code| Some(*code) == outcome.error_code);
-                if let Some(place) = place {
-                    self.failed[place].increment(1);
+                if let Some(index) = index {
+                    self.failed[index].increment(1);
                 }
             }
+        }
+    }
+}
+
+/// The gauges of one gateway.
+#[derive(Debug)]
+pub(super) struct GatewayMeters {
+    up: Gauge,
+    /// Present only if the gateway needs a registration.
+    registered: Option<Gauge>,
+    /// Present only if the gateway is probed.
+    round_trip: Option<Gauge>,
+}
+
+impl GatewayMeters {
+    pub fn new(
+        carrier: &'static str,
+        gateway: &str,
+        needs_registration: bool,
+        is_probed: bool,
+    ) -> Self {
+        let label = || gateway.to_owned();
+        Self {
+            up: metrics::gauge!("nexo_gateway_up", "carrier" => carrier, "gateway" => label()),
+            registered: needs_registration.then(
+                || metrics::gauge!("nexo_gateway_registered", "carrier" => carrier, "gateway" => label()),
+            ),
+            round_trip: is_probed.then(
+                || metrics::gauge!("nexo_gateway_round_trip_seconds", "carrier" => carrier, "gateway" => label()),
+            ),
+        }
+    }
+
+    pub fn update(&self, is_up: bool, is_registered: bool, round_trip: Option<Duration>) {
+        let flag = |is_set: bool| f64::from(u8::from(is_set));
+        self.up.set(flag(is_up));
+        if let Some(gauge) = &self.registered {
+            gauge.set(flag(is_registered));
+        }
+        if let (Some(gauge), Some(round_trip)) = (&self.round_trip, round_trip) {
+            gauge.set(round_trip.as_secs_f64());
+        }
+    }
+
+    /// Publishes no value.
+    pub fn clear(self) {
+        let gauges = [Some(self.up), self.registered, self.round_trip];
+        for gauge in gauges.into_iter().flatten() {
+            gauge.set(f64::NAN);
         }
     }
 }

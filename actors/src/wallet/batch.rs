@@ -1,4 +1,4 @@
-//! One transaction of a wallet actor: what it writes, and who is told what of it.
+//! One transaction of a wallet actor: its postings, and the replies to their senders.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,16 +10,17 @@ use nexo_entities::store::ledger::posting::{
 };
 use nexo_entities::store::{Store, StoreError};
 
-use super::{KeepAnswer, PostDebit, Refused, SettleDelivery, StoreStopped};
 use crate::node::lease::Lease;
+use crate::wallet::messages::{DebitError, PostDebit, SettleDelivery, StoreResponse, StoreStopped};
 
-/// How long the store may take to write a batch; past it nothing of it is written.
-pub const WRITE_WITHIN: Duration = Duration::from_secs(2);
-/// How often a commit is tried again when another writer was in the way.
-const TRIES: u32 = 8;
-const FIRST_WAIT: Duration = Duration::from_millis(5);
+/// How long the store may take to write a batch. After this time nothing of the batch is written.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most attempts to commit a batch when another writer interferes.
+const MAX_ATTEMPTS: u32 = 8;
+/// The delay before the second attempt. Doubles with each further one.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(5);
 
-/// The figures of committing, registered once.
+/// The metrics of commits, registered once.
 #[derive(Clone)]
 pub(super) struct Meters {
     latency: Histogram,
@@ -57,22 +58,24 @@ impl Meters {
     }
 }
 
-/// What a batch came to.
+/// The result of a batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum CameTo {
+pub(super) enum BatchResult {
+    /// Committed, and webhooks are waiting in the outbox.
     Webhooks,
+    /// Committed without webhooks, or not committed because another writer was faster.
     NoWebhooks,
     /// The store failed.
-    Nothing,
+    Failed,
 }
 
-/// What one transaction writes, and who waits for it.
+/// The content of one transaction, with the replies to its senders.
 pub(super) struct Batch {
-    /// The life that all of them belong to.
+    /// The epoch that all postings belong to.
     pub node: Arc<NodeEpoch>,
     pub debits: Vec<(Instant, PostDebit)>,
     pub settlements: Vec<SettleDelivery>,
-    pub answers: Vec<KeepAnswer>,
+    pub answers: Vec<StoreResponse>,
 }
 
 impl Batch {
@@ -80,14 +83,14 @@ impl Batch {
         self.debits.len() + self.settlements.len() + self.answers.len()
     }
 
-    /// Commits and answers everybody. Gives the cache back.
+    /// Commits and sends all replies. Returns the cache.
     pub async fn commit(
         self,
         store: Store,
         lease: Arc<Lease>,
         mut cache: WalletCache,
         meters: Meters,
-    ) -> (WalletCache, CameTo) {
+    ) -> (WalletCache, BatchResult) {
         let postings = self.postings();
         let (debits, replies): (Vec<Debit>, Vec<_>) = self
             .debits
@@ -105,7 +108,7 @@ impl Batch {
             .map(|answer| (answer.keep, answer.reply))
             .unzip();
         let started = Instant::now();
-        let result = commit_patiently(
+        let result = commit_with_retries(
             &store,
             &mut cache,
             &self.node,
@@ -127,45 +130,45 @@ impl Batch {
                 for (reply, written) in kept.into_iter().zip(committed.kept) {
                     let _ = reply.send(written);
                 }
-                let came_to = match committed.webhooks {
-                    0 => CameTo::NoWebhooks,
-                    _ => CameTo::Webhooks,
+                let batch_result = match committed.webhooks {
+                    0 => BatchResult::NoWebhooks,
+                    _ => BatchResult::Webhooks,
                 };
-                (cache, came_to)
+                (cache, batch_result)
             }
             Err(error) => {
                 let has_stopped = store.stopped().is_some();
-                // Why it stopped was said when it did.
+                // The reason was logged when the store stopped.
                 if !has_stopped {
                     tracing::error!(%error, debits = debits.len(), settlements = settlements.len(), "a commit failed");
                 }
-                let refused = match &error {
-                    StoreError::InDoubt { .. } => Refused::InDoubt,
+                let debit_error = match &error {
+                    StoreError::InDoubt { .. } => DebitError::InDoubt,
                     StoreError::Fenced => {
                         lease.lost(&self.node);
-                        Refused::Overloaded
+                        DebitError::Overloaded
                     }
                     _ if error.retryable() || error.unavailable() || error.wrote_nothing() => {
-                        Refused::Overloaded
+                        DebitError::Overloaded
                     }
-                    _ if has_stopped => Refused::InDoubt,
-                    _ => Refused::Failed,
+                    _ if has_stopped => DebitError::InDoubt,
+                    _ => DebitError::Failed,
                 };
                 for reply in replies {
-                    let _ = reply.send(Err(refused));
+                    let _ = reply.send(Err(debit_error));
                 }
-                let came_to = match error {
-                    // Another writer was faster, and is done by now.
-                    StoreError::Contended => CameTo::NoWebhooks,
-                    _ => CameTo::Nothing,
+                let batch_result = match error {
+                    // Another writer was faster, and has finished by now.
+                    StoreError::Contended => BatchResult::NoWebhooks,
+                    _ => BatchResult::Failed,
                 };
-                // Otherwise the other replies are dropped: settlements are handed in again by their sagas.
+                // Otherwise the other replies are dropped, and the sagas send their settlements again.
                 if has_stopped {
                     for reply in settled {
                         let _ = reply.send(Err(StoreStopped));
                     }
                 }
-                (WalletCache::default(), came_to)
+                (WalletCache::default(), batch_result)
             }
         }
     }
@@ -194,33 +197,33 @@ fn count(meters: &Meters, committed: &Committed, settlements: &[Settlement]) {
     }
 }
 
-/// No part of a debit is negative.
+/// The parts of a debit are never negative.
 fn micros(amount: Micros) -> u64 {
     u64::try_from(amount.get()).unwrap_or(0)
 }
 
-async fn commit_patiently(
+async fn commit_with_retries(
     store: &Store,
     cache: &mut WalletCache,
     node: &NodeEpoch,
     work: (&[Debit], &[Settlement], &[Keep]),
     retries: &Counter,
 ) -> Result<Committed, StoreError> {
-    let give_up = Instant::now() + WRITE_WITHIN;
-    let mut wait = FIRST_WAIT;
-    let mut tries = 1;
+    let give_up = Instant::now() + COMMIT_TIMEOUT;
+    let mut wait = MIN_RETRY_DELAY;
+    let mut attempts = 1;
     loop {
-        let within = give_up.saturating_duration_since(Instant::now());
-        match store.commit_within(within, cache, node, work).await {
-            // What is in doubt must not be posted again.
+        let left = give_up.saturating_duration_since(Instant::now());
+        match store.commit_within(left, cache, node, work).await {
+            // A commit in doubt must not be repeated: it may have been posted.
             Err(error)
                 if (error.retryable() || error.unavailable())
                     && !matches!(error, StoreError::InDoubt { .. })
-                    && tries < TRIES
+                    && attempts < MAX_ATTEMPTS
                     && Instant::now() + wait < give_up =>
             {
                 retries.increment(1);
-                tries += 1;
+                attempts += 1;
                 tokio::time::sleep(wait).await;
                 wait *= 2;
             }

@@ -1,4 +1,4 @@
-//! One signed POST to one endpoint, to an address that may be called.
+//! Sends one signed POST to one endpoint, if the endpoint's address is allowed.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,30 +17,30 @@ use url::{Host, Url};
 
 use crate::clock;
 
-/// Of an answer, so much is read at most.
-pub const MOST_READ: usize = 64 * 1024;
-/// Of an answer, so much is kept with the attempt.
-pub const MOST_KEPT: usize = 1024;
+/// The most bytes of a response body that are read.
+pub const MAX_READ: usize = 64 * 1024;
+/// The most bytes of a response body that are stored with the attempt.
+pub const MAX_STORED: usize = 1024;
 const USER_AGENT: &str = "NEXO-ROUTE/1.0";
 
-/// Which targets are allowed beyond `https` on public addresses.
+/// Which targets are allowed in addition to `https` on public addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TargetRules {
     pub allow_private: bool,
     pub allow_http: bool,
 }
 
-/// Why a target is not called.
+/// Why a target is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TargetError {
     #[error("the URL is not absolute, such as https://example.com/hooks")]
     Malformed,
-    #[error("the URL must be https (webhooks.allow_http opens http for development)")]
+    #[error("the URL must be https (webhooks.allow_http allows http for development)")]
     NotHttps,
     #[error("the URL carries a user name or password")]
     Credentials,
     #[error(
-        "the host is not on a public address (webhooks.allow_private opens that for development)"
+        "the host is not on a public address (webhooks.allow_private allows others for development)"
     )]
     NotPublic,
     #[error("the host name does not resolve")]
@@ -48,7 +48,7 @@ pub enum TargetError {
 }
 
 impl TargetRules {
-    /// Checks what the URL itself says: its scheme, and its address where it is written as one.
+    /// Checks the URL itself: its scheme, and its host if that is an IP address.
     pub fn check(self, url: &str) -> Result<Url, TargetError> {
         let url = Url::parse(url).map_err(|_| TargetError::Malformed)?;
         match url.scheme() {
@@ -71,7 +71,7 @@ impl TargetRules {
         }
     }
 
-    /// Checks the URL, and every address that its host name resolves to now.
+    /// Checks the URL, and every address that its host name currently resolves to.
     pub async fn check_resolved(self, url: &str) -> Result<Url, TargetError> {
         let url = self.check(url)?;
         if let Some(Host::Domain(name)) = url.host() {
@@ -93,8 +93,8 @@ impl TargetRules {
     }
 }
 
-/// Resolves a name, and hands out only addresses that may be called: what is connected to is what
-/// was checked, so a name that is rebound between two look-ups gains nothing.
+/// Resolves a name to the addresses that are allowed. The connection uses exactly these addresses, which prevents
+/// DNS rebinding between the check and the connection.
 struct CheckedResolver(TargetRules);
 
 impl Resolve for CheckedResolver {
@@ -114,39 +114,39 @@ impl Resolve for CheckedResolver {
     }
 }
 
-/// What is to be sent where.
+/// One webhook to send.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     pub attempt_id: WebhookAttemptId,
     pub delivery_id: DeliveryId,
     pub url: String,
     pub secret: HashedSecret,
-    /// The secret before it, for a receiver that has not changed yet.
+    /// The previous secret, for a receiver that still uses it.
     pub old_secret: Option<HashedSecret>,
     pub event_type: String,
     /// The exact bytes that are signed and sent.
     pub body: String,
 }
 
-/// What came of one POST.
+/// The result of one POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     pub status_code: Option<u16>,
     pub duration: Duration,
-    /// The first [`MOST_KEPT`] bytes of the answer's body, as text.
+    /// The first [`MAX_STORED`] bytes of the response body, as text.
     pub head: Option<String>,
-    /// Why there is no answer, or no good one.
+    /// Why there is no response, or no successful one.
     pub error: Option<String>,
 }
 
 impl Sent {
-    /// Whether the receiver took it: any 2xx.
+    /// Whether the receiver answered with a 2xx status.
     pub fn is_delivered(&self) -> bool {
         self.error.is_none()
     }
 }
 
-/// Posts webhooks. Cheap to clone; connections are kept and shared.
+/// Sends webhooks. Cheap to clone. Clones share the connections.
 #[derive(Clone)]
 pub struct WebhookClient {
     http: Client,
@@ -154,13 +154,13 @@ pub struct WebhookClient {
     timeout: Duration,
 }
 
-/// The HTTP client could not be made: no usable TLS roots.
+/// The HTTP client could not be created: no usable TLS roots.
 #[derive(Debug, Error)]
-#[error("the webhook client could not be made")]
+#[error("the webhook client could not be created")]
 pub struct ClientError(#[from] reqwest::Error);
 
 impl WebhookClient {
-    /// `timeout` covers name resolution, connecting, TLS and the whole answer head.
+    /// `timeout` covers name resolution, connecting, TLS and the response head.
     pub fn new(rules: TargetRules, timeout: Duration) -> Result<Self, ClientError> {
         // Another part of the process may have installed the same provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -178,7 +178,7 @@ impl WebhookClient {
         })
     }
 
-    /// Sends once. Whatever happens is in what is returned.
+    /// Sends once. The result includes all errors.
     pub async fn send(&self, outgoing: &Outgoing) -> Sent {
         let started = Instant::now();
         let sent = |status_code, head, error: Option<String>| Sent {
@@ -203,7 +203,7 @@ impl WebhookClient {
         };
         let status = response.status();
         let duration = started.elapsed();
-        // The answer is good by its head; its body is read for the record, and no longer than the head.
+        // The status decides. The body is read only for the record, for at most the same time again.
         let read_until = tokio::time::Instant::now() + self.timeout;
         let head = read_head(response, read_until).await;
         let error = (!status.is_success()).then(|| match status.is_redirection() {
@@ -221,7 +221,7 @@ impl WebhookClient {
         let id = outgoing.delivery_id.to_string();
         let timestamp = clock::unix_ms() / 1000;
         let secrets = [Some(&outgoing.secret), outgoing.old_secret.as_ref()];
-        // Standard Webhooks: any one of a list of signatures is enough.
+        // Standard Webhooks: one valid signature of the list is enough.
         let standard: Vec<String> = secrets
             .into_iter()
             .flatten()
@@ -248,21 +248,21 @@ impl WebhookClient {
 async fn read_head(mut response: Response, until: tokio::time::Instant) -> String {
     let mut kept = Vec::new();
     let mut read = 0;
-    while read < MOST_READ {
+    while read < MAX_READ {
         match tokio::time::timeout_at(until, response.chunk()).await {
             Ok(Ok(Some(chunk))) => {
                 read += chunk.len();
-                let room = MOST_KEPT - kept.len();
+                let room = MAX_STORED - kept.len();
                 kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
             }
             Ok(Ok(None) | Err(_)) | Err(_) => break,
         }
     }
-    // PostgreSQL's text holds no NUL.
+    // PostgreSQL's text type cannot hold NUL.
     String::from_utf8_lossy(&kept).replace('\0', "\u{fffd}")
 }
 
-/// The cause in a few words, without the URL, which may hold the customer's own secrets.
+/// The cause in a few words, without the URL, which may contain secrets of the customer.
 fn describe(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
@@ -270,7 +270,7 @@ fn describe(error: &reqwest::Error) -> String {
     }
     match error.is_connect() {
         true => format!("could not connect: {cause}"),
-        false => format!("broken off: {cause}"),
+        false => format!("the connection failed: {cause}"),
     }
 }
 
@@ -284,7 +284,7 @@ mod tests {
     };
 
     #[test]
-    fn only_https_on_public_addresses_is_a_target() {
+    fn only_https_on_public_addresses_is_allowed() {
         for (url, error) in [
             ("hooks", TargetError::Malformed),
             ("http://example.com/", TargetError::NotHttps),
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn development_settings_open_exactly_what_they_name() {
+    fn development_settings_allow_exactly_what_they_name() {
         let http = TargetRules {
             allow_http: true,
             ..CLOSED
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_resolves_to_loopback_is_refused_when_sent_to() {
+    async fn a_name_that_resolves_to_loopback_is_not_sent_to() {
         let client = WebhookClient::new(CLOSED, Duration::from_secs(5)).unwrap();
         let outgoing = Outgoing {
             attempt_id: uuid::Uuid::new_v4().into(),

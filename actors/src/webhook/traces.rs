@@ -1,4 +1,5 @@
-//! A webhook is sent from an outbox, by this process or another: the outbox says which trace it is part of.
+//! Connects a webhook's span with the trace of its OTP. The outbox stores the parent span, because another process
+//! may send the webhook.
 
 use nexo_domain::trace_parent::TraceParent;
 use opentelemetry::Context;
@@ -6,7 +7,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, Tra
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// What is to be put under `span`; `None` where its trace is not recorded.
+/// `span` as a parent for other spans. `None` if its trace is not sampled.
 pub(crate) fn parent_of(span: &Span) -> Option<TraceParent> {
     let context = span.context();
     let context = context.span().span_context().clone();
@@ -16,7 +17,7 @@ pub(crate) fn parent_of(span: &Span) -> Option<TraceParent> {
     })
 }
 
-/// Puts `span` under what may have been left by another process.
+/// Makes `span` a child of `parent`, which another process may have recorded.
 pub(crate) fn join(parent: TraceParent, span: &Span) {
     let context = SpanContext::new(
         TraceId::from_bytes(parent.trace_id.to_be_bytes()),
@@ -25,6 +26,6 @@ pub(crate) fn join(parent: TraceParent, span: &Span) {
         true,
         TraceState::NONE,
     );
-    // It fails where nobody records traces.
+    // This fails if traces are not recorded.
     let _ = span.set_parent(Context::new().with_remote_span_context(context));
 }

@@ -1,6 +1,6 @@
-//! API keys: `sk_live_` or `sk_test_`, 40 random characters, the last six a checksum.
+//! API keys: `sk_live_` or `sk_test_`, 40 random characters and a checksum of six characters.
 //!
-//! The checksum lets a mistyped key be refused without asking anything; only the SHA-256 is kept.
+//! The checksum reveals a mistyped key without a query. Only the SHA-256 of a key is stored.
 
 use std::fmt;
 
@@ -13,15 +13,15 @@ const CHECKSUM_LEN: usize = 6;
 const MIN_BODY: usize = 40;
 const MAX_BODY: usize = 128;
 
-/// How many random characters a new key has, its checksum not counted.
+/// The random characters of a new key, without its checksum.
 pub const RANDOM_LEN: usize = 40;
 
-/// Whether a key rings real phones.
+/// Whether a key calls real phones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum KeyMode {
     /// `sk_live_`: the configured carriers.
     Live,
-    /// `sk_test_`: always the sandbox carrier; costs nothing.
+    /// `sk_test_`: always the sandbox carrier. Free of charge.
     Test,
 }
 
@@ -34,24 +34,24 @@ impl KeyMode {
     }
 }
 
-/// The SHA-256 of a key's whole text: all that is ever stored.
+/// The SHA-256 of the whole text of a key. Only this is stored.
 pub type KeyHash = [u8; 32];
 
-/// A well-formed API key. `Debug` hides it and its memory is wiped on drop.
+/// A well-formed API key. `Debug` hides it, and its memory is wiped on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     text: String,
     mode: KeyMode,
 }
 
-/// The text is no key of this product. Carries nothing of the text.
+/// The text is not an API key of this product. Contains nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not a well-formed API key")]
 pub struct MalformedKey;
 
 impl ApiKey {
-    /// Makes a key of random bytes. Of each byte only what keeps the characters evenly spread is
-    /// used, so about 3% of them are passed over: give more than [`RANDOM_LEN`].
+    /// Creates a key from random bytes. About 3% of the bytes are skipped to keep the characters uniformly
+    /// distributed, so `random` must hold more than [`RANDOM_LEN`].
     ///
     /// # Errors
     /// [`MalformedKey`] when `random` holds too few usable bytes.
@@ -71,7 +71,7 @@ impl ApiKey {
         Ok(ApiKey { text, mode })
     }
 
-    /// Reads a key, and refuses a mistyped one by its checksum.
+    /// Parses a key. Refuses a mistyped key by its checksum.
     pub fn parse(text: &str) -> Result<ApiKey, MalformedKey> {
         let (mode, body) = [KeyMode::Live, KeyMode::Test]
             .into_iter()
@@ -96,17 +96,17 @@ impl ApiKey {
         self.mode
     }
 
-    /// The SHA-256 under which the key is stored.
+    /// The SHA-256 that is stored for the key.
     pub fn hash(&self) -> KeyHash {
         Sha256::digest(self.text.as_bytes()).into()
     }
 
-    /// The last four characters, to tell keys apart in a list.
+    /// The last four characters, to distinguish keys in a list.
     pub fn hint(&self) -> &str {
         &self.text[self.text.len() - 4..]
     }
 
-    /// The whole key, to be shown once.
+    /// The whole key. It is shown once.
     pub fn reveal(&self) -> &str {
         &self.text
     }
@@ -124,7 +124,7 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// CRC-32 (IEEE) of the text before it, in base 62, most significant first.
+/// CRC-32 (IEEE) of the preceding text, in base 62, most significant digit first.
 fn checksum(text: &[u8]) -> [u8; CHECKSUM_LEN] {
     let mut rest = crc32fast::hash(text) as usize;
     let mut digits = [b'0'; CHECKSUM_LEN];
@@ -146,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_is_read_back() {
+    fn a_new_key_can_be_parsed() {
         let key = key();
         assert!(key.reveal().starts_with("sk_live_"));
         assert_eq!(key.reveal().len(), "sk_live_".len() + RANDOM_LEN + 6);
-        let read = ApiKey::parse(key.reveal()).unwrap();
-        assert_eq!(read, key);
-        assert_eq!(read.hash(), key.hash());
-        assert_eq!(read.mode(), KeyMode::Live);
+        let parsed = ApiKey::parse(key.reveal()).unwrap();
+        assert_eq!(parsed, key);
+        assert_eq!(parsed.hash(), key.hash());
+        assert_eq!(parsed.mode(), KeyMode::Live);
     }
 
     #[test]
@@ -163,27 +163,27 @@ mod tests {
     }
 
     #[test]
-    fn too_little_randomness_makes_no_key() {
+    fn too_few_random_bytes_are_refused() {
         assert!(ApiKey::from_random(KeyMode::Test, &[0; 39]).is_err());
         assert!(ApiKey::from_random(KeyMode::Test, &[255; 200]).is_err());
     }
 
     #[test]
-    fn a_key_never_shows_itself() {
+    fn debug_output_never_contains_the_key() {
         assert_eq!(format!("{:?}", key()), "ApiKey(Live, hidden)");
     }
 
     proptest! {
         #[test]
-        fn a_mistyped_character_is_noticed(place in 8usize..54, typed in "[0-9a-zA-Z]") {
+        fn a_mistyped_character_is_noticed(position in 8usize..54, typed in "[0-9a-zA-Z]") {
             let key = key();
             let mut text = key.reveal().to_owned();
-            text.replace_range(place..=place, &typed);
+            text.replace_range(position..=position, &typed);
             prop_assert_eq!(ApiKey::parse(&text).is_ok(), text == key.reveal());
         }
 
         #[test]
-        fn no_text_makes_the_reader_panic(text in ".{0,200}") {
+        fn no_text_makes_the_parser_panic(text in ".{0,200}") {
             let _ = ApiKey::parse(&text);
         }
     }

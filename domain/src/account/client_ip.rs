@@ -1,24 +1,24 @@
-//! Who is calling: the client's address behind trusted proxies, and a key's allowlist.
+//! The client's address behind trusted proxies, and the allowlist of a key.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use thiserror::Error;
 
-/// The most entries that one key's allowlist holds.
+/// The most entries in the allowlist of a key.
 pub const MAX_ALLOWLIST: usize = 50;
 
-/// An allowlist entry that is neither an address nor a range.
+/// The allowlist entry is neither an address nor a range.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is neither an IP address nor a CIDR range such as 10.0.0.0/8")]
 pub struct MalformedEntry(pub String);
 
-/// An IPv4 address that travels as `::ffff:a.b.c.d` is that IPv4 address.
+/// Converts an IPv4-mapped address (`::ffff:a.b.c.d`) to the IPv4 address.
 pub fn unmapped(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// Reads one allowlist entry: a single address or a CIDR range, IPv4 or IPv6.
+/// Parses an allowlist entry: an address or a CIDR range, IPv4 or IPv6.
 pub fn parse_entry(text: &str) -> Result<IpNet, MalformedEntry> {
     let text = text.trim();
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -29,33 +29,33 @@ pub fn parse_entry(text: &str) -> Result<IpNet, MalformedEntry> {
         .map_err(|_| MalformedEntry(text.to_owned()))
 }
 
-/// Whether `client` may use a key with this allowlist. An empty one lets everybody in.
-pub fn allowed(allowlist: &[IpNet], client: IpAddr) -> bool {
+/// Whether `client` may use a key with this allowlist. An empty allowlist admits every address.
+pub fn is_allowed(allowlist: &[IpNet], client: IpAddr) -> bool {
     allowlist.is_empty() || allowlist.iter().any(|net| net.contains(&client))
 }
 
-/// What a request says about where it comes from.
+/// The headers of a request that state the client's address.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Claims<'a> {
+pub struct ClientHeaders<'a> {
     /// `CF-Connecting-IP`, or `Cloudflare-Connecting-IP`.
     pub connecting_ip: Option<&'a str>,
-    /// `X-Forwarded-For`, several headers joined by commas.
+    /// `X-Forwarded-For`. Several headers are joined by commas.
     pub forwarded_for: Option<&'a str>,
 }
 
-/// The client's address. Headers count only when `peer` is a trusted proxy; a malformed one is
-/// skipped. Of `X-Forwarded-For` the right-most address that is no trusted proxy counts. What stands left of
-/// an entry that is no address was not written by a proxy of ours, and tells nothing.
-pub fn client_ip(peer: IpAddr, claims: Claims<'_>, trusted: &[IpNet]) -> IpAddr {
+/// The client's address. Headers are used only if `peer` is a trusted proxy. A malformed header is skipped. In
+/// `X-Forwarded-For`, the right-most address that is not a trusted proxy is used. An entry that is not an address was
+/// not written by a trusted proxy, so it and everything to its left is ignored.
+pub fn client_ip(peer: IpAddr, headers: ClientHeaders<'_>, trusted: &[IpNet]) -> IpAddr {
     let peer = unmapped(peer);
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     if !is_trusted(&peer) {
         return peer;
     }
-    if let Some(address) = claims.connecting_ip.and_then(parse_address) {
+    if let Some(address) = headers.connecting_ip.and_then(parse_address) {
         return address;
     }
-    claims
+    headers
         .forwarded_for
         .into_iter()
         .flat_map(|list| list.rsplit(','))
@@ -74,8 +74,8 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     }
     if let Some(rest) = text.strip_prefix('[') {
         let (inside, port) = rest.split_once(']')?;
-        let port_is_sane = port.is_empty() || port.strip_prefix(':')?.parse::<u16>().is_ok();
-        return port_is_sane
+        let has_valid_port = port.is_empty() || port.strip_prefix(':')?.parse::<u16>().is_ok();
+        return has_valid_port
             .then(|| inside.parse::<Ipv6Addr>().ok())
             .flatten()
             .map(|v6| unmapped(IpAddr::V6(v6)));
@@ -101,7 +101,7 @@ mod tests {
         let trusted = nets(&["127.0.0.0/8", "::1", "10.0.0.0/8"]);
         client_ip(
             ip(peer),
-            Claims {
+            ClientHeaders {
                 connecting_ip,
                 forwarded_for,
             },
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_count_only_from_a_trusted_proxy() {
+    fn headers_are_used_only_from_a_trusted_proxy() {
         let spoofed = Some("198.51.100.9");
         assert_eq!(resolve("203.0.113.5", spoofed, spoofed), ip("203.0.113.5"));
         assert_eq!(resolve("127.0.0.1", spoofed, None), ip("198.51.100.9"));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn cloudflare_comes_before_forwarded_for_before_the_peer() {
+    fn connecting_ip_precedes_forwarded_for_and_the_peer() {
         assert_eq!(
             resolve("127.0.0.1", Some("203.0.113.1"), Some("203.0.113.2")),
             ip("203.0.113.1")
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rightmost_address_that_is_no_proxy_counts() {
+    fn the_rightmost_address_that_is_not_a_proxy_is_used() {
         for (list, client) in [
             ("198.51.100.1, 203.0.113.7, 10.1.2.3", "203.0.113.7"),
             ("203.0.113.7", "203.0.113.7"),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowlist_lets_in_what_matches_any_of_it() {
+    fn an_allowlist_admits_what_matches_any_entry() {
         let list = nets(&[
             "203.0.113.5",
             "10.0.0.0/8",
@@ -185,13 +185,13 @@ mod tests {
             ("2001:db9::1", false),
             ("192.0.2.1", true),
         ] {
-            assert_eq!(allowed(&list, ip(client)), inside, "{client}");
+            assert_eq!(is_allowed(&list, ip(client)), inside, "{client}");
         }
-        assert!(allowed(&[], ip("192.0.2.77")));
+        assert!(is_allowed(&[], ip("192.0.2.77")));
     }
 
     #[test]
-    fn an_entry_that_is_no_range_is_named_in_the_error() {
+    fn an_invalid_entry_is_named_in_the_error() {
         for text in ["10.0.0.0/33", "10.0.0", "example.com", "", "10.0.0.0/8/8"] {
             assert_eq!(parse_entry(text), Err(MalformedEntry(text.to_owned())));
         }

@@ -1,38 +1,38 @@
-//! E-mail addresses: what is taken for one, and when two are the same person's.
+//! E-mail addresses: which are accepted, and which belong to the same mailbox.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// An e-mail address, in lower case. Whether mail arrives there is not known.
+/// A syntactically valid e-mail address, in lower case.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EmailAddress(String);
 
-/// What was given is no e-mail address.
+/// The text is not an e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("this is no e-mail address such as ops@example.com")]
-pub struct NoEmailAddress;
+#[error("not an e-mail address such as ops@example.com")]
+pub struct InvalidEmailAddress;
 
-/// Domains whose mailboxes are the same with and without dots.
-const DOTLESS: [&str; 2] = ["gmail.com", "googlemail.com"];
+/// Domains that ignore dots in the mailbox name.
+const DOT_INSENSITIVE_DOMAINS: [&str; 2] = ["gmail.com", "googlemail.com"];
 
 impl EmailAddress {
-    /// The address as it is kept: lower-cased, without blanks around it.
+    /// The address in lower case, without surrounding blanks.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The mailbox behind the address: without a `+tag`, without dots where the provider ignores them.
+    /// The mailbox of the address: without a `+tag`, and without dots if the provider ignores them.
     ///
-    /// Two addresses with the same mailbox are one person's. It is for comparing, not for sending to.
+    /// Two addresses with the same mailbox belong to one person. Use it for comparisons, not as a recipient.
     pub fn mailbox(&self) -> String {
         let (local, domain) = self.0.split_once('@').unwrap_or((&self.0, ""));
         let untagged = match local.split_once('+') {
             Some((before, _)) if !before.is_empty() => before,
             Some(_) | None => local,
         };
-        match DOTLESS.contains(&domain) {
+        match DOT_INSENSITIVE_DOMAINS.contains(&domain) {
             true => format!("{}@gmail.com", untagged.replace('.', "")),
             false => format!("{untagged}@{domain}"),
         }
@@ -40,24 +40,24 @@ impl EmailAddress {
 }
 
 impl FromStr for EmailAddress {
-    type Err = NoEmailAddress;
+    type Err = InvalidEmailAddress;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim().to_lowercase();
-        let is_sane = text.split_once('@').is_some_and(|(local, domain)| {
+        let is_valid = text.split_once('@').is_some_and(|(local, domain)| {
             (1..=64).contains(&local.len())
                 && !local.chars().any(|c| c.is_whitespace() || c.is_control())
                 && !domain.contains('@')
-                && is_sane_domain(domain)
+                && is_valid_domain(domain)
         });
-        match is_sane && text.len() <= 254 {
+        match is_valid && text.len() <= 254 {
             true => Ok(Self(text)),
-            false => Err(NoEmailAddress),
+            false => Err(InvalidEmailAddress),
         }
     }
 }
 
-fn is_sane_domain(domain: &str) -> bool {
+fn is_valid_domain(domain: &str) -> bool {
     domain
         .split('.')
         .all(|label| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-'))
@@ -73,13 +73,13 @@ impl fmt::Display for EmailAddress {
 mod tests {
     use super::*;
 
-    fn email(text: &str) -> Result<String, NoEmailAddress> {
+    fn email(text: &str) -> Result<String, InvalidEmailAddress> {
         text.parse::<EmailAddress>()
             .map(|email| email.as_str().to_owned())
     }
 
     #[test]
-    fn an_email_address_is_lower_cased_and_sane() {
+    fn an_email_address_is_lower_cased_and_validated() {
         assert_eq!(email(" Ops@Example.COM "), Ok("ops@example.com".to_owned()));
         assert_eq!(email("demo@localhost"), Ok("demo@localhost".to_owned()));
         for text in [
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_mailbox_are_told_as_such() {
+    fn addresses_of_one_mailbox_are_recognised() {
         for (address, mailbox) in [
             ("Lan.Nguyen+otp@gmail.com", "lannguyen@gmail.com"),
             ("lannguyen@googlemail.com", "lannguyen@gmail.com"),

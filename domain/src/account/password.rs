@@ -1,29 +1,29 @@
-//! What a new password must be. How it is hashed is not decided here.
+//! The rules for a new password. Hashing is done elsewhere.
 
 use thiserror::Error;
 
-/// The fewest characters of a password.
+/// The minimum length of a password, in characters.
 pub const MIN_CHARACTERS: usize = 10;
-/// The most bytes: longer ones only keep the hash busy.
+/// The maximum length in bytes. Longer passwords only make hashing slow.
 pub const MAX_BYTES: usize = 1024;
 
-/// Why a password is refused. Carries nothing of it.
+/// Why a password is refused. Contains nothing of the password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PasswordRefused {
     #[error("a password has at least {MIN_CHARACTERS} characters")]
     TooShort,
     #[error("a password has at most {MAX_BYTES} bytes")]
     TooLong,
-    #[error("a password is not one character over and over, nor the account's own address")]
+    #[error("a password must not be one repeated character or the account's e-mail address")]
     Guessable,
 }
 
-/// Whether `password` may be the new password of the account with this address.
+/// Checks the new password of the account with this e-mail address.
 ///
-/// Length is what counts (NIST SP 800-63B §3.1.1.2); no classes of characters are asked for.
+/// Only length matters (NIST SP 800-63B §3.1.1.2). No character classes are required.
 ///
 /// # Errors
-/// The rule that it breaks.
+/// The violated rule.
 pub fn check(password: &str, email: &str) -> Result<(), PasswordRefused> {
     if password.chars().count() < MIN_CHARACTERS {
         return Err(PasswordRefused::TooShort);
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_long_enough_and_no_obvious_guess() {
+    fn a_password_is_long_enough_and_not_easily_guessed() {
         for (password, answer) in [
             ("123456789", Err(PasswordRefused::TooShort)),
             ("ắắắắắắắắă", Err(PasswordRefused::TooShort)),

@@ -1,24 +1,24 @@
-//! Top-ups: the reference by which a payment is recognised, and what it is worth.
+//! Deposits: the reference that identifies a payment, and the exchange rate.
 
 use std::fmt;
 
 use crate::money::Micros;
 
-/// Without I, L, O and U, which are read as others.
+/// Without I, L, O and U, which are easily misread.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const PREFIX: &str = "NX";
-/// Characters before the check character.
+/// Characters between the prefix and the check character.
 const BODY: usize = 8;
 const LENGTH: usize = PREFIX.len() + BODY + 1;
 
-/// What a customer writes on a payment: `NX`, eight characters and one that checks them.
+/// The reference that a customer writes on a payment: `NX`, eight characters and a check character.
 ///
-/// Banks write memos in capitals, and put words before and after: it is found in whatever they make of it.
+/// Banks write memos in capitals and add words. [`DepositReference::found_in`] finds the reference anyway.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DepositReference(String);
 
 impl DepositReference {
-    /// A new reference out of randomness.
+    /// Creates a reference from random bytes.
     pub fn from_random(random: [u8; BODY]) -> DepositReference {
         let body = random.map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
         let body: String = body.iter().collect();
@@ -26,7 +26,7 @@ impl DepositReference {
         DepositReference(format!("{PREFIX}{body}{check}"))
     }
 
-    /// A reference as it was written; `None` for what is none, or has a typing error.
+    /// Parses a reference. `None` if the text is not a reference, or has a typing error.
     pub fn parse(text: &str) -> Option<DepositReference> {
         let found = DepositReference::found_in(text);
         let letters = text.chars().filter(|c| c.is_ascii_alphanumeric()).count();
@@ -36,7 +36,7 @@ impl DepositReference {
         }
     }
 
-    /// All references in a payment's memo, which may be spaced and surrounded as the bank likes.
+    /// All references in the memo of a payment. Spaces, separators and other words are ignored.
     pub fn found_in(memo: &str) -> Vec<DepositReference> {
         let letters: String = memo
             .chars()
@@ -44,14 +44,14 @@ impl DepositReference {
             .map(|c| c.to_ascii_uppercase())
             .collect();
         let mut found: Vec<DepositReference> = Vec::new();
-        for (place, _) in letters.match_indices(PREFIX) {
-            let Some(text) = letters.get(place..place + LENGTH) else {
+        for (start, _) in letters.match_indices(PREFIX) {
+            let Some(text) = letters.get(start..start + LENGTH) else {
                 break;
             };
             let (body, last) = text[PREFIX.len()..].split_at(BODY);
-            let is_of_alphabet = body.bytes().all(|byte| ALPHABET.contains(&byte));
+            let is_in_alphabet = body.bytes().all(|byte| ALPHABET.contains(&byte));
             let reference = DepositReference(text.to_owned());
-            if is_of_alphabet && last.starts_with(check(body)) && !found.contains(&reference) {
+            if is_in_alphabet && last.starts_with(check(body)) && !found.contains(&reference) {
                 found.push(reference);
             }
         }
@@ -75,18 +75,18 @@ impl fmt::Debug for DepositReference {
     }
 }
 
-/// A letter swapped or mistyped changes it, 31 times of 32.
+/// The check character. It detects 31 of 32 typing errors.
 fn check(body: &str) -> char {
     let sum = crc32fast::hash(body.as_bytes()) % 32;
     char::from(ALPHABET[sum as usize])
 }
 
-/// How many đồng a US dollar costs. More than zero.
+/// The price of a US dollar in đồng. More than zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VndRate(i64);
 
-/// The most that is converted: a thousand billion đồng.
-const LARGEST_VND: i64 = 1_000_000_000_000_000;
+/// The largest amount that is converted, in đồng.
+const MAX_VND: i64 = 1_000_000_000_000_000;
 
 impl VndRate {
     pub fn per_dollar(vnd: i64) -> Option<VndRate> {
@@ -97,16 +97,16 @@ impl VndRate {
         self.0
     }
 
-    /// What is to be paid for an amount of dollars: rounded up to a whole đồng. `None` past the range.
+    /// Converts dollars to đồng, rounded up to a whole đồng. `None` if out of range.
     pub fn vnd(self, amount: Micros) -> Option<i64> {
         let exact = i128::from(amount.get()) * i128::from(self.0);
         let vnd = i64::try_from((exact + 999_999) / 1_000_000).ok()?;
-        (1..=LARGEST_VND).contains(&vnd).then_some(vnd)
+        (1..=MAX_VND).contains(&vnd).then_some(vnd)
     }
 
-    /// What so many đồng are worth: rounded down to a whole micro-dollar. `None` past the range.
+    /// Converts đồng to dollars, rounded down to a whole micro-dollar. `None` if out of range.
     pub fn dollars(self, vnd: i64) -> Option<Micros> {
-        if !(1..=LARGEST_VND).contains(&vnd) {
+        if !(1..=MAX_VND).contains(&vnd) {
             return None;
         }
         let micros = i128::from(vnd) * 1_000_000 / i128::from(self.0);
@@ -115,47 +115,49 @@ impl VndRate {
     }
 }
 
-/// Why a payment was not credited by itself, and waits for an operator.
+/// Why a payment was not credited automatically, and waits for an operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kept {
-    /// Its memo has no reference, or one that nobody was given.
+pub enum HoldReason {
+    /// The memo has no reference, or an unknown one.
     UnknownReference,
-    /// Its memo has several references.
+    /// The memo has several references.
     Ambiguous,
-    /// Less or more than was to be paid.
+    /// The amount differs from the amount of the deposit.
     WrongAmount,
-    /// The reference was credited before, or its deposit refused.
+    /// The reference was credited before, or its deposit was refused.
     ReferenceUsed,
     /// The account is closed.
     AccountClosed,
-    /// Not in đồng.
+    /// The currency is not the đồng.
     WrongCurrency,
 }
 
-impl Kept {
-    pub const ALL: [Kept; 6] = [
-        Kept::UnknownReference,
-        Kept::Ambiguous,
-        Kept::WrongAmount,
-        Kept::ReferenceUsed,
-        Kept::AccountClosed,
-        Kept::WrongCurrency,
+impl HoldReason {
+    pub const ALL: [HoldReason; 6] = [
+        HoldReason::UnknownReference,
+        HoldReason::Ambiguous,
+        HoldReason::WrongAmount,
+        HoldReason::ReferenceUsed,
+        HoldReason::AccountClosed,
+        HoldReason::WrongCurrency,
     ];
 
     pub fn as_str(self) -> &'static str {
         match self {
-            Kept::UnknownReference => "unknown_reference",
-            Kept::Ambiguous => "ambiguous",
-            Kept::WrongAmount => "wrong_amount",
-            Kept::ReferenceUsed => "reference_used",
-            Kept::AccountClosed => "account_closed",
-            Kept::WrongCurrency => "wrong_currency",
+            HoldReason::UnknownReference => "unknown_reference",
+            HoldReason::Ambiguous => "ambiguous",
+            HoldReason::WrongAmount => "wrong_amount",
+            HoldReason::ReferenceUsed => "reference_used",
+            HoldReason::AccountClosed => "account_closed",
+            HoldReason::WrongCurrency => "wrong_currency",
         }
     }
 
-    /// The reason of this name, as payments are kept with it.
-    pub fn named(name: &str) -> Option<Kept> {
-        Kept::ALL.into_iter().find(|kept| kept.as_str() == name)
+    /// The reason with this name, as stored with payments.
+    pub fn named(name: &str) -> Option<HoldReason> {
+        HoldReason::ALL
+            .into_iter()
+            .find(|kept| kept.as_str() == name)
     }
 }
 
@@ -165,7 +167,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_reference_is_found_in_what_banks_make_of_it() {
+    fn a_reference_is_found_in_the_memos_of_banks() {
         let reference = DepositReference::from_random([1, 2, 3, 4, 5, 6, 7, 255]);
         let text = reference.as_str();
         assert_eq!(text.len(), 11);
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typing_error_is_noticed() {
+    fn a_typing_error_is_detected() {
         let reference = DepositReference::from_random(*b"deposits");
         let wrong = reference.as_str().replace('X', "Y");
         assert_eq!(DepositReference::parse(&wrong), None);
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn dollars_cost_whole_dong_rounded_up_and_are_worth_micros_rounded_down() {
+    fn dollars_are_converted_to_dong_rounded_up_and_back_rounded_down() {
         let rate = VndRate::per_dollar(26_000).unwrap();
         assert_eq!(rate.vnd(Micros::new(10_000_000)), Some(260_000));
         assert_eq!(rate.vnd(Micros::new(1)), Some(1));
@@ -216,16 +218,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_reference_is_read_again(random in any::<[u8; 8]>()) {
+        fn every_reference_can_be_parsed(random in any::<[u8; 8]>()) {
             let reference = DepositReference::from_random(random);
             prop_assert_eq!(DepositReference::parse(reference.as_str()), Some(reference));
         }
 
         #[test]
-        fn what_is_paid_for_dollars_is_worth_them(micros in 1i64..1_000_000_000_000, rate in 1i64..1_000_000) {
+        fn the_dong_for_dollars_are_worth_at_least_these_dollars(micros in 1i64..1_000_000_000_000, rate in 1i64..1_000_000) {
             let rate = VndRate::per_dollar(rate).unwrap();
             let paid = rate.vnd(Micros::new(micros)).unwrap();
-            // A micro-dollar below a đồng's worth is paid with a whole one.
+            // An amount below one đồng costs a whole đồng.
             if let Some(worth) = rate.dollars(paid) {
                 prop_assert!(worth >= Micros::new(micros));
                 prop_assert!(worth.get() - micros <= 1_000_000 / rate.get() + 1);
@@ -233,7 +235,7 @@ mod tests {
         }
 
         #[test]
-        fn no_memo_makes_it_stumble(memo in "\\PC{0,60}") {
+        fn no_memo_makes_the_parser_panic(memo in "\\PC{0,60}") {
             let _ = DepositReference::found_in(&memo);
         }
     }

@@ -1,25 +1,25 @@
-//! The wallet's rules: what a debit takes of which bucket, and what a refund gives back.
+//! The rules of the wallet: which buckets a debit takes from, and what a refund returns.
 //!
-//! | posting | bucket | resolution |
+//! | posting | bucket | effect |
 //! |---|---|---|
-//! | debit | free, then bonus, then balance | taken until the cost is met; short funds take nothing |
-//! | refund | the buckets of the debit | each gets back what was taken of it |
-//! | credit | the bucket named | added; a reference credits once only |
-//! | correction | the bucket named | taken, if it is there; a reference corrects once only |
-//! | closing | all | cash is to be paid out, the rest is forfeited; nothing is left |
+//! | debit | free, then bonus, then balance | taken until the cost is covered; if funds are short, nothing is taken |
+//! | refund | the buckets of the debit | each receives what was taken from it |
+//! | credit | the named bucket | added; a reference credits only once |
+//! | correction | the named bucket | taken, if the bucket holds enough; a reference corrects only once |
+//! | closing | all | cash is paid out, the rest is forfeited; nothing is left |
 
 use thiserror::Error;
 
 use crate::money::Micros;
 
-/// One of the wallet's three purses, in spend order.
+/// One of the three buckets of a wallet, in spend order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Bucket {
-    /// Test credit of a new account. Spend-only.
+    /// Test credit of a new account. Cannot be paid out.
     Free,
-    /// Promotional credit. Spend-only.
+    /// Promotional credit. Cannot be paid out.
     Bonus,
-    /// Cash, refundable when the account is closed.
+    /// Cash. Paid out when the account is closed.
     Balance,
 }
 
@@ -34,7 +34,7 @@ impl Bucket {
         }
     }
 
-    /// The bucket of this name: `free`, `bonus` or `balance`.
+    /// The bucket with this name: `free`, `bonus` or `balance`.
     pub fn named(name: &str) -> Option<Bucket> {
         Bucket::ALL.into_iter().find(|b| b.as_str() == name)
     }
@@ -43,21 +43,21 @@ impl Bucket {
 /// Why entries were written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EntryKind {
-    /// An accepted OTP was paid.
+    /// The price of an accepted OTP.
     Debit,
-    /// An OTP's price went back to the buckets that paid it.
+    /// The price of an OTP, returned to the buckets that paid it.
     Refund,
-    /// Cash came in.
+    /// Cash was paid in.
     Deposit,
-    /// Free or bonus credit was given.
+    /// Free or bonus credit was granted.
     Grant,
-    /// An account was closed: its cash is to be paid out.
+    /// The account was closed: its cash is paid out.
     Payout,
-    /// An account was closed: what could only be spent is gone.
+    /// The account was closed: credit that cannot be paid out is forfeited.
     Forfeit,
-    /// An operator took back what should not be there.
+    /// An operator corrected a wrong credit.
     Correction,
-    /// A share of what a referred account has paid for.
+    /// A share of the OTPs of a referred account.
     Commission,
 }
 
@@ -73,7 +73,7 @@ impl EntryKind {
         EntryKind::Commission,
     ];
 
-    /// The kind of this name, as entries are kept and the API writes them.
+    /// The kind with this name, as stored and as in the API.
     pub fn named(name: &str) -> Option<EntryKind> {
         EntryKind::ALL.into_iter().find(|k| k.as_str() == name)
     }
@@ -91,7 +91,7 @@ impl EntryKind {
         }
     }
 
-    /// The kind of what leaves `bucket` when its account is closed: cash is paid out, the rest is gone.
+    /// The kind of the entry that empties `bucket` when the account is closed.
     pub fn of_closing(bucket: Bucket) -> EntryKind {
         match bucket {
             Bucket::Balance => EntryKind::Payout,
@@ -99,7 +99,7 @@ impl EntryKind {
         }
     }
 
-    /// The kind of a credit to `bucket`: cash is a deposit, the rest is granted.
+    /// The kind of a credit to `bucket`.
     pub fn of_credit(bucket: Bucket) -> EntryKind {
         match bucket {
             Bucket::Balance => EntryKind::Deposit,
@@ -108,7 +108,7 @@ impl EntryKind {
     }
 }
 
-/// A wallet's content.
+/// The content of a wallet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Buckets {
     pub free: Micros,
@@ -116,7 +116,7 @@ pub struct Buckets {
     pub balance: Micros,
 }
 
-/// What one debit took of each bucket. None is negative.
+/// What one debit took from each bucket. Never negative.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Parts {
     pub free: Micros,
@@ -133,7 +133,7 @@ pub struct FundsShort {
 }
 
 impl Parts {
-    /// The part taken of `bucket`.
+    /// The part taken from `bucket`.
     pub fn of(self, bucket: Bucket) -> Micros {
         match bucket {
             Bucket::Free => self.free,
@@ -142,7 +142,7 @@ impl Parts {
         }
     }
 
-    /// The price paid, all buckets together.
+    /// The sum of all parts.
     pub fn total(self) -> Micros {
         Micros::new(self.free.get() + self.bonus.get() + self.balance.get())
     }
@@ -157,12 +157,12 @@ impl Parts {
 }
 
 impl Buckets {
-    /// All three together.
+    /// The sum of all buckets.
     pub fn total(self) -> Micros {
         Micros::new(self.free.get() + self.bonus.get() + self.balance.get())
     }
 
-    /// What `bucket` holds.
+    /// The content of `bucket`.
     pub fn of(self, bucket: Bucket) -> Micros {
         match bucket {
             Bucket::Free => self.free,
@@ -171,10 +171,10 @@ impl Buckets {
         }
     }
 
-    /// Takes `cost` from free, then bonus, then balance: the wallet after, and what was taken.
+    /// Takes `cost` from free, then bonus, then balance. Returns the wallet afterwards, and what was taken.
     ///
     /// # Errors
-    /// [`FundsShort`] when all three hold less; nothing is taken then.
+    /// [`FundsShort`] when the wallet holds less. Nothing is taken then.
     pub fn debit(self, cost: Micros) -> Result<(Buckets, Parts), FundsShort> {
         let total = self.total();
         if total < cost {
@@ -199,7 +199,7 @@ impl Buckets {
         Ok((after, parts))
     }
 
-    /// Gives each bucket back what a debit took of it.
+    /// Returns to each bucket what a debit took from it.
     pub fn refund(self, parts: Parts) -> Buckets {
         Buckets {
             free: Micros::new(self.free.get() + parts.free.get()),
@@ -208,7 +208,7 @@ impl Buckets {
         }
     }
 
-    /// Adds `amount` to one bucket, or `None` past the range of 64 bits.
+    /// Adds `amount` to one bucket. `None` on overflow.
     pub fn credit(mut self, bucket: Bucket, amount: Micros) -> Option<Buckets> {
         let held = match bucket {
             Bucket::Free => &mut self.free,

@@ -1,4 +1,4 @@
-//! Telling an account that its wallet runs low: the event's bytes.
+//! The event that notifies an account of a low balance.
 
 use uuid::Uuid;
 
@@ -6,10 +6,10 @@ use crate::billing::ledger::Buckets;
 use crate::money::Micros;
 use crate::timestamp::rfc3339;
 
-/// The event's type.
-pub const LOW: &str = "wallet.low";
+/// The type of the event.
+pub const LOW_BALANCE_EVENT: &str = "wallet.low";
 
-/// A wallet that has fallen below what its account has set.
+/// A wallet that has fallen below the threshold of its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LowBalance {
     pub id: Uuid,
@@ -27,7 +27,7 @@ impl LowBalance {
                 r#"{{"type":"{}","id":"{}","balance":{},"bonus_credit":{},"free_credit":{},"#,
                 r#""total":{},"threshold":{},"created_at":"{}"}}"#
             ),
-            LOW,
+            LOW_BALANCE_EVENT,
             self.id,
             self.held.balance,
             self.held.bonus,
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_event_tells_each_bucket_and_the_threshold() {
+    fn the_event_contains_each_bucket_and_the_threshold() {
         let low = LowBalance {
             id: Uuid::nil(),
             held: Buckets {

@@ -1,4 +1,4 @@
-//! Money that comes in, goes out and is shared: wallet debits, deposits, payouts, referrals.
+//! Rules for money: wallet debits, deposits, payouts, referrals.
 
 pub mod deposit;
 pub mod ledger;

@@ -1,4 +1,4 @@
-//! Payouts of commissions: for which month, and where they go.
+//! Payouts of commissions: the month, and the destination.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ impl Month {
         ((1..=12).contains(&month.month) && month.year >= 1970).then_some(month)
     }
 
-    /// Its first millisecond since 1970.
+    /// The start of the month, in Unix milliseconds.
     pub fn start_ms(self) -> i64 {
         let month = CalendarMonth::try_from(self.month).unwrap_or(CalendarMonth::January);
         let first = Date::from_calendar_date(self.year, month, 1);
@@ -40,7 +40,7 @@ impl Month {
         })
     }
 
-    /// The first millisecond that is not in it.
+    /// The end of the month (exclusive), in Unix milliseconds.
     pub fn end_ms(self) -> i64 {
         self.next().start_ms()
     }
@@ -71,57 +71,57 @@ impl fmt::Debug for Month {
     }
 }
 
-/// What of a referral's pending commissions a run pays: all but what was earned after its month.
+/// The part of a referral's pending commissions that a payout run pays: all except those earned after its month.
 ///
-/// `later` is what was earned since the month's end. What was reversed or paid meanwhile counts against the
-/// older ones, so that nothing is ever paid twice, in whatever order months are run.
+/// `later` is the amount earned since the end of the month. Commissions reversed or paid meanwhile count against the
+/// older ones, so nothing is paid twice, in whatever order the months are run.
 pub fn due(pending: Micros, later: Micros) -> Micros {
     Micros::new(pending.get().saturating_sub(later.get()).max(0))
 }
 
-/// Where a referrer's commissions are paid to.
+/// Where the commissions of a referrer are paid to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PayoutWallet {
     /// A Vietnamese bank account: `970436 0123456789 NGUYEN VAN A`.
     Bank {
-        /// The bank's six digits by NAPAS.
+        /// The bank's six-digit NAPAS code.
         bin: String,
         number: String,
         holder: String,
     },
     /// USDT on Tron (TRC-20).
     Usdt { address: String },
-    /// The referrer's own wallet here, as cash to spend.
+    /// The referrer's own wallet, as cash.
     Balance,
 }
 
-/// What is wrong with a nominated wallet.
+/// Why a payout wallet is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PayoutWalletError {
     #[error(
-        "a payout goes to a bank account (bank), a USDT address (usdt) or your own wallet (balance)"
+        "the payout wallet must be a bank account (bank), a USDT address (usdt) or your own wallet (balance)"
     )]
     UnknownKind,
     #[error(
-        "a bank account is written as the bank's 6 digits (BIN), the account's 6 to 19 letters or digits, and the holder's name"
+        "a bank account must be the bank's 6 digits (BIN), the account number of 6 to 19 letters or digits, and the holder's name"
     )]
     BankMalformed,
-    #[error("a USDT address is one of Tron (TRC-20): T and 33 more characters")]
+    #[error("a USDT address must be on Tron (TRC-20): T and 33 more characters")]
     UsdtMalformed,
-    #[error("this USDT address has a typing error: its checksum does not hold")]
+    #[error("the USDT address has a typing error: its checksum is wrong")]
     UsdtChecksum,
-    #[error("your own wallet needs no address")]
+    #[error("your own wallet takes no address")]
     BalanceWithAddress,
 }
 
 /// The version byte of a Tron address.
-const TRON: u8 = 0x41;
+const TRON_VERSION: u8 = 0x41;
 
 impl PayoutWallet {
-    /// A wallet of the kind `bank`, `usdt` or `balance`, at `address`.
+    /// Parses a wallet of the kind `bank`, `usdt` or `balance`.
     ///
     /// # Errors
-    /// What is wrong with it, in a sentence for whoever typed it.
+    /// The reason, in a sentence for the person who typed it.
     pub fn parse(kind: &str, address: &str) -> Result<PayoutWallet, PayoutWalletError> {
         let address = address.trim();
         match kind {
@@ -142,7 +142,7 @@ impl PayoutWallet {
         }
     }
 
-    /// As [`PayoutWallet::parse`] reads it.
+    /// The address, in the form that [`PayoutWallet::parse`] accepts.
     pub fn address(&self) -> String {
         match self {
             PayoutWallet::Bank {
@@ -174,7 +174,7 @@ fn bank(address: &str) -> Option<PayoutWallet> {
     })
 }
 
-/// Base58Check: 25 bytes, of which the last four are the start of the twofold SHA-256 of the others.
+/// Base58Check: 25 bytes. The last four are the start of the double SHA-256 of the others.
 fn tron(address: &str) -> Result<PayoutWallet, PayoutWalletError> {
     if address.len() != 34 || !address.starts_with('T') {
         return Err(PayoutWalletError::UsdtMalformed);
@@ -184,7 +184,7 @@ fn tron(address: &str) -> Result<PayoutWallet, PayoutWalletError> {
     let Some((body, checksum)) = bytes.split_last_chunk::<4>() else {
         return Err(PayoutWalletError::UsdtMalformed);
     };
-    if body.len() != 21 || body[0] != TRON {
+    if body.len() != 21 || body[0] != TRON_VERSION {
         return Err(PayoutWalletError::UsdtMalformed);
     }
     match Sha256::digest(Sha256::digest(body))[..4] == *checksum {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_earned_later_waits() {
+    fn later_earnings_are_not_paid_yet() {
         let micros = Micros::new;
         assert_eq!(due(micros(100), micros(30)), micros(70));
         assert_eq!(due(micros(100), micros(0)), micros(100));
@@ -231,11 +231,11 @@ mod tests {
     }
 
     #[test]
-    fn a_wallet_is_a_bank_account_a_tron_address_or_ones_own() {
+    fn a_wallet_is_a_bank_account_a_tron_address_or_the_own_wallet() {
         let bank = PayoutWallet::parse("bank", " 970436  0123456789 Nguyễn Văn A ").unwrap();
         assert_eq!(bank.address(), "970436 0123456789 NGUYỄN VĂN A");
         assert_eq!(PayoutWallet::parse("bank", &bank.address()), Ok(bank));
-        // The contract of USDT itself.
+        // The address of the USDT contract.
         let usdt = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t";
         assert_eq!(PayoutWallet::parse("usdt", usdt).unwrap().address(), usdt);
         assert_eq!(
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_payout_can_reach_is_refused() {
+    fn invalid_wallets_are_refused() {
         use PayoutWalletError as E;
         for (kind, address, error) in [
             (

@@ -1,34 +1,34 @@
-//! Referrals: who brought whom, and what that earns.
+//! Referrals and their commissions.
 //!
 //! | step | rule |
 //! |---|---|
-//! | landing with `?ref=<code>` | remembered for 90 days |
-//! | first sign-up | one permanent referral, if the newcomer is somebody else |
-//! | a delivered OTP | a tenth of its full cost, whatever bucket paid |
-//! | revocation | what is pending is reversed, and nothing more accrues |
+//! | visit with `?ref=<code>` | remembered for 90 days |
+//! | first sign-up | one permanent referral, unless referrer and new account are the same person |
+//! | a delivered OTP | earns a tenth of its full cost, whichever bucket paid |
+//! | revocation | pending commissions are reversed, and no further ones accrue |
 
 use std::fmt;
 
 use crate::account::email::EmailAddress;
 use crate::money::Micros;
 
-/// For how many days a landing is remembered.
+/// How many days a visit with a referral code is remembered.
 pub const COOKIE_DAYS: i64 = 90;
 
-/// A delivered OTP earns its referrer one part in so many of its cost.
-const SHARE: i64 = 10;
+/// The commission is the cost of an OTP divided by this.
+const COMMISSION_DIVISOR: i64 = 10;
 
-/// What a delivered OTP of this cost earns: a tenth, rounded down to a whole micro-dollar.
+/// The commission for a delivered OTP of this cost: a tenth, rounded down to a whole micro-dollar.
 pub fn commission(cost: Micros) -> Micros {
-    Micros::new(cost.get().max(0) / SHARE)
+    Micros::new(cost.get().max(0) / COMMISSION_DIVISOR)
 }
 
-/// An account's permanent code, as its link carries it.
+/// The permanent referral code of an account, as in its referral link.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ReferralCode(String);
 
 impl ReferralCode {
-    /// A code as somebody wrote it, or `None` for what cannot be one. Whether it is anybody's is not asked.
+    /// Parses a code. `None` if the text cannot be a code. Whether an account has the code is not checked.
     pub fn parse(text: &str) -> Option<ReferralCode> {
         let text = text.trim();
         let is_code =
@@ -53,7 +53,7 @@ impl fmt::Debug for ReferralCode {
     }
 }
 
-/// The person behind an e-mail address: two addresses of one mailbox are the same.
+/// The key that identifies a person by e-mail address: addresses of one mailbox have the same key.
 pub fn person(email: &str) -> String {
     match email.parse::<EmailAddress>() {
         Ok(address) => address.mailbox(),
@@ -61,7 +61,7 @@ pub fn person(email: &str) -> String {
     }
 }
 
-/// An e-mail address as its referrer sees it: enough to recognise a friend, too little to write to.
+/// An e-mail address as its referrer sees it: enough to recognise, not enough to send mail to.
 pub fn masked_email(email: &str) -> String {
     let Some((mailbox, domain)) = email.split_once('@') else {
         return "•••".to_owned();
@@ -81,7 +81,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_tenth_is_rounded_down() {
+    fn the_commission_is_a_tenth_rounded_down() {
         for (cost, earned) in [(22_000, 2_200), (9, 0), (10, 1), (19, 1), (0, 0), (-5, 0)] {
             assert_eq!(commission(Micros::new(cost)), Micros::new(earned));
         }
@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_address_gives_no_mailbox_away() {
+    fn a_masked_address_does_not_reveal_the_mailbox() {
         assert_eq!(masked_email("minh.tran@example.com"), "m•••@e•••.com");
         assert_eq!(masked_email("demo@localhost"), "d•••@l•••");
         assert_eq!(masked_email("nonsense"), "•••");
     }
 
     #[test]
-    fn a_code_is_short_and_plain() {
+    fn a_code_is_6_to_32_letters_and_digits() {
         assert_eq!(
             ReferralCode::parse(" 1A2b3c4d5e6f ").unwrap().as_str(),
             "1a2b3c4d5e6f"
@@ -122,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_person_is_a_person_again(email in "[a-zA-Z.+]{1,12}@(gmail|googlemail|example)\\.com") {
+        fn the_key_of_a_person_is_stable(email in "[a-zA-Z.+]{1,12}@(gmail|googlemail|example)\\.com") {
             let once = person(&email);
             prop_assert_eq!(person(&once), once);
         }

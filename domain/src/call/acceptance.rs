@@ -1,11 +1,11 @@
-//! What a customer is told of an OTP that the carrier took.
+//! The response for an accepted OTP.
 
 use crate::billing::ledger::Buckets;
 use crate::ids::DeliveryId;
 use crate::money::Micros;
 use crate::phone::carrier_plan::Carrier;
 
-/// The status of that answer.
+/// The HTTP status of the response.
 pub const ACCEPTED_STATUS: u16 = 202;
 
 /// An accepted OTP.
@@ -14,14 +14,14 @@ pub struct Accepted {
     pub id: DeliveryId,
     pub carrier: Carrier,
     pub cost: Micros,
-    /// The wallet once this OTP was paid.
+    /// The wallet after the debit.
     pub after: Buckets,
 }
 
 impl Accepted {
-    /// The answer's JSON, its keys in the reference's order.
+    /// The JSON of the response, with its keys in the order of the API reference.
     ///
-    /// It is known when the OTP is paid: what is kept for a replay and what is sent are these bytes.
+    /// It is known when the OTP is debited. The same bytes are stored for a replay and sent.
     pub fn body(&self) -> String {
         format!(
             r#"{{"ok":true,"id":"{}","carrier":"{}","status":"sent","cost":{},"balance":{},"total":{}}}"#,
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answers_keys_come_in_the_references_order() {
+    fn the_keys_are_in_the_order_of_the_reference() {
         let accepted = Accepted {
             id: "8f2e1c4d-0000-4000-8000-000000000001".parse().unwrap(),
             carrier: Carrier::named("viettel").unwrap(),

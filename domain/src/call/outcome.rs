@@ -1,27 +1,27 @@
-//! What becomes of an OTP: its status, its final state, and whether it is refunded.
+//! The outcome of an OTP: its status, its final state, and whether it is refunded.
 
 use std::borrow::Cow;
 
-use crate::call::CallEnd;
+use crate::call::end::CallEnd;
 
-/// The error code of an OTP that no gateway took: it gives the phone's window back.
+/// The error code of an OTP that no gateway accepted. Its phone window is released.
 pub const NO_ROUTE: &str = "no_route";
 
-/// A delivery's status, as the API writes it.
+/// The status of a delivery, as in the API.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Status {
-    /// Accepted; the call is on its way. The only state that is not final.
+    /// Accepted; the call is in progress. The only state that is not final.
     Sent,
     /// The code was read to an answered call.
     Delivered,
-    /// The code was not read to its end.
+    /// The code was not read completely.
     Failed,
 }
 
 impl Status {
     pub const ALL: [Status; 3] = [Status::Sent, Status::Delivered, Status::Failed];
 
-    /// The status of this name: `sent`, `delivered` or `failed`.
+    /// The status with this name: `sent`, `delivered` or `failed`.
     pub fn named(name: &str) -> Option<Status> {
         Status::ALL.into_iter().find(|s| s.as_str() == name)
     }
@@ -38,16 +38,16 @@ impl Status {
 /// When a failed OTP is refunded (`[billing] refund`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum RefundPolicy {
-    /// What the carrier or we could not do is refunded; what the called person did is kept.
+    /// Failures of the carrier or of the product are refunded. Failures caused by the callee are not.
     #[default]
     Carrier,
     /// Nothing is refunded once the call was accepted.
     Never,
-    /// Whatever was not delivered is refunded.
+    /// Every OTP that was not delivered is refunded.
     Undelivered,
 }
 
-/// A delivery's final state.
+/// The final state of a delivery.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outcome {
     pub status: Status,
@@ -56,26 +56,26 @@ pub struct Outcome {
     pub refund: bool,
 }
 
-/// How a delivery ended, before the refund policy is asked.
+/// How a delivery ended, regardless of the refund policy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ending {
-    /// A call ended so.
+    /// With the end of its call.
     Call(CallEnd),
-    /// The process died during the call, or gave it up.
+    /// The process died during the call, or abandoned it.
     Interrupted,
 }
 
-/// Who carries the price of a failure under the default policy.
+/// Who caused a failure. Decides the refund under the default policy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    CalledPerson,
+    Callee,
     Carrier,
 }
 
 impl Outcome {
-    /// The final state of an accepted OTP, by the contract's table.
+    /// The final state of an accepted OTP.
     ///
-    /// | what happened | error_code | carrier_status | refunded by default |
+    /// | event | error_code | carrier_status | refunded by default |
     /// |---|---|---|---|
     /// | read at least once | none | success | no |
     /// | hung up before the first reading's end | partial_playback | hangup | no |
@@ -92,12 +92,10 @@ impl Outcome {
                 named("interrupted", Fault::Carrier)
             }
             Ending::Call(CallEnd::Delivered) => return Outcome::delivered(),
-            Ending::Call(CallEnd::PartialPlayback) => (
-                "partial_playback",
-                Cow::Borrowed("hangup"),
-                Fault::CalledPerson,
-            ),
-            Ending::Call(CallEnd::NoAnswer) => named("no_answer", Fault::CalledPerson),
+            Ending::Call(CallEnd::PartialPlayback) => {
+                ("partial_playback", Cow::Borrowed("hangup"), Fault::Callee)
+            }
+            Ending::Call(CallEnd::NoAnswer) => named("no_answer", Fault::Callee),
             Ending::Call(CallEnd::MediaLost) => carrier_error(Cow::Borrowed("media_lost")),
             Ending::Call(CallEnd::TransportLost) => carrier_error(Cow::Borrowed("transport_lost")),
             Ending::Call(CallEnd::NotAccepted(_)) => carrier_error(Cow::Borrowed("not_accepted")),
@@ -140,9 +138,9 @@ fn carrier_error(carrier_status: Cow<'static, str>) -> Verdict {
 
 fn of_rejection(code: u16, after_ringing: bool) -> Verdict {
     match (code, after_ringing) {
-        (486 | 600, _) => named("busy", Fault::CalledPerson),
-        (603 | 403 | 433 | 607, _) => named("declined", Fault::CalledPerson),
-        (408 | 480 | 487, true) => named("no_answer", Fault::CalledPerson),
+        (486 | 600, _) => named("busy", Fault::Callee),
+        (603 | 403 | 433 | 607, _) => named("declined", Fault::Callee),
+        (408 | 480 | 487, true) => named("no_answer", Fault::Callee),
         (480, false) | (410, _) => named("unreachable", Fault::Carrier),
         (404 | 484 | 604, _) => named("invalid_number", Fault::Carrier),
         _ => carrier_error(Cow::Owned(code.to_string())),
@@ -161,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_of_the_final_states_is_as_promised() {
+    fn every_final_state_is_as_documented() {
         let kept = false;
         let refunded = true;
         for (ending, error_code, carrier_status, refund) in [

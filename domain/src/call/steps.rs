@@ -1,8 +1,8 @@
-//! What happened in a call between its answer and its end, as its record keeps it.
+//! Steps of an answered call, as stored in the call detail record.
 
 use std::fmt::Write;
 
-/// One thing that happened.
+/// The kind of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepKind {
     /// The code was read to its last digit.
@@ -11,15 +11,15 @@ pub enum StepKind {
     KeyPressed,
 }
 
-/// What happened, and when: milliseconds since the attempt began.
+/// A step and its time, in milliseconds since the attempt began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallStep {
     pub kind: StepKind,
     pub after_ms: u32,
 }
 
-/// No record holds more: a key may be pressed again and again.
-pub const MOST_STEPS: usize = 32;
+/// The most steps in a record: a key may be pressed any number of times.
+pub const MAX_STEPS: usize = 32;
 
 impl StepKind {
     fn word(self) -> &'static str {
@@ -30,18 +30,18 @@ impl StepKind {
     }
 }
 
-/// The steps in the words of the record: `key:4100,read:9230`.
+/// Writes the steps for the record: `key:4100,read:9230`.
 pub fn write(steps: &[CallStep]) -> String {
     let mut text = String::new();
-    for step in steps.iter().take(MOST_STEPS) {
+    for step in steps.iter().take(MAX_STEPS) {
         let comma = if text.is_empty() { "" } else { "," };
-        // Writing to a String does not fail.
+        // Writing to a `String` does not fail.
         let _ = write!(text, "{comma}{}:{}", step.kind.word(), step.after_ms);
     }
     text
 }
 
-/// The steps of a record; what a newer version wrote and this one does not know is left out.
+/// Parses the steps of a record. Unknown steps, which a newer version wrote, are skipped.
 pub fn read(text: &str) -> Vec<CallStep> {
     text.split(',')
         .filter_map(|step| {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_survive_their_record() {
+    fn steps_survive_writing_and_parsing() {
         let steps = [
             CallStep {
                 kind: StepKind::KeyPressed,
@@ -75,6 +75,6 @@ mod tests {
         assert_eq!(read(&write(&steps)), steps);
         assert_eq!(read("wave:1,read:2").len(), 1);
         assert!(read("").is_empty() && write(&[]).is_empty());
-        assert_eq!(read(&write(&[steps[0]; 40])).len(), MOST_STEPS);
+        assert_eq!(read(&write(&[steps[0]; 40])).len(), MAX_STEPS);
     }
 }

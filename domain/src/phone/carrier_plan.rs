@@ -1,11 +1,11 @@
-//! The Vietnamese numbering plan: which carrier hosts a range of mobile numbers.
+//! The Vietnamese numbering plan: which carrier hosts which range of mobile numbers.
 
 use std::fmt;
 
-/// The published ranges, `prefix,carrier`, compiled in.
+/// The published ranges, `prefix,carrier`.
 const PLAN: &str = include_str!("../../data/vn-mobile-prefixes.csv");
 
-/// A carrier of the numbering plan. Its number is its place in [`Carrier::all`].
+/// A carrier of the numbering plan. The number is its index in [`Carrier::all`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Carrier(u8);
 
@@ -25,7 +25,7 @@ impl Carrier {
         (0..NAMES.len() as u8).map(Carrier)
     }
 
-    /// The carrier of this name, as the configuration and the API write it.
+    /// The carrier with this name, as in the configuration and the API.
     pub fn named(name: &str) -> Option<Carrier> {
         NAMES
             .iter()
@@ -37,7 +37,7 @@ impl Carrier {
         NAMES[usize::from(self.0)]
     }
 
-    /// Its place in [`Carrier::all`], for tables that hold something a carrier.
+    /// The index in [`Carrier::all`], for tables with one row per carrier.
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -55,14 +55,14 @@ impl fmt::Debug for Carrier {
     }
 }
 
-/// Look-up of a number's first two national digits.
+/// The carriers by the first two national digits.
 #[derive(Debug, Clone)]
 pub struct CarrierPlan {
     by_prefix: [Option<Carrier>; 100],
 }
 
 impl CarrierPlan {
-    /// The plan in force, read from the table that comes with the product.
+    /// The current plan.
     ///
     /// # Panics
     /// When the compiled-in table is malformed, which a test rules out.
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_published_range_has_its_carrier() {
+    fn every_published_range_has_a_carrier() {
         let plan = CarrierPlan::vietnam();
         assert_eq!(plan.carrier(98).unwrap().name(), "viettel");
         assert_eq!(plan.carrier(91).unwrap().name(), "vinaphone");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn every_carrier_is_found_by_its_own_name() {
+    fn every_carrier_is_found_by_its_name() {
         for carrier in Carrier::all() {
             assert_eq!(Carrier::named(carrier.name()), Some(carrier));
         }

@@ -1,4 +1,4 @@
-//! A Vietnamese mobile number (E.164, `+84` and nine digits).
+//! Vietnamese mobile numbers (E.164, `+84` and nine digits).
 
 use std::fmt;
 
@@ -10,23 +10,23 @@ pub mod carrier_plan;
 pub mod portability;
 pub mod window;
 
-/// A valid Vietnamese mobile number. `Debug` masks its middle; `Display` writes it whole, E.164.
+/// A valid Vietnamese mobile number. `Debug` masks it; `Display` writes the whole number in E.164 format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Phone(u32);
 
-/// Why a text is no Vietnamese mobile number.
+/// Why a text is not a Vietnamese mobile number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PhoneError {
-    #[error("a phone starts with +84")]
+    #[error("a phone number starts with +84")]
     NotVietnamese,
-    #[error("a phone is +84 and exactly 9 digits, without blanks or separators")]
+    #[error("a phone number must be +84 and exactly 9 digits, without blanks or separators")]
     NotNineDigits,
-    #[error("this is not a Vietnamese mobile range")]
+    #[error("the number is not in a Vietnamese mobile range")]
     NotMobile,
 }
 
 impl Phone {
-    /// Reads `+84` and nine ASCII digits in a mobile range of `plan`. Nothing is trimmed or mended.
+    /// Parses `+84` and nine ASCII digits in a mobile range of `plan`. Blanks and separators are refused.
     pub fn parse(text: &str, plan: &CarrierPlan) -> Result<Phone, PhoneError> {
         let national = text.strip_prefix("+84").ok_or(PhoneError::NotVietnamese)?;
         if national.len() != 9 || !national.bytes().all(|b| b.is_ascii_digit()) {
@@ -40,9 +40,9 @@ impl Phone {
         }
     }
 
-    /// A number read back from the product's own records, `+84` and nine digits.
+    /// Parses a number from a record, `+84` and nine digits.
     ///
-    /// The numbering plan is not asked: a range may have been withdrawn since.
+    /// The numbering plan is not checked: the range may have been withdrawn since.
     pub fn from_record(text: &str) -> Option<Phone> {
         let national = text.strip_prefix("+84")?;
         (national.len() == 9 && national.bytes().all(|b| b.is_ascii_digit()))
@@ -55,38 +55,37 @@ impl Phone {
         self.0
     }
 
-    /// A number read back from the product's own records, as its nine national digits. Like
-    /// [`Phone::from_record`] otherwise.
+    /// A number from a record, as its nine national digits. Otherwise like [`Phone::from_record`].
     pub fn from_number(number: u32) -> Option<Phone> {
         (number < 1_000_000_000).then_some(Phone(number))
     }
 
-    /// The first two national digits, which the numbering plan is keyed by.
+    /// The first two national digits, which select the range in the numbering plan.
     pub fn prefix(self) -> u8 {
         (self.0 / 10_000_000) as u8
     }
 
-    /// The last two digits, which choose the sandbox carrier's behaviour.
+    /// The last two digits, which select the behaviour of the sandbox carrier.
     pub fn last_two(self) -> u8 {
         (self.0 % 100) as u8
     }
 
-    /// The carrier that hosts the number's range.
+    /// The carrier that hosts the range of the number.
     pub fn carrier(self, plan: &CarrierPlan) -> Option<Carrier> {
         plan.carrier(self.prefix())
     }
 
-    /// `84981234567`, as international trunks want it.
+    /// `84981234567`, as some trunks expect it.
     pub fn international(self) -> String {
         format!("84{:09}", self.0)
     }
 
-    /// `0981234567`, as it is dialled at home.
+    /// `0981234567`, as it is dialled within Vietnam.
     pub fn national(self) -> String {
         format!("0{:09}", self.0)
     }
 
-    /// `+8498***4567`: enough to recognise a number that one knows, for logs.
+    /// `+8498***4567`, for logs: enough to recognise a known number.
     pub fn masked(self) -> String {
         format!("+84{:02}***{:04}", self.prefix(), self.0 % 10_000)
     }
@@ -104,7 +103,7 @@ impl fmt::Debug for Phone {
     }
 }
 
-/// A number as records hold it: whole, or masked for good.
+/// A number in a record: whole, or masked permanently.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecordedPhone {
     Whole(Phone),
@@ -116,7 +115,7 @@ pub enum RecordedPhone {
 }
 
 impl RecordedPhone {
-    /// A number read back from the product's own records, as [`fmt::Display`] writes it.
+    /// Parses a number from a record, in the form that [`fmt::Display`] writes.
     pub fn from_record(text: &str) -> Option<RecordedPhone> {
         if let Some(phone) = Phone::from_record(text) {
             return Some(RecordedPhone::Whole(phone));
@@ -131,7 +130,7 @@ impl RecordedPhone {
         })
     }
 
-    /// The whole number, where it is known.
+    /// The whole number, if it is not masked.
     pub fn whole(self) -> Option<Phone> {
         match self {
             RecordedPhone::Whole(phone) => Some(phone),
@@ -166,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mobile_number_is_read_and_written_back() {
+    fn a_mobile_number_is_parsed_and_written() {
         let plan = CarrierPlan::vietnam();
         let phone = Phone::parse("+84981234567", &plan).unwrap();
         assert_eq!(phone.to_string(), "+84981234567");
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_vietnamese_mobile_is_refused_with_its_reason() {
+    fn other_text_is_refused_with_its_reason() {
         let plan = CarrierPlan::vietnam();
         for (text, error) in [
             ("", PhoneError::NotVietnamese),

@@ -1,16 +1,16 @@
-//! Ported numbers: who hosts a number that has left the carrier of its range.
+//! Ported numbers: which carrier hosts a number that has left the carrier of its range.
 //!
-//! Millions of them are held at five bytes each and looked up without asking anybody.
+//! The table holds millions of numbers in memory, at five bytes each, so a lookup needs no query.
 
 use thiserror::Error;
 
 use crate::phone::Phone;
 use crate::phone::carrier_plan::Carrier;
 
-/// Bytes of a packed row: the national number, big-endian, and the carrier's place in a list.
+/// Bytes of a packed row: the national number, big-endian, and the index of the carrier.
 pub const ROW_BYTES: usize = 5;
 
-/// Why rows make no table.
+/// Why rows do not form a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PortsError {
     #[error("{phone} is ported to two carriers, {one} and {other}")]
@@ -19,28 +19,28 @@ pub enum PortsError {
         one: Carrier,
         other: Carrier,
     },
-    #[error("a packed table of ported numbers is damaged")]
+    #[error("the packed table of ported numbers is damaged")]
     Damaged,
 }
 
 /// A set of ported numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PortTable {
-    /// In rising order.
+    /// In ascending order.
     phones: Vec<Phone>,
     carriers: Vec<Carrier>,
 }
 
 impl PortTable {
-    /// The table of these rows, in any order. The same row may come again.
+    /// Creates a table from rows in any order. Duplicate rows are allowed.
     ///
     /// # Errors
     /// [`PortsError::TwoCarriers`].
     pub fn of(mut rows: Vec<(Phone, Carrier)>) -> Result<PortTable, PortsError> {
         rows.sort_unstable();
         rows.dedup();
-        let doubled = rows.windows(2).find(|pair| pair[0].0 == pair[1].0);
-        if let Some([(phone, one), (_, other)]) = doubled {
+        let duplicate = rows.windows(2).find(|pair| pair[0].0 == pair[1].0);
+        if let Some([(phone, one), (_, other)]) = duplicate {
             return Err(PortsError::TwoCarriers {
                 phone: *phone,
                 one: *one,
@@ -51,10 +51,10 @@ impl PortTable {
         Ok(PortTable { phones, carriers })
     }
 
-    /// The carrier that hosts the number, if that is ported.
+    /// The carrier that hosts the number, if the number is ported.
     pub fn carrier(&self, phone: Phone) -> Option<Carrier> {
-        let place = self.phones.binary_search(&phone).ok()?;
-        Some(self.carriers[place])
+        let index = self.phones.binary_search(&phone).ok()?;
+        Some(self.carriers[index])
     }
 
     pub fn len(&self) -> usize {
@@ -65,8 +65,8 @@ impl PortTable {
         self.phones.is_empty()
     }
 
-    /// The rows in pieces of at most `rows` each, [`ROW_BYTES`] a row, in order. Carriers are written by
-    /// their place in [`Carrier::all`].
+    /// The packed rows in order, in chunks of at most `rows` rows, [`ROW_BYTES`] per row. A carrier is written as its
+    /// index in [`Carrier::all`].
     pub fn packed(&self, rows: usize) -> impl Iterator<Item = Vec<u8>> {
         let phones = self.phones.chunks(rows.max(1));
         let carriers = self.carriers.chunks(rows.max(1));
@@ -80,11 +80,11 @@ impl PortTable {
         })
     }
 
-    /// The table of packed pieces, in their order. `carriers` names who the places stood for when the
-    /// table was packed.
+    /// Restores a table from its packed chunks, in their order. `carriers` are the carriers that the indexes meant
+    /// when the table was packed.
     ///
     /// # Errors
-    /// [`PortsError::Damaged`] when the pieces are no packed table.
+    /// [`PortsError::Damaged`] when the chunks are not a packed table.
     pub fn unpacked<'p>(
         pieces: impl Iterator<Item = &'p [u8]>,
         carriers: &[Carrier],
@@ -97,9 +97,9 @@ impl PortTable {
             }
             table.phones.reserve(rows.len());
             table.carriers.reserve(rows.len());
-            for [a, b, c, d, place] in rows {
+            for [a, b, c, d, index] in rows {
                 let phone = Phone::from_number(u32::from_be_bytes([*a, *b, *c, *d]));
-                let carrier = carriers.get(usize::from(*place)).copied();
+                let carrier = carriers.get(usize::from(*index)).copied();
                 let (phone, carrier) = phone.zip(carrier).ok_or(PortsError::Damaged)?;
                 if table.phones.last().is_some_and(|last| *last >= phone) {
                     return Err(PortsError::Damaged);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ported_number_has_its_carrier_and_its_neighbours_have_none() {
+    fn only_ported_numbers_have_a_carrier() {
         let rows = vec![
             (phone(7), carrier("mobifone")),
             (phone(3), carrier("itel")),
@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_is_unpacked(
+        fn a_packed_table_is_unpacked_unchanged(
             numbers in proptest::collection::btree_map(0u32..10_000_000, 0usize..7, 0..200),
             piece in 1usize..50,
         ) {

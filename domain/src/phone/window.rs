@@ -1,19 +1,19 @@
-//! One OTP per phone in 30 seconds.
+//! The limit of one OTP per phone in 30 seconds.
 //!
-//! | window | claim | answer |
+//! | claim of the phone's window | window | result |
 //! |---|---|---|
-//! | none, or over at `now` | claimed until `now` + 30 s | granted |
-//! | still open | unchanged | refused, with the whole seconds left, 1–30 |
+//! | none, or ended at `now` | claimed until `now` + 30 s | granted |
+//! | still held | unchanged | refused, with the seconds left, 1–30 |
 
-/// How long a phone is left alone after an OTP to it was accepted.
+/// The time after an accepted OTP in which the phone receives no other.
 pub const WINDOW_MS: i64 = 30_000;
 
-/// When the window of a claim at `now_ms` is over. Unix milliseconds.
+/// When the window of a claim at `now_ms` ends. Unix milliseconds.
 pub fn window_until_ms(now_ms: i64) -> i64 {
     now_ms + WINDOW_MS
 }
 
-/// The seconds until `until_ms`, rounded up to whole seconds in 1–30; `None` when it is over.
+/// The seconds until `until_ms`, rounded up, in 1–30. `None` if the window has ended.
 pub fn retry_after_seconds(until_ms: i64, now_ms: i64) -> Option<u32> {
     let left_ms = until_ms - now_ms;
     (left_ms > 0).then(|| (left_ms + 999).div_euclid(1000).clamp(1, 30) as u32)
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_never_asks_for_more_than_thirty_seconds() {
+    fn a_clock_that_was_set_back_never_yields_more_than_30_seconds() {
         assert_eq!(retry_after_seconds(window_until_ms(1_000_000), 0), Some(30));
     }
 }

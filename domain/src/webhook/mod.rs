@@ -1,9 +1,10 @@
-//! Webhooks: the event's bytes and their signature. Small and pure.
+//! Webhooks: the bytes of an event, and their signature.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 use crate::call::outcome::Status;
 use crate::ids::DeliveryId;
@@ -14,13 +15,13 @@ use crate::timestamp::rfc3339;
 
 pub mod target;
 
-/// The most endpoints that an account has active at a time.
+/// The most active endpoints of an account.
 pub const MAX_ENDPOINTS: usize = 5;
 
-/// The type of an event that its receiver's owner asked for, to see whether it arrives.
+/// The type of a test event, which the customer requests to test the endpoint.
 pub const TEST_EVENT: &str = "webhook.test";
 
-/// The exact JSON of a test event: like a terminal one, of an OTP that nobody sent.
+/// The exact JSON of a test event. It has the form of a final event, for an OTP that was not sent.
 pub fn test_body(delivery_id: DeliveryId, at_ms: i64) -> String {
     let at = rfc3339(at_ms);
     format!(
@@ -33,7 +34,7 @@ pub fn test_body(delivery_id: DeliveryId, at_ms: i64) -> String {
     )
 }
 
-/// The facts that a terminal event tells. Times are UTC, in milliseconds since 1970.
+/// The content of a final event. Times are UTC, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
     pub delivery_id: DeliveryId,
@@ -46,7 +47,7 @@ pub struct Event {
     pub completed_at_ms: i64,
 }
 
-/// The type of a terminal event: `otp.delivered` or `otp.failed`.
+/// The type of a final event: `otp.delivered` or `otp.failed`.
 pub fn event_type(status: Status) -> &'static str {
     match status {
         Status::Delivered => "otp.delivered",
@@ -55,7 +56,7 @@ pub fn event_type(status: Status) -> &'static str {
 }
 
 impl Event {
-    /// The exact JSON that is sent and signed, its keys in the reference's order.
+    /// The exact JSON that is sent and signed, with its keys in the order of the API reference.
     pub fn body(&self) -> String {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let error_code = self.error_code.map_or("null".to_owned(), quoted);
@@ -77,17 +78,17 @@ impl Event {
     }
 }
 
-/// The SHA-256 hex text of an endpoint's secret: what is stored, and the key of the signature.
+/// The SHA-256 of an endpoint's secret, as hex text. It is stored, and is the key of the signature.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HashedSecret(String);
 
 impl HashedSecret {
-    /// Hashes a secret as it was shown to the customer, `whsec_…`.
+    /// Hashes a secret in the form that is shown to the customer, `whsec_…`.
     pub fn of(secret: &str) -> Self {
-        Self(hex(&Sha256::digest(secret.as_bytes())))
+        Self(hex::encode(Sha256::digest(secret.as_bytes())))
     }
 
-    /// A hash as it was stored.
+    /// A hash as it is stored.
     pub fn from_record(hex: String) -> Self {
         Self(hex)
     }
@@ -99,34 +100,31 @@ impl HashedSecret {
 
     /// `sha256=<hex>`, the value of `X-NEXO-Signature` for these bytes.
     pub fn sign(&self, body: &[u8]) -> String {
-        format!("sha256={}", hex(&self.hmac(&[body])))
+        let signature = self.mac(&[body]).finalize().into_bytes();
+        format!("sha256={}", hex::encode(signature))
     }
 
-    /// Whether `header` is this secret's signature of these bytes. Takes the same time whatever differs.
+    /// Whether `header` is this secret's signature of these bytes. Runs in constant time.
     pub fn verify(&self, body: &[u8], header: &str) -> bool {
         let expected = self.sign(body);
-        expected.len() == header.len()
-            && expected
-                .bytes()
-                .zip(header.bytes())
-                .fold(0, |differs, (a, b)| differs | (a ^ b))
-                == 0
+        expected.as_bytes().ct_eq(header.as_bytes()).into()
     }
 
-    /// The bytes of the Standard Webhooks signature over `id.timestamp.body`, before Base64.
-    /// Its key is the same hash text.
+    /// The bytes of the Standard Webhooks signature over `id.timestamp.body`, before Base64. The key is the hash text
+    /// too.
     pub fn sign_standard(&self, id: &str, timestamp_seconds: i64, body: &[u8]) -> [u8; 32] {
         let timestamp = timestamp_seconds.to_string();
-        self.hmac(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body])
+        let mac = self.mac(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body]);
+        mac.finalize().into_bytes().into()
     }
 
-    fn hmac(&self, parts: &[&[u8]]) -> [u8; 32] {
+    fn mac(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_bytes())
             .expect("HMAC takes a key of any length");
         for part in parts {
             mac.update(part);
         }
-        mac.finalize().into_bytes().into()
+        mac
     }
 }
 
@@ -134,15 +132,6 @@ impl fmt::Debug for HashedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HashedSecret(hidden)")
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]])
-        .map(char::from)
-        .collect()
 }
 
 #[cfg(test)]
@@ -170,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bodys_keys_come_in_the_references_order() {
+    fn the_keys_of_the_body_are_in_the_order_of_the_reference() {
         let plan = CarrierPlan::vietnam();
         let phone = Phone::parse("+84981234567", &plan).unwrap();
         let event = Event {

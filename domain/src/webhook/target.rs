@@ -1,13 +1,13 @@
-//! Which addresses a webhook may be sent to: only those that the whole Internet reaches.
+//! Which addresses a webhook may be sent to: only globally reachable ones.
 //!
-//! Otherwise a customer could have this machine call its own network for them.
+//! Otherwise a customer could make this machine send requests into its own network (SSRF).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
 /// IPv4 ranges that are not globally reachable (RFC 6890 and the IANA special-purpose registry),
-/// and multicast. 169.254.0.0/16 holds the clouds' metadata address.
+/// and multicast. 169.254.0.0/16 contains the metadata address of cloud providers.
 const NOT_PUBLIC_V4: [Ipv4Net; 15] = [
     v4([0, 0, 0, 0], 8),
     v4([10, 0, 0, 0], 8),
@@ -26,12 +26,12 @@ const NOT_PUBLIC_V4: [Ipv4Net; 15] = [
     v4([240, 0, 0, 0], 4),
 ];
 
-/// All of IPv6 that has been given out as global unicast (RFC 4291 §2.4). What lies outside,
-/// such as loopback, unique local (fc00::/7), link-local (fe80::/10) and multicast, is not public.
+/// The IPv6 range for global unicast (RFC 4291 §2.4). Addresses outside it are not public, such as loopback, unique
+/// local (fc00::/7), link-local (fe80::/10) and multicast.
 const GLOBAL_UNICAST: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 
-/// What within global unicast is not reachable: protocol assignments with Teredo, documentation,
-/// and the ranges of 6to4, which lead to an IPv4 address of the caller's choice.
+/// The ranges within global unicast that are not public: protocol assignments with Teredo, documentation, and 6to4,
+/// which leads to an arbitrary IPv4 address.
 const NOT_PUBLIC_V6: [Ipv6Net; 4] = [
     v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
     v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
@@ -39,13 +39,12 @@ const NOT_PUBLIC_V6: [Ipv6Net; 4] = [
     v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
 ];
 
-/// Translates IPv4 addresses (RFC 6052 §2.1): as public as the address inside.
+/// The NAT64 prefix (RFC 6052 §2.1): as public as the embedded IPv4 address.
 const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 
-/// Whether `address` is reachable from the whole Internet, and so may be a webhook's target.
+/// Whether `address` is globally reachable, and so may be the target of a webhook.
 ///
-/// An IPv4 address that travels within IPv6 (`::ffff:a.b.c.d`, NAT64's `64:ff9b::a.b.c.d`) is judged
-/// as the IPv4 address that it leads to.
+/// An IPv4 address embedded in IPv6 (`::ffff:a.b.c.d`, NAT64's `64:ff9b::a.b.c.d`) is treated as that IPv4 address.
 pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_the_open_internet_is_public() {
+    fn a_globally_reachable_address_is_public() {
         for text in [
             "1.1.1.1",
             "8.8.8.8",
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_this_machine_or_its_network_is_not_public() {
+    fn an_address_of_this_machine_or_a_local_network_is_not_public() {
         for (text, kind) in [
             ("0.0.0.0", "unspecified"),
             ("0.1.2.3", "this network"),

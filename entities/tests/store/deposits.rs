@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use nexo_domain::account::burst::{Suspicion, Traffic};
-use nexo_domain::billing::deposit::{DepositReference, Kept, VndRate};
+use nexo_domain::account::traffic::{Suspicion, Traffic};
+use nexo_domain::billing::deposit::{DepositReference, HoldReason, VndRate};
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::money::Micros;
@@ -86,7 +86,7 @@ async fn an_exact_payment_is_credited_once(database: Arc<Database>) {
     );
     assert_eq!(pay(store, "FT1", 260_000, &memo).await, (credited, false));
     assert_eq!(balance(store, world.account).await, 10_000_000);
-    let used = Taken::Kept(Kept::ReferenceUsed);
+    let used = Taken::Kept(HoldReason::ReferenceUsed);
     assert_eq!(pay(store, "FT2", 260_000, &memo).await, (used, true));
     assert_eq!(balance(store, world.account).await, 10_000_000);
     let closed = store
@@ -126,7 +126,7 @@ async fn many_notifications_at_once_credit_once(database: Arc<Database>) {
             Taken::Credited { .. } => {
                 credited.insert(n % 3);
             }
-            taken => assert_eq!(taken, Taken::Kept(Kept::ReferenceUsed)),
+            taken => assert_eq!(taken, Taken::Kept(HoldReason::ReferenceUsed)),
         }
     }
     assert_eq!((credited.len(), new), (1, 3));
@@ -142,9 +142,14 @@ async fn a_payment_that_does_not_fit_is_kept_and_put_right(database: Arc<Databas
     let second = open(store, world.account, 4).await;
     let both = format!("{} {}", first.reference, second.reference);
     for (bank_id, amount, memo, kept) in [
-        ("A", 260_000, "tien nha", Kept::UnknownReference),
-        ("B", 259_999, first.reference.as_str(), Kept::WrongAmount),
-        ("C", 520_000, both.as_str(), Kept::Ambiguous),
+        ("A", 260_000, "tien nha", HoldReason::UnknownReference),
+        (
+            "B",
+            259_999,
+            first.reference.as_str(),
+            HoldReason::WrongAmount,
+        ),
+        ("C", 520_000, both.as_str(), HoldReason::Ambiguous),
     ] {
         assert_eq!(
             pay(store, bank_id, amount, memo).await,
@@ -159,7 +164,7 @@ async fn a_payment_that_does_not_fit_is_kept_and_put_right(database: Arc<Databas
         at_ms: NOW,
     };
     let (taken, _) = store.take_payment(dollars).await.unwrap();
-    assert_eq!(taken, Taken::Kept(Kept::WrongCurrency));
+    assert_eq!(taken, Taken::Kept(HoldReason::WrongCurrency));
     assert_eq!(balance(store, world.account).await, 0);
     let kept = store.kept_payments(10).await.unwrap();
     assert_eq!(kept.len(), 4);
@@ -206,7 +211,7 @@ async fn a_payment_that_does_not_fit_is_kept_and_put_right(database: Arc<Databas
     // An account that has gone.
     store.close_account(world.account, NOW + 10).await.unwrap();
     let gone = pay(store, "E", 260_000, &second.reference).await;
-    assert_eq!(gone.0, Taken::Kept(Kept::AccountClosed));
+    assert_eq!(gone.0, Taken::Kept(HoldReason::AccountClosed));
     world.assert_sound().await;
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nexo_domain::account::api_key::{ApiKey, KeyMode};
 use nexo_domain::call::outcome::NO_ROUTE;
-use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest, KEPT_MS};
+use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest, RETENTION_MS};
 use nexo_domain::ids::KeyId;
 use nexo_domain::money::Micros;
 use nexo_entities::store::deliveries::idempotency::KeptAnswer;
@@ -190,7 +190,7 @@ async fn a_day_later_a_key_is_free_and_its_row_is_swept(database: Arc<Database>)
     for outcome in world.debit(&first).await {
         paid(&outcome);
     }
-    let a_day_later = NOW + KEPT_MS;
+    let a_day_later = NOW + RETENTION_MS;
     assert!(kept(&world, "k0", a_day_later - 1).await.is_some());
     assert_eq!(kept(&world, "k0", a_day_later).await, None);
     let new = Debit {

@@ -8,7 +8,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use ipnet::IpNet;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::api_key::ApiKey;
-use nexo_domain::account::client_ip::{Claims, allowed, client_ip};
+use nexo_domain::account::client_ip::{ClientHeaders, client_ip, is_allowed};
 
 use super::keyring::Key;
 use crate::api::Edge;
@@ -23,7 +23,7 @@ pub async fn authorize(request: &HttpRequest, edge: &Edge) -> Result<Arc<Key>, A
         .ok_or(ApiError::InvalidKey)?;
     if !key.allowlist.is_empty() {
         let detected_ip = client_address(request, &edge.trusted_proxies);
-        if !allowed(&key.allowlist, detected_ip) {
+        if !is_allowed(&key.allowlist, detected_ip) {
             return Err(ApiError::IpNotAllowed { detected_ip });
         }
     }
@@ -67,7 +67,7 @@ pub fn client_address(request: &HttpRequest, trusted_proxies: &[IpNet]) -> IpAdd
         .into_iter()
         .flatten()
         .find(|value| value.trim().parse::<IpAddr>().is_ok());
-    let claims = Claims {
+    let claims = ClientHeaders {
         connecting_ip,
         forwarded_for: (!forwarded.is_empty()).then_some(forwarded.as_str()),
     };

@@ -18,7 +18,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use nexo_actors::clock;
 use nexo_actors::dispatch::Dispatched;
-use nexo_actors::dispatch::inflight::{Flight, Landed, Turn};
+use nexo_actors::dispatch::inflight::{Entered, InFlight, StoredResponse};
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest};
 use nexo_entities::store::ledger::posting::Keep;
 
@@ -64,13 +64,13 @@ pub async fn answer_once(
     body: &[u8],
     edge: &Edge,
 ) -> Result<HttpResponse, ApiError> {
-    let give_up = Instant::now() + edge.desk.answers_within();
+    let give_up = Instant::now() + edge.desk.answer_timeout();
     loop {
-        let flight = match edge.desk.flights.enter(asked) {
-            Turn::First(flight) => flight,
-            Turn::Conflict => return Err(ApiError::IdempotencyConflict),
-            Turn::Behind(landing) => {
-                let landed = tokio::time::timeout_at(give_up.into(), landing.landed()).await;
+        let flight = match edge.desk.in_flight.enter(asked) {
+            Entered::First(flight) => flight,
+            Entered::Conflict => return Err(ApiError::IdempotencyConflict),
+            Entered::Duplicate(landing) => {
+                let landed = tokio::time::timeout_at(give_up.into(), landing.response()).await;
                 match landed.map_err(|_| ApiError::Overloaded)? {
                     Some(landed) => return replayed(&landed, edge),
                     None => continue,
@@ -78,7 +78,7 @@ pub async fn answer_once(
             }
         };
         if let Some(kept) = decided(asked, edge, give_up).await? {
-            flight.land(kept.clone());
+            flight.complete(kept.clone());
             return replayed(&kept, edge);
         }
         if let Some(answer) = first_answer(flight, key, body, edge).await? {
@@ -96,7 +96,7 @@ async fn decided(
     asked: &IdempotentRequest,
     edge: &Edge,
     give_up: Instant,
-) -> Result<Option<Landed>, ApiError> {
+) -> Result<Option<StoredResponse>, ApiError> {
     loop {
         let kept = edge.store.kept_answer(asked, clock::unix_ms());
         let kept = edge.read("a kept answer", kept).await?;
@@ -111,7 +111,7 @@ async fn decided(
             .delivery_id
             .is_some_and(|id| edge.desk.live.contains(id));
         if kept.stands || is_ours {
-            return Ok(Some(Landed {
+            return Ok(Some(StoredResponse {
                 status: kept.status,
                 body: kept.body.into(),
             }));
@@ -125,7 +125,7 @@ async fn decided(
 
 /// Takes the key's turn. `None` when another process was faster: there is something to be found now.
 async fn first_answer(
-    flight: Flight,
+    flight: InFlight,
     key: &Key,
     body: &[u8],
     edge: &Edge,
@@ -158,12 +158,12 @@ async fn is_by_the_same(dispatched: &Dispatched, asked: &IdempotentRequest, edge
 
 /// Keeps what is wrong with the request, and answers it.
 async fn keep_refusal(
-    flight: Flight,
+    flight: InFlight,
     key: &Key,
     refused: ApiError,
     edge: &Edge,
 ) -> Result<Option<HttpResponse>, ApiError> {
-    let landed = Landed {
+    let landed = StoredResponse {
         status: refused.status().as_u16(),
         body: refused.body().into(),
     };
@@ -173,9 +173,9 @@ async fn keep_refusal(
         body: landed.body.to_string(),
         at_ms: clock::unix_ms(),
     };
-    match edge.desk.keep(key.account_id, keep).await {
+    match edge.desk.store_response(key.account_id, keep).await {
         Some(true) => {
-            flight.land(landed);
+            flight.complete(landed);
             Ok(Some(refused.response()))
         }
         Some(false) => Ok(None),
@@ -184,7 +184,7 @@ async fn keep_refusal(
 }
 
 /// The same answer once more: status, type and body to the last byte.
-fn replayed(landed: &Landed, edge: &Edge) -> Result<HttpResponse, ApiError> {
+fn replayed(landed: &StoredResponse, edge: &Edge) -> Result<HttpResponse, ApiError> {
     let status = StatusCode::from_u16(landed.status)
         .map_err(|_| edge.internal("a kept answer has no HTTP status"))?;
     edge.replays.increment(1);

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use metrics::{Counter, counter};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::billing::deposit::Kept;
+use nexo_domain::billing::deposit::HoldReason;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
 use nexo_entities::store::billing::bank_payments::{NewPayment, Taken};
@@ -142,7 +142,7 @@ async fn take(
     }
     let (status, reason) = match &taken {
         Taken::Credited { .. } => ("credited", None),
-        Taken::Kept(kept) => ("kept", Some(Kept::as_str(*kept))),
+        Taken::Kept(kept) => ("kept", Some(HoldReason::as_str(*kept))),
         Taken::Refused => ("refused", None),
     };
     let reason = serde_json::Value::from(reason);

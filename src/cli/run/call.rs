@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nexo_actors::trunk::admission::Realm;
-use nexo_actors::trunk::carrier::{CallWish, Trunk};
+use nexo_actors::trunk::carrier::{CallParams, Trunk};
 use nexo_actors::trunk::gateway::Gateway;
 use nexo_actors::trunk::monitor::tls_profiles;
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome};
@@ -85,8 +85,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         "call     {shown} ({} at {first})\nCall-ID  {call_id}\n",
         gateway.uri.host_and_port()
     ));
-    let wish = |code| CallWish {
-        call_id: call_id.clone(),
+    let params = |code| CallParams {
         realm: Realm::Live,
         phone,
         code,
@@ -97,7 +96,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         },
         limits: CallLimits {
             ring_timeout: Duration::from_secs(config.calls.ring_timeout_seconds),
-            longest_call: LONGEST_CALL,
+            max_call: LONGEST_CALL,
             require_keypress: config.calls.require_keypress,
         },
         media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),
@@ -109,7 +108,13 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         if place > 0 {
             ladder.say(&format!("  the next place is {target}"));
         }
-        let mut order = trunk.order(gateway, *target, wish(code.clone()), rand::random());
+        let mut order = trunk.order(
+            gateway,
+            *target,
+            call_id.clone(),
+            params(code.clone()),
+            rand::random(),
+        );
         (order.wants_all_events, order.trace) = (true, Some(trace.clone()));
         report = ladder.follow(&endpoint, order, &mut messages).await;
         if !report.as_ref().is_some_and(is_unanswered) {

@@ -202,8 +202,8 @@ fn print_text(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
     println!("  API       http://{}/api/v1", app.http);
     println!("  metrics   http://{}/metrics", app.metrics);
     println!("  database  {}", config.database.masked_url());
-    for route in &app.engine.desk.carriers {
-        let trunk = route.trunk.now();
+    for route in &app.engine.dispatcher.carriers {
+        let trunk = route.trunk.current();
         let gateways: Vec<&str> = trunk.gateways.iter().map(|g| g.name.as_str()).collect();
         let by = match gateways.is_empty() {
             true => "no route".to_owned(),

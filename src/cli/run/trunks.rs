@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use nexo_actors::trunk::monitor::{probe, tls_profiles, trouble};
+use nexo_actors::trunk::monitor::{connection_error, probe, tls_profiles};
 use nexo_voice::endpoint::Endpoint;
 use nexo_voice::speech::prompts::PromptSet;
 use tokio::task::JoinSet;
@@ -76,10 +76,10 @@ async fn ask_gateways(config: &Config) -> anyhow::Result<Status> {
         let endpoint: Endpoint = endpoint.clone();
         probes.spawn(async move {
             let round_trip = probe(&endpoint, &gateway, &mut 1).await;
-            let why = trouble(&endpoint, &gateway);
-            gateway.state.probed(round_trip, why.as_deref());
+            let why = connection_error(&endpoint, &gateway);
+            gateway.state.probe_finished(round_trip, why.as_deref());
             // Once is enough: nobody else looks at this state.
-            gateway.state.probed(round_trip, why.as_deref());
+            gateway.state.probe_finished(round_trip, why.as_deref());
         });
     }
     while probes.join_next().await.is_some() {}

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::account::client_ip::{MAX_ALLOWLIST, allowed, parse_entry};
+use nexo_domain::account::client_ip::{MAX_ALLOWLIST, is_allowed, parse_entry};
 use nexo_entities::store::accounts::api_keys::Key;
 
 use super::api_keys::key_of;
@@ -59,7 +59,7 @@ fn entries(text: &str) -> Result<Vec<ipnet::IpNet>, Wrong> {
 
 fn check(text: &str, address: IpAddr, knows: bool) -> Result<Vec<ipnet::IpNet>, Wrong> {
     let list = entries(text)?;
-    match knows || allowed(&list, address) {
+    match knows || is_allowed(&list, address) {
         true => Ok(list),
         false => Err(Wrong::LocksOut),
     }

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::billing::low_balance::LOW;
+use nexo_domain::billing::low_balance::LOW_BALANCE_EVENT;
 use nexo_domain::ids::WebhookAttemptId;
 use nexo_domain::webhook::TEST_EVENT;
 use nexo_entities::store::webhooks::attempts::WebhookAttempt;
@@ -136,7 +136,7 @@ async fn show(
     let is_live = !is_over(&attempt);
     let source = is_live.then(|| format!("/dashboard/webhook-attempts/{}", attempt.id));
     // Neither is about a delivery.
-    let is_test = [TEST_EVENT, LOW].contains(&attempt.event_type.as_str());
+    let is_test = [TEST_EVENT, LOW_BALANCE_EVENT].contains(&attempt.event_type.as_str());
     let body = html! {
         div #attempt data-live=[source] {
             (head(l.say(texts::ATTEMPT_TITLE), None, html! {

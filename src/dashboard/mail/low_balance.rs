@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nexo_actors::jobs::low_balance::WriteLowBalance;
+use nexo_actors::jobs::low_balance::LowBalanceNotifier;
 use nexo_domain::otp::Language;
 use nexo_entities::store::ledger::low_balance::ToldAccount;
 
@@ -20,8 +20,8 @@ impl LowBalanceLetters {
     }
 }
 
-impl WriteLowBalance for LowBalanceLetters {
-    fn write(&self, account: &ToldAccount) {
+impl LowBalanceNotifier for LowBalanceLetters {
+    fn notify(&self, account: &ToldAccount) {
         self.site.mailer.post(letter(&self.site, account));
     }
 }

@@ -94,7 +94,7 @@ fn channels(
                     } }
                 }
                 tbody { @for route in routes {
-                    @let status = CarrierStatus::of(&route.trunk.now(), Some(&route.admission));
+                    @let status = CarrierStatus::of(&route.trunk.current(), Some(&route.admission));
                     tr {
                         th scope="row" { (status.carrier) }
                         td.right.number.nowrap { (status.channels_in_use) " / " (status.channels) }
@@ -141,7 +141,7 @@ fn gateways(operator: &Operator, routes: &[CarrierRoute]) -> Markup {
                     th scope="col" {}
                 } }
                 tbody { @for route in routes {
-                    @let trunk = route.trunk.now();
+                    @let trunk = route.trunk.current();
                     @let status = CarrierStatus::of(&trunk, Some(&route.admission));
                     @if status.gateways.is_empty() {
                         tr {
@@ -214,7 +214,7 @@ async fn drain(posted: Posted<Operator>, site: web::Data<Site>) -> Result<HttpRe
     let is_meant = |route: &&CarrierRoute| route.trunk.carrier.name() == name.carrier;
     let route = site.desk.carriers.iter().find(is_meant);
     let gateway = route.and_then(|route| {
-        let trunk = route.trunk.now();
+        let trunk = route.trunk.current();
         let mut gateways = trunk.gateways.iter();
         gateways
             .find(|gateway| gateway.name == name.gateway)
@@ -228,7 +228,7 @@ async fn drain(posted: Posted<Operator>, site: web::Data<Site>) -> Result<HttpRe
         .drain_gateway(decider(operator), &name, drained, unix_ms())
         .await?;
     // The other nodes hear of it by the feed; this one need not wait.
-    gateway.state.drain(drained);
+    gateway.state.set_drained(drained);
     Ok(back(operator, PATH, Came::of(changed)))
 }
 

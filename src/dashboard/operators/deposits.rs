@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::billing::deposit::Kept;
+use nexo_domain::billing::deposit::HoldReason;
 use nexo_entities::store::billing::bank_payments::BankPayment;
 use nexo_entities::store::billing::deposits::Deposit;
 use serde::Deserialize;
@@ -118,7 +118,7 @@ fn payment_table(operator: &Operator, payments: &[BankPayment]) -> Markup {
                     th scope="col" {}
                 } }
                 tbody { @for payment in payments {
-                    @let reason = payment.reason.as_deref().and_then(Kept::named);
+                    @let reason = payment.reason.as_deref().and_then(HoldReason::named);
                     tr {
                         td { (time(payment.received_at_ms)) }
                         td { code { (payment.bank_id) } }
@@ -144,14 +144,14 @@ fn payment_table(operator: &Operator, payments: &[BankPayment]) -> Markup {
     }
 }
 
-fn reason_name(kept: Kept) -> Text {
+fn reason_name(kept: HoldReason) -> Text {
     match kept {
-        Kept::UnknownReference => texts::UNKNOWN_REFERENCE,
-        Kept::Ambiguous => texts::AMBIGUOUS,
-        Kept::WrongAmount => texts::WRONG_SUM,
-        Kept::ReferenceUsed => texts::REFERENCE_USED,
-        Kept::AccountClosed => texts::ACCOUNT_CLOSED,
-        Kept::WrongCurrency => texts::WRONG_CURRENCY,
+        HoldReason::UnknownReference => texts::UNKNOWN_REFERENCE,
+        HoldReason::Ambiguous => texts::AMBIGUOUS,
+        HoldReason::WrongAmount => texts::WRONG_SUM,
+        HoldReason::ReferenceUsed => texts::REFERENCE_USED,
+        HoldReason::AccountClosed => texts::ACCOUNT_CLOSED,
+        HoldReason::WrongCurrency => texts::WRONG_CURRENCY,
     }
 }
 

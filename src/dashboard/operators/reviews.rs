@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::account::burst::Suspicion;
+use nexo_domain::account::traffic::Suspicion;
 use nexo_entities::store::operations::reviews::Review;
 use serde::Deserialize;
 use uuid::Uuid;

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use nexo_actors::clock::unix_ms;
 use nexo_actors::node::lease::Lease;
-use nexo_actors::supervision::supervisor::Watcher;
+use nexo_actors::supervision::supervisor::Supervisor;
 use nexo_actors::wallet::{self, PostDebit, Wallet, Wallets};
 use nexo_actors::webhook::client::{TargetRules, WebhookClient};
-use nexo_actors::webhook::{self, WebhookDesk};
+use nexo_actors::webhook::{self, WebhookActor};
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::Store;
 use nexo_entities::store::cluster::nodes::NodeStart;
@@ -130,28 +130,28 @@ async fn hire(store: &Store) -> anyhow::Result<(Wallets, Arc<NodeEpoch>)> {
         allow_http: false,
     };
     let client = WebhookClient::new(rules, Duration::from_secs(5))?;
-    let mut watcher = Watcher::default();
+    let mut supervisor = Supervisor::default();
     let (its_store, its_lease) = (store.clone(), Arc::clone(&lease));
-    let webhooks = watcher.hire("webhook", webhook::MAILBOX, move |life_line| {
-        let posts = Arc::new(webhook::Desk::default());
-        WebhookDesk::new(
+    let webhooks = supervisor.spawn("webhook", webhook::MAILBOX_CAPACITY, move |guard| {
+        let posts = Arc::new(webhook::WebhookState::default());
+        WebhookActor::new(
             its_store.clone(),
             Arc::clone(&its_lease),
             client.clone(),
             posts,
-            life_line,
+            guard,
         )
     });
     let its_store = store.clone();
-    let wallet = watcher.hire("wallet", wallet::MAILBOX, move |life_line| {
+    let wallet = supervisor.spawn("wallet", wallet::MAILBOX_CAPACITY, move |guard| {
         Wallet::new(
             its_store.clone(),
             Arc::clone(&lease),
             webhooks.clone(),
-            life_line,
+            guard,
         )
     });
-    actix_web::rt::spawn(watcher.watch(Arc::default(), |role| panic!("{role} keeps dying")));
+    actix_web::rt::spawn(supervisor.run(Arc::default(), |role| panic!("{role} keeps dying")));
     Ok((Wallets::new(vec![wallet]), node))
 }
 

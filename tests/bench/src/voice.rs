@@ -237,7 +237,7 @@ fn order(gateway: SocketAddr, n: u64) -> anyhow::Result<CallOrder> {
         gateway_timeout: Duration::from_secs(4),
         limits: CallLimits {
             ring_timeout: Duration::from_secs(30),
-            longest_call: Duration::from_secs(57),
+            max_call: Duration::from_secs(57),
             require_keypress: false,
         },
         srtp: false,

@@ -6,7 +6,7 @@
 //! | the same notification again, also at the same time | what was decided stands |
 //! | another amount, an unknown or used reference, a closed account, another currency | kept, with the reason |
 
-use nexo_domain::billing::deposit::{DepositReference, Kept, VndRate};
+use nexo_domain::billing::deposit::{DepositReference, HoldReason, VndRate};
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
@@ -41,7 +41,7 @@ pub enum Taken {
         amount: Micros,
     },
     /// An operator has to look at it.
-    Kept(Kept),
+    Kept(HoldReason),
     /// An operator has refused it since.
     Refused,
 }
@@ -85,7 +85,7 @@ impl Store {
             payment.currency.into(),
             payment.memo.into(),
             payment.at_ms.into(),
-            Kept::UnknownReference.as_str().into(),
+            HoldReason::UnknownReference.as_str().into(),
         ];
         let inserted = transaction.execute_raw(self.sql(insert, values)).await?;
         if inserted.rows_affected() == 0 {
@@ -106,7 +106,7 @@ impl Store {
                     .await?
             }
             (found, kept) => {
-                let kept = kept.unwrap_or(Kept::UnknownReference);
+                let kept = kept.unwrap_or(HoldReason::UnknownReference);
                 self.keep(&transaction, id, kept, found.as_ref()).await?;
                 Taken::Kept(kept)
             }
@@ -120,7 +120,7 @@ impl Store {
         &self,
         transaction: &DatabaseTransaction,
         payment: &NewPayment<'_>,
-    ) -> Result<(Option<Deposit>, Option<Kept>), StoreError> {
+    ) -> Result<(Option<Deposit>, Option<HoldReason>), StoreError> {
         let mut found = Vec::new();
         for reference in DepositReference::found_in(payment.memo) {
             let sql = format!("{DEPOSIT}WHERE d.reference = ?");
@@ -129,16 +129,16 @@ impl Store {
             found.extend(row.as_ref().map(deposit).transpose()?);
         }
         let one = match found.len() {
-            0 => return Ok((None, Some(Kept::UnknownReference))),
+            0 => return Ok((None, Some(HoldReason::UnknownReference))),
             1 => found.remove(0),
-            _ => return Ok((None, Some(Kept::Ambiguous))),
+            _ => return Ok((None, Some(HoldReason::Ambiguous))),
         };
         let kept = if payment.currency != "VND" {
-            Some(Kept::WrongCurrency)
+            Some(HoldReason::WrongCurrency)
         } else if one.status != "open" {
-            Some(Kept::ReferenceUsed)
+            Some(HoldReason::ReferenceUsed)
         } else if one.vnd != payment.amount {
-            Some(Kept::WrongAmount)
+            Some(HoldReason::WrongAmount)
         } else {
             None
         };
@@ -158,8 +158,8 @@ impl Store {
             .await;
         let kept = match credited {
             Ok(true) => None,
-            Ok(false) => Some(Kept::ReferenceUsed),
-            Err(StoreError::Conflict(Conflict::AccountClosed)) => Some(Kept::AccountClosed),
+            Ok(false) => Some(HoldReason::ReferenceUsed),
+            Err(StoreError::Conflict(Conflict::AccountClosed)) => Some(HoldReason::AccountClosed),
             Err(error) => return Err(error),
         };
         if let Some(kept) = kept {
@@ -187,7 +187,7 @@ impl Store {
         &self,
         transaction: &DatabaseTransaction,
         id: Uuid,
-        kept: Kept,
+        kept: HoldReason,
         meant: Option<&Deposit>,
     ) -> Result<(), StoreError> {
         let sql =
@@ -357,14 +357,14 @@ impl Store {
 }
 
 fn taken(payment: &BankPayment) -> Taken {
-    let kept = payment.reason.as_deref().and_then(Kept::named);
+    let kept = payment.reason.as_deref().and_then(HoldReason::named);
     match (
         payment.status.as_str(),
         payment.account_id,
         payment.credited,
     ) {
         ("credited", Some(account_id), Some(amount)) => Taken::Credited { account_id, amount },
-        ("kept", ..) => Taken::Kept(kept.unwrap_or(Kept::UnknownReference)),
+        ("kept", ..) => Taken::Kept(kept.unwrap_or(HoldReason::UnknownReference)),
         _ => Taken::Refused,
     }
 }

@@ -1,6 +1,6 @@
 //! The answers kept under idempotency keys, for those who ask; they are written by [`crate::store::ledger::posting`].
 
-use nexo_domain::idempotency::{Fingerprint, IdempotentRequest, KEPT_MS};
+use nexo_domain::idempotency::{Fingerprint, IdempotentRequest, RETENTION_MS};
 use nexo_domain::ids::DeliveryId;
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
@@ -40,7 +40,7 @@ impl Store {
             [
                 Value::from(request.key_id.0),
                 request.key.as_str().into(),
-                (now_ms - KEPT_MS).into(),
+                (now_ms - RETENTION_MS).into(),
             ],
         );
         let row = self.reader.query_one_raw(statement).await?;
@@ -56,7 +56,7 @@ impl Store {
             "DELETE FROM idempotency WHERE (key_id, idempotency_key) IN ( \
              SELECT key_id, idempotency_key FROM idempotency \
              WHERE created_at_ms <= ? ORDER BY created_at_ms LIMIT ?)",
-            [Value::from(now_ms - KEPT_MS), i64::from(most).into()],
+            [Value::from(now_ms - RETENTION_MS), i64::from(most).into()],
         );
         Ok(self.writer.execute_raw(statement).await?.rows_affected())
     }

@@ -1,7 +1,7 @@
 //! Telling accounts that their wallet runs low: once each time it falls below what they have set.
 
 use nexo_domain::billing::ledger::Buckets;
-use nexo_domain::billing::low_balance::{LOW, LowBalance};
+use nexo_domain::billing::low_balance::{LOW_BALANCE_EVENT, LowBalance};
 use nexo_domain::ids::{AccountId, EndpointId, WebhookAttemptId};
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
@@ -130,7 +130,7 @@ impl Store {
                 endpoint.0.into(),
                 account.account_id.0.into(),
                 account.notice.id.into(),
-                LOW.into(),
+                LOW_BALANCE_EVENT.into(),
                 body.as_str().into(),
                 now_ms.into(),
             ];

@@ -1,6 +1,6 @@
 //! Suspicious bursts: what each key sent in a window of time, and what is to be looked at.
 
-use nexo_domain::account::burst::{Suspicion, Traffic};
+use nexo_domain::account::traffic::{Suspicion, Traffic};
 use nexo_domain::ids::{AccountId, KeyId};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::call::acceptance::{ACCEPTED_STATUS, Accepted};
-use nexo_domain::idempotency::{IdempotentRequest, KEPT_MS};
+use nexo_domain::idempotency::{IdempotentRequest, RETENTION_MS};
 use nexo_domain::ids::{DeliveryId, KeyId};
 use sea_orm::DatabaseTransaction;
 
@@ -38,7 +38,7 @@ pub(super) async fn taken(
             rows.push([
                 request.key_id.0.into(),
                 request.key.as_str().into(),
-                (debit.created_at_ms - KEPT_MS).into(),
+                (debit.created_at_ms - RETENTION_MS).into(),
             ]);
         }
     }

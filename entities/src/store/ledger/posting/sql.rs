@@ -159,9 +159,9 @@ pub(super) static QUEUE_WEBHOOKS: Bulk = Bulk::new(
      WHERE e.removed_at_ms IS NULL AND e.paused_at_ms IS NULL",
 );
 
-/// An answer is kept for a day ([`KEPT_MS`]): one that is older makes room.
+/// An answer is kept for a day ([`RETENTION_MS`]): one that is older makes room.
 ///
-/// [`KEPT_MS`]: nexo_domain::idempotency::KEPT_MS
+/// [`RETENTION_MS`]: nexo_domain::idempotency::RETENTION_MS
 pub(super) static KEEP_WITH_DEBITS: Bulk = Bulk::new(
     "INSERT INTO idempotency (status_code, answered, key_id, idempotency_key, fingerprint, \
      delivery_id, answer, created_at_ms) \
@@ -218,11 +218,11 @@ mod tests {
 
     use super::*;
     use crate::store::Store;
-    use nexo_domain::idempotency::KEPT_MS;
+    use nexo_domain::idempotency::RETENTION_MS;
 
     #[test]
     fn an_answer_makes_room_when_it_is_kept_no_longer() {
-        let limit = format!("excluded.created_at_ms - {KEPT_MS}");
+        let limit = format!("excluded.created_at_ms - {RETENTION_MS}");
         for bulk in [&KEEP_WITH_DEBITS, &KEEP_REFUSALS] {
             assert!(bulk.sqlite_text(1).contains(&limit));
         }

@@ -17,7 +17,7 @@ const CALLS: usize = 4;
 
 const LIMITS: CallLimits = CallLimits {
     ring_timeout: Duration::from_secs(30),
-    longest_call: Duration::from_secs(57),
+    max_call: Duration::from_secs(57),
     require_keypress: false,
 };
 

@@ -1,42 +1,42 @@
-//! When an API key's traffic looks like abuse: it is shown to an operator, and never stopped by itself.
+//! Detects API key traffic that looks like abuse. An operator reviews it; it is never blocked automatically.
 
 use std::fmt;
 
-/// What a key has sent in one window of time.
+/// The traffic of one key in one time window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Traffic {
     pub otps: i64,
-    /// Those whose number follows another one of the same key and window, by 1 to 3.
+    /// OTPs to a number that is 1 to 3 above another number of the same key and window.
     pub sequential: i64,
-    /// Those that have ended.
+    /// OTPs that have ended.
     pub ended: i64,
-    /// Those that were read to somebody who answered, to the end or in part.
+    /// OTPs whose call was answered: the code was read, completely or in part.
     pub answered: i64,
-    /// What it usually sends in such a window, in thousandths of an OTP; `None` for a key that is new.
+    /// The usual number per window, in thousandths of an OTP. `None` for a new key.
     pub usual_milli: Option<i64>,
 }
 
-/// From where on traffic is suspicious.
+/// The thresholds of suspicious traffic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Fewer OTPs in a window say nothing.
-    pub least_otps: i64,
-    /// So many times as many as usual.
+    /// Windows with fewer OTPs are not checked.
+    pub min_otps: i64,
+    /// This many times the usual number is a jump.
     pub jump: i64,
-    /// So much of it to numbers in a row, in percent.
+    /// This percentage to sequential numbers is suspicious.
     pub sequential_percent: i64,
-    /// Less of it answered, in percent.
+    /// A lower percentage of answered calls is suspicious.
     pub answered_percent: i64,
 }
 
-/// Why traffic is to be looked at.
+/// Why traffic is suspicious.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Suspicion {
-    /// Many times as much as usual.
+    /// Many times more than usual.
     RateJump,
-    /// Numbers in a row.
+    /// Many sequential numbers.
     SequentialNumbers,
-    /// Hardly anybody answers.
+    /// Few calls are answered.
     LowAnswerRate,
 }
 
@@ -55,7 +55,7 @@ impl Suspicion {
         }
     }
 
-    /// The suspicion of this name, as reviews are kept with it.
+    /// The suspicion with this name, as stored with reviews.
     pub fn named(name: &str) -> Option<Suspicion> {
         Suspicion::ALL.into_iter().find(|s| s.as_str() == name)
     }
@@ -68,20 +68,20 @@ impl fmt::Display for Suspicion {
 }
 
 impl Traffic {
-    /// What is suspicious about it, and the figures that say so.
+    /// The suspicions, each with the figures that cause it.
     pub fn suspicions(&self, limits: &Limits) -> Vec<(Suspicion, String)> {
         let mut found = Vec::new();
-        if self.otps < limits.least_otps {
+        if self.otps < limits.min_otps {
             return found;
         }
-        // A key that is new may be a customer's first campaign: what is unusual is not known.
+        // A new key may be a customer's first campaign: nothing is known about its usual traffic.
         if let Some(usual_milli) = self.usual_milli
             && self.otps.saturating_mul(1_000) > usual_milli.max(1_000).saturating_mul(limits.jump)
         {
             let usual = usual_milli / 1_000;
             found.push((
                 Suspicion::RateJump,
-                format!("{} OTPs, where {usual} are usual", self.otps),
+                format!("{} OTPs; {usual} are usual", self.otps),
             ));
         }
         if percent(self.sequential, self.otps) >= limits.sequential_percent {
@@ -93,7 +93,7 @@ impl Traffic {
                 ),
             ));
         }
-        if self.ended >= limits.least_otps
+        if self.ended >= limits.min_otps
             && percent(self.answered, self.ended) < limits.answered_percent
         {
             found.push((
@@ -104,7 +104,7 @@ impl Traffic {
         found
     }
 
-    /// What is usual after so many windows without an OTP.
+    /// The traffic with its usual number reduced by this many windows without an OTP.
     pub fn after_silence(mut self, windows: i64) -> Traffic {
         if let Some(usual) = &mut self.usual_milli {
             for _ in 0..windows.clamp(0, 128) {
@@ -114,7 +114,7 @@ impl Traffic {
         self
     }
 
-    /// What is usual after this window: an eighth of the way from what was to what is. Rounded towards zero.
+    /// The usual number after this window: moved by an eighth towards this window's number. Rounded towards zero.
     pub fn usual_after_milli(&self) -> i64 {
         let now = self.otps.saturating_mul(1_000);
         match self.usual_milli {
@@ -124,7 +124,7 @@ impl Traffic {
     }
 }
 
-/// Rounded down; of nothing it is nothing.
+/// The percentage, rounded down. 0 if `whole` is 0.
 fn percent(part: i64, whole: i64) -> i64 {
     match whole {
         0 => 0,
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits {
-        least_otps: 50,
+        min_otps: 50,
         jump: 10,
         sequential_percent: 50,
         answered_percent: 20,
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_traffic_is_not_looked_at() {
+    fn usual_traffic_is_not_suspicious() {
         assert!(found(traffic(100_000)).is_empty());
         assert!(
             found(Traffic {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn little_traffic_says_nothing() {
+    fn little_traffic_is_not_suspicious() {
         let little = Traffic {
             sequential: 49,
             answered: 0,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_stands_alone_and_together() {
+    fn each_suspicion_is_found_alone_and_together() {
         let jump = Traffic {
             usual_milli: Some(9_000),
             ..traffic(100)
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_have_not_ended_are_not_held_against_it() {
+    fn calls_in_progress_do_not_count_as_unanswered() {
         let ringing = Traffic {
             ended: 49,
             answered: 0,
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_usual_follows_slowly() {
+    fn the_usual_number_follows_slowly() {
         let burst = Traffic {
             usual_milli: Some(8_000),
             ..traffic(16)

@@ -1,0 +1,338 @@
+//! The state machine of one call on one gateway, from INVITE to its end.
+//!
+//! Inputs are what the network and the audio report, and the time. Outputs are effects. The caller owns sockets, timers
+//! and audio.
+
+use std::time::{Duration, Instant};
+
+use crate::call::end::{CallEnd, Refusal};
+
+/// The state of a call.
+///
+/// | state | input | next | effects |
+/// |---|---|---|---|
+/// | Dialling | 1xx | Proceeding, or Ringing for 18x | `Accepted` |
+/// | Dialling | rejection, silence, transport lost | Ended | `Ended(NotAccepted)` |
+/// | Dialling, Proceeding, Ringing | 2xx | Speaking, or AwaitingKey if a key is required | `Accepted` (the first time), `Speak` or `AskForKey` |
+/// | AwaitingKey | a key | Speaking | `Speak` |
+/// | AwaitingKey | all played, far end hangs up, call deadline | Ended | `HangUp`, `Ended(PartialPlayback)` |
+/// | Proceeding, Ringing | rejection | Ended | `Ended` by the code |
+/// | Proceeding, Ringing | ring deadline | Ended | `Cancel`, `Ended(NoAnswer)` |
+/// | Proceeding, Ringing | transport lost | Ended | `Ended(TransportLost)` |
+/// | Speaking | a key, the first three times | Speaking | `Repeat` |
+/// | Speaking | last digit of a reading | Speaking | none: records that the code was read |
+/// | Speaking | all played | Ended | `HangUp`, `Ended(Delivered)` |
+/// | Speaking | far end hangs up | Ended | `Ended(Delivered)` if the code was read, else `Ended(PartialPlayback)` |
+/// | AwaitingKey, Speaking | no media path, transport lost | Ended | `HangUp`, `Ended(MediaLost)` or `Ended(TransportLost)`; `Delivered` if the code was read |
+/// | Speaking | call deadline | Ended | `HangUp`, as if the far end hung up |
+/// | any except Ended | abandoned | Ended | `Cancel` or `HangUp`, `Ended(Abandoned)`; `Delivered` if the code was read |
+/// | Ended | any | Ended | none: late and repeated inputs have no effect |
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallState {
+    /// INVITE sent, no response yet.
+    Dialling,
+    /// A provisional response arrived: the carrier has accepted the call.
+    Proceeding,
+    /// The phone rings (18x).
+    Ringing,
+    /// Answered; the code is read after a key press, so that it is not read to a voicemail.
+    AwaitingKey,
+    /// Answered; the code is being read.
+    Speaking,
+    /// Ended. Final.
+    Ended,
+}
+
+/// What the network or the audio reports.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CallInput {
+    /// A 1xx response.
+    Provisional { code: u16 },
+    /// A 2xx response with a usable media path.
+    Answered,
+    /// A final response of 300 or higher.
+    Rejected {
+        code: u16,
+        retry_after_seconds: Option<u32>,
+    },
+    /// No response within the gateway's timeout.
+    Silent,
+    /// The socket or connection to the gateway failed.
+    TransportLost,
+    /// The media of the answer are unusable, or the media path broke.
+    MediaLost,
+    /// The last digit of a reading was sent.
+    CodeRead,
+    /// The phone pressed a key.
+    KeyPressed,
+    /// All audio was sent.
+    Played,
+    /// The far end sent BYE.
+    RemoteHungUp,
+    /// The process abandons the call: it is shutting down, or the caller of this API dropped the call.
+    Abandoned,
+}
+
+/// What the caller of the state machine must do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CallEffect {
+    /// The carrier accepted the call: the request may be answered with 202.
+    Accepted,
+    /// Ask for a key.
+    AskForKey,
+    /// Start reading the code.
+    Speak,
+    /// Repeat the code. The number counts the repetitions from 1.
+    Repeat(u8),
+    /// CANCEL the INVITE.
+    Cancel,
+    /// Send BYE.
+    HangUp,
+    /// The call has ended.
+    Ended(CallEnd),
+}
+
+/// The limits of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallLimits {
+    /// From the INVITE until an unanswered call is cancelled.
+    pub ring_timeout: Duration,
+    /// From the acceptance to the end, in any state. Below the documented maximum of 60 s.
+    pub max_call: Duration,
+    /// Whether the code is read only after a key was pressed.
+    pub require_keypress: bool,
+}
+
+/// How many times a key press repeats the code.
+pub const MAX_REPEATS: u8 = 3;
+
+/// One call on one gateway.
+#[derive(Debug)]
+pub struct Call {
+    state: CallState,
+    limits: CallLimits,
+    dialled_at: Instant,
+    accepted_at: Option<Instant>,
+    has_rung: bool,
+    is_code_read: bool,
+    repeats: u8,
+}
+
+impl Call {
+    /// A call whose INVITE is sent at `now`.
+    pub fn dial(limits: CallLimits, now: Instant) -> Self {
+        Self {
+            state: CallState::Dialling,
+            limits,
+            dialled_at: now,
+            accepted_at: None,
+            has_rung: false,
+            is_code_read: false,
+            repeats: 0,
+        }
+    }
+
+    pub fn state(&self) -> CallState {
+        self.state
+    }
+
+    /// When [`Call::tick`] is due. Silence before acceptance is detected by the transaction's timer.
+    pub fn deadline(&self) -> Option<Instant> {
+        let ring = self.dialled_at + self.limits.ring_timeout;
+        let end = self.accepted_at.map(|at| at + self.limits.max_call);
+        match self.state {
+            CallState::Dialling => Some(ring),
+            CallState::Proceeding | CallState::Ringing => {
+                Some(end.map_or(ring, |end| ring.min(end)))
+            }
+            CallState::AwaitingKey | CallState::Speaking => end,
+            CallState::Ended => None,
+        }
+    }
+
+    /// Ends a call whose deadline has passed: an unanswered call, or one that lasts too long.
+    pub fn tick(&mut self, now: Instant) -> Vec<CallEffect> {
+        if self.deadline().is_none_or(|due| now < due) {
+            return Vec::new();
+        }
+        match self.state {
+            CallState::Dialling => self.end(
+                CallEnd::NotAccepted(Refusal::Silent),
+                Some(CallEffect::Cancel),
+            ),
+            CallState::Proceeding | CallState::Ringing => {
+                self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel))
+            }
+            CallState::AwaitingKey | CallState::Speaking => {
+                let end = self.end_of_speech(CallEnd::PartialPlayback);
+                self.end(end, Some(CallEffect::HangUp))
+            }
+            CallState::Ended => Vec::new(),
+        }
+    }
+
+    /// Handles an input. Late and repeated inputs have no effect.
+    pub fn step(&mut self, input: CallInput, now: Instant) -> Vec<CallEffect> {
+        match self.state {
+            CallState::Dialling => self.step_dialling(input, now),
+            CallState::Proceeding | CallState::Ringing => self.step_accepted(input, now),
+            CallState::AwaitingKey | CallState::Speaking => self.step_answered(input),
+            CallState::Ended => Vec::new(),
+        }
+    }
+
+    fn step_dialling(&mut self, input: CallInput, now: Instant) -> Vec<CallEffect> {
+        match input {
+            CallInput::Provisional { code } => {
+                self.accept(now);
+                self.handle_provisional(code);
+                vec![CallEffect::Accepted]
+            }
+            CallInput::Answered => {
+                self.accept(now);
+                vec![CallEffect::Accepted, self.answered()]
+            }
+            CallInput::MediaLost => {
+                self.accept(now);
+                let mut effects = vec![CallEffect::Accepted];
+                effects.extend(self.end(CallEnd::MediaLost, Some(CallEffect::HangUp)));
+                effects
+            }
+            CallInput::Rejected {
+                code,
+                retry_after_seconds,
+            } => {
+                let refusal = Refusal::Rejected {
+                    code,
+                    retry_after_seconds,
+                };
+                self.end(CallEnd::NotAccepted(refusal), None)
+            }
+            CallInput::Silent => self.end(CallEnd::NotAccepted(Refusal::Silent), None),
+            CallInput::TransportLost => {
+                self.end(CallEnd::NotAccepted(Refusal::TransportLost), None)
+            }
+            CallInput::Abandoned => self.end(
+                CallEnd::NotAccepted(Refusal::Abandoned),
+                Some(CallEffect::Cancel),
+            ),
+            CallInput::CodeRead
+            | CallInput::KeyPressed
+            | CallInput::Played
+            | CallInput::RemoteHungUp => Vec::new(),
+        }
+    }
+
+    fn step_accepted(&mut self, input: CallInput, now: Instant) -> Vec<CallEffect> {
+        match input {
+            CallInput::Provisional { code } => {
+                self.handle_provisional(code);
+                Vec::new()
+            }
+            CallInput::Answered => {
+                self.accept(now);
+                vec![self.answered()]
+            }
+            CallInput::Rejected { code, .. } => {
+                let after_ringing = self.has_rung;
+                self.end(
+                    CallEnd::Rejected {
+                        code,
+                        after_ringing,
+                    },
+                    None,
+                )
+            }
+            CallInput::MediaLost => self.end(CallEnd::MediaLost, Some(CallEffect::HangUp)),
+            CallInput::TransportLost => self.end(CallEnd::TransportLost, None),
+            CallInput::Abandoned => self.end(CallEnd::Abandoned, Some(CallEffect::Cancel)),
+            CallInput::RemoteHungUp => self.end(CallEnd::NoAnswer, None),
+            CallInput::Silent => self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel)),
+            CallInput::CodeRead | CallInput::KeyPressed | CallInput::Played => Vec::new(),
+        }
+    }
+
+    fn answered(&mut self) -> CallEffect {
+        let (state, effect) = match self.limits.require_keypress {
+            true => (CallState::AwaitingKey, CallEffect::AskForKey),
+            false => (CallState::Speaking, CallEffect::Speak),
+        };
+        self.state = state;
+        effect
+    }
+
+    fn key_pressed(&mut self) -> Vec<CallEffect> {
+        if self.state == CallState::AwaitingKey {
+            self.state = CallState::Speaking;
+            return vec![CallEffect::Speak];
+        }
+        if self.repeats == MAX_REPEATS {
+            return Vec::new();
+        }
+        self.repeats += 1;
+        vec![CallEffect::Repeat(self.repeats)]
+    }
+
+    fn step_answered(&mut self, input: CallInput) -> Vec<CallEffect> {
+        match input {
+            CallInput::KeyPressed => self.key_pressed(),
+            CallInput::CodeRead => {
+                self.is_code_read = true;
+                Vec::new()
+            }
+            CallInput::Played => {
+                let end = self.end_of_speech(CallEnd::PartialPlayback);
+                self.end(end, Some(CallEffect::HangUp))
+            }
+            CallInput::RemoteHungUp => {
+                let end = self.end_of_speech(CallEnd::PartialPlayback);
+                self.end(end, None)
+            }
+            CallInput::MediaLost => {
+                let end = self.end_of_speech(CallEnd::MediaLost);
+                self.end(end, Some(CallEffect::HangUp))
+            }
+            CallInput::TransportLost => {
+                let end = self.end_of_speech(CallEnd::TransportLost);
+                self.end(end, Some(CallEffect::HangUp))
+            }
+            CallInput::Abandoned => {
+                let end = self.end_of_speech(CallEnd::Abandoned);
+                self.end(end, Some(CallEffect::HangUp))
+            }
+            CallInput::Provisional { .. }
+            | CallInput::Answered
+            | CallInput::Rejected { .. }
+            | CallInput::Silent => Vec::new(),
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        self.accepted_at.get_or_insert(now);
+    }
+
+    /// 180 to 182 mean that the phone rings. 183 is early media of the network.
+    fn handle_provisional(&mut self, code: u16) {
+        if matches!(code, 180..=182) {
+            self.has_rung = true;
+        }
+        self.state = if self.has_rung {
+            CallState::Ringing
+        } else {
+            CallState::Proceeding
+        };
+    }
+
+    fn end_of_speech(&self, otherwise: CallEnd) -> CallEnd {
+        if self.is_code_read {
+            CallEnd::Delivered
+        } else {
+            otherwise
+        }
+    }
+
+    fn end(&mut self, end: CallEnd, before: Option<CallEffect>) -> Vec<CallEffect> {
+        self.state = CallState::Ended;
+        before.into_iter().chain([CallEffect::Ended(end)]).collect()
+    }
+}
