@@ -1,11 +1,17 @@
-//! What a customer is told of an OTP that the carrier took.
+//! The answer to an OTP that a carrier accepted.
+//!
+//! The bytes are known when the OTP is paid: the same text is stored for replays and sent to the customer.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::billing::ledger::Buckets;
 use crate::ids::DeliveryId;
 use crate::money::Micros;
 use crate::phone::carrier_plan::Carrier;
 
-/// The status of that answer.
+/// The HTTP status of that answer.
 pub const ACCEPTED_STATUS: u16 = 202;
 
 /// An accepted OTP.
@@ -14,23 +20,44 @@ pub struct Accepted {
     pub id: DeliveryId,
     pub carrier: Carrier,
     pub cost: Micros,
-    /// The wallet once this OTP was paid.
+    /// The wallet after this OTP was paid.
     pub after: Buckets,
+}
+
+/// The carrier accepted the call. Amounts are USD with at least three decimals.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Accepted)]
+pub struct AcceptedBody {
+    ok: bool,
+    #[schema(value_type = Uuid)]
+    id: DeliveryId,
+    #[schema(value_type = String, example = "viettel")]
+    carrier: Carrier,
+    #[schema(pattern = "^sent$", example = "sent")]
+    status: &'static str,
+    #[schema(value_type = f64, example = 0.022)]
+    cost: Micros,
+    /// The cash balance after this OTP.
+    #[schema(value_type = f64, example = 9.978)]
+    balance: Micros,
+    /// Cash, bonus and free credit together.
+    #[schema(value_type = f64, example = 12.044)]
+    total: Micros,
 }
 
 impl Accepted {
     /// The answer's JSON, its keys in the reference's order.
-    ///
-    /// It is known when the OTP is paid: what is kept for a replay and what is sent are these bytes.
     pub fn body(&self) -> String {
-        format!(
-            r#"{{"ok":true,"id":"{}","carrier":"{}","status":"sent","cost":{},"balance":{},"total":{}}}"#,
-            self.id,
-            self.carrier,
-            self.cost,
-            self.after.balance,
-            self.after.total(),
-        )
+        let body = AcceptedBody {
+            ok: true,
+            id: self.id,
+            carrier: self.carrier,
+            status: "sent",
+            cost: self.cost,
+            balance: self.after.balance,
+            total: self.after.total(),
+        };
+        serde_json::to_string(&body).expect("plain fields are serializable")
     }
 }
 
