@@ -38,11 +38,28 @@ pub(super) struct Readiness {
 }
 
 /// 200 while the process is alive.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "healthz",
+    summary = "Whether the process is alive",
+    responses((status = 200, description = "It is.", body = Alive))
+)]
 pub async fn healthz() -> HttpResponse {
     body::ok(&Alive { ok: true })
 }
 
 /// 200 if everything that an OTP needs is available, else 503 with the problems.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    summary = "Whether the gateway can accept OTPs",
+    responses(
+        (status = 200, description = "It can.", body = Readiness),
+        (status = 503, description = "It cannot; `problems` lists why.", body = Readiness),
+    )
+)]
 pub async fn readyz(state: web::Data<ApiState>) -> HttpResponse {
     let problems = problems(&state).await;
     let mut answer = match problems.is_empty() {

@@ -21,12 +21,12 @@ pub(super) mod export;
 pub(super) mod parameters;
 
 /// A list of an account's rows, newest first.
-pub(super) trait List: 'static {
+pub(super) trait List: Sized + 'static {
     /// The names of the query parameters.
-    const PARAMETERS: &[&str];
+    const PARAMETERS: &'static [&'static str];
     /// The header of the CSV.
-    const COLUMNS: &[&str];
-    const FILE_NAME: &str;
+    const COLUMNS: &'static [&'static str];
+    const FILE_NAME: &'static str;
     type Filter: Copy;
     type Row;
     /// The position after which a page starts.
@@ -56,7 +56,7 @@ pub(super) trait List: 'static {
 }
 
 /// What one request asks for.
-pub(super) struct Query<L: List + ?Sized> {
+pub(super) struct Query<L: List> {
     pub account: AccountId,
     pub filter: L::Filter,
     pub after: Option<L::Place>,
@@ -64,7 +64,7 @@ pub(super) struct Query<L: List + ?Sized> {
 }
 
 /// Some rows, and the place of the next page.
-pub(super) struct Page<L: List + ?Sized> {
+pub(super) struct Page<L: List> {
     pub rows: Vec<L::Row>,
     pub next: Option<L::Place>,
 }

@@ -3,18 +3,41 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_actors::dispatch::Dispatched;
+use nexo_domain::call::acceptance::AcceptedBody;
 
 use super::idempotency;
-use super::order::{OrderFacts, order};
+use super::order::{OrderFacts, SendOtp, order};
 use crate::api::auth::caller::{authorize, presented_key};
 use crate::api::body::{json_text, read_body};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, Error};
 use crate::api::state::ApiState;
 
 /// Handles the request.
 ///
 /// # Errors
 /// Every refusal; actix-web turns it into the answer.
+#[utoipa::path(
+    post,
+    path = "/api/v1/send-otp",
+    operation_id = "sendOtp",
+    summary = "Call a phone and read it a code",
+    params((
+        "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "Your key for this OTP; 1 to 255 printable ASCII characters, kept for 24 h per API key. A repeated request gets the first answer again and rings no phone; while the first is in flight, it waits for it. A 402, 429 or 5xx frees the key."
+    )),
+    request_body(content = SendOtp, description = "At most 16 KiB."),
+    responses(
+        (status = 202, description = "The carrier accepted the call.", body = AcceptedBody, headers(("Idempotent-Replayed" = Option<String>, description = "`true` for a replayed answer."))),
+        (status = 400, description = "`invalid_request`, `invalid_phone` or `invalid_code`.", body = Error, headers(("Idempotent-Replayed" = Option<String>, description = "`true` for a replayed answer."))),
+        (status = 402, description = "`insufficient_balance`.", body = Error),
+        (status = 409, description = "`idempotency_conflict`: the Idempotency-Key was used with another body.", body = Error),
+        (status = 413, description = "`payload_too_large`.", body = Error),
+        (status = 429, description = "`rate_limited`: this phone was called less than 30 s ago. `no_route`: the carrier throttles; refunded.", body = Error),
+        (status = 502, description = "`no_route`: no carrier accepted the call; with `id`, it was refunded.", body = Error),
+        (status = 503, description = "`overloaded`: nothing was spent; if a connection broke midway, the debit is refunded within seconds.", body = Error),
+    ),
+    security(("api_key" = []))
+)]
 pub async fn send_otp(
     request: HttpRequest,
     payload: web::Payload,

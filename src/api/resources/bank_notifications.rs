@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::body::{self, read_body};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, Error};
 use crate::config::deposits::DepositsConfig;
 
 pub(in crate::api) const SIGNATURE: &str = "X-NEXO-Bank-Signature";
@@ -93,6 +93,23 @@ fn dong() -> String {
 ///
 /// # Errors
 /// Every refusal.
+#[utoipa::path(
+    post,
+    path = "/api/v1/bank-notifications",
+    operation_id = "notifyBankPayment",
+    summary = "Report an incoming payment (for the bank, or a service that watches the account)",
+    description = "Available if the operator has set a notification secret. Credits the top-up whose reference is in the memo and whose amount matches, once; every other payment is kept for an operator. A repeated transaction_id changes nothing.",
+    params(("X-NEXO-Bank-Signature" = String, Header, description = "`sha256=` and the HMAC-SHA256 of the body in hex, under the notification secret.")),
+    request_body(content = BankNotification, description = "At most 16 KiB."),
+    responses(
+        (status = 200, description = "Taken, now or before.", body = BankNotificationTaken),
+        (status = 400, description = "`invalid_request`.", body = Error),
+        (status = 401, description = "`invalid_signature`.", body = Error),
+        (status = 404, description = "`not_found`: notifications are not configured.", body = Error),
+        (status = 413, description = "`payload_too_large`.", body = Error),
+        (status = 503, description = "`overloaded`: nothing was taken; send it again.", body = Error),
+    )
+)]
 pub async fn notify(
     request: HttpRequest,
     payload: web::Payload,

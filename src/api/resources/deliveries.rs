@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::delivery_and_balance::ListedDelivery;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, Error};
 use crate::api::list::export::without_formula;
 use crate::api::list::parameters::Parameters;
 use crate::api::list::{self, List, Page, Query, cursor};
@@ -36,6 +36,37 @@ pub(in crate::api) struct DeliveryList {
 ///
 /// # Errors
 /// Every refusal.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deliveries",
+    operation_id = "listDeliveries",
+    summary = "The account's OTPs, newest first",
+    params(
+        ("limit" = Option<u32>, Query, description = "Number of rows, 1 to 200. Default: 50 as JSON, all as CSV.", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the previous page; keep the other parameters."),
+        ("status" = Option<String>, Query, description = "`sent`, `delivered` or `failed`."),
+        ("carrier" = Option<String>, Query, description = "`viettel`, `vinaphone`, `mobifone`, `vietnamobile`, `gmobile`, `itel` or `wintel`."),
+        ("phone" = Option<String>, Query, description = "The whole number in E.164.", example = "+84981234567"),
+        ("from" = Option<String>, Query, description = "RFC 3339 time or date (midnight UTC), inclusive.", example = "2026-05-25T00:00:00+07:00"),
+        ("to" = Option<String>, Query, description = "RFC 3339 time or date, exclusive.", example = "2026-05-26"),
+        ("Accept" = Option<String>, Header, description = "`application/json` (the default) or `text/csv`, with quality values (RFC 9110)."),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "A page; as CSV the same rows after a header, in one stream unless `limit` is given.",
+            content((DeliveryList = "application/json"), (String = "text/csv")),
+            headers(
+                ("Vary" = String, description = "`Accept`"),
+                ("Link" = Option<String>, description = "The next page, `rel=\"next\"`, if there is one."),
+                ("Content-Disposition" = Option<String>, description = "With CSV: the file name.")
+            )
+        ),
+        (status = 400, description = "`invalid_request`: `parameter` is unknown, repeated or invalid; the message lists the allowed values.", body = Error),
+        (status = 406, description = "`not_acceptable`: `Accept` allows neither JSON nor CSV.", body = Error),
+    ),
+    security(("api_key" = []))
+)]
 pub async fn list(
     request: HttpRequest,
     state: web::Data<ApiState>,
@@ -58,10 +89,10 @@ pub async fn whole_csv(
 struct Deliveries;
 
 impl List for Deliveries {
-    const PARAMETERS: &[&str] = &[
+    const PARAMETERS: &'static [&'static str] = &[
         "limit", "cursor", "status", "carrier", "phone", "from", "to",
     ];
-    const COLUMNS: &[&str] = &[
+    const COLUMNS: &'static [&'static str] = &[
         "id",
         "phone",
         "carrier",
@@ -72,7 +103,7 @@ impl List for Deliveries {
         "created_at",
         "completed_at",
     ];
-    const FILE_NAME: &str = "deliveries.csv";
+    const FILE_NAME: &'static str = "deliveries.csv";
     type Filter = DeliveryFilter;
     type Row = Delivery;
     type Place = DeliveryPlace;

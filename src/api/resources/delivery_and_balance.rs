@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::api::auth::caller::authorize;
 use crate::api::body;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, Error};
 use crate::api::state::ApiState;
 
 /// One OTP: its state and its cost.
@@ -87,6 +87,18 @@ pub(in crate::api) struct Balance {
 ///
 /// # Errors
 /// [`ApiError::NotFound`] for an unknown, foreign or malformed id.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deliveries/{id}",
+    operation_id = "getDelivery",
+    summary = "One OTP",
+    params(("id" = String, Path, description = "The id from the 202 answer. A malformed or foreign one is 404.")),
+    responses(
+        (status = 200, description = "The delivery.", body = Delivery),
+        (status = 404, description = "`not_found`: unknown, foreign or malformed.", body = Error),
+    ),
+    security(("api_key" = []))
+)]
 pub async fn delivery(
     request: HttpRequest,
     id: web::Path<String>,
@@ -108,6 +120,14 @@ pub async fn delivery(
 ///
 /// # Errors
 /// [`ApiError::NotFound`] if the account has none.
+#[utoipa::path(
+    get,
+    path = "/api/v1/balance",
+    operation_id = "getBalance",
+    summary = "The wallet",
+    responses((status = 200, description = "The wallet.", body = Balance)),
+    security(("api_key" = []))
+)]
 pub async fn balance(
     request: HttpRequest,
     state: web::Data<ApiState>,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, Error};
 use crate::api::list::export::without_formula;
 use crate::api::list::parameters::Parameters;
 use crate::api::list::{self, List, Page, Query, cursor};
@@ -71,6 +71,36 @@ pub(in crate::api) struct LedgerEntry {
 ///
 /// # Errors
 /// Every refusal.
+#[utoipa::path(
+    get,
+    path = "/api/v1/ledger",
+    operation_id = "listLedger",
+    summary = "The account's ledger entries, newest first",
+    params(
+        ("limit" = Option<u32>, Query, description = "Number of rows, 1 to 200. Default: 50 as JSON, all as CSV.", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the previous page; keep the other parameters."),
+        ("kind" = Option<String>, Query, description = "`debit`, `refund`, `deposit`, `grant`, `payout`, `forfeit`, `correction` or `commission`."),
+        ("bucket" = Option<String>, Query, description = "`free`, `bonus` or `balance`."),
+        ("from" = Option<String>, Query, description = "RFC 3339 time or date (midnight UTC), inclusive.", example = "2026-05-25T00:00:00+07:00"),
+        ("to" = Option<String>, Query, description = "RFC 3339 time or date, exclusive.", example = "2026-05-26"),
+        ("Accept" = Option<String>, Header, description = "`application/json` (the default) or `text/csv`, with quality values (RFC 9110)."),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "A page; as CSV the same rows after a header, in one stream unless `limit` is given.",
+            content((LedgerList = "application/json"), (String = "text/csv")),
+            headers(
+                ("Vary" = String, description = "`Accept`"),
+                ("Link" = Option<String>, description = "The next page, `rel=\"next\"`, if there is one."),
+                ("Content-Disposition" = Option<String>, description = "With CSV: the file name.")
+            )
+        ),
+        (status = 400, description = "`invalid_request`: `parameter` is unknown, repeated or invalid; the message lists the allowed values.", body = Error),
+        (status = 406, description = "`not_acceptable`: `Accept` allows neither JSON nor CSV.", body = Error),
+    ),
+    security(("api_key" = []))
+)]
 pub async fn list(
     request: HttpRequest,
     state: web::Data<ApiState>,
@@ -92,8 +122,8 @@ pub async fn whole_csv(
 struct Ledger;
 
 impl List for Ledger {
-    const PARAMETERS: &[&str] = &["limit", "cursor", "kind", "bucket", "from", "to"];
-    const COLUMNS: &[&str] = &[
+    const PARAMETERS: &'static [&'static str] = &["limit", "cursor", "kind", "bucket", "from", "to"];
+    const COLUMNS: &'static [&'static str] = &[
         "posting_id",
         "kind",
         "bucket",
@@ -105,7 +135,7 @@ impl List for Ledger {
         "note",
         "created_at",
     ];
-    const FILE_NAME: &str = "ledger.csv";
+    const FILE_NAME: &'static str = "ledger.csv";
     type Filter = LedgerFilter;
     type Row = Record;
     type Place = LedgerPlace;
