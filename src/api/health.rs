@@ -21,8 +21,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often readiness is exported as a metric.
 const METRIC_INTERVAL: Duration = Duration::from_secs(2);
 
-const NO_LEASE: &str =
-    "this node's lease has ended: the database did not answer in time, or the process was suspended";
+const NO_LEASE: &str = "this node's lease has ended: the database did not answer in time, or the process was suspended";
 
 /// The process is alive.
 #[derive(Serialize, ToSchema)]

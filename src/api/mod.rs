@@ -30,7 +30,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::scope("/api/v1")
                 .service(post_only("/send-otp").post(otp::send_otp::send_otp))
                 .service(get_only("/deliveries").get(resources::deliveries::list))
-                .service(get_only("/deliveries/{id}").get(resources::delivery_and_balance::delivery))
+                .service(
+                    get_only("/deliveries/{id}").get(resources::delivery_and_balance::delivery),
+                )
                 .service(get_only("/ledger").get(resources::ledger::list))
                 .service(
                     post_only("/bank-notifications").post(resources::bank_notifications::notify),

@@ -24,6 +24,7 @@ use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::Endpoint;
 use nexo_voice::net::locate::Families;
 use nexo_voice::sandbox::{Sandbox, SandboxConfig};
+use nexo_voice::speech::prompts::PromptSet;
 use tokio::sync::Mutex;
 
 use crate::api::auth::keyring::{KeyRing, write_uses_periodically};
@@ -150,7 +151,7 @@ impl App {
         let servers = vec![api_server.handle(), metrics_server.handle()];
         telemetry::sample(Sampled {
             store: store.clone(),
-            desk: Arc::clone(&engine.desk),
+            dispatcher: Arc::clone(&engine.desk),
             endpoint: telephony.endpoint.clone(),
             draining: Arc::clone(&draining),
             terms: Arc::clone(&terms),
@@ -229,7 +230,7 @@ struct Telephony {
 impl Telephony {
     async fn start(
         config: &Config,
-        prompts: Arc<Prompts>,
+        prompts: &'static PromptSet,
         sandbox: Option<&Sandbox>,
         store: &Store,
     ) -> anyhow::Result<Telephony> {
@@ -306,7 +307,10 @@ async fn start_engine(
 
 /// Supervision could not cure the actor, so the service manager has to restart the process.
 fn exit_after_crash_loop(actor: &str) {
-    tracing::error!(actor, "an actor keeps crashing; the process exits to be restarted");
+    tracing::error!(
+        actor,
+        "an actor keeps crashing; the process exits to be restarted"
+    );
     std::process::exit(1);
 }
 

@@ -6,8 +6,8 @@
 //! not be accepted meanwhile.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -169,7 +169,12 @@ impl KeyRing {
             return;
         }
         self.remember(self.keys.iter().filter_map(|key| key.take_use()));
-        let uses: Vec<(KeyId, i64)> = self.unwritten.lock().iter().map(|(k, at)| (*k, *at)).collect();
+        let uses: Vec<(KeyId, i64)> = self
+            .unwritten
+            .lock()
+            .iter()
+            .map(|(k, at)| (*k, *at))
+            .collect();
         for batch in uses.chunks(MAX_KEYS_PER_UPDATE) {
             match store.note_key_use(batch).await {
                 Ok(()) => {

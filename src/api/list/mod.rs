@@ -36,11 +36,8 @@ pub(super) trait List: Sized + 'static {
     fn filter(parameters: &Parameters, state: &ApiState) -> Result<Self::Filter, ApiError>;
 
     /// Reads at most `rows` rows after `after`.
-    async fn page(
-        state: &ApiState,
-        query: &Query<Self>,
-        rows: u32,
-    ) -> Result<Page<Self>, ApiError>;
+    async fn page(state: &ApiState, query: &Query<Self>, rows: u32)
+    -> Result<Page<Self>, ApiError>;
 
     /// The JSON shape of a page.
     fn shape(rows: &[Self::Row], next_cursor: Option<String>) -> impl Serialize;

@@ -156,7 +156,11 @@ async fn first_answer(
 }
 
 /// Whether the same request, just accepted by another process, is what closed the phone's window.
-async fn is_same_request(dispatched: &Dispatched, request: &IdempotentRequest, state: &ApiState) -> bool {
+async fn is_same_request(
+    dispatched: &Dispatched,
+    request: &IdempotentRequest,
+    state: &ApiState,
+) -> bool {
     let kept = match dispatched {
         Dispatched::WindowClosed { .. } => state.store.kept_answer(request, clock::unix_ms()),
         _ => return false,

@@ -41,7 +41,7 @@ pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder
     if state.is_draining() || state.store.stopped().is_some() {
         return Err(ApiError::Overloaded);
     }
-    let terms = state.terms.now();
+    let terms = state.terms.current();
     Ok(OtpOrder {
         delivery_id: DeliveryId(Uuid::now_v7()),
         account_id: key.account_id,

@@ -150,7 +150,11 @@ async fn take(
             "amount is a whole number, more than zero: only what comes in is notification.",
         ));
     }
-    let is_code = notification.currency.len() == 3 && notification.currency.bytes().all(|b| b.is_ascii_uppercase());
+    let is_code = notification.currency.len() == 3
+        && notification
+            .currency
+            .bytes()
+            .all(|b| b.is_ascii_uppercase());
     if !is_code {
         return Err(ApiError::InvalidRequest(
             "currency must be an ISO 4217 code of three capital letters, such as VND.",

@@ -110,7 +110,9 @@ impl List for Deliveries {
 
     fn filter(parameters: &Parameters, state: &ApiState) -> Result<DeliveryFilter, ApiError> {
         let phone = |text: &str| Phone::parse(text, &state.routing.plan).ok();
-        let carriers: Vec<_> = Carrier::all().map(|carrier| (carrier.name(), carrier)).collect();
+        let carriers: Vec<_> = Carrier::all()
+            .map(|carrier| (carrier.name(), carrier))
+            .collect();
         Ok(DeliveryFilter {
             status: parameters.word("status", &Status::ALL.map(|s| (s.as_str(), s)))?,
             carrier: parameters.word("carrier", &carriers)?,

@@ -122,7 +122,8 @@ pub async fn whole_csv(
 struct Ledger;
 
 impl List for Ledger {
-    const PARAMETERS: &'static [&'static str] = &["limit", "cursor", "kind", "bucket", "from", "to"];
+    const PARAMETERS: &'static [&'static str] =
+        &["limit", "cursor", "kind", "bucket", "from", "to"];
     const COLUMNS: &'static [&'static str] = &[
         "posting_id",
         "kind",
@@ -222,7 +223,9 @@ pub fn read_cursor(text: &str) -> Option<LedgerPlace> {
     let [before, free, bonus, balance] = cursor::read(CURSOR_TAG, text)?;
     let micros = |number: u64| {
         let micros = Micros::new(number as i64);
-        (Micros::ZERO..=MAX_BUCKET).contains(&micros).then_some(micros)
+        (Micros::ZERO..=MAX_BUCKET)
+            .contains(&micros)
+            .then_some(micros)
     };
     Some(LedgerPlace {
         before: i64::try_from(before).ok()?,
@@ -250,7 +253,10 @@ mod tests {
 
     #[test]
     fn a_place_survives_being_a_cursor() {
-        assert_eq!(read_cursor(&write_cursor(at(7, 22_000))), Some(at(7, 22_000)));
+        assert_eq!(
+            read_cursor(&write_cursor(at(7, 22_000))),
+            Some(at(7, 22_000))
+        );
     }
 
     #[test]

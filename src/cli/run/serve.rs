@@ -39,9 +39,9 @@ pub type Load = dyn Fn() -> Result<Loaded, ConfigError>;
 /// # Errors
 /// What keeps the gateway from starting, in one line with its mend.
 pub async fn run(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()> {
-    let telling = telemetry::tell(&loaded.config)?;
+    let telemetry = telemetry::start(&loaded.config)?;
     let outcome = serve(loaded, load, as_json).await;
-    telling.finish().await;
+    telemetry.finish().await;
     outcome
 }
 

@@ -114,7 +114,8 @@ async fn show(
     {
         return Ok(go(&member, &format!("{HOME}/{id}")));
     }
-    let after = query(&request, "after").and_then(|text| api::resources::deliveries::read_cursor(&text));
+    let after =
+        query(&request, "after").and_then(|text| api::resources::deliveries::read_cursor(&text));
     let filter = wanted.filter(&site);
     let page = match &filter {
         Ok(filter) => {
