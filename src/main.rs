@@ -11,5 +11,5 @@ fn main() -> ExitCode {
         let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
         (text(name), text(value))
     });
-    nexo_route::cli::main(std::env::args_os(), variables)
+    nexo_route::cli::main(std::env::args_os().collect(), variables.collect())
 }

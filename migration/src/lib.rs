@@ -1,128 +1,136 @@
-//! The schema of NEXO ROUTE, one frozen step after another.
+//! The schema of NEXO ROUTE, as migrations that are applied in order.
 //!
-//! A step that has shipped is never edited: what is wrong with it is mended by the next step.
+//! A released migration never changes. A correction is a new migration.
 
-use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
+    DatabaseBackend, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryOrder,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
+use sea_orm_migration::seaql_migrations;
 
-mod dialect;
-mod m0001_accounts;
-mod m0002_ledger;
-mod m0003_deliveries;
-mod m0004_webhooks;
-mod m0005_nodes;
-mod m0006_ports;
-mod m0007_call_quality;
-mod m0008_kept_answers;
-mod m0010_delivery_pages;
-mod m0011_ledger_reading;
-mod m0012_leases;
-mod m0013_sessions;
-mod m0014_webhook_secrets;
-mod m0015_call_steps;
-mod m0016_daily_figures;
-mod m0020_operators;
-mod m0021_referrals;
-mod m0022_deposits;
-mod m0023_low_balance;
-mod m0024_reviews;
-mod m0025_pending_sign_ups;
-mod m0026_delivery_filters;
-mod m0027_webhook_traces;
+mod sql_file;
 
-/// Every step, in the order in which they are applied.
-pub struct Migrator;
+use sql_file::SqlFile;
+
+macro_rules! sql_files {
+    ($($name:literal)*) => {
+        [$(SqlFile { name: $name, text: include_str!(concat!("../sql/", $name, ".sql")) }),*]
+    };
+}
+
+/// All migrations, in order. One that needs Rust code implements [`MigrationTrait`] itself.
+const FILES: [SqlFile; 7] = sql_files![
+    "m0001_cluster"
+    "m0002_accounts"
+    "m0003_ledger"
+    "m0004_referrals"
+    "m0005_deliveries"
+    "m0006_webhooks"
+    "m0007_operations"
+];
+
+struct Migrator;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(m0001_accounts::Migration),
-            Box::new(m0002_ledger::Migration),
-            Box::new(m0003_deliveries::Migration),
-            Box::new(m0004_webhooks::Migration),
-            Box::new(m0005_nodes::Migration),
-            Box::new(m0006_ports::Migration),
-            Box::new(m0007_call_quality::Migration),
-            Box::new(m0008_kept_answers::Migration),
-            Box::new(m0010_delivery_pages::Migration),
-            Box::new(m0011_ledger_reading::Migration),
-            Box::new(m0012_leases::Migration),
-            Box::new(m0013_sessions::Migration),
-            Box::new(m0014_webhook_secrets::Migration),
-            Box::new(m0015_call_steps::Migration),
-            Box::new(m0016_daily_figures::Migration),
-            Box::new(m0020_operators::Migration),
-            Box::new(m0021_referrals::Migration),
-            Box::new(m0022_deposits::Migration),
-            Box::new(m0023_low_balance::Migration),
-            Box::new(m0024_reviews::Migration),
-            Box::new(m0025_pending_sign_ups::Migration),
-            Box::new(m0026_delivery_filters::Migration),
-            Box::new(m0027_webhook_traces::Migration),
-        ]
+        FILES
+            .into_iter()
+            .map(|file| Box::new(file) as Box<dyn MigrationTrait>)
+            .collect()
     }
 }
 
-/// One step, and whether the database has it.
+/// A migration, and whether the database has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct MigrationStatus {
     pub name: String,
     pub applied: bool,
 }
 
-/// The names of all steps, in order.
+/// Why the schema cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    #[error(
+        "the database has the migration {name}, which this version does not know: it was created by a newer \
+         version or by a development version; update nexo, or set database.url to another database"
+    )]
+    Unknown { name: String },
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
+
+/// The names of all migrations, in order.
 pub fn names() -> Vec<String> {
-    Migrator::migrations()
-        .iter()
-        .map(|step| step.name().to_owned())
-        .collect()
+    let migrations = Migrator::migrations();
+    migrations.iter().map(|it| it.name().to_owned()).collect()
 }
 
-/// Applies what is missing, all of it or nothing. Safe to run on several nodes at once.
+/// Applies the missing migrations, all of them or none. Several nodes may do so at once.
 ///
 /// # Errors
-/// [`DbErr`] of the database, or when it has steps that this program does not know.
-pub async fn up(connection: &DatabaseConnection) -> Result<(), DbErr> {
-    let transaction = begin_alone(connection).await?;
+/// [`MigrationError::Unknown`]; errors of the database.
+pub async fn up(connection: &DatabaseConnection) -> Result<(), MigrationError> {
+    let transaction = begin_exclusive(connection).await?;
+    read_status(&transaction).await?;
     Migrator::up(&transaction, None).await?;
-    transaction.commit().await
+    Ok(transaction.commit().await?)
 }
 
-/// Takes the last `steps` back, with the data in their tables.
+/// Reverts the last `count` migrations and drops the data in their tables.
 ///
 /// # Errors
-/// [`DbErr`] of the database.
-pub async fn down(connection: &DatabaseConnection, steps: u32) -> Result<(), DbErr> {
-    let transaction = begin_alone(connection).await?;
-    Migrator::down(&transaction, Some(steps)).await?;
-    transaction.commit().await
+/// [`MigrationError::Unknown`]; errors of the database.
+pub async fn down(connection: &DatabaseConnection, count: u32) -> Result<(), MigrationError> {
+    let transaction = begin_exclusive(connection).await?;
+    read_status(&transaction).await?;
+    Migrator::down(&transaction, Some(count)).await?;
+    Ok(transaction.commit().await?)
 }
 
-/// Every step in order, with what the database has. Writes nothing.
+/// Returns all migrations in order, each with its state in the database. Writes nothing.
 ///
 /// # Errors
-/// [`DbErr`] of the database, or when it has steps that this program does not know.
-pub async fn status(connection: &DatabaseConnection) -> Result<Vec<Step>, DbErr> {
-    let steps = Migrator::get_migration_with_status_read_only(connection).await?;
-    Ok(steps
-        .iter()
-        .map(|step| Step {
-            name: step.name().to_owned(),
-            applied: step.status() == MigrationStatus::Applied,
-        })
-        .collect())
+/// [`MigrationError::Unknown`]; errors of the database.
+pub async fn status(
+    connection: &DatabaseConnection,
+) -> Result<Vec<MigrationStatus>, MigrationError> {
+    read_status(connection).await
 }
 
-/// Any number, the same in every node: the name of the lock under which the schema changes.
+async fn read_status<'c, C>(connection: &'c C) -> Result<Vec<MigrationStatus>, MigrationError>
+where
+    C: ConnectionTrait,
+    &'c C: IntoSchemaManagerConnection<'c>,
+{
+    let mut applied = Vec::new();
+    if SchemaManager::new(connection)
+        .has_table("seaql_migrations")
+        .await?
+    {
+        let rows = seaql_migrations::Entity::find()
+            .order_by_asc(seaql_migrations::Column::Version)
+            .all(connection);
+        applied = rows.await?.into_iter().map(|row| row.version).collect();
+    }
+    let names = names();
+    if let Some(name) = applied.iter().find(|name| !names.contains(name)) {
+        let name = name.clone();
+        return Err(MigrationError::Unknown { name });
+    }
+    let status = |name| MigrationStatus {
+        applied: applied.contains(&name),
+        name,
+    };
+    Ok(names.into_iter().map(status).collect())
+}
+
+/// The key of the PostgreSQL advisory lock under which the schema changes. Any number, the same for all nodes.
 const SCHEMA_LOCK: i64 = 0x6e65_786f;
 
-/// A transaction beside which no other node migrates.
-async fn begin_alone(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+/// Begins a transaction that excludes the migrations of other nodes.
+async fn begin_exclusive(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..Default::default()

@@ -46,6 +46,49 @@ fn everything_can_be_taken_back_and_applied_again() {
 }
 
 #[test]
+fn a_database_of_a_development_version_is_refused_and_left_unchanged() {
+    on_each_database(|nexo| {
+        nexo.write(
+            "nexo.toml",
+            "server.listen = '127.0.0.1:0'\nmetrics.listen = '127.0.0.1:0'\nsip.listen_udp = '127.0.0.1:0'\n",
+        );
+        nexo.with_store(async |store| {
+            use sea_orm::ConnectionTrait;
+            let rename = "UPDATE seaql_migrations SET version = 'm0001_accounts' \
+                          WHERE version = 'm0001_cluster'";
+            store.connection().execute_unprepared(rename).await.unwrap();
+        });
+        for command in [
+            &["serve"][..],
+            &["migrate", "up"],
+            &["migrate", "down"],
+            &["migrate", "status"],
+            &["account", "list"],
+        ] {
+            let error = nexo.fail(1, command);
+            assert!(
+                error.ends_with(
+                    ": the database has the migration m0001_accounts, which this version does not know: it was \
+                     created by a newer version or by a development version; update nexo, or set database.url \
+                     to another database"
+                ),
+                "{error}"
+            );
+        }
+        nexo.with_store(async |store| {
+            use sea_orm::ConnectionTrait;
+            let rename = "UPDATE seaql_migrations SET version = 'm0001_cluster' \
+                          WHERE version = 'm0001_accounts'";
+            store.connection().execute_unprepared(rename).await.unwrap();
+        });
+        assert!(
+            nexo.succeed(&["migrate", "up"])
+                .contains("has the current schema")
+        );
+    });
+}
+
+#[test]
 fn a_missing_database_is_said_with_the_mend() {
     let nexo = Nexo::without_database();
     for command in [

@@ -35,7 +35,10 @@ pub enum StoreError {
     AuthenticationRefused { user: String },
     #[error("the database lacks {missing} migrations: run nexo migrate up")]
     MigrationsMissing { missing: usize },
-    #[error("the database has the migration {name}, which this version does not know: update nexo")]
+    #[error(
+        "the database has the migration {name}, which this version does not know: it was created by a newer \
+         version or by a development version; update nexo, or set database.url to another database"
+    )]
     MigrationUnknown { name: String },
     #[error(transparent)]
     Conflict(#[from] Conflict),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nexo_entities::StoreError;
+use nexo_migration::MigrationError;
 use sea_orm::ConnectionTrait;
 
 use crate::database::Database;
@@ -11,6 +12,7 @@ use crate::world::{COST, World, otp};
 on_both!(
     migrations_go_up_and_down_and_say_where_they_stand,
     two_nodes_may_migrate_at_once,
+    a_database_with_an_unknown_migration_is_left_unchanged,
     a_value_of_the_wrong_type_is_refused,
 );
 
@@ -63,6 +65,35 @@ async fn two_nodes_may_migrate_at_once(database: Arc<Database>) {
     one.migrations_current(&nexo_migration::names())
         .await
         .unwrap();
+}
+
+async fn a_database_with_an_unknown_migration_is_left_unchanged(database: Arc<Database>) {
+    let store = database.open().await;
+    let connection = store.connection();
+    nexo_migration::up(connection).await.unwrap();
+    nexo_migration::down(connection, 1).await.unwrap();
+    connection
+        .execute_unprepared("INSERT INTO seaql_migrations VALUES ('m0001_other', 0)")
+        .await
+        .unwrap();
+    let errors = [
+        nexo_migration::up(connection).await.unwrap_err(),
+        nexo_migration::down(connection, 1).await.unwrap_err(),
+        nexo_migration::status(connection).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(
+            matches!(&error, MigrationError::Unknown { name } if name == "m0001_other"),
+            "{error}"
+        );
+    }
+    connection
+        .execute_unprepared("DELETE FROM seaql_migrations WHERE version = 'm0001_other'")
+        .await
+        .unwrap();
+    let status = nexo_migration::status(connection).await.unwrap();
+    let missing = status.iter().filter(|it| !it.applied).count();
+    assert_eq!(missing, 1);
 }
 
 async fn a_value_of_the_wrong_type_is_refused(database: Arc<Database>) {

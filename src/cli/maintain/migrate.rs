@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Subcommand;
 use nexo_entities::store::Store;
-use nexo_migration::Step;
+use nexo_migration::MigrationStatus;
 use serde_json::json;
 
 use crate::cli::database;
@@ -75,7 +75,7 @@ async fn down(config: &Config, count: u32) -> anyhow::Result<Answer> {
 async fn status(config: &Config) -> anyhow::Result<Answer> {
     let store = database::present(config).await?;
     let steps = steps(&store).await?;
-    let state = |step: &Step| if step.applied { "applied" } else { "missing" };
+    let state = |step: &MigrationStatus| if step.applied { "applied" } else { "missing" };
     let rows: Vec<_> = steps
         .iter()
         .map(|step| [step.name.clone(), state(step).to_owned()])
@@ -91,13 +91,13 @@ async fn status(config: &Config) -> anyhow::Result<Answer> {
     Ok(Answer::new(text, json!({ "migrations": list })))
 }
 
-async fn steps(store: &Store) -> anyhow::Result<Vec<Step>> {
+async fn steps(store: &Store) -> anyhow::Result<Vec<MigrationStatus>> {
     nexo_migration::status(store.connection())
         .await
         .context("the schema's steps cannot be read")
 }
 
-fn names(steps: &[Step], applied: bool) -> impl Iterator<Item = String> {
+fn names(steps: &[MigrationStatus], applied: bool) -> impl Iterator<Item = String> {
     steps
         .iter()
         .filter(move |step| step.applied == applied)
