@@ -1,4 +1,4 @@
-//! Opening the configured database, and saying in one line what mends it when that fails.
+//! Opens the configured database. Errors say in one line what to do.
 
 use std::fs::{File, TryLockError};
 
@@ -7,27 +7,26 @@ use nexo_entities::store::{Store, StoreError};
 
 use crate::config::database::DatabaseConfig;
 
-const ANOTHER: &str = "or set database.url to another place";
+const ANOTHER: &str = "or set database.url to another database";
 
-/// Opens the database, creating an SQLite file and its directory where there is none.
+/// Opens the database; creates a missing SQLite file and its directory.
 ///
-/// `lanes` is how many transactions write at once on PostgreSQL.
+/// `lanes` is the number of concurrent writing transactions on PostgreSQL.
 ///
 /// # Errors
-/// In one line, with the mend.
+/// In one line, with the remedy.
 pub async fn connect(config: &DatabaseConfig, lanes: u32) -> anyhow::Result<Store> {
     Store::connect(&config.url, lanes).await.map_err(explain)
 }
 
-/// Held by the one process that serves an SQLite file. The system lets go of it with the process.
+/// The lock of the process that serves an SQLite file. The system releases it when the process ends.
 pub struct Serving(#[expect(dead_code, reason = "held, never read")] Option<File>);
 
-/// Makes this process the only one that serves the configured database, if that is an SQLite file:
-/// phone windows and wallets are remembered in memory, and a second server would settle the calls of
-/// the first. Commands may write beside it.
+/// Locks the configured database for this process, if it is an SQLite file. Phone windows and wallets are cached in
+/// memory, and a second server would settle the calls of the first. Commands may still write to the file.
 ///
 /// # Errors
-/// When another process serves it.
+/// If another process serves it.
 pub fn serve_alone(config: &DatabaseConfig) -> anyhow::Result<Serving> {
     let Some(database) = config.sqlite_file() else {
         return Ok(Serving(None));
@@ -37,7 +36,7 @@ pub fn serve_alone(config: &DatabaseConfig) -> anyhow::Result<Serving> {
     match file.try_lock() {
         Ok(()) => Ok(Serving(Some(file))),
         Err(TryLockError::WouldBlock) => bail!(
-            "another nexo serves {database}: stop it first, {ANOTHER}; several nodes share one PostgreSQL"
+            "another nexo process serves {database}: stop it first, {ANOTHER}; several nodes can share one PostgreSQL"
         ),
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("cannot lock {path}: put it on a local file system"))
@@ -45,27 +44,27 @@ pub fn serve_alone(config: &DatabaseConfig) -> anyhow::Result<Serving> {
     }
 }
 
-/// The store's own words, and the mend where they name none. What the driver adds says the same
-/// several times over, so only its last word is kept.
+/// The store's error with a remedy. Drivers repeat themselves along the chain of causes, so only the root cause is
+/// shown.
 fn explain(error: StoreError) -> anyhow::Error {
     match &error {
         StoreError::CannotCreateDirectory { source, .. } => anyhow!(
             "{error}: {source}; make the directory above it writable for this user, {ANOTHER}"
         ),
         StoreError::CannotOpen { source, .. } => {
-            anyhow!("{error}: {}; mend that, {ANOTHER}", last_word(source))
+            anyhow!("{error}: {}; fix that, {ANOTHER}", root_cause(source))
         }
         StoreError::NotADatabase { .. } => anyhow!("{error}: move it away, {ANOTHER}"),
         StoreError::Unreachable {
             source: Some(source),
             ..
-        } => anyhow!("{error}: {}; start it, {ANOTHER}", last_word(source)),
+        } => anyhow!("{error}: {}; start it, {ANOTHER}", root_cause(source)),
         StoreError::Unreachable { source: None, .. } => anyhow!("{error}; start it, {ANOTHER}"),
         _ => anyhow!("{error}"),
     }
 }
 
-fn last_word(error: &dyn std::error::Error) -> String {
+fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

@@ -1,4 +1,4 @@
-//! `nexo`, the one binary.
+//! The `nexo` binary.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // A value that is not Unicode is rejected by the key that it sets.
+    // The reader of the configuration refuses values that are not Unicode, and names their key.
     let variables = std::env::vars_os().map(|(name, value)| {
         let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
         (text(name), text(value))

@@ -1,4 +1,4 @@
-//! Passwords of accounts: Argon2id, kept in PHC's text form.
+//! Account passwords: Argon2id hashes in the PHC string format.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -11,7 +11,7 @@ use thiserror::Error;
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 
-/// Why there is no hash. Carries nothing of the password.
+/// Why a password was not hashed. Never contains the password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PasswordError {
     #[error(transparent)]
@@ -25,12 +25,12 @@ fn argon2id() -> Result<Argon2<'static>, PasswordError> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-/// Hashes a new password of the account with this address, with a salt of its own.
+/// Hashes a new password of the account with this e-mail address, with a random salt.
 ///
-/// Takes tens of milliseconds of one core.
+/// Takes tens of milliseconds of CPU time.
 ///
 /// # Errors
-/// When the password breaks a rule.
+/// If the password breaks a rule.
 pub fn hash(password: &str, email: &str) -> Result<String, PasswordError> {
     password::check(password, email)?;
     let hash = argon2id()?
@@ -39,20 +39,20 @@ pub fn hash(password: &str, email: &str) -> Result<String, PasswordError> {
     Ok(hash.to_string())
 }
 
-/// Whether `kept` is this password's hash. Takes as long as [`hash`], whatever the answer; a text that is no
-/// hash is nobody's password.
-pub fn verify(password: &str, kept: &str) -> bool {
-    let Ok(kept) = PasswordHash::new(kept) else {
+/// Whether `hash` is this password's hash. Takes as long as [`hash()`], whatever the result. A malformed hash matches
+/// no password.
+pub fn verify(password: &str, hash: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else {
         return false;
     };
-    // The hash names its own parameters.
+    // The hash contains its parameters.
     password.len() <= password::MAX_BYTES
         && Argon2::default()
-            .verify_password(password.as_bytes(), &kept)
+            .verify_password(password.as_bytes(), &hash)
             .is_ok()
 }
 
-/// A key of 32 bytes out of a password, for what only its owner may read.
+/// Derives a 32-byte key from a password.
 ///
 /// # Errors
 /// [`PasswordError::NotHashed`] for a salt of less than 8 bytes.
@@ -72,16 +72,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_kept_as_argon2id_and_recognised() {
-        let kept = hash("correct horse", "").unwrap();
+    fn a_password_is_stored_as_argon2id_and_verified() {
+        let stored = hash("correct horse", "").unwrap();
         assert!(
-            kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-            "{kept}"
+            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{stored}"
         );
-        assert!(verify("correct horse", &kept));
-        assert!(!verify("correct horsf", &kept));
+        assert!(verify("correct horse", &stored));
+        assert!(!verify("correct horsf", &stored));
         assert!(!verify("correct horse", "no hash"));
-        assert_ne!(hash("correct horse", "").unwrap(), kept);
+        assert_ne!(hash("correct horse", "").unwrap(), stored);
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_of_its_password_and_its_salt() {
+    fn a_key_depends_on_the_password_and_the_salt() {
         let key = derive_key("correct horse", &[1; 16]).unwrap();
         assert_eq!(*key, *derive_key("correct horse", &[1; 16]).unwrap());
         assert_ne!(*key, *derive_key("correct horse", &[2; 16]).unwrap());

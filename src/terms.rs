@@ -1,4 +1,4 @@
-//! What an OTP costs, and how its code is read where the account chose nothing else. A reload replaces both.
+//! The price of an OTP, and how its code is read unless the account chose otherwise. A reload replaces both.
 
 use std::sync::Arc;
 
@@ -10,38 +10,38 @@ use crate::config::Config;
 
 /// The terms in force.
 #[derive(Debug)]
-pub struct Terms(ArcSwap<TermsNow>);
+pub struct Terms(ArcSwap<CurrentTerms>);
 
 /// The terms at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TermsNow {
-    /// Of one accepted OTP.
+pub struct CurrentTerms {
+    /// The price of one accepted OTP.
     pub price: Micros,
-    /// What a new account's wallet holds.
+    /// The free credit of a new account.
     pub free_credit: Micros,
     pub reading: Reading,
 }
 
 impl Terms {
     pub fn of(config: &Config) -> Arc<Terms> {
-        Arc::new(Terms(ArcSwap::from_pointee(TermsNow::of(config))))
+        Arc::new(Terms(ArcSwap::from_pointee(CurrentTerms::of(config))))
     }
 
-    pub fn now(&self) -> TermsNow {
+    pub fn current(&self) -> CurrentTerms {
         **self.0.load()
     }
 
-    /// For the requests that come from here on.
+    /// Replaces the terms of later requests.
     pub fn replace(&self, config: &Config) {
-        self.0.store(Arc::new(TermsNow::of(config)));
+        self.0.store(Arc::new(CurrentTerms::of(config)));
     }
 }
 
-impl TermsNow {
-    fn of(config: &Config) -> TermsNow {
+impl CurrentTerms {
+    fn of(config: &Config) -> CurrentTerms {
         let price = config.billing.price_usd;
         let free_otps = i64::from(config.billing.signup_free_otps);
-        TermsNow {
+        CurrentTerms {
             price,
             free_credit: price.checked_mul(free_otps).unwrap_or(Micros::ZERO),
             reading: Reading {

@@ -1,24 +1,24 @@
-//! Which voice speaks: the recordings of `calls.voice_dir`, or the one that is built in.
+//! The voice of the calls: the recordings in `calls.voice_dir`, or the built-in one.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use nexo_voice::speech::prompts::PromptSet;
 use nexo_voice::speech::recordings;
+use parking_lot::Mutex;
 
 use crate::config::Config;
 use crate::config::calls::{LONGEST_CALL, longest_reading};
 
-/// The prompts that calls are made of. Recordings stay in memory until the process ends.
+/// The prompts of the calls. Recordings stay in memory until the process ends.
 ///
 /// # Errors
-/// When the recordings cannot be read, or are so long that a call that is answered late could not hold a code.
+/// If the recordings cannot be read, or are too long for the longest call.
 pub fn prompts(config: &Config) -> anyhow::Result<&'static PromptSet> {
     Ok(recorded(config)?.unwrap_or_else(PromptSet::built_in))
 }
 
-/// The recordings, where there are some.
+/// The recordings, if configured.
 ///
 /// # Errors
 /// As [`prompts`].
@@ -31,19 +31,19 @@ pub fn recorded(config: &Config) -> anyhow::Result<Option<&'static PromptSet>> {
     let reading_seconds = longest_reading(prompts, calls.digit_gap_ms)
         .as_secs_f32()
         .ceil() as u64;
-    let most = LONGEST_CALL.as_secs().saturating_sub(reading_seconds);
-    if calls.ring_timeout_seconds > most {
+    let max_ring = LONGEST_CALL.as_secs().saturating_sub(reading_seconds);
+    if calls.ring_timeout_seconds > max_ring {
         bail!(
-            "calls.voice_dir: with these recordings 8 digits take {reading_seconds} s, and a call lasts {LONGEST_CALL:?} at most: set calls.ring_timeout_seconds to {most} or less, or record shorter"
+            "calls.voice_dir: these recordings need {reading_seconds} s for 8 digits, and a call lasts at most {LONGEST_CALL:?}: set calls.ring_timeout_seconds to {max_ring} or less, or shorten the recordings"
         );
     }
     Ok(Some(prompts))
 }
 
-/// What a process has read of a directory it keeps, so it reads it once.
+/// Loads a directory once per process.
 fn loaded(dir: &str) -> anyhow::Result<&'static PromptSet> {
     static LOADED: Mutex<Option<(String, &PromptSet)>> = Mutex::new(None);
-    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut loaded = LOADED.lock();
     if let Some((known, prompts)) = loaded.as_ref()
         && known == dir
     {

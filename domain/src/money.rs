@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 /// An amount in millionths of a US dollar. May be negative: a ledger entry has a sign.
@@ -75,6 +78,16 @@ impl fmt::Debug for Micros {
     }
 }
 
+/// Serializes as the JSON number that `Display` writes, without rounding or a float in between.
+///
+/// Only `serde_json`'s text serializer keeps the digits: `serde_json::to_value` makes a float of them.
+impl Serialize for Micros {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let number = RawValue::from_string(self.to_string()).map_err(S::Error::custom)?;
+        number.serialize(serializer)
+    }
+}
+
 impl FromStr for Micros {
     type Err = MoneyError;
 
@@ -118,6 +131,7 @@ mod tests {
             (12_345_678, "12.345678"),
         ] {
             assert_eq!(Micros(micros).to_string(), text);
+            assert_eq!(serde_json::to_string(&Micros(micros)).unwrap(), text);
         }
     }
 

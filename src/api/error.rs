@@ -1,30 +1,33 @@
-//! The one place where a refusal becomes an HTTP answer.
+//! The API's errors: status, headers and body of each. The only place that maps errors to HTTP.
 
-use std::fmt::Write;
+use std::fmt;
 use std::net::IpAddr;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::PhoneError;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
-/// How long a caller is asked to stay away when a queue is full.
+/// `Retry-After` when a queue is full.
 pub const OVERLOADED_RETRY_SECONDS: u32 = 1;
 
-/// Everything that the API answers instead of what was asked for.
+/// Every error that the API answers with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiError {
     MissingAuth,
     InvalidKey,
-    /// A bank's notification is not signed as it must be.
+    /// A bank notification without a valid signature.
     InvalidSignature,
     IpNotAllowed {
         detected_ip: IpAddr,
     },
     InvalidRequest(&'static str),
-    /// A parameter of the query is not what it may be; `message` names it and says what it may be.
+    /// An invalid query parameter; `message` names it and the allowed values.
     InvalidParameter {
         parameter: String,
         message: String,
@@ -47,12 +50,12 @@ pub enum ApiError {
     },
     /// No carrier is configured for the number; nothing was debited.
     NoCarrier,
-    /// Every gateway refused or was silent; refunded.
+    /// Every gateway rejected the call or did not answer; refunded.
     NoRoute {
         id: DeliveryId,
     },
     Overloaded,
-    /// The request's idempotency key was used for another body.
+    /// The request's idempotency key was used with another body.
     IdempotencyConflict,
     NotFound,
     NotAcceptable,
@@ -89,7 +92,7 @@ impl ApiError {
         }
     }
 
-    /// The stable word that programs compare.
+    /// The stable error code for programs.
     pub fn code(&self) -> &'static str {
         match self {
             ApiError::MissingAuth => "missing_auth",
@@ -120,13 +123,13 @@ impl ApiError {
                 "Send your API key with every request, as Authorization: Bearer sk_live_….".into()
             }
             ApiError::InvalidKey => {
-                "This API key is mistyped, was revoked or never existed; use an active key.".into()
+                "This API key is mistyped, revoked or unknown; use an active key.".into()
             }
             ApiError::InvalidSignature => {
-                "Sign the body's bytes with the notification secret: X-NEXO-Bank-Signature: sha256=<hex>.".into()
+                "Sign the body with the notification secret: X-NEXO-Bank-Signature: sha256=<hex HMAC-SHA256>.".into()
             }
             ApiError::IpNotAllowed { detected_ip } => format!(
-                "{detected_ip} is not on this key's IP allowlist; add it, or call from an address that is."
+                "{detected_ip} is not on this key's IP allowlist; add it, or call from an address on the list."
             ),
             ApiError::InvalidRequest(what) => (*what).to_owned(),
             ApiError::InvalidParameter { message, .. } => message.clone(),
@@ -135,7 +138,7 @@ impl ApiError {
                 "Send phone as a JSON string of +84 and 9 digits, such as \"+84981234567\".".into()
             }
             ApiError::InvalidPhone(why) => format!(
-                "The phone must be a Vietnamese mobile in E.164, such as +84981234567: {why}."
+                "Not a Vietnamese mobile number in E.164 format (+84 and 9 digits, such as +84981234567): {why}."
             ),
             ApiError::InvalidCode => {
                 "Send code as a JSON string of 4 to 8 digits 0-9, such as \"482917\".".into()
@@ -158,28 +161,28 @@ impl ApiError {
                 "No carrier is configured for this number; nothing was charged.".into()
             }
             ApiError::NoRoute { .. } => {
-                "The carrier did not take the call; the OTP was refunded, try again later.".into()
+                "The carrier did not accept the call; the OTP was refunded, try again later.".into()
             }
             ApiError::Overloaded => {
                 "The gateway is at its limit; nothing was charged, try again in a moment.".into()
             }
             ApiError::IdempotencyConflict => {
-                "This Idempotency-Key came with another body within the last 24 hours; give each new OTP a key of its own.".into()
+                "This Idempotency-Key was used with another body within the last 24 hours; use a new key for each OTP.".into()
             }
-            ApiError::NotFound => "There is nothing of yours at this address.".into(),
+            ApiError::NotFound => "Not found.".into(),
             ApiError::NotAcceptable => {
-                "This list comes as application/json or text/csv; Accept allows neither.".into()
+                "Not acceptable. This list is available as application/json and text/csv.".into()
             }
             ApiError::MethodNotAllowed { allow } => {
-                format!("This address answers to {allow} only.")
+                format!("Method not allowed. Use {allow}.")
             }
             ApiError::Internal => {
-                "Something failed on our side and was logged; quote the X-Request-Id.".into()
+                "Internal error. We have been notified; quote the X-Request-Id.".into()
             }
         }
     }
 
-    /// Seconds for `Retry-After`, where trying again makes sense.
+    /// Seconds for `Retry-After`, if a retry can succeed.
     fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             ApiError::RateLimited {
@@ -194,49 +197,43 @@ impl ApiError {
         }
     }
 
-    /// The JSON body: `ok`, `error`, `message`, and what else the case tells.
+    /// The JSON body: `ok`, `error`, `message`, and the fields of this error.
     pub(super) fn body(&self) -> String {
-        let message = serde_json::Value::from(self.message());
-        let mut body = format!(
-            r#"{{"ok":false,"error":"{}","message":{message}"#,
-            self.code()
-        );
-        let more = match self {
-            ApiError::IpNotAllowed { detected_ip } => {
-                format!(r#","detected_ip":"{detected_ip}""#)
-            }
+        let mut body = Error {
+            ok: false,
+            error: self.code(),
+            message: self.message(),
+            ..Error::default()
+        };
+        match self {
+            ApiError::IpNotAllowed { detected_ip } => body.detected_ip = Some(*detected_ip),
             ApiError::InsufficientBalance {
                 deposit_url,
                 cost,
                 total,
             } => {
-                let deposit_url = serde_json::Value::from(deposit_url.as_str());
-                format!(r#","deposit_url":{deposit_url},"cost":{cost},"total":{total}"#)
+                body.deposit_url = Some(deposit_url);
+                body.cost = Some(*cost);
+                body.total = Some(*total);
             }
             ApiError::RateLimited {
                 retry_after_seconds,
-            } => {
-                format!(r#","retry_after_seconds":{retry_after_seconds}"#)
-            }
+            } => body.retry_after_seconds = Some(*retry_after_seconds),
             ApiError::Throttled {
                 id,
                 retry_after_seconds,
             } => {
-                format!(r#","id":"{id}","retry_after_seconds":{retry_after_seconds}"#)
+                body.id = Some(*id);
+                body.retry_after_seconds = Some(*retry_after_seconds);
             }
-            ApiError::NoRoute { id } => format!(r#","id":"{id}""#),
-            ApiError::InvalidParameter { parameter, .. } => {
-                let parameter = serde_json::Value::from(parameter.as_str());
-                format!(r#","parameter":{parameter}"#)
-            }
-            _ => String::new(),
-        };
-        // Writing to a String cannot fail.
-        let _ = write!(body, "{more}}}");
-        body
+            ApiError::NoRoute { id } => body.id = Some(*id),
+            ApiError::InvalidParameter { parameter, .. } => body.parameter = Some(parameter),
+            _ => {}
+        }
+        serde_json::to_string(&body).expect("error bodies hold texts and numbers only")
     }
 
-    /// The whole answer.
+    /// The complete HTTP response.
     pub fn response(&self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status());
         answer.content_type("application/json");
@@ -259,12 +256,64 @@ impl ApiError {
     }
 }
 
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.response()
+    }
+}
+
+/// Why a request was refused.
+#[derive(Default, Serialize, ToSchema)]
+pub(super) struct Error<'a> {
+    ok: bool,
+    /// A stable error code for programs.
+    #[schema(example = "invalid_phone")]
+    error: &'static str,
+    /// One sentence for the developer.
+    message: String,
+    /// With `ip_not_allowed`: the address that the request came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    detected_ip: Option<IpAddr>,
+    /// With `insufficient_balance`: the top-up page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deposit_url: Option<&'a str>,
+    /// With `insufficient_balance`: the price of this OTP in USD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    cost: Option<Micros>,
+    /// With `insufficient_balance`: the wallet's total in USD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    total: Option<Micros>,
+    /// With `no_route` after a debit: the refunded OTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    id: Option<DeliveryId>,
+    /// With `rate_limited`, and with `no_route` when the carrier throttles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u32>,
+    /// With `invalid_request` for a query parameter: its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_error_body_is_json_with_its_code_and_its_figures() {
+    fn every_error_body_is_json_with_its_code_and_fields() {
         let id: DeliveryId = "8f2e1c4d-0000-4000-8000-000000000001".parse().unwrap();
         for (error, status, more) in [
             (ApiError::MissingAuth, 401, ""),
@@ -320,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_tried_again_says_when() {
+    fn errors_that_a_retry_can_cure_say_when() {
         let retry = |error: ApiError| {
             let response = error.response();
             let value = response.headers().get(header::RETRY_AFTER).cloned();

@@ -1,70 +1,93 @@
-//! `/healthz` while the process lives, `/readyz` while it can take OTPs.
+//! `/healthz`: the process is alive. `/readyz`: it can accept OTPs.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use nexo_actors::dispatch::Dispatcher;
-use nexo_actors::supervision::handle::Handle;
 use nexo_actors::supervision::mailbox::Measured;
-use nexo_actors::supervision::supervisor::Supervise;
+use nexo_actors::supervision::{handle::Handle, supervisor::Supervise};
 use nexo_actors::trunk::carrier::CarrierActor;
 use nexo_actors::wallet::Wallet;
 use nexo_actors::webhook::WebhookActor;
 use nexo_entities::store::Store;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::Edge;
+use super::body;
+use super::state::ApiState;
 
 /// How long the database or an actor may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-/// How often readiness is shown as a metric.
-const SHOWN_EVERY: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often readiness is exported as a metric.
+const METRIC_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What readiness asks.
-pub struct Health {
-    pub migrations: Vec<String>,
-    pub webhooks: Handle<WebhookActor>,
-    pub line_is_up: Arc<dyn Fn() -> bool + Send + Sync>,
+const NO_LEASE: &str = "this node's lease has ended: the database did not answer in time, or the process was suspended";
+
+/// The process is alive.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Alive {
+    ok: bool,
 }
 
-/// What is said of a node whose lease has ended.
-const NO_LEASE: &str =
-    "this node's lease has ended: the database did not answer in time, or the process stood still";
+/// Whether the gateway can accept OTPs, and the problems if it cannot.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
+    ok: bool,
+    problems: Vec<String>,
+}
 
-/// 200 while the process lives.
+/// 200 while the process is alive.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "healthz",
+    summary = "Whether the process is alive",
+    responses((status = 200, description = "It is.", body = Alive))
+)]
 pub async fn healthz() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(r#"{"ok":true}"#)
+    body::ok(&Alive { ok: true })
 }
 
-/// 200 when everything that an OTP needs is there; else 503 with what is wrong.
-pub async fn readyz(edge: web::Data<Edge>) -> HttpResponse {
-    let problems = problems(&edge).await;
+/// 200 if everything that an OTP needs is available, else 503 with the problems.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    summary = "Whether the gateway can accept OTPs",
+    responses(
+        (status = 200, description = "It can.", body = Readiness),
+        (status = 503, description = "It cannot; `problems` lists why.", body = Readiness),
+    )
+)]
+pub async fn readyz(state: web::Data<ApiState>) -> HttpResponse {
+    let problems = problems(&state).await;
     let mut answer = match problems.is_empty() {
         true => HttpResponse::Ok(),
         false => HttpResponse::ServiceUnavailable(),
     };
-    answer.json(serde_json::json!({ "ok": problems.is_empty(), "problems": problems }))
+    answer.json(Readiness {
+        ok: problems.is_empty(),
+        problems,
+    })
 }
 
-/// Shows as a metric what `/readyz` would say, for as long as the process runs.
-pub async fn show_readiness(edge: web::Data<Edge>) {
+/// Exports the answer of `/readyz` as a metric, as long as the process runs.
+pub async fn export_readiness(state: web::Data<ApiState>) {
     let ready = metrics::gauge!("nexo_ready");
-    let mut due = tokio::time::interval(SHOWN_EVERY);
+    let mut due = tokio::time::interval(METRIC_INTERVAL);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         due.tick().await;
-        let is_ready = problems(&edge).await.is_empty();
+        let is_ready = problems(&state).await.is_empty();
         ready.set(f64::from(u8::from(is_ready)));
     }
 }
 
-/// What keeps this node from taking OTPs.
-async fn problems(edge: &Edge) -> Vec<String> {
-    let mut problems = database(&edge.store, &edge.health.migrations).await;
-    problems.extend(actors(&edge.desk, &edge.health.webhooks).await);
-    for route in &edge.desk.carriers {
+/// What keeps this node from accepting OTPs.
+async fn problems(state: &ApiState) -> Vec<String> {
+    let mut problems = database(&state.store, &state.health.migrations).await;
+    problems.extend(actors(&state.dispatcher, &state.health.webhooks).await);
+    for route in &state.dispatcher.carriers {
         let trunk = route.trunk.current();
         let (carrier, gateways) = (trunk.carrier, &trunk.gateways);
         if gateways.is_empty() {
@@ -77,41 +100,41 @@ async fn problems(edge: &Edge) -> Vec<String> {
             ));
         }
     }
-    if !(edge.health.line_is_up)() {
+    if !(state.health.sip_endpoint_is_up)() {
         problems.push("the SIP endpoint is down".to_owned());
     }
-    if !edge.desk.lease.is_valid() {
+    if !state.dispatcher.lease.is_valid() {
         problems.push(NO_LEASE.to_owned());
     }
-    if let Some(reason) = edge.store.stopped() {
+    if let Some(reason) = state.store.stopped() {
         problems.push(format!(
-            "the disk failed under the database, and nothing more is accepted until a restart: {reason}"
+            "the database's disk failed; nothing is accepted until a restart: {reason}"
         ));
     }
-    if edge.is_draining() {
+    if state.is_draining() {
         problems.push("shutting down".to_owned());
     }
     problems
 }
 
 async fn database(store: &Store, migrations: &[String]) -> Vec<String> {
-    let asked = async {
+    let probe = async {
         store.ping().await?;
         store.migrations_current(migrations).await
     };
-    match tokio::time::timeout(ANSWER_WITHIN, asked).await {
+    match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
         Ok(Ok(())) => Vec::new(),
         Ok(Err(error)) => vec![format!("database: {error}")],
         Err(_) => vec!["the database does not answer".to_owned()],
     }
 }
 
-async fn actors(desk: &Dispatcher, webhooks: &Handle<WebhookActor>) -> Vec<String> {
+async fn actors(dispatcher: &Dispatcher, webhooks: &Handle<WebhookActor>) -> Vec<String> {
     let mut silent = Vec::new();
-    for carrier in &desk.carriers {
+    for carrier in &dispatcher.carriers {
         silent.extend(silent_name::<CarrierActor>(&carrier.actor).await);
     }
-    for wallet in desk.wallets.all() {
+    for wallet in dispatcher.wallets.all() {
         silent.extend(silent_name::<Wallet>(wallet).await);
     }
     silent.extend(silent_name::<WebhookActor>(webhooks).await);
@@ -124,7 +147,7 @@ where
     <A as actix::Handler<Measured<Supervise>>>::Result:
         actix::dev::MessageResponse<A, Measured<Supervise>>,
 {
-    let beat = actor.ask(Supervise::Heartbeat, ANSWER_WITHIN).await;
+    let beat = actor.ask(Supervise::Heartbeat, PROBE_TIMEOUT).await;
     beat.is_err()
         .then(|| format!("actor {} does not answer", actor.name()))
 }

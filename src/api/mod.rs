@@ -1,19 +1,12 @@
-//! The HTTP API, `/api/v1`, and the health pages.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+//! The HTTP API under `/api/v1`, and the health endpoints.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{HttpResponse, web};
-use ipnet::IpNet;
-use metrics::Counter;
-use nexo_actors::dispatch::Dispatcher;
-use nexo_entities::store::{Store, StoreError};
+use actix_web::{HttpResponse, Resource, web};
 
 pub mod auth;
+pub mod body;
 pub mod error;
 pub mod health;
 pub(crate) mod list;
@@ -21,136 +14,50 @@ pub(crate) mod middleware;
 pub mod openapi;
 pub mod otp;
 pub mod resources;
+pub mod state;
 
 pub use auth::caller::client_address;
-pub use otp::send_otp::LARGEST_BODY;
+pub use body::MAX_BODY_BYTES;
+pub use state::ApiState;
 
-use crate::terms::Terms;
-use auth::keyring::KeyRing;
 use error::ApiError;
-use health::Health;
 use middleware::meters::HttpMeters;
-use otp::routing::Routing;
-
-/// How long the database may take to answer a request's question.
-const READ_WITHIN: Duration = Duration::from_secs(2);
-
-/// What the handlers share.
-pub struct Edge {
-    pub store: Store,
-    pub keys: Arc<KeyRing>,
-    pub routing: Arc<Routing>,
-    pub desk: Arc<Dispatcher>,
-    pub health: Health,
-    pub trusted_proxies: Vec<IpNet>,
-    /// Where a customer tops up.
-    pub deposit_url: String,
-    pub terms: Arc<Terms>,
-    pub draining: Arc<AtomicBool>,
-    pub internal_errors: Counter,
-    /// Answers given again to requests with an idempotency key.
-    pub replays: Counter,
-}
-
-impl Edge {
-    /// Whether the gateway is shutting down and takes no more OTPs.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    /// Logs and counts a failure that is ours.
-    fn internal(&self, what: &'static str) -> ApiError {
-        self.internal_errors.increment(1);
-        tracing::error!("{what}");
-        ApiError::Internal
-    }
-
-    /// Waits for the database's answer, within bounds. One that is down or slow is an overload, the rest is
-    /// ours to mend.
-    async fn read<T>(
-        &self,
-        what: &'static str,
-        asked: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, ApiError> {
-        let answer = tokio::time::timeout(READ_WITHIN, asked).await;
-        match answer.unwrap_or(Err(StoreError::Slow)) {
-            Ok(found) => Ok(found),
-            Err(error) if error.is_outage() => {
-                tracing::error!(%error, "{what} could not be read");
-                Err(ApiError::Overloaded)
-            }
-            Err(error) => {
-                self.internal_errors.increment(1);
-                tracing::error!(%error, "{what} could not be read");
-                Err(ApiError::Internal)
-            }
-        }
-    }
-}
 
 /// Adds every route to an actix-web application.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
             web::scope("/api/v1")
+                .service(post_only("/send-otp").post(otp::send_otp::send_otp))
+                .service(get_only("/deliveries").get(resources::deliveries::list))
                 .service(
-                    web::resource("/send-otp")
-                        .post(otp::send_otp::send_otp)
-                        .default_service(web::to(|| only("POST"))),
+                    get_only("/deliveries/{id}").get(resources::delivery_and_balance::delivery),
                 )
+                .service(get_only("/ledger").get(resources::ledger::list))
                 .service(
-                    web::resource("/deliveries")
-                        .get(resources::deliveries::list)
-                        .default_service(web::to(|| only("GET"))),
+                    post_only("/bank-notifications").post(resources::bank_notifications::notify),
                 )
-                .service(
-                    web::resource("/deliveries/{id}")
-                        .get(resources::delivery_and_balance::delivery)
-                        .default_service(web::to(|| only("GET"))),
-                )
-                .service(
-                    web::resource("/ledger")
-                        .get(resources::ledger::list)
-                        .default_service(web::to(|| only("GET"))),
-                )
-                .service(
-                    web::resource("/bank-notifications")
-                        .post(resources::bank_notifications::notify)
-                        .default_service(web::to(|| only("POST"))),
-                )
-                .service(
-                    web::resource("/balance")
-                        .get(resources::delivery_and_balance::balance)
-                        .default_service(web::to(|| only("GET"))),
-                )
-                .service(
-                    web::resource("/openapi.json")
-                        .get(openapi::document)
-                        .default_service(web::to(|| only("GET"))),
-                ),
+                .service(get_only("/balance").get(resources::delivery_and_balance::balance))
+                .service(get_only("/openapi.json").get(openapi::document)),
         )
-        .service(
-            web::resource("/healthz")
-                .get(health::healthz)
-                .default_service(web::to(|| only("GET"))),
-        )
-        .service(
-            web::resource("/readyz")
-                .get(health::readyz)
-                .default_service(web::to(|| only("GET"))),
-        )
-        .default_service(web::to(nothing_here));
+        .service(get_only("/healthz").get(health::healthz))
+        .service(get_only("/readyz").get(health::readyz))
+        .default_service(web::to(async || ApiError::NotFound.response()));
 }
 
-async fn only(allow: &'static str) -> HttpResponse {
+fn get_only(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(|| method_not_allowed("GET")))
+}
+
+fn post_only(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(|| method_not_allowed("POST")))
+}
+
+async fn method_not_allowed(allow: &'static str) -> HttpResponse {
     ApiError::MethodNotAllowed { allow }.response()
 }
 
-async fn nothing_here() -> HttpResponse {
-    ApiError::NotFound.response()
-}
-
-/// Gives every answer its request id, counts it, and keeps what it logs under that id.
+/// Gives every answer its request id, measures it, and runs the handler in a span with that id.
 pub async fn around<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -168,7 +75,7 @@ pub async fn around<B: MessageBody>(
     Ok(response)
 }
 
-/// The middleware that [`around`] is.
+/// [`around`] as a middleware.
 pub fn middleware<S, B>() -> impl actix_web::dev::Transform<
     S,
     ServiceRequest,

@@ -1,7 +1,7 @@
-//! SIGHUP: carriers, prices and limits from the configuration as it is written now, without dropping a call.
+//! SIGHUP: reloads carriers, prices and limits from the configuration without dropping a call.
 //!
-//! All of it takes effect or, where anything is wrong, nothing. What a running process cannot change is told, and
-//! takes effect at the next start.
+//! The new configuration is validated completely before it takes effect. Keys that a running process cannot change
+//! are reported and take effect at the next start.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use nexo_actors::trunk::monitor::{Locate, TrunkMonitor};
 use nexo_entities::store::Store;
 use tokio::sync::Mutex;
 
-use crate::app::dispatch_settings;
+use super::settings::dispatch_settings;
 use crate::config::{Config, Loaded};
 use crate::terms::Terms;
 use crate::trunks;
 
-/// The keys that a running gateway takes over. All tables of `carriers` are, too.
+/// The keys that a running gateway reloads, beside all of `carriers`.
 const RELOADED: [&str; 9] = [
     "billing.price_usd",
     "billing.signup_free_otps",
@@ -34,7 +34,7 @@ const RELOADED: [&str; 9] = [
     "calls.media_timeout_seconds",
 ];
 
-/// What a reload came to.
+/// The result of a reload.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
     /// The keys whose new values are in force.
@@ -43,7 +43,7 @@ pub struct Reloaded {
     pub at_next_start: Vec<String>,
 }
 
-/// What became of the reloads so far, for those who watch.
+/// The metrics of reloads.
 pub struct ReloadMeters {
     done: Counter,
     refused: Counter,
@@ -51,7 +51,7 @@ pub struct ReloadMeters {
 }
 
 impl ReloadMeters {
-    /// None was asked for yet.
+    /// Registers the metrics.
     pub(crate) fn new() -> ReloadMeters {
         let outcome = |outcome: &'static str| metrics::counter!("nexo_config_reloads_total", "outcome" => outcome);
         let is_good = metrics::gauge!("nexo_config_last_reload_successful");
@@ -74,7 +74,7 @@ impl ReloadMeters {
     }
 }
 
-/// What a running gateway needs to take over another configuration.
+/// Applies another configuration to a running gateway.
 pub struct Reloader {
     pub(crate) desk: Arc<Dispatcher>,
     pub(crate) terms: Arc<Terms>,
@@ -82,35 +82,34 @@ pub struct Reloader {
     pub(crate) watch: Mutex<Option<TrunkMonitor>>,
     pub(crate) locator: Arc<dyn Locate>,
     pub(crate) sandbox: Option<SocketAddr>,
-    /// Knows which gateways are drained.
     pub(crate) store: Store,
-    /// What is in force.
+    /// The configuration in force.
     pub(crate) config: ArcSwap<Config>,
     pub meters: ReloadMeters,
 }
 
 impl Reloader {
-    /// Takes over `wanted`; `before` is what was loaded last.
+    /// Applies `wanted`; `before` is what was loaded last.
     ///
     /// # Errors
-    /// What is wrong with it, in one line; then nothing has changed.
+    /// What is wrong with it, in one line; nothing has changed then.
     pub async fn reload(&self, before: &Loaded, wanted: &Loaded) -> anyhow::Result<Reloaded> {
         let mut watch = self.watch.lock().await;
         let Some(watch) = watch.as_mut() else {
             bail!("the gateway is shutting down");
         };
         let in_force = self.config.load_full();
-        let config = self.what_can_change(&in_force, &wanted.config);
+        let config = self.merge_reloadable(&in_force, &wanted.config);
         if config.speaks_streams() && !in_force.speaks_streams() {
             bail!(
-                "carriers: the first gateway by TCP or TLS needs a new start of nexo, which opens TCP {}",
+                "carriers: the first gateway over TCP or TLS needs a restart of nexo, which then listens on TCP {}",
                 config.sip.listen_udp
             );
         }
         let mut trunks = trunks::from_config(&config, self.sandbox, self.locator.as_ref()).await?;
         keep_states(&self.desk, &in_force, &config, &mut trunks);
         trunks::apply_drains(&trunks, &self.store).await;
-        // From here on nothing fails.
+        // Nothing below can fail.
         watch.replace(trunks.clone());
         self.desk.reconfigure(trunks, dispatch_settings(&config));
         self.terms.replace(&config);
@@ -118,8 +117,8 @@ impl Reloader {
         Ok(differences(before, wanted))
     }
 
-    /// What is in force, with what may change from `wanted`.
-    fn what_can_change(&self, in_force: &Config, wanted: &Config) -> Config {
+    /// The configuration in force, with the reloadable keys of `wanted`.
+    fn merge_reloadable(&self, in_force: &Config, wanted: &Config) -> Config {
         let mut config = in_force.clone();
         config.carriers = wanted.carriers.clone();
         config.billing.price_usd = wanted.billing.price_usd;
@@ -127,15 +126,14 @@ impl Reloader {
         let dispatch_timeout_ms = in_force.calls.dispatch_timeout_ms;
         let voice_dir = in_force.calls.voice_dir.clone();
         config.calls = wanted.calls.clone();
-        // The lease reckons with it, and the prompts are loaded.
+        // The lease depends on the timeout, and the prompts are loaded.
         config.calls.dispatch_timeout_ms = dispatch_timeout_ms;
         config.calls.voice_dir = voice_dir;
         config
     }
 }
 
-/// A gateway that is reached as before is the same one: what is known of it stays known, and its registration
-/// and probes go on.
+/// Keeps the state of gateways with an unchanged address and credentials: their registration and probes go on.
 fn keep_states(desk: &Dispatcher, before: &Config, after: &Config, trunks: &mut [Trunk]) {
     for (route, trunk) in desk.carriers.iter().zip(trunks) {
         let now = route.trunk.current();
@@ -156,7 +154,7 @@ fn keep_states(desk: &Dispatcher, before: &Config, after: &Config, trunks: &mut 
                 }
                 match (of(before, old), of(after, gateway)) {
                     (Some(old), Some(new)) => old.is_same_peer(&new),
-                    // The sandbox, for as long as the process lives.
+                    // The sandbox, which does not change while the process runs.
                     (None, None) => old.uri == gateway.uri,
                     (Some(_), None) | (None, Some(_)) => false,
                 }
@@ -168,7 +166,7 @@ fn keep_states(desk: &Dispatcher, before: &Config, after: &Config, trunks: &mut 
     }
 }
 
-/// The keys that differ, by what becomes of them.
+/// The keys that differ, by whether they take effect now.
 fn differences(before: &Loaded, wanted: &Loaded) -> Reloaded {
     let mut reloaded = Reloaded::default();
     for key in before.effective.differences(&wanted.effective) {

@@ -1,36 +1,35 @@
-//! What the service manager is told (`sd_notify(3)`): ready, reloading, stopping, and that we are alive.
-//! Without one, nothing.
+//! Notifications to the service manager (`sd_notify(3)`): ready, reloading, stopping, and the watchdog's keep-alive.
+//! Without a service manager they do nothing.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Serves from now on.
+/// Reports that the gateway serves.
 pub fn ready() {
-    tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+    notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
 }
 
-/// Takes over another configuration; [`ready`] ends it.
+/// Reports a reload; [`ready`] ends it.
 pub fn reloading() {
-    tell(&[
+    notify(&[
         NotifyState::Reloading,
         NotifyState::monotonic_usec_now().unwrap_or(NotifyState::MonotonicUsec(0)),
         NotifyState::Status("reloading"),
     ]);
 }
 
-/// Takes nothing more, and finishes what it has; for so long at most.
+/// Reports a shutdown that takes at most `within`.
 pub fn stopping(within: Duration) {
     let micros = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
-    tell(&[
+    notify(&[
         NotifyState::Stopping,
         NotifyState::ExtendTimeoutUsec(micros),
         NotifyState::Status("draining: calls in progress are finished"),
     ]);
 }
 
-/// Gives a sign of life as often as the service manager wants one, for as long as `is_alive`. Ends at once where
-/// none is wanted.
+/// Sends keep-alives at the service manager's interval while `is_alive`. Returns at once without a watchdog.
 pub async fn watchdog(is_alive: impl Fn() -> bool) {
     let Some(within) = sd_notify::watchdog_enabled() else {
         return;
@@ -39,13 +38,13 @@ pub async fn watchdog(is_alive: impl Fn() -> bool) {
     loop {
         due.tick().await;
         if is_alive() {
-            tell(&[NotifyState::Watchdog]);
+            notify(&[NotifyState::Watchdog]);
         }
     }
 }
 
-fn tell(states: &[NotifyState]) {
+fn notify(states: &[NotifyState]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager could not be told");
+        tracing::warn!(%error, "notifying the service manager failed");
     }
 }

@@ -1,4 +1,4 @@
-//! Logs on standard error, and beside them traces where a collector is configured.
+//! Logs on standard error, and traces if a collector is configured.
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::layer::SubscriberExt;
@@ -9,46 +9,46 @@ use super::traces;
 use crate::config::Config;
 use crate::config::logging::{LogFormat, LogsConfig};
 
-/// What is logged where `RUST_LOG` says nothing.
+/// The filter without `RUST_LOG`.
 const DEFAULT_FILTER: &str = "info,actix_server=warn,sqlx=warn,sea_orm=warn";
 
-/// Sends logs to standard error as text. `RUST_LOG` chooses what is logged; `info` by default.
+/// Logs to standard error as text, filtered by `RUST_LOG` (default `info`).
 pub fn log_to_stderr() {
     let format = LogFormat::Text;
-    start(vec![logs(&LogsConfig { format })]);
+    install(vec![logs(&LogsConfig { format })]);
 }
 
-/// What has to be told before the process ends.
-pub struct Telling {
+/// Flushes traces at the end of the process.
+pub struct TelemetryGuard {
     traces: Option<SdkTracerProvider>,
 }
 
-/// Sends logs to standard error as configured, and traces to their collector.
+/// Logs to standard error and sends traces to the collector, as configured.
 ///
 /// # Errors
-/// When the collector cannot be spoken to as it is configured.
-pub fn tell(config: &Config) -> anyhow::Result<Telling> {
+/// If the client of the collector cannot be built.
+pub fn start(config: &Config) -> anyhow::Result<TelemetryGuard> {
     let logs = logs(&config.logs);
     let Some(provider) = traces::provider(config)? else {
-        start(vec![logs]);
-        return Ok(Telling { traces: None });
+        install(vec![logs]);
+        return Ok(TelemetryGuard { traces: None });
     };
-    start(vec![logs, traces::layer(&provider).boxed()]);
-    Ok(Telling {
+    install(vec![logs, traces::layer(&provider).boxed()]);
+    Ok(TelemetryGuard {
         traces: Some(provider),
     })
 }
 
-impl Telling {
-    /// Sends what waits to be sent, for a few seconds at most.
+impl TelemetryGuard {
+    /// Sends the remaining traces, for a few seconds at most.
     pub async fn finish(self) {
         let Some(provider) = self.traces else {
             return;
         };
-        // It blocks until its thread is done.
+        // Blocks until the exporter thread ends.
         let done = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         if let Ok(Err(error)) = done {
-            tracing::warn!(%error, "the last traces could not be sent");
+            tracing::warn!(%error, "sending the last traces failed");
         }
     }
 }
@@ -66,10 +66,10 @@ fn logs(config: &LogsConfig) -> Box<dyn Layer<Registry> + Send + Sync> {
     }
 }
 
-fn start(layers: Vec<Box<dyn Layer<Registry> + Send + Sync>>) {
-    // A test that starts the gateway twice in one process has a subscriber already.
+fn install(layers: Vec<Box<dyn Layer<Registry> + Send + Sync>>) {
+    // Fails in a test that starts two gateways in one process; the first subscriber stays.
     let _ = Registry::default().with(layers).try_init();
-    // A panic in an actor is survived; it belongs in the log with everything else.
+    // The process survives panics in actors, so they go to the log.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         let what = panic.payload_as_str().unwrap_or("no message");

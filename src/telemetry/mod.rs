@@ -1,4 +1,4 @@
-//! What the process tells of itself: logs, traces, metrics.
+//! Logs, traces and metrics of the process.
 
 mod logs;
 mod page;
@@ -6,7 +6,7 @@ mod recorder;
 mod samples;
 mod traces;
 
-pub use logs::{Telling, log_to_stderr, tell};
+pub use logs::{TelemetryGuard, log_to_stderr, start};
 pub use page::serve_metrics;
 pub use recorder::install_recorder;
 pub use samples::{Sampled, sample};

@@ -1,4 +1,4 @@
-//! `/metrics`, and beside it `/trunks`: what is known of each gateway, for operators.
+//! The metrics port: `/metrics`, and `/trunks` with the state of each gateway for operators.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -12,29 +12,29 @@ use nexo_actors::dispatch::Dispatcher;
 
 use crate::trunks::status::{CarrierStatus, Status};
 
-/// Histograms keep what was recorded until it is put into its buckets, so often.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often recorded samples are moved into their buckets.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What `/metrics` needs.
+/// The state of `/metrics`.
 struct Page {
     recorder: PrometheusHandle,
-    /// Memory, CPU, descriptors and threads, read when asked for.
+    /// Memory, CPU, descriptors and threads, read at each request.
     process: Collector,
 }
 
-/// Serves `/metrics` on a listener of its own.
+/// Serves the metrics port.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// If the listener cannot be used.
 pub fn serve_metrics(
     listener: TcpListener,
     recorder: PrometheusHandle,
-    desk: Arc<Dispatcher>,
+    dispatcher: Arc<Dispatcher>,
 ) -> std::io::Result<Server> {
-    let desk = web::Data::from(desk);
+    let dispatcher = web::Data::from(dispatcher);
     let upkeep = recorder.clone();
     actix_web::rt::spawn(async move {
-        let mut due = tokio::time::interval(UPKEEP_EVERY);
+        let mut due = tokio::time::interval(UPKEEP_INTERVAL);
         loop {
             due.tick().await;
             upkeep.run_upkeep();
@@ -46,7 +46,7 @@ pub fn serve_metrics(
     let server = HttpServer::new(move || {
         App::new()
             .app_data(page.clone())
-            .app_data(desk.clone())
+            .app_data(dispatcher.clone())
             .route("/metrics", web::get().to(metrics_page))
             .route("/trunks", web::get().to(trunks_page))
     })
@@ -64,8 +64,8 @@ async fn metrics_page(page: web::Data<Page>) -> HttpResponse {
         .body(page.recorder.render())
 }
 
-async fn trunks_page(desk: web::Data<Dispatcher>) -> HttpResponse {
-    let carriers = desk.carriers.iter();
+async fn trunks_page(dispatcher: web::Data<Dispatcher>) -> HttpResponse {
+    let carriers = dispatcher.carriers.iter();
     let carriers =
         carriers.map(|route| CarrierStatus::of(&route.trunk.current(), Some(&route.admission)));
     HttpResponse::Ok().json(Status {

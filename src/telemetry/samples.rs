@@ -1,4 +1,4 @@
-//! The gauges that are states, not events: looked at now and then.
+//! Gauges of states, sampled periodically.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +12,12 @@ use nexo_voice::endpoint::Endpoint;
 
 use crate::terms::Terms;
 
-/// How often what is in memory is sampled.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// How often the database is asked what all wallets hold: it reads every one of them.
-const HOLDINGS_EVERY: Duration = Duration::from_secs(15);
+/// How often in-memory states are sampled.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the totals of all wallets are queried. The query reads every wallet.
+const TOTALS_INTERVAL: Duration = Duration::from_secs(15);
 
-/// What is counted only where several nodes share a database, and seldom there.
+/// Counters that rarely change.
 const RARE: [&str; 4] = [
     "nexo_node_takeovers_total",
     "nexo_node_taken_deliveries_total",
@@ -25,10 +25,10 @@ const RARE: [&str; 4] = [
     "nexo_node_renewals_failed_total",
 ];
 
-/// Whose state is sampled.
+/// The sources of the samples.
 pub struct Sampled {
     pub store: Store,
-    pub desk: Arc<Dispatcher>,
+    pub dispatcher: Arc<Dispatcher>,
     pub endpoint: Endpoint,
     pub draining: Arc<AtomicBool>,
     pub terms: Arc<Terms>,
@@ -36,14 +36,14 @@ pub struct Sampled {
 
 /// Samples until the actix system ends.
 pub fn sample(sampled: Sampled) {
-    let node = sampled.desk.lease.node().node.clone();
+    let node = sampled.dispatcher.lease.node().node.clone();
     let version = env!("CARGO_PKG_VERSION");
     gauge!("nexo_build_info", "version" => version, "node" => node).set(1.0);
-    // Known before they grow: an increase from nothing is no increase to Prometheus.
+    // Register at 0: Prometheus sees no increase from a missing series.
     for name in RARE {
         let _ = metrics::counter!(name);
     }
-    actix_web::rt::spawn(sample_holdings(
+    actix_web::rt::spawn(sample_totals(
         sampled.store.clone(),
         Arc::clone(&sampled.terms),
     ));
@@ -66,24 +66,28 @@ impl CarrierGauges {
 }
 
 async fn sample_memory(sampled: Sampled) {
-    let Sampled { desk, endpoint, .. } = &sampled;
-    let carriers: Vec<CarrierGauges> = desk.carriers.iter().map(CarrierGauges::of).collect();
+    let Sampled {
+        dispatcher,
+        endpoint,
+        ..
+    } = &sampled;
+    let carriers: Vec<CarrierGauges> = dispatcher.carriers.iter().map(CarrierGauges::of).collect();
     let calls = gauge!("nexo_calls_in_progress");
     let lease_valid = gauge!("nexo_node_lease_valid");
     let lease_seconds = gauge!("nexo_node_lease_seconds");
     let epoch = gauge!("nexo_node_epoch");
     let draining = gauge!("nexo_draining");
-    let mut due = tokio::time::interval(SAMPLE_EVERY);
+    let mut due = tokio::time::interval(MEMORY_INTERVAL);
     loop {
         due.tick().await;
         calls.set(endpoint.calls_in_progress() as f64);
-        lease_valid.set(one_if(desk.lease.is_valid()));
-        if let Some(left) = desk.lease.left() {
+        lease_valid.set(as_gauge(dispatcher.lease.is_valid()));
+        if let Some(left) = dispatcher.lease.left() {
             lease_seconds.set(left.as_secs_f64());
         }
-        epoch.set(desk.lease.node().epoch as f64);
-        draining.set(one_if(sampled.draining.load(Ordering::Relaxed)));
-        for (route, gauges) in desk.carriers.iter().zip(&carriers) {
+        epoch.set(dispatcher.lease.node().epoch as f64);
+        draining.set(as_gauge(sampled.draining.load(Ordering::Relaxed)));
+        for (route, gauges) in dispatcher.carriers.iter().zip(&carriers) {
             gauges.used.set(f64::from(route.admission.channels_used()));
             gauges
                 .limit
@@ -92,7 +96,7 @@ async fn sample_memory(sampled: Sampled) {
     }
 }
 
-async fn sample_holdings(store: Store, terms: Arc<Terms>) {
+async fn sample_totals(store: Store, terms: Arc<Terms>) {
     let price = gauge!("nexo_price_usd");
     let held = Bucket::ALL.map(|bucket| {
         (
@@ -102,29 +106,29 @@ async fn sample_holdings(store: Store, terms: Arc<Terms>) {
     });
     let wallets = |state: &'static str| gauge!("nexo_wallets", "state" => state);
     let (funded, out_of_funds) = (wallets("funded"), wallets("out_of_funds"));
-    let mut due = tokio::time::interval(HOLDINGS_EVERY);
+    let mut due = tokio::time::interval(TOTALS_INTERVAL);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         due.tick().await;
-        let cost = terms.now().price;
+        let cost = terms.current().price;
         price.set(usd(cost.get()));
-        // A database that is away says so elsewhere; the last figures stay.
-        let Ok(holdings) = store.holdings(cost).await else {
+        // Other metrics show a database outage; the last values stay.
+        let Ok(totals) = store.holdings(cost).await else {
             continue;
         };
         for (bucket, gauge) in &held {
-            gauge.set(usd(holdings.held.of(*bucket).get()));
+            gauge.set(usd(totals.held.of(*bucket).get()));
         }
-        funded.set(holdings.funded as f64);
-        out_of_funds.set(holdings.out_of_funds as f64);
+        funded.set(totals.funded as f64);
+        out_of_funds.set(totals.out_of_funds as f64);
     }
 }
 
-fn one_if(is: bool) -> f64 {
+fn as_gauge(is: bool) -> f64 {
     f64::from(u8::from(is))
 }
 
-/// For a graph, not for a bill.
+/// Approximate; for graphs only.
 fn usd(micros: i64) -> f64 {
     micros as f64 / 1e6
 }

@@ -1,7 +1,7 @@
-//! Traces to an OpenTelemetry collector, by OTLP over HTTP.
+//! Traces to an OpenTelemetry collector over OTLP/HTTP.
 //!
 //! One OTP is one trace: the request, the OTP's saga in it, its debit, its calls from INVITE to BYE, its
-//! settlement, and the webhooks that tell of its end.
+//! settlement, and its webhooks.
 
 use std::time::Duration;
 
@@ -19,27 +19,27 @@ use tracing_subscriber::{Layer, filter::LevelFilter};
 use crate::config::Config;
 
 const SERVICE: &str = "nexo-route";
-/// Where a collector takes traces, below its address.
+/// The path of traces below the collector's address.
 const TRACES_PATH: &str = "v1/traces";
-/// How long one export may take. It delays nothing: what cannot be sent is dropped.
-const EXPORT_WITHIN: Duration = Duration::from_secs(5);
+/// How long one export may take. Spans that cannot be sent are dropped.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What sends the traces. `None` where no collector is configured.
+/// The exporter of traces; `None` without a configured collector.
 ///
 /// # Errors
-/// When its client cannot be made.
+/// If its HTTP client cannot be built.
 pub fn provider(config: &Config) -> anyhow::Result<Option<SdkTracerProvider>> {
     let Some(endpoint) = &config.traces.otlp_endpoint else {
         return Ok(None);
     };
-    // Another part of the process may have installed the same provider already.
+    // Fails if another part of the process has installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = SpanExporter::builder()
         .with_http()
         .with_endpoint(format!("{}/{TRACES_PATH}", endpoint.trim_end_matches('/')))
-        .with_timeout(EXPORT_WITHIN)
+        .with_timeout(EXPORT_TIMEOUT)
         .build()
-        .context("traces cannot be sent: check traces.otlp_endpoint")?;
+        .context("building the trace exporter failed: check traces.otlp_endpoint")?;
     let resource = Resource::builder()
         .with_service_name(SERVICE)
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
@@ -57,7 +57,7 @@ pub fn provider(config: &Config) -> anyhow::Result<Option<SdkTracerProvider>> {
     Ok(Some(provider))
 }
 
-/// Hands our own spans, and theirs alone, to `provider`.
+/// Passes the spans of our crates to `provider`.
 pub fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + Send + Sync + use<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,

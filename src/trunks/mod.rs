@@ -1,4 +1,4 @@
-//! From the configured carriers to trunks: addresses resolved, the sandbox put where nothing else is.
+//! Builds the trunks from the configuration: resolves addresses, and uses the sandbox for carriers without a gateway.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -25,34 +25,34 @@ use crate::config::carriers::{CarrierConfig, GatewayConfig};
 
 pub mod status;
 
-/// What the sandbox carrier takes at once.
+/// Concurrent calls of the sandbox carrier.
 const SANDBOX_CHANNELS: u32 = 10_000;
 const SANDBOX_NAME: &str = "sandbox";
 
-/// Takes out of service what operators have drained, and back what they have not.
+/// Drains the gateways that operators have drained, and returns the others to service.
 pub async fn apply_drains<'t>(trunks: impl IntoIterator<Item = &'t Trunk>, store: &Store) {
     let drained = match store.drained_gateways().await {
         Ok(drained) => drained,
         Err(error) => {
-            tracing::warn!(%error, "which gateways are drained could not be read: it stays as it was");
+            tracing::warn!(%error, "reading the drained gateways failed; nothing changes");
             return;
         }
     };
     for trunk in trunks {
         for gateway in &trunk.gateways {
-            let is_meant = |name: &GatewayName| {
+            let is_this = |name: &GatewayName| {
                 name.carrier == trunk.carrier.name() && name.gateway == gateway.name
             };
-            gateway.state.set_drained(drained.iter().any(is_meant));
+            gateway.state.set_drained(drained.iter().any(is_this));
         }
     }
 }
 
-/// One trunk for each carrier of the numbering plan, in its order. A carrier without a gateway of
-/// its own is served by the sandbox where there is one, and has no route otherwise.
+/// One trunk for each carrier of the numbering plan, in its order. A carrier without a gateway uses the sandbox if
+/// there is one, else it has no route.
 ///
 /// # Errors
-/// When a gateway's host name does not resolve.
+/// If a gateway's host name does not resolve.
 pub async fn from_config(
     config: &Config,
     sandbox: Option<SocketAddr>,
@@ -61,7 +61,7 @@ pub async fn from_config(
     let timeout = Duration::from_millis(config.calls.gateway_timeout_ms);
     let mut trunks = Vec::new();
     for carrier in Carrier::all() {
-        // Each carrier's own: it is drained for one and not for the others.
+        // One per carrier, because it can be drained for one carrier alone.
         let built_in: Vec<Gateway> = sandbox
             .map(|address| sandbox_gateway(address, timeout))
             .into_iter()
@@ -111,7 +111,7 @@ fn sandbox_gateway(address: SocketAddr, timeout: Duration) -> Gateway {
     }
 }
 
-/// Who we are to a gateway that knows us by a name.
+/// The digest credentials for a gateway, if configured.
 fn credentials(gateway: &GatewayConfig) -> Option<Arc<Credentials>> {
     let realm = Some(gateway.realm.as_str()).filter(|realm| !realm.is_empty());
     let credentials = Credentials::new(&gateway.username, gateway.password.reveal(), realm);
@@ -152,14 +152,14 @@ async fn located(
     })
 }
 
-/// How TLS is spoken to the gateway. Made for every gateway that may turn out to speak it.
+/// The TLS profile of a gateway that uses TLS or may resolve to it.
 fn tls_profile(
     carrier: Carrier,
     gateway: &GatewayConfig,
 ) -> anyhow::Result<Option<Arc<TlsProfile>>> {
     let may_be_tls = match gateway.uri.transport {
         Some(transport) => transport == Transport::Tls,
-        // DNS may say so.
+        // NAPTR or SRV records may select TLS.
         None => gateway.uri.ip().is_none() && gateway.uri.port.is_none(),
     };
     if !may_be_tls {
@@ -174,21 +174,21 @@ fn tls_profile(
     Ok(Some(Arc::new(profile)))
 }
 
-/// Asks DNS as RFC 3263 says.
+/// Resolves gateways by DNS (RFC 3263).
 pub struct DnsLocator(Locator);
 
 impl DnsLocator {
-    /// Asks the configured servers, or the system's where none are configured.
+    /// Uses the configured DNS servers, or the system's without any.
     ///
     /// # Errors
-    /// When the system's configuration cannot be read.
+    /// If the system's configuration cannot be read.
     pub fn of(config: &Config) -> anyhow::Result<DnsLocator> {
         let families = AddressFamilies::of(config.sip.listen_udp.ip());
         let locator = match config.sip.dns_servers.as_slice() {
             [] => Locator::system(families),
             servers => Locator::with_servers(servers, families),
         };
-        Ok(DnsLocator(locator.context("name them in sip.dns_servers")?))
+        Ok(DnsLocator(locator.context("set sip.dns_servers")?))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Each carrier's gateways as operators see them: what `/trunks` beside the metrics answers, and
-//! `nexo trunks` prints.
+//! The gateways of each carrier as operators see them: the answer of `/trunks` on the metrics port, and the output of
+//! `nexo trunks`.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// All trunks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
-    /// Whether a running gateway says so. Otherwise the command has asked the gateways itself.
+    /// Whether a running process reports it. Otherwise the command has probed the gateways itself.
     pub running: bool,
     pub carriers: Vec<CarrierStatus>,
 }
@@ -33,16 +33,16 @@ pub struct CarrierStatus {
 pub struct GatewayStatus {
     pub gateway: String,
     pub uri: String,
-    /// Where its name leads, in the order in which they are tried.
+    /// The resolved addresses in the order in which they are tried.
     pub addresses: Vec<String>,
-    /// Whether it is counted on. `None`: it was never asked.
+    /// Whether it is used. `None` before the first probe or call.
     pub reachable: Option<bool>,
-    /// `None`: it does not ask for a registration, or nothing runs that would be registered.
+    /// `None` if it needs no registration, or no process is running.
     pub registered: Option<bool>,
-    /// Of the last probe.
+    /// The round trip of the last probe.
     pub round_trip_ms: Option<f64>,
     pub last_failure: Option<FailureStatus>,
-    /// The messages of the last probe, in their order.
+    /// The messages of the last probe in order.
     #[serde(default)]
     pub ladder: Vec<Rung>,
 }
@@ -59,7 +59,7 @@ pub struct Rung {
     pub repeated: bool,
 }
 
-/// What went wrong last.
+/// The last failure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FailureStatus {
     pub at: String,
@@ -67,7 +67,7 @@ pub struct FailureStatus {
 }
 
 impl CarrierStatus {
-    /// `admission`: of the running gateway.
+    /// `admission` is that of the running process, if any.
     pub fn of(trunk: &Trunk, admission: Option<&Admission>) -> CarrierStatus {
         CarrierStatus {
             carrier: trunk.carrier.name().to_owned(),
@@ -120,7 +120,7 @@ fn ladder(messages: &[TracedMessage]) -> Vec<Rung> {
     messages.iter().map(rung).collect()
 }
 
-/// Milliseconds to three places.
+/// Milliseconds with three decimals.
 fn thousandths(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

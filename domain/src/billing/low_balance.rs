@@ -1,5 +1,6 @@
 //! The event that notifies an account of a low balance.
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::billing::ledger::Buckets;
@@ -22,21 +23,30 @@ pub struct LowBalance {
 impl LowBalance {
     /// The exact JSON that is sent and signed.
     pub fn body(&self) -> String {
-        format!(
-            concat!(
-                r#"{{"type":"{}","id":"{}","balance":{},"bonus_credit":{},"free_credit":{},"#,
-                r#""total":{},"threshold":{},"created_at":"{}"}}"#
-            ),
-            LOW_BALANCE_EVENT,
-            self.id,
-            self.held.balance,
-            self.held.bonus,
-            self.held.free,
-            self.held.total(),
-            self.threshold,
-            rfc3339(self.at_ms),
-        )
+        let body = Body {
+            r#type: LOW_BALANCE_EVENT,
+            id: self.id,
+            balance: self.held.balance,
+            bonus_credit: self.held.bonus,
+            free_credit: self.held.free,
+            total: self.held.total(),
+            threshold: self.threshold,
+            created_at: rfc3339(self.at_ms),
+        };
+        serde_json::to_string(&body).expect("plain fields are serializable")
     }
+}
+
+#[derive(Serialize)]
+struct Body {
+    r#type: &'static str,
+    id: Uuid,
+    balance: Micros,
+    bonus_credit: Micros,
+    free_credit: Micros,
+    total: Micros,
+    threshold: Micros,
+    created_at: String,
 }
 
 #[cfg(test)]

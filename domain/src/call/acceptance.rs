@@ -1,4 +1,10 @@
-//! The response for an accepted OTP.
+//! The answer to an OTP that a carrier accepted.
+//!
+//! The bytes are known when the OTP is paid: the same text is stored for replays and sent to the customer.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::billing::ledger::Buckets;
 use crate::ids::DeliveryId;
@@ -18,19 +24,42 @@ pub struct Accepted {
     pub after: Buckets,
 }
 
+/// The carrier accepted the call. Amounts are USD with at least three decimals.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Accepted)]
+pub struct AcceptedBody {
+    ok: bool,
+    #[schema(value_type = Uuid)]
+    id: DeliveryId,
+    #[schema(value_type = String, example = "viettel")]
+    carrier: Carrier,
+    #[schema(pattern = "^sent$", example = "sent")]
+    status: &'static str,
+    #[schema(value_type = f64, example = 0.022)]
+    cost: Micros,
+    /// The cash balance after this OTP.
+    #[schema(value_type = f64, example = 9.978)]
+    balance: Micros,
+    /// Cash, bonus and free credit together.
+    #[schema(value_type = f64, example = 12.044)]
+    total: Micros,
+}
+
 impl Accepted {
     /// The JSON of the response, with its keys in the order of the API reference.
     ///
     /// It is known when the OTP is debited. The same bytes are stored for a replay and sent.
     pub fn body(&self) -> String {
-        format!(
-            r#"{{"ok":true,"id":"{}","carrier":"{}","status":"sent","cost":{},"balance":{},"total":{}}}"#,
-            self.id,
-            self.carrier,
-            self.cost,
-            self.after.balance,
-            self.after.total(),
-        )
+        let body = AcceptedBody {
+            ok: true,
+            id: self.id,
+            carrier: self.carrier,
+            status: "sent",
+            cost: self.cost,
+            balance: self.after.balance,
+            total: self.after.total(),
+        };
+        serde_json::to_string(&body).expect("plain fields are serializable")
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// The published ranges, `prefix,carrier`.
+use serde::{Serialize, Serializer};
+
+/// The published ranges, `prefix,carrier`, compiled in.
 const PLAN: &str = include_str!("../../data/vn-mobile-prefixes.csv");
 
 /// A carrier of the numbering plan. The number is its index in [`Carrier::all`].
@@ -46,6 +48,12 @@ impl Carrier {
 impl fmt::Display for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl Serialize for Carrier {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -21,17 +22,20 @@ pub const MAX_ENDPOINTS: usize = 5;
 /// The type of a test event, which the customer requests to test the endpoint.
 pub const TEST_EVENT: &str = "webhook.test";
 
-/// The exact JSON of a test event. It has the form of a final event, for an OTP that was not sent.
+/// The exact JSON of a test event: a delivered OTP that was never sent.
 pub fn test_body(delivery_id: DeliveryId, at_ms: i64) -> String {
-    let at = rfc3339(at_ms);
-    format!(
-        concat!(
-            r#"{{"type":"{}","id":"{}","phone":"+84981234567","carrier":"viettel","#,
-            r#""status":"delivered","cost":0.000,"error_code":null,"created_at":"{}","#,
-            r#""completed_at":"{}"}}"#
-        ),
-        TEST_EVENT, delivery_id, at, at,
-    )
+    Body {
+        r#type: TEST_EVENT,
+        id: delivery_id,
+        phone: "+84981234567".to_owned(),
+        carrier: "viettel",
+        status: Status::Delivered.as_str(),
+        cost: Micros::ZERO,
+        error_code: None,
+        created_at: rfc3339(at_ms),
+        completed_at: rfc3339(at_ms),
+    }
+    .text()
 }
 
 /// The content of a final event. Times are UTC, in milliseconds since 1970.
@@ -58,23 +62,38 @@ pub fn event_type(status: Status) -> &'static str {
 impl Event {
     /// The exact JSON that is sent and signed, with its keys in the order of the API reference.
     pub fn body(&self) -> String {
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
-        let error_code = self.error_code.map_or("null".to_owned(), quoted);
-        format!(
-            concat!(
-                r#"{{"type":"{}","id":"{}","phone":"{}","carrier":{},"status":"{}","cost":{},"#,
-                r#""error_code":{},"created_at":"{}","completed_at":"{}"}}"#
-            ),
-            event_type(self.status),
-            self.delivery_id,
-            self.phone,
-            quoted(self.carrier.name()),
-            self.status.as_str(),
-            self.cost,
-            error_code,
-            rfc3339(self.created_at_ms),
-            rfc3339(self.completed_at_ms),
-        )
+        Body {
+            r#type: event_type(self.status),
+            id: self.delivery_id,
+            phone: self.phone.to_string(),
+            carrier: self.carrier.name(),
+            status: self.status.as_str(),
+            cost: self.cost,
+            error_code: self.error_code,
+            created_at: rfc3339(self.created_at_ms),
+            completed_at: rfc3339(self.completed_at_ms),
+        }
+        .text()
+    }
+}
+
+/// The body of an event about one OTP.
+#[derive(Serialize)]
+struct Body {
+    r#type: &'static str,
+    id: DeliveryId,
+    phone: String,
+    carrier: &'static str,
+    status: &'static str,
+    cost: Micros,
+    error_code: Option<&'static str>,
+    created_at: String,
+    completed_at: String,
+}
+
+impl Body {
+    fn text(&self) -> String {
+        serde_json::to_string(self).expect("plain fields are serializable")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who asks: the key, the account and the address behind a request.
+//! Authentication of a request: its API key, and the client address that the allowlist sees.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -11,28 +11,34 @@ use nexo_domain::account::api_key::ApiKey;
 use nexo_domain::account::client_ip::{ClientHeaders, client_ip, is_allowed};
 
 use super::keyring::Key;
-use crate::api::Edge;
 use crate::api::error::ApiError;
+use crate::api::state::ApiState;
 
 /// Checks the key and its allowlist, in the contract's order.
-pub async fn authorize(request: &HttpRequest, edge: &Edge) -> Result<Arc<Key>, ApiError> {
-    let key = given_key(request.headers())?;
-    let key = edge
-        .read("an API key", edge.keys.find(&key, &edge.store))
+///
+/// # Errors
+/// [`ApiError::MissingAuth`], [`ApiError::InvalidKey`], [`ApiError::IpNotAllowed`], or a failing database's.
+pub async fn authorize(request: &HttpRequest, state: &ApiState) -> Result<Arc<Key>, ApiError> {
+    let key = presented_key(request.headers())?;
+    let key = state
+        .read("an API key", state.keys.find(&key, &state.store))
         .await?
         .ok_or(ApiError::InvalidKey)?;
     if !key.allowlist.is_empty() {
-        let detected_ip = client_address(request, &edge.trusted_proxies);
+        let detected_ip = client_address(request, &state.trusted_proxies);
         if !is_allowed(&key.allowlist, detected_ip) {
             return Err(ApiError::IpNotAllowed { detected_ip });
         }
     }
-    key.used(unix_ms());
+    key.record_use(unix_ms());
     Ok(key)
 }
 
-/// The key that a request comes with, mistyped ones refused; whether there is such a key is not asked.
-pub fn given_key(headers: &HeaderMap) -> Result<ApiKey, ApiError> {
+/// The key that the request presents, if its checksum is right. Does not check that the key exists.
+///
+/// # Errors
+/// [`ApiError::MissingAuth`] or [`ApiError::InvalidKey`].
+pub fn presented_key(headers: &HeaderMap) -> Result<ApiKey, ApiError> {
     let text = bearer(headers).ok_or(ApiError::MissingAuth)?;
     ApiKey::parse(text).map_err(|_| ApiError::InvalidKey)
 }
@@ -43,7 +49,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         Some(blank) => value.split_at(blank),
         None => (value, &value[value.len()..]),
     };
-    // What is not text is no key either, and is refused as one.
+    // Credentials that are not UTF-8 become an empty key, which is refused as invalid.
     scheme.eq_ignore_ascii_case(b"bearer").then(|| {
         std::str::from_utf8(credentials)
             .unwrap_or("")
@@ -51,7 +57,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
-/// The client's address behind the trusted proxies.
+/// The client's address as the trusted proxies report it.
 pub fn client_address(request: &HttpRequest, trusted_proxies: &[IpNet]) -> IpAddr {
     let peer = request
         .peer_addr()

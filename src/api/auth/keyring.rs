@@ -1,13 +1,13 @@
-//! The API keys in memory, so that a warm request asks no database.
+//! A cache of API keys, so that a warm request reads no database.
 //!
-//! A key is read at its first use and kept until the change feed says that something about it
-//! changed. An answer read from the database before a change and kept after it would never be
-//! corrected, so a change also voids the look-ups that are under way. While the feed cannot be read, or the
-//! process stood still, the database is asked for each request: a revoked key must not be let in meanwhile.
+//! A key is read at its first use and cached until the change feed reports a change to it. A look-up that began
+//! before a change must not be cached after it, so a change also invalidates look-ups in progress. While the
+//! feed cannot be read, or after the process was suspended, every request reads the database: a revoked key must
+//! not be accepted meanwhile.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -18,13 +18,14 @@ use nexo_domain::account::client_ip::parse_entry;
 use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::otp::Language;
 use nexo_entities::store::{Store, StoreError};
+use parking_lot::Mutex;
 
-/// The most keys that are kept; past it the ring is emptied and fills again.
-const MOST_KEYS: usize = 200_000;
-/// How often it is written when keys were last used.
-const NOTE_EVERY: Duration = Duration::from_secs(5);
-/// How many keys share a statement then.
-const NOTED_AT_ONCE: usize = 500;
+/// Capacity of the cache. When it is full, the cache is emptied.
+const MAX_KEYS: usize = 200_000;
+/// How often the times of last use are written.
+const WRITE_INTERVAL: Duration = Duration::from_secs(5);
+/// How many keys one statement updates.
+const MAX_KEYS_PER_UPDATE: usize = 500;
 
 /// An active key of an open account.
 #[derive(Debug)]
@@ -33,38 +34,38 @@ pub struct Key {
     pub account_id: AccountId,
     pub test: bool,
     pub allowlist: Vec<IpNet>,
-    /// The account's own language, where it chose one.
+    /// The account's language, if it chose one.
     pub language: Option<Language>,
-    /// When it was last used, where that is not written yet; else 0.
-    used_at_ms: AtomicI64,
+    /// The last use that is not written yet, in Unix milliseconds; 0 without one.
+    unwritten_use_ms: AtomicI64,
 }
 
 impl Key {
-    /// It lets a request in.
-    pub fn used(&self, at_ms: i64) {
-        self.used_at_ms.store(at_ms, Ordering::Relaxed);
+    /// Records a use. A single atomic store: this is on the hot path.
+    pub fn record_use(&self, at_ms: i64) {
+        self.unwritten_use_ms.store(at_ms, Ordering::Relaxed);
     }
 
     fn take_use(&self) -> Option<(KeyId, i64)> {
-        match self.used_at_ms.swap(0, Ordering::Relaxed) {
+        match self.unwritten_use_ms.swap(0, Ordering::Relaxed) {
             0 => None,
             at_ms => Some((self.key_id, at_ms)),
         }
     }
 }
 
-/// The keys that were used lately.
+/// The cache of recently used keys.
 #[derive(Debug)]
 pub struct KeyRing {
     keys: DashMap<KeyHash, Arc<Key>>,
-    /// When keys were last used that the ring has forgotten since, or that could not be written.
+    /// Last uses of keys that left the cache, or whose write failed.
     unwritten: Mutex<HashMap<KeyId, i64>>,
     changes: AtomicU64,
     freshness: Arc<Freshness>,
 }
 
 impl KeyRing {
-    /// A ring whose keys are relied on while the change feed is read.
+    /// An empty cache. Its keys count while `freshness` says that the change feed is read.
     pub fn new(freshness: Arc<Freshness>) -> KeyRing {
         KeyRing {
             keys: DashMap::new(),
@@ -74,8 +75,10 @@ impl KeyRing {
         }
     }
 
-    /// The key of this text: from memory, else from the database. `None` when there is no such
-    /// active key.
+    /// The active key with this text, from memory or from the database.
+    ///
+    /// # Errors
+    /// Those of the database.
     pub async fn find(&self, key: &ApiKey, store: &Store) -> Result<Option<Arc<Key>>, StoreError> {
         let hash = key.hash();
         if self.freshness.is_fresh()
@@ -90,7 +93,7 @@ impl KeyRing {
         if record.revoked || record.test != (key.mode() == KeyMode::Test) {
             return Ok(None);
         }
-        // An unreadable entry must not open a restricted key, so it matches nothing.
+        // Unreadable entries match nothing: they must not lift the restriction.
         let allowlist = record
             .allowlist
             .iter()
@@ -105,13 +108,13 @@ impl KeyRing {
             test: record.test,
             allowlist,
             language: record.language,
-            used_at_ms: AtomicI64::new(0),
+            unwritten_use_ms: AtomicI64::new(0),
         });
-        if self.keys.len() >= MOST_KEYS {
+        if self.keys.len() >= MAX_KEYS {
             self.retain(|_| false);
         }
         let before = self.keys.insert(hash, Arc::clone(&found));
-        self.keep(before.and_then(|before| before.take_use()));
+        self.remember(before.and_then(|before| before.take_use()));
         if self.changes.load(Ordering::Acquire) != changes {
             self.keys.remove(&hash);
         }
@@ -123,7 +126,7 @@ impl KeyRing {
         self.forget(|_| true);
     }
 
-    /// Forgets what is known of one key.
+    /// Forgets one key.
     pub fn forget_key(&self, key_id: KeyId) {
         self.forget(|key| key.key_id == key_id);
     }
@@ -133,68 +136,67 @@ impl KeyRing {
         self.forget(|key| key.account_id == account_id);
     }
 
-    fn forget(&self, is_meant: impl Fn(&Key) -> bool) {
+    fn forget(&self, matches: impl Fn(&Key) -> bool) {
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.retain(|key| !is_meant(key));
+        self.retain(|key| !matches(key));
     }
 
-    fn retain(&self, stays: impl Fn(&Key) -> bool) {
+    fn retain(&self, is_kept: impl Fn(&Key) -> bool) {
         let mut uses = Vec::new();
         self.keys.retain(|_, key| {
-            let stays = stays(key);
-            if !stays {
+            let is_kept = is_kept(key);
+            if !is_kept {
                 uses.extend(key.take_use());
             }
-            stays
+            is_kept
         });
-        self.keep(uses);
+        self.remember(uses);
     }
 
-    /// Of one key the latest use.
-    fn keep(&self, uses: impl IntoIterator<Item = (KeyId, i64)>) {
-        let mut unwritten = self.unwritten();
+    /// Remembers uses for the next write; only the latest of each key counts.
+    fn remember(&self, uses: impl IntoIterator<Item = (KeyId, i64)>) {
+        let mut unwritten = self.unwritten.lock();
         for (key, at_ms) in uses {
             let last = unwritten.entry(key).or_insert(at_ms);
             *last = at_ms.max(*last);
         }
     }
 
-    fn unwritten(&self) -> MutexGuard<'_, HashMap<KeyId, i64>> {
-        self.unwritten
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes when keys were last used. What is not known to be written is kept, for the next time: also where
-    /// this is given up midway.
+    /// Writes the times of last use. A time stays remembered until its write has succeeded, also if this future is
+    /// dropped.
     pub async fn write_uses(&self, store: &Store) {
         if store.stopped().is_some() {
             return;
         }
-        self.keep(self.keys.iter().filter_map(|key| key.take_use()));
-        let uses: Vec<(KeyId, i64)> = self.unwritten().iter().map(|(k, at)| (*k, *at)).collect();
-        for some in uses.chunks(NOTED_AT_ONCE) {
-            match store.note_key_use(some).await {
+        self.remember(self.keys.iter().filter_map(|key| key.take_use()));
+        let uses: Vec<(KeyId, i64)> = self
+            .unwritten
+            .lock()
+            .iter()
+            .map(|(k, at)| (*k, *at))
+            .collect();
+        for batch in uses.chunks(MAX_KEYS_PER_UPDATE) {
+            match store.note_key_use(batch).await {
                 Ok(()) => {
-                    let mut unwritten = self.unwritten();
-                    for (key, at_ms) in some {
-                        // Unless it was used again meanwhile.
+                    let mut unwritten = self.unwritten.lock();
+                    for (key, at_ms) in batch {
+                        // Keep it if the key was used again meanwhile.
                         if unwritten.get(key) == Some(at_ms) {
                             unwritten.remove(key);
                         }
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "it is not written yet when keys were last used");
+                    tracing::warn!(%error, "writing the last uses of API keys failed; trying again");
                 }
             }
         }
     }
 }
 
-/// Writes when keys were last used, again and again.
-pub async fn note_uses(keys: Arc<KeyRing>, store: Store) {
-    let mut due = tokio::time::interval(NOTE_EVERY);
+/// Writes the times of last use periodically, until it is dropped.
+pub async fn write_uses_periodically(keys: Arc<KeyRing>, store: Store) {
+    let mut due = tokio::time::interval(WRITE_INTERVAL);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         due.tick().await;

@@ -1,11 +1,11 @@
-//! Where a page of a list starts, as an opaque text.
+//! Cursors: the place of the next page as opaque text.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// A cursor of `N` numbers for the list that `list` marks: a cursor of one list is none of another.
+/// Encodes `N` numbers with the tag of a list, so that a cursor of one list is invalid for another.
 ///
-/// It says where in the caller's own list to go on and nothing else, so it is not signed.
+/// A cursor only names a place in the caller's own list, so it is not signed.
 pub fn write<const N: usize>(list: u8, numbers: [u64; N]) -> String {
     let mut bytes = Vec::with_capacity(1 + 8 * N);
     bytes.push(list);
@@ -15,7 +15,7 @@ pub fn write<const N: usize>(list: u8, numbers: [u64; N]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// What [`write`] wrote; `None` for any other text.
+/// The numbers of a cursor that [`write`] made; `None` for any other text.
 pub fn read<const N: usize>(list: u8, text: &str) -> Option<[u64; N]> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let (mark, bytes) = bytes.split_first()?;

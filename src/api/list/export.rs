@@ -1,29 +1,29 @@
-//! A list as CSV (RFC 4180), written page by page while it is read.
+//! A list as CSV (RFC 4180), streamed in chunks.
 //!
-//! A page is read when the last one has gone to the customer, by a query of its own: a million rows take
-//! no more memory than a thousand, and a slow reader holds no transaction open.
+//! Each chunk is read by its own query after the client has taken the one before: a million rows need no more memory
+//! than a thousand, and a slow client holds no transaction open.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Bytes;
-use futures_util::stream;
+use futures_util::try_unfold;
 
 use crate::api::error::ApiError;
 
-/// How many rows are read and sent at once.
-pub const ROWS_AT_ONCE: u32 = 1_000;
+/// How many rows are read by one query and sent as one chunk.
+pub const ROWS_PER_CHUNK: u32 = 1_000;
 
-/// The text of some rows, and what follows them.
+/// The text of some rows, and the place of the next ones.
 pub struct Chunk<P> {
     pub text: Vec<u8>,
-    /// Where the next chunk starts; `None` where this is the last one.
+    /// The place of the next chunk; `None` after the last one.
     pub next: Option<P>,
 }
 
-/// The answer that begins with `first` and goes on with what `read` makes of each next place.
+/// An answer that starts with `first` and continues with what `read` returns for each next place.
 ///
-/// Where `read` fails the connection breaks, so that nobody takes a part for the whole.
-pub fn answer<P, F, R>(file_name: &str, first: Chunk<P>, read: F) -> HttpResponse
+/// If `read` fails, the connection is broken, so that the client does not take a part for the whole.
+pub fn stream<P, F, R>(file_name: &str, first: Chunk<P>, read: F) -> HttpResponse
 where
     P: 'static,
     F: Fn(P) -> R + 'static,
@@ -33,7 +33,7 @@ where
         Text(Chunk<P>),
         Read(P),
     }
-    let body = stream::try_unfold((Some(Due::Text(first)), read), async |(due, read)| {
+    let body = try_unfold((Some(Due::Text(first)), read), async |(due, read)| {
         let chunk = match due {
             None => return Ok(None),
             Some(Due::Text(chunk)) => chunk,
@@ -45,7 +45,6 @@ where
     HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8; header=present")
         .insert_header((header::CONTENT_DISPOSITION, attachment(file_name)))
-        .insert_header((header::VARY, "Accept"))
         .streaming::<_, Broken>(body)
 }
 
@@ -54,45 +53,26 @@ fn attachment(file_name: &str) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("attachment"))
 }
 
-/// The rest of a list could not be read; why is in the log.
+/// Reading the rest of a list failed; the log has the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the rest of the list could not be read")]
 struct Broken;
 
-/// Rows as CSV.
-#[derive(Default)]
-pub struct Csv(Vec<u8>);
-
-impl Csv {
-    /// Adds a row.
-    pub fn row<const N: usize>(&mut self, cells: [&str; N]) {
-        for (place, cell) in cells.into_iter().enumerate() {
-            if place > 0 {
-                self.0.push(b',');
-            }
-            self.cell(cell);
-        }
-        self.0.extend_from_slice(b"\r\n");
+/// Rows as CSV with CRLF line ends.
+pub fn csv(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
+    for row in rows {
+        writer
+            .write_record(&row)
+            .expect("a Vec takes every write, and all rows have the same length");
     }
-
-    pub fn into_text(self) -> Vec<u8> {
-        self.0
-    }
-
-    fn cell(&mut self, text: &str) {
-        if !text.contains(['"', ',', '\r', '\n']) {
-            return self.0.extend_from_slice(text.as_bytes());
-        }
-        self.0.push(b'"');
-        self.0
-            .extend_from_slice(text.replace('"', "\"\"").as_bytes());
-        self.0.push(b'"');
-    }
+    writer.into_inner().expect("a Vec takes every write")
 }
 
-/// A text that others chose, such that no spreadsheet takes it for a formula: an apostrophe goes before
-/// what could begin one.
-pub fn harmless(text: &str) -> String {
+/// Prefixes an apostrophe to foreign text that a spreadsheet would take for a formula.
+pub fn without_formula(text: &str) -> String {
     match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
         true => format!("'{text}"),
         false => text.to_owned(),
@@ -104,24 +84,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_quoted_where_they_must_be_and_rows_end_with_crlf() {
-        let mut csv = Csv::default();
-        csv.row(["id", "phone"]);
-        csv.row(["a,b", "say \"x\"\r\nbye"]);
-        csv.row(["", "+84981234567"]);
+    fn cells_are_quoted_if_needed_and_rows_end_with_crlf() {
+        let rows = [
+            ["id", "phone"],
+            ["a,b", "say \"x\"\r\nbye"],
+            ["", "+84981234567"],
+        ];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(
-            String::from_utf8(csv.into_text()).unwrap(),
+            String::from_utf8(csv(rows)).unwrap(),
             "id,phone\r\n\"a,b\",\"say \"\"x\"\"\r\nbye\"\r\n,+84981234567\r\n"
         );
     }
 
     #[test]
-    fn no_text_of_others_begins_a_formula() {
+    fn no_foreign_text_begins_a_formula() {
         for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1"] {
-            assert_eq!(harmless(text), format!("'{text}"));
+            assert_eq!(without_formula(text), format!("'{text}"));
         }
         for text in ["", "INV-2026/001", "busy", "503", "a=b"] {
-            assert_eq!(harmless(text), text);
+            assert_eq!(without_formula(text), text);
         }
     }
 }

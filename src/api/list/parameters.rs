@@ -1,28 +1,35 @@
-//! The parameters of a request's query, each checked, none unknown.
+//! The query parameters of a request: checked, and unknown ones refused.
 
 use nexo_domain::timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::api::error::ApiError;
 
-/// How many rows a page has where nobody says otherwise, and at most.
+/// Rows in a page without `limit`.
 pub const DEFAULT_LIMIT: u32 = 50;
-pub const LARGEST_LIMIT: u32 = 200;
+/// The largest `limit`.
+pub const MAX_LIMIT: u32 = 200;
 
-/// So much of an unknown parameter's name is repeated to its sender.
-const LONGEST_NAME: usize = 40;
+/// An unknown parameter's name is repeated in the error up to this length.
+const MAX_NAME_LENGTH: usize = 40;
+/// RFC 3986 §2.3: all but the unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
-/// What was given for each known name. An empty value counts as none, as forms send it.
+/// The given parameters. An empty value counts as absent, because HTML forms send it.
 #[derive(Debug)]
 pub struct Parameters {
     given: Vec<(&'static str, String)>,
 }
 
 impl Parameters {
-    /// Reads the query of a URL. Only percent-encoding counts, so that the `+` of a phone or of a time's
-    /// zone may be written as it is.
+    /// Reads the query of a URL. A `+` is a plus sign, not a blank, so that phones and time zones need no encoding.
     ///
     /// # Errors
-    /// [`ApiError::InvalidParameter`] for one that is not in `known`, comes twice or is not UTF-8.
+    /// [`ApiError::InvalidParameter`] for a parameter that is not in `known`, is repeated or is not UTF-8.
     pub fn read(query: &str, known: &[&'static str]) -> Result<Parameters, ApiError> {
         let mut given: Vec<(&'static str, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -32,9 +39,9 @@ impl Parameters {
                 return Err(unknown(&decoded, known));
             };
             let value = percent_decoded(value)
-                .ok_or_else(|| refused(name, "percent-encoded UTF-8".to_owned()))?;
+                .ok_or_else(|| invalid(name, "percent-encoded UTF-8".to_owned()))?;
             if given.iter().any(|(other, _)| *other == name) {
-                return Err(refused(name, "given once".to_owned()));
+                return Err(invalid(name, "given once".to_owned()));
             }
             given.push((name, value));
         }
@@ -42,10 +49,10 @@ impl Parameters {
         Ok(Parameters { given })
     }
 
-    /// The value of `name` as `read` takes it.
+    /// The value of `name` as `read` parses it.
     ///
     /// # Errors
-    /// [`ApiError::InvalidParameter`] with what is `allowed` where `read` takes it not.
+    /// [`ApiError::InvalidParameter`] with `allowed` if `read` returns `None`.
     pub fn get<T>(
         &self,
         name: &'static str,
@@ -57,7 +64,7 @@ impl Parameters {
             None => Ok(None),
             Some((_, value)) => match read(value) {
                 Some(value) => Ok(Some(value)),
-                None => Err(refused(name, allowed())),
+                None => Err(invalid(name, allowed())),
             },
         }
     }
@@ -65,7 +72,7 @@ impl Parameters {
     /// `name` as one of `words`.
     ///
     /// # Errors
-    /// [`ApiError::InvalidParameter`] that names them all.
+    /// [`ApiError::InvalidParameter`], which lists them.
     pub fn word<T: Copy>(
         &self,
         name: &'static str,
@@ -91,7 +98,7 @@ impl Parameters {
         })
     }
 
-    /// `limit`: how many rows are wanted.
+    /// The value of `limit`.
     ///
     /// # Errors
     /// [`ApiError::InvalidParameter`].
@@ -99,27 +106,27 @@ impl Parameters {
         let read = |text: &str| {
             let is_number = text.bytes().all(|b| b.is_ascii_digit());
             let limit: u32 = is_number.then(|| text.parse().ok()).flatten()?;
-            (1..=LARGEST_LIMIT).contains(&limit).then_some(limit)
+            (1..=MAX_LIMIT).contains(&limit).then_some(limit)
         };
         self.get("limit", read, || {
-            format!("a whole number from 1 to {LARGEST_LIMIT}")
+            format!("a whole number from 1 to {MAX_LIMIT}")
         })
     }
 
-    /// The same query with another `cursor`, for a link to the next page. `None` for the last one.
+    /// A `Link` to the same query with this `cursor`; `None` without one.
     pub fn next_page(&self, path: &str, cursor: Option<&str>) -> Option<String> {
         let cursor = ("cursor", cursor?);
         let others = self.given.iter().filter(|(name, _)| *name != "cursor");
         let pairs: Vec<String> = others
             .map(|(name, value)| (*name, value.as_str()))
             .chain([cursor])
-            .map(|(name, value)| format!("{name}={}", percent_encoded(value)))
+            .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, RESERVED)))
             .collect();
         Some(format!("<{path}?{}>; rel=\"next\"", pairs.join("&")))
     }
 }
 
-fn refused(name: &str, allowed: String) -> ApiError {
+fn invalid(name: &str, allowed: String) -> ApiError {
     ApiError::InvalidParameter {
         message: format!("The parameter {name} must be {allowed}."),
         parameter: name.to_owned(),
@@ -127,43 +134,27 @@ fn refused(name: &str, allowed: String) -> ApiError {
 }
 
 fn unknown(name: &str, known: &[&str]) -> ApiError {
-    let name: String = name.chars().take(LONGEST_NAME).collect();
+    let name: String = name.chars().take(MAX_NAME_LENGTH).collect();
     ApiError::InvalidParameter {
         message: format!(
-            "There is no parameter {name:?} here; known are {}.",
+            "Unknown parameter {name:?}; allowed are {}.",
             known.join(", ")
         ),
         parameter: name,
     }
 }
 
+/// Decodes percent-encoding strictly: `None` for an incomplete escape, or for bytes that are not UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        let decoded = match byte {
-            b'%' => {
-                let (digits, after) = rest.split_at_checked(2)?;
-                rest = after;
-                let digits = std::str::from_utf8(digits).ok()?;
-                let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
-                is_hex.then(|| u8::from_str_radix(digits, 16).ok())??
-            }
-            other => *other,
-        };
-        bytes.push(decoded);
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn percent_encoded(text: &str) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-    let encoded = |b: u8| match is_plain(b) {
-        true => char::from(b).to_string(),
-        false => format!("%{b:02X}"),
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
-    text.bytes().map(encoded).collect()
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
+    }
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }
 
 #[cfg(test)]
@@ -193,11 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_or_given_twice_or_no_text_is_refused_by_its_name() {
+    fn unknown_repeated_and_undecodable_parameters_are_refused_by_name() {
         let read = |query: &str| message(Parameters::read(query, &KNOWN));
         assert_eq!(
             read("stauts=sent"),
-            "There is no parameter \"stauts\" here; known are limit, phone, from, cursor."
+            "Unknown parameter \"stauts\"; allowed are limit, phone, from, cursor."
         );
         assert_eq!(
             read("limit=1&limit=1"),
@@ -220,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_a_whole_number_in_its_bounds() {
+    fn a_limit_is_a_whole_number_from_1_to_200() {
         let limit = |value: &str| {
             Parameters::read(&format!("limit={value}"), &KNOWN)
                 .unwrap()

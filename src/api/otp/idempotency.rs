@@ -1,14 +1,14 @@
-//! `Idempotency-Key` on `POST /send-otp`: the same request has one answer, and rings once.
+//! `Idempotency-Key` on `POST /send-otp`: repeated requests get one answer and ring the phone once.
 //!
-//! | who has the key | this request |
+//! | state of the key | this request |
 //! |---|---|
-//! | nobody | takes its turn: what it is answered is kept, unless that frees the key |
-//! | the same request, in flight in this process | waits for its landing |
-//! | the same request, in flight in another process | looks into the database until it is decided |
-//! | the same request, answered | is answered the same |
-//! | another body | 409 |
+//! | unused | runs; its answer is stored, unless the answer frees the key |
+//! | same request in flight in this process | waits for it |
+//! | same request in flight in another process | polls the database until that one has an outcome |
+//! | same request, answered | gets the stored answer |
+//! | used with another body | 409 |
 //!
-//! A 5xx, a 429 and a 402 free the key; so does a key or account that was closed meanwhile.
+//! A 5xx, a 429 and a 402 free the key; so does an API key or account that is closed meanwhile.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,19 +22,23 @@ use nexo_actors::dispatch::inflight::{Entered, InFlight, StoredResponse};
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest};
 use nexo_entities::store::ledger::posting::Keep;
 
-use super::send_otp::{Facts, check, json};
-use crate::api::Edge;
-use crate::api::auth::caller::given_key;
+use super::order::{OrderFacts, order};
+use crate::api::auth::caller::presented_key;
 use crate::api::auth::keyring::Key;
+use crate::api::body::json_text;
 use crate::api::error::ApiError;
+use crate::api::state::ApiState;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// Between two looks at what another process is about to answer.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the database is polled for the outcome in another process.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The request as its header names it; `None` without one.
-pub fn asked(
+/// The request's idempotency key and fingerprint; `None` without the header.
+///
+/// # Errors
+/// [`ApiError::InvalidRequest`] for a malformed or repeated header.
+pub fn request(
     headers: &HeaderMap,
     key: &Key,
     body: &[u8],
@@ -53,35 +57,39 @@ pub fn asked(
     Ok(Some(Arc::new(IdempotentRequest {
         key_id: key.key_id,
         key: idempotency_key,
-        fingerprint: Fingerprint::of(&given_key(headers)?, body),
+        fingerprint: Fingerprint::of(&presented_key(headers)?, body),
     })))
 }
 
-/// Answers as the same request was answered before, or as the first of its kind.
+/// Replays the stored answer of the same request, or runs the request as the first one.
+///
+/// # Errors
+/// Those of the request itself, [`ApiError::IdempotencyConflict`] for another body, and
+/// [`ApiError::Overloaded`] if the other request has no outcome in time.
 pub async fn answer_once(
-    asked: &Arc<IdempotentRequest>,
+    request: &Arc<IdempotentRequest>,
     key: &Key,
     body: &[u8],
-    edge: &Edge,
+    state: &ApiState,
 ) -> Result<HttpResponse, ApiError> {
-    let give_up = Instant::now() + edge.desk.answer_timeout();
+    let give_up = Instant::now() + state.dispatcher.answer_timeout();
     loop {
-        let flight = match edge.desk.in_flight.enter(asked) {
+        let flight = match state.dispatcher.in_flight.enter(request) {
             Entered::First(flight) => flight,
             Entered::Conflict => return Err(ApiError::IdempotencyConflict),
-            Entered::Duplicate(landing) => {
-                let landed = tokio::time::timeout_at(give_up.into(), landing.response()).await;
+            Entered::Duplicate(waiter) => {
+                let landed = tokio::time::timeout_at(give_up.into(), waiter.response()).await;
                 match landed.map_err(|_| ApiError::Overloaded)? {
-                    Some(landed) => return replayed(&landed, edge),
+                    Some(landed) => return replayed(&landed, state),
                     None => continue,
                 }
             }
         };
-        if let Some(kept) = decided(asked, edge, give_up).await? {
+        if let Some(kept) = stored_answer(request, state, give_up).await? {
             flight.complete(kept.clone());
-            return replayed(&kept, edge);
+            return replayed(&kept, state);
         }
-        if let Some(answer) = first_answer(flight, key, body, edge).await? {
+        if let Some(answer) = first_answer(flight, key, body, state).await? {
             return Ok(answer);
         }
         if Instant::now() >= give_up {
@@ -90,26 +98,26 @@ pub async fn answer_once(
     }
 }
 
-/// What is kept for this request, once it stands. The database is asked, for as long as another process
-/// may yet decide otherwise.
-async fn decided(
-    asked: &IdempotentRequest,
-    edge: &Edge,
+/// The stored answer once it is final; `None` without one. Polls the database while another process may still
+/// change it.
+async fn stored_answer(
+    request: &IdempotentRequest,
+    state: &ApiState,
     give_up: Instant,
 ) -> Result<Option<StoredResponse>, ApiError> {
     loop {
-        let kept = edge.store.kept_answer(asked, clock::unix_ms());
-        let kept = edge.read("a kept answer", kept).await?;
+        let kept = state.store.kept_answer(request, clock::unix_ms());
+        let kept = state.read("a stored answer", kept).await?;
         let Some(kept) = kept else {
             return Ok(None);
         };
-        if kept.fingerprint != asked.fingerprint {
+        if kept.fingerprint != request.fingerprint {
             return Err(ApiError::IdempotencyConflict);
         }
-        // Its flight is ours, so the saga of this process that works on it has landed it: by a 202.
+        // This process holds the in-flight entry, so its own saga has already answered with a 202.
         let is_ours = kept
             .delivery_id
-            .is_some_and(|id| edge.desk.live.contains(id));
+            .is_some_and(|id| state.dispatcher.live.contains(id));
         if kept.stands || is_ours {
             return Ok(Some(StoredResponse {
                 status: kept.status,
@@ -119,49 +127,53 @@ async fn decided(
         if Instant::now() >= give_up {
             return Err(ApiError::Overloaded);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Takes the key's turn. `None` when another process was faster: there is something to be found now.
+/// Runs the request as the first with its key. `None` if another process was faster and has stored an answer.
 async fn first_answer(
     flight: InFlight,
     key: &Key,
     body: &[u8],
-    edge: &Edge,
+    state: &ApiState,
 ) -> Result<Option<HttpResponse>, ApiError> {
-    let order = match check(key, body, edge) {
+    let order = match order(key, body, state) {
         Ok(order) => order,
         Err(refused) if refused.status() == StatusCode::BAD_REQUEST => {
-            return keep_refusal(flight, key, refused, edge).await;
+            return store_refusal(flight, key, refused, state).await;
         }
         Err(refused) => return Err(refused),
     };
-    let (facts, asked) = (Facts::of(&order), Arc::clone(flight.request()));
-    let dispatched = edge.desk.dispatch(order, Some(flight)).await;
+    let (facts, request) = (OrderFacts::of(&order), Arc::clone(flight.request()));
+    let dispatched = state.dispatcher.dispatch(order, Some(flight)).await;
     let dispatched = dispatched.unwrap_or(Dispatched::Lost);
-    if dispatched == Dispatched::KeyTaken || is_by_the_same(&dispatched, &asked, edge).await {
+    if dispatched == Dispatched::KeyTaken || is_same_request(&dispatched, &request, state).await {
         return Ok(None);
     }
-    let accepted = facts.told(dispatched, edge)?;
-    Ok(Some(json(StatusCode::ACCEPTED, accepted.body())))
+    let accepted = facts.answer(dispatched, state)?;
+    Ok(Some(json_text(StatusCode::ACCEPTED, accepted.body())))
 }
 
-/// Whether the phone's window is closed by this very request, which another process has just accepted.
-async fn is_by_the_same(dispatched: &Dispatched, asked: &IdempotentRequest, edge: &Edge) -> bool {
+/// Whether the same request, just accepted by another process, is what closed the phone's window.
+async fn is_same_request(
+    dispatched: &Dispatched,
+    request: &IdempotentRequest,
+    state: &ApiState,
+) -> bool {
     let kept = match dispatched {
-        Dispatched::WindowClosed { .. } => edge.store.kept_answer(asked, clock::unix_ms()),
+        Dispatched::WindowClosed { .. } => state.store.kept_answer(request, clock::unix_ms()),
         _ => return false,
     };
-    matches!(edge.read("a kept answer", kept).await, Ok(Some(_)))
+    matches!(state.read("a stored answer", kept).await, Ok(Some(_)))
 }
 
-/// Keeps what is wrong with the request, and answers it.
-async fn keep_refusal(
+/// Stores a 400 under the key and answers with it.
+async fn store_refusal(
     flight: InFlight,
     key: &Key,
     refused: ApiError,
-    edge: &Edge,
+    state: &ApiState,
 ) -> Result<Option<HttpResponse>, ApiError> {
     let landed = StoredResponse {
         status: refused.status().as_u16(),
@@ -173,7 +185,7 @@ async fn keep_refusal(
         body: landed.body.to_string(),
         at_ms: clock::unix_ms(),
     };
-    match edge.desk.store_response(key.account_id, keep).await {
+    match state.dispatcher.store_response(key.account_id, keep).await {
         Some(true) => {
             flight.complete(landed);
             Ok(Some(refused.response()))
@@ -183,12 +195,12 @@ async fn keep_refusal(
     }
 }
 
-/// The same answer once more: status, type and body to the last byte.
-fn replayed(landed: &StoredResponse, edge: &Edge) -> Result<HttpResponse, ApiError> {
+/// The stored answer again: the same status, type and body bytes.
+fn replayed(landed: &StoredResponse, state: &ApiState) -> Result<HttpResponse, ApiError> {
     let status = StatusCode::from_u16(landed.status)
-        .map_err(|_| edge.internal("a kept answer has no HTTP status"))?;
-    edge.replays.increment(1);
-    let mut answer = json(status, landed.body.to_string());
+        .map_err(|_| state.internal("a stored answer has no valid HTTP status"))?;
+    state.replays.increment(1);
+    let mut answer = json_text(status, landed.body.to_string());
     answer
         .headers_mut()
         .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

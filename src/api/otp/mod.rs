@@ -1,5 +1,6 @@
-//! `POST /send-otp`: routing, idempotency, the answer.
+//! `POST /send-otp`: the handler, its body, idempotency keys, and the routing to a carrier.
 
-pub(super) mod idempotency;
+pub(in crate::api) mod idempotency;
+pub(in crate::api) mod order;
 pub mod routing;
-pub(super) mod send_otp;
+pub mod send_otp;

@@ -1,4 +1,4 @@
-//! Which carrier hosts a number: its port record, else its range.
+//! Which carrier hosts a number: its number-portability record, else its range.
 
 use arc_swap::ArcSwap;
 use nexo_domain::phone::Phone;
@@ -6,17 +6,17 @@ use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_domain::phone::portability::PortTable;
 use nexo_entities::store::{Store, StoreError};
 
-/// The numbering plan and the ported numbers, in memory.
+/// The numbering plan and the ported numbers, held in memory.
 pub struct Routing {
     pub plan: CarrierPlan,
     ports: ArcSwap<PortTable>,
 }
 
 impl Routing {
-    /// Reads the ported numbers in force.
+    /// Reads the current set of ported numbers.
     ///
     /// # Errors
-    /// What the database fails with.
+    /// Those of the database.
     pub async fn load(store: &Store) -> Result<Routing, StoreError> {
         Ok(Routing {
             plan: CarrierPlan::vietnam(),
@@ -24,10 +24,10 @@ impl Routing {
         })
     }
 
-    /// Reads them again. Until then, and where that fails, the older ones stay.
+    /// Reads the ported numbers again. The old set stays in force until the new one is read completely.
     ///
     /// # Errors
-    /// What the database fails with.
+    /// Those of the database.
     pub async fn reload(&self, store: &Store) -> Result<(), StoreError> {
         let ports = store.ports().await?;
         tracing::info!(rows = ports.len(), "ported numbers replaced");
@@ -35,7 +35,7 @@ impl Routing {
         Ok(())
     }
 
-    /// The carrier to call the number through.
+    /// The carrier through which the number is called.
     pub fn carrier(&self, phone: Phone) -> Option<Carrier> {
         let ported = self.ports.load().carrier(phone);
         ported.or_else(|| phone.carrier(&self.plan))

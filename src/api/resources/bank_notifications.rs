@@ -1,9 +1,8 @@
-//! `POST /api/v1/bank-notifications`: a bank, or who watches its account, tells of a payment.
+//! `POST /api/v1/bank-notifications`: the bank, or a service that watches its account, reports a payment.
 //!
-//! The body is signed as our webhooks are: `X-NEXO-Bank-Signature: sha256=<hex>`, the HMAC-SHA256 of its bytes
-//! under `[deposits] notification_secret`. What is not signed is nobody's word, and read no further.
+//! The body is signed like our webhooks: `X-NEXO-Bank-Signature: sha256=<hex>`, the HMAC-SHA256 of the body under
+//! `[deposits] notification_secret`. Nothing is parsed before the signature is verified.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use metrics::{Counter, counter};
 use nexo_actors::clock::unix_ms;
@@ -11,33 +10,34 @@ use nexo_domain::billing::deposit::HoldReason;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
 use nexo_entities::store::billing::bank_payments::{NewPayment, Taken};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::api::error::ApiError;
-use crate::api::otp::send_otp::{json, read_body};
+use crate::api::body::{self, read_body};
+use crate::api::error::{ApiError, Error};
 use crate::config::deposits::DepositsConfig;
 
 pub(in crate::api) const SIGNATURE: &str = "X-NEXO-Bank-Signature";
-/// The longest memo that is kept.
-const LONGEST_MEMO: usize = 1_000;
+/// A memo is stored up to this many characters.
+const MAX_MEMO_LENGTH: usize = 1_000;
 
-/// What the handler needs.
-pub struct BankDesk {
+/// The state of the handler.
+pub struct BankNotifications {
     store: Store,
-    /// `None` where no notifications are taken.
+    /// `None` if notifications are not configured.
     secret: Option<HashedSecret>,
     credited: Counter,
     kept: Counter,
     refused: Counter,
 }
 
-impl BankDesk {
-    pub fn new(config: &DepositsConfig, store: Store) -> BankDesk {
+impl BankNotifications {
+    pub fn new(config: &DepositsConfig, store: Store) -> BankNotifications {
         let outcome = |outcome| counter!("nexo_bank_notifications_total", "outcome" => outcome);
         let secret = config.notification_secret.as_ref();
-        BankDesk {
+        BankNotifications {
             store,
-            // The secret's own text is the key.
+            // Unlike a webhook's, the secret itself is the HMAC key.
             secret: secret.map(|secret| HashedSecret::from_record(secret.reveal().to_owned())),
             credited: outcome("credited"),
             kept: outcome("kept"),
@@ -46,89 +46,130 @@ impl BankDesk {
     }
 }
 
-/// A bank's own id may be a number.
+/// A transaction id as banks send it.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Id {
+enum TransactionId {
     Text(String),
     Number(u64),
 }
 
-#[derive(Deserialize)]
-struct Notification {
-    transaction_id: Id,
+/// A payment that has arrived.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::api) struct BankNotification {
+    /// The bank's own id of the payment, 1 to 64 ASCII characters; a whole number is accepted too.
+    #[schema(value_type = String, example = "FT26147000123")]
+    transaction_id: TransactionId,
+    /// In whole units of its currency, positive.
+    #[schema(example = 260_000)]
     amount: i64,
+    /// ISO 4217; VND if absent.
     #[serde(default = "dong")]
+    #[schema(value_type = Option<String>, example = "VND")]
     currency: String,
+    /// As the payer wrote it, with additions by the bank.
+    #[schema(example = "MBVCB.123.NX1A2B3C4D5.CT tu 0123")]
     memo: String,
+}
+
+/// The outcome of a notification.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct BankNotificationTaken {
+    ok: bool,
+    #[schema(pattern = "^(credited|kept|refused)$", example = "credited")]
+    status: &'static str,
+    /// Why it is kept for an operator: `unknown_reference`, `ambiguous`, `wrong_amount`, `reference_used`, `account_closed` or `wrong_currency`.
+    #[schema(required = true)]
+    reason: Option<&'static str>,
+    /// False if this payment was reported before.
+    new: bool,
 }
 
 fn dong() -> String {
     "VND".to_owned()
 }
 
-/// Handles the request; every refusal is an [`ApiError`].
+/// Handles the request, and counts refusals.
+///
+/// # Errors
+/// Every refusal.
+#[utoipa::path(
+    post,
+    path = "/api/v1/bank-notifications",
+    operation_id = "notifyBankPayment",
+    summary = "Report an incoming payment (for the bank, or a service that watches the account)",
+    description = "Available if the operator has set a notification secret. Credits the top-up whose reference is in the memo and whose amount matches, once; every other payment is kept for an operator. A repeated transaction_id changes nothing.",
+    params(("X-NEXO-Bank-Signature" = String, Header, description = "`sha256=` and the HMAC-SHA256 of the body in hex, under the notification secret.")),
+    request_body(content = BankNotification, description = "At most 16 KiB."),
+    responses(
+        (status = 200, description = "Taken, now or before.", body = BankNotificationTaken),
+        (status = 400, description = "`invalid_request`.", body = Error),
+        (status = 401, description = "`invalid_signature`.", body = Error),
+        (status = 404, description = "`not_found`: notifications are not configured.", body = Error),
+        (status = 413, description = "`payload_too_large`.", body = Error),
+        (status = 503, description = "`overloaded`: nothing was taken; send it again.", body = Error),
+    )
+)]
 pub async fn notify(
     request: HttpRequest,
     payload: web::Payload,
-    desk: web::Data<BankDesk>,
-) -> HttpResponse {
-    match take(&request, payload, &desk).await {
-        Ok(answer) => answer,
-        Err(refused) => {
-            desk.refused.increment(1);
-            refused.response()
-        }
-    }
+    state: web::Data<BankNotifications>,
+) -> Result<HttpResponse, ApiError> {
+    let taken = take(&request, payload, &state).await;
+    taken.inspect_err(|_| state.refused.increment(1))
 }
 
 async fn take(
     request: &HttpRequest,
     payload: web::Payload,
-    desk: &BankDesk,
+    state: &BankNotifications,
 ) -> Result<HttpResponse, ApiError> {
-    let secret = desk.secret.as_ref().ok_or(ApiError::NotFound)?;
+    let secret = state.secret.as_ref().ok_or(ApiError::NotFound)?;
     let body = read_body(request, payload).await?;
     let signature = request.headers().get(SIGNATURE);
     let signature = signature.and_then(|value| value.to_str().ok());
     if !signature.is_some_and(|signature| secret.verify(&body, signature)) {
         return Err(ApiError::InvalidSignature);
     }
-    let told: Notification = serde_json::from_slice(&body).map_err(|_| {
+    let notification: BankNotification = serde_json::from_slice(&body).map_err(|_| {
         ApiError::InvalidRequest(
-            "Send a JSON object with transaction_id, amount in whole units, memo, and currency where it is not VND.",
+            "Send a JSON object with transaction_id, amount in whole units, memo, and currency unless it is VND.",
         )
     })?;
-    let bank_id = match told.transaction_id {
-        Id::Text(text) => text,
-        Id::Number(number) => number.to_string(),
+    let bank_id = match notification.transaction_id {
+        TransactionId::Text(text) => text,
+        TransactionId::Number(number) => number.to_string(),
     };
     if !(1..=64).contains(&bank_id.len()) || !bank_id.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(ApiError::InvalidRequest(
-            "transaction_id is 1 to 64 ASCII characters without blanks.",
+            "transaction_id must be 1 to 64 ASCII characters without blanks.",
         ));
     }
-    if told.amount <= 0 {
+    if notification.amount <= 0 {
         return Err(ApiError::InvalidRequest(
-            "amount is a whole number, more than zero: only what comes in is told.",
+            "amount is a whole number, more than zero: only what comes in is notification.",
         ));
     }
-    let is_code = told.currency.len() == 3 && told.currency.bytes().all(|b| b.is_ascii_uppercase());
+    let is_code = notification.currency.len() == 3
+        && notification
+            .currency
+            .bytes()
+            .all(|b| b.is_ascii_uppercase());
     if !is_code {
         return Err(ApiError::InvalidRequest(
-            "currency is three capitals (ISO 4217), such as VND.",
+            "currency must be an ISO 4217 code of three capital letters, such as VND.",
         ));
     }
-    let memo: String = told.memo.chars().take(LONGEST_MEMO).collect();
+    let memo: String = notification.memo.chars().take(MAX_MEMO_LENGTH).collect();
     let payment = NewPayment {
         bank_id: &bank_id,
-        amount: told.amount,
-        currency: &told.currency,
+        amount: notification.amount,
+        currency: &notification.currency,
         memo: &memo.replace(char::is_control, " "),
         at_ms: unix_ms(),
     };
-    let (taken, is_new) = desk.store.take_payment(payment).await.map_err(|error| {
-        tracing::error!(%error, "a bank's payment could not be taken");
+    let (taken, is_new) = state.store.take_payment(payment).await.map_err(|error| {
+        tracing::error!(%error, "storing a bank payment failed");
         match error.is_outage() {
             true => ApiError::Overloaded,
             false => ApiError::Internal,
@@ -136,8 +177,8 @@ async fn take(
     })?;
     if is_new {
         match &taken {
-            Taken::Credited { .. } => desk.credited.increment(1),
-            Taken::Kept(_) | Taken::Refused => desk.kept.increment(1),
+            Taken::Credited { .. } => state.credited.increment(1),
+            Taken::Kept(_) | Taken::Refused => state.kept.increment(1),
         }
     }
     let (status, reason) = match &taken {
@@ -145,9 +186,10 @@ async fn take(
         Taken::Kept(kept) => ("kept", Some(HoldReason::as_str(*kept))),
         Taken::Refused => ("refused", None),
     };
-    let reason = serde_json::Value::from(reason);
-    Ok(json(
-        StatusCode::OK,
-        format!(r#"{{"ok":true,"status":"{status}","reason":{reason},"new":{is_new}}}"#),
-    ))
+    Ok(body::ok(&BankNotificationTaken {
+        ok: true,
+        status,
+        reason,
+        new: is_new,
+    }))
 }

@@ -2,88 +2,147 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_domain::ids::DeliveryId;
+use nexo_domain::money::Micros;
+use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::deliveries::deliveries::Delivery;
+use nexo_entities::store::deliveries::deliveries::Delivery as Record;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
-use crate::api::Edge;
 use crate::api::auth::caller::authorize;
-use crate::api::error::ApiError;
+use crate::api::body;
+use crate::api::error::{ApiError, Error};
+use crate::api::state::ApiState;
 
-/// One delivery of the caller's account.
+/// One OTP: its state and its cost.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Delivery {
+    ok: bool,
+    #[serde(flatten)]
+    delivery: ListedDelivery,
+}
+
+/// One OTP of a list: the fields of `GET /deliveries/{id}` without `ok`.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct ListedDelivery {
+    #[schema(value_type = Uuid)]
+    id: DeliveryId,
+    /// E.164; `+8498***4567` after the retention period of phones.
+    #[schema(example = "+84981234567")]
+    phone: String,
+    #[schema(value_type = String, example = "viettel")]
+    carrier: Carrier,
+    #[schema(pattern = "^(sent|delivered|failed)$", example = "delivered")]
+    status: &'static str,
+    #[schema(value_type = f64, example = 0.022)]
+    cost: Micros,
+    /// `partial_playback`, `busy`, `declined`, `no_answer`, `unreachable`, `invalid_number`,
+    /// `carrier_error`, `interrupted` or `no_route`.
+    #[schema(required = true)]
+    error_code: Option<String>,
+    /// The carrier's outcome; null while `sent`.
+    #[schema(required = true, example = "success")]
+    carrier_status: Option<String>,
+    #[schema(format = DateTime, example = "2026-05-25T10:00:00Z")]
+    created_at: String,
+    /// Null while `sent`.
+    #[schema(required = true, format = DateTime, example = "2026-05-25T10:00:25Z")]
+    completed_at: Option<String>,
+}
+
+impl ListedDelivery {
+    pub(super) fn of(delivery: &Record) -> ListedDelivery {
+        ListedDelivery {
+            id: delivery.id,
+            phone: delivery.phone.to_string(),
+            carrier: delivery.carrier,
+            status: delivery.status.as_str(),
+            cost: delivery.cost,
+            error_code: delivery.error_code.clone(),
+            carrier_status: delivery.carrier_status.clone(),
+            created_at: rfc3339(delivery.created_at_ms),
+            completed_at: delivery.completed_at_ms.map(rfc3339),
+        }
+    }
+}
+
+/// The wallet's three buckets, in USD. Spent in the order free, bonus, cash.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Balance {
+    ok: bool,
+    #[schema(example = "USD")]
+    currency: &'static str,
+    #[schema(value_type = f64, example = 9.978)]
+    balance: Micros,
+    #[schema(value_type = f64, example = 2.0)]
+    bonus_credit: Micros,
+    #[schema(value_type = f64, example = 0.066)]
+    free_credit: Micros,
+    #[schema(value_type = f64, example = 12.044)]
+    total: Micros,
+}
+
+/// Answers with one delivery of the caller's account.
+///
+/// # Errors
+/// [`ApiError::NotFound`] for an unknown, foreign or malformed id.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deliveries/{id}",
+    operation_id = "getDelivery",
+    summary = "One OTP",
+    params(("id" = String, Path, description = "The id from the 202 answer. A malformed or foreign one is 404.")),
+    responses(
+        (status = 200, description = "The delivery.", body = Delivery),
+        (status = 404, description = "`not_found`: unknown, foreign or malformed.", body = Error),
+    ),
+    security(("api_key" = []))
+)]
 pub async fn delivery(
     request: HttpRequest,
     id: web::Path<String>,
-    edge: web::Data<Edge>,
-) -> HttpResponse {
-    match read_delivery(&request, &id, &edge).await {
-        Ok(body) => json(body),
-        Err(refused) => refused.response(),
-    }
-}
-
-async fn read_delivery(request: &HttpRequest, id: &str, edge: &Edge) -> Result<String, ApiError> {
-    let key = authorize(request, edge).await?;
+    state: web::Data<ApiState>,
+) -> Result<HttpResponse, ApiError> {
+    let key = authorize(&request, &state).await?;
     let id: DeliveryId = id.parse().map_err(|_| ApiError::NotFound)?;
-    let delivery = edge
-        .read("a delivery", edge.store.delivery(key.account_id, id))
+    let delivery = state
+        .read("a delivery", state.store.delivery(key.account_id, id))
         .await?
         .ok_or(ApiError::NotFound)?;
-    Ok(format!(r#"{{"ok":true,{}}}"#, fields(&delivery)))
+    Ok(body::ok(&Delivery {
+        ok: true,
+        delivery: ListedDelivery::of(&delivery),
+    }))
 }
 
-/// What the API tells of a delivery, as the inside of a JSON object.
-pub fn fields(delivery: &Delivery) -> String {
-    let quoted = |text: Option<&str>| {
-        text.map_or("null".to_owned(), |t| {
-            serde_json::Value::from(t).to_string()
-        })
-    };
-    let completed_at = delivery.completed_at_ms.map(rfc3339);
-    format!(
-        concat!(
-            r#""id":"{}","phone":"{}","carrier":"{}","status":"{}","cost":{},"#,
-            r#""error_code":{},"carrier_status":{},"created_at":"{}","completed_at":{}"#
-        ),
-        delivery.id,
-        delivery.phone,
-        delivery.carrier,
-        delivery.status.as_str(),
-        delivery.cost,
-        quoted(delivery.error_code.as_deref()),
-        quoted(delivery.carrier_status.as_deref()),
-        rfc3339(delivery.created_at_ms),
-        quoted(completed_at.as_deref()),
-    )
-}
-
-/// The caller's wallet.
-pub async fn balance(request: HttpRequest, edge: web::Data<Edge>) -> HttpResponse {
-    match read_balance(&request, &edge).await {
-        Ok(body) => json(body),
-        Err(refused) => refused.response(),
-    }
-}
-
-async fn read_balance(request: &HttpRequest, edge: &Edge) -> Result<String, ApiError> {
-    let key = authorize(request, edge).await?;
-    let wallet = edge
-        .read("a wallet", edge.store.wallet(key.account_id))
+/// Answers with the caller's wallet.
+///
+/// # Errors
+/// [`ApiError::NotFound`] if the account has none.
+#[utoipa::path(
+    get,
+    path = "/api/v1/balance",
+    operation_id = "getBalance",
+    summary = "The wallet",
+    responses((status = 200, description = "The wallet.", body = Balance)),
+    security(("api_key" = []))
+)]
+pub async fn balance(
+    request: HttpRequest,
+    state: web::Data<ApiState>,
+) -> Result<HttpResponse, ApiError> {
+    let key = authorize(&request, &state).await?;
+    let wallet = state
+        .read("a wallet", state.store.wallet(key.account_id))
         .await?
         .ok_or(ApiError::NotFound)?;
-    Ok(format!(
-        concat!(
-            r#"{{"ok":true,"currency":"USD","balance":{},"bonus_credit":{},"#,
-            r#""free_credit":{},"total":{}}}"#
-        ),
-        wallet.balance,
-        wallet.bonus,
-        wallet.free,
-        wallet.total(),
-    ))
-}
-
-fn json(body: String) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(body)
+    Ok(body::ok(&Balance {
+        ok: true,
+        currency: "USD",
+        balance: wallet.balance,
+        bonus_credit: wallet.bonus,
+        free_credit: wallet.free,
+        total: wallet.total(),
+    }))
 }

@@ -1,207 +1,231 @@
-//! `GET /ledger`: the account's entries, the latest first, each with what was held after it.
+//! `GET /ledger`: the account's entries, newest first, each with the wallet after it.
 
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
-use nexo_domain::ids::AccountId;
+use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::money::Micros;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::ledger::entries::{LedgerEntry, LedgerFilter, LedgerPage, LedgerPlace};
+use nexo_entities::store::ledger::entries::{LedgerEntry as Record, LedgerFilter, LedgerPlace};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
-use crate::api::Edge;
-use crate::api::auth::caller::authorize;
-use crate::api::error::ApiError;
-use crate::api::list::accept::{Form, form};
-use crate::api::list::cursor;
-use crate::api::list::export;
-use crate::api::list::export::{Chunk, Csv, harmless};
-use crate::api::list::parameters::{DEFAULT_LIMIT, Parameters};
+use crate::api::error::{ApiError, Error};
+use crate::api::list::export::without_formula;
+use crate::api::list::parameters::Parameters;
+use crate::api::list::{self, List, Page, Query, cursor};
+use crate::api::state::ApiState;
 
-const PARAMETERS: [&str; 6] = ["limit", "cursor", "kind", "bucket", "from", "to"];
-/// Marks this list's cursors.
-const LIST: u8 = 2;
+/// Distinguishes this list's cursors.
+const CURSOR_TAG: u8 = 2;
+/// More than any bucket holds; three times this still fits 64 bits.
+const MAX_BUCKET: Micros = Micros::new(i64::MAX / 4);
 
-const COLUMNS: [&str; 10] = [
-    "posting_id",
-    "kind",
-    "bucket",
-    "amount",
-    "bucket_total",
-    "total",
-    "delivery_id",
-    "reference",
-    "note",
-    "created_at",
-];
+/// A page of ledger entries.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct LedgerList {
+    ok: bool,
+    #[schema(example = "USD")]
+    currency: &'static str,
+    entries: Vec<LedgerEntry>,
+    /// The cursor of the next page; null on the last one.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+}
 
-/// What one request asks for.
-#[derive(Clone, Copy)]
-struct Wanted {
+/// One signed line of one bucket, in USD. Never changed, never deleted.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct LedgerEntry {
+    /// The same for all entries that were written together.
+    posting_id: Uuid,
+    #[schema(
+        pattern = "^(debit|refund|deposit|grant|payout|forfeit|correction|commission)$",
+        example = "debit"
+    )]
+    kind: &'static str,
+    #[schema(pattern = "^(free|bonus|balance)$", example = "balance")]
+    bucket: &'static str,
+    /// Negative if it left the bucket.
+    #[schema(value_type = f64, example = -0.022)]
+    amount: Micros,
+    /// The bucket after this entry.
+    #[schema(value_type = f64, example = 9.978)]
+    bucket_total: Micros,
+    /// The whole wallet after this entry.
+    #[schema(value_type = f64, example = 12.044)]
+    total: Micros,
+    /// The OTP of a debit, refund or commission.
+    #[schema(required = true, value_type = Option<Uuid>)]
+    delivery_id: Option<DeliveryId>,
+    /// The reference of a deposit, grant, payout, forfeit or correction.
+    #[schema(required = true)]
+    reference: Option<String>,
+    /// An operator's note.
+    #[schema(required = true)]
+    note: Option<String>,
+    #[schema(format = DateTime, example = "2026-05-25T10:00:00Z")]
+    created_at: String,
+}
+
+/// Handles the request.
+///
+/// # Errors
+/// Every refusal.
+#[utoipa::path(
+    get,
+    path = "/api/v1/ledger",
+    operation_id = "listLedger",
+    summary = "The account's ledger entries, newest first",
+    params(
+        ("limit" = Option<u32>, Query, description = "Number of rows, 1 to 200. Default: 50 as JSON, all as CSV.", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the previous page; keep the other parameters."),
+        ("kind" = Option<String>, Query, description = "`debit`, `refund`, `deposit`, `grant`, `payout`, `forfeit`, `correction` or `commission`."),
+        ("bucket" = Option<String>, Query, description = "`free`, `bonus` or `balance`."),
+        ("from" = Option<String>, Query, description = "RFC 3339 time or date (midnight UTC), inclusive.", example = "2026-05-25T00:00:00+07:00"),
+        ("to" = Option<String>, Query, description = "RFC 3339 time or date, exclusive.", example = "2026-05-26"),
+        ("Accept" = Option<String>, Header, description = "`application/json` (the default) or `text/csv`, with quality values (RFC 9110)."),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "A page; as CSV the same rows after a header, in one stream unless `limit` is given.",
+            content((LedgerList = "application/json"), (String = "text/csv")),
+            headers(
+                ("Vary" = String, description = "`Accept`"),
+                ("Link" = Option<String>, description = "The next page, `rel=\"next\"`, if there is one."),
+                ("Content-Disposition" = Option<String>, description = "With CSV: the file name.")
+            )
+        ),
+        (status = 400, description = "`invalid_request`: `parameter` is unknown, repeated or invalid; the message lists the allowed values.", body = Error),
+        (status = 406, description = "`not_acceptable`: `Accept` allows neither JSON nor CSV.", body = Error),
+    ),
+    security(("api_key" = []))
+)]
+pub async fn list(
+    request: HttpRequest,
+    state: web::Data<ApiState>,
+) -> Result<HttpResponse, ApiError> {
+    list::answer::<Ledger>(request, state).await
+}
+
+/// All entries of an account as one CSV stream, for the account's own pages.
+///
+/// # Errors
+/// Those of reading the first rows.
+pub async fn whole_csv(
+    state: web::Data<ApiState>,
     account: AccountId,
-    filter: LedgerFilter,
-    after: Option<LedgerPlace>,
-    limit: Option<u32>,
+) -> Result<HttpResponse, ApiError> {
+    list::whole_csv::<Ledger>(state, account, LedgerFilter::default()).await
 }
 
-/// Handles the request; every refusal is an [`ApiError`].
-pub async fn list(request: HttpRequest, edge: web::Data<Edge>) -> HttpResponse {
-    match answer(&request, edge).await {
-        Ok(answer) => answer,
-        Err(refused) => refused.response(),
-    }
-}
+struct Ledger;
 
-async fn answer(request: &HttpRequest, edge: web::Data<Edge>) -> Result<HttpResponse, ApiError> {
-    let key = authorize(request, &edge).await?;
-    let form = form(request.headers())?;
-    let parameters = Parameters::read(request.query_string(), &PARAMETERS)?;
-    let wanted = Wanted {
-        account: key.account_id,
-        filter: LedgerFilter {
+impl List for Ledger {
+    const PARAMETERS: &'static [&'static str] =
+        &["limit", "cursor", "kind", "bucket", "from", "to"];
+    const COLUMNS: &'static [&'static str] = &[
+        "posting_id",
+        "kind",
+        "bucket",
+        "amount",
+        "bucket_total",
+        "total",
+        "delivery_id",
+        "reference",
+        "note",
+        "created_at",
+    ];
+    const FILE_NAME: &'static str = "ledger.csv";
+    type Filter = LedgerFilter;
+    type Row = Record;
+    type Place = LedgerPlace;
+
+    fn filter(parameters: &Parameters, _: &ApiState) -> Result<LedgerFilter, ApiError> {
+        Ok(LedgerFilter {
             kind: parameters.word("kind", &EntryKind::ALL.map(|k| (k.as_str(), k)))?,
             bucket: parameters.word("bucket", &Bucket::ALL.map(|b| (b.as_str(), b)))?,
             from_ms: parameters.time("from")?,
             to_ms: parameters.time("to")?,
-        },
-        after: parameters.get("cursor", place, || "a next_cursor of this list".to_owned())?,
-        limit: parameters.limit()?,
-    };
-    let rows = match form {
-        Form::Json => wanted.limit.unwrap_or(DEFAULT_LIMIT),
-        Form::Csv => wanted.limit.unwrap_or(export::ROWS_AT_ONCE),
-    };
-    let page = page(&edge, &wanted, rows).await?;
-    let next = page.next.map(text);
-    let link = parameters.next_page(request.path(), next.as_deref());
-    let mut answer = match form {
-        Form::Json => json(&page, next.as_deref()),
-        Form::Csv => csv(edge, wanted, &page),
-    };
-    // A stream without a limit has no next page: it goes on to the end.
-    if let Some(link) = link.filter(|_| form == Form::Json || wanted.limit.is_some())
-        && let Ok(link) = link.parse()
-    {
-        answer.headers_mut().insert(header::LINK, link);
-    }
-    Ok(answer)
-}
-
-async fn page(edge: &Edge, wanted: &Wanted, rows: u32) -> Result<LedgerPage, ApiError> {
-    let page = edge
-        .store
-        .ledger_page(wanted.account, &wanted.filter, wanted.after, rows);
-    edge.read("a page of the ledger", page).await
-}
-
-fn json(page: &LedgerPage, next: Option<&str>) -> HttpResponse {
-    let items: Vec<String> = page.entries.iter().map(item).collect();
-    // A cursor is of characters that JSON takes as they are.
-    let next = next.map_or("null".to_owned(), |next| format!("\"{next}\""));
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .insert_header((header::VARY, "Accept"))
-        .body(format!(
-            r#"{{"ok":true,"currency":"USD","entries":[{}],"next_cursor":{next}}}"#,
-            items.join(",")
-        ))
-}
-
-fn item(entry: &LedgerEntry) -> String {
-    let quoted = |text: Option<&str>| {
-        text.map_or("null".to_owned(), |t| {
-            serde_json::Value::from(t).to_string()
         })
-    };
-    let delivery = entry.delivery_id.map(|id| id.to_string());
-    format!(
-        concat!(
-            r#"{{"posting_id":"{}","kind":"{}","bucket":"{}","amount":{},"bucket_total":{},"#,
-            r#""total":{},"delivery_id":{},"reference":{},"note":{},"created_at":"{}"}}"#
-        ),
-        entry.posting_id,
-        entry.kind.as_str(),
-        entry.bucket.as_str(),
-        entry.amount,
-        entry.after.of(entry.bucket),
-        entry.after.total(),
-        quoted(delivery.as_deref()),
-        quoted(entry.reference.as_deref()),
-        quoted(entry.note.as_deref()),
-        rfc3339(entry.created_at_ms),
-    )
-}
+    }
 
-fn csv(edge: web::Data<Edge>, wanted: Wanted, first: &LedgerPage) -> HttpResponse {
-    let mut text = Csv::default();
-    text.row(COLUMNS);
-    let first = chunk(text, first, wanted.limit.is_some());
-    export::answer("ledger.csv", first, move |after| {
-        let edge = edge.clone();
-        let wanted = Wanted {
-            after: Some(after),
-            ..wanted
-        };
-        async move {
-            let page = page(&edge, &wanted, export::ROWS_AT_ONCE).await?;
-            Ok(chunk(Csv::default(), &page, false))
+    async fn page(
+        state: &ApiState,
+        query: &Query<Self>,
+        rows: u32,
+    ) -> Result<Page<Self>, ApiError> {
+        let page = state
+            .store
+            .ledger_page(query.account, &query.filter, query.after, rows);
+        let page = state.read("a page of the ledger", page).await?;
+        Ok(Page {
+            rows: page.entries,
+            next: page.next,
+        })
+    }
+
+    fn shape(rows: &[Record], next_cursor: Option<String>) -> impl Serialize {
+        let entries = rows.iter().map(|entry| LedgerEntry {
+            posting_id: entry.posting_id,
+            kind: entry.kind.as_str(),
+            bucket: entry.bucket.as_str(),
+            amount: entry.amount,
+            bucket_total: entry.after.of(entry.bucket),
+            total: entry.after.total(),
+            delivery_id: entry.delivery_id,
+            reference: entry.reference.clone(),
+            note: entry.note.clone(),
+            created_at: rfc3339(entry.created_at_ms),
+        });
+        LedgerList {
+            ok: true,
+            currency: "USD",
+            entries: entries.collect(),
+            next_cursor,
         }
-    })
-}
-
-/// All of an account's entries as CSV, for a page of its own.
-///
-/// # Errors
-/// As reading the ledger.
-pub async fn csv_of(edge: web::Data<Edge>, account: AccountId) -> Result<HttpResponse, ApiError> {
-    let wanted = Wanted {
-        account,
-        filter: LedgerFilter::default(),
-        after: None,
-        limit: None,
-    };
-    let first = page(&edge, &wanted, export::ROWS_AT_ONCE).await?;
-    Ok(csv(edge, wanted, &first))
-}
-
-fn chunk(mut text: Csv, page: &LedgerPage, is_all: bool) -> Chunk<LedgerPlace> {
-    for entry in &page.entries {
-        write_row(&mut text, entry);
     }
-    Chunk {
-        text: text.into_text(),
-        next: page.next.filter(|_| !is_all),
+
+    fn cells(entry: &Record) -> Vec<String> {
+        let foreign = |text: &Option<String>| text.as_deref().map(without_formula);
+        let delivery = entry.delivery_id.map(|id| id.to_string());
+        vec![
+            entry.posting_id.to_string(),
+            entry.kind.as_str().to_owned(),
+            entry.bucket.as_str().to_owned(),
+            entry.amount.to_string(),
+            entry.after.of(entry.bucket).to_string(),
+            entry.after.total().to_string(),
+            delivery.unwrap_or_default(),
+            foreign(&entry.reference).unwrap_or_default(),
+            foreign(&entry.note).unwrap_or_default(),
+            rfc3339(entry.created_at_ms),
+        ]
+    }
+
+    fn cursor(place: LedgerPlace) -> String {
+        write_cursor(place)
+    }
+
+    fn place(cursor: &str) -> Option<LedgerPlace> {
+        read_cursor(cursor)
     }
 }
 
-fn write_row(csv: &mut Csv, entry: &LedgerEntry) {
-    let told = |text: &Option<String>| text.as_deref().map(harmless).unwrap_or_default();
-    let delivery = entry.delivery_id.map(|id| id.to_string());
-    csv.row([
-        &entry.posting_id.to_string(),
-        entry.kind.as_str(),
-        entry.bucket.as_str(),
-        &entry.amount.to_string(),
-        &entry.after.of(entry.bucket).to_string(),
-        &entry.after.total().to_string(),
-        &delivery.unwrap_or_default(),
-        &told(&entry.reference),
-        &told(&entry.note),
-        &rfc3339(entry.created_at_ms),
-    ]);
-}
-
-/// The place as an opaque text.
-pub fn text(place: LedgerPlace) -> String {
+/// A place in the list as a cursor.
+pub fn write_cursor(place: LedgerPlace) -> String {
     let held = Bucket::ALL.map(|bucket| place.held.of(bucket).get() as u64);
-    cursor::write(LIST, [place.before as u64, held[0], held[1], held[2]])
+    cursor::write(CURSOR_TAG, [place.before as u64, held[0], held[1], held[2]])
 }
 
-/// What [`text`] wrote. `None` also for totals that no wallet holds: whoever makes a cursor up is told so.
-pub fn place(text: &str) -> Option<LedgerPlace> {
-    let [before, free, bonus, balance] = cursor::read(LIST, text)?;
+/// The place of a cursor; `None` if it is not one of this list, or if its totals are impossible.
+pub fn read_cursor(text: &str) -> Option<LedgerPlace> {
+    let [before, free, bonus, balance] = cursor::read(CURSOR_TAG, text)?;
     let micros = |number: u64| {
         let micros = Micros::new(number as i64);
-        (Micros::ZERO..=LARGEST).contains(&micros).then_some(micros)
+        (Micros::ZERO..=MAX_BUCKET)
+            .contains(&micros)
+            .then_some(micros)
     };
     Some(LedgerPlace {
         before: i64::try_from(before).ok()?,
@@ -212,9 +236,6 @@ pub fn place(text: &str) -> Option<LedgerPlace> {
         },
     })
 }
-
-/// More than any bucket holds, and three of it are a sum that 64 bits hold.
-const LARGEST: Micros = Micros::new(i64::MAX / 4);
 
 #[cfg(test)]
 mod tests {
@@ -232,13 +253,16 @@ mod tests {
 
     #[test]
     fn a_place_survives_being_a_cursor() {
-        assert_eq!(place(&text(at(7, 22_000))), Some(at(7, 22_000)));
+        assert_eq!(
+            read_cursor(&write_cursor(at(7, 22_000))),
+            Some(at(7, 22_000))
+        );
     }
 
     #[test]
-    fn a_place_that_cannot_be_is_refused() {
-        for there in [at(-1, 0), at(7, -1), at(7, i64::MAX)] {
-            assert_eq!(place(&text(there)), None, "{there:?}");
+    fn an_impossible_place_is_refused() {
+        for place in [at(-1, 0), at(7, -1), at(7, i64::MAX)] {
+            assert_eq!(read_cursor(&write_cursor(place)), None, "{place:?}");
         }
     }
 }

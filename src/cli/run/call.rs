@@ -25,7 +25,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::app::{endpoint_config, start_sandbox};
+use crate::app::settings::endpoint_config;
+use crate::app::start_sandbox;
 use crate::cli::args;
 use crate::cli::output::Answer;
 use crate::config::Config;

@@ -17,13 +17,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::reload::Reloader;
 use crate::app::systemd;
-use crate::app::{App, DRAIN_WITHIN, Ports, SETTLE_WITHIN, open_store};
+use crate::app::{App, DRAIN_TIMEOUT, Ports, SETTLE_TIMEOUT, open_store};
 use crate::config::{Config, ConfigError, Loaded};
 use crate::{telemetry, voice};
 
 /// What a shutdown may take, with some for closing.
-const LONGEST_SHUTDOWN: Duration = DRAIN_WITHIN
-    .saturating_add(SETTLE_WITHIN)
+const MAX_SHUTDOWN: Duration = DRAIN_TIMEOUT
+    .saturating_add(SETTLE_TIMEOUT)
     .saturating_add(Duration::from_secs(15));
 
 const DEMO_EMAIL: &str = "demo@localhost";
@@ -39,9 +39,9 @@ pub type Load = dyn Fn() -> Result<Loaded, ConfigError>;
 /// # Errors
 /// What keeps the gateway from starting, in one line with its mend.
 pub async fn run(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()> {
-    let telling = telemetry::tell(&loaded.config)?;
+    let telemetry = telemetry::start(&loaded.config)?;
     let outcome = serve(loaded, load, as_json).await;
-    telling.finish().await;
+    telemetry.finish().await;
     outcome
 }
 
@@ -75,7 +75,7 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
         }
     }
     tracing::info!("shutting down: calls in progress are finished first");
-    systemd::stopping(LONGEST_SHUTDOWN);
+    systemd::stopping(MAX_SHUTDOWN);
     tokio::select! {
         () = app.shutdown() => {}
         // A second signal does not wait.

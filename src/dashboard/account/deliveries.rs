@@ -114,7 +114,8 @@ async fn show(
     {
         return Ok(go(&member, &format!("{HOME}/{id}")));
     }
-    let after = query(&request, "after").and_then(|text| api::resources::deliveries::place(&text));
+    let after =
+        query(&request, "after").and_then(|text| api::resources::deliveries::read_cursor(&text));
     let filter = wanted.filter(&site);
     let page = match &filter {
         Ok(filter) => {
@@ -133,7 +134,7 @@ async fn show(
             HOME,
             &pairs,
             "after",
-            &api::resources::deliveries::text(next),
+            &api::resources::deliveries::write_cursor(next),
         )
     });
     let csv = cursor_link("/dashboard/deliveries.csv", &pairs, "", "");
@@ -266,13 +267,13 @@ async fn csv(
     request: HttpRequest,
     member: Member,
     site: web::Data<Site>,
-    edge: web::Data<api::Edge>,
+    state: web::Data<api::ApiState>,
 ) -> Result<HttpResponse, Refused> {
     let wanted = Wanted::of(&request);
     let Ok(filter) = wanted.filter(&site) else {
         return Err(Refused::because(Why::NotFound).to(&member));
     };
-    let answer = api::resources::deliveries::whole_csv(edge, member.id(), filter).await;
+    let answer = api::resources::deliveries::whole_csv(state, member.id(), filter).await;
     answer.map_err(|_| Refused::because(Why::Overloaded).to(&member))
 }
 

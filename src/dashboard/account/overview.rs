@@ -87,7 +87,7 @@ pub fn bucket_name(bucket: Bucket) -> Text {
 
 /// The wallet at a glance, in the order in which it is spent.
 pub fn buckets(l: Language, wallet: &Buckets, site: &Site) -> Markup {
-    let otps = wallet.total().get() / site.terms.now().price.get().max(1);
+    let otps = wallet.total().get() / site.terms.current().price.get().max(1);
     html! {
         dl.figures {
             div.figure.strong {

@@ -95,7 +95,7 @@ fn language_name(language: Language) -> Text {
 fn languages(site: &Site, member: &Member) -> Markup {
     let l = member.language();
     let of_calls = member.account.language;
-    let configured = l.say(language_name(site.terms.now().reading.language));
+    let configured = l.say(language_name(site.terms.current().reading.language));
     html! {
         section.card {
             h2 { (l.say(texts::LANGUAGES)) }

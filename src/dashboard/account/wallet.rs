@@ -10,7 +10,7 @@ use nexo_entities::store::ledger::entries::{LedgerEntry, LedgerFilter, LedgerPag
 use serde::Deserialize;
 
 use super::overview::{bucket_name, buckets};
-use crate::api::Edge;
+use crate::api::ApiState;
 use crate::api::resources::ledger;
 use crate::dashboard::Site;
 use crate::dashboard::texts::{Say, Text, frame, wallet as texts};
@@ -60,7 +60,7 @@ async fn draw(
     status: StatusCode,
 ) -> Result<HttpResponse, Refused> {
     let l = member.language();
-    let place = after.and_then(ledger::place);
+    let place = after.and_then(ledger::read_cursor);
     let is_lost = after.is_some() && place.is_none();
     let wallet = site.store.wallet(member.id()).await?.unwrap_or_default();
     let threshold = site.store.low_balance(member.id()).await?;
@@ -108,7 +108,7 @@ fn entries(l: Language, page: &LedgerPage, is_later: bool) -> Markup {
         div.pager {
             @if is_later { a.button.second href="/dashboard/wallet" { (l.say(frame::NEWEST)) } }
             @if let Some(next) = page.next {
-                a.button.second href={ "/dashboard/wallet?after=" (ledger::text(next)) } {
+                a.button.second href={ "/dashboard/wallet?after=" (ledger::write_cursor(next)) } {
                     (l.say(frame::OLDER))
                 }
             }
@@ -203,8 +203,8 @@ async fn set_notice(
     })
 }
 
-async fn csv(member: Member, edge: web::Data<Edge>) -> HttpResponse {
-    match ledger::csv_of(edge, member.id()).await {
+async fn csv(member: Member, state: web::Data<ApiState>) -> HttpResponse {
+    match ledger::whole_csv(state, member.id()).await {
         Ok(answer) => answer,
         Err(refused) => refused.response(),
     }

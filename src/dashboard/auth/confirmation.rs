@@ -160,7 +160,7 @@ async fn confirm(posted: Posted<Visitor>, site: web::Data<Site>) -> Result<HttpR
     if !tokens::is_token(token) {
         return Ok(lost(&visitor));
     }
-    let free = site.terms.now().free_credit;
+    let free = site.terms.current().free_credit;
     let opened = site
         .store
         .finish_sign_up(&tokens::hash(token), free, unix_ms())

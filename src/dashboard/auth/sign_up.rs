@@ -35,7 +35,7 @@ async fn show(visitor: Visitor, site: web::Data<Site>) -> HttpResponse {
 
 fn form(visitor: &Visitor, site: &Site, email: &str, wrong: Option<Text>) -> HttpResponse {
     let l = visitor.language;
-    let free = site.terms.now().free_credit.get() / site.terms.now().price.get().max(1);
+    let free = site.terms.current().free_credit.get() / site.terms.current().price.get().max(1);
     let hint = l.tell(texts::PASSWORD_HINT, &[("count", &MIN_CHARACTERS)]);
     let body = html! {
         h1 { (l.say(texts::SIGN_UP_TITLE)) }
@@ -129,7 +129,7 @@ async fn sign_up(
                 code: code.as_str(),
                 signed_in_as: *account,
             }),
-            free: site.terms.now().free_credit,
+            free: site.terms.current().free_credit,
         })
         .await;
     let account = match opened {

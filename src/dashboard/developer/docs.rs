@@ -186,7 +186,7 @@ fn reference(l: Language, site: &Site, key: Option<&str>) -> Markup {
 }
 
 fn beginning(l: Language, site: &Site, base: &str) -> Markup {
-    let free = site.terms.now().free_credit.get() / site.terms.now().price.get().max(1);
+    let free = site.terms.current().free_credit.get() / site.terms.current().price.get().max(1);
     html! {
         section #quickstart {
             h2 { (l.say(texts::QUICKSTART)) }

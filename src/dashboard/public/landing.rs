@@ -20,14 +20,14 @@ pub async fn show(request: HttpRequest, visitor: Visitor, site: web::Data<Site>)
         );
     }
     let l = visitor.language;
-    let free = site.terms.now().free_credit.get() / site.terms.now().price.get().max(1);
+    let free = site.terms.current().free_credit.get() / site.terms.current().price.get().max(1);
     let url = site.public_url.link("/api/v1/send-otp");
     let request = format!(
         "curl -X POST {url} \\\n  -H \"Authorization: Bearer $NEXO_KEY\" \\\n  -H \"Content-Type: application/json\" \\\n  -d '{{\"phone\":\"+84981234567\",\"code\":\"482917\"}}'"
     );
     let answer = format!(
         "{{\n  \"ok\": true,\n  \"id\": \"8f2e1c4d-…\",\n  \"carrier\": \"viettel\",\n  \"status\": \"sent\",\n  \"cost\": {},\n  \"balance\": 9.978\n}}",
-        site.terms.now().price
+        site.terms.current().price
     );
     let body = html! {
         section.hero {
@@ -41,7 +41,7 @@ pub async fn show(request: HttpRequest, visitor: Visitor, site: web::Data<Site>)
                     }
                     a.button.second href="/docs" { (l.say(texts::READ_DOCS)) }
                 }
-                p.faint.small { br; (l.tell(texts::PRICE, &[("price", &site.terms.now().price)])) }
+                p.faint.small { br; (l.tell(texts::PRICE, &[("price", &site.terms.current().price)])) }
             }
             div.card {
                 pre tabindex="0" { code { (request) } }

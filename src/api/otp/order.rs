@@ -1,0 +1,132 @@
+//! From a request body to an order for the dispatcher, and from its outcome to an answer.
+
+use nexo_actors::dispatch::{Dispatched, OtpOrder};
+use nexo_domain::call::acceptance::Accepted;
+use nexo_domain::ids::DeliveryId;
+use nexo_domain::money::Micros;
+use nexo_domain::otp::{Code, Reading};
+use nexo_domain::phone::Phone;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::api::auth::keyring::Key;
+use crate::api::error::ApiError;
+use crate::api::state::ApiState;
+
+/// An OTP to be called out.
+///
+/// The values are raw JSON, so that each gets its own error and a code leaves no copy in the parser.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::api) struct SendOtp<'a> {
+    /// A Vietnamese mobile in E.164: `+84` and nine digits.
+    #[serde(borrow)]
+    #[schema(value_type = String, required = true, pattern = r"^\+84[0-9]{9}$", example = "+84981234567")]
+    phone: Option<&'a RawValue>,
+    /// The code to be read, 4 to 8 ASCII digits.
+    #[serde(borrow)]
+    #[schema(value_type = String, required = true, pattern = "^[0-9]{4,8}$", example = "482917")]
+    code: Option<&'a RawValue>,
+}
+
+/// Checks the body in the contract's order and makes the order for the dispatcher.
+///
+/// # Errors
+/// The first check that fails. Nothing has been claimed or spent.
+pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder, ApiError> {
+    let (phone, code) = read_otp(body, state)?;
+    let carrier = state.routing.carrier(phone).ok_or(ApiError::NoCarrier)?;
+    if state.is_draining() || state.store.stopped().is_some() {
+        return Err(ApiError::Overloaded);
+    }
+    let terms = state.terms.current();
+    Ok(OtpOrder {
+        delivery_id: DeliveryId(Uuid::now_v7()),
+        account_id: key.account_id,
+        key_id: key.key_id,
+        test: key.test,
+        phone,
+        code,
+        carrier,
+        cost: if key.test { Micros::ZERO } else { terms.price },
+        reading: Reading {
+            language: key.language.unwrap_or(terms.reading.language),
+            ..terms.reading
+        },
+    })
+}
+
+/// What an error needs to know of an order that the dispatcher has consumed.
+pub(super) struct OrderFacts {
+    id: DeliveryId,
+    cost: Micros,
+}
+
+impl OrderFacts {
+    pub(super) fn of(order: &OtpOrder) -> OrderFacts {
+        OrderFacts {
+            id: order.delivery_id,
+            cost: order.cost,
+        }
+    }
+
+    /// The outcome of the order as an answer or an error of the API.
+    pub(super) fn answer(
+        &self,
+        outcome: Dispatched,
+        state: &ApiState,
+    ) -> Result<Accepted, ApiError> {
+        match outcome {
+            Dispatched::Accepted(accepted) => Ok(accepted),
+            Dispatched::FundsShort { total } => Err(ApiError::InsufficientBalance {
+                deposit_url: state.deposit_url.clone(),
+                cost: self.cost,
+                total,
+            }),
+            Dispatched::WindowClosed {
+                retry_after_seconds,
+            } => Err(ApiError::RateLimited {
+                retry_after_seconds,
+            }),
+            Dispatched::Throttled {
+                retry_after_seconds,
+            } => Err(ApiError::Throttled {
+                id: self.id,
+                retry_after_seconds,
+            }),
+            Dispatched::NoGateway => Err(ApiError::NoCarrier),
+            Dispatched::NoRoute => Err(ApiError::NoRoute { id: self.id }),
+            Dispatched::Overloaded | Dispatched::InDoubt | Dispatched::KeyTaken => {
+                Err(ApiError::Overloaded)
+            }
+            Dispatched::AccountClosed => Err(ApiError::InvalidKey),
+            Dispatched::Lost => Err(state.internal("the saga of an OTP was lost")),
+        }
+    }
+}
+
+fn read_otp(body: &[u8], state: &ApiState) -> Result<(Phone, Code), ApiError> {
+    const NOT_AN_OBJECT: ApiError = ApiError::InvalidRequest(
+        "Send a JSON object with phone and code, such as {\"phone\":\"+84981234567\",\"code\":\"482917\"}.",
+    );
+    // serde also accepts an array for a struct.
+    let is_object = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
+    if !is_object {
+        return Err(NOT_AN_OBJECT);
+    }
+    let body: SendOtp = serde_json::from_slice(body).map_err(|_| NOT_AN_OBJECT)?;
+    let phone = string(body.phone).ok_or(ApiError::PhoneMissing)?;
+    let phone = Phone::parse(&phone, &state.routing.plan).map_err(ApiError::InvalidPhone)?;
+    let code = string(body.code).ok_or(ApiError::InvalidCode)?;
+    let code = Code::parse(&code).map_err(|_| ApiError::InvalidCode)?;
+    Ok((phone, code))
+}
+
+/// The value, if it is a JSON string.
+fn string(value: Option<&RawValue>) -> Option<Zeroizing<String>> {
+    serde_json::from_str::<String>(value?.get())
+        .ok()
+        .map(Zeroizing::new)
+}

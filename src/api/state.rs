@@ -1,0 +1,80 @@
+//! What the API's handlers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use metrics::Counter;
+use nexo_actors::dispatch::Dispatcher;
+use nexo_actors::supervision::handle::Handle;
+use nexo_actors::webhook::WebhookActor;
+use nexo_entities::store::{Store, StoreError};
+
+use super::auth::keyring::KeyRing;
+use super::error::ApiError;
+use super::otp::routing::Routing;
+use crate::terms::Terms;
+
+/// How long the database may take to answer a query of a request.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The state of the HTTP API, one per process.
+pub struct ApiState {
+    pub store: Store,
+    pub keys: Arc<KeyRing>,
+    pub routing: Arc<Routing>,
+    pub dispatcher: Arc<Dispatcher>,
+    pub health: Health,
+    pub trusted_proxies: Vec<IpNet>,
+    /// The page on which a customer tops up.
+    pub deposit_url: String,
+    pub terms: Arc<Terms>,
+    pub draining: Arc<AtomicBool>,
+    pub internal_errors: Counter,
+    /// Counts answers replayed for an idempotency key.
+    pub replays: Counter,
+}
+
+/// What `/readyz` checks beside the dispatcher and the store.
+pub struct Health {
+    pub migrations: Vec<String>,
+    pub webhooks: Handle<WebhookActor>,
+    pub sip_endpoint_is_up: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl ApiState {
+    /// Whether the gateway is shutting down and accepts no more OTPs.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Logs and counts an internal error.
+    pub(super) fn internal(&self, what: &'static str) -> ApiError {
+        self.internal_errors.increment(1);
+        tracing::error!("{what}");
+        ApiError::Internal
+    }
+
+    /// Runs a query with a time limit. `what` names the data in the log.
+    ///
+    /// # Errors
+    /// [`ApiError::Overloaded`] if the database is down or slow, else [`ApiError::Internal`].
+    pub(super) async fn read<T>(
+        &self,
+        what: &'static str,
+        query: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ApiError> {
+        let result = tokio::time::timeout(READ_TIMEOUT, query).await;
+        result.unwrap_or(Err(StoreError::Slow)).map_err(|error| {
+            tracing::error!(%error, "reading {what} failed");
+            match error.is_outage() {
+                true => ApiError::Overloaded,
+                false => {
+                    self.internal_errors.increment(1);
+                    ApiError::Internal
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! What the HTTP side caches of the database, and how it follows changes made elsewhere.
+
+use std::sync::{Arc, OnceLock};
+
+use nexo_actors::dispatch::Dispatcher;
+use nexo_actors::node::changes::Freshness;
+use nexo_entities::store::cluster::changes::Change;
+use nexo_entities::store::{Store, StoreError};
+
+use crate::api::auth::keyring::KeyRing;
+use crate::api::otp::routing::Routing;
+use crate::trunks;
+
+/// The caches, and the dispatcher whose gateways may be drained.
+pub(super) struct Caches {
+    pub keys: Arc<KeyRing>,
+    pub routing: Arc<Routing>,
+    pub freshness: Arc<Freshness>,
+    store: Store,
+    /// Set once the engine runs; changes before that are part of what it loads.
+    dispatcher: OnceLock<Arc<Dispatcher>>,
+}
+
+impl Caches {
+    /// Loads the ported numbers; API keys are read at their first use.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn load(store: &Store) -> Result<Arc<Caches>, StoreError> {
+        let freshness = Arc::new(Freshness::default());
+        Ok(Arc::new(Caches {
+            keys: Arc::new(KeyRing::new(Arc::clone(&freshness))),
+            routing: Arc::new(Routing::load(store).await?),
+            freshness,
+            store: store.clone(),
+            dispatcher: OnceLock::new(),
+        }))
+    }
+
+    /// Lets changes to drained gateways reach the dispatcher's trunks.
+    pub fn follow_drains(&self, dispatcher: &Arc<Dispatcher>) {
+        let _ = self.dispatcher.set(Arc::clone(dispatcher));
+    }
+
+    /// Handles a change that a command or another node made.
+    pub fn on_change(self: &Arc<Self>, change: &Change) {
+        match change {
+            Change::Account(account) => self.keys.forget_account(*account),
+            Change::Key(key) => self.keys.forget_key(*key),
+            Change::Ports(_) => self.reload_ports(),
+            Change::Gateways(_) => self.reload_drains(),
+            Change::Wallet(_) | Change::Endpoints(_) | Change::WebhookAttempt(_) => {}
+        }
+    }
+
+    /// Handles a gap in the change feed: any change may have been missed.
+    pub fn forget_all(self: &Arc<Self>) {
+        self.keys.forget_all();
+        self.reload_ports();
+    }
+
+    fn reload_ports(self: &Arc<Self>) {
+        let caches = Arc::clone(self);
+        actix_web::rt::spawn(async move {
+            if let Err(error) = caches.routing.reload(&caches.store).await {
+                tracing::warn!(%error, "reading the ported numbers failed; the old set stays in force");
+            }
+        });
+    }
+
+    fn reload_drains(self: &Arc<Self>) {
+        let caches = Arc::clone(self);
+        actix_web::rt::spawn(async move {
+            if let Some(dispatcher) = caches.dispatcher.get() {
+                let trunks: Vec<_> = dispatcher.carriers.iter().map(|r| r.trunk.current()).collect();
+                trunks::apply_drains(trunks.iter().map(Arc::as_ref), &caches.store).await;
+            }
+        });
+    }
+}
