@@ -43,8 +43,7 @@ use crate::api::{self, Edge};
 use crate::app::reload::{ReloadMeters, Reloader};
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
-use crate::dashboard::mail::low_balance::LowBalanceLetters;
-use crate::dashboard::{self, Site, SiteParts};
+use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
 use crate::telemetry::{self, Sampled};
 use crate::terms::Terms;
@@ -242,19 +241,19 @@ impl App {
             replays: metrics::counter!("nexo_idempotent_replays_total"),
         });
         let bank = web::Data::new(BankDesk::new(&config.deposits, store.clone()));
-        let site = web::Data::new(Site::new(
+        let site = web::Data::new(SiteState::new(
             config,
-            SiteParts {
+            SiteServices {
                 store: store.clone(),
                 terms: Arc::clone(&terms),
                 routing: Arc::clone(&edge.routing),
                 webhooks: engine.webhooks.clone(),
-                live: Arc::clone(&engine.live),
-                desk: Arc::clone(&engine.desk),
+                live_deliveries: Arc::clone(&engine.live),
+                dispatcher: Arc::clone(&engine.desk),
             },
         )?);
-        let site_to_tidy = Arc::clone(&site);
-        let site_of_letters = Arc::clone(&site);
+        let site_to_clean = Arc::clone(&site);
+        let site_of_emails = Arc::clone(&site);
         let reloader = Arc::new(Reloader {
             desk: Arc::clone(&engine.desk),
             terms: Arc::clone(&terms),
@@ -294,11 +293,11 @@ impl App {
         let mut chores = Chores::start(
             &store,
             review_settings(config),
-            Arc::new(LowBalanceLetters::of(site_of_letters)),
+            Arc::new(LowBalanceEmails::new(site_of_emails)),
         );
         chores.also(note_uses(Arc::clone(&keys_to_note), store.clone()));
         let servers = vec![api.handle(), page.handle()];
-        actix_web::rt::spawn(dashboard::tidy(site_to_tidy));
+        actix_web::rt::spawn(dashboard::remove_expired(site_to_clean));
         actix_web::rt::spawn(api);
         actix_web::rt::spawn(page);
         Ok(App {

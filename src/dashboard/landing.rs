@@ -1,52 +1,45 @@
 //! The landing page, at `/en` and `/vi`.
 
-use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use maud::html;
 
-use crate::dashboard::Site;
-use crate::dashboard::texts::{Say, frame, landing as texts};
-use crate::dashboard::web::extract::Visitor;
-use crate::dashboard::web::page::{Page, go};
+use crate::dashboard::components::examples::send_otp_curl;
+use crate::dashboard::texts::{Translate, frame, landing as texts};
+use crate::dashboard::web::{Site, Visitor, public_page, redirect};
 
-/// `/` leads to the language that the browser speaks, with whatever the link carried.
-pub async fn show(request: HttpRequest, visitor: Visitor, site: web::Data<Site>) -> HttpResponse {
-    if request.path() == "/" {
-        let query = request.query_string();
-        let mark = if query.is_empty() { "" } else { "?" };
-        return go(
-            &visitor,
-            &format!("/{}{mark}{query}", visitor.language.code()),
-        );
-    }
+/// Shows the page. `/` redirects to the visitor's language and keeps the query.
+pub async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> HttpResponse {
     let l = visitor.language;
-    let free = site.terms.now().free_credit.get() / site.terms.now().price.get().max(1);
-    let url = site.public_url.link("/api/v1/send-otp");
-    let request = format!(
-        "curl -X POST {url} \\\n  -H \"Authorization: Bearer $NEXO_KEY\" \\\n  -H \"Content-Type: application/json\" \\\n  -d '{{\"phone\":\"+84981234567\",\"code\":\"482917\"}}'"
-    );
-    let answer = format!(
-        "{{\n  \"ok\": true,\n  \"id\": \"8f2e1c4d-…\",\n  \"carrier\": \"viettel\",\n  \"status\": \"sent\",\n  \"cost\": {},\n  \"balance\": 9.978\n}}",
-        site.terms.now().price
+    if request.path() == "/" {
+        return match request.query_string() {
+            "" => redirect(&visitor, &format!("/{}", l.code())),
+            query => redirect(&visitor, &format!("/{}?{query}", l.code())),
+        };
+    }
+    let free_otps = site.free_otps();
+    let price = site.terms.now().price;
+    let request = send_otp_curl(&site.public_url.link("/api/v1/send-otp"), "$NEXO_KEY");
+    let response = format!(
+        "{{\n  \"ok\": true,\n  \"id\": \"8f2e1c4d-…\",\n  \"carrier\": \"viettel\",\n  \"status\": \"sent\",\n  \"cost\": {price},\n  \"balance\": 9.978\n}}"
     );
     let body = html! {
         section.hero {
             div {
-                h1 { (l.say(texts::HERO)) }
-                p.lead { (l.say(texts::LEAD)) }
+                h1 { (l.t(texts::HERO)) }
+                p.lead { (l.t(texts::LEAD)) }
                 div.actions {
                     a.button href="/auth/sign-up" {
-                        @if free > 0 { (l.tell(texts::START, &[("count", &free)])) }
-                        @else { (l.say(texts::START_PLAIN)) }
+                        @if free_otps > 0 { (l.t_with(texts::START, &[("count", &free_otps)])) }
+                        @else { (l.t(texts::START_PLAIN)) }
                     }
-                    a.button.second href="/docs" { (l.say(texts::READ_DOCS)) }
+                    a.button.second href="/docs" { (l.t(texts::READ_DOCS)) }
                 }
-                p.faint.small { br; (l.tell(texts::PRICE, &[("price", &site.terms.now().price)])) }
+                p.faint.small { br; (l.t_with(texts::PRICE, &[("price", &price)])) }
             }
             div.card {
                 pre tabindex="0" { code { (request) } }
-                h2 { "202 · " (l.say(texts::ANSWER)) }
-                pre tabindex="0" { code { (answer) } }
+                h2 { "202 · " (l.t(texts::RESPONSE)) }
+                pre tabindex="0" { code { (response) } }
             }
         }
         div.three {
@@ -55,24 +48,18 @@ pub async fn show(request: HttpRequest, visitor: Visitor, site: web::Data<Site>)
                 (texts::FAIR_TITLE, texts::FAIR),
                 (texts::SAFE_TITLE, texts::SAFE),
             ] {
-                section.card { h2 { (l.say(title)) } p { (l.say(text)) } }
+                section.card { h2 { (l.t(title)) } p { (l.t(text)) } }
             }
         }
         section.card {
-            h2 { (l.say(texts::HOW)) }
+            h2 { (l.t(texts::HOW)) }
             ol.steps {
                 @for text in [texts::HOW_1, texts::HOW_2, texts::HOW_3, texts::HOW_4] {
-                    li { span { (l.say(text)) } }
+                    li { span { (l.t(text)) } }
                 }
             }
         }
-        p { br; a.button href="/auth/sign-up" { (l.say(frame::SIGN_UP)) } }
+        p { br; a.button href="/auth/sign-up" { (l.t(frame::SIGN_UP)) } }
     };
-    let page = Page {
-        title: l.say(texts::TITLE),
-        place: None,
-        status: StatusCode::OK,
-        body,
-    };
-    page.answer_public(&visitor)
+    public_page(&visitor, texts::TITLE, body)
 }

@@ -1,13 +1,13 @@
-//! Pieces that many pages draw.
+//! Small elements: pills, times, amounts, notices and page heads.
 
 use maud::{Markup, html};
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
 
-use crate::dashboard::texts::{Say, Text, frame};
+use crate::dashboard::texts::{Translate, frame};
 
-/// How a pill is coloured. Its words say the same: colour alone tells nothing.
+/// The colour of a pill. Its text says the same, so colour alone carries no information.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     Good,
@@ -16,20 +16,15 @@ pub enum Tone {
     Plain,
 }
 
-impl Tone {
-    fn class(self) -> &'static str {
-        match self {
-            Tone::Good => "pill good",
-            Tone::Bad => "pill bad",
-            Tone::Busy => "pill busy",
-            Tone::Plain => "pill",
-        }
-    }
-}
-
 /// A word in a coloured pill.
-pub fn pill(tone: Tone, word: &str) -> Markup {
-    html! { span class=(tone.class()) { (word) } }
+pub fn pill(tone: Tone, text: &str) -> Markup {
+    let class = match tone {
+        Tone::Good => "pill good",
+        Tone::Bad => "pill bad",
+        Tone::Busy => "pill busy",
+        Tone::Plain => "pill",
+    };
+    html! { span class=(class) { (text) } }
 }
 
 /// A time to the second, UTC: `2026-05-25 10:00:00`.
@@ -39,11 +34,11 @@ pub fn time(at_ms: i64) -> Markup {
     html! { time datetime=(exact) { (seconds.replace('T', " ")) } }
 }
 
-/// A time, or that it never was.
-pub fn time_or_never(language: Language, at_ms: Option<i64>) -> Markup {
+/// A time, or "never".
+pub fn time_or_never(l: Language, at_ms: Option<i64>) -> Markup {
     match at_ms {
         Some(at_ms) => time(at_ms),
-        None => html! { span.faint { (language.say(frame::NEVER)) } },
+        None => html! { span.faint { (l.t(frame::NEVER)) } },
     }
 }
 
@@ -53,40 +48,47 @@ pub fn usd(amount: Micros) -> Markup {
     html! {
         span.money {
             @match text.strip_prefix('-') {
-                Some(owed) => { "−$" (owed) }
+                Some(amount) => { "−$" (amount) }
                 None => { "$" (text) }
             }
         }
     }
 }
 
-/// What went well, above a page.
-pub fn notice(text: &str) -> Markup {
+/// A success message above a page.
+pub fn success_notice(text: &str) -> Markup {
     html! { p.notice.good role="status" { (text) } }
 }
 
-/// What went wrong, above a form.
-pub fn problem(text: &str) -> Markup {
+/// An error message above a page or form.
+pub fn error_notice(text: &str) -> Markup {
     html! { p.notice.bad role="alert" { (text) } }
 }
 
-/// A secret that is shown this once, with a button that copies it.
-pub fn shown_once(language: Language, label: &str, secret: &str) -> Markup {
+/// A secret that is shown only once, with a copy button.
+pub fn secret_once(l: Language, label: &str, secret: &str) -> Markup {
     html! {
         div.secret {
             label for="secret" { (label) }
             div.copy-row {
                 input #secret.code type="text" readonly value=(secret) autocomplete="off" spellcheck="false";
-                button.copy type="button" hidden data-copy="secret" data-done=(language.say(frame::COPIED)) {
-                    (language.say(frame::COPY))
-                }
+                (copy_button(l, "secret"))
             }
         }
     }
 }
 
-/// The head of a page: its title, a line below, and what can be done at once.
-pub fn head(title: &str, lead: Option<&str>, actions: Markup) -> Markup {
+/// A button that copies the field `id`. Only the script shows it.
+pub fn copy_button(l: Language, id: &str) -> Markup {
+    html! {
+        button.copy type="button" hidden data-copy=(id) data-done=(l.t(frame::COPIED)) {
+            (l.t(frame::COPY))
+        }
+    }
+}
+
+/// The head of a page: title, lead and actions.
+pub fn page_head(title: &str, lead: Option<&str>, actions: Markup) -> Markup {
     html! {
         div.head {
             div {
@@ -98,37 +100,7 @@ pub fn head(title: &str, lead: Option<&str>, actions: Markup) -> Markup {
     }
 }
 
-/// What is said where there is nothing yet.
-pub fn nothing(text: &str) -> Markup {
+/// The message in place of an empty list.
+pub fn empty_state(text: &str) -> Markup {
     html! { div.nothing { p { (text) } } }
-}
-
-/// A one-line field with its label, and a hint below.
-pub struct Field<'a> {
-    pub name: &'a str,
-    pub label: &'a str,
-    pub kind: &'a str,
-    pub value: &'a str,
-    pub hint: Option<&'a str>,
-    pub autocomplete: &'a str,
-    pub required: bool,
-}
-
-/// Draws a [`Field`].
-pub fn field(field: &Field<'_>) -> Markup {
-    let hint_id = format!("{}-hint", field.name);
-    html! {
-        div.field {
-            label for=(field.name) { (field.label) }
-            input id=(field.name) name=(field.name) type=(field.kind) value=(field.value)
-                autocomplete=(field.autocomplete) required[field.required]
-                aria-describedby=[field.hint.map(|_| &hint_id)];
-            @if let Some(hint) = field.hint { p.hint id=(hint_id) { (hint) } }
-        }
-    }
-}
-
-/// Text of the catalogue that stands for itself.
-pub fn words(language: Language, text: Text) -> Markup {
-    html! { (language.say(text)) }
 }
