@@ -3,9 +3,9 @@
 use actix_web::{HttpRequest, HttpResponse};
 use maud::html;
 
-use crate::dashboard::components::examples::send_otp_curl;
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, frame, landing as texts};
-use crate::dashboard::web::{Site, Visitor, public_page, redirect};
+use crate::dashboard::web::*;
 
 /// Shows the page. `/` redirects to the visitor's language and keeps the query.
 pub async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> HttpResponse {

@@ -16,20 +16,9 @@ use nexo_entities::store::ledger::entries::DeliveryEntry;
 use nexo_entities::store::ledger::posting::CallAttempt;
 
 use crate::api;
-use crate::dashboard::components::billing::bucket_name;
-use crate::dashboard::components::deliveries::{delivery_table, status_name, status_pill};
-use crate::dashboard::components::ladder;
-use crate::dashboard::components::table::plain_table;
-use crate::dashboard::components::webhook_attempts::attempt_table;
-use crate::dashboard::components::{
-    Field, Left, Right, Tone, cursor_link, empty_state, error_notice, page_head, pager, pill,
-    select, time, usd,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, deliveries as texts, frame};
-use crate::dashboard::web::{
-    ErrorKind, Member, NavItem, Page, PageError, PageResult, Site, SiteState, Viewer, query,
-    redirect,
-};
+use crate::dashboard::web::*;
 
 const PAGE_SIZE: u32 = 30;
 const PATH: &str = "/dashboard/deliveries";
@@ -198,7 +187,7 @@ async fn csv(
     response.map_err(|_| PageError::new(ErrorKind::Overloaded, member.language()))
 }
 
-async fn show_one(member: Member, id: web::Path<String>, site: Site) -> PageResult {
+async fn show_one(member: Member, id: Id, site: Site) -> PageResult {
     let l = member.language();
     let not_found = || PageError::not_found(l);
     let id: DeliveryId = id.parse().map_err(|_| not_found())?;
@@ -235,26 +224,20 @@ fn facts(l: Language, delivery: &Delivery) -> Markup {
     html! {
         section.card {
             dl.facts {
-                dt { (l.t(texts::ID)) }
-                dd { code { (delivery.id) } }
+                dt { (l.t(texts::ID)) } dd { code { (delivery.id) } }
                 dt { (l.t(texts::CARRIER)) }
                 dd { (delivery.carrier) }
-                dt { (l.t(texts::ACCEPTED)) }
-                dd { (time(delivery.created_at_ms)) }
+                dt { (l.t(texts::ACCEPTED)) } dd { (time(delivery.created_at_ms)) }
                 @if let Some(at_ms) = delivery.completed_at_ms {
-                    dt { (l.t(texts::ENDED)) }
-                    dd { (time(at_ms)) }
+                    dt { (l.t(texts::ENDED)) } dd { (time(at_ms)) }
                 }
                 @if let Some(status) = &delivery.carrier_status {
-                    dt { (l.t(texts::CARRIER_STATUS)) }
-                    dd { code { (status) } }
+                    dt { (l.t(texts::CARRIER_STATUS)) } dd { code { (status) } }
                 }
                 @if let Some(code) = &delivery.error_code {
-                    dt { (l.t(texts::ERROR_CODE)) }
-                    dd { code { (code) } }
+                    dt { (l.t(texts::ERROR_CODE)) } dd { code { (code) } }
                 }
-                dt { (l.t(texts::COST)) }
-                dd { (usd(delivery.cost)) }
+                dt { (l.t(texts::COST)) } dd { (usd(delivery.cost)) }
             }
         }
     }

@@ -11,12 +11,10 @@ use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::deliveries::daily_stats::{DAY_MS, Figures};
 use nexo_entities::store::deliveries::pages::DeliveryFilter;
 
-use crate::dashboard::components::billing::wallet_summary;
-use crate::dashboard::components::charts::{self, CarrierRate, Day, rate_percent};
-use crate::dashboard::components::deliveries::delivery_table;
-use crate::dashboard::components::page_head;
+use crate::dashboard::components::charts::{CarrierRate, Day, rate_percent};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, overview as texts};
-use crate::dashboard::web::{Member, NavItem, Page, PageResult, Site, Viewer};
+use crate::dashboard::web::*;
 
 /// The days of the chart.
 const DAYS: i64 = 30;

@@ -11,16 +11,9 @@ use nexo_entities::store::billing::referrals::{CommissionEntry, Earnings, Referr
 use serde::Deserialize;
 
 use crate::dashboard::auth::credentials::form_status;
-use crate::dashboard::components::billing::{payout_state, payout_wallet_name, referral_state};
-use crate::dashboard::components::elements::copy_button;
-use crate::dashboard::components::{
-    Field, Left, Right, empty_state, error_notice, offset_pager, page_head, select, success_notice,
-    table, time, usd,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, frame, referrals as texts};
-use crate::dashboard::web::{
-    Member, NavItem, Page, PageResult, Posted, Site, SiteState, Viewer, form_token, redirect,
-};
+use crate::dashboard::web::*;
 
 /// The number of referrals on a page.
 const PAGE_SIZE: u32 = 50;

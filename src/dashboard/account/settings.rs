@@ -15,15 +15,10 @@ use crate::dashboard::auth::credentials::{
     email_field, hash_password, is_password, password_field, password_hint,
 };
 use crate::dashboard::auth::totp;
-use crate::dashboard::components::{
-    Left, Tone, button_form, error_notice, page_head, pill, select, success_notice, table, time,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::mail::Email;
 use crate::dashboard::texts::{Text, Translate, accounts, frame, settings as texts};
-use crate::dashboard::web::{
-    Fields, Member, NavItem, Page, PageError, PageResult, Posted, Site, SiteState, Viewer,
-    form_token, query, redirect,
-};
+use crate::dashboard::web::*;
 
 const PATH: &str = "/dashboard/settings";
 
@@ -264,11 +259,7 @@ async fn reseal_totp(
     sealed.ok_or_else(internal)
 }
 
-async fn end_session(
-    Posted(member, _): Posted<Member>,
-    id: web::Path<String>,
-    site: Site,
-) -> PageResult {
+async fn end_session(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let not_found = || PageError::not_found(member.language());
     let id: SessionId = id.parse().map_err(|_| not_found())?;
     match site.store.end_session(member.id(), id).await? {

@@ -10,16 +10,9 @@ use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
 use crate::dashboard::auth::credentials::form_status;
-use crate::dashboard::components::billing::{grouped, payment_method_name};
-use crate::dashboard::components::{
-    Field, Left, Right, Tone, button_form, error_notice, page_head, pill, select, success_notice,
-    table, time, usd,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, frame, wallet as texts};
-use crate::dashboard::web::{
-    Member, NavItem, Page, PageError, PageResult, Posted, Site, SiteState, Viewer, form_token,
-    redirect,
-};
+use crate::dashboard::web::*;
 use crate::deposits::{MAX_TOP_UP, TopUpError};
 
 /// The number of top-ups that the page lists.
@@ -152,7 +145,7 @@ async fn deposit_of(member: &Member, site: &SiteState, id: &str) -> Result<Depos
         .ok_or_else(not_found)
 }
 
-async fn show_one(member: Member, site: Site, id: web::Path<String>) -> PageResult {
+async fn show_one(member: Member, site: Site, id: Id) -> PageResult {
     let l = member.language();
     let deposit = deposit_of(&member, &site, &id).await?;
     let title = l.t_with(texts::PAY_TITLE, &[("amount", &deposit.amount)]);
@@ -200,7 +193,7 @@ fn instructions(member: &Member, site: &SiteState, deposit: &Deposit) -> Markup 
     }
 }
 
-async fn qr_code(member: Member, site: Site, id: web::Path<String>) -> PageResult {
+async fn qr_code(member: Member, site: Site, id: Id) -> PageResult {
     let deposit = deposit_of(&member, &site, &id).await?;
     match site.top_ups.instructions(&deposit).qr_svg {
         Some(svg) => Ok(HttpResponse::Ok().content_type("image/svg+xml").body(svg)),
@@ -208,11 +201,7 @@ async fn qr_code(member: Member, site: Site, id: web::Path<String>) -> PageResul
     }
 }
 
-async fn cancel(
-    Posted(member, _): Posted<Member>,
-    site: Site,
-    id: web::Path<String>,
-) -> PageResult {
+async fn cancel(Posted(member, _): Posted<Member>, site: Site, id: Id) -> PageResult {
     let deposit = deposit_of(&member, &site, &id).await?;
     // A top-up that was paid in the meantime stays paid.
     site.store

@@ -11,15 +11,9 @@ use serde::Deserialize;
 
 use crate::api::Edge;
 use crate::api::resources::ledger;
-use crate::dashboard::components::billing::{bucket_name, wallet_summary};
-use crate::dashboard::components::{
-    Field, Left, Right, Tone, empty_state, error_notice, page_head, pager, pill, success_notice,
-    table, time, usd,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, frame, wallet as texts};
-use crate::dashboard::web::{
-    Member, NavItem, Page, PageResult, Posted, Site, SiteState, Viewer, form_token, redirect,
-};
+use crate::dashboard::web::*;
 
 /// The number of entries on a page.
 const PAGE_SIZE: u32 = 50;

@@ -16,14 +16,13 @@ use nexo_entities::store::accounts::sign_up::PendingSignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
 use super::credentials::check_limit;
+use super::link_pages::{link_expired, link_sent};
 use super::session::open_session;
 use super::throttle::Attempt;
 use super::tokens;
 use crate::dashboard::mail::Email;
 use crate::dashboard::texts::{Translate, accounts as texts};
-use crate::dashboard::web::{
-    PageResult, Posted, Site, SiteState, Visitor, form_token, query, standalone,
-};
+use crate::dashboard::web::*;
 
 const LINK_TTL_MS: i64 = 86_400_000;
 
@@ -48,19 +47,14 @@ pub struct SignUpRequest {
 pub fn request(site: &Site, visitor: &Visitor, request: SignUpRequest) -> PageResult {
     check_limit(site, Attempt::SendEmail, visitor, request.email.as_str())?;
     let l = visitor.language;
-    let body = html! {
-        h1 { (l.t(texts::RESET_SENT_TITLE)) }
-        p.lead { (l.t_with(texts::CONFIRM_SENT, &[("email", &request.email.as_str())])) }
-        p.aside { a href="/auth/sign-in" { (l.t(texts::SIGN_IN_TITLE)) } }
-    };
+    let text = l.t_with(texts::CONFIRM_SENT, &[("email", &request.email.as_str())]);
     let site = site.clone();
     actix_web::rt::spawn(async move {
         if let Err(error) = send_link(&site, request).await {
             tracing::error!(%error, "a confirmation e-mail could not be prepared");
         }
     });
-    let title = texts::RESET_SENT_TITLE;
-    Ok(standalone(visitor, title, StatusCode::OK, body))
+    Ok(link_sent(visitor, &text))
 }
 
 async fn send_link(site: &SiteState, request: SignUpRequest) -> Result<(), StoreError> {
@@ -131,16 +125,14 @@ async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> PageResult 
 
 fn expired(visitor: &Visitor) -> HttpResponse {
     let l = visitor.language;
-    let body = html! {
-        h1 { (l.t(texts::LINK_EXPIRED_TITLE)) }
-        p.lead { (l.t(texts::CONFIRM_EXPIRED)) }
+    let next = html! {
         p { a.button href="/auth/sign-up" { (l.t(texts::SIGN_UP_TITLE)) } }
         p.aside {
             (l.t(texts::HAS_ACCOUNT)) " "
             a href="/auth/sign-in" { (l.t(texts::SIGN_IN_TITLE)) }
         }
     };
-    standalone(visitor, texts::LINK_EXPIRED_TITLE, StatusCode::GONE, body)
+    link_expired(visitor, texts::CONFIRM_EXPIRED, next)
 }
 
 async fn confirm(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageResult {

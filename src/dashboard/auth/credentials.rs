@@ -5,9 +5,9 @@ use nexo_domain::account::password::{MIN_CHARACTERS, PasswordRefused};
 use zeroize::Zeroizing;
 
 use super::throttle::Attempt;
-use crate::dashboard::components::Field;
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, accounts as texts};
-use crate::dashboard::web::{ErrorKind, Fields, Member, PageError, SiteState, Viewer};
+use crate::dashboard::web::*;
 use crate::password::PasswordError;
 
 /// Counts an attempt against the limits of the client's address and of the account.

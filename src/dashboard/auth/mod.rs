@@ -3,6 +3,7 @@
 pub(super) mod confirmation;
 pub(super) mod credentials;
 pub(super) mod hashing;
+mod link_pages;
 pub(super) mod password_reset;
 pub(super) mod session;
 pub(super) mod sign_in;

@@ -13,15 +13,13 @@ use nexo_entities::store::accounts::passwords::NewPassword;
 use super::credentials::{
     check_limit, email_field, form_status, hash_password, password_field, password_hint,
 };
+use super::link_pages::{link_expired, link_sent};
 use super::throttle::Attempt;
 use super::{tokens, totp};
-use crate::dashboard::components::{Field, error_notice};
+use crate::dashboard::components::*;
 use crate::dashboard::mail::Email;
 use crate::dashboard::texts::{Translate, accounts as texts};
-use crate::dashboard::web::{
-    PageError, PageResult, Posted, Site, SiteState, Visitor, form_token, query, redirect,
-    standalone,
-};
+use crate::dashboard::web::*;
 
 const LINK_TTL_MS: i64 = 3_600_000;
 
@@ -62,13 +60,8 @@ async fn request(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
             }
         });
     }
-    let body = html! {
-        h1 { (l.t(texts::RESET_SENT_TITLE)) }
-        p.lead { (l.t_with(texts::RESET_SENT, &[("email", &typed)])) }
-        p.aside { a href="/auth/sign-in" { (l.t(texts::SIGN_IN_TITLE)) } }
-    };
-    let title = texts::RESET_SENT_TITLE;
-    Ok(standalone(&visitor, title, StatusCode::OK, body))
+    let text = l.t_with(texts::RESET_SENT, &[("email", &typed)]);
+    Ok(link_sent(&visitor, &text))
 }
 
 async fn send_link(
@@ -119,13 +112,9 @@ async fn show_new(request: HttpRequest, visitor: Visitor, site: Site) -> PageRes
 }
 
 fn expired(visitor: &Visitor) -> HttpResponse {
-    let l = visitor.language;
-    let body = html! {
-        h1 { (l.t(texts::LINK_EXPIRED_TITLE)) }
-        p.lead { (l.t(texts::RESET_EXPIRED)) }
-        p { a.button href="/auth/reset" { (l.t(texts::DO_RESET)) } }
-    };
-    standalone(visitor, texts::LINK_EXPIRED_TITLE, StatusCode::GONE, body)
+    let label = visitor.language.t(texts::DO_RESET);
+    let next = html! { p { a.button href="/auth/reset" { (label) } } };
+    link_expired(visitor, texts::RESET_EXPIRED, next)
 }
 
 fn form(visitor: &Visitor, account: &Account, token: &str, error: Option<&str>) -> HttpResponse {

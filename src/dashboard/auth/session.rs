@@ -7,7 +7,7 @@ use nexo_entities::store::accounts::sessions::NewSession;
 
 use super::tokens;
 use crate::dashboard::web::cookies::{SESSION_TTL_MS, session_cookie, set_cookie};
-use crate::dashboard::web::{PageResult, SiteState, Viewer, Visitor, redirect};
+use crate::dashboard::web::*;
 
 /// Opens a session with a new token and redirects to `path`.
 ///

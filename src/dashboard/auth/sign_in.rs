@@ -14,14 +14,11 @@ use super::session::open_session;
 use super::throttle::Attempt;
 use super::totp;
 use super::totp::SecondStepTicket;
-use crate::dashboard::components::{Field, error_notice};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, accounts as texts};
 use crate::dashboard::web::cookies::{expiring_cookie, second_step_cookie_name, set_cookie};
 use crate::dashboard::web::error::safe_next;
-use crate::dashboard::web::{
-    PageError, PageResult, Posted, Site, SiteState, Visitor, form_token, query, redirect,
-    standalone,
-};
+use crate::dashboard::web::*;
 
 const STEP_PATH: &str = "/auth/second-step";
 /// The time between the password and the code.

@@ -3,7 +3,7 @@
 use actix_web::web;
 
 use super::session::signed_out;
-use crate::dashboard::web::{Member, PageResult, Posted, Site};
+use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config

@@ -15,11 +15,9 @@ use super::credentials::{
 };
 use super::session::open_session;
 use super::throttle::Attempt;
-use crate::dashboard::components::error_notice;
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, accounts as texts};
-use crate::dashboard::web::{
-    PageResult, Posted, Site, SiteState, Visitor, form_token, redirect, standalone,
-};
+use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("/sign-up").get(show).post(sign_up));

@@ -9,11 +9,9 @@ use nexo_entities::store::accounts::passwords::NewFactor;
 use super::credentials::{form_status, is_password, password_field};
 use super::totp;
 use super::totp::TotpSecret;
-use crate::dashboard::components::{Field, error_notice, page_head, secret_once};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, accounts, settings as texts};
-use crate::dashboard::web::{
-    Member, NavItem, Page, PageError, PageResult, Posted, Site, Viewer, form_token, redirect,
-};
+use crate::dashboard::web::*;
 use crate::qr;
 
 const PATH: &str = "/dashboard/settings/second-factor";

@@ -28,28 +28,24 @@ pub fn status_pill(l: Language, status: Status) -> Markup {
 }
 
 pub fn delivery_table(l: Language, deliveries: &[Delivery]) -> Markup {
-    let columns = [
-        Left(texts::TIME),
-        Left(texts::STATUS),
-        Left(texts::PHONE),
-        Left(texts::CARRIER),
-        Left(texts::OUTCOME),
-        Right(texts::COST),
-    ];
-    let rows = html! {
-        @for delivery in deliveries {
-            tr {
-                td { a href={ "/dashboard/deliveries/" (delivery.id) } { (time(delivery.created_at_ms)) } }
-                td { (status_pill(l, delivery.status)) }
-                td.nowrap.number {
-                    (delivery.phone)
-                    @if delivery.test { " " (pill(Tone::Plain, l.t(texts::TEST))) }
+    html! {
+        (table(l, texts::TITLE, &[
+            Left(texts::TIME), Left(texts::STATUS), Left(texts::PHONE), Left(texts::CARRIER),
+            Left(texts::OUTCOME), Right(texts::COST),
+        ], html! {
+            @for delivery in deliveries {
+                tr {
+                    td { a href={ "/dashboard/deliveries/" (delivery.id) } { (time(delivery.created_at_ms)) } }
+                    td { (status_pill(l, delivery.status)) }
+                    td.nowrap.number {
+                        (delivery.phone)
+                        @if delivery.test { " " (pill(Tone::Plain, l.t(texts::TEST))) }
+                    }
+                    td { (delivery.carrier) }
+                    td { (delivery.error_code.as_deref().unwrap_or("–")) }
+                    td.right { (usd(delivery.cost)) }
                 }
-                td { (delivery.carrier) }
-                td { (delivery.error_code.as_deref().unwrap_or("–")) }
-                td.right { (usd(delivery.cost)) }
             }
-        }
-    };
-    table(l, texts::TITLE, &columns, rows)
+        }))
+    }
 }

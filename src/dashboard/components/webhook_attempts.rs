@@ -30,27 +30,23 @@ pub fn is_finished(attempt: &WebhookAttempt) -> bool {
 }
 
 pub fn attempt_table(member: &Member, attempts: &[WebhookAttempt]) -> Markup {
-    let columns = [
-        Left(texts::TIME),
-        Left(texts::EVENT),
-        Left(texts::STATE),
-        Left(texts::RESPONSE),
-        Left(texts::DURATION),
-        Left(texts::REPLAY),
-    ];
-    let rows = html! {
-        @for attempt in attempts {
-            tr {
-                td { a href=(attempt_path(attempt.id)) { (time(attempt.created_at_ms)) } }
-                td { code { (attempt.event_type) } }
-                td { (attempt_state(member, attempt)) }
-                td { (response_summary(attempt)) }
-                td.number { @if let Some(ms) = attempt.duration_ms { (ms) " ms" } }
-                td { @if is_finished(attempt) { (replay_button(member, attempt)) } }
+    html! {
+        (table(member.language(), texts::ATTEMPTS, &[
+            Left(texts::TIME), Left(texts::EVENT), Left(texts::STATE), Left(texts::RESPONSE),
+            Left(texts::DURATION), Left(texts::REPLAY),
+        ], html! {
+            @for attempt in attempts {
+                tr {
+                    td { a href=(attempt_path(attempt.id)) { (time(attempt.created_at_ms)) } }
+                    td { code { (attempt.event_type) } }
+                    td { (attempt_state(member, attempt)) }
+                    td { (response_summary(attempt)) }
+                    td.number { @if let Some(ms) = attempt.duration_ms { (ms) " ms" } }
+                    td { @if is_finished(attempt) { (replay_button(member, attempt)) } }
+                }
             }
-        }
-    };
-    table(member.language(), texts::ATTEMPTS, &columns, rows)
+        }))
+    }
 }
 
 /// The response's status code, or the error if there is no response.

@@ -11,11 +11,9 @@ use nexo_entities::store::accounts::api_keys::Key;
 
 use super::key::active_key_of;
 use crate::dashboard::auth::credentials::form_status;
-use crate::dashboard::components::error_notice;
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, frame, keys as texts};
-use crate::dashboard::web::{
-    Member, NavItem, Page, PageError, PageResult, Posted, Site, Viewer, form_token, redirect,
-};
+use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(
@@ -64,7 +62,7 @@ fn check(text: &str, address: IpAddr, is_confirmed: bool) -> Result<Vec<IpNet>, 
     }
 }
 
-async fn show(member: Member, id: web::Path<String>, site: Site) -> PageResult {
+async fn show(member: Member, id: Id, site: Site) -> PageResult {
     let key = active_key_of(&site, &member, &id).await?;
     let text = key.allowlist.join("\n");
     Ok(editor(&member, &key, &text, None))
@@ -121,11 +119,7 @@ fn error_message(member: &Member, error: &AllowlistError) -> Markup {
     })
 }
 
-async fn save(
-    Posted(member, fields): Posted<Member>,
-    id: web::Path<String>,
-    site: Site,
-) -> PageResult {
+async fn save(Posted(member, fields): Posted<Member>, id: Id, site: Site) -> PageResult {
     let key = active_key_of(&site, &member, &id).await?;
     let text = fields.get("allowlist");
     let list = match check(text, member.visitor.address, fields.has("knows")) {

@@ -10,16 +10,9 @@ use nexo_entities::store::accounts::api_keys::{Key, MAX_ACTIVE_KEYS, NewKey};
 use nexo_entities::store::{Conflict, StoreError};
 
 use super::key::{active_key_of, key_of, masked};
-use crate::dashboard::components::examples::send_otp_curl;
-use crate::dashboard::components::{
-    Field, Left, Tone, confirmation, empty_state, error_notice, page_head, pill, secret_once,
-    select, success_notice, table, time, time_or_never,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, frame, keys as texts};
-use crate::dashboard::web::{
-    Member, NavItem, Page, PageError, PageResult, Posted, Site, SiteState, Viewer, form_token,
-    query, redirect,
-};
+use crate::dashboard::web::*;
 use crate::input;
 use crate::secrets::new_api_key;
 
@@ -233,16 +226,12 @@ async fn confirm(
     Ok(Page::new(NavItem::ApiKeys, &title, body).respond(&member))
 }
 
-async fn confirm_revoke(member: Member, id: web::Path<String>, site: Site) -> PageResult {
+async fn confirm_revoke(member: Member, id: Id, site: Site) -> PageResult {
     let labels = [texts::REVOKE_TITLE, texts::REVOKE_TEXT, texts::REVOKE];
     confirm(member, &id, &site, "revoke", labels).await
 }
 
-async fn revoke(
-    Posted(member, _): Posted<Member>,
-    id: web::Path<String>,
-    site: Site,
-) -> PageResult {
+async fn revoke(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let key = key_of(&site, &member, &id).await?;
     site.store
         .revoke_key(key.id, Some(member.id()), unix_ms())
@@ -251,16 +240,12 @@ async fn revoke(
     Ok(redirect(&member, &path))
 }
 
-async fn confirm_rotate(member: Member, id: web::Path<String>, site: Site) -> PageResult {
+async fn confirm_rotate(member: Member, id: Id, site: Site) -> PageResult {
     let labels = [texts::ROTATE_TITLE, texts::ROTATE_TEXT, texts::ROTATE];
     confirm(member, &id, &site, "rotate", labels).await
 }
 
-async fn rotate(
-    Posted(member, _): Posted<Member>,
-    id: web::Path<String>,
-    site: Site,
-) -> PageResult {
+async fn rotate(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let old = active_key_of(&site, &member, &id).await?;
     let mode = if old.test {
         KeyMode::Test

@@ -6,12 +6,9 @@ use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
 
 use super::key::masked;
-use crate::dashboard::components::examples::send_otp_curl;
-use crate::dashboard::components::{Left, page_head, receiver_examples, table};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, docs as texts};
-use crate::dashboard::web::{
-    Member, NavItem, Page, PageError, PageResult, Site, SiteState, Viewer, Visitor, public_page,
-};
+use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("").get(show));

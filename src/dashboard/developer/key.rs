@@ -3,7 +3,7 @@
 use nexo_domain::ids::KeyId;
 use nexo_entities::store::accounts::api_keys::Key;
 
-use crate::dashboard::web::{Member, PageError, SiteState, Viewer};
+use crate::dashboard::web::*;
 
 /// The account's key with this id.
 ///

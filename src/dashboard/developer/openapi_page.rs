@@ -8,9 +8,9 @@ use nexo_domain::otp::Language;
 use serde_json::Value;
 
 use crate::api::openapi;
-use crate::dashboard::components::page_head;
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, docs as texts};
-use crate::dashboard::web::{Visitor, public_page};
+use crate::dashboard::web::*;
 
 /// The document is built from static types, so it is always valid JSON.
 static DOCUMENT: LazyLock<Value> =

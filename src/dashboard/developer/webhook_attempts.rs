@@ -9,14 +9,9 @@ use nexo_domain::webhook::TEST_EVENT;
 use nexo_entities::store::webhooks::attempts::WebhookAttempt;
 use nexo_entities::store::{Conflict, StoreError};
 
-use crate::dashboard::components::webhook_attempts::{
-    attempt_path, attempt_state, is_finished, replay_button, response_summary,
-};
-use crate::dashboard::components::{page_head, time_or_never};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, webhooks as texts};
-use crate::dashboard::web::{
-    Member, NavItem, Page, PageError, PageResult, Posted, Site, SiteState, Viewer, redirect,
-};
+use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -37,7 +32,7 @@ async fn attempt_of(
         .ok_or_else(not_found)
 }
 
-async fn show(member: Member, id: web::Path<String>, site: Site) -> PageResult {
+async fn show(member: Member, id: Id, site: Site) -> PageResult {
     let l = member.language();
     let attempt = attempt_of(&site, &member, &id).await?;
     let endpoint = site
@@ -70,16 +65,14 @@ async fn show(member: Member, id: web::Path<String>, site: Site) -> PageResult {
                         dt { (l.t(texts::REPLAY_OF)) }
                         dd { a href=(attempt_path(original)) { (original) } }
                     }
-                    dt { (l.t(texts::TIME)) }
-                    dd { (time_or_never(l, attempt.started_at_ms)) }
+                    dt { (l.t(texts::TIME)) } dd { (time_or_never(l, attempt.started_at_ms)) }
                     dt { (l.t(texts::RESPONSE)) }
                     dd {
                         (response_summary(&attempt))
                         @if let Some(ms) = attempt.duration_ms { " · " (ms) " ms" }
                     }
                     @if let Some(error) = &attempt.error {
-                        dt { (l.t(texts::ERROR)) }
-                        dd { (error) }
+                        dt { (l.t(texts::ERROR)) } dd { (error) }
                     }
                 }
             }
@@ -109,11 +102,7 @@ fn request_text(attempt: &WebhookAttempt) -> String {
     )
 }
 
-async fn replay(
-    Posted(member, _): Posted<Member>,
-    id: web::Path<String>,
-    site: Site,
-) -> PageResult {
+async fn replay(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let attempt = attempt_of(&site, &member, &id).await?;
     let replayed = site
         .store

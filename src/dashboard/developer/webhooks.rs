@@ -14,16 +14,9 @@ use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
 use crate::api::list::cursor;
-use crate::dashboard::components::webhook_attempts::attempt_table;
-use crate::dashboard::components::{
-    Field, Left, Tone, Unnamed, button_form, confirmation, cursor_link, empty_state, error_notice,
-    page_head, pager, pill, receiver_examples, secret_once, success_notice, table,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, webhooks as texts};
-use crate::dashboard::web::{
-    Member, NavItem, Page, PageError, PageResult, Posted, Site, SiteState, Viewer, form_token,
-    query, redirect,
-};
+use crate::dashboard::web::*;
 use crate::secrets::new_webhook_secret;
 
 /// Identifies the cursors of an endpoint's attempts.
@@ -202,12 +195,7 @@ fn secret_page(member: &Member, id: EndpointId, url: &str, secret: &str) -> Http
         .respond(member)
 }
 
-async fn show_one(
-    request: HttpRequest,
-    member: Member,
-    id: web::Path<String>,
-    site: Site,
-) -> PageResult {
+async fn show_one(request: HttpRequest, member: Member, id: Id, site: Site) -> PageResult {
     let l = member.language();
     let endpoint = endpoint_of(&site, &member, &id).await?;
     let notice = match query(&request, "told").as_deref() {
@@ -318,15 +306,15 @@ async fn change(
     }
 }
 
-async fn pause(posted: Posted<Member>, id: web::Path<String>, site: Site) -> PageResult {
+async fn pause(posted: Posted<Member>, id: Id, site: Site) -> PageResult {
     change(posted, &id, &site, EndpointChange::Pause).await
 }
 
-async fn resume(posted: Posted<Member>, id: web::Path<String>, site: Site) -> PageResult {
+async fn resume(posted: Posted<Member>, id: Id, site: Site) -> PageResult {
     change(posted, &id, &site, EndpointChange::Resume).await
 }
 
-async fn remove(posted: Posted<Member>, id: web::Path<String>, site: Site) -> PageResult {
+async fn remove(posted: Posted<Member>, id: Id, site: Site) -> PageResult {
     change(posted, &id, &site, EndpointChange::Remove).await
 }
 
@@ -347,21 +335,17 @@ async fn confirm(
     Ok(Page::new(NavItem::Webhooks, title, body).respond(&member))
 }
 
-async fn confirm_remove(member: Member, id: web::Path<String>, site: Site) -> PageResult {
+async fn confirm_remove(member: Member, id: Id, site: Site) -> PageResult {
     let labels = [texts::REMOVE_TITLE, texts::REMOVE_TEXT, texts::REMOVE];
     confirm(member, &id, &site, "remove", labels).await
 }
 
-async fn confirm_rotate(member: Member, id: web::Path<String>, site: Site) -> PageResult {
+async fn confirm_rotate(member: Member, id: Id, site: Site) -> PageResult {
     let labels = [texts::ROTATE_TITLE, texts::ROTATE_TEXT, texts::ROTATE];
     confirm(member, &id, &site, "rotate", labels).await
 }
 
-async fn rotate(
-    Posted(member, _): Posted<Member>,
-    id: web::Path<String>,
-    site: Site,
-) -> PageResult {
+async fn rotate(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let endpoint = endpoint_of(&site, &member, &id).await?;
     let secret = new_webhook_secret();
     let rotated = site
@@ -379,7 +363,7 @@ async fn rotate(
     }
 }
 
-async fn test(Posted(member, _): Posted<Member>, id: web::Path<String>, site: Site) -> PageResult {
+async fn test(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let endpoint = endpoint_of(&site, &member, &id).await?;
     if endpoint.paused_at_ms.is_some() {
         return Ok(redirect(
@@ -399,11 +383,7 @@ async fn test(Posted(member, _): Posted<Member>, id: web::Path<String>, site: Si
     ))
 }
 
-async fn replay_failed(
-    Posted(member, fields): Posted<Member>,
-    id: web::Path<String>,
-    site: Site,
-) -> PageResult {
+async fn replay_failed(Posted(member, fields): Posted<Member>, id: Id, site: Site) -> PageResult {
     let endpoint = endpoint_of(&site, &member, &id).await?;
     let path = path_of(endpoint.id);
     let Some(since) = parse_since(fields.trimmed("since")) else {

@@ -15,14 +15,9 @@ use super::decision::{
     Outcome, Rejection, account_link, audit_log, decided_by, finish, note, outcome_notice,
     parse_id, reference,
 };
-use crate::dashboard::components::billing::{bucket_name, wallet_summary};
-use crate::dashboard::components::{
-    Field, Left, Right, Tone, empty_state, offset_pager, page_head, pill, select, table, time, usd,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, frame, operators as texts};
-use crate::dashboard::web::{
-    NavItem, Operator, Page, PageError, PageResult, Posted, Site, SiteState, Viewer, form_token,
-};
+use crate::dashboard::web::*;
 use crate::input;
 
 const PAGE_SIZE: u32 = 50;
@@ -72,23 +67,20 @@ fn account_table(l: Language, accounts: &[AccountLine]) -> Markup {
     if accounts.is_empty() {
         return empty_state(l.t(texts::NO_ACCOUNT));
     }
-    let columns = [
-        Left(texts::EMAIL),
-        Left(texts::STATE),
-        Left(texts::SINCE),
-        Right(texts::HELD),
-    ];
-    let rows = html! {
-        @for account in accounts.iter().take(PAGE_SIZE as usize) {
-            tr {
-                td { (account_link(account.id, &account.email)) }
-                td { (state(l, account)) }
-                td { (time(account.created_at_ms)) }
-                td.right { (usd(account.held.total())) }
+    html! {
+        (table(l, frame::ACCOUNTS, &[
+            Left(texts::EMAIL), Left(texts::STATE), Left(texts::SINCE), Right(texts::HELD),
+        ], html! {
+            @for account in accounts.iter().take(PAGE_SIZE as usize) {
+                tr {
+                    td { (account_link(account.id, &account.email)) }
+                    td { (state(l, account)) }
+                    td { (time(account.created_at_ms)) }
+                    td.right { (usd(account.held.total())) }
+                }
             }
-        }
-    };
-    table(l, frame::ACCOUNTS, &columns, rows)
+        }))
+    }
 }
 
 fn state(l: Language, account: &AccountLine) -> Markup {
@@ -115,12 +107,7 @@ fn path_of(account: &AccountLine) -> String {
     format!("/dashboard/operators/accounts/{}", account.id)
 }
 
-async fn show_one(
-    operator: Operator,
-    site: Site,
-    id: web::Path<String>,
-    query: web::Query<Query>,
-) -> PageResult {
+async fn show_one(operator: Operator, site: Site, id: Id, query: web::Query<Query>) -> PageResult {
     let l = operator.language();
     let account = account_of(&operator, &site, &id).await?;
     let referral = site.store.referral_of(account.id).await?;
@@ -234,11 +221,7 @@ fn note_form(operator: &Operator, account: &AccountLine) -> Markup {
     }
 }
 
-async fn suspend(
-    Posted(operator, fields): Posted<Operator>,
-    site: Site,
-    id: web::Path<String>,
-) -> PageResult {
+async fn suspend(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let account = account_of(&operator, &site, &id).await?;
     let by = decided_by(&operator);
     let decision = async {
@@ -251,22 +234,14 @@ async fn suspend(
     finish(&operator, &path_of(&account), decision.await)
 }
 
-async fn resume(
-    Posted(operator, _): Posted<Operator>,
-    site: Site,
-    id: web::Path<String>,
-) -> PageResult {
+async fn resume(Posted(operator, _): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let account = account_of(&operator, &site, &id).await?;
     let by = decided_by(&operator);
     let resumed = site.store.resume_account(by, account.id, unix_ms()).await;
     finish(&operator, &path_of(&account), resumed.map_err(Into::into))
 }
 
-async fn credit(
-    Posted(operator, fields): Posted<Operator>,
-    site: Site,
-    id: web::Path<String>,
-) -> PageResult {
+async fn credit(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let account = account_of(&operator, &site, &id).await?;
     let by = decided_by(&operator);
     let decision = async {
@@ -285,11 +260,7 @@ async fn credit(
     finish(&operator, &path_of(&account), decision.await)
 }
 
-async fn add_note(
-    Posted(operator, fields): Posted<Operator>,
-    site: Site,
-    id: web::Path<String>,
-) -> PageResult {
+async fn add_note(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let account = account_of(&operator, &site, &id).await?;
     let by = decided_by(&operator);
     let decision = async {

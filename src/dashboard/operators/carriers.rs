@@ -12,11 +12,9 @@ use nexo_entities::store::operations::gateway_drains::{CallFigures, GatewayName}
 use serde::Deserialize;
 
 use super::decision::{decided_by, finish, outcome_notice};
-use crate::dashboard::components::{Left, Right, Tone, Unnamed, page_head, pill, table};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, frame, operators as texts};
-use crate::dashboard::web::{
-    NavItem, Operator, Page, PageError, PageResult, Posted, Site, Viewer, form_token,
-};
+use crate::dashboard::web::*;
 use crate::trunks::status::{CarrierStatus, GatewayStatus};
 
 const PATH: &str = "/dashboard/operators/carriers";

@@ -6,11 +6,9 @@ use nexo_domain::otp::Language;
 use nexo_entities::store::StoreError;
 use nexo_entities::store::operations::operator_log::{LoggedAction, Operator as DecisionMaker};
 
-use crate::dashboard::components::{Left, error_notice, success_notice, table, time};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, operators as texts};
-use crate::dashboard::web::{
-    Fields, Operator, PageError, PageResult, Viewer, form_token, redirect,
-};
+use crate::dashboard::web::*;
 use crate::input;
 
 /// The outcome of a form, shown on the page that it redirects to.

@@ -12,12 +12,9 @@ use uuid::Uuid;
 use super::decision::{
     Outcome, Rejection, account_link, decided_by, finish, note, outcome_notice, parse_id, row_form,
 };
-use crate::dashboard::components::billing::{grouped, payment_method_name};
-use crate::dashboard::components::{
-    Left, Right, Unnamed, button_form, empty_state, page_head, table, time, usd,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, frame, operators as texts};
-use crate::dashboard::web::{NavItem, Operator, Page, PageResult, Posted, Site, Viewer};
+use crate::dashboard::web::*;
 
 const PATH: &str = "/dashboard/operators/deposits";
 const MAX_ROWS: u32 = 200;
@@ -61,65 +58,56 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
 
 fn deposit_table(operator: &Operator, deposits: &[Deposit]) -> Markup {
     let l = operator.language();
-    let columns = [
-        Left(texts::REFERENCE),
-        Left(texts::ACCOUNT),
-        Left(texts::PAYMENT_METHOD),
-        Right(texts::AMOUNT),
-        Right(frame::VND),
-        Left(texts::SINCE),
-        Unnamed,
-    ];
     let reason = ("reason", texts::REASON);
-    let rows = html! {
-        @for deposit in deposits {
-            @let path = format!("{PATH}/{}", deposit.id);
-            tr {
-                td { code { (deposit.reference) } }
-                td { (account_link(deposit.account_id, &deposit.email)) }
-                td { (l.t(payment_method_name(&deposit.provider))) }
-                td.right { (usd(deposit.amount)) }
-                td.right.number { (grouped(deposit.vnd)) }
-                td { (time(deposit.created_at_ms)) }
-                td { div.actions {
-                    (button_form(operator, &format!("{path}/approve"), "small", l.t(texts::APPROVE)))
-                    (row_form(operator, &format!("{path}/refuse"), reason, ("small danger", texts::REFUSE)))
-                } }
+    html! {
+        (table(l, texts::OPEN_DEPOSITS, &[
+            Left(texts::REFERENCE), Left(texts::ACCOUNT), Left(texts::PAYMENT_METHOD),
+            Right(texts::AMOUNT), Right(frame::VND), Left(texts::SINCE), Unnamed,
+        ], html! {
+            @for deposit in deposits {
+                @let path = format!("{PATH}/{}", deposit.id);
+                tr {
+                    td { code { (deposit.reference) } }
+                    td { (account_link(deposit.account_id, &deposit.email)) }
+                    td { (l.t(payment_method_name(&deposit.provider))) }
+                    td.right { (usd(deposit.amount)) }
+                    td.right.number { (grouped(deposit.vnd)) }
+                    td { (time(deposit.created_at_ms)) }
+                    td { div.actions {
+                        (button_form(operator, &format!("{path}/approve"), "small", l.t(texts::APPROVE)))
+                        (row_form(operator, &format!("{path}/refuse"), reason, ("small danger", texts::REFUSE)))
+                    } }
+                }
             }
-        }
-    };
-    table(l, texts::OPEN_DEPOSITS, &columns, rows)
+        }))
+    }
 }
 
 fn payment_table(operator: &Operator, payments: &[BankPayment]) -> Markup {
     let l = operator.language();
-    let columns = [
-        Left(texts::WHEN),
-        Left(texts::BANK_ID),
-        Right(texts::AMOUNT),
-        Left(texts::MEMO),
-        Left(texts::UNMATCHED_REASON),
-        Unnamed,
-    ];
     let (account, note) = (("account", texts::CREDIT_TO), ("note", texts::NOTE));
-    let rows = html! {
-        @for payment in payments {
-            @let path = format!("/dashboard/operators/payments/{}", payment.id);
-            @let reason = payment.reason.as_deref().and_then(Kept::named);
-            tr {
-                td { (time(payment.received_at_ms)) }
-                td { code { (payment.bank_id) } }
-                td.right.number { (grouped(payment.amount)) " " (payment.currency) }
-                td { (payment.memo) }
-                td { @if let Some(reason) = reason { (l.t(reason_name(reason))) } }
-                td { div.actions {
-                    (row_form(operator, &format!("{path}/credit"), account, ("small", texts::CREDIT)))
-                    (row_form(operator, &format!("{path}/refuse"), note, ("small danger", texts::REFUSE)))
-                } }
+    html! {
+        (table(l, texts::UNMATCHED_PAYMENTS, &[
+            Left(texts::WHEN), Left(texts::BANK_ID), Right(texts::AMOUNT), Left(texts::MEMO),
+            Left(texts::UNMATCHED_REASON), Unnamed,
+        ], html! {
+            @for payment in payments {
+                @let path = format!("/dashboard/operators/payments/{}", payment.id);
+                @let reason = payment.reason.as_deref().and_then(Kept::named);
+                tr {
+                    td { (time(payment.received_at_ms)) }
+                    td { code { (payment.bank_id) } }
+                    td.right.number { (grouped(payment.amount)) " " (payment.currency) }
+                    td { (payment.memo) }
+                    td { @if let Some(reason) = reason { (l.t(reason_name(reason))) } }
+                    td { div.actions {
+                        (row_form(operator, &format!("{path}/credit"), account, ("small", texts::CREDIT)))
+                        (row_form(operator, &format!("{path}/refuse"), note, ("small danger", texts::REFUSE)))
+                    } }
+                }
             }
-        }
-    };
-    table(l, texts::UNMATCHED_PAYMENTS, &columns, rows)
+        }))
+    }
 }
 
 fn reason_name(reason: Kept) -> Text {
@@ -133,22 +121,14 @@ fn reason_name(reason: Kept) -> Text {
     }
 }
 
-async fn approve(
-    Posted(operator, _): Posted<Operator>,
-    site: Site,
-    id: web::Path<String>,
-) -> PageResult {
+async fn approve(Posted(operator, _): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let id: Uuid = parse_id(&operator, &id)?;
     let by = decided_by(&operator);
     let approved = site.store.approve_deposit(by, id, unix_ms()).await;
     finish(&operator, PATH, approved.map_err(Into::into))
 }
 
-async fn refuse(
-    Posted(operator, fields): Posted<Operator>,
-    site: Site,
-    id: web::Path<String>,
-) -> PageResult {
+async fn refuse(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let id: Uuid = parse_id(&operator, &id)?;
     let by = decided_by(&operator);
     let decision = async {
@@ -162,7 +142,7 @@ async fn refuse(
 async fn credit_payment(
     Posted(operator, fields): Posted<Operator>,
     site: Site,
-    id: web::Path<String>,
+    id: Id,
 ) -> PageResult {
     let id: Uuid = parse_id(&operator, &id)?;
     let by = decided_by(&operator);
@@ -185,7 +165,7 @@ async fn credit_payment(
 async fn refuse_payment(
     Posted(operator, fields): Posted<Operator>,
     site: Site,
-    id: web::Path<String>,
+    id: Id,
 ) -> PageResult {
     let id: Uuid = parse_id(&operator, &id)?;
     let by = decided_by(&operator);

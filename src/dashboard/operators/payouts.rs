@@ -13,14 +13,9 @@ use super::decision::{
     Outcome, Rejection, account_link, decided_by, finish, outcome_notice, parse_id, reference,
     row_form,
 };
-use crate::dashboard::components::billing::{payout_state, payout_wallet_name};
-use crate::dashboard::components::{
-    Field, Left, Right, Unnamed, empty_state, page_head, success_notice, table, usd,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, frame, operators as texts, referrals};
-use crate::dashboard::web::{
-    NavItem, Operator, Page, PageResult, Posted, Site, Viewer, form_token, redirect,
-};
+use crate::dashboard::web::*;
 
 const PATH: &str = "/dashboard/operators/payouts";
 const MAX_ROWS: u32 = 500;
@@ -68,33 +63,29 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
 
 fn payout_table(operator: &Operator, payouts: &[Payout]) -> Markup {
     let l = operator.language();
-    let columns = [
-        Left(referrals::MONTH),
-        Left(texts::ACCOUNT),
-        Right(referrals::AMOUNT),
-        Left(referrals::TO),
-        Left(texts::STATE),
-        Unnamed,
-    ];
     let field = ("reference", texts::TRANSFER);
-    let rows = html! {
-        @for payout in payouts {
-            tr {
-                td.nowrap { (payout.month) }
-                td { (account_link(payout.account_id, &payout.email)) }
-                td.right { (usd(payout.amount)) }
-                td { (l.t(payout_wallet_name(&payout.wallet_kind))) " " code { (payout.wallet_address) } }
-                td { (payout_state(l, payout)) }
-                td {
-                    @match &payout.sent_reference {
-                        Some(reference) => span.faint { (reference) },
-                        None => (row_form(operator, &format!("{PATH}/{}/sent", payout.id), field, ("small", texts::MARK_SENT))),
+    html! {
+        (table(l, frame::PAYOUTS, &[
+            Left(referrals::MONTH), Left(texts::ACCOUNT), Right(referrals::AMOUNT),
+            Left(referrals::TO), Left(texts::STATE), Unnamed,
+        ], html! {
+            @for payout in payouts {
+                tr {
+                    td.nowrap { (payout.month) }
+                    td { (account_link(payout.account_id, &payout.email)) }
+                    td.right { (usd(payout.amount)) }
+                    td { (l.t(payout_wallet_name(&payout.wallet_kind))) " " code { (payout.wallet_address) } }
+                    td { (payout_state(l, payout)) }
+                    td {
+                        @match &payout.sent_reference {
+                            Some(reference) => span.faint { (reference) },
+                            None => (row_form(operator, &format!("{PATH}/{}/sent", payout.id), field, ("small", texts::MARK_SENT))),
+                        }
                     }
                 }
             }
-        }
-    };
-    table(l, frame::PAYOUTS, &columns, rows)
+        }))
+    }
 }
 
 async fn run(Posted(operator, fields): Posted<Operator>, site: Site) -> PageResult {
@@ -109,11 +100,7 @@ async fn run(Posted(operator, fields): Posted<Operator>, site: Site) -> PageResu
     Ok(redirect(&operator, &path))
 }
 
-async fn mark_sent(
-    Posted(operator, fields): Posted<Operator>,
-    site: Site,
-    id: web::Path<String>,
-) -> PageResult {
+async fn mark_sent(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let id: Uuid = parse_id(&operator, &id)?;
     let by = decided_by(&operator);
     let decision = async {

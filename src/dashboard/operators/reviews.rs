@@ -11,11 +11,9 @@ use uuid::Uuid;
 use super::decision::{
     Rejection, account_link, decided_by, finish, note, outcome_notice, parse_id, row_form,
 };
-use crate::dashboard::components::{
-    Left, Tone, Unnamed, empty_state, page_head, pill, table, time,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, frame, operators as texts};
-use crate::dashboard::web::{NavItem, Operator, Page, PageResult, Posted, Site, Viewer};
+use crate::dashboard::web::*;
 
 const PATH: &str = "/dashboard/operators/reviews";
 const MAX_ROWS: u32 = 200;
@@ -56,27 +54,23 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
 
 fn review_table(operator: &Operator, reviews: &[Review]) -> Markup {
     let l = operator.language();
-    let columns = [
-        Left(texts::ACCOUNT),
-        Left(texts::KEY),
-        Left(texts::SUSPICION),
-        Left(texts::FIGURES),
-        Left(texts::SEEN),
-        Unnamed,
-    ];
-    let rows = html! {
-        @for review in reviews {
-            tr {
-                td { (account_link(review.account_id, &review.email)) }
-                td { (review.key_name) }
-                td { (pill(Tone::Bad, l.t(suspicion_name(review.suspicion)))) }
-                td { (review.detail) " " span.faint { "× " (review.windows) } }
-                td { (time(review.seen_at_ms)) }
-                td { (decision(operator, review)) }
+    html! {
+        (table(l, frame::REVIEWS, &[
+            Left(texts::ACCOUNT), Left(texts::KEY), Left(texts::SUSPICION),
+            Left(texts::FIGURES), Left(texts::SEEN), Unnamed,
+        ], html! {
+            @for review in reviews {
+                tr {
+                    td { (account_link(review.account_id, &review.email)) }
+                    td { (review.key_name) }
+                    td { (pill(Tone::Bad, l.t(suspicion_name(review.suspicion)))) }
+                    td { (review.detail) " " span.faint { "× " (review.windows) } }
+                    td { (time(review.seen_at_ms)) }
+                    td { (decision(operator, review)) }
+                }
             }
-        }
-    };
-    table(l, frame::REVIEWS, &columns, rows)
+        }))
+    }
 }
 
 fn decision(operator: &Operator, review: &Review) -> Markup {
@@ -100,11 +94,7 @@ fn suspicion_name(suspicion: Suspicion) -> Text {
     }
 }
 
-async fn close(
-    Posted(operator, fields): Posted<Operator>,
-    site: Site,
-    id: web::Path<String>,
-) -> PageResult {
+async fn close(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let id: Uuid = parse_id(&operator, &id)?;
     let by = decided_by(&operator);
     let decision = async {

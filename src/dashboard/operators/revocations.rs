@@ -10,12 +10,9 @@ use serde::Deserialize;
 use super::decision::{
     Rejection, account_link, decided_by, finish, note, outcome_notice, parse_id, row_form,
 };
-use crate::dashboard::components::billing::referral_state;
-use crate::dashboard::components::{
-    Left, Right, Unnamed, empty_state, offset_pager, page_head, table, time, usd,
-};
+use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, frame, operators as texts, referrals};
-use crate::dashboard::web::{NavItem, Operator, Page, PageResult, Posted, Site, Viewer};
+use crate::dashboard::web::*;
 
 const PATH: &str = "/dashboard/operators/revocations";
 const PAGE_SIZE: u32 = 100;
@@ -53,43 +50,34 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
 
 fn referral_table(operator: &Operator, found: &[Referral]) -> Markup {
     let l = operator.language();
-    let columns = [
-        Left(texts::ACCOUNT),
-        Left(texts::REFERRED_BY),
-        Left(texts::SINCE),
-        Left(texts::STATE),
-        Right(referrals::ACCRUED),
-        Right(referrals::PENDING),
-        Unnamed,
-    ];
     let field = ("reason", texts::REASON);
-    let rows = html! {
-        @for referral in found.iter().take(PAGE_SIZE as usize) {
-            tr {
-                td { (account_link(referral.referred, &referral.email)) }
-                td { (account_link(referral.referrer, &referral.referrer_email)) }
-                td { (time(referral.created_at_ms)) }
-                td { (referral_state(l, referral)) }
-                td.right { (usd(referral.accrued)) }
-                td.right { (usd(referral.pending)) }
-                td {
-                    @if referral.revoked {
-                        (referral.ended_for.as_deref().unwrap_or_default())
-                    } @else {
-                        (row_form(operator, &format!("{PATH}/{}", referral.referred), field, ("small danger", texts::REVOKE)))
+    html! {
+        (table(l, frame::REVOCATIONS, &[
+            Left(texts::ACCOUNT), Left(texts::REFERRED_BY), Left(texts::SINCE),
+            Left(texts::STATE), Right(referrals::ACCRUED), Right(referrals::PENDING), Unnamed,
+        ], html! {
+            @for referral in found.iter().take(PAGE_SIZE as usize) {
+                tr {
+                    td { (account_link(referral.referred, &referral.email)) }
+                    td { (account_link(referral.referrer, &referral.referrer_email)) }
+                    td { (time(referral.created_at_ms)) }
+                    td { (referral_state(l, referral)) }
+                    td.right { (usd(referral.accrued)) }
+                    td.right { (usd(referral.pending)) }
+                    td {
+                        @if referral.revoked {
+                            (referral.ended_for.as_deref().unwrap_or_default())
+                        } @else {
+                            (row_form(operator, &format!("{PATH}/{}", referral.referred), field, ("small danger", texts::REVOKE)))
+                        }
                     }
                 }
             }
-        }
-    };
-    table(l, frame::REVOCATIONS, &columns, rows)
+        }))
+    }
 }
 
-async fn revoke(
-    Posted(operator, fields): Posted<Operator>,
-    site: Site,
-    id: web::Path<String>,
-) -> PageResult {
+async fn revoke(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let referred: AccountId = parse_id(&operator, &id)?;
     let by = decided_by(&operator);
     let decision = async {

@@ -29,7 +29,7 @@ texts! {
     RESET_TITLE = "Reset your password", "Đặt lại mật khẩu";
     RESET_LEAD = "We will e-mail you a link to choose a new password.", "Chúng tôi sẽ gửi e-mail cho bạn liên kết để chọn mật khẩu mới.";
     DO_RESET = "Send the link", "Gửi liên kết";
-    RESET_SENT_TITLE = "Check your e-mail", "Hãy kiểm tra hộp thư";
+    LINK_SENT_TITLE = "Check your e-mail", "Hãy kiểm tra hộp thư";
     RESET_SENT = "If {email} has an account, we sent a link to it. The link works once, for one hour.", "Nếu {email} có tài khoản, chúng tôi đã gửi liên kết đến địa chỉ này. Liên kết dùng được một lần, trong một giờ.";
     LINK_EXPIRED_TITLE = "This link no longer works", "Liên kết không còn hiệu lực";
     RESET_EXPIRED = "It was already used, replaced by a newer one, or is more than an hour old. Request a new link.", "Liên kết đã được sử dụng, đã có liên kết mới hơn hoặc đã quá một giờ. Hãy yêu cầu liên kết mới.";

@@ -17,4 +17,4 @@ pub(super) use extract::{Member, Operator, Viewer, Visitor, query};
 pub(super) use form::{Fields, Posted};
 pub(super) use navigation::NavItem;
 pub(super) use page::{Page, form_token, public_page, redirect, standalone};
-pub(super) use state::{Site, SiteState};
+pub(super) use state::{Id, Site, SiteState};

@@ -28,6 +28,9 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(300);
 /// The extractor of the site's state.
 pub type Site = web::Data<SiteState>;
 
+/// The extractor of the id in a page's path.
+pub type Id = web::Path<String>;
+
 /// What the pages share.
 pub struct SiteState {
     pub store: Store,
