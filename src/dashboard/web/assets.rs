@@ -50,6 +50,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
     let assets: [&'static Asset; 3] = [&STYLE, &SCRIPT, &ICON];
     for asset in assets {
         let name = asset.path.trim_start_matches("/assets");
-        config.service(web::resource(name).get(move || async { asset.response() }));
+        config.service(web::resource(name).get(move || async move { asset.response() }));
     }
 }
