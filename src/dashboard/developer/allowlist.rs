@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use IpNet;
 use actix_web::{HttpResponse, web};
+use ipnet::IpNet;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::client_ip::{MAX_ALLOWLIST, allowed, parse_entry};
@@ -23,7 +23,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     );
 }
 
-/// ErrorKind a list is not saved as it is.
+/// Why a list is not saved.
 #[derive(Debug, PartialEq, Eq)]
 enum AllowlistError {
     Line { line: usize, entry: String },
