@@ -1,7 +1,7 @@
 //! The site: the landing page, sign-in, the dashboard and the operators' pages, rendered on the server.
 //!
-//! A page's file has its handlers and what they render. [`web`] has the viewer, forms, errors and the frame
-//! around a page; [`components`] has pieces that several pages render; [`texts`] has every string in both
+//! A page's file has its handlers and what they render. `web` has the viewer, forms, errors and the frame
+//! around a page; `components` has pieces that several pages render; `texts` has every string in both
 //! languages. A page uses these and never another page.
 //!
 //! | to add | do |

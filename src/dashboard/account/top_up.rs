@@ -106,10 +106,10 @@ fn state(l: Language, status: &str) -> Markup {
 
 async fn open(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let l = member.language();
-    let given = fields.trimmed("amount");
-    let Ok(amount) = given.parse::<Micros>() else {
+    let typed = fields.trimmed("amount");
+    let Ok(amount) = typed.parse::<Micros>() else {
         let error = l.t(texts::AMOUNT_WRONG).to_owned();
-        return draw(&member, &site, given, Some(error)).await;
+        return draw(&member, &site, typed, Some(error)).await;
     };
     let provider = fields.get("provider");
     let opened = site
@@ -122,11 +122,11 @@ async fn open(Posted(member, fields): Posted<Member>, site: Site) -> PageResult 
             let range: [(&str, &dyn std::fmt::Display); 2] =
                 [("least", &minimum), ("most", &MAX_TOP_UP)];
             let error = l.t_with(texts::TOP_UP_WRONG, &range);
-            draw(&member, &site, given, Some(error)).await
+            draw(&member, &site, typed, Some(error)).await
         }
         Err(TopUpError::Store(StoreError::Conflict(Conflict::TooManyDeposits { .. }))) => {
             let error = l.t_with(texts::TOO_MANY, &[("count", &MAX_OPEN_DEPOSITS)]);
-            draw(&member, &site, given, Some(error)).await
+            draw(&member, &site, typed, Some(error)).await
         }
         Err(TopUpError::Store(error)) => Err(error.into()),
     }

@@ -159,7 +159,7 @@ fn notice_form(member: &Member, threshold: Option<Micros>) -> Markup {
 async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let threshold = match fields.trimmed("threshold") {
         "" => None,
-        given => match given.parse::<Micros>() {
+        typed => match typed.parse::<Micros>() {
             Ok(threshold) if threshold > Micros::ZERO => Some(threshold),
             _ => {
                 let notice = error_notice(member.language().t(texts::AMOUNT_WRONG));

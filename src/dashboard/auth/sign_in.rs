@@ -16,7 +16,9 @@ use super::totp;
 use super::totp::SecondStepTicket;
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, accounts as texts};
-use crate::dashboard::web::cookies::{expiring_cookie, second_step_cookie_name, set_cookie};
+use crate::dashboard::web::cookies::{
+    SECOND_STEP_COOKIE, cookie_name, expiring_cookie, set_cookie,
+};
 use crate::dashboard::web::error::safe_next;
 use crate::dashboard::web::*;
 
@@ -93,13 +95,13 @@ async fn sign_in(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
 
 fn ticket_cookie(site: &SiteState, ticket: Option<&SecondStepTicket>) -> Cookie<'static> {
     let value = ticket.map(|ticket| (ticket.encode().to_string(), STEP_TTL));
-    let mut cookie = expiring_cookie(site, second_step_cookie_name(site), value);
+    let mut cookie = expiring_cookie(site, SECOND_STEP_COOKIE, value);
     cookie.set_same_site(SameSite::Strict);
     cookie
 }
 
 fn ticket(request: &HttpRequest, site: &SiteState) -> Option<SecondStepTicket> {
-    let cookie = request.cookie(&second_step_cookie_name(site))?;
+    let cookie = request.cookie(&cookie_name(site, SECOND_STEP_COOKIE))?;
     SecondStepTicket::parse(cookie.value())
 }
 

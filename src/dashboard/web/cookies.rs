@@ -17,37 +17,27 @@ pub const SESSION_TTL_MS: i64 = 14 * 24 * 3_600_000;
 pub const LANGUAGE_COOKIE: &str = "nexo_language";
 const LANGUAGE_TTL: Duration = Duration::days(365);
 
-fn cookie_name(site: &SiteState, name: &str) -> String {
-    match site.public_url.is_https() {
+/// The session's cookie: a token that is new at each sign-in.
+pub const SESSION_COOKIE: &str = "nexo_session";
+/// The cookie of a browser without a session. Its token is stored nowhere; it only ties the forms of public
+/// pages to the browser.
+pub const VISIT_COOKIE: &str = "nexo_visit";
+/// The cookie of the referral link that the browser followed last.
+pub const REFERRAL_COOKIE: &str = "nexo_ref";
+/// The cookie between the password and the second factor.
+pub const SECOND_STEP_COOKIE: &str = "nexo_step";
+
+/// The cookie's full name.
+pub fn cookie_name(site: &SiteState, name: &str) -> String {
+    match site.public_url.is_https() && name != LANGUAGE_COOKIE {
         true => format!("__Host-{name}"),
         false => name.to_owned(),
     }
 }
 
-/// The session's cookie: a token that is new at each sign-in.
-pub fn session_cookie_name(site: &SiteState) -> String {
-    cookie_name(site, "nexo_session")
-}
-
-/// The cookie of a browser without a session. Its token is stored nowhere; it only ties the forms of public
-/// pages to the browser.
-pub fn visit_cookie_name(site: &SiteState) -> String {
-    cookie_name(site, "nexo_visit")
-}
-
-/// The cookie of the referral link that the browser followed last.
-pub fn referral_cookie_name(site: &SiteState) -> String {
-    cookie_name(site, "nexo_ref")
-}
-
-/// The cookie between the password and the second factor.
-pub fn second_step_cookie_name(site: &SiteState) -> String {
-    cookie_name(site, "nexo_step")
-}
-
 /// A cookie that scripts cannot read and that other sites' POSTs do not carry.
-pub fn http_only_cookie(site: &SiteState, name: String, value: String) -> Cookie<'static> {
-    Cookie::build(name, value)
+pub fn http_only_cookie(site: &SiteState, name: &str, value: String) -> Cookie<'static> {
+    Cookie::build(cookie_name(site, name), value)
         .path("/")
         .http_only(true)
         .secure(site.public_url.is_https())
@@ -58,7 +48,7 @@ pub fn http_only_cookie(site: &SiteState, name: String, value: String) -> Cookie
 /// A cookie with a lifetime; `None` deletes it.
 pub fn expiring_cookie(
     site: &SiteState,
-    name: String,
+    name: &str,
     value: Option<(String, Duration)>,
 ) -> Cookie<'static> {
     let (value, max_age) = value.unwrap_or((String::new(), Duration::ZERO));
@@ -71,19 +61,19 @@ pub fn expiring_cookie(
 pub fn session_cookie(site: &SiteState, token: Option<&Token>) -> Cookie<'static> {
     let ttl = Duration::milliseconds(SESSION_TTL_MS);
     let value = token.map(|token| (token.to_string(), ttl));
-    expiring_cookie(site, session_cookie_name(site), value)
+    expiring_cookie(site, SESSION_COOKIE, value)
 }
 
 /// The cookie of a chosen language.
 pub fn language_cookie(site: &SiteState, language: Language) -> Cookie<'static> {
     let value = (language.code().to_owned(), LANGUAGE_TTL);
-    expiring_cookie(site, LANGUAGE_COOKIE.to_owned(), Some(value))
+    expiring_cookie(site, LANGUAGE_COOKIE, Some(value))
 }
 
 /// The cookie of a referral code; `None` deletes it.
 pub fn referral_cookie(site: &SiteState, code: Option<String>) -> Cookie<'static> {
     let value = code.map(|code| (code, Duration::days(COOKIE_DAYS)));
-    expiring_cookie(site, referral_cookie_name(site), value)
+    expiring_cookie(site, REFERRAL_COOKIE, value)
 }
 
 /// Adds a cookie to a finished response.

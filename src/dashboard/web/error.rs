@@ -63,16 +63,18 @@ impl PageError {
         PageError::new(ErrorKind::Internal, language)
     }
 
-    fn title_and_text(&self) -> (Text, Text) {
-        match self.kind {
-            ErrorKind::NotSignedIn { .. } => (errors::SIGN_IN_TITLE, errors::SIGN_IN),
-            ErrorKind::NotFound => (errors::NOT_FOUND_TITLE, errors::NOT_FOUND),
-            ErrorKind::ForeignForm => (errors::FOREIGN_FORM_TITLE, errors::FOREIGN_FORM),
-            ErrorKind::BadForm => (errors::BAD_FORM_TITLE, errors::BAD_FORM),
-            ErrorKind::TooOften { .. } => (errors::TOO_OFTEN_TITLE, errors::TOO_OFTEN),
-            ErrorKind::Overloaded => (errors::OVERLOADED_TITLE, errors::OVERLOADED),
-            ErrorKind::Internal => (errors::INTERNAL_TITLE, errors::INTERNAL),
-        }
+    fn parts(&self) -> (StatusCode, Text, Text) {
+        let (status, title, text) = match self.kind {
+            ErrorKind::NotSignedIn { .. } => (303, errors::SIGN_IN_TITLE, errors::SIGN_IN),
+            ErrorKind::NotFound => (404, errors::NOT_FOUND_TITLE, errors::NOT_FOUND),
+            ErrorKind::ForeignForm => (403, errors::FOREIGN_FORM_TITLE, errors::FOREIGN_FORM),
+            ErrorKind::BadForm => (400, errors::BAD_FORM_TITLE, errors::BAD_FORM),
+            ErrorKind::TooOften { .. } => (429, errors::TOO_OFTEN_TITLE, errors::TOO_OFTEN),
+            ErrorKind::Overloaded => (503, errors::OVERLOADED_TITLE, errors::OVERLOADED),
+            ErrorKind::Internal => (500, errors::INTERNAL_TITLE, errors::INTERNAL),
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, title, text)
     }
 }
 
@@ -84,15 +86,7 @@ impl fmt::Display for PageError {
 
 impl ResponseError for PageError {
     fn status_code(&self) -> StatusCode {
-        match self.kind {
-            ErrorKind::NotSignedIn { .. } => StatusCode::SEE_OTHER,
-            ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::ForeignForm => StatusCode::FORBIDDEN,
-            ErrorKind::BadForm => StatusCode::BAD_REQUEST,
-            ErrorKind::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
-            ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.parts().0
     }
 
     fn error_response(&self) -> HttpResponse {
@@ -120,7 +114,7 @@ impl ResponseError for PageError {
             Some(language) => vec![language],
             None => vec![Language::En, Language::Vi],
         };
-        let (title, text) = self.title_and_text();
+        let (_, title, text) = self.parts();
         let main = html! {
             main #content.alone { div.card {
                 @for language in &languages {

@@ -18,10 +18,7 @@ use nexo_entities::store::accounts::accounts::Account;
 use nexo_entities::store::accounts::sessions::Session;
 use url::form_urlencoded;
 
-use super::cookies::{
-    LANGUAGE_COOKIE, SESSION_TTL_MS, http_only_cookie, language_cookie, referral_cookie,
-    referral_cookie_name, session_cookie, session_cookie_name, visit_cookie_name,
-};
+use super::cookies::*;
 use super::error::{ErrorKind, PageError};
 use super::state::SiteState;
 use crate::api;
@@ -111,11 +108,11 @@ impl Visitor {
         let address = api::client_address(&request, &site.trusted_proxies);
         let mut cookies = Vec::new();
         let (signed_in, token) = session(&request, site, address, &mut cookies).await?;
-        let token = match token.or_else(|| token_cookie(&request, &visit_cookie_name(site))) {
+        let token = match token.or_else(|| token_cookie(&request, site, VISIT_COOKIE)) {
             Some(token) => token,
             None => {
-                let (name, token) = (visit_cookie_name(site), tokens::new_token());
-                cookies.push(http_only_cookie(site, name, token.to_string()));
+                let token = tokens::new_token();
+                cookies.push(http_only_cookie(site, VISIT_COOKIE, token.to_string()));
                 token
             }
         };
@@ -152,8 +149,8 @@ impl Visitor {
     }
 }
 
-fn token_cookie(request: &HttpRequest, name: &str) -> Option<Token> {
-    let cookie = request.cookie(name)?;
+fn token_cookie(request: &HttpRequest, site: &SiteState, name: &str) -> Option<Token> {
+    let cookie = request.cookie(&cookie_name(site, name))?;
     let value = cookie.value();
     tokens::is_token(value).then(|| Token::new(value.to_owned()))
 }
@@ -165,7 +162,7 @@ async fn session(
     address: IpAddr,
     cookies: &mut Vec<Cookie<'static>>,
 ) -> Result<(Option<(Session, Account)>, Option<Token>), PageError> {
-    let Some(token) = token_cookie(request, &session_cookie_name(site)) else {
+    let Some(token) = token_cookie(request, site, SESSION_COOKIE) else {
         return Ok((None, None));
     };
     let now = unix_ms();
@@ -244,7 +241,7 @@ fn referral(
         cookies.push(referral_cookie(site, Some(code.to_string())));
         return Some(code);
     }
-    let cookie = request.cookie(&referral_cookie_name(site))?;
+    let cookie = request.cookie(&cookie_name(site, REFERRAL_COOKIE))?;
     let code = ReferralCode::parse(cookie.value()).filter(|code| !is_own(code));
     if code.is_none() {
         cookies.push(referral_cookie(site, None));
