@@ -1,6 +1,6 @@
 //! The site's cookies: their names, attributes and lifetimes.
 //!
-//! Over https every cookie has the `__Host-` prefix (the language's aside), so a sibling domain cannot set it.
+//! Over https every cookie except the language's has the `__Host-` prefix, so a sibling domain cannot set it.
 
 use actix_web::HttpResponse;
 use actix_web::cookie::time::Duration;
