@@ -1,33 +1,32 @@
-//! QR codes as SVG pictures: black on white whatever the page's colours, with their quiet zone.
+//! QR codes as SVG images: black on white in every colour scheme, with their quiet zone.
 
 use std::fmt::Write;
 
 use maud::{Markup, html};
 use qrcode::{Color, EcLevel, QrCode};
 
-/// ISO/IEC 18004 asks for four modules around the code.
-const QUIET: usize = 4;
+/// ISO/IEC 18004 requires four empty modules around the code.
+const QUIET_ZONE: usize = 4;
 
-/// The dark modules of a code, as one path, and the picture's side in modules.
-struct Drawn {
+/// The dark modules of a code as an SVG path, and the side of the image in modules.
+struct Drawing {
     side: usize,
     path: String,
 }
 
-/// `None` where `text` is too long for any code.
-fn draw(text: &str) -> Option<Drawn> {
+/// `None` if `text` is too long for a QR code.
+fn draw(text: &str) -> Option<Drawing> {
     let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
     let width = code.width();
-    Some(Drawn {
-        side: width + 2 * QUIET,
+    Some(Drawing {
+        side: width + 2 * QUIET_ZONE,
         path: path(&code.to_colors(), width),
     })
 }
 
-/// A picture of `text` within a page; `label` is what it is to who does not see it. Nothing for a text that
-/// is too long.
+/// An inline image of `text`, with `label` for screen readers. Empty if the text is too long.
 pub fn picture(text: &str, label: &str) -> Markup {
-    let Some(Drawn { side, path }) = draw(text) else {
+    let Some(Drawing { side, path }) = draw(text) else {
         return html! {};
     };
     html! {
@@ -39,9 +38,9 @@ pub fn picture(text: &str, label: &str) -> Markup {
     }
 }
 
-/// A picture of `text` as a file of its own; `None` where it is too long for any code.
+/// An SVG file of `text`; `None` if the text is too long for a QR code.
 pub fn file(text: &str) -> Option<String> {
-    let Drawn { side, path } = draw(text)?;
+    let Drawing { side, path } = draw(text)?;
     Some(format!(
         concat!(
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}" "#,
@@ -53,7 +52,7 @@ pub fn file(text: &str) -> Option<String> {
     ))
 }
 
-/// Each run of dark modules of a row is one rectangle.
+/// Each run of dark modules in a row becomes one rectangle.
 fn path(modules: &[Color], width: usize) -> String {
     let mut path = String::new();
     for (y, row) in modules.chunks(width).enumerate() {
@@ -62,7 +61,12 @@ fn path(modules: &[Color], width: usize) -> String {
             let run = row[x..].iter().take_while(|m| **m == Color::Dark).count();
             if run > 0 {
                 // Writing to a String does not fail.
-                let _ = write!(path, "M{} {}h{run}v1h-{run}z", x + QUIET, y + QUIET);
+                let _ = write!(
+                    path,
+                    "M{} {}h{run}v1h-{run}z",
+                    x + QUIET_ZONE,
+                    y + QUIET_ZONE
+                );
             }
             x += run.max(1);
         }
@@ -74,7 +78,7 @@ fn path(modules: &[Color], width: usize) -> String {
 mod tests {
     use super::*;
 
-    /// Reads a picture as a camera does.
+    /// Decodes an image as a camera app does.
     fn read(svg: &str) -> String {
         const SCALE: usize = 4;
         let side: usize = svg
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_reads_what_was_drawn() {
+    fn a_drawn_code_is_decoded_to_its_text() {
         let account = nexo_domain::billing::vietqr::BankAccount {
             bin: "970436".to_owned(),
             number: "0123456789".to_owned(),
@@ -126,12 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_has_no_picture() {
+    fn a_text_that_is_too_long_has_no_image() {
         assert_eq!(file(&"x".repeat(4_000)), None);
     }
 
     #[test]
-    fn a_picture_in_a_page_is_named_and_holds_the_finder_patterns() {
+    fn an_inline_image_has_a_label_and_the_finder_patterns() {
         let drawn = picture("otpauth://totp/x", "a <label>").into_string();
         assert!(drawn.contains("M4 4h7v1h-7z"), "{drawn}");
         assert!(drawn.contains("a &lt;label&gt;"), "{drawn}");

@@ -277,15 +277,15 @@ async fn a_wallet_that_runs_low_is_told_by_one_letter_that_says_what_it_holds() 
         };
         let letter = told("lan@example.com", "3.21", "5.00").await;
         for part in [
-            "Subject: Your NEXO ROUTE wallet runs low\n",
-            "Your wallet holds 3.210 USD, less than the 5.000 USD",
+            "Subject: Your NEXO ROUTE wallet is low\n",
+            "Your wallet holds 3.210 USD, less than your threshold of 5.000 USD",
             TOP_UP,
         ] {
             assert!(letter.contains(part), "no {part:?}: {letter}");
         }
         // Who has a letter after her is told in a later look at all wallets: she was told once.
         let letter = told("minh@example.com", "0.5", "0.500001").await;
-        assert!(letter.contains("holds 0.500 USD, less than the 0.500001 USD"));
+        assert!(letter.contains("holds 0.500 USD, less than your threshold of 0.500001 USD"));
         let to: Vec<String> = mailbox.letters().into_iter().map(|one| one.to).collect();
         assert_eq!(to, ["lan@example.com", "minh@example.com"]);
         let notices = gateway.metric("nexo_low_balance_notices_total").await;

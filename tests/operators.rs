@@ -305,7 +305,7 @@ async fn a_burst_to_numbers_in_a_row_is_shown_and_not_stopped() {
             assert!(begun.elapsed() < Duration::from_secs(30), "{listed}");
         };
         assert_eq!(found["account"], "lan@example.com");
-        operator.get(&page).await.must_say("numbers in a row");
+        operator.get(&page).await.must_say("sequential numbers");
         assert!(gateway.metric("nexo_reviews_opened_total").await >= 1.0);
         // Nothing is blocked.
         assert_eq!(customer.get("balance").await.status, 200);

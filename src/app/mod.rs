@@ -33,8 +33,7 @@ use crate::api::resources::bank_notifications::BankNotifications;
 use crate::api::state::Health;
 use crate::api::{self, ApiState};
 use crate::config::Config;
-use crate::dashboard::mail::low_balance::LowBalanceLetters;
-use crate::dashboard::{self, Site, SiteParts};
+use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
 use crate::telemetry::{self, Sampled};
 use crate::terms::Terms;
@@ -136,15 +135,15 @@ impl App {
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
         });
-        let parts = SiteParts {
+        let services = SiteServices {
             store: store.clone(),
             terms: Arc::clone(&terms),
             routing: Arc::clone(&caches.routing),
             webhooks: engine.webhooks.clone(),
-            live: Arc::clone(&engine.live),
-            desk: Arc::clone(&engine.dispatcher),
+            live_deliveries: Arc::clone(&engine.live),
+            dispatcher: Arc::clone(&engine.dispatcher),
         };
-        let site = web::Data::new(Site::new(config, parts)?);
+        let site = web::Data::new(SiteState::new(config, services)?);
         let (http, metrics) = (ports.http.local_addr()?, ports.metrics.local_addr()?);
         let api_server = serve_http(config, ports.http, &api, &site)?;
         let metrics_server =
@@ -333,7 +332,7 @@ fn serve_http(
     config: &Config,
     listener: std::net::TcpListener,
     api: &web::Data<ApiState>,
-    site: &web::Data<Site>,
+    site: &web::Data<SiteState>,
 ) -> anyhow::Result<Server> {
     let (api, site) = (api.clone(), site.clone());
     let bank = web::Data::new(BankNotifications::new(&config.deposits, api.store.clone()));
@@ -355,14 +354,14 @@ fn serve_http(
 }
 
 /// Starts the periodic jobs. Those in the [`TaskSet`] use the database and end before it is closed.
-fn start_jobs(config: &Config, api: &web::Data<ApiState>, site: &web::Data<Site>) -> TaskSet {
+fn start_jobs(config: &Config, api: &web::Data<ApiState>, site: &web::Data<SiteState>) -> TaskSet {
     actix_web::rt::spawn(api::health::export_readiness(api.clone()));
-    actix_web::rt::spawn(dashboard::tidy(Arc::clone(site)));
+    actix_web::rt::spawn(dashboard::remove_expired(Arc::clone(site)));
     let store = &api.store;
     let mut jobs = TaskSet::default();
     jobs.spawn(low_balance::notify_low_balances(
         store.clone(),
-        Arc::new(LowBalanceLetters::of(Arc::clone(site))),
+        Arc::new(LowBalanceEmails::new(Arc::clone(site))),
     ));
     if let Some(settings) = settings::review_settings(config) {
         jobs.spawn(reviews::review_traffic(store.clone(), settings));

@@ -1,19 +1,19 @@
-//! A bank transfer within Vietnam, by a VietQR code.
+//! A bank transfer within Vietnam, with a VietQR code.
 
 use nexo_domain::billing::vietqr;
 use nexo_domain::billing::vietqr::BankAccount;
 use nexo_entities::store::billing::deposits::Deposit;
 
-use super::{Instructions, Provider};
+use super::provider::{Instructions, Provider};
 use crate::qr;
 
-/// Transfers to one account.
+/// Transfers to the configured bank account.
 pub struct BankTransfer {
     account: BankAccount,
 }
 
 impl BankTransfer {
-    pub fn to(account: BankAccount) -> BankTransfer {
+    pub fn new(account: BankAccount) -> BankTransfer {
         BankTransfer { account }
     }
 }

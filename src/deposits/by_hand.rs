@@ -1,10 +1,10 @@
-//! A payment that an operator arranges: an invoice, cash, another currency.
+//! A payment that an operator arranges, such as an invoice, cash or another currency.
 
 use nexo_entities::store::billing::deposits::Deposit;
 
-use super::{Instructions, Provider};
+use super::provider::{Instructions, Provider};
 
-/// The reference is all that the customer needs; an operator approves.
+/// The customer needs only the reference; an operator approves the top-up.
 pub struct ByHand;
 
 impl Provider for ByHand {

@@ -1,11 +1,10 @@
-//! Topping up: each way to pay is a [`Provider`], which says how a top-up is paid. What was paid is credited by
-//! the bank's notification or an operator, once for each reference.
+//! Top-ups: each payment method is a [`Provider`] with instructions for the customer. A payment is credited by the
+//! bank's notification or by an operator, once per reference.
 
 use std::sync::Arc;
 
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::deposit::{DepositReference, VndRate};
-use nexo_domain::billing::vietqr::BankAccount;
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_entities::store::billing::deposits::{Deposit, NewDeposit};
@@ -18,68 +17,53 @@ use crate::config::deposits::DepositsConfig;
 
 mod bank_transfer;
 mod by_hand;
+mod provider;
 
 use bank_transfer::BankTransfer;
 use by_hand::ByHand;
+pub use provider::{Instructions, Provider};
 
-/// The largest top-up: a typing error should not become a payment.
-pub const MOST: Micros = Micros::new(100_000_000_000);
+/// The largest top-up, a protection against typing errors.
+pub const MAX_TOP_UP: Micros = Micros::new(100_000_000_000);
 
-/// A way to pay.
-pub trait Provider: Send + Sync {
-    /// As top-ups are kept with it.
-    fn name(&self) -> &'static str;
-
-    /// How this top-up is paid.
-    fn instructions(&self, deposit: &Deposit) -> Instructions;
-}
-
-/// How one top-up is paid.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Instructions {
-    /// Where to; `None` where an operator arranges it.
-    pub account: Option<BankAccount>,
-    /// A QR code that banks' apps read, as an SVG picture.
-    pub qr_svg: Option<String>,
-}
-
-/// Why a top-up was not opened.
+/// The reason why a top-up was not opened.
 #[derive(Debug, Error)]
 pub enum TopUpError {
-    #[error("a top-up is at least {least} and at most {MOST} USD")]
-    Amount { least: Micros },
+    #[error("a top-up is at least {minimum} and at most {MAX_TOP_UP} USD")]
+    Amount { minimum: Micros },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// All ways to pay, as they are configured.
+/// The configured payment methods.
 pub struct TopUps {
     providers: Vec<Arc<dyn Provider>>,
     pub rate: VndRate,
-    pub least: Micros,
+    /// The smallest top-up.
+    pub minimum: Micros,
 }
 
 impl TopUps {
-    /// The configured ways. The first one is what a customer is offered.
+    /// The configured methods. The first one is the default.
     pub fn of(config: &DepositsConfig) -> TopUps {
         let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
         if let Some(account) = &config.bank {
-            providers.push(Arc::new(BankTransfer::to(account.clone())));
+            providers.push(Arc::new(BankTransfer::new(account.clone())));
         }
         providers.push(Arc::new(ByHand));
         TopUps {
             providers,
             rate: config.rate,
-            least: config.least,
+            minimum: config.least,
         }
     }
 
-    /// The names of the ways that there are.
+    /// The names of the methods.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.providers.iter().map(|provider| provider.name())
     }
 
-    /// Opens a top-up by the way of this name, or the first one where there is none of it.
+    /// Opens a top-up with the method of this name, or with the default one if the name is unknown.
     ///
     /// # Errors
     /// [`TopUpError`].
@@ -90,11 +74,14 @@ impl TopUps {
         provider: &str,
         amount: Micros,
     ) -> Result<Uuid, TopUpError> {
-        let least = self.least;
-        if amount < least || amount > MOST {
-            return Err(TopUpError::Amount { least });
+        let minimum = self.minimum;
+        if amount < minimum || amount > MAX_TOP_UP {
+            return Err(TopUpError::Amount { minimum });
         }
-        let vnd = self.rate.vnd(amount).ok_or(TopUpError::Amount { least })?;
+        let vnd = self
+            .rate
+            .vnd(amount)
+            .ok_or(TopUpError::Amount { minimum })?;
         let mut random = [0; 8];
         rand::rng().fill_bytes(&mut random);
         let named = self.names().find(|name| *name == provider);
@@ -110,7 +97,7 @@ impl TopUps {
         Ok(store.open_deposit(new).await?)
     }
 
-    /// How a top-up is paid. Nothing where its way is not configured any more.
+    /// The payment instructions of a top-up; empty if its method is no longer configured.
     pub fn instructions(&self, deposit: &Deposit) -> Instructions {
         let mut providers = self.providers.iter();
         let provider = providers.find(|provider| provider.name() == deposit.provider);

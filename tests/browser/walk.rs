@@ -40,14 +40,14 @@ struct Words {
 const ENGLISH: Words = Words {
     five: "enough for 5 OTPs",
     delivered: "delivered",
-    under_way: "The call is under way",
-    revoked: "is revoked",
+    under_way: "Call in progress",
+    revoked: "was revoked",
     commission: "$0.0022",
 };
 
 const VIETNAMESE: Words = Words {
     five: "đủ cho 5 OTP",
-    delivered: "đã phát",
+    delivered: "thành công",
     under_way: "Cuộc gọi đang diễn ra",
     revoked: "Đã thu hồi khóa",
     commission: "$0.0022",

@@ -24,7 +24,7 @@ async fn a_newcomer_signs_up_once_and_has_his_free_otps() {
         assert_eq!(taken.status, 400);
         assert!(!again.cookies.contains_key("nexo_session"));
         for (email, password, says) in [
-            ("x", PASSWORD, "no e-mail address"),
+            ("x", PASSWORD, "valid e-mail address"),
             ("y@example.com", "short", "at least 10 characters"),
             ("y@example.com", "aaaaaaaaaaaa", "too easy to guess"),
         ] {
@@ -56,13 +56,13 @@ async fn where_letters_are_sent_a_newcomer_confirms_the_address_and_nobody_learn
                 .submit("/auth/sign-up", "/auth/sign-up", &fields)
                 .await;
             assert_eq!(page.status, 200, "{}", page.text);
-            page.must_say(email).must_say("Look into your mail");
+            page.must_say(email).must_say("Check your e-mail");
             seen.push(page.text.replace(email, ""));
         }
         assert_eq!(seen[0], seen[1]);
         assert!(!newcomer.cookies.contains_key("nexo_session"));
         let known = mailbox.wait_for("old@example.com", 1).await;
-        assert!(known.text.contains("has an account already"), "{known:?}");
+        assert!(known.text.contains("already has an account"), "{known:?}");
 
         // Nothing is open before the button is pressed, however often the link is looked at.
         let letter = mailbox.wait_for("new@example.com", 1).await;

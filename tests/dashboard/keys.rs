@@ -46,7 +46,7 @@ async fn a_key_is_shown_once_works_and_is_revoked() {
         let id = lan.id_after(PAGE, "/dashboard/api-keys/").await;
         let path = format!("{PAGE}/{id}/revoke");
         let revoked = lan.submit(&path, &path, &[]).await;
-        lan.get(revoked.location()).await.must_say("is revoked");
+        lan.get(revoked.location()).await.must_say("was revoked");
         let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
         while ask_balance(&gateway, &fresh, "").await.status == 200 {
             assert!(std::time::Instant::now() < until, "the key still works");

@@ -24,19 +24,25 @@ pub fn routes() -> Vec<Route> {
     found
 }
 
-/// What this function of a module adds below `scope`.
+/// Reads what `function` of a module, such as `auth::sign_in`, adds below `scope`.
 fn read(folder: &Path, module: &str, function: &str, scope: &str, found: &mut Vec<Route>) {
-    let (alone, within) = (folder.join(format!("{module}.rs")), folder.join(module));
+    let within = folder.join(module.replace("::", "/"));
+    let alone = within.with_extension("rs");
     let (file, folder) = match alone.exists() {
-        true => (alone, folder),
+        true => (alone, within.parent().unwrap()),
         false => (within.join("mod.rs"), within.as_path()),
     };
     let source = std::fs::read_to_string(&file).unwrap();
-    let head = format!("pub fn {function}(config: &mut web::ServiceConfig) {{");
+    let head = format!("pub fn {function}(config: &mut ");
     let body = between(&source, &head, "\n}\n").unwrap_or_else(|| panic!("{head} in {file:?}"));
-    let body: String = body.split_whitespace().collect();
+    let mut body: String = body.split_whitespace().collect();
+    const MARK: char = '\u{1}';
+    for call in ["scope(", "resource(", "to("] {
+        body = body.replace(&format!("web::{call}"), call);
+        body = body.replace(call, &format!("{MARK}{call}"));
+    }
     let mut current = scope.to_owned();
-    for part in body.split("web::").skip(1) {
+    for part in body.split(MARK).skip(1) {
         let path = between(part, "(\"", "\")");
         let shows = part.contains(".get(");
         let takes = part.contains(".post(");
@@ -47,13 +53,13 @@ fn read(folder: &Path, module: &str, function: &str, scope: &str, found: &mut Ve
                 shows,
                 takes,
             }),
-            // The landing page, at several addresses; and what is nowhere.
+            // Static files, the landing page at several addresses, and the handler of all other addresses.
             ("resource" | "to", _) if !takes => {}
             _ => panic!("{file:?} adds to the router what is not understood here: {part}"),
         }
         for configured in part.split(".configure(").skip(1) {
-            let (module, rest) = configured.split_once("::").unwrap();
-            let function = rest.split(')').next().unwrap();
+            let path = configured.split(')').next().unwrap();
+            let (module, function) = path.rsplit_once("::").unwrap();
             read(folder, module, function, &current, found);
         }
     }

@@ -21,12 +21,12 @@ async fn a_call_is_watched_while_it_rings_and_its_ladder_stays() {
         let page = format!("/dashboard/deliveries/{id}");
         let live = lan.get(&page).await;
         live.must_say(&format!("data-live=\"{page}\""));
-        live.must_say("taken by the carrier");
+        live.must_say("accepted by the carrier");
         let until = Instant::now() + Duration::from_secs(60);
         let mut has_talked = false;
         let done = loop {
             let seen = lan.get(&page).await;
-            has_talked |= seen.text.contains("last digit (1)") && seen.text.contains("data-live");
+            has_talked |= seen.text.contains("in full (1)") && seen.text.contains("data-live");
             if !seen.text.contains("data-live") {
                 break seen;
             }
@@ -41,8 +41,8 @@ async fn a_call_is_watched_while_it_rings_and_its_ladder_stays() {
             "INVITE",
             "ringing",
             "answered",
-            "last digit (1)",
-            "last digit (2)",
+            "in full (1)",
+            "in full (2)",
             "hang-up",
         ] {
             done.must_say(step);
@@ -57,7 +57,7 @@ async fn a_call_is_watched_while_it_rings_and_its_ladder_stays() {
         let found = lan.get(&format!("/dashboard/deliveries?q={id}")).await;
         assert_eq!((found.status, found.location()), (303, page.as_str()));
         let none = lan.get("/dashboard/deliveries?status=failed").await;
-        none.must_say("No OTP matches these filters.");
+        none.must_say("No deliveries match these filters.");
         let csv = lan.get("/dashboard/deliveries.csv?status=delivered").await;
         assert!(csv.header("content-type").starts_with("text/csv"));
         csv.must_say(&id);

@@ -130,7 +130,7 @@ async fn an_endpoint_that_may_not_be_called_is_refused_with_the_reason() {
     let gateway = Gateway::start(Backend::Sqlite, &[]);
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
     for (url, why) in [
-        ("hooks", "no complete URL"),
+        ("hooks", "not a complete URL"),
         ("http://1.1.1.1/", "begin with https"),
         ("https://127.0.0.1/", "not on a public address"),
         ("https://[::ffff:10.0.0.1]/", "not on a public address"),

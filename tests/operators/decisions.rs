@@ -103,7 +103,10 @@ async fn a_top_up_is_approved_once_and_a_refused_one_brings_nothing() {
             let late = decide_late(&mut operator, (&page, path), &[("reason", "x")]).await;
             assert_eq!(late, "came=before", "{path}");
         }
-        operator.get(&page).await.must_say("Nothing waits.");
+        operator
+            .get(&page)
+            .await
+            .must_say("No open top-ups or unmatched payments.");
         assert_eq!(customer.balance().await.0, "10.000");
         assert_eq!(
             logged(&gateway),
@@ -148,7 +151,10 @@ async fn a_payment_that_fits_none_is_credited_once_and_a_refused_one_to_nobody()
             let late = decide_late(&mut operator, (&page, path), &fields).await;
             assert_eq!(late, "came=before", "{path}");
         }
-        operator.get(&page).await.must_say("Nothing waits.");
+        operator
+            .get(&page)
+            .await
+            .must_say("No open top-ups or unmatched payments.");
         assert_eq!(customer.balance().await.0, "10.000");
         assert_eq!(
             logged(&gateway),

@@ -3,18 +3,18 @@
 use anyhow::Context;
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::account::api_key::{ApiKey, KeyMode};
+use nexo_domain::account::api_key::KeyMode;
 use nexo_domain::account::client_ip::parse_entry;
 use nexo_domain::ids::KeyId;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::Store;
 use nexo_entities::store::accounts::api_keys::{Key, NewKey};
-use rand::Rng;
 use serde_json::json;
 
 use crate::cli::output::{Answer, table};
 use crate::cli::{args, database};
 use crate::config::Config;
+use crate::secrets::new_api_key;
 
 /// What can be done with API keys.
 #[derive(Debug, Subcommand)]
@@ -80,9 +80,7 @@ async fn create(
 ) -> anyhow::Result<Answer> {
     let account = database::open_account(store, email).await?;
     let mode = if test { KeyMode::Test } else { KeyMode::Live };
-    let mut random = [0; 96];
-    rand::rng().fill_bytes(&mut random);
-    let key = ApiKey::from_random(mode, &random)?;
+    let key = new_api_key(mode)?;
     let id = store
         .create_key(NewKey {
             account_id: account.id,

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
 use nexo_actors::webhook::client::{TargetRules, WebhookClient};
@@ -15,12 +13,12 @@ use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::ledger::posting::NodeEpoch;
 use nexo_entities::store::webhooks::endpoints::NewEndpoint;
 use nexo_entities::store::{Conflict, Store, StoreError};
-use rand::Rng;
 use serde_json::json;
 
 use crate::cli::output::{Answer, table};
 use crate::cli::{args, database};
 use crate::config::Config;
+use crate::secrets::new_webhook_secret;
 
 /// How often is looked whether the running gateway has sent a replay.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -65,20 +63,13 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
     }
 }
 
-/// A new endpoint's secret, to be shown once: `whsec_` and Base64 of 24 random bytes.
-pub fn new_secret() -> String {
-    let mut random = [0; 24];
-    rand::rng().fill_bytes(&mut random);
-    format!("whsec_{}", STANDARD.encode(random))
-}
-
 async fn add(config: &Config, store: &Store, email: &str, url: &str) -> anyhow::Result<Answer> {
     let account = database::open_account(store, email).await?;
     let url = rules(config)
         .check_resolved(url.trim())
         .await
         .with_context(|| format!("{url} cannot be a webhook endpoint"))?;
-    let secret = new_secret();
+    let secret = new_webhook_secret();
     let id = store
         .add_endpoint(NewEndpoint {
             account_id: account.id,
@@ -238,17 +229,4 @@ async fn sent_by_gateway(
         duration_ms: attempt.duration_ms.unwrap_or(0),
         error,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_secret_is_new_and_holds_24_random_bytes() {
-        let secret = new_secret();
-        let encoded = secret.strip_prefix("whsec_").unwrap();
-        assert_eq!(STANDARD.decode(encoded).unwrap().len(), 24);
-        assert_ne!(new_secret(), secret);
-    }
 }

@@ -157,7 +157,7 @@ async fn furnish(store: &Store, receiver_url: &str) -> anyhow::Result<(String, S
         })
         .await?;
     let key = create_key(store, account_id, "demo").await?;
-    let secret = crate::cli::manage::webhook::new_secret();
+    let secret = crate::secrets::new_webhook_secret();
     let hashed = HashedSecret::of(&secret);
     store
         .add_endpoint(NewEndpoint {

@@ -11,7 +11,6 @@ use nexo_entities::store::accounts::accounts::NewAccount;
 use nexo_entities::store::accounts::api_keys::NewKey;
 use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::store::{Conflict, Store, StoreError};
-use rand::Rng;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,6 +18,7 @@ use crate::app::reload::Reloader;
 use crate::app::systemd;
 use crate::app::{App, DRAIN_TIMEOUT, Ports, SETTLE_TIMEOUT, open_store};
 use crate::config::{Config, ConfigError, Loaded};
+use crate::secrets::new_api_key;
 use crate::{telemetry, voice};
 
 /// What a shutdown may take, with some for closing.
@@ -167,9 +167,7 @@ pub(in crate::cli) async fn create_key(
     account_id: AccountId,
     name: &str,
 ) -> anyhow::Result<ApiKey> {
-    let mut random = [0; 96];
-    rand::rng().fill_bytes(&mut random);
-    let key = ApiKey::from_random(KeyMode::Live, &random)?;
+    let key = new_api_key(KeyMode::Live)?;
     store
         .create_key(NewKey {
             account_id,

@@ -1,7 +1,7 @@
-//! The pages of deliveries: the list with its search, and one with its call.
+//! The pages of deliveries: the list with its search, and one delivery with its call.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use maud::{Markup, html};
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::call::outcome::Status;
@@ -12,23 +12,16 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp;
 use nexo_entities::store::deliveries::deliveries::Delivery;
 use nexo_entities::store::deliveries::pages::{DeliveryFilter, DeliveryPage};
+use nexo_entities::store::ledger::entries::DeliveryEntry;
 use nexo_entities::store::ledger::posting::CallAttempt;
 
-use super::overview::bucket_name;
 use crate::api;
-use crate::dashboard::auth::sign_in::query;
-use crate::dashboard::developer::webhook_attempts::attempt_rows;
-use crate::dashboard::texts::{Say, Text, deliveries as texts, frame};
-use crate::dashboard::web::error::{Refused, Why};
-use crate::dashboard::web::extract::{Member, Reader};
-use crate::dashboard::web::ladder;
-use crate::dashboard::web::markup::{Field, Tone, field, head, nothing, pill, problem, time, usd};
-use crate::dashboard::web::navigation::Place;
-use crate::dashboard::web::page::{Page, go};
-use crate::dashboard::{Site, cursor_link};
+use crate::dashboard::components::*;
+use crate::dashboard::texts::{Text, Translate, deliveries as texts, frame};
+use crate::dashboard::web::*;
 
-const ON_A_PAGE: u32 = 30;
-const HOME: &str = "/dashboard/deliveries";
+const PAGE_SIZE: u32 = 30;
+const PATH: &str = "/dashboard/deliveries";
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -37,9 +30,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/deliveries/{id}").get(show_one));
 }
 
-/// What the search's form says, as it was typed.
+/// The fields of the search form, as typed.
 #[derive(Debug, Default)]
-struct Wanted {
+struct SearchForm {
     search: String,
     status: String,
     carrier: String,
@@ -47,10 +40,10 @@ struct Wanted {
     to: String,
 }
 
-impl Wanted {
-    fn of(request: &HttpRequest) -> Wanted {
+impl SearchForm {
+    fn of(request: &HttpRequest) -> SearchForm {
         let get = |name| query(request, name).unwrap_or_default().trim().to_owned();
-        Wanted {
+        SearchForm {
             search: get("q"),
             status: get("status"),
             carrier: get("carrier"),
@@ -69,15 +62,20 @@ impl Wanted {
         ]
     }
 
+    /// A link to `path` with this search, at the page after `after`.
+    fn link(&self, path: &str, after: &str) -> String {
+        cursor_link(path, self.pairs().into_iter().chain([("after", after)]))
+    }
+
     fn is_empty(&self) -> bool {
         self.pairs().iter().all(|(_, value)| value.is_empty())
     }
 
-    /// `Err` where the search is no phone. An id was looked for before.
-    fn filter(&self, site: &Site) -> Result<DeliveryFilter, ()> {
+    /// The filter; `Err` if the search text is not a phone number. Ids are handled before.
+    fn filter(&self, site: &SiteState) -> Result<DeliveryFilter, ()> {
         let phone = match self.search.as_str() {
             "" => None,
-            typed => Some(phone(typed, site).ok_or(())?),
+            typed => Some(parse_phone(typed, site).ok_or(())?),
         };
         Ok(DeliveryFilter {
             status: Status::named(&self.status),
@@ -89,11 +87,11 @@ impl Wanted {
     }
 }
 
-/// A phone as people type it: `0981 234 567`, `+84…`, `84…`.
-fn phone(typed: &str, site: &Site) -> Option<Phone> {
+/// Parses a phone number as people type it: `0981 234 567`, `+84…`, `84…`.
+fn parse_phone(typed: &str, site: &SiteState) -> Option<Phone> {
     let digits: String = typed.chars().filter(char::is_ascii_digit).collect();
-    let is_phone = |c: char| c.is_ascii_digit() || " +-.()".contains(c);
-    if !typed.chars().all(is_phone) {
+    let is_allowed = |c: char| c.is_ascii_digit() || " +-.()".contains(c);
+    if !typed.chars().all(is_allowed) {
         return None;
     }
     let national = digits
@@ -102,25 +100,20 @@ fn phone(typed: &str, site: &Site) -> Option<Phone> {
     Phone::parse(&format!("+84{}", national?), &site.routing.plan).ok()
 }
 
-async fn show(
-    request: HttpRequest,
-    member: Member,
-    site: web::Data<Site>,
-) -> Result<HttpResponse, Refused> {
+async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
     let l = member.language();
-    let wanted = Wanted::of(&request);
-    if let Ok(id) = wanted.search.parse::<DeliveryId>()
+    let form = SearchForm::of(&request);
+    if let Ok(id) = form.search.parse::<DeliveryId>()
         && site.store.delivery(member.id(), id).await?.is_some()
     {
-        return Ok(go(&member, &format!("{HOME}/{id}")));
+        return Ok(redirect(&member, &format!("{PATH}/{id}")));
     }
-    let after =
-        query(&request, "after").and_then(|text| api::resources::deliveries::read_cursor(&text));
-    let filter = wanted.filter(&site);
+    let after = query(&request, "after").and_then(|text| api::resources::deliveries::read_cursor(&text));
+    let filter = form.filter(&site);
     let page = match &filter {
         Ok(filter) => {
             site.store
-                .delivery_page(member.id(), filter, after, ON_A_PAGE)
+                .delivery_page(member.id(), filter, after, PAGE_SIZE)
                 .await?
         }
         Err(()) => DeliveryPage {
@@ -128,136 +121,54 @@ async fn show(
             next: None,
         },
     };
-    let pairs = wanted.pairs();
-    let next = page.next.map(|next| {
-        cursor_link(
-            HOME,
-            &pairs,
-            "after",
-            &api::resources::deliveries::write_cursor(next),
-        )
-    });
-    let csv = cursor_link("/dashboard/deliveries.csv", &pairs, "", "");
+    let newest = after.map(|_| form.link(PATH, ""));
+    let next = page
+        .next
+        .map(|next| form.link(PATH, &api::resources::deliveries::write_cursor(next)));
     let body = html! {
-        (head(l.say(texts::TITLE), Some(l.say(texts::LEAD)), html! {
-            a.button.second href=(csv) { (l.say(texts::CSV)) }
+        (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), html! {
+            a.button.second href=(form.link("/dashboard/deliveries.csv", "")) { (l.t(texts::CSV)) }
         }))
-        (search_form(l, &wanted))
+        (search_form(l, &form))
         @if filter.is_err() {
-            (problem(&l.tell(texts::SEARCH_WRONG, &[("text", &wanted.search)])))
+            (error_notice(&l.t_with(texts::SEARCH_WRONG, &[("text", &form.search)])))
         }
         @if page.deliveries.is_empty() {
-            (nothing(l.say(if wanted.is_empty() { texts::NONE } else { texts::NONE_FOUND })))
+            (empty_state(l.t(if form.is_empty() { texts::NONE } else { texts::NONE_FOUND })))
         } @else {
-            (table(l, &page.deliveries))
+            (delivery_table(l, &page.deliveries))
         }
-        div.pager {
-            @if after.is_some() {
-                a.button.second href=(cursor_link(HOME, &pairs, "", "")) { (l.say(frame::NEWEST)) }
-            } @else { span {} }
-            @if let Some(next) = next {
-                a.button.second rel="next" href=(next) { (l.say(frame::OLDER)) }
-            }
-        }
-        p.faint.small { (l.say(frame::UTC_NOTE)) }
+        (pager(l, newest.as_deref(), next.as_deref()))
+        p.faint.small { (l.t(frame::UTC_NOTE)) }
     };
     let status = match filter {
         Ok(_) => StatusCode::OK,
         Err(()) => StatusCode::BAD_REQUEST,
     };
-    let page = Page::at(Place::Deliveries, l.say(texts::TITLE), body).with_status(status);
-    Ok(page.answer(&member))
+    let page = Page::new(NavItem::Deliveries, l.t(texts::TITLE), body).with_status(status);
+    Ok(page.respond(&member))
 }
 
-fn search_form(l: Language, wanted: &Wanted) -> Markup {
+fn search_form(l: Language, form: &SearchForm) -> Markup {
     let input = |name: &'static str, label: Text, kind: &'static str, value: &str| {
-        field(&Field {
-            name,
-            label: l.say(label),
-            kind,
-            value,
-            hint: None,
-            autocomplete: "off",
-            required: false,
-        })
+        let field = Field::new(name, l.t(label)).kind(kind).value(value);
+        html! { (field.optional()) }
     };
+    let any = ("", l.t(texts::ANY));
+    let statuses = Status::ALL.map(|status| (status.as_str(), l.t(status_name(status))));
+    let statuses = [any].into_iter().chain(statuses);
+    let carriers = Carrier::all().map(|carrier| (carrier.name(), carrier.name()));
+    let carriers = [any].into_iter().chain(carriers);
     html! {
-        form.row.tight.filters method="get" action=(HOME) role="search" {
-            (input("q", texts::SEARCH, "search", &wanted.search))
-            div.field {
-                label for="status" { (l.say(texts::STATUS)) }
-                select #status name="status" {
-                    option value="" { (l.say(texts::ANY)) }
-                    @for status in Status::ALL {
-                        option value=(status.as_str()) selected[wanted.status == status.as_str()] {
-                            (l.say(status_words(status).1))
-                        }
-                    }
-                }
-            }
-            div.field {
-                label for="carrier" { (l.say(texts::CARRIER)) }
-                select #carrier name="carrier" {
-                    option value="" { (l.say(texts::ANY)) }
-                    @for carrier in Carrier::all() {
-                        option value=(carrier.name()) selected[wanted.carrier == carrier.name()] {
-                            (carrier.name())
-                        }
-                    }
-                }
-            }
-            (input("from", texts::FROM, "date", &wanted.from))
-            (input("to", texts::TO, "date", &wanted.to))
+        form.row.tight.filters method="get" action=(PATH) role="search" {
+            (input("q", texts::SEARCH, "search", &form.search))
+            (select("status", l.t(texts::STATUS), &form.status, statuses))
+            (select("carrier", l.t(texts::CARRIER), &form.carrier, carriers))
+            (input("from", texts::FROM, "date", &form.from))
+            (input("to", texts::TO, "date", &form.to))
             div.actions {
-                button type="submit" { (l.say(texts::FILTER)) }
-                @if !wanted.is_empty() { a href=(HOME) { (l.say(texts::CLEAR)) } }
-            }
-        }
-    }
-}
-
-fn status_words(status: Status) -> (Tone, Text) {
-    match status {
-        Status::Sent => (Tone::Busy, texts::SENT),
-        Status::Delivered => (Tone::Good, texts::DELIVERED),
-        Status::Failed => (Tone::Bad, texts::FAILED),
-    }
-}
-
-/// A delivery's status as a pill.
-pub fn status_pill(l: Language, status: Status) -> Markup {
-    let (tone, word) = status_words(status);
-    pill(tone, l.say(word))
-}
-
-/// A table of deliveries.
-pub fn table(l: Language, deliveries: &[Delivery]) -> Markup {
-    html! {
-        div.table tabindex="0" role="region" aria-label=(l.say(texts::TITLE)) {
-            table {
-                thead { tr {
-                    th scope="col" { (l.say(texts::TIME)) }
-                    th scope="col" { (l.say(texts::STATUS)) }
-                    th scope="col" { (l.say(texts::PHONE)) }
-                    th scope="col" { (l.say(texts::CARRIER)) }
-                    th scope="col" { (l.say(texts::WHY)) }
-                    th.right scope="col" { (l.say(texts::COST)) }
-                } }
-                tbody {
-                    @for delivery in deliveries {
-                        tr {
-                            td { a href={ (HOME) "/" (delivery.id) } { (time(delivery.created_at_ms)) } }
-                            td { (status_pill(l, delivery.status)) }
-                            td.nowrap.number {
-                                (delivery.phone)
-                                @if delivery.test { " " (pill(Tone::Plain, l.say(texts::TEST))) }
-                            }
-                            td { (delivery.carrier) }
-                            td { (delivery.error_code.as_deref().unwrap_or("–")) }
-                            td.right { (usd(delivery.cost)) }
-                        }
-                    }
-                }
+                button type="submit" { (l.t(texts::FILTER)) }
+                @if !form.is_empty() { a href=(PATH) { (l.t(texts::CLEAR)) } }
             }
         }
     }
@@ -266,140 +177,121 @@ pub fn table(l: Language, deliveries: &[Delivery]) -> Markup {
 async fn csv(
     request: HttpRequest,
     member: Member,
-    site: web::Data<Site>,
-    state: web::Data<api::ApiState>,
-) -> Result<HttpResponse, Refused> {
-    let wanted = Wanted::of(&request);
-    let Ok(filter) = wanted.filter(&site) else {
-        return Err(Refused::because(Why::NotFound).to(&member));
+    site: Site,
+    edge: web::Data<api::ApiState>,
+) -> PageResult {
+    let Ok(filter) = SearchForm::of(&request).filter(&site) else {
+        return Err(PageError::not_found(member.language()));
     };
-    let answer = api::resources::deliveries::whole_csv(state, member.id(), filter).await;
-    answer.map_err(|_| Refused::because(Why::Overloaded).to(&member))
+    let response = api::resources::deliveries::whole_csv(edge, member.id(), filter).await;
+    response.map_err(|_| PageError::new(ErrorKind::Overloaded, member.language()))
 }
 
-async fn show_one(
-    member: Member,
-    id: web::Path<String>,
-    site: web::Data<Site>,
-) -> Result<HttpResponse, Refused> {
+async fn show_one(member: Member, id: Id, site: Site) -> PageResult {
     let l = member.language();
-    let not_found = || Refused::not_found(&member);
+    let not_found = || PageError::not_found(l);
     let id: DeliveryId = id.parse().map_err(|_| not_found())?;
     let delivery = site.store.delivery(member.id(), id).await?;
     let delivery = delivery.ok_or_else(not_found)?;
     let is_live = delivery.status == Status::Sent;
-    let source = is_live.then(|| format!("{HOME}/{id}"));
+    let source = is_live.then(|| format!("{PATH}/{id}"));
     let calls = site.store.call_attempts(id).await?;
     let entries = site.store.delivery_entries(member.id(), id).await?;
     let webhooks = site.store.webhook_attempts(id).await?;
     let body = html! {
         div #delivery data-live=[source] {
-            (head(l.say(texts::ONE_TITLE), Some(&delivery.phone.to_string()), html! {
-                @if delivery.test { (pill(Tone::Plain, l.say(texts::TEST))) }
+            (page_head(l.t(texts::ONE_TITLE), Some(&delivery.phone.to_string()), html! {
+                @if delivery.test { (pill(Tone::Plain, l.t(texts::TEST))) }
                 (status_pill(l, delivery.status))
             }))
             div.grid {
                 (facts(l, &delivery))
-                (money(l, &entries))
+                (ledger_entries(l, &entries))
             }
             section.card {
-                h2 { (l.say(texts::CALL)) }
+                h2 { (l.t(texts::CALL)) }
                 (call(l, &site, &delivery, &calls))
             }
-            h2 { (l.say(texts::WEBHOOKS)) }
-            @if webhooks.is_empty() { (nothing(l.say(texts::NO_WEBHOOKS))) }
-            @else { (attempt_rows(&member, &webhooks)) }
+            h2 { (l.t(texts::WEBHOOKS)) }
+            @if webhooks.is_empty() { (empty_state(l.t(texts::NO_WEBHOOKS))) }
+            @else { (attempt_table(&member, &webhooks)) }
         }
     };
-    Ok(Page::at(Place::Deliveries, l.say(texts::ONE_TITLE), body).answer(&member))
+    Ok(Page::new(NavItem::Deliveries, l.t(texts::ONE_TITLE), body).respond(&member))
 }
 
 fn facts(l: Language, delivery: &Delivery) -> Markup {
     html! {
         section.card {
             dl.facts {
-                dt { (l.say(texts::ID)) }
-                dd { code { (delivery.id) } }
-                dt { (l.say(texts::CARRIER)) }
+                dt { (l.t(texts::ID)) } dd { code { (delivery.id) } }
+                dt { (l.t(texts::CARRIER)) }
                 dd { (delivery.carrier) }
-                dt { (l.say(texts::ACCEPTED)) }
-                dd { (time(delivery.created_at_ms)) }
+                dt { (l.t(texts::ACCEPTED)) } dd { (time(delivery.created_at_ms)) }
                 @if let Some(at_ms) = delivery.completed_at_ms {
-                    dt { (l.say(texts::ENDED)) }
-                    dd { (time(at_ms)) }
+                    dt { (l.t(texts::ENDED)) } dd { (time(at_ms)) }
                 }
                 @if let Some(status) = &delivery.carrier_status {
-                    dt { (l.say(texts::CARRIER_STATUS)) }
-                    dd { code { (status) } }
+                    dt { (l.t(texts::CARRIER_STATUS)) } dd { code { (status) } }
                 }
                 @if let Some(code) = &delivery.error_code {
-                    dt { (l.say(texts::ERROR_CODE)) }
-                    dd { code { (code) } }
+                    dt { (l.t(texts::ERROR_CODE)) } dd { code { (code) } }
                 }
-                dt { (l.say(texts::COST)) }
-                dd { (usd(delivery.cost)) }
+                dt { (l.t(texts::COST)) } dd { (usd(delivery.cost)) }
             }
         }
     }
 }
 
-fn money(l: Language, entries: &[nexo_entities::store::ledger::entries::DeliveryEntry]) -> Markup {
+fn ledger_entries(l: Language, entries: &[DeliveryEntry]) -> Markup {
+    let columns = [Left(texts::KIND), Left(texts::BUCKET), Right(texts::AMOUNT)];
     html! {
         section.card {
-            h2 { (l.say(texts::ENTRIES)) }
-            @if entries.is_empty() { p.faint { (l.say(texts::NO_ENTRIES)) } }
+            h2 { (l.t(texts::ENTRIES)) }
+            @if entries.is_empty() { p.faint { (l.t(texts::NO_ENTRIES)) } }
             @else {
-                table {
-                    thead { tr {
-                        th scope="col" { (l.say(texts::KIND)) }
-                        th scope="col" { (l.say(texts::BUCKET)) }
-                        th.right scope="col" { (l.say(texts::AMOUNT)) }
-                    } }
-                    tbody { @for entry in entries {
+                (plain_table(l, &columns, html! {
+                    @for entry in entries {
                         tr {
-                            td { (kind_name(l, entry.kind)) }
-                            td.nowrap { (l.say(bucket_name(entry.bucket))) }
+                            td { (entry_name(l, entry.kind)) }
+                            td.nowrap { (l.t(bucket_name(entry.bucket))) }
                             td.right { (usd(entry.amount)) }
                         }
-                    } }
-                }
+                    }
+                }))
             }
         }
     }
 }
 
-/// What an entry of a delivery is called.
-fn kind_name(l: Language, kind: EntryKind) -> &'static str {
+/// The name of a delivery's ledger entry.
+fn entry_name(l: Language, kind: EntryKind) -> &'static str {
     match kind {
-        EntryKind::Debit => l.say(texts::DEBIT),
-        EntryKind::Refund => l.say(texts::REFUND),
+        EntryKind::Debit => l.t(texts::DEBIT),
+        EntryKind::Refund => l.t(texts::REFUND),
         other => other.as_str(),
     }
 }
 
-fn call(l: Language, site: &Site, delivery: &Delivery, calls: &[CallAttempt]) -> Markup {
+fn call(l: Language, site: &SiteState, delivery: &Delivery, calls: &[CallAttempt]) -> Markup {
     let far_end = delivery.phone.to_string();
     let progress = match delivery.status {
-        Status::Sent => site.live.progress(delivery.id),
+        Status::Sent => site.live_deliveries.progress(delivery.id),
         Status::Delivered | Status::Failed => None,
     };
     html! {
         @if delivery.status == Status::Sent {
-            p.live role="status" {
-                span {
-                    (l.say(texts::LIVE))
-                }
-            }
+            p.live role="status" { span { (l.t(texts::LIVE)) } }
         } @else if calls.is_empty() {
-            p.faint { (l.say(texts::NO_CALL)) }
+            p.faint { (l.t(texts::NO_CALL)) }
         }
         @for attempt in calls {
-            h3 { (l.tell(texts::GATEWAY, &[("name", &attempt.gateway)])) }
+            h3 { (l.t_with(texts::GATEWAY, &[("name", &attempt.gateway)])) }
             (ladder::draw(l, &ladder::of_attempt(l, attempt), &far_end))
             @if let Some(quality) = attempt.quality {
                 p.faint.small {
-                    (l.say(texts::QUALITY)) ": "
-                    (l.tell(texts::QUALITY_TELL, &[
+                    (l.t(texts::QUALITY)) ": "
+                    (l.t_with(texts::QUALITY_VALUES, &[
                         ("mos", &format!("{:.2}", f64::from(quality.mos_hundredths) / 100.0)),
                         ("loss", &format!("{:.2}", f64::from(quality.loss_ppm) / 1e4)),
                         ("jitter", &format!("{:.1}", f64::from(quality.jitter_us) / 1e3)),
@@ -408,7 +300,7 @@ fn call(l: Language, site: &Site, delivery: &Delivery, calls: &[CallAttempt]) ->
             }
         }
         @if let Some(progress) = progress {
-            h3 { (l.tell(texts::GATEWAY, &[("name", &progress.gateway)])) }
+            h3 { (l.t_with(texts::GATEWAY, &[("name", &progress.gateway)])) }
             (ladder::draw(l, &ladder::of_progress(l, &progress), &far_end))
         }
     }

@@ -1,30 +1,24 @@
-//! The overview: what the wallet holds, how the calls go, and what a newcomer does next.
+//! The overview: the wallet, the last 30 days, recent failures, and the first steps of a new account.
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::billing::ledger::{Bucket, Buckets};
 use nexo_domain::call::outcome::Status;
 use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::deliveries::daily_stats::{DAY_MS, Figures};
 use nexo_entities::store::deliveries::pages::DeliveryFilter;
 
-use super::deliveries::table;
-use crate::dashboard::Site;
-use crate::dashboard::texts::{Say, Text, overview as texts};
-use crate::dashboard::web::charts;
-use crate::dashboard::web::charts::{Day, Share, rate_percent};
-use crate::dashboard::web::error::Refused;
-use crate::dashboard::web::extract::{Member, Reader};
-use crate::dashboard::web::markup::{head, usd};
-use crate::dashboard::web::navigation::Place;
-use crate::dashboard::web::page::Page;
+use crate::dashboard::components::charts::{CarrierRate, Day, rate_percent};
+use crate::dashboard::components::*;
+use crate::dashboard::texts::{Translate, overview as texts};
+use crate::dashboard::web::*;
 
+/// The days of the chart.
 const DAYS: i64 = 30;
-const LAST_FAILURES: u32 = 5;
+const FAILURES: u32 = 5;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -32,7 +26,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/").get(show));
 }
 
-async fn show(member: Member, site: web::Data<Site>) -> Result<HttpResponse, Refused> {
+async fn show(member: Member, site: Site) -> PageResult {
     let l = member.language();
     let store = &site.store;
     let id = member.id();
@@ -44,9 +38,7 @@ async fn show(member: Member, site: web::Data<Site>) -> Result<HttpResponse, Ref
     };
     let wallet = store.wallet(id).await?.unwrap_or_default();
     let figures = store.account_figures(id, first_day, now).await?;
-    let failures = store
-        .delivery_page(id, &failed, None, LAST_FAILURES)
-        .await?;
+    let failures = store.delivery_page(id, &failed, None, FAILURES).await?;
     let newest = store
         .delivery_page(id, &DeliveryFilter::default(), None, 1)
         .await?;
@@ -55,85 +47,43 @@ async fn show(member: Member, site: web::Data<Site>) -> Result<HttpResponse, Ref
     let has_sent = !newest.deliveries.is_empty();
     let has_key = keys.iter().any(|key| key.revoked_at_ms.is_none());
     let body = html! {
-        (head(l.say(texts::TITLE), None, html! {
-            a.button.second href=(Place::Wallet.path()) { (l.say(texts::TOP_UP)) }
+        (page_head(l.t(texts::TITLE), None, html! {
+            a.button.second href=(NavItem::Wallet.path()) { (l.t(texts::TOP_UP)) }
         }))
-        (buckets(l, &wallet, &site))
+        (wallet_summary(l, &wallet, &site))
         @if !(has_key && has_sent && has_endpoint) {
             (next_steps(l, has_key, has_sent, has_endpoint))
         }
-        (month(l, &figures, first_day))
+        (recent_days(l, &figures, first_day))
         section {
-            h2 { (l.say(texts::LAST_FAILURES)) }
+            h2 { (l.t(texts::LAST_FAILURES)) }
             @if failures.deliveries.is_empty() {
-                p.faint { (l.say(texts::NO_FAILURES)) }
+                p.faint { (l.t(texts::NO_FAILURES)) }
             } @else {
-                (table(l, &failures.deliveries))
-                p { a href="/dashboard/deliveries" { (l.say(texts::ALL_DELIVERIES)) } }
+                (delivery_table(l, &failures.deliveries))
+                p { a href="/dashboard/deliveries" { (l.t(texts::ALL_DELIVERIES)) } }
             }
         }
     };
-    Ok(Page::at(Place::Overview, l.say(texts::TITLE), body).answer(&member))
-}
-
-/// What a bucket is called.
-pub fn bucket_name(bucket: Bucket) -> Text {
-    match bucket {
-        Bucket::Free => texts::FREE,
-        Bucket::Bonus => texts::BONUS,
-        Bucket::Balance => texts::BALANCE,
-    }
-}
-
-/// The wallet at a glance, in the order in which it is spent.
-pub fn buckets(l: Language, wallet: &Buckets, site: &Site) -> Markup {
-    let otps = wallet.total().get() / site.terms.current().price.get().max(1);
-    html! {
-        dl.figures {
-            div.figure.strong {
-                dt { (l.say(texts::TOTAL)) }
-                dd { (usd(wallet.total())) span.more { (l.tell(texts::ENOUGH_FOR, &[("count", &otps)])) } }
-            }
-            @for bucket in Bucket::ALL {
-                div.figure {
-                    dt { (l.say(bucket_name(bucket))) }
-                    dd { (usd(wallet.of(bucket))) }
-                }
-            }
-        }
-    }
+    Ok(Page::new(NavItem::Overview, l.t(texts::TITLE), body).respond(&member))
 }
 
 fn next_steps(l: Language, has_key: bool, has_sent: bool, has_endpoint: bool) -> Markup {
+    #[rustfmt::skip]
     let steps = [
-        (
-            has_key,
-            Place::ApiKeys,
-            texts::NEXT_KEY,
-            texts::NEXT_KEY_TELL,
-        ),
-        (
-            has_sent,
-            Place::Docs,
-            texts::NEXT_SEND,
-            texts::NEXT_SEND_TELL,
-        ),
-        (
-            has_endpoint,
-            Place::Webhooks,
-            texts::NEXT_WEBHOOK,
-            texts::NEXT_WEBHOOK_TELL,
-        ),
+        (has_key, NavItem::ApiKeys, texts::NEXT_KEY, texts::NEXT_KEY_TEXT),
+        (has_sent, NavItem::Docs, texts::NEXT_SEND, texts::NEXT_SEND_TEXT),
+        (has_endpoint, NavItem::Webhooks, texts::NEXT_WEBHOOK, texts::NEXT_WEBHOOK_TEXT),
     ];
     html! {
         section.card {
-            h2 { (l.say(texts::NEXT)) }
+            h2 { (l.t(texts::NEXT)) }
             ol.steps {
-                @for (is_done, place, name, tell) in steps {
+                @for (is_done, item, title, text) in steps {
                     li.done[is_done] {
                         div {
-                            a href=(place.path()) { (l.say(name)) }
-                            @if !is_done { br; span.faint { (l.say(tell)) } }
+                            a href=(item.path()) { (l.t(title)) }
+                            @if !is_done { br; span.faint { (l.t(text)) } }
                         }
                     }
                 }
@@ -142,7 +92,7 @@ fn next_steps(l: Language, has_key: bool, has_sent: bool, has_endpoint: bool) ->
     }
 }
 
-fn month(l: Language, figures: &Figures, first_day: i64) -> Markup {
+fn recent_days(l: Language, figures: &Figures, first_day: i64) -> Markup {
     let mut days: Vec<Day> = (first_day..first_day + DAYS)
         .map(|day| Day {
             label: rfc3339(day * DAY_MS).chars().skip(5).take(5).collect(),
@@ -152,8 +102,8 @@ fn month(l: Language, figures: &Figures, first_day: i64) -> Markup {
         .collect();
     let mut carriers: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for figure in &figures.days {
-        let place = usize::try_from(figure.day - first_day);
-        if let Some(day) = place.ok().and_then(|place| days.get_mut(place)) {
+        let index = usize::try_from(figure.day - first_day);
+        if let Some(day) = index.ok().and_then(|index| days.get_mut(index)) {
             day.delivered += figure.delivered;
             day.failed += figure.failed;
         }
@@ -165,34 +115,34 @@ fn month(l: Language, figures: &Figures, first_day: i64) -> Markup {
     let failed: u64 = carriers.values().map(|(_, failed)| failed).sum();
     let rate = rate_percent(delivered, failed);
     let median = figures.median_answer_seconds();
-    let none = || l.say(texts::NONE_YET).to_owned();
-    let shares: Vec<Share> = carriers
+    let none = || l.t(texts::NONE_YET).to_owned();
+    let rates: Vec<CarrierRate> = carriers
         .iter()
-        .map(|(name, (delivered, failed))| Share {
+        .map(|(name, (delivered, failed))| CarrierRate {
             name: (*name).to_owned(),
             delivered: *delivered,
             failed: *failed,
         })
         .collect();
     html! {
-        h2 { (l.tell(texts::LAST_DAYS, &[("count", &DAYS)])) }
+        h2 { (l.t_with(texts::LAST_DAYS, &[("count", &DAYS)])) }
         dl.figures {
-            div.figure { dt { (l.say(texts::SENT)) } dd { (delivered + failed) } }
+            div.figure { dt { (l.t(texts::SENT)) } dd { (delivered + failed) } }
             div.figure {
-                dt { (l.say(texts::RATE)) }
+                dt { (l.t(texts::RATE)) }
                 dd { (rate.map_or_else(none, |rate| format!("{rate} %"))) }
             }
             div.figure {
-                dt { (l.say(texts::MEDIAN)) }
-                dd { (median.map_or_else(none, |s| l.tell(texts::SECONDS, &[("count", &s)]))) }
+                dt { (l.t(texts::MEDIAN)) }
+                dd { (median.map_or_else(none, |s| l.t_with(texts::SECONDS, &[("count", &s)]))) }
             }
         }
         @if delivered + failed == 0 {
-            p.faint { (l.say(texts::NOTHING_SENT)) }
+            p.faint { (l.t(texts::NOTHING_SENT)) }
         } @else {
             div.grid.two-to-one {
-                section.card { h2 { (l.say(texts::BY_DAY)) } (charts::days(l, &days)) }
-                section.card { h2 { (l.say(texts::BY_CARRIER)) } (charts::shares(l, &shares)) }
+                section.card { h2 { (l.t(texts::BY_DAY)) } (charts::days(l, &days)) }
+                section.card { h2 { (l.t(texts::BY_CARRIER)) } (charts::carrier_rates(l, &rates)) }
             }
         }
     }

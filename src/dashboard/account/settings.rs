@@ -5,29 +5,22 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
-use nexo_domain::account::password::MIN_CHARACTERS;
 use nexo_domain::ids::SessionId;
 use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::passwords::NewPassword;
 use nexo_entities::store::accounts::sessions::Session;
 use nexo_entities::store::{Conflict, StoreError};
 
-use crate::dashboard::auth::sign_in::{email_field, password_field, query, throttled};
-use crate::dashboard::auth::sign_up::refusal;
-use crate::dashboard::auth::throttle::Attempt;
+use crate::dashboard::auth::credentials::{
+    email_field, hash_password, is_password, password_field, password_hint,
+};
 use crate::dashboard::auth::totp;
-use crate::dashboard::auth::totp::FactorSecret;
-use crate::dashboard::texts::{Say, Text, accounts, settings as texts};
-use crate::dashboard::web::error::{Refused, Why};
-use crate::dashboard::web::extract::{Member, Reader};
-use crate::dashboard::web::form::{Fields, Posted};
-use crate::dashboard::web::markup::{Tone, head, notice, pill, problem, time};
-use crate::dashboard::web::navigation::Place;
-use crate::dashboard::web::page::{Page, form_token, go};
-use crate::dashboard::{Letter, Site};
-use crate::password::PasswordError;
+use crate::dashboard::components::*;
+use crate::dashboard::mail::Email;
+use crate::dashboard::texts::{Text, Translate, accounts, frame, settings as texts};
+use crate::dashboard::web::*;
 
-const HOME: &str = "/dashboard/settings";
+const PATH: &str = "/dashboard/settings";
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -38,51 +31,54 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/settings/sessions/{id}/end").post(end_session));
 }
 
-async fn show(
-    request: HttpRequest,
-    member: Member,
-    site: web::Data<Site>,
-) -> Result<HttpResponse, Refused> {
-    let told = query(&request, "saved").map(|_| notice(member.language().say(texts::SAVED)));
-    page(&site, &member, told, StatusCode::OK).await
+async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
+    let notice =
+        query(&request, "saved").map(|_| success_notice(member.language().t(texts::SAVED)));
+    draw(&site, &member, notice, StatusCode::OK).await
 }
 
-async fn wrong(site: &Site, member: &Member, text: &str) -> Result<HttpResponse, Refused> {
-    page(site, member, Some(problem(text)), StatusCode::BAD_REQUEST).await
+async fn rejected(site: &SiteState, member: &Member, text: &str) -> PageResult {
+    draw(
+        site,
+        member,
+        Some(error_notice(text)),
+        StatusCode::BAD_REQUEST,
+    )
+    .await
 }
 
 fn saved(member: &Member) -> HttpResponse {
-    go(member, &format!("{HOME}?saved=1"))
+    redirect(member, &format!("{PATH}?saved=1"))
 }
 
-async fn page(
-    site: &Site,
+async fn draw(
+    site: &SiteState,
     member: &Member,
-    told: Option<Markup>,
+    notice: Option<Markup>,
     status: StatusCode,
-) -> Result<HttpResponse, Refused> {
+) -> PageResult {
     let l = member.language();
     let sessions = site.store.sessions(member.id(), unix_ms()).await?;
     let has_factor = member.account.totp_sealed.is_some();
     let body = html! {
-        (head(l.say(texts::TITLE), Some(&member.account.email), html! {}))
-        @if let Some(told) = told { (told) }
+        (page_head(l.t(texts::TITLE), Some(&member.account.email), html! {}))
+        @if let Some(notice) = notice { (notice) }
         div.grid {
-            (languages(site, member))
+            (language_form(site, member))
             section.card {
-                h2 { (l.say(texts::FACTOR)) }
-                p { (l.say(if has_factor { texts::FACTOR_ON } else { texts::FACTOR_OFF })) }
-                a.button.second[has_factor] href={ (HOME) "/second-factor" } {
-                    (l.say(if has_factor { texts::DO_FACTOR_OFF } else { texts::DO_FACTOR_ON }))
+                h2 { (l.t(texts::FACTOR)) }
+                p { (l.t(if has_factor { texts::FACTOR_ON } else { texts::FACTOR_OFF })) }
+                a.button.second[has_factor] href={ (PATH) "/second-factor" } {
+                    (l.t(if has_factor { texts::DO_FACTOR_OFF } else { texts::DO_FACTOR_ON }))
                 }
             }
-            (password(member))
-            (email(member))
+            (password_form(member))
+            (email_form(member))
         }
-        (session_list(member, &sessions))
+        (session_table(member, &sessions))
     };
-    let page = Page::at(Place::Settings, l.say(texts::TITLE), body).with_status(status);
-    Ok(page.answer(member))
+    let page = Page::new(NavItem::Settings, l.t(texts::TITLE), body).with_status(status);
+    Ok(page.respond(member))
 }
 
 fn language_name(language: Language) -> Text {
@@ -92,132 +88,97 @@ fn language_name(language: Language) -> Text {
     }
 }
 
-fn languages(site: &Site, member: &Member) -> Markup {
+fn language_form(site: &SiteState, member: &Member) -> Markup {
     let l = member.language();
-    let of_calls = member.account.language;
-    let configured = l.say(language_name(site.terms.current().reading.language));
+    let languages = [Language::En, Language::Vi].map(|language| {
+        let name = l.t(language_name(language)).to_owned();
+        (language.code(), name)
+    });
+    let configured = l.t(language_name(site.terms.current().reading.language));
+    let default = l.t_with(texts::DEFAULT, &[("language", &configured)]);
+    let call_languages = [("", default)].into_iter().chain(languages.clone());
+    let call_language = member.account.language.map_or("", Language::code);
     html! {
         section.card {
-            h2 { (l.say(texts::LANGUAGES)) }
-            form method="post" action={ (HOME) "/languages" } {
+            h2 { (l.t(texts::LANGUAGES)) }
+            form method="post" action={ (PATH) "/languages" } {
                 (form_token(member))
-                div.field {
-                    label for="pages" { (l.say(texts::PAGES)) }
-                    select #pages name="pages" {
-                        @for language in [Language::En, Language::Vi] {
-                            option value=(language.code()) selected[language == l] {
-                                (l.say(language_name(language)))
-                            }
-                        }
-                    }
-                }
-                div.field {
-                    label for="calls" { (l.say(texts::CALLS)) }
-                    select #calls name="calls" {
-                        option value="" selected[of_calls.is_none()] {
-                            (l.tell(texts::AS_CONFIGURED, &[("language", &configured)]))
-                        }
-                        @for language in [Language::En, Language::Vi] {
-                            option value=(language.code()) selected[of_calls == Some(language)] {
-                                (l.say(language_name(language)))
-                            }
-                        }
-                    }
-                }
-                button type="submit" { (l.say(crate::dashboard::texts::frame::SAVE)) }
+                (select("pages", l.t(texts::PAGES), l.code(), languages))
+                (select("calls", l.t(texts::CALLS), call_language, call_languages))
+                button type="submit" { (l.t(frame::SAVE)) }
             }
         }
     }
 }
 
-fn password(member: &Member) -> Markup {
+fn password_form(member: &Member) -> Markup {
     let l = member.language();
-    let hint = l.tell(accounts::PASSWORD_HINT, &[("count", &MIN_CHARACTERS)]);
+    let hint = password_hint(member);
     html! {
         section.card {
-            h2 { (l.say(texts::PASSWORD)) }
-            form method="post" action={ (HOME) "/password" } {
+            h2 { (l.t(texts::PASSWORD)) }
+            form method="post" action={ (PATH) "/password" } {
                 (form_token(member))
-                (password_field(member, "present", texts::PRESENT_PASSWORD, "current-password", None))
-                (password_field(member, "new", accounts::NEW_PASSWORD, "new-password", Some(&hint)))
-                p.hint { (l.say(texts::PASSWORD_TELL)) }
-                button type="submit" { (l.say(texts::DO_PASSWORD)) }
+                (password_field(member, "present", texts::CURRENT_PASSWORD))
+                (password_field(member, "new", accounts::NEW_PASSWORD)
+                    .autocomplete("new-password").hint(hint.as_str()))
+                p.hint { (l.t(texts::PASSWORD_NOTE)) }
+                button type="submit" { (l.t(texts::DO_PASSWORD)) }
             }
         }
     }
 }
 
-fn email(member: &Member) -> Markup {
+fn email_form(member: &Member) -> Markup {
     let l = member.language();
     html! {
         section.card {
-            h2 { (l.say(texts::EMAIL)) }
-            form method="post" action={ (HOME) "/email" } {
+            h2 { (l.t(texts::EMAIL)) }
+            form method="post" action={ (PATH) "/email" } {
                 (form_token(member))
                 (email_field(member, &member.account.email))
-                (password_field(member, "confirm", texts::PRESENT_PASSWORD, "current-password", None))
-                button.second type="submit" { (l.say(texts::DO_EMAIL)) }
+                (password_field(member, "confirm", texts::CURRENT_PASSWORD))
+                button.second type="submit" { (l.t(texts::DO_EMAIL)) }
             }
         }
     }
 }
 
-fn session_list(member: &Member, sessions: &[Session]) -> Markup {
+fn session_table(member: &Member, sessions: &[Session]) -> Markup {
     let l = member.language();
     html! {
-        h2 { (l.say(texts::SESSIONS)) }
-        div.table tabindex="0" role="region" aria-label=(l.say(texts::SESSIONS)) {
-            table {
-                thead { tr {
-                    th scope="col" { (l.say(texts::BROWSER)) }
-                    th scope="col" { (l.say(texts::ADDRESS)) }
-                    th scope="col" { (l.say(texts::SEEN)) }
-                    th scope="col" { (l.say(texts::END)) }
-                } }
-                tbody {
-                    @for session in sessions {
-                        tr {
-                            td { (browser_name(l, &session.browser)) }
-                            td.nowrap { (session.address) }
-                            td { (time(session.seen_at_ms)) }
-                            td {
-                                @if session.id == member.session.id {
-                                    (pill(Tone::Good, l.say(texts::THIS_ONE)))
-                                } @else {
-                                    form method="post" action={ (HOME) "/sessions/" (session.id) "/end" } {
-                                        (form_token(member))
-                                        button.second.small type="submit" { (l.say(texts::END)) }
-                                    }
-                                }
-                            }
+        h2 { (l.t(texts::SESSIONS)) }
+        (table(l, texts::SESSIONS, &[
+            Left(texts::BROWSER), Left(texts::ADDRESS), Left(texts::SEEN), Left(texts::END),
+        ], html! {
+            @for session in sessions {
+                tr {
+                    td { (browser_name(l, &session.browser)) }
+                    td.nowrap { (session.address) }
+                    td { (time(session.seen_at_ms)) }
+                    td {
+                        @if session.id == member.session.id {
+                            (pill(Tone::Good, l.t(texts::THIS_ONE)))
+                        } @else {
+                            (button_form(member, &format!("{PATH}/sessions/{}/end", session.id), "second small", l.t(texts::END)))
                         }
                     }
                 }
             }
-        }
-        form method="post" action="/auth/sign-out-everywhere" {
-            (form_token(member))
-            button.danger type="submit" { (l.say(texts::EVERYWHERE)) }
-        }
+        }))
+        (button_form(member, "/auth/sign-out-everywhere", "danger", l.t(texts::EVERYWHERE)))
     }
 }
 
-/// A browser's own name for itself, shortened to what tells it apart.
+/// The user agent, shortened to 80 characters.
 fn browser_name(l: Language, text: &str) -> String {
     match text.trim() {
-        "" => l.say(texts::UNKNOWN_BROWSER).to_owned(),
+        "" => l.t(texts::UNKNOWN_BROWSER).to_owned(),
         text => text.chars().take(80).collect(),
     }
 }
 
-async fn set_languages(
-    posted: Posted<Member>,
-    site: web::Data<Site>,
-) -> Result<HttpResponse, Refused> {
-    let Posted {
-        who: member,
-        fields,
-    } = posted;
+async fn set_languages(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     if let Some(pages) = Language::from_code(fields.get("pages")) {
         site.store.set_page_language(member.id(), pages).await?;
     }
@@ -228,80 +189,45 @@ async fn set_languages(
     Ok(saved(&member))
 }
 
-/// Whether the form's password is the account's.
-///
-/// # Errors
-/// Tried too often; what the database fails with.
-pub async fn is_password(
-    site: &Site,
-    member: &Member,
-    fields: &Fields,
-    name: &str,
-) -> Result<bool, Refused> {
-    throttled(site, Attempt::SignIn, member, &member.account.email)?;
-    let kept = member.account.password_hash.clone();
-    Ok(site.hashing.verify(fields.secret(name), kept).await?)
-}
-
-async fn set_email(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpResponse, Refused> {
-    let Posted {
-        who: member,
-        fields,
-    } = posted;
+async fn set_email(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let l = member.language();
     let Ok(email) = fields.trimmed("email").parse::<EmailAddress>() else {
-        return wrong(&site, &member, l.say(accounts::EMAIL_WRONG)).await;
+        return rejected(&site, &member, l.t(accounts::EMAIL_WRONG)).await;
     };
     if !is_password(&site, &member, &fields, "confirm").await? {
-        return wrong(&site, &member, l.say(texts::PASSWORD_WRONG)).await;
+        return rejected(&site, &member, l.t(texts::PASSWORD_WRONG)).await;
     }
     match site.store.set_email(member.id(), email.as_str()).await {
         Err(StoreError::Conflict(Conflict::EmailTaken)) => {
-            return wrong(&site, &member, l.say(texts::EMAIL_TAKEN)).await;
+            return rejected(&site, &member, l.t(texts::EMAIL_TAKEN)).await;
         }
         changed => changed?,
     }
     if email.as_str() != member.account.email {
-        // To the address before, too: whoever took the account over would not tell.
+        // The old address is notified too, in case the account was taken over.
         for to in [member.account.email.as_str(), email.as_str()] {
-            site.mailer.post(Letter {
+            site.mailer.send(Email {
                 to: to.to_owned(),
-                subject: l.say(texts::EMAIL_SUBJECT).to_owned(),
-                text: l.tell(texts::EMAIL_TEXT, &[("email", &email)]),
+                subject: l.t(texts::EMAIL_SUBJECT).to_owned(),
+                text: l.t_with(texts::EMAIL_TEXT, &[("email", &email)]),
             });
         }
     }
     Ok(saved(&member))
 }
 
-async fn set_password(
-    posted: Posted<Member>,
-    site: web::Data<Site>,
-) -> Result<HttpResponse, Refused> {
-    let Posted {
-        who: member,
-        fields,
-    } = posted;
+async fn set_password(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let l = member.language();
     if !is_password(&site, &member, &fields, "present").await? {
-        return wrong(&site, &member, l.say(texts::PASSWORD_WRONG)).await;
+        return rejected(&site, &member, l.t(texts::PASSWORD_WRONG)).await;
     }
-    let hashed = site
-        .hashing
-        .hash(fields.secret("new"), member.account.email.clone())
-        .await?;
-    let hash = match hashed {
+    let password = fields.secret("new");
+    let hash = match hash_password(&site, &member, password, &member.account.email).await? {
         Ok(hash) => hash,
-        Err(PasswordError::Refused(why)) => {
-            let text = l.tell(refusal(why), &[("count", &MIN_CHARACTERS)]);
-            return wrong(&site, &member, &text).await;
-        }
-        Err(PasswordError::NotHashed) => {
-            return Err(Refused::because(Why::Internal).to(&member));
-        }
+        Err(error) => return rejected(&site, &member, &error).await,
     };
     let totp_sealed = match &member.account.totp_sealed {
-        Some(sealed) => Some(sealed_anew(&site, &member, &fields, sealed).await?),
+        Some(sealed) => Some(reseal_totp(&site, &member, &fields, sealed).await?),
         None => None,
     };
     site.store
@@ -316,30 +242,25 @@ async fn set_password(
     Ok(saved(&member))
 }
 
-/// The second factor's secret, taken from under the present password and put under the new one.
-async fn sealed_anew(
-    site: &Site,
+/// Decrypts the second factor's secret with the current password and encrypts it with the new one.
+async fn reseal_totp(
+    site: &SiteState,
     member: &Member,
     fields: &Fields,
     sealed: &[u8],
-) -> Result<Vec<u8>, Refused> {
-    let internal = || Refused::because(Why::Internal).to(member);
-    let key = totp::key_of(&site.hashing, fields.secret("present"), sealed).await?;
+) -> Result<Vec<u8>, PageError> {
+    let internal = || PageError::internal(member.language());
+    let key = totp::derive_key(&site.hasher, fields.secret("present"), sealed).await?;
     let key = key.ok_or_else(internal)?;
-    let secret: FactorSecret = totp::open(&key, sealed, member.id()).ok_or_else(internal)?;
+    let secret = totp::open(&key, sealed, member.id()).ok_or_else(internal)?;
     let sealed = secret
-        .seal(&site.hashing, fields.secret("new"), member.id())
+        .seal(&site.hasher, fields.secret("new"), member.id())
         .await?;
     sealed.ok_or_else(internal)
 }
 
-async fn end_session(
-    posted: Posted<Member>,
-    id: web::Path<String>,
-    site: web::Data<Site>,
-) -> Result<HttpResponse, Refused> {
-    let member = posted.who;
-    let not_found = || Refused::not_found(&member);
+async fn end_session(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
+    let not_found = || PageError::not_found(member.language());
     let id: SessionId = id.parse().map_err(|_| not_found())?;
     match site.store.end_session(member.id(), id).await? {
         true => Ok(saved(&member)),

@@ -1,6 +1,5 @@
-//! Topping up: where the API's `deposit_url` leads.
+//! Top-ups: the page that the API's `deposit_url` leads to.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
@@ -10,159 +9,107 @@ use nexo_entities::store::billing::deposits::{Deposit, MAX_OPEN_DEPOSITS};
 use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
-use crate::dashboard::Site;
-use crate::dashboard::texts::{Say, Text, wallet as texts};
-use crate::dashboard::web::error::Refused;
-use crate::dashboard::web::extract::{Member, Reader};
-use crate::dashboard::web::form::Posted;
-use crate::dashboard::web::markup::{Field, Tone, field, head, notice, pill, problem, time, usd};
-use crate::dashboard::web::navigation::Place;
-use crate::dashboard::web::page::{Page, form_token, go};
-use crate::deposits::{MOST, TopUpError};
+use crate::dashboard::auth::credentials::form_status;
+use crate::dashboard::components::*;
+use crate::dashboard::texts::{Translate, frame, wallet as texts};
+use crate::dashboard::web::*;
+use crate::deposits::{MAX_TOP_UP, TopUpError};
 
-/// How many top-ups the page lists.
+/// The number of top-ups that the page lists.
 const LISTED: u32 = 50;
-/// What the form proposes.
-const PROPOSED: &str = "20.00";
+/// The amount that the form suggests, in US dollars.
+const SUGGESTED: &str = "20.00";
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/wallet/top-up").get(show).post(open))
-        .service(web::resource("/wallet/top-up/{id}").get(pay))
-        .service(web::resource("/wallet/top-up/{id}/qr.svg").get(picture))
-        .service(web::resource("/wallet/top-up/{id}/withdraw").post(withdraw));
+        .service(web::resource("/wallet/top-up/{id}").get(show_one))
+        .service(web::resource("/wallet/top-up/{id}/qr.svg").get(qr_code))
+        .service(web::resource("/wallet/top-up/{id}/withdraw").post(cancel));
 }
 
-async fn show(member: Member, site: web::Data<Site>) -> Result<HttpResponse, Refused> {
-    draw(&member, &site, PROPOSED, None).await
+async fn show(member: Member, site: Site) -> PageResult {
+    draw(&member, &site, SUGGESTED, None).await
 }
 
 async fn draw(
     member: &Member,
-    site: &Site,
+    site: &SiteState,
     amount: &str,
-    wrong: Option<String>,
-) -> Result<HttpResponse, Refused> {
+    error: Option<String>,
+) -> PageResult {
     let l = member.language();
     let deposits = site.store.deposits(member.id(), LISTED).await?;
-    let ways: Vec<&str> = site.top_ups.names().collect();
-    let lead = match ways.first() {
+    let methods: Vec<&str> = site.top_ups.names().collect();
+    let lead = match methods.first() {
         Some(&"bank_transfer") => texts::TOP_UP_LEAD,
         _ => texts::TOP_UP_BY_HAND,
     };
-    let hint = l.tell(
+    let hint = l.t_with(
         texts::TOP_UP_HINT,
         &[
-            ("least", &site.top_ups.least),
+            ("least", &site.top_ups.minimum),
             ("rate", &grouped(site.top_ups.rate.get())),
         ],
     );
     let body = html! {
-        (head(l.say(texts::TOP_UP), Some(l.say(lead)), html! {}))
-        @if let Some(wrong) = &wrong { (problem(wrong)) }
+        (page_head(l.t(texts::TOP_UP), Some(l.t(lead)), html! {}))
+        @if let Some(error) = &error { (error_notice(error)) }
         section.card {
             form method="post" action="/dashboard/wallet/top-up" {
                 (form_token(member))
-                (field(&Field {
-                    name: "amount",
-                    label: l.say(texts::TOP_UP_AMOUNT),
-                    kind: "text",
-                    value: amount,
-                    hint: Some(&hint),
-                    autocomplete: "off",
-                    required: true,
-                }))
-                @if ways.len() > 1 {
-                    div.field {
-                        label for="provider" { (l.say(texts::WAY)) }
-                        select #provider name="provider" {
-                            @for way in &ways { option value=(way) { (l.say(way_name(way))) } }
-                        }
-                    }
+                (Field::new("amount", l.t(texts::TOP_UP_AMOUNT)).value(amount).hint(hint.as_str()))
+                @if methods.len() > 1 {
+                    (select("provider", l.t(texts::PAYMENT_METHOD), "", methods.iter().map(|method| {
+                        (*method, l.t(payment_method_name(method)))
+                    })))
                 }
-                button type="submit" { (l.say(texts::DO_OPEN)) }
+                button type="submit" { (l.t(texts::DO_OPEN)) }
             }
         }
         @if !deposits.is_empty() {
-            h2 { (l.say(texts::DEPOSITS)) }
+            h2 { (l.t(texts::DEPOSITS)) }
             (list(l, &deposits))
         }
     };
-    let status = match wrong {
-        Some(_) => StatusCode::BAD_REQUEST,
-        None => StatusCode::OK,
-    };
-    Ok(Page::at(Place::Wallet, l.say(texts::TOP_UP), body)
-        .with_status(status)
-        .answer(member))
+    Ok(Page::new(NavItem::Wallet, l.t(texts::TOP_UP), body)
+        .with_status(form_status(error))
+        .respond(member))
 }
 
 fn list(l: Language, deposits: &[Deposit]) -> Markup {
     html! {
-        div.table tabindex="0" role="region" aria-label=(l.say(texts::DEPOSITS)) {
-            table {
-                thead { tr {
-                    th scope="col" { (l.say(texts::WHEN)) }
-                    th scope="col" { (l.say(texts::REFERENCE)) }
-                    th.right scope="col" { (l.say(texts::AMOUNT)) }
-                    th.right scope="col" { "VND" }
-                    th scope="col" { (l.say(texts::STATE)) }
-                } }
-                tbody { @for deposit in deposits {
-                    tr {
-                        td { (time(deposit.created_at_ms)) }
-                        td { a href={ "/dashboard/wallet/top-up/" (deposit.id) } { (deposit.reference) } }
-                        td.right { (usd(deposit.credited.unwrap_or(deposit.amount))) }
-                        td.right.number { (grouped(deposit.vnd)) }
-                        td { (state(l, &deposit.status)) }
-                    }
-                } }
+        (table(l, texts::DEPOSITS, &[
+            Left(texts::WHEN), Left(texts::REFERENCE), Right(texts::AMOUNT), Right(frame::VND),
+            Left(texts::STATE),
+        ], html! {
+            @for deposit in deposits {
+                tr {
+                    td { (time(deposit.created_at_ms)) }
+                    td { a href=(path_of(deposit)) { (deposit.reference) } }
+                    td.right { (usd(deposit.credited.unwrap_or(deposit.amount))) }
+                    td.right.number { (grouped(deposit.vnd)) }
+                    td { (state(l, &deposit.status)) }
+                }
             }
-        }
+        }))
     }
 }
 
-/// How a top-up stands.
-pub fn state(l: Language, status: &str) -> Markup {
+fn state(l: Language, status: &str) -> Markup {
     match status {
-        "credited" => pill(Tone::Good, l.say(texts::CREDITED)),
-        "open" => pill(Tone::Busy, l.say(texts::OPEN)),
-        _ => pill(Tone::Plain, l.say(texts::REFUSED)),
+        "credited" => pill(Tone::Good, l.t(texts::CREDITED)),
+        "open" => pill(Tone::Busy, l.t(texts::OPEN)),
+        _ => pill(Tone::Plain, l.t(texts::CANCELLED)),
     }
 }
 
-/// What a way to pay is called.
-pub fn way_name(way: &str) -> Text {
-    match way {
-        "bank_transfer" => texts::BANK_TRANSFER,
-        _ => texts::BY_HAND,
-    }
-}
-
-/// A whole number with its thousands apart, as both languages read it: `260 000`.
-pub fn grouped(number: i64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) && !text.ends_with('-') {
-            // A narrow blank at which no line breaks.
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-async fn open(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpResponse, Refused> {
-    let Posted {
-        who: member,
-        fields,
-    } = posted;
+async fn open(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let l = member.language();
-    let given = fields.trimmed("amount");
-    let Ok(amount) = given.parse::<Micros>() else {
-        let wrong = l.say(texts::AMOUNT_WRONG).to_owned();
-        return draw(&member, &site, given, Some(wrong)).await;
+    let typed = fields.trimmed("amount");
+    let Ok(amount) = typed.parse::<Micros>() else {
+        let error = l.t(texts::AMOUNT_WRONG).to_owned();
+        return draw(&member, &site, typed, Some(error)).await;
     };
     let provider = fields.get("provider");
     let opened = site
@@ -170,125 +117,95 @@ async fn open(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpRespo
         .open(&site.store, member.id(), provider, amount)
         .await;
     match opened {
-        Ok(id) => Ok(go(&member, &format!("/dashboard/wallet/top-up/{id}"))),
-        Err(TopUpError::Amount { least }) => {
-            let range: [(&str, &dyn std::fmt::Display); 2] = [("least", &least), ("most", &MOST)];
-            let wrong = l.tell(texts::TOP_UP_WRONG, &range);
-            draw(&member, &site, given, Some(wrong)).await
+        Ok(id) => Ok(redirect(&member, &format!("/dashboard/wallet/top-up/{id}"))),
+        Err(TopUpError::Amount { minimum }) => {
+            let range: [(&str, &dyn std::fmt::Display); 2] =
+                [("least", &minimum), ("most", &MAX_TOP_UP)];
+            let error = l.t_with(texts::TOP_UP_WRONG, &range);
+            draw(&member, &site, typed, Some(error)).await
         }
         Err(TopUpError::Store(StoreError::Conflict(Conflict::TooManyDeposits { .. }))) => {
-            let wrong = l.tell(texts::TOO_MANY, &[("count", &MAX_OPEN_DEPOSITS)]);
-            draw(&member, &site, given, Some(wrong)).await
+            let error = l.t_with(texts::TOO_MANY, &[("count", &MAX_OPEN_DEPOSITS)]);
+            draw(&member, &site, typed, Some(error)).await
         }
         Err(TopUpError::Store(error)) => Err(error.into()),
     }
 }
 
-async fn own(member: &Member, site: &Site, id: &str) -> Result<Deposit, Refused> {
-    let missing = || Refused::not_found(member);
-    let id: Uuid = id.parse().map_err(|_| missing())?;
+fn path_of(deposit: &Deposit) -> String {
+    format!("/dashboard/wallet/top-up/{}", deposit.id)
+}
+
+async fn deposit_of(member: &Member, site: &SiteState, id: &str) -> Result<Deposit, PageError> {
+    let not_found = || PageError::not_found(member.language());
+    let id: Uuid = id.parse().map_err(|_| not_found())?;
     site.store
         .deposit(member.id(), id)
         .await?
-        .ok_or_else(missing)
+        .ok_or_else(not_found)
 }
 
-async fn pay(
-    member: Member,
-    site: web::Data<Site>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Refused> {
+async fn show_one(member: Member, site: Site, id: Id) -> PageResult {
     let l = member.language();
-    let deposit = own(&member, &site, &id).await?;
-    let title = l.tell(texts::PAY_TITLE, &[("amount", &deposit.amount)]);
+    let deposit = deposit_of(&member, &site, &id).await?;
+    let title = l.t_with(texts::PAY_TITLE, &[("amount", &deposit.amount)]);
     let body = html! {
-        (head(&title, None, html! {}))
+        (page_head(&title, None, html! {}))
         @match (deposit.status.as_str(), deposit.credited) {
             ("credited", Some(credited)) => {
-                (notice(&l.tell(texts::PAID_LEAD, &[("credited", &credited)])))
+                (success_notice(&l.t_with(texts::PAID_LEAD, &[("credited", &credited)])))
             }
-            ("open", _) => (how(&member, &site, &deposit)),
-            _ => (problem(l.say(texts::GONE_LEAD))),
+            ("open", _) => (instructions(&member, &site, &deposit)),
+            _ => (error_notice(l.t(texts::CANCELLED_LEAD))),
         }
-        p { a href="/dashboard/wallet/top-up" { (l.say(texts::DEPOSITS)) } }
+        p { a href="/dashboard/wallet/top-up" { (l.t(texts::DEPOSITS)) } }
     };
-    Ok(Page::at(Place::Wallet, &title, body).answer(&member))
+    Ok(Page::new(NavItem::Wallet, &title, body).respond(&member))
 }
 
-fn how(member: &Member, site: &Site, deposit: &Deposit) -> Markup {
+fn instructions(member: &Member, site: &SiteState, deposit: &Deposit) -> Markup {
     let l = member.language();
-    let how = site.top_ups.instructions(deposit);
-    let lead = match &how.account {
+    let instructions = site.top_ups.instructions(deposit);
+    let lead = match &instructions.account {
         Some(_) => texts::PAY_LEAD,
         None => texts::PAY_BY_HAND,
     };
     html! {
         section.card {
-            p { (l.say(lead)) }
-            @if how.qr_svg.is_some() {
-                img.qr src={ "/dashboard/wallet/top-up/" (deposit.id) "/qr.svg" }
-                    alt=(l.say(texts::QR_ALT)) width="208" height="208";
+            p { (l.t(lead)) }
+            @if instructions.qr_svg.is_some() {
+                img.qr src={ (path_of(deposit)) "/qr.svg" }
+                    alt=(l.t(texts::QR_ALT)) width="208" height="208";
             }
             dl.facts {
-                dt { (l.say(texts::PAY_AMOUNT)) }
+                dt { (l.t(texts::AMOUNT)) }
                 dd { strong { (grouped(deposit.vnd)) " VND" } }
-                dt { (l.say(texts::MEMO)) }
+                dt { (l.t(texts::MEMO)) }
                 dd { code { (deposit.reference) } }
-                @if let Some(bank) = &how.account {
-                    dt { (l.say(texts::BANK)) } dd { (bank.bin) }
-                    dt { (l.say(texts::ACCOUNT_NUMBER)) } dd { code { (bank.number) } }
-                    dt { (l.say(texts::HOLDER)) } dd { (bank.holder) }
+                @if let Some(bank) = &instructions.account {
+                    dt { (l.t(texts::BANK)) } dd { (bank.bin) }
+                    dt { (l.t(texts::ACCOUNT_NUMBER)) } dd { code { (bank.number) } }
+                    dt { (l.t(texts::HOLDER)) } dd { (bank.holder) }
                 }
             }
         }
-        form method="post" action={ "/dashboard/wallet/top-up/" (deposit.id) "/withdraw" } {
-            (form_token(member))
-            button.danger type="submit" { (l.say(texts::WITHDRAW)) }
-        }
+        (button_form(member, &format!("{}/withdraw", path_of(deposit)), "danger", l.t(texts::CANCEL)))
     }
 }
 
-async fn picture(
-    member: Member,
-    site: web::Data<Site>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Refused> {
-    let deposit = own(&member, &site, &id).await?;
+async fn qr_code(member: Member, site: Site, id: Id) -> PageResult {
+    let deposit = deposit_of(&member, &site, &id).await?;
     match site.top_ups.instructions(&deposit).qr_svg {
         Some(svg) => Ok(HttpResponse::Ok().content_type("image/svg+xml").body(svg)),
-        None => Err(Refused::not_found(&member)),
+        None => Err(PageError::not_found(member.language())),
     }
 }
 
-async fn withdraw(
-    posted: Posted<Member>,
-    site: web::Data<Site>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Refused> {
-    let member = posted.who;
-    let deposit = own(&member, &site, &id).await?;
-    // One that was paid meanwhile stays paid, and its page says so.
+async fn cancel(Posted(member, _): Posted<Member>, site: Site, id: Id) -> PageResult {
+    let deposit = deposit_of(&member, &site, &id).await?;
+    // A top-up that was paid in the meantime stays paid.
     site.store
         .withdraw_deposit(member.id(), deposit.id, unix_ms())
         .await?;
-    let path = format!("/dashboard/wallet/top-up/{}", deposit.id);
-    Ok(go(&member, &path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_stand_apart() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (26_000, "26\u{202f}000"),
-            (1_234_567, "1\u{202f}234\u{202f}567"),
-            (-123_456, "-123\u{202f}456"),
-        ] {
-            assert_eq!(grouped(number), text);
-        }
-    }
+    Ok(redirect(&member, &path_of(&deposit)))
 }

@@ -1,4 +1,4 @@
-//! The wallet: its buckets, its ledger, and the notice when it runs low.
+//! The wallet: its buckets, its ledger, and the low-balance notice.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -9,22 +9,14 @@ use nexo_domain::otp::Language;
 use nexo_entities::store::ledger::entries::{LedgerEntry, LedgerFilter, LedgerPage};
 use serde::Deserialize;
 
-use super::overview::{bucket_name, buckets};
 use crate::api::ApiState;
 use crate::api::resources::ledger;
-use crate::dashboard::Site;
-use crate::dashboard::texts::{Say, Text, frame, wallet as texts};
-use crate::dashboard::web::error::Refused;
-use crate::dashboard::web::extract::{Member, Reader};
-use crate::dashboard::web::form::Posted;
-use crate::dashboard::web::markup::{
-    Field, Tone, field, head, nothing, notice, pill, problem, time, usd,
-};
-use crate::dashboard::web::navigation::Place;
-use crate::dashboard::web::page::{Page, form_token, go};
+use crate::dashboard::components::*;
+use crate::dashboard::texts::{Text, Translate, frame, wallet as texts};
+use crate::dashboard::web::*;
 
-/// How many entries a page shows.
-const ROWS: u32 = 50;
+/// The number of entries on a page.
+const PAGE_SIZE: u32 = 50;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -34,85 +26,79 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct Query {
     after: Option<String>,
     done: Option<String>,
 }
 
-async fn show(
-    member: Member,
-    site: web::Data<Site>,
-    asked: web::Query<Asked>,
-) -> Result<HttpResponse, Refused> {
-    let said = match asked.done.as_deref() {
-        Some("notice") => Some(notice(member.language().say(texts::LOW_SAVED))),
-        Some("no-notice") => Some(notice(member.language().say(texts::LOW_OFF))),
+async fn show(member: Member, site: Site, query: web::Query<Query>) -> PageResult {
+    let notice = match query.done.as_deref() {
+        Some("notice") => Some(success_notice(member.language().t(texts::LOW_SAVED))),
+        Some("no-notice") => Some(success_notice(member.language().t(texts::LOW_OFF))),
         _ => None,
     };
-    draw(&member, &site, asked.after.as_deref(), said, StatusCode::OK).await
+    draw(
+        &member,
+        &site,
+        query.after.as_deref(),
+        notice,
+        StatusCode::OK,
+    )
+    .await
 }
 
 async fn draw(
     member: &Member,
-    site: &Site,
+    site: &SiteState,
     after: Option<&str>,
-    said: Option<Markup>,
+    notice: Option<Markup>,
     status: StatusCode,
-) -> Result<HttpResponse, Refused> {
+) -> PageResult {
     let l = member.language();
-    let place = after.and_then(ledger::read_cursor);
-    let is_lost = after.is_some() && place.is_none();
+    let cursor = after.and_then(ledger::read_cursor);
+    let is_wrong_cursor = after.is_some() && cursor.is_none();
     let wallet = site.store.wallet(member.id()).await?.unwrap_or_default();
     let threshold = site.store.low_balance(member.id()).await?;
     let page = site
         .store
-        .ledger_page(member.id(), &LedgerFilter::default(), place, ROWS)
+        .ledger_page(member.id(), &LedgerFilter::default(), cursor, PAGE_SIZE)
         .await?;
     let actions = html! {
-        a.button.second href="/dashboard/wallet/ledger.csv" { (l.say(texts::CSV)) }
-        a.button href="/dashboard/wallet/top-up" { (l.say(texts::TOP_UP)) }
+        a.button.second href="/dashboard/wallet/ledger.csv" { (l.t(texts::CSV)) }
+        a.button href="/dashboard/wallet/top-up" { (l.t(texts::TOP_UP)) }
     };
     let body = html! {
-        (head(l.say(texts::TITLE), Some(l.say(texts::LEAD)), actions))
-        @if let Some(said) = said { (said) }
-        @if is_lost { (problem(l.say(texts::BAD_PLACE))) }
-        (buckets(l, &wallet, site))
-        h2 { (l.say(texts::LEDGER)) }
+        (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), actions))
+        @if let Some(notice) = notice { (notice) }
+        @if is_wrong_cursor { (error_notice(l.t(texts::WRONG_CURSOR))) }
+        (wallet_summary(l, &wallet, site))
+        h2 { (l.t(texts::LEDGER)) }
         (entries(l, &page, after.is_some()))
         (notice_form(member, threshold))
     };
-    Ok(Page::at(Place::Wallet, l.say(texts::TITLE), body)
+    Ok(Page::new(NavItem::Wallet, l.t(texts::TITLE), body)
         .with_status(status)
-        .answer(member))
+        .respond(member))
 }
 
 fn entries(l: Language, page: &LedgerPage, is_later: bool) -> Markup {
+    let newest = is_later.then_some(NavItem::Wallet.path());
+    let next = page
+        .next
+        .map(|next| format!("/dashboard/wallet?after={}", ledger::write_cursor(next)));
     html! {
         @if page.entries.is_empty() {
-            (nothing(l.say(texts::NO_ENTRIES)))
+            (empty_state(l.t(texts::NO_ENTRIES)))
         } @else {
-            div.table tabindex="0" role="region" aria-label=(l.say(texts::LEDGER)) {
-                table {
-                    thead { tr {
-                        th scope="col" { (l.say(texts::WHEN)) }
-                        th scope="col" { (l.say(texts::WHAT)) }
-                        th scope="col" { (l.say(texts::BUCKET)) }
-                        th.right scope="col" { (l.say(texts::AMOUNT)) }
-                        th.right scope="col" { (l.say(texts::AFTER)) }
-                    } }
-                    tbody { @for entry in &page.entries { (row(l, entry)) } }
-                }
-            }
-            p.hint { (l.say(frame::UTC_NOTE)) }
+            (table(l, texts::LEDGER, &[
+                Left(texts::WHEN), Left(texts::WHAT), Left(texts::BUCKET), Right(texts::AMOUNT),
+                Right(texts::AFTER),
+            ], html! {
+                @for entry in &page.entries { (row(l, entry)) }
+            }))
+            p.hint { (l.t(frame::UTC_NOTE)) }
         }
-        div.pager {
-            @if is_later { a.button.second href="/dashboard/wallet" { (l.say(frame::NEWEST)) } }
-            @if let Some(next) = page.next {
-                a.button.second href={ "/dashboard/wallet?after=" (ledger::write_cursor(next)) } {
-                    (l.say(frame::OLDER))
-                }
-            }
-        }
+        (pager(l, newest, next.as_deref()))
     }
 }
 
@@ -126,22 +112,22 @@ fn row(l: Language, entry: &LedgerEntry) -> Markup {
             td { (time(entry.created_at_ms)) }
             td {
                 @if let Some(id) = entry.delivery_id {
-                    a href={ "/dashboard/deliveries/" (id) } { (pill(tone, l.say(kind_name(entry.kind)))) }
+                    a href={ "/dashboard/deliveries/" (id) } { (pill(tone, l.t(entry_name(entry.kind)))) }
                 } @else {
-                    (pill(tone, l.say(kind_name(entry.kind))))
+                    (pill(tone, l.t(entry_name(entry.kind))))
                 }
                 @if let Some(reference) = &entry.reference { " " span.small.faint { (reference) } }
                 @if let Some(note) = &entry.note { " " span.small { (note) } }
             }
-            td.nowrap { (l.say(bucket_name(entry.bucket))) }
+            td.nowrap { (l.t(bucket_name(entry.bucket))) }
             td.right { (usd(entry.amount)) }
             td.right { (usd(entry.after.total())) }
         }
     }
 }
 
-/// What an entry is called.
-pub fn kind_name(kind: EntryKind) -> Text {
+/// The name of a ledger entry.
+fn entry_name(kind: EntryKind) -> Text {
     match kind {
         EntryKind::Debit => texts::DEBIT,
         EntryKind::Refund => texts::REFUND,
@@ -159,52 +145,37 @@ fn notice_form(member: &Member, threshold: Option<Micros>) -> Markup {
     let value = threshold.map_or(String::new(), |threshold| threshold.to_string());
     html! {
         section.card {
-            h2 { (l.say(texts::LOW_TITLE)) }
-            p { (l.say(texts::LOW_LEAD)) }
+            h2 { (l.t(texts::LOW_TITLE)) }
+            p { (l.t(texts::LOW_LEAD)) }
             form method="post" action="/dashboard/wallet/low-balance" {
                 (form_token(member))
-                (field(&Field {
-                    name: "threshold",
-                    label: l.say(texts::LOW_FIELD),
-                    kind: "text",
-                    value: &value,
-                    hint: Some(l.say(texts::LOW_HINT)),
-                    autocomplete: "off",
-                    required: false,
-                }))
-                button type="submit" { (l.say(frame::SAVE)) }
+                (Field::new("threshold", l.t(texts::LOW_FIELD)).value(&value).hint(l.t(texts::LOW_HINT)).optional())
+                button type="submit" { (l.t(frame::SAVE)) }
             }
         }
     }
 }
 
-async fn set_notice(
-    posted: Posted<Member>,
-    site: web::Data<Site>,
-) -> Result<HttpResponse, Refused> {
-    let Posted {
-        who: member,
-        fields,
-    } = posted;
+async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let threshold = match fields.trimmed("threshold") {
         "" => None,
-        given => match given.parse::<Micros>() {
+        typed => match typed.parse::<Micros>() {
             Ok(threshold) if threshold > Micros::ZERO => Some(threshold),
             _ => {
-                let said = problem(member.language().say(texts::AMOUNT_WRONG));
-                return draw(&member, &site, None, Some(said), StatusCode::BAD_REQUEST).await;
+                let notice = error_notice(member.language().t(texts::AMOUNT_WRONG));
+                return draw(&member, &site, None, Some(notice), StatusCode::BAD_REQUEST).await;
             }
         },
     };
     site.store.set_low_balance(member.id(), threshold).await?;
     Ok(match threshold {
-        Some(_) => go(&member, "/dashboard/wallet?done=notice"),
-        None => go(&member, "/dashboard/wallet?done=no-notice"),
+        Some(_) => redirect(&member, "/dashboard/wallet?done=notice"),
+        None => redirect(&member, "/dashboard/wallet?done=no-notice"),
     })
 }
 
-async fn csv(member: Member, state: web::Data<ApiState>) -> HttpResponse {
-    match ledger::whole_csv(state, member.id()).await {
+async fn csv(member: Member, edge: web::Data<ApiState>) -> HttpResponse {
+    match ledger::whole_csv(edge, member.id()).await {
         Ok(answer) => answer,
         Err(refused) => refused.response(),
     }

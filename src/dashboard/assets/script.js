@@ -1,4 +1,4 @@
-// What needs a script: copying a secret, and following a call while it rings. Every page works without.
+// Features that need a script: copying a secret, and refreshing a page during a call. Every page works without it.
 "use strict";
 
 for (const button of document.querySelectorAll("button[data-copy]")) {
@@ -21,7 +21,7 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   });
 }
 
-// A part that names its source is fetched anew until what is fetched names none.
+// Fetches a part of the page repeatedly from its data-live address, until the fetched part has no such address.
 async function follow(part) {
   const pause = Number(part.dataset.every) || 1000;
   const source = part.dataset.live;
@@ -30,9 +30,9 @@ async function follow(part) {
     await new Promise((resolve) => setTimeout(resolve, pause));
     if (document.hidden) continue;
     try {
-      const answer = await fetch(source, { headers: { Accept: "text/html" }, credentials: "same-origin" });
-      if (answer.redirected || !answer.ok) throw new Error(String(answer.status));
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const response = await fetch(source, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+      if (response.redirected || !response.ok) throw new Error(String(response.status));
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const fresh = page.getElementById(part.id);
       if (!fresh) return;
       if (fresh.innerHTML !== part.innerHTML) part.replaceChildren(...fresh.childNodes);

@@ -1,4 +1,4 @@
-//! Passwords are hashed beside the server's threads, as many at a time as there are cores.
+//! Hashes passwords on blocking threads, at most one per core at a time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -8,23 +8,23 @@ use zeroize::Zeroizing;
 
 use crate::password::{self, PasswordError};
 
-/// The most hashes that wait for a core. Each takes some 30 ms of one.
-const MOST_WAITING: usize = 128;
+/// The largest number of hashes that wait for a core. Each takes about 30 ms of one core.
+const MAX_WAITING: usize = 128;
 
-/// The password of nobody: an unknown address takes as long as a known one.
-static NOBODYS: LazyLock<String> = LazyLock::new(|| {
-    let anything = super::tokens::new_token();
-    password::hash(&anything, "").unwrap_or_default()
+/// The hash of a random password. Checking it for an unknown address takes as long as for a known one.
+static DUMMY_HASH: LazyLock<String> = LazyLock::new(|| {
+    let password = super::tokens::new_token();
+    password::hash(&password, "").unwrap_or_default()
 });
 
-/// The cores' worth of hashing.
+/// Hashes and checks passwords.
 #[derive(Debug, Clone)]
-pub struct Hashing {
+pub struct PasswordHasher {
     cores: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
 
-/// Too many hashes wait already.
+/// Too many hashes are waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords are being checked")]
 pub struct Busy;
@@ -37,12 +37,12 @@ impl Drop for Waiting {
     }
 }
 
-impl Hashing {
-    pub fn new() -> Hashing {
-        // The first sign-in should not take one hash longer than the second.
-        LazyLock::force(&NOBODYS);
+impl PasswordHasher {
+    pub fn new() -> PasswordHasher {
+        // Otherwise the first sign-in would take one hash longer than the second.
+        LazyLock::force(&DUMMY_HASH);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Hashing {
+        PasswordHasher {
             cores: Arc::new(Semaphore::new(cores)),
             waiting: Arc::default(),
         }
@@ -53,21 +53,21 @@ impl Hashing {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Busy> {
         let waiting = Waiting(Arc::clone(&self.waiting));
-        if self.waiting.fetch_add(1, Ordering::AcqRel) >= MOST_WAITING {
+        if self.waiting.fetch_add(1, Ordering::AcqRel) >= MAX_WAITING {
             return Err(Busy);
         }
         let core = Arc::clone(&self.cores).acquire_owned().await;
         let core = core.map_err(|_| Busy)?;
         drop(waiting);
         let work = tokio::task::spawn_blocking(move || {
-            let done = work();
+            let result = work();
             drop(core);
-            done
+            result
         });
         work.await.map_err(|_| Busy)
     }
 
-    /// The hash of a new password of the account with this address.
+    /// Hashes a new password of the account with this address.
     ///
     /// # Errors
     /// [`Busy`].
@@ -79,26 +79,26 @@ impl Hashing {
         self.run(move || password::hash(&password, &email)).await
     }
 
-    /// Whether this is the password that was hashed; `None` is nobody's hash, and takes as long.
+    /// Checks a password against a hash. Without a hash the answer is false, after the same time.
     ///
     /// # Errors
     /// [`Busy`].
     pub async fn verify(
         &self,
         password: Zeroizing<String>,
-        kept: Option<String>,
+        hash: Option<String>,
     ) -> Result<bool, Busy> {
-        self.run(move || match kept {
-            Some(kept) => password::verify(&password, &kept),
+        self.run(move || match hash {
+            Some(hash) => password::verify(&password, &hash),
             None => {
-                password::verify(&password, &NOBODYS);
+                password::verify(&password, &DUMMY_HASH);
                 false
             }
         })
         .await
     }
 
-    /// A key derived from a password: see [`password::derive_key`].
+    /// Derives a key from a password: see [`password::derive_key`].
     ///
     /// # Errors
     /// [`Busy`].
@@ -117,14 +117,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_has_a_password_and_more_than_a_queue_of_them_is_refused() {
-        let hashing = Hashing::new();
+    async fn a_missing_hash_matches_no_password_and_a_full_queue_is_busy() {
+        let hasher = PasswordHasher::new();
         let password = || Zeroizing::new("correct horse".to_owned());
-        let kept = hashing.hash(password(), String::new()).await;
-        let kept = kept.unwrap().unwrap();
-        assert_eq!(hashing.verify(password(), Some(kept)).await, Ok(true));
-        assert_eq!(hashing.verify(password(), None).await, Ok(false));
-        hashing.waiting.store(MOST_WAITING, Ordering::Release);
-        assert_eq!(hashing.verify(password(), None).await, Err(Busy));
+        let hash = hasher.hash(password(), String::new()).await;
+        let hash = hash.unwrap().unwrap();
+        assert_eq!(hasher.verify(password(), Some(hash)).await, Ok(true));
+        assert_eq!(hasher.verify(password(), None).await, Ok(false));
+        hasher.waiting.store(MAX_WAITING, Ordering::Release);
+        assert_eq!(hasher.verify(password(), None).await, Err(Busy));
     }
 }

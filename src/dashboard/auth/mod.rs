@@ -1,8 +1,11 @@
-//! Signing up, signing in, passwords and the second factor.
+//! Sign-up, sign-in, passwords and the second factor.
 
 pub(super) mod confirmation;
+pub(super) mod credentials;
 pub(super) mod hashing;
+mod link_pages;
 pub(super) mod password_reset;
+pub(super) mod session;
 pub(super) mod sign_in;
 pub(super) mod sign_out;
 pub(super) mod sign_up;

@@ -1,13 +1,9 @@
-//! Signing out, here or everywhere.
+//! Sign-out, in this browser or in all browsers.
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 
-use super::sign_in::set_cookie;
-use crate::dashboard::Site;
-use crate::dashboard::web::error::Refused;
-use crate::dashboard::web::extract::{Member, session_cookie};
-use crate::dashboard::web::form::Posted;
-use crate::dashboard::web::page::go;
+use super::session::signed_out;
+use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -15,25 +11,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/sign-out-everywhere").post(sign_out_everywhere));
 }
 
-async fn sign_out(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpResponse, Refused> {
-    let member = posted.who;
+async fn sign_out(Posted(member, _): Posted<Member>, site: Site) -> PageResult {
     site.store
         .end_session(member.id(), member.session.id)
         .await?;
-    Ok(gone(&member, &site))
+    Ok(signed_out(&site, &member))
 }
 
-async fn sign_out_everywhere(
-    posted: Posted<Member>,
-    site: web::Data<Site>,
-) -> Result<HttpResponse, Refused> {
-    let member = posted.who;
+async fn sign_out_everywhere(Posted(member, _): Posted<Member>, site: Site) -> PageResult {
     site.store.end_sessions(member.id(), None).await?;
-    Ok(gone(&member, &site))
-}
-
-fn gone(member: &Member, site: &Site) -> HttpResponse {
-    let mut answer = go(member, "/auth/sign-in");
-    set_cookie(&mut answer, &session_cookie(site, None));
-    answer
+    Ok(signed_out(&site, &member))
 }

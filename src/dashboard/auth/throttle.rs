@@ -1,4 +1,4 @@
-//! How often somebody may try: by the address he comes from, and by the account that he means.
+//! Limits attempts to sign in, sign up and request e-mails, per client address and per account.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -8,14 +8,14 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sha2::{Digest, Sha256};
 
-/// What is tried.
+/// The kind of attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
-    /// A password or a second factor, of an account.
+    /// Of a password or a second factor.
     SignIn,
     SignUp,
-    /// To have a letter sent to an address.
-    Letter,
+    /// A request for an e-mail to an address.
+    SendEmail,
 }
 
 struct Limits {
@@ -32,11 +32,11 @@ impl Limits {
     }
 }
 
-/// The limiters of every kind of attempt, of this process.
+/// The limiters of this process.
 pub struct Throttle {
     sign_in: Limits,
     sign_up: Limits,
-    letter: Limits,
+    send_email: Limits,
 }
 
 /// `burst` at once, and one more each `period` after that.
@@ -51,19 +51,19 @@ impl Throttle {
     pub fn new() -> Throttle {
         let seconds = Duration::from_secs;
         Throttle {
-            // Many people share an address; nobody mistypes a password ten times.
+            // Many people may share an address; ten mistyped passwords for one account are too many.
             sign_in: Limits::new(quota(60, seconds(2)), quota(10, seconds(20))),
             sign_up: Limits::new(quota(60, seconds(20)), quota(10, seconds(60))),
-            letter: Limits::new(quota(20, seconds(60)), quota(3, seconds(600))),
+            send_email: Limits::new(quota(20, seconds(60)), quota(3, seconds(600))),
         }
     }
 
-    /// Counts an attempt; `Err` holds the seconds after which the next one may be made.
+    /// Counts an attempt. `Err` contains the seconds until the next attempt is allowed.
     pub fn check(&self, attempt: Attempt, address: IpAddr, account: &str) -> Result<(), u64> {
         let limits = match attempt {
             Attempt::SignIn => &self.sign_in,
             Attempt::SignUp => &self.sign_up,
-            Attempt::Letter => &self.letter,
+            Attempt::SendEmail => &self.send_email,
         };
         let clock = DefaultClock::default();
         let seconds =
@@ -76,9 +76,9 @@ impl Throttle {
         limits.by_account.check_key(&account).map_err(seconds)
     }
 
-    /// Forgets those who have long not tried.
-    pub fn tidy(&self) {
-        for limits in [&self.sign_in, &self.sign_up, &self.letter] {
+    /// Removes addresses and accounts without recent attempts.
+    pub fn remove_idle(&self) {
+        for limits in [&self.sign_in, &self.sign_up, &self.send_email] {
             limits.by_address.retain_recent();
             limits.by_account.retain_recent();
             limits.by_address.shrink_to_fit();
@@ -87,7 +87,7 @@ impl Throttle {
     }
 }
 
-/// Who has one IPv6 address has the other 2⁶⁴ of its network too.
+/// The unit that is limited: an IPv4 address, or the /64 network of an IPv6 address, which has one owner.
 fn network(address: IpAddr) -> [u8; 16] {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_guarded_from_all_addresses_together() {
+    fn an_account_is_limited_over_all_addresses() {
         let throttle = Throttle::new();
         for n in 0..10_u8 {
             let address = IpAddr::from([203, 0, 113, n]);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_held_back_whatever_account_it_means() {
+    fn an_address_is_limited_over_all_accounts() {
         let throttle = Throttle::new();
         for n in 0..60 {
             let from = format!("2001:db8::{n:x}");

@@ -1,4 +1,4 @@
-//! Random tokens that browsers and mails carry, and what is kept of them.
+//! Random tokens for cookies and e-mailed links. Only their hashes are stored.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use rand::Rng;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// 32 random bytes as 43 characters that a URL takes as they are.
+/// 32 random bytes as 43 URL-safe characters.
 pub type Token = Zeroizing<String>;
 
 /// A new token.
@@ -17,18 +17,18 @@ pub fn new_token() -> Token {
     Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_ref()))
 }
 
-/// Whether a text can be one of our tokens at all.
+/// Whether a text has the form of a token.
 pub fn is_token(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     text.len() == 43 && text.bytes().all(allowed)
 }
 
-/// What is kept of a token: its SHA-256.
+/// The SHA-256 of a token, which is stored in place of it.
 pub fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// What the forms of this token's pages carry. It follows from the token and does not give it away.
+/// The form token derived from a browser's token. It does not reveal that token.
 pub fn form_token(token: &str) -> String {
     let mut digest = Sha256::new();
     digest.update(b"nexo form\0");
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_new_each_time_and_its_form_token_another() {
+    fn tokens_are_unique_and_differ_from_their_form_tokens() {
         let token = new_token();
         assert!(is_token(&token));
         assert_ne!(*token, *new_token());

@@ -1,17 +1,14 @@
-//! The API reference: public at `/docs`, and with the reader's own key at `/dashboard/docs`.
+//! The API reference: public at `/docs`, and with the member's own key at `/dashboard/docs`.
 
-use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use maud::{Markup, html};
+use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
 
-use super::receiver_examples;
-use crate::dashboard::Site;
-use crate::dashboard::texts::{Say, Text, docs as texts};
-use crate::dashboard::web::error::Refused;
-use crate::dashboard::web::extract::{Member, Reader, Visitor};
-use crate::dashboard::web::navigation::Place;
-use crate::dashboard::web::page::Page;
+use super::key::masked;
+use crate::dashboard::components::*;
+use crate::dashboard::texts::{Text, Translate, docs as texts};
+use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("").get(show));
@@ -21,43 +18,28 @@ pub fn member_routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("/docs").get(show_member));
 }
 
-async fn show(visitor: Visitor, site: web::Data<Site>) -> Result<HttpResponse, Refused> {
-    let l = visitor.language;
+async fn show(visitor: Visitor, site: Site) -> PageResult {
     let key = match &visitor.signed_in {
-        Some((_, account)) => key_hint(&site, account.id).await?,
+        Some((_, account)) => masked_key(&site, account.id).await?,
         None => None,
     };
-    let page = Page {
-        title: l.say(texts::TITLE),
-        place: None,
-        status: StatusCode::OK,
-        body: reference(l, &site, key.as_deref()),
-    };
-    Ok(page.answer_public(&visitor))
+    let body = reference(visitor.language, &site, key.as_deref());
+    Ok(public_page(&visitor, texts::TITLE, body))
 }
 
-async fn show_member(member: Member, site: web::Data<Site>) -> Result<HttpResponse, Refused> {
+async fn show_member(member: Member, site: Site) -> PageResult {
     let l = member.language();
-    let key = key_hint(&site, member.id()).await?;
+    let key = masked_key(&site, member.id()).await?;
     let body = reference(l, &site, key.as_deref());
-    Ok(Page::at(Place::Docs, l.say(texts::TITLE), body).answer(&member))
+    Ok(Page::new(NavItem::Docs, l.t(texts::TITLE), body).respond(&member))
 }
 
-/// How the reader's key looks: its beginning and its last four characters.
-async fn key_hint(
-    site: &Site,
-    account: nexo_domain::ids::AccountId,
-) -> Result<Option<String>, Refused> {
+/// The account's newest active key, masked; a live key comes before test keys.
+async fn masked_key(site: &SiteState, account: AccountId) -> Result<Option<String>, PageError> {
     let keys = site.store.keys(Some(account)).await?;
-    let mut active: Vec<_> = keys
-        .iter()
-        .filter(|key| key.revoked_at_ms.is_none())
-        .collect();
-    active.sort_by_key(|key| (key.test, std::cmp::Reverse(key.created_at_ms)));
-    Ok(active.first().map(|key| {
-        let prefix = if key.test { "sk_test_" } else { "sk_live_" };
-        format!("{prefix}…{}", key.hint)
-    }))
+    let active = keys.iter().filter(|key| key.revoked_at_ms.is_none());
+    let preferred = active.min_by_key(|key| (key.test, std::cmp::Reverse(key.created_at_ms)));
+    Ok(preferred.map(masked))
 }
 
 const SECTIONS: [(&str, Text); 12] = [
@@ -133,11 +115,9 @@ if not data["ok"]:
 print("calling", data["id"], "via", data["carrier"])
 "#;
 
-const CURL: &str = r#"curl -X POST {base}/send-otp \
-  -H "Authorization: Bearer $NEXO_KEY" \
-  -H "Content-Type: application/json" \
-  -d '{"phone":"+84981234567","code":"482917"}'
-"#;
+fn curl_example(base: &str) -> String {
+    send_otp_curl(&format!("{base}/send-otp"), "$NEXO_KEY")
+}
 
 fn code(text: &str) -> Markup {
     html! { pre tabindex="0" { code { (text) } } }
@@ -147,35 +127,34 @@ fn method(method: &str, path: &str) -> Markup {
     html! { p { span.method { (method) } code { (path) } } }
 }
 
-fn reference(l: Language, site: &Site, key: Option<&str>) -> Markup {
+fn reference(l: Language, site: &SiteState, key: Option<&str>) -> Markup {
     let base = site.public_url.link("/api/v1");
     html! {
-        div.head { div {
-            h1 { (l.say(texts::TITLE)) }
-            p.lead { (l.say(texts::LEAD)) }
-        } }
+        (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), html! {}))
         div.docs {
-            nav aria-label=(l.say(texts::CONTENTS)) {
+            nav aria-label=(l.t(texts::CONTENTS)) {
                 ol {
-                    @for (id, name) in SECTIONS { li { a href={ "#" (id) } { (l.say(name)) } } }
-                    li { a href="/docs/openapi" { (l.say(texts::OPENAPI)) } }
+                    @for (id, name) in SECTIONS { li { a href={ "#" (id) } { (l.t(name)) } } }
+                    li { a href="/docs/openapi" { (l.t(texts::OPENAPI)) } }
                 }
             }
             div {
-                p { (l.say(texts::BASE)) ": " code { (base) } }
+                p { (l.t(texts::BASE)) ": " code { (base) } }
                 p {
                     @match key {
-                        Some(key) => { (l.tell(texts::YOUR_KEY, &[("key", &key)])) },
-                        None => { (l.say(texts::NO_KEY)) },
+                        Some(key) => { (l.t_with(texts::YOUR_KEY, &[("key", &key)])) },
+                        None => { (l.t(texts::NO_KEY)) },
                     }
                 }
-                (beginning(l, site, &base))
+                (introduction(l, site, &base))
                 (requests(l, &base))
                 (rules(l))
                 (tables(l))
                 section #examples {
-                    h2 { (l.say(texts::EXAMPLES)) }
-                    @for (name, text) in [("curl", CURL), ("Node.js", NODE), ("Python (httpx)", PYTHON)] {
+                    h2 { (l.t(texts::EXAMPLES)) }
+                    h3 { "curl" }
+                    (code(&curl_example(&base)))
+                    @for (name, text) in [("Node.js", NODE), ("Python (httpx)", PYTHON)] {
                         h3 { (name) }
                         (code(&text.replace("{base}", &base)))
                     }
@@ -185,22 +164,22 @@ fn reference(l: Language, site: &Site, key: Option<&str>) -> Markup {
     }
 }
 
-fn beginning(l: Language, site: &Site, base: &str) -> Markup {
-    let free = site.terms.current().free_credit.get() / site.terms.current().price.get().max(1);
+fn introduction(l: Language, site: &SiteState, base: &str) -> Markup {
+    let free = site.free_otps();
     html! {
         section #quickstart {
-            h2 { (l.say(texts::QUICKSTART)) }
+            h2 { (l.t(texts::QUICKSTART)) }
             ol {
-                li { a href="/auth/sign-up" { (l.tell(texts::QUICKSTART_1, &[("count", &free)])) } }
-                li { a href="/dashboard/api-keys" { (l.say(texts::QUICKSTART_2)) } }
-                li { (l.say(texts::QUICKSTART_3)) }
+                li { a href="/auth/sign-up" { (l.t_with(texts::QUICKSTART_1, &[("count", &free)])) } }
+                li { a href="/dashboard/api-keys" { (l.t(texts::QUICKSTART_2)) } }
+                li { (l.t(texts::QUICKSTART_3)) }
             }
-            (code(&CURL.replace("{base}", base)))
+            (code(&curl_example(base)))
         }
         section #authentication {
-            h2 { (l.say(texts::AUTH)) }
-            p { (l.say(texts::AUTH_1)) }
-            p { (l.say(texts::AUTH_2)) }
+            h2 { (l.t(texts::AUTH)) }
+            p { (l.t(texts::AUTH_1)) }
+            p { (l.t(texts::AUTH_2)) }
         }
     }
 }
@@ -208,30 +187,30 @@ fn beginning(l: Language, site: &Site, base: &str) -> Markup {
 fn requests(l: Language, base: &str) -> Markup {
     html! {
         section #send {
-            h2 { (l.say(texts::SEND)) }
+            h2 { (l.t(texts::SEND)) }
             (method("POST", "/api/v1/send-otp"))
-            p { (l.say(texts::SEND_TELL)) }
+            p { (l.t(texts::SEND_TEXT)) }
             (code("{\n  \"ok\": true,\n  \"id\": \"8f2e1c4d-…\",\n  \"carrier\": \"viettel\",\n  \"status\": \"sent\",\n  \"cost\": 0.022,\n  \"balance\": 9.978,\n  \"total\": 12.044\n}"))
-            p { (l.say(texts::IDEMPOTENCY)) }
+            p { (l.t(texts::IDEMPOTENCY)) }
         }
         section #check {
-            h2 { (l.say(texts::CHECK)) }
+            h2 { (l.t(texts::CHECK)) }
             (method("GET", "/api/v1/deliveries/{id}"))
-            p { (l.say(texts::CHECK_TELL)) }
+            p { (l.t(texts::CHECK_TEXT)) }
             (code(&format!("curl {base}/deliveries/8f2e1c4d-… \\\n  -H \"Authorization: Bearer $NEXO_KEY\"")))
             (code("{\n  \"ok\": true,\n  \"id\": \"8f2e1c4d-…\",\n  \"phone\": \"+84981234567\",\n  \"carrier\": \"viettel\",\n  \"status\": \"delivered\",\n  \"cost\": 0.022,\n  \"error_code\": null,\n  \"carrier_status\": \"success\",\n  \"created_at\": \"2026-05-25T10:00:00Z\",\n  \"completed_at\": \"2026-05-25T10:00:25Z\"\n}"))
         }
         section #wallet {
-            h2 { (l.say(texts::BALANCE)) }
+            h2 { (l.t(texts::BALANCE)) }
             (method("GET", "/api/v1/balance"))
-            p { (l.say(texts::BALANCE_TELL)) }
+            p { (l.t(texts::BALANCE_TEXT)) }
             (code("{\n  \"ok\": true,\n  \"currency\": \"USD\",\n  \"balance\": 9.978,\n  \"bonus_credit\": 2.000,\n  \"free_credit\": 0.066,\n  \"total\": 12.044\n}"))
         }
         section #webhooks {
-            h2 { (l.say(texts::WEBHOOKS)) }
-            p { (l.say(texts::WEBHOOKS_TELL)) }
+            h2 { (l.t(texts::WEBHOOKS)) }
+            p { (l.t(texts::WEBHOOKS_TEXT)) }
             (code("POST https://your-app.example/webhooks/nexo\nContent-Type: application/json\nUser-Agent: NEXO-ROUTE/1.0\nX-NEXO-Signature: sha256=<hex>\nX-NEXO-Event-Type: otp.delivered\nX-NEXO-Delivery-Id: <uuid>\n\n{\"type\":\"otp.delivered\",\"id\":\"8f2e1c4d-…\",\"phone\":\"+84981234567\",\"carrier\":\"viettel\",\n \"status\":\"delivered\",\"cost\":0.022,\"error_code\":null,\n \"created_at\":\"2026-05-25T10:00:00Z\",\"completed_at\":\"2026-05-25T10:00:25Z\"}"))
-            p { (l.say(texts::WEBHOOKS_SIGN)) }
+            p { (l.t(texts::WEBHOOKS_SIGN)) }
             (receiver_examples::snippets(l, None))
         }
     }
@@ -240,12 +219,12 @@ fn requests(l: Language, base: &str) -> Markup {
 fn rules(l: Language) -> Markup {
     html! {
         section #allowlist {
-            h2 { (l.say(texts::ALLOWLIST)) }
-            p { (l.say(texts::ALLOWLIST_TELL)) }
+            h2 { (l.t(texts::ALLOWLIST)) }
+            p { (l.t(texts::ALLOWLIST_TEXT)) }
         }
         section #referrals {
-            h2 { (l.say(texts::REFERRALS)) }
-            p { (l.say(texts::REFERRALS_TELL)) }
+            h2 { (l.t(texts::REFERRALS)) }
+            p { (l.t(texts::REFERRALS_TEXT)) }
         }
     }
 }
@@ -253,43 +232,32 @@ fn rules(l: Language) -> Markup {
 fn tables(l: Language) -> Markup {
     html! {
         section #errors {
-            h2 { (l.say(texts::ERRORS)) }
-            p { (l.say(texts::ERRORS_TELL)) }
-            div.table tabindex="0" role="region" aria-label=(l.say(texts::ERRORS)) {
-                table {
-                    thead { tr {
-                        th scope="col" { (l.say(texts::STATUS)) }
-                        th scope="col" { (l.say(texts::ERROR)) }
-                        th scope="col" { (l.say(texts::MEANING)) }
-                    } }
-                    tbody { @for (status, error, meaning) in ERRORS {
-                        tr { td.number { (status) } td { code { (error) } } td { (l.say(meaning)) } }
-                    } }
+            h2 { (l.t(texts::ERRORS)) }
+            p { (l.t(texts::ERRORS_TEXT)) }
+            (table(l, texts::ERRORS, &[
+                Left(texts::STATUS), Left(texts::ERROR), Left(texts::MEANING),
+            ], html! {
+                @for (status, error, meaning) in ERRORS {
+                    tr { td.number { (status) } td { code { (error) } } td { (l.t(meaning)) } }
                 }
-            }
+            }))
         }
         section #limits {
-            h2 { (l.say(texts::LIMITS)) }
+            h2 { (l.t(texts::LIMITS)) }
             ul {
-                li { (l.say(texts::LIMIT_PHONE)) }
-                li { (l.say(texts::LIMIT_KEYS)) }
-                li { (l.say(texts::LIMIT_BURST)) }
+                li { (l.t(texts::LIMIT_PHONE)) }
+                li { (l.t(texts::LIMIT_KEYS)) }
+                li { (l.t(texts::LIMIT_BURST)) }
             }
         }
         section #sandbox {
-            h2 { (l.say(texts::SANDBOX)) }
-            p { (l.say(texts::SANDBOX_TELL)) }
-            div.table tabindex="0" role="region" aria-label=(l.say(texts::SANDBOX)) {
-                table {
-                    thead { tr {
-                        th scope="col" { (l.say(texts::ENDS_IN)) }
-                        th scope="col" { (l.say(texts::MEANING)) }
-                    } }
-                    tbody { @for (digits, meaning) in SANDBOX {
-                        tr { td.number { (digits) } td { (l.say(meaning)) } }
-                    } }
+            h2 { (l.t(texts::SANDBOX)) }
+            p { (l.t(texts::SANDBOX_TEXT)) }
+            (table(l, texts::SANDBOX, &[Left(texts::ENDS_IN), Left(texts::MEANING)], html! {
+                @for (digits, meaning) in SANDBOX {
+                    tr { td.number { (digits) } td { (l.t(meaning)) } }
                 }
-            }
+            }))
         }
     }
 }

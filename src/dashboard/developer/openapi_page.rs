@@ -1,19 +1,18 @@
-//! `/docs/openapi`: the OpenAPI document, read by people.
+//! `/docs/openapi`: the OpenAPI document as a page.
 
 use std::sync::LazyLock;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_domain::otp::Language;
 use serde_json::Value;
 
 use crate::api::openapi;
-use crate::dashboard::texts::{Say, docs as texts};
-use crate::dashboard::web::extract::Visitor;
-use crate::dashboard::web::page::Page;
+use crate::dashboard::components::*;
+use crate::dashboard::texts::{Translate, docs as texts};
+use crate::dashboard::web::*;
 
-/// It is built from static types, so it is always a document.
+/// The document is built from static types, so it is always valid JSON.
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(openapi::text()).unwrap_or(Value::Null));
 
@@ -25,35 +24,23 @@ async fn show(visitor: Visitor) -> HttpResponse {
     let l = visitor.language;
     let paths = DOCUMENT["paths"].as_object();
     let body = html! {
-        div.head {
-            div {
-                h1 { (l.say(texts::OPENAPI)) }
-                p.lead { (l.say(texts::OPENAPI_LEAD)) }
-            }
-            div.actions {
-                a.button.second href="/api/v1/openapi.json" { (l.say(texts::OPENAPI_FILE)) }
-            }
-        }
+        (page_head(l.t(texts::OPENAPI), Some(l.t(texts::OPENAPI_LEAD)), html! {
+            a.button.second href="/api/v1/openapi.json" { (l.t(texts::OPENAPI_FILE)) }
+        }))
         @for (path, methods) in paths.into_iter().flatten() {
             @for (method, operation) in methods.as_object().into_iter().flatten() {
-                (one(l, path, method, operation))
+                (operation_card(l, path, method, operation))
             }
         }
     };
-    let page = Page {
-        title: l.say(texts::OPENAPI),
-        place: None,
-        status: StatusCode::OK,
-        body,
-    };
-    page.answer_public(&visitor)
+    public_page(&visitor, texts::OPENAPI, body)
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
-fn one(l: Language, path: &str, method: &str, operation: &Value) -> Markup {
+fn operation_card(l: Language, path: &str, method: &str, operation: &Value) -> Markup {
     let parameters = operation["parameters"].as_array();
     let responses = operation["responses"].as_object();
     html! {
@@ -61,7 +48,7 @@ fn one(l: Language, path: &str, method: &str, operation: &Value) -> Markup {
             h2 { span.method { (method.to_uppercase()) } code { (path) } }
             p { (text(operation, "summary")) }
             @if let Some(parameters) = parameters.filter(|list| !list.is_empty()) {
-                h3 { (l.say(texts::PARAMETERS)) }
+                h3 { (l.t(texts::PARAMETERS)) }
                 dl.facts {
                     @for parameter in parameters {
                         dt { code { (text(parameter, "name")) } " " span.small { (text(parameter, "in")) } }
@@ -70,7 +57,7 @@ fn one(l: Language, path: &str, method: &str, operation: &Value) -> Markup {
                 }
                 br;
             }
-            h3 { (l.say(texts::ANSWERS)) }
+            h3 { (l.t(texts::RESPONSES)) }
             dl.facts {
                 @for (status, response) in responses.into_iter().flatten() {
                     dt.number { (status) }

@@ -1,4 +1,4 @@
-//! The letter to an account whose wallet runs low.
+//! The e-mail to an account whose wallet runs low.
 
 use std::sync::Arc;
 
@@ -6,40 +6,37 @@ use nexo_actors::jobs::low_balance::LowBalanceNotifier;
 use nexo_domain::otp::Language;
 use nexo_entities::store::ledger::low_balance::ToldAccount;
 
-use crate::dashboard::texts::{Say, wallet as texts};
-use crate::dashboard::{Letter, Site};
+use super::Email;
+use crate::dashboard::texts::{Translate, wallet as texts};
+use crate::dashboard::web::SiteState;
 
-/// Writes letters by the site's mail server.
-pub struct LowBalanceLetters {
-    site: Arc<Site>,
+/// Sends low-balance notices with the site's mailer.
+pub struct LowBalanceEmails {
+    site: Arc<SiteState>,
 }
 
-impl LowBalanceLetters {
-    pub fn of(site: Arc<Site>) -> LowBalanceLetters {
-        LowBalanceLetters { site }
+impl LowBalanceEmails {
+    pub fn new(site: Arc<SiteState>) -> LowBalanceEmails {
+        LowBalanceEmails { site }
     }
 }
 
-impl LowBalanceNotifier for LowBalanceLetters {
+impl LowBalanceNotifier for LowBalanceEmails {
     fn notify(&self, account: &ToldAccount) {
-        self.site.mailer.post(letter(&self.site, account));
-    }
-}
-
-fn letter(site: &Site, account: &ToldAccount) -> Letter {
-    let language = account.language.unwrap_or(Language::En);
-    let notice = &account.notice;
-    let link = site.public_url.link("/dashboard/wallet/top-up");
-    Letter {
-        to: account.email.clone(),
-        subject: language.say(texts::LOW_SUBJECT).to_owned(),
-        text: language.tell(
-            texts::LOW_LETTER,
-            &[
-                ("total", &notice.held.total()),
-                ("threshold", &notice.threshold),
-                ("link", &link),
-            ],
-        ),
+        let language = account.language.unwrap_or(Language::En);
+        let notice = &account.notice;
+        let link = self.site.public_url.link("/dashboard/wallet/top-up");
+        self.site.mailer.send(Email {
+            to: account.email.clone(),
+            subject: language.t(texts::LOW_SUBJECT).to_owned(),
+            text: language.t_with(
+                texts::LOW_EMAIL,
+                &[
+                    ("total", &notice.held.total()),
+                    ("threshold", &notice.threshold),
+                    ("link", &link),
+                ],
+            ),
+        });
     }
 }

@@ -1,4 +1,4 @@
-//! Letters to customers.
+//! E-mails to customers: plain text over SMTP, or in the log if no mail server is configured.
 
 use std::time::Duration;
 
@@ -10,18 +10,17 @@ use crate::config::mail::MailConfig;
 
 pub mod low_balance;
 
-/// How long the server may take for one letter.
-const SEND_WITHIN: Duration = Duration::from_secs(20);
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A letter of plain text.
+/// A plain-text e-mail.
 #[derive(Debug, Clone)]
-pub struct Letter {
+pub struct Email {
     pub to: String,
     pub subject: String,
     pub text: String,
 }
 
-/// Sends letters, or logs them where no server is configured.
+/// Sends e-mails, or logs them if no mail server is configured.
 #[derive(Clone)]
 pub struct Mailer {
     transport: Option<AsyncSmtpTransport<Tokio1Executor>>,
@@ -29,17 +28,17 @@ pub struct Mailer {
 }
 
 impl Mailer {
-    /// The configured one.
+    /// The mailer of the configured server.
     ///
     /// # Errors
-    /// When the transport cannot be made of its URL.
-    pub fn of(config: &MailConfig) -> anyhow::Result<Mailer> {
+    /// If the URL is not that of an SMTP server.
+    pub fn new(config: &MailConfig) -> anyhow::Result<Mailer> {
         let transport = match config.smtp_url.as_str() {
             "" => None,
             url => Some(
                 AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
-                    .context("mail.smtp_url is no mail server")?
-                    .timeout(Some(SEND_WITHIN))
+                    .context("mail.smtp_url is not the URL of a mail server")?
+                    .timeout(Some(SEND_TIMEOUT))
                     .build(),
             ),
         };
@@ -49,42 +48,44 @@ impl Mailer {
         })
     }
 
-    /// Whether letters leave this machine.
-    pub fn sends(&self) -> bool {
+    /// Whether a mail server is configured.
+    pub fn is_configured(&self) -> bool {
         self.transport.is_some()
     }
 
-    /// Sends a letter in a task of its own: nobody waits for the mail server, and nobody can tell by the time
-    /// whether there was a letter. What fails is logged.
-    pub fn post(&self, letter: Letter) {
+    /// Sends an e-mail in a separate task and logs a failure. The page does not wait for the mail server, so its
+    /// response time does not reveal whether an e-mail was sent.
+    pub fn send(&self, email: Email) {
         let mailer = self.clone();
         actix_web::rt::spawn(async move {
-            if let Err(error) = mailer.send(&letter).await {
-                metrics::counter!("nexo_mail_total", "outcome" => "failed").increment(1);
-                tracing::error!(error = format!("{error:#}"), "a letter could not be sent");
-            } else {
-                metrics::counter!("nexo_mail_total", "outcome" => "sent").increment(1);
-            }
+            let outcome = match mailer.deliver(&email).await {
+                Ok(()) => "sent",
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "an e-mail could not be sent");
+                    "failed"
+                }
+            };
+            metrics::counter!("nexo_mail_total", "outcome" => outcome).increment(1);
         });
     }
 
-    async fn send(&self, letter: &Letter) -> anyhow::Result<()> {
+    async fn deliver(&self, email: &Email) -> anyhow::Result<()> {
         let Some(transport) = &self.transport else {
-            // Without a mail server this is how an operator gets at a link.
+            // Without a mail server, the operator takes links from the log.
             tracing::warn!(
-                to = letter.to,
-                subject = letter.subject,
-                "no mail server is configured ([mail] smtp_url); the letter says:\n{}",
-                letter.text
+                to = email.to,
+                subject = email.subject,
+                "no mail server is configured ([mail] smtp_url); the e-mail says:\n{}",
+                email.text
             );
             return Ok(());
         };
-        let to: Address = letter.to.parse().context("the address takes no mail")?;
+        let to: Address = email.to.parse().context("the recipient is not valid")?;
         let message = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
-            .subject(&letter.subject)
-            .body(letter.text.clone())?;
+            .subject(&email.subject)
+            .body(email.text.clone())?;
         transport.send(message).await?;
         Ok(())
     }

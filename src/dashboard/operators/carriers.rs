@@ -1,8 +1,8 @@
-//! Carriers live: this node's gateways and channels, and how the last calls went.
+//! Carriers: this node's gateways and channels now, and the calls of the last minutes.
 
 use std::collections::HashMap;
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::CarrierRoute;
@@ -11,18 +11,14 @@ use nexo_domain::otp::Language;
 use nexo_entities::store::operations::gateway_drains::{CallFigures, GatewayName};
 use serde::Deserialize;
 
-use super::{Came, back, decider, language, said};
-use crate::dashboard::Site;
-use crate::dashboard::texts::{Say, frame, operators as texts};
-use crate::dashboard::web::error::Refused;
-use crate::dashboard::web::extract::Operator;
-use crate::dashboard::web::form::Posted;
-use crate::dashboard::web::markup::{Tone, head, pill};
-use crate::dashboard::web::navigation::Place;
-use crate::dashboard::web::page::{Page, form_token};
+use super::decision::{decided_by, finish, outcome_notice};
+use crate::dashboard::components::*;
+use crate::dashboard::texts::{Translate, frame, operators as texts};
+use crate::dashboard::web::*;
 use crate::trunks::status::{CarrierStatus, GatewayStatus};
 
 const PATH: &str = "/dashboard/operators/carriers";
+/// The periods of the call figures.
 const MINUTES: [i64; 2] = [5, 60];
 
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -32,16 +28,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct Query {
     came: Option<String>,
 }
 
-async fn show(
-    operator: Operator,
-    site: web::Data<Site>,
-    asked: web::Query<Asked>,
-) -> Result<HttpResponse, Refused> {
-    let l = language(&operator);
+async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
+    let l = operator.language();
     let now_ms = unix_ms();
     let mut figures = Vec::with_capacity(MINUTES.len());
     for minutes in MINUTES {
@@ -53,44 +45,44 @@ async fn show(
             .collect();
         figures.push((minutes, by_carrier));
     }
-    let title = l.say(frame::CARRIERS);
-    let routes = &site.desk.carriers;
+    let title = l.t(frame::CARRIERS);
+    let routes = &site.dispatcher.carriers;
     let body = html! {
-        (head(title, Some(l.say(texts::CARRIERS_LEAD)), html! {}))
-        (said(l, asked.came.as_deref()))
-        // Fetched anew while somebody looks.
+        (page_head(title, Some(l.t(texts::CARRIERS_LEAD)), html! {}))
+        (outcome_notice(l, query.came.as_deref()))
+        // The script refreshes this part.
         div #live data-live=(PATH) data-every="3000" {
-            (channels(l, routes, &figures))
-            h2 { (l.say(texts::GATEWAYS)) }
-            (gateways(&operator, routes))
+            (channel_table(l, routes, &figures))
+            h2 { (l.t(texts::GATEWAYS)) }
+            (gateway_table(&operator, routes))
         }
     };
-    Ok(Page::at(Place::Carriers, title, body).answer(&operator))
+    Ok(Page::new(NavItem::Carriers, title, body).respond(&operator))
 }
 
-fn channels(
+fn channel_table(
     l: Language,
     routes: &[CarrierRoute],
     figures: &[(i64, HashMap<String, CallFigures>)],
 ) -> Markup {
     html! {
-        div.table tabindex="0" role="region" aria-label=(l.say(frame::CARRIERS)) {
+        div.table tabindex="0" role="region" aria-label=(l.t(frame::CARRIERS)) {
             table {
                 thead {
                     tr {
-                        th rowspan="2" scope="col" { (l.say(texts::CARRIER)) }
-                        th.right rowspan="2" scope="col" { (l.say(texts::CHANNELS)) }
+                        th rowspan="2" scope="col" { (l.t(texts::CARRIER)) }
+                        th.right rowspan="2" scope="col" { (l.t(texts::CHANNELS)) }
                         @for (minutes, _) in figures {
                             th colspan="4" scope="colgroup" {
-                                (l.tell(texts::IN_MINUTES, &[("minutes", minutes)]))
+                                (l.t_with(texts::IN_MINUTES, &[("minutes", minutes)]))
                             }
                         }
                     }
                     tr { @for _ in figures {
-                        th.right scope="col" { (l.say(texts::ATTEMPTS)) }
-                        th.right scope="col" { (l.say(texts::ASR)) }
-                        th.right scope="col" { (l.say(texts::ACD)) }
-                        th.right scope="col" { (l.say(texts::PDD)) }
+                        th.right scope="col" { (l.t(texts::ATTEMPTS)) }
+                        th.right scope="col" { (l.t(texts::ASR)) }
+                        th.right scope="col" { (l.t(texts::ACD)) }
+                        th.right scope="col" { (l.t(texts::PDD)) }
                     } }
                 }
                 tbody { @for route in routes {
@@ -99,7 +91,7 @@ fn channels(
                         th scope="row" { (status.carrier) }
                         td.right.number.nowrap { (status.channels_in_use) " / " (status.channels) }
                         @for (_, by_carrier) in figures {
-                            (went(by_carrier.get(&status.carrier)))
+                            (figure_cells(by_carrier.get(&status.carrier)))
                         }
                     }
                 } }
@@ -108,9 +100,9 @@ fn channels(
     }
 }
 
-fn went(figures: Option<&CallFigures>) -> Markup {
-    let nothing = CallFigures::default();
-    let figures = figures.unwrap_or(&nothing);
+fn figure_cells(figures: Option<&CallFigures>) -> Markup {
+    let none = CallFigures::default();
+    let figures = figures.unwrap_or(&none);
     let percent = figures.asr_percent().map(|asr| format!("{asr} %"));
     let acd = figures.acd_ms().map(seconds);
     let pdd = figures.pdd_ms().map(seconds);
@@ -126,49 +118,41 @@ fn seconds(ms: i64) -> String {
     format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
-fn gateways(operator: &Operator, routes: &[CarrierRoute]) -> Markup {
-    let l = language(operator);
+fn gateway_table(operator: &Operator, routes: &[CarrierRoute]) -> Markup {
+    let l = operator.language();
     html! {
-        div.table tabindex="0" role="region" aria-label=(l.say(texts::GATEWAYS)) {
-            table {
-                thead { tr {
-                    th scope="col" { (l.say(texts::CARRIER)) }
-                    th scope="col" { (l.say(texts::GATEWAY)) }
-                    th scope="col" { (l.say(texts::STATE)) }
-                    th scope="col" { (l.say(texts::ADDRESSES)) }
-                    th.right scope="col" { (l.say(texts::ROUND_TRIP)) }
-                    th scope="col" { (l.say(texts::LAST_FAILURE)) }
-                    th scope="col" {}
-                } }
-                tbody { @for route in routes {
-                    @let trunk = route.trunk.current();
-                    @let status = CarrierStatus::of(&trunk, Some(&route.admission));
-                    @if status.gateways.is_empty() {
-                        tr {
-                            td { (status.carrier) }
-                            td colspan="6" { (pill(Tone::Bad, l.say(texts::NO_GATEWAY))) }
-                        }
+        (table(l, texts::GATEWAYS, &[
+            Left(texts::CARRIER), Left(texts::GATEWAY), Left(texts::STATE), Left(texts::ADDRESSES),
+            Right(texts::ROUND_TRIP), Left(texts::LAST_FAILURE), Unnamed,
+        ], html! {
+            @for route in routes {
+                @let trunk = route.trunk.current();
+                @let carrier = CarrierStatus::of(&trunk, Some(&route.admission));
+                @if carrier.gateways.is_empty() {
+                    tr {
+                        td { (carrier.carrier) }
+                        td colspan="6" { (pill(Tone::Bad, l.t(texts::NO_GATEWAY))) }
                     }
-                    @for (gateway, told) in trunk.gateways.iter().zip(&status.gateways) {
-                        (row(operator, &status.carrier, gateway, told))
-                    }
-                } }
+                }
+                @for (gateway, status) in trunk.gateways.iter().zip(&carrier.gateways) {
+                    (row(operator, &carrier.carrier, gateway, status))
+                }
             }
-        }
+        }))
     }
 }
 
-fn row(operator: &Operator, carrier: &str, gateway: &Gateway, told: &GatewayStatus) -> Markup {
-    let l = language(operator);
+fn row(operator: &Operator, carrier: &str, gateway: &Gateway, status: &GatewayStatus) -> Markup {
+    let l = operator.language();
     let is_drained = gateway.state.is_drained();
-    let round_trip = told.round_trip_ms.map(|ms| format!("{ms:.1} ms"));
-    let failure = told.last_failure.as_ref();
+    let round_trip = status.round_trip_ms.map(|ms| format!("{ms:.1} ms"));
+    let failure = status.last_failure.as_ref();
     html! {
         tr {
             td { (carrier) }
-            td { (gateway.name) " " span.small.faint { (told.uri) } }
-            td { (standing(l, is_drained, told)) }
-            td { (told.addresses.join(", ")) }
+            td { (gateway.name) " " span.small.faint { (status.uri) } }
+            td { (gateway_state(l, is_drained, status)) }
+            td { (status.addresses.join(", ")) }
             td.right.number { (round_trip.unwrap_or("–".to_owned())) }
             td { @if let Some(failure) = failure { (failure.what) " " span.small.faint { (failure.at) } } }
             td {
@@ -178,7 +162,7 @@ fn row(operator: &Operator, carrier: &str, gateway: &Gateway, told: &GatewayStat
                     input type="hidden" name="gateway" value=(gateway.name);
                     input type="hidden" name="drained" value=(if is_drained { "no" } else { "yes" });
                     button.small.second type="submit" {
-                        (l.say(if is_drained { texts::UNDRAIN } else { texts::DRAIN }))
+                        (l.t(if is_drained { texts::UNDRAIN } else { texts::DRAIN }))
                     }
                 }
             }
@@ -186,33 +170,32 @@ fn row(operator: &Operator, carrier: &str, gateway: &Gateway, told: &GatewayStat
     }
 }
 
-fn standing(l: Language, is_drained: bool, told: &GatewayStatus) -> Markup {
+fn gateway_state(l: Language, is_drained: bool, status: &GatewayStatus) -> Markup {
     html! {
         @if is_drained {
-            (pill(Tone::Busy, l.say(texts::DRAINED)))
+            (pill(Tone::Busy, l.t(texts::DRAINED)))
         } @else {
-            @match told.reachable {
-                Some(false) => (pill(Tone::Bad, l.say(texts::DOWN))),
-                Some(true) | None => (pill(Tone::Good, l.say(texts::UP))),
+            @match status.reachable {
+                Some(false) => (pill(Tone::Bad, l.t(texts::DOWN))),
+                Some(true) | None => (pill(Tone::Good, l.t(texts::UP))),
             }
         }
-        @match told.registered {
-            Some(true) => { " " (pill(Tone::Good, l.say(texts::REGISTERED))) }
-            Some(false) => { " " (pill(Tone::Bad, l.say(texts::NOT_REGISTERED))) }
+        @match status.registered {
+            Some(true) => { " " (pill(Tone::Good, l.t(texts::REGISTERED))) }
+            Some(false) => { " " (pill(Tone::Bad, l.t(texts::NOT_REGISTERED))) }
             None => {}
         }
     }
 }
 
-async fn drain(posted: Posted<Operator>, site: web::Data<Site>) -> Result<HttpResponse, Refused> {
-    let operator = &posted.who;
+async fn drain(Posted(operator, fields): Posted<Operator>, site: Site) -> PageResult {
     let name = GatewayName {
-        carrier: posted.fields.get("carrier").to_owned(),
-        gateway: posted.fields.get("gateway").to_owned(),
+        carrier: fields.get("carrier").to_owned(),
+        gateway: fields.get("gateway").to_owned(),
     };
-    let drained = posted.fields.get("drained") == "yes";
-    let is_meant = |route: &&CarrierRoute| route.trunk.carrier.name() == name.carrier;
-    let route = site.desk.carriers.iter().find(is_meant);
+    let is_drained = fields.get("drained") == "yes";
+    let mut routes = site.dispatcher.carriers.iter();
+    let route = routes.find(|route| route.trunk.carrier.name() == name.carrier);
     let gateway = route.and_then(|route| {
         let trunk = route.trunk.current();
         let mut gateways = trunk.gateways.iter();
@@ -221,15 +204,16 @@ async fn drain(posted: Posted<Operator>, site: web::Data<Site>) -> Result<HttpRe
             .cloned()
     });
     let Some(gateway) = gateway else {
-        return Err(Refused::not_found(operator));
+        return Err(PageError::not_found(operator.language()));
     };
+    let by = decided_by(&operator);
     let changed = site
         .store
-        .drain_gateway(decider(operator), &name, drained, unix_ms())
+        .drain_gateway(by, &name, is_drained, unix_ms())
         .await?;
-    // The other nodes hear of it by the feed; this one need not wait.
-    gateway.state.set_drained(drained);
-    Ok(back(operator, PATH, Came::of(changed)))
+    // The other nodes learn of it from the change feed; this node applies it at once.
+    gateway.state.set_drained(is_drained);
+    finish(&operator, PATH, Ok(changed))
 }
 
 #[cfg(test)]
@@ -237,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_in_tenths_of_a_second() {
+    fn a_duration_is_shown_in_tenths_of_a_second() {
         for (ms, text) in [
             (0, "0.0 s"),
             (49, "0.0 s"),

@@ -1,6 +1,6 @@
-//! Top-ups to approve, and payments that fit none.
+//! Open top-ups to approve, and bank payments that match no top-up.
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::deposit::HoldReason;
@@ -9,19 +9,15 @@ use nexo_entities::store::billing::deposits::Deposit;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Came, back, decider, language, note, outcome, said, slim_field};
-use crate::dashboard::Site;
-use crate::dashboard::account::top_up::{grouped, way_name};
-use crate::dashboard::texts::{Say, Text, frame, operators as texts};
-use crate::dashboard::web::error::Refused;
-use crate::dashboard::web::extract::Operator;
-use crate::dashboard::web::form::Posted;
-use crate::dashboard::web::markup::{head, nothing, time, usd};
-use crate::dashboard::web::navigation::Place;
-use crate::dashboard::web::page::{Page, form_token};
+use super::decision::{
+    Outcome, Rejection, account_link, decided_by, finish, note, outcome_notice, parse_id, row_form,
+};
+use crate::dashboard::components::*;
+use crate::dashboard::texts::{Text, Translate, frame, operators as texts};
+use crate::dashboard::web::*;
 
 const PATH: &str = "/dashboard/operators/deposits";
-const ROWS: u32 = 200;
+const MAX_ROWS: u32 = 200;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -33,119 +29,89 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct Query {
     came: Option<String>,
 }
 
-async fn show(
-    operator: Operator,
-    site: web::Data<Site>,
-    asked: web::Query<Asked>,
-) -> Result<HttpResponse, Refused> {
-    let l = language(&operator);
-    let payments = site.store.kept_payments(ROWS).await?;
-    let deposits = site.store.open_deposits(ROWS).await?;
-    let title = l.say(frame::DEPOSITS);
+async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
+    let l = operator.language();
+    let payments = site.store.kept_payments(MAX_ROWS).await?;
+    let deposits = site.store.open_deposits(MAX_ROWS).await?;
+    let title = l.t(frame::DEPOSITS);
     let body = html! {
-        (head(title, Some(l.say(texts::DEPOSITS_LEAD)), html! {}))
-        (said(l, asked.came.as_deref()))
+        (page_head(title, Some(l.t(texts::DEPOSITS_LEAD)), html! {}))
+        (outcome_notice(l, query.came.as_deref()))
         @if payments.is_empty() && deposits.is_empty() {
-            (nothing(l.say(texts::NOTHING_WAITS)))
+            (empty_state(l.t(texts::NOTHING_OPEN)))
         }
         @if !payments.is_empty() {
-            h2 { (l.say(texts::KEPT_PAYMENTS)) }
+            h2 { (l.t(texts::UNMATCHED_PAYMENTS)) }
             (payment_table(&operator, &payments))
         }
         @if !deposits.is_empty() {
-            h2 { (l.say(texts::OPEN_DEPOSITS)) }
+            h2 { (l.t(texts::OPEN_DEPOSITS)) }
             (deposit_table(&operator, &deposits))
         }
     };
-    Ok(Page::at(Place::Deposits, title, body).answer(&operator))
+    Ok(Page::new(NavItem::Deposits, title, body).respond(&operator))
 }
 
 fn deposit_table(operator: &Operator, deposits: &[Deposit]) -> Markup {
-    let l = language(operator);
+    let l = operator.language();
+    let reason = ("reason", texts::REASON);
     html! {
-        div.table tabindex="0" role="region" aria-label=(l.say(texts::OPEN_DEPOSITS)) {
-            table {
-                thead { tr {
-                    th scope="col" { (l.say(texts::REFERENCE)) }
-                    th scope="col" { (l.say(texts::ACCOUNT)) }
-                    th scope="col" { (l.say(texts::WAY)) }
-                    th.right scope="col" { (l.say(texts::AMOUNT)) }
-                    th.right scope="col" { "VND" }
-                    th scope="col" { (l.say(texts::SINCE)) }
-                    th scope="col" {}
-                } }
-                tbody { @for deposit in deposits {
-                    tr {
-                        td { code { (deposit.reference) } }
-                        td { a href={ "/dashboard/operators/accounts/" (deposit.account_id) } { (deposit.email) } }
-                        td { (l.say(way_name(&deposit.provider))) }
-                        td.right { (usd(deposit.amount)) }
-                        td.right.number { (grouped(deposit.vnd)) }
-                        td { (time(deposit.created_at_ms)) }
-                        td { div.actions {
-                            form method="post" action={ (PATH) "/" (deposit.id) "/approve" } {
-                                (form_token(operator))
-                                button.small type="submit" { (l.say(texts::APPROVE)) }
-                            }
-                            form.actions method="post" action={ (PATH) "/" (deposit.id) "/refuse" } {
-                                (form_token(operator))
-                                (slim_field("reason", l.say(texts::REASON)))
-                                button.small.danger type="submit" { (l.say(texts::REFUSE)) }
-                            }
-                        } }
-                    }
-                } }
+        (table(l, texts::OPEN_DEPOSITS, &[
+            Left(texts::REFERENCE), Left(texts::ACCOUNT), Left(texts::PAYMENT_METHOD),
+            Right(texts::AMOUNT), Right(frame::VND), Left(texts::SINCE), Unnamed,
+        ], html! {
+            @for deposit in deposits {
+                @let path = format!("{PATH}/{}", deposit.id);
+                tr {
+                    td { code { (deposit.reference) } }
+                    td { (account_link(deposit.account_id, &deposit.email)) }
+                    td { (l.t(payment_method_name(&deposit.provider))) }
+                    td.right { (usd(deposit.amount)) }
+                    td.right.number { (grouped(deposit.vnd)) }
+                    td { (time(deposit.created_at_ms)) }
+                    td { div.actions {
+                        (button_form(operator, &format!("{path}/approve"), "small", l.t(texts::APPROVE)))
+                        (row_form(operator, &format!("{path}/refuse"), reason, ("small danger", texts::REFUSE)))
+                    } }
+                }
             }
-        }
+        }))
     }
 }
 
 fn payment_table(operator: &Operator, payments: &[BankPayment]) -> Markup {
-    let l = language(operator);
+    let l = operator.language();
+    let (account, note) = (("account", texts::CREDIT_TO), ("note", texts::NOTE));
     html! {
-        div.table tabindex="0" role="region" aria-label=(l.say(texts::KEPT_PAYMENTS)) {
-            table {
-                thead { tr {
-                    th scope="col" { (l.say(texts::WHEN)) }
-                    th scope="col" { (l.say(texts::BANK_ID)) }
-                    th.right scope="col" { (l.say(texts::AMOUNT)) }
-                    th scope="col" { (l.say(texts::MEMO)) }
-                    th scope="col" { (l.say(texts::WHY)) }
-                    th scope="col" {}
-                } }
-                tbody { @for payment in payments {
-                    @let reason = payment.reason.as_deref().and_then(HoldReason::named);
-                    tr {
-                        td { (time(payment.received_at_ms)) }
-                        td { code { (payment.bank_id) } }
-                        td.right.number { (grouped(payment.amount)) " " (payment.currency) }
-                        td { (payment.memo) }
-                        td { @if let Some(reason) = reason { (l.say(reason_name(reason))) } }
-                        td { div.actions {
-                            form.actions method="post" action={ "/dashboard/operators/payments/" (payment.id) "/credit" } {
-                                (form_token(operator))
-                                (slim_field("account", l.say(texts::CREDIT_TO)))
-                                button.small type="submit" { (l.say(texts::CREDIT)) }
-                            }
-                            form.actions method="post" action={ "/dashboard/operators/payments/" (payment.id) "/refuse" } {
-                                (form_token(operator))
-                                (slim_field("note", l.say(texts::NOTE)))
-                                button.small.danger type="submit" { (l.say(texts::REFUSE)) }
-                            }
-                        } }
-                    }
-                } }
+        (table(l, texts::UNMATCHED_PAYMENTS, &[
+            Left(texts::WHEN), Left(texts::BANK_ID), Right(texts::AMOUNT), Left(texts::MEMO),
+            Left(texts::UNMATCHED_REASON), Unnamed,
+        ], html! {
+            @for payment in payments {
+                @let path = format!("/dashboard/operators/payments/{}", payment.id);
+                @let reason = payment.reason.as_deref().and_then(HoldReason::named);
+                tr {
+                    td { (time(payment.received_at_ms)) }
+                    td { code { (payment.bank_id) } }
+                    td.right.number { (grouped(payment.amount)) " " (payment.currency) }
+                    td { (payment.memo) }
+                    td { @if let Some(reason) = reason { (l.t(reason_name(reason))) } }
+                    td { div.actions {
+                        (row_form(operator, &format!("{path}/credit"), account, ("small", texts::CREDIT)))
+                        (row_form(operator, &format!("{path}/refuse"), note, ("small danger", texts::REFUSE)))
+                    } }
+                }
             }
-        }
+        }))
     }
 }
 
-fn reason_name(kept: HoldReason) -> Text {
-    match kept {
+fn reason_name(reason: Kept) -> Text {
+    match reason {
         HoldReason::UnknownReference => texts::UNKNOWN_REFERENCE,
         HoldReason::Ambiguous => texts::AMBIGUOUS,
         HoldReason::WrongAmount => texts::WRONG_SUM,
@@ -155,75 +121,58 @@ fn reason_name(kept: HoldReason) -> Text {
     }
 }
 
-fn parsed(operator: &Operator, id: &str) -> Result<Uuid, Refused> {
-    id.parse().map_err(|_| Refused::not_found(operator))
+async fn approve(Posted(operator, _): Posted<Operator>, site: Site, id: Id) -> PageResult {
+    let id: Uuid = parse_id(&operator, &id)?;
+    let by = decided_by(&operator);
+    let approved = site.store.approve_deposit(by, id, unix_ms()).await;
+    finish(&operator, PATH, approved.map_err(Into::into))
 }
 
-async fn approve(
-    posted: Posted<Operator>,
-    site: web::Data<Site>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Refused> {
-    let operator = &posted.who;
-    let id = parsed(operator, &id)?;
-    let approved = site.store.approve_deposit(decider(operator), id, unix_ms());
-    let came = outcome(approved.await)?;
-    Ok(back(operator, PATH, came))
-}
-
-async fn refuse(
-    posted: Posted<Operator>,
-    site: web::Data<Site>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Refused> {
-    let operator = &posted.who;
-    let id = parsed(operator, &id)?;
-    let came = match note(posted.fields.get("reason")) {
-        Err(came) => came,
-        Ok(reason) => outcome(
-            site.store
-                .refuse_deposit(decider(operator), id, &reason, unix_ms())
-                .await,
-        )?,
+async fn refuse(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
+    let id: Uuid = parse_id(&operator, &id)?;
+    let by = decided_by(&operator);
+    let decision = async {
+        let reason = note(&fields, "reason")?;
+        let refused = site.store.refuse_deposit(by, id, &reason, unix_ms());
+        Ok::<_, Rejection>(refused.await?)
     };
-    Ok(back(operator, PATH, came))
+    finish(&operator, PATH, decision.await)
 }
 
 async fn credit_payment(
-    posted: Posted<Operator>,
-    site: web::Data<Site>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Refused> {
-    let operator = &posted.who;
-    let id = parsed(operator, &id)?;
-    let email = posted.fields.trimmed("account");
-    let account = site.store.account_by_email(email).await?;
-    let Some(account) = account.filter(|account| account.closed_at_ms.is_none()) else {
-        return Ok(back(operator, PATH, Came::WrongAccount));
+    Posted(operator, fields): Posted<Operator>,
+    site: Site,
+    id: Id,
+) -> PageResult {
+    let id: Uuid = parse_id(&operator, &id)?;
+    let by = decided_by(&operator);
+    let decision = async {
+        let account = site
+            .store
+            .account_by_email(fields.trimmed("account"))
+            .await?;
+        let account = account.filter(|account| account.closed_at_ms.is_none());
+        let account = account.ok_or(Outcome::WrongAccount)?;
+        let rate = site.top_ups.rate;
+        let credited = site
+            .store
+            .credit_payment(by, id, account.id, rate, unix_ms());
+        Ok::<_, Rejection>(credited.await?.is_some())
     };
-    let rate = site.top_ups.rate;
-    let credited = site
-        .store
-        .credit_payment(decider(operator), id, account.id, rate, unix_ms())
-        .await;
-    let came = outcome(credited.map(|amount| amount.is_some()))?;
-    Ok(back(operator, PATH, came))
+    finish(&operator, PATH, decision.await)
 }
 
 async fn refuse_payment(
-    posted: Posted<Operator>,
-    site: web::Data<Site>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Refused> {
-    let operator = &posted.who;
-    let id = parsed(operator, &id)?;
-    let came = match note(posted.fields.get("note")) {
-        Err(came) => came,
-        Ok(text) => outcome(
-            site.store
-                .refuse_payment(decider(operator), id, &text, unix_ms())
-                .await,
-        )?,
+    Posted(operator, fields): Posted<Operator>,
+    site: Site,
+    id: Id,
+) -> PageResult {
+    let id: Uuid = parse_id(&operator, &id)?;
+    let by = decided_by(&operator);
+    let decision = async {
+        let text = note(&fields, "note")?;
+        let refused = site.store.refuse_payment(by, id, &text, unix_ms());
+        Ok::<_, Rejection>(refused.await?)
     };
-    Ok(back(operator, PATH, came))
+    finish(&operator, PATH, decision.await)
 }

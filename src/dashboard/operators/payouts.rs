@@ -1,6 +1,6 @@
-//! Monthly payouts: running a month, and noting what was sent.
+//! Monthly payouts: runs a month, and records what was sent.
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::payout::Month;
@@ -9,142 +9,104 @@ use nexo_entities::store::billing::payouts::Payout;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Came, back, decider, language, outcome, said, slim_field};
-use crate::cli::args;
-use crate::dashboard::Site;
-use crate::dashboard::account::referrals::{payout_state, wallet_name};
-use crate::dashboard::texts::{Say, frame, operators as texts, referrals};
-use crate::dashboard::web::error::Refused;
-use crate::dashboard::web::extract::Operator;
-use crate::dashboard::web::form::Posted;
-use crate::dashboard::web::markup::{Field, field, head, nothing, notice, usd};
-use crate::dashboard::web::navigation::Place;
-use crate::dashboard::web::page::{Page, form_token, go};
+use super::decision::{
+    Outcome, Rejection, account_link, decided_by, finish, outcome_notice, parse_id, reference,
+    row_form,
+};
+use crate::dashboard::components::*;
+use crate::dashboard::texts::{Translate, frame, operators as texts, referrals};
+use crate::dashboard::web::*;
 
 const PATH: &str = "/dashboard/operators/payouts";
-const ROWS: u32 = 500;
+const MAX_ROWS: u32 = 500;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/payouts").get(show))
         .service(web::resource("/payouts/run").post(run))
-        .service(web::resource("/payouts/{id}/sent").post(sent));
+        .service(web::resource("/payouts/{id}/sent").post(mark_sent));
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct Query {
     came: Option<String>,
     made: Option<usize>,
     waiting: Option<usize>,
 }
 
-async fn show(
-    operator: Operator,
-    site: web::Data<Site>,
-    asked: web::Query<Asked>,
-) -> Result<HttpResponse, Refused> {
-    let l = language(&operator);
-    let payouts = site.store.payouts(None, None, ROWS).await?;
-    let title = l.say(frame::PAYOUTS);
+async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
+    let l = operator.language();
+    let payouts = site.store.payouts(None, None, MAX_ROWS).await?;
+    let title = l.t(frame::PAYOUTS);
     let this_month: String = rfc3339(unix_ms()).chars().take(7).collect();
     let body = html! {
-        (head(title, Some(l.say(texts::PAYOUTS_LEAD)), html! {}))
-        (said(l, asked.came.as_deref()))
-        @if let (Some(made), Some(waiting)) = (asked.made, asked.waiting) {
-            (notice(&l.tell(texts::RAN, &[("made", &made), ("waiting", &waiting)])))
+        (page_head(title, Some(l.t(texts::PAYOUTS_LEAD)), html! {}))
+        (outcome_notice(l, query.came.as_deref()))
+        @if let (Some(made), Some(waiting)) = (query.made, query.waiting) {
+            (success_notice(&l.t_with(texts::PAYOUTS_DONE, &[("made", &made), ("waiting", &waiting)])))
         }
         section.card {
             form.row.tight method="post" action={ (PATH) "/run" } {
                 (form_token(&operator))
-                (field(&Field {
-                    name: "month",
-                    label: l.say(texts::RUN_MONTH),
-                    kind: "text",
-                    value: &this_month,
-                    hint: None,
-                    autocomplete: "off",
-                    required: true,
-                }))
-                button type="submit" { (l.say(texts::RUN)) }
+                (Field::new("month", l.t(texts::RUN_MONTH)).value(&this_month))
+                button type="submit" { (l.t(texts::RUN)) }
             }
         }
         @if payouts.is_empty() {
-            (nothing(l.say(texts::NO_PAYOUT)))
+            (empty_state(l.t(texts::NO_PAYOUT)))
         } @else {
-            (table(&operator, &payouts))
+            (payout_table(&operator, &payouts))
         }
     };
-    Ok(Page::at(Place::Payouts, title, body).answer(&operator))
+    Ok(Page::new(NavItem::Payouts, title, body).respond(&operator))
 }
 
-fn table(operator: &Operator, payouts: &[Payout]) -> Markup {
-    let l = language(operator);
+fn payout_table(operator: &Operator, payouts: &[Payout]) -> Markup {
+    let l = operator.language();
+    let field = ("reference", texts::TRANSFER);
     html! {
-        div.table tabindex="0" role="region" aria-label=(l.say(frame::PAYOUTS)) {
-            table {
-                thead { tr {
-                    th scope="col" { (l.say(referrals::MONTH)) }
-                    th scope="col" { (l.say(texts::ACCOUNT)) }
-                    th.right scope="col" { (l.say(referrals::AMOUNT)) }
-                    th scope="col" { (l.say(referrals::TO)) }
-                    th scope="col" { (l.say(texts::STATE)) }
-                    th scope="col" {}
-                } }
-                tbody { @for payout in payouts {
-                    tr {
-                        td.nowrap { (payout.month) }
-                        td { a href={ "/dashboard/operators/accounts/" (payout.account_id) } { (payout.email) } }
-                        td.right { (usd(payout.amount)) }
-                        td { (l.say(wallet_name(&payout.wallet_kind))) " " code { (payout.wallet_address) } }
-                        td { (payout_state(l, payout)) }
-                        td {
-                            @match &payout.sent_reference {
-                                Some(reference) => span.faint { (reference) },
-                                None => form.actions method="post" action={ (PATH) "/" (payout.id) "/sent" } {
-                                    (form_token(operator))
-                                    (slim_field("reference", l.say(texts::TRANSFER)))
-                                    button.small type="submit" { (l.say(texts::MARK_SENT)) }
-                                },
-                            }
+        (table(l, frame::PAYOUTS, &[
+            Left(referrals::MONTH), Left(texts::ACCOUNT), Right(referrals::AMOUNT),
+            Left(referrals::TO), Left(texts::STATE), Unnamed,
+        ], html! {
+            @for payout in payouts {
+                tr {
+                    td.nowrap { (payout.month) }
+                    td { (account_link(payout.account_id, &payout.email)) }
+                    td.right { (usd(payout.amount)) }
+                    td { (l.t(payout_wallet_name(&payout.wallet_kind))) " " code { (payout.wallet_address) } }
+                    td { (payout_state(l, payout)) }
+                    td {
+                        @match &payout.sent_reference {
+                            Some(reference) => span.faint { (reference) },
+                            None => (row_form(operator, &format!("{PATH}/{}/sent", payout.id), field, ("small", texts::MARK_SENT))),
                         }
                     }
-                } }
+                }
             }
-        }
+        }))
     }
 }
 
-async fn run(posted: Posted<Operator>, site: web::Data<Site>) -> Result<HttpResponse, Refused> {
-    let operator = &posted.who;
-    let month = Month::parse(posted.fields.trimmed("month"));
+async fn run(Posted(operator, fields): Posted<Operator>, site: Site) -> PageResult {
+    let month = Month::parse(fields.trimmed("month"));
     let Some(month) = month.filter(|month| month.start_ms() <= unix_ms()) else {
-        return Ok(back(operator, PATH, Came::WrongMonth));
+        return finish(&operator, PATH, Ok(Outcome::WrongMonth));
     };
-    let ran = site
-        .store
-        .run_payouts(decider(operator), month, unix_ms())
-        .await?;
-    let (made, waiting) = (ran.made.len(), ran.waiting.len());
-    Ok(go(
-        operator,
-        &format!("{PATH}?made={made}&waiting={waiting}"),
-    ))
+    let by = decided_by(&operator);
+    let run = site.store.run_payouts(by, month, unix_ms()).await?;
+    let (made, waiting) = (run.made.len(), run.waiting.len());
+    let path = format!("{PATH}?made={made}&waiting={waiting}");
+    Ok(redirect(&operator, &path))
 }
 
-async fn sent(
-    posted: Posted<Operator>,
-    site: web::Data<Site>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Refused> {
-    let operator = &posted.who;
-    let id: Uuid = id.parse().map_err(|_| Refused::not_found(operator))?;
-    let came = match args::reference(posted.fields.trimmed("reference")) {
-        Err(_) => Came::WrongReference,
-        Ok(reference) => outcome(
-            site.store
-                .note_payout_sent(decider(operator), id, &reference, unix_ms())
-                .await,
-        )?,
+async fn mark_sent(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
+    let id: Uuid = parse_id(&operator, &id)?;
+    let by = decided_by(&operator);
+    let decision = async {
+        let reference = reference(&fields)?;
+        let marked = site.store.note_payout_sent(by, id, &reference, unix_ms());
+        Ok::<_, Rejection>(marked.await?)
     };
-    Ok(back(operator, PATH, came))
+    finish(&operator, PATH, decision.await)
 }

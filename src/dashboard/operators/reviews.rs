@@ -1,6 +1,6 @@
-//! Suspicious bursts: what was seen, and closing it.
+//! Reviews of suspicious traffic: the evidence, and closing a review.
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::traffic::Suspicion;
@@ -8,18 +8,15 @@ use nexo_entities::store::operations::reviews::Review;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{back, decider, language, note, outcome, said, slim_field};
-use crate::dashboard::Site;
-use crate::dashboard::texts::{Say, Text, frame, operators as texts};
-use crate::dashboard::web::error::Refused;
-use crate::dashboard::web::extract::Operator;
-use crate::dashboard::web::form::Posted;
-use crate::dashboard::web::markup::{Tone, head, nothing, pill, time};
-use crate::dashboard::web::navigation::Place;
-use crate::dashboard::web::page::{Page, form_token};
+use super::decision::{
+    Rejection, account_link, decided_by, finish, note, outcome_notice, parse_id, row_form,
+};
+use crate::dashboard::components::*;
+use crate::dashboard::texts::{Text, Translate, frame, operators as texts};
+use crate::dashboard::web::*;
 
 const PATH: &str = "/dashboard/operators/reviews";
-const ROWS: u32 = 200;
+const MAX_ROWS: u32 = 200;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -28,82 +25,68 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct Query {
     came: Option<String>,
     all: Option<String>,
 }
 
-async fn show(
-    operator: Operator,
-    site: web::Data<Site>,
-    asked: web::Query<Asked>,
-) -> Result<HttpResponse, Refused> {
-    let l = language(&operator);
-    let reviews = site.store.reviews(asked.all.is_none(), ROWS).await?;
-    let title = l.say(frame::REVIEWS);
+async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
+    let l = operator.language();
+    let reviews = site.store.reviews(query.all.is_none(), MAX_ROWS).await?;
+    let title = l.t(frame::REVIEWS);
     let switch = html! {
-        @match asked.all {
-            Some(_) => a.button.second href=(PATH) { (l.say(texts::OPEN_ONLY)) },
-            None => a.button.second href={ (PATH) "?all=yes" } { (l.say(texts::ALL_REVIEWS)) },
+        @match query.all {
+            Some(_) => a.button.second href=(PATH) { (l.t(texts::OPEN_ONLY)) },
+            None => a.button.second href={ (PATH) "?all=yes" } { (l.t(texts::ALL_REVIEWS)) },
         }
     };
     let body = html! {
-        (head(title, Some(l.say(texts::REVIEWS_LEAD)), switch))
-        (said(l, asked.came.as_deref()))
+        (page_head(title, Some(l.t(texts::REVIEWS_LEAD)), switch))
+        (outcome_notice(l, query.came.as_deref()))
         @if reviews.is_empty() {
-            (nothing(l.say(texts::NO_REVIEW)))
+            (empty_state(l.t(texts::NO_REVIEW)))
         } @else {
-            (table(&operator, &reviews))
+            (review_table(&operator, &reviews))
         }
     };
-    Ok(Page::at(Place::Reviews, title, body).answer(&operator))
+    Ok(Page::new(NavItem::Reviews, title, body).respond(&operator))
 }
 
-fn table(operator: &Operator, reviews: &[Review]) -> Markup {
-    let l = language(operator);
+fn review_table(operator: &Operator, reviews: &[Review]) -> Markup {
+    let l = operator.language();
     html! {
-        div.table tabindex="0" role="region" aria-label=(l.say(frame::REVIEWS)) {
-            table {
-                thead { tr {
-                    th scope="col" { (l.say(texts::ACCOUNT)) }
-                    th scope="col" { (l.say(texts::KEY)) }
-                    th scope="col" { (l.say(texts::WHY)) }
-                    th scope="col" { (l.say(texts::FIGURES)) }
-                    th scope="col" { (l.say(texts::SEEN)) }
-                    th scope="col" {}
-                } }
-                tbody { @for review in reviews {
-                    tr {
-                        td { a href={ "/dashboard/operators/accounts/" (review.account_id) } { (review.email) } }
-                        td { (review.key_name) }
-                        td { (pill(Tone::Bad, l.say(name(review.suspicion)))) }
-                        td { (review.detail) " " span.faint { "× " (review.windows) } }
-                        td { (time(review.seen_at_ms)) }
-                        td { (decision(operator, review)) }
-                    }
-                } }
+        (table(l, frame::REVIEWS, &[
+            Left(texts::ACCOUNT), Left(texts::KEY), Left(texts::SUSPICION),
+            Left(texts::FIGURES), Left(texts::SEEN), Unnamed,
+        ], html! {
+            @for review in reviews {
+                tr {
+                    td { (account_link(review.account_id, &review.email)) }
+                    td { (review.key_name) }
+                    td { (pill(Tone::Bad, l.t(suspicion_name(review.suspicion)))) }
+                    td { (review.detail) " " span.faint { "× " (review.windows) } }
+                    td { (time(review.seen_at_ms)) }
+                    td { (decision(operator, review)) }
+                }
             }
-        }
+        }))
     }
 }
 
 fn decision(operator: &Operator, review: &Review) -> Markup {
-    let l = language(operator);
+    let action = format!("{PATH}/{}/close", review.id);
+    let field = ("note", texts::NOTE);
     html! {
         @if review.closed_at_ms.is_some() {
             (review.closed_by.as_deref().unwrap_or_default()) ": "
             (review.note.as_deref().unwrap_or_default())
         } @else {
-            form.actions method="post" action={ (PATH) "/" (review.id) "/close" } {
-                (form_token(operator))
-                (slim_field("note", l.say(texts::NOTE)))
-                button.small type="submit" { (l.say(texts::CLOSE)) }
-            }
+            (row_form(operator, &action, field, ("small", texts::CLOSE)))
         }
     }
 }
 
-fn name(suspicion: Suspicion) -> Text {
+fn suspicion_name(suspicion: Suspicion) -> Text {
     match suspicion {
         Suspicion::RateJump => texts::RATE_JUMP,
         Suspicion::SequentialNumbers => texts::SEQUENTIAL,
@@ -111,20 +94,13 @@ fn name(suspicion: Suspicion) -> Text {
     }
 }
 
-async fn close(
-    posted: Posted<Operator>,
-    site: web::Data<Site>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Refused> {
-    let operator = &posted.who;
-    let id: Uuid = id.parse().map_err(|_| Refused::not_found(operator))?;
-    let came = match note(posted.fields.get("note")) {
-        Err(came) => came,
-        Ok(text) => outcome(
-            site.store
-                .close_review(decider(operator), id, &text, unix_ms())
-                .await,
-        )?,
+async fn close(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
+    let id: Uuid = parse_id(&operator, &id)?;
+    let by = decided_by(&operator);
+    let decision = async {
+        let text = note(&fields, "note")?;
+        let closed = site.store.close_review(by, id, &text, unix_ms());
+        Ok::<_, Rejection>(closed.await?)
     };
-    Ok(back(operator, PATH, came))
+    finish(&operator, PATH, decision.await)
 }

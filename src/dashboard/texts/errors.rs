@@ -1,19 +1,19 @@
-//! What is said where a page is not given.
+//! Error pages.
 
 texts! {
-    HOME = "To the dashboard", "Về bảng điều khiển";
+    HOME = "Go to the dashboard", "Về trang tổng quan";
     SIGN_IN_TITLE = "Sign in first", "Vui lòng đăng nhập";
-    SIGN_IN = "This page is for members.", "Trang này chỉ dành cho thành viên.";
-    NOT_FOUND_TITLE = "Nothing here", "Không tìm thấy";
-    NOT_FOUND = "There is no such page, or it is not yours.", "Trang này không tồn tại hoặc không thuộc về bạn.";
+    SIGN_IN = "You need to sign in to see this page.", "Bạn cần đăng nhập để xem trang này.";
+    NOT_FOUND_TITLE = "Page not found", "Không tìm thấy trang";
+    NOT_FOUND = "This page does not exist, or you do not have access to it.", "Trang này không tồn tại hoặc bạn không có quyền truy cập.";
     FOREIGN_FORM_TITLE = "This form has expired", "Biểu mẫu đã hết hạn";
-    FOREIGN_FORM = "It did not come from a page that this browser was given. Nothing was changed: go back, reload the page and try again.", "Biểu mẫu không được gửi từ trang mà trình duyệt này đã mở. Chưa có gì thay đổi: hãy quay lại, tải lại trang rồi thử lần nữa.";
-    BAD_FORM_TITLE = "This form cannot be read", "Không đọc được biểu mẫu";
-    BAD_FORM = "It is too large, or it is no form. Nothing was changed.", "Biểu mẫu quá lớn hoặc không đúng định dạng. Chưa có gì thay đổi.";
-    TOO_OFTEN_TITLE = "Too many attempts", "Quá nhiều lần thử";
-    TOO_OFTEN = "Try again in {seconds} s.", "Vui lòng thử lại sau {seconds} giây.";
-    OVERLOADED_TITLE = "Busy right now", "Hệ thống đang bận";
-    OVERLOADED = "The database is slow or away. Try again in a moment.", "Cơ sở dữ liệu đang chậm hoặc tạm gián đoạn. Vui lòng thử lại sau giây lát.";
-    INTERNAL_TITLE = "Something failed on our side", "Đã xảy ra lỗi ở phía chúng tôi";
-    INTERNAL = "It was logged. Quote the X-Request-Id of this answer when you ask about it.", "Lỗi đã được ghi lại. Khi cần hỗ trợ, hãy gửi kèm X-Request-Id của phản hồi này.";
+    FOREIGN_FORM = "Nothing was changed. Go back, reload the page and try again.", "Chưa có gì thay đổi. Hãy quay lại, tải lại trang rồi thử lần nữa.";
+    BAD_FORM_TITLE = "Invalid form", "Biểu mẫu không hợp lệ";
+    BAD_FORM = "The form is too large or malformed. Nothing was changed.", "Biểu mẫu quá lớn hoặc sai định dạng. Chưa có gì thay đổi.";
+    TOO_OFTEN_TITLE = "Too many attempts", "Thử quá nhiều lần";
+    TOO_OFTEN = "Try again in {seconds} seconds.", "Vui lòng thử lại sau {seconds} giây.";
+    OVERLOADED_TITLE = "Temporarily unavailable", "Tạm thời gián đoạn";
+    OVERLOADED = "The service is busy or its database is unavailable. Try again in a moment.", "Hệ thống đang bận hoặc cơ sở dữ liệu tạm gián đoạn. Vui lòng thử lại sau giây lát.";
+    INTERNAL_TITLE = "Internal error", "Lỗi hệ thống";
+    INTERNAL = "The error was logged. When you contact support, quote the X-Request-Id of this response.", "Lỗi đã được ghi lại. Khi liên hệ hỗ trợ, hãy gửi kèm X-Request-Id của phản hồi này.";
 }

@@ -1,8 +1,8 @@
-//! What is around every page.
+//! The frame around every page, and words that many pages use.
 
 texts! {
     SKIP = "Skip to content", "Chuyển đến nội dung";
-    MENU = "Menu", "Trình đơn";
+    MENU = "Menu", "Menu";
     MAIN_NAVIGATION = "Main", "Điều hướng chính";
     OVERVIEW = "Overview", "Tổng quan";
     DELIVERIES = "Deliveries", "Cuộc gọi OTP";
@@ -31,5 +31,6 @@ texts! {
     NEWEST = "Newest", "Mới nhất";
     CANCEL = "Cancel", "Hủy";
     SAVE = "Save", "Lưu";
-    UTC_NOTE = "Times are UTC.", "Thời gian theo giờ UTC.";
+    VND = "VND", "VND";
+    UTC_NOTE = "Times are in UTC.", "Thời gian theo giờ UTC.";
 }

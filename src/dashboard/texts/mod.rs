@@ -1,6 +1,6 @@
-//! Every string of the site, in both languages. A file for the texts of each page.
+//! Every string of the site in both languages, in one file per group of pages.
 //!
-//! `{name}` stands for a value, the same ones in both languages. [`Say`] reads a text in a language.
+//! `{name}` stands for a value; both languages have the same values. [`Translate`] selects the language.
 
 use std::fmt::Display;
 
@@ -13,77 +13,68 @@ pub struct Text {
     pub vi: &'static str,
 }
 
-/// A language says a text.
-pub trait Say {
-    /// The text as it is.
-    fn say(self, text: Text) -> &'static str;
+/// Selects a text in a language.
+pub trait Translate {
+    /// The text in this language.
+    fn t(self, text: Text) -> &'static str;
 
-    /// The text with its values in their places.
-    fn tell(self, text: Text, values: &[(&str, &dyn Display)]) -> String;
+    /// The text in this language with its values inserted.
+    fn t_with(self, text: Text, values: &[(&str, &dyn Display)]) -> String;
 }
 
-impl Say for Language {
-    fn say(self, text: Text) -> &'static str {
+impl Translate for Language {
+    fn t(self, text: Text) -> &'static str {
         match self {
             Language::En => text.en,
             Language::Vi => text.vi,
         }
     }
 
-    fn tell(self, text: Text, values: &[(&str, &dyn Display)]) -> String {
-        let mut told = String::new();
-        let mut rest = self.say(text);
+    fn t_with(self, text: Text, values: &[(&str, &dyn Display)]) -> String {
+        let mut result = String::new();
+        let mut rest = self.t(text);
         while let Some((before, after)) = rest.split_once('{') {
-            told.push_str(before);
+            result.push_str(before);
             let Some((name, after)) = after.split_once('}') else {
                 break;
             };
             if let Some((_, value)) = values.iter().find(|(known, _)| *known == name) {
-                told.push_str(&value.to_string());
+                result.push_str(&value.to_string());
             }
             rest = after;
         }
-        told.push_str(rest);
-        told
+        result.push_str(rest);
+        result
     }
 }
 
-/// Texts by name: `NAME = "English", "tiếng Việt";`. Their test asks that both languages have the same values.
+/// Declares texts by name: `NAME = "English", "tiếng Việt";`. A test checks that both languages have the same
+/// values.
 macro_rules! texts {
-    ($($(#[$doc:meta])* $name:ident = $en:literal, $vi:literal;)+) => {
+    ($($name:ident = $en:literal, $vi:literal;)+) => {
         $(
-            $(#[$doc])*
             pub const $name: $crate::dashboard::texts::Text =
                 $crate::dashboard::texts::Text { en: $en, vi: $vi };
         )+
 
-        /// All texts of this file, by name.
-        #[cfg(test)]
-        pub const ALL: &[(&str, $crate::dashboard::texts::Text)] =
-            &[$((stringify!($name), $name)),+];
-
         #[cfg(test)]
         mod tests {
             #[test]
-            fn both_languages_are_there_and_have_the_same_values() {
-                $crate::dashboard::texts::check(super::ALL);
+            fn both_languages_have_the_same_values() {
+                $crate::dashboard::texts::check(&[$((stringify!($name), super::$name)),+]);
             }
         }
     };
 }
 
-/// What holds for all texts.
+/// Checks that each text exists in both languages with the same values.
 #[cfg(test)]
-pub fn check(texts: &[(&str, Text)]) {
+fn check(texts: &[(&str, Text)]) {
     let values = |text: &str| {
-        let mut names: Vec<String> = text
-            .split('{')
-            .skip(1)
-            .map(|after| after.split_once('}').expect("a closed value").0.to_owned())
-            .collect();
-        names.sort();
-        names.dedup();
-        names
+        let after_braces = text.split('{').skip(1);
+        let names =
+            after_braces.map(|after| after.split_once('}').expect("a closed value").0.to_owned());
+        names.collect::<std::collections::BTreeSet<String>>()
     };
     for (name, text) in texts {
         assert!(
@@ -113,13 +104,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_stand_where_each_language_puts_them() {
+    fn values_are_inserted_where_each_language_has_them() {
         let text = Text {
             en: "{count} of {most} keys",
             vi: "{most} khóa, đang dùng {count}",
         };
         let values: [(&str, &dyn Display); 2] = [("count", &3), ("most", &10)];
-        assert_eq!(Language::En.tell(text, &values), "3 of 10 keys");
-        assert_eq!(Language::Vi.tell(text, &values), "10 khóa, đang dùng 3");
+        assert_eq!(Language::En.t_with(text, &values), "3 of 10 keys");
+        assert_eq!(Language::Vi.t_with(text, &values), "10 khóa, đang dùng 3");
     }
 }

@@ -2,7 +2,7 @@
 
 texts! {
     TITLE = "Overview", "Tổng quan";
-    TOTAL = "In your wallet", "Trong ví của bạn";
+    TOTAL = "In your wallet", "Tổng trong ví";
     FREE = "Free credit", "Tín dụng miễn phí";
     BONUS = "Bonus credit", "Tín dụng thưởng";
     BALANCE = "Balance", "Số dư";
@@ -10,11 +10,11 @@ texts! {
     TOP_UP = "Top up", "Nạp tiền";
     NEXT = "Your first OTP", "OTP đầu tiên của bạn";
     NEXT_KEY = "Create an API key", "Tạo khóa API";
-    NEXT_KEY_TELL = "It is shown once; your server sends it with each request.", "Khóa chỉ hiển thị một lần; máy chủ của bạn gửi khóa kèm mỗi yêu cầu.";
+    NEXT_KEY_TEXT = "It is shown only once. Your server sends it with each request.", "Khóa chỉ hiển thị một lần. Máy chủ của bạn gửi khóa kèm mỗi yêu cầu.";
     NEXT_SEND = "Send an OTP", "Gửi một OTP";
-    NEXT_SEND_TELL = "One POST makes the phone ring and a voice read the code. The docs have it to copy.", "Chỉ một lệnh POST, điện thoại đổ chuông và giọng đọc sẽ đọc mã. Tài liệu có sẵn ví dụ để sao chép.";
+    NEXT_SEND_TEXT = "One POST request makes the phone ring and a voice read the code. The docs have an example to copy.", "Chỉ một yêu cầu POST, điện thoại đổ chuông và hệ thống đọc mã. Tài liệu có sẵn ví dụ để sao chép.";
     NEXT_WEBHOOK = "Add a webhook", "Thêm webhook";
-    NEXT_WEBHOOK_TELL = "We tell your server how each OTP ended.", "Chúng tôi báo cho máy chủ của bạn kết quả của từng OTP.";
+    NEXT_WEBHOOK_TEXT = "Your server is notified of the outcome of each OTP.", "Máy chủ của bạn nhận được kết quả của từng OTP.";
     LAST_DAYS = "Last {count} days", "{count} ngày qua";
     SENT = "OTPs", "Số OTP";
     RATE = "Delivery rate", "Tỷ lệ thành công";
@@ -23,12 +23,12 @@ texts! {
     NONE_YET = "–", "–";
     BY_DAY = "By day", "Theo ngày";
     BY_CARRIER = "By carrier", "Theo nhà mạng";
-    DELIVERED = "delivered", "đã phát";
+    DELIVERED = "delivered", "thành công";
     FAILED = "failed", "thất bại";
     SHARE = "{percent} % of {count}", "{percent} % của {count}";
-    CHART_LABEL = "OTPs a day over {days} days: {delivered} delivered, {failed} failed", "OTP mỗi ngày trong {days} ngày: {delivered} đã phát, {failed} thất bại";
-    LAST_FAILURES = "Last failures", "Thất bại gần đây";
+    CHART_LABEL = "OTPs per day over {days} days: {delivered} delivered, {failed} failed", "OTP mỗi ngày trong {days} ngày: {delivered} thành công, {failed} thất bại";
+    LAST_FAILURES = "Recent failures", "Thất bại gần đây";
     NO_FAILURES = "No failures yet.", "Chưa có thất bại nào.";
-    NOTHING_SENT = "Nothing was sent in this time. Test keys do not count.", "Chưa gửi gì trong thời gian này. Khóa thử nghiệm không được tính.";
-    ALL_DELIVERIES = "All deliveries", "Tất cả OTP";
+    NOTHING_SENT = "No OTPs in this period. Test keys are not counted.", "Chưa có OTP nào trong khoảng thời gian này. Không tính khóa thử nghiệm.";
+    ALL_DELIVERIES = "All deliveries", "Tất cả cuộc gọi OTP";
 }

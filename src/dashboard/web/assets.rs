@@ -1,4 +1,5 @@
-//! The style, the script and the picture of the site. Each is named by its content, and never changes.
+//! The stylesheet, the script and the icon. The name of each contains a hash of its content, so browsers cache
+//! it for ever.
 
 use std::sync::LazyLock;
 
@@ -6,28 +7,29 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::{HttpResponse, web};
 use sha2::{Digest, Sha256};
 
-use super::error::{Refused, Why};
-
-/// One file.
+/// A static file.
 pub struct Asset {
-    /// Under `/assets/`: its name holds a hash of its content.
+    /// Its path, which contains a hash of its content.
     pub path: String,
-    name: String,
-    kind: &'static str,
+    content_type: &'static str,
     text: &'static str,
 }
 
 impl Asset {
-    fn new(stem: &str, extension: &str, kind: &'static str, text: &'static str) -> Asset {
-        let digest = Sha256::digest(text.as_bytes());
-        let hash: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
-        let name = format!("{stem}-{hash}.{extension}");
+    fn new(stem: &str, extension: &str, content_type: &'static str, text: &'static str) -> Asset {
+        let hash = hex::encode(&Sha256::digest(text.as_bytes())[..8]);
         Asset {
-            path: format!("/assets/{name}"),
-            name,
-            kind,
+            path: format!("/assets/{stem}-{hash}.{extension}"),
+            content_type,
             text,
         }
+    }
+
+    fn response(&self) -> HttpResponse {
+        HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, self.content_type))
+            .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
+            .body(self.text)
     }
 }
 
@@ -45,15 +47,9 @@ pub static ICON: LazyLock<Asset> = LazyLock::new(|| {
 });
 
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/{name}").get(asset));
-}
-
-async fn asset(name: web::Path<String>) -> Result<HttpResponse, Refused> {
-    let assets: [&Asset; 3] = [&STYLE, &SCRIPT, &ICON];
-    let asset = assets.into_iter().find(|asset| asset.name == *name);
-    let asset = asset.ok_or_else(|| Refused::because(Why::NotFound))?;
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, asset.kind))
-        .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
-        .body(asset.text))
+    let assets: [&'static Asset; 3] = [&STYLE, &SCRIPT, &ICON];
+    for asset in assets {
+        let name = asset.path.trim_start_matches("/assets");
+        config.service(web::resource(name).get(move || async move { asset.response() }));
+    }
 }

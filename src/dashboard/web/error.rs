@@ -1,186 +1,182 @@
-//! Every answer that is no page that was asked for.
+//! Responses to requests that no page answers: sign-in redirects, refused forms, limits and failures.
 
 use std::fmt;
 
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use maud::html;
 use nexo_domain::otp::Language;
 use nexo_entities::store::StoreError;
 use url::form_urlencoded;
 
-use super::extract::{Reader, Visitor};
-use super::page;
+use super::document::document;
 use crate::dashboard::auth::hashing::Busy;
-use crate::dashboard::texts::{Say, Text, errors};
+use crate::dashboard::texts::{Text, Translate, errors};
 
-/// Why a page is not given, or a form not taken.
+/// The result of a handler.
+pub type PageResult = Result<HttpResponse, PageError>;
+
+/// Why a page is not shown, or a form not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
-    /// A member's page; `wanted` is its path.
-    NotSignedIn {
-        wanted: String,
-    },
-    /// There is no such thing, or it is not his.
+pub enum ErrorKind {
+    /// The page at the path `next` needs a session.
+    NotSignedIn { next: String },
+    /// The page or record does not exist, or belongs to another account.
     NotFound,
-    /// The form did not come from a page of ours that this browser was given.
+    /// The form's token is not this browser's, or the form comes from another site.
     ForeignForm,
-    /// The form is too large, or is no form.
+    /// The form is too large or malformed.
     BadForm,
-    /// Tried too often.
-    TooOften {
-        retry_after_seconds: u64,
-    },
-    /// The database is away or slow, or too many passwords are being checked.
+    /// Too many attempts.
+    TooOften { retry_after_seconds: u64 },
+    /// The database is unavailable or slow, or too many passwords are being checked.
     Overloaded,
+    /// A defect or an unexpected failure.
     Internal,
 }
 
-/// A refusal, and the language in which it is told: both, where that is not known.
+/// An error page. It is shown in both languages if the viewer's language is unknown.
 #[derive(Debug, Clone)]
-pub struct Refused {
-    why: Why,
+pub struct PageError {
+    kind: ErrorKind,
     language: Option<Language>,
 }
 
-impl Refused {
-    pub fn because(why: Why) -> Refused {
-        Refused {
-            why,
-            language: None,
+impl PageError {
+    /// An error for a viewer of this language.
+    pub fn new(kind: ErrorKind, language: Language) -> PageError {
+        PageError {
+            kind,
+            language: Some(language),
         }
     }
 
-    /// In the language of whom it is told.
-    pub fn to(self, reader: &impl Reader) -> Refused {
-        Refused {
-            language: Some(reader.language()),
-            ..self
-        }
+    /// [`ErrorKind::NotFound`] for a viewer of this language.
+    pub fn not_found(language: Language) -> PageError {
+        PageError::new(ErrorKind::NotFound, language)
     }
 
-    /// There is no such thing of his.
-    pub fn not_found(reader: &impl Reader) -> Refused {
-        Refused::because(Why::NotFound).to(reader)
+    /// [`ErrorKind::Internal`] for a viewer of this language.
+    pub fn internal(language: Language) -> PageError {
+        PageError::new(ErrorKind::Internal, language)
     }
 
-    fn words(&self) -> (Text, Text) {
-        match self.why {
-            Why::NotSignedIn { .. } => (errors::SIGN_IN_TITLE, errors::SIGN_IN),
-            Why::NotFound => (errors::NOT_FOUND_TITLE, errors::NOT_FOUND),
-            Why::ForeignForm => (errors::FOREIGN_FORM_TITLE, errors::FOREIGN_FORM),
-            Why::BadForm => (errors::BAD_FORM_TITLE, errors::BAD_FORM),
-            Why::TooOften { .. } => (errors::TOO_OFTEN_TITLE, errors::TOO_OFTEN),
-            Why::Overloaded => (errors::OVERLOADED_TITLE, errors::OVERLOADED),
-            Why::Internal => (errors::INTERNAL_TITLE, errors::INTERNAL),
-        }
+    fn parts(&self) -> (StatusCode, Text, Text) {
+        let (status, title, text) = match self.kind {
+            ErrorKind::NotSignedIn { .. } => (303, errors::SIGN_IN_TITLE, errors::SIGN_IN),
+            ErrorKind::NotFound => (404, errors::NOT_FOUND_TITLE, errors::NOT_FOUND),
+            ErrorKind::ForeignForm => (403, errors::FOREIGN_FORM_TITLE, errors::FOREIGN_FORM),
+            ErrorKind::BadForm => (400, errors::BAD_FORM_TITLE, errors::BAD_FORM),
+            ErrorKind::TooOften { .. } => (429, errors::TOO_OFTEN_TITLE, errors::TOO_OFTEN),
+            ErrorKind::Overloaded => (503, errors::OVERLOADED_TITLE, errors::OVERLOADED),
+            ErrorKind::Internal => (500, errors::INTERNAL_TITLE, errors::INTERNAL),
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, title, text)
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for PageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.why)
+        write!(f, "{:?}", self.kind)
     }
 }
 
-impl ResponseError for Refused {
+impl ResponseError for PageError {
     fn status_code(&self) -> StatusCode {
-        match self.why {
-            Why::NotSignedIn { .. } => StatusCode::SEE_OTHER,
-            Why::NotFound => StatusCode::NOT_FOUND,
-            Why::ForeignForm => StatusCode::FORBIDDEN,
-            Why::BadForm => StatusCode::BAD_REQUEST,
-            Why::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Why::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Why::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.parts().0
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut answer = HttpResponse::build(self.status_code());
-        match &self.why {
-            Why::NotSignedIn { wanted } => {
-                answer.insert_header((LOCATION, sign_in_path(wanted)));
+        let mut response = HttpResponse::build(self.status_code());
+        let mut seconds = 0;
+        match &self.kind {
+            ErrorKind::NotSignedIn { next } => {
+                response.insert_header((LOCATION, sign_in_path(next)));
             }
-            Why::TooOften {
+            ErrorKind::TooOften {
                 retry_after_seconds,
             } => {
-                answer.insert_header((RETRY_AFTER, retry_after_seconds.to_string()));
+                seconds = *retry_after_seconds;
+                response.insert_header((RETRY_AFTER, seconds.to_string()));
             }
-            Why::Overloaded => {
-                answer.insert_header((RETRY_AFTER, "1"));
+            ErrorKind::Overloaded => {
+                response.insert_header((RETRY_AFTER, "1"));
             }
-            Why::NotFound | Why::ForeignForm | Why::BadForm | Why::Internal => {}
+            ErrorKind::NotFound
+            | ErrorKind::ForeignForm
+            | ErrorKind::BadForm
+            | ErrorKind::Internal => {}
         }
         let languages = match self.language {
             Some(language) => vec![language],
             None => vec![Language::En, Language::Vi],
         };
-        let (title, text) = self.words();
-        let seconds = match self.why {
-            Why::TooOften {
-                retry_after_seconds,
-            } => retry_after_seconds,
-            _ => 0,
-        };
-        let body = html! {
-            @for language in &languages {
-                section lang=(language.code()) {
-                    h1 { (language.say(title)) }
-                    p { (language.tell(text, &[("seconds", &seconds)])) }
-                    p { a.button href="/dashboard" { (language.say(errors::HOME)) } }
+        let (_, title, text) = self.parts();
+        let main = html! {
+            main #content.alone { div.card {
+                @for language in &languages {
+                    section lang=(language.code()) {
+                        h1 { (language.t(title)) }
+                        p { (language.t_with(text, &[("seconds", &seconds)])) }
+                        p { a.button href="/dashboard" { (language.t(errors::HOME)) } }
+                    }
                 }
-            }
+            } }
         };
-        let title = languages[0].say(title);
-        answer
+        response
             .content_type("text/html; charset=utf-8")
-            .body(page::bare(languages[0], title, body).into_string())
+            .body(document(languages[0], languages[0].t(title), main).into_string())
     }
 }
 
-/// Where one signs in to get to `wanted`.
-fn sign_in_path(wanted: &str) -> String {
-    let next: String = form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
+/// The sign-in page, which leads on to `next`.
+fn sign_in_path(next: &str) -> String {
+    let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
     format!("/auth/sign-in?next={next}")
 }
 
-/// `next` where it leads to a page of ours, else the dashboard.
+/// `next` if it is a path of the dashboard, otherwise the dashboard itself.
 pub fn safe_next(next: Option<&str>) -> &str {
-    let is_ours = |path: &&str| {
+    let is_local = |path: &&str| {
         path.starts_with("/dashboard") && !path.contains(['\\', '\r', '\n']) && !path.contains("//")
     };
-    next.filter(is_ours).unwrap_or("/dashboard")
+    next.filter(is_local).unwrap_or("/dashboard")
 }
 
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Refused {
+impl From<ErrorKind> for PageError {
+    fn from(kind: ErrorKind) -> PageError {
+        PageError {
+            kind,
+            language: None,
+        }
+    }
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> PageError {
         if error.is_outage() {
-            tracing::error!(%error, "a page could not be read or written");
-            return Refused::because(Why::Overloaded);
+            tracing::error!(%error, "the database is unavailable for a page");
+            return ErrorKind::Overloaded.into();
         }
         metrics::counter!("nexo_internal_errors_total").increment(1);
         tracing::error!(%error, "a page failed");
-        Refused::because(Why::Internal)
+        ErrorKind::Internal.into()
     }
 }
 
-impl From<Busy> for Refused {
-    fn from(_: Busy) -> Refused {
-        Refused::because(Why::Overloaded)
+impl From<Busy> for PageError {
+    fn from(_: Busy) -> PageError {
+        ErrorKind::Overloaded.into()
     }
 }
 
-/// There is no page at this address.
-pub async fn no_page(visitor: Visitor) -> Refused {
-    Refused::not_found(&visitor)
-}
+impl Responder for PageError {
+    type Body = BoxBody;
 
-impl actix_web::Responder for Refused {
-    type Body = actix_web::body::BoxBody;
-
-    fn respond_to(self, _: &actix_web::HttpRequest) -> HttpResponse {
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
         self.error_response()
     }
 }
@@ -190,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_led_away_from_the_site() {
+    fn the_next_page_is_always_a_page_of_this_site() {
         for (next, path) in [
             (Some("/dashboard/api-keys?x=1"), "/dashboard/api-keys?x=1"),
             (Some("//evil.example"), "/dashboard"),

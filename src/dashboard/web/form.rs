@@ -1,7 +1,7 @@
-//! What is posted, and by a page of ours.
+//! Forms posted from the site's own pages.
 //!
-//! Each form carries a token that follows from its browser's cookie. A site that makes a browser post here
-//! knows no such token, and its browser says where the form came from; either is enough to refuse it.
+//! Each form carries a token derived from its browser's cookie. Another site does not know that token, and the
+//! browser names the site that a form comes from. Either is enough to refuse a foreign form.
 
 use std::pin::Pin;
 
@@ -13,21 +13,21 @@ use subtle::ConstantTimeEq;
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use super::error::{Refused, Why};
-use super::extract::{Who, site};
-use crate::dashboard::Site;
+use super::error::{ErrorKind, PageError};
+use super::extract::Viewer;
+use super::state::SiteState;
 
-/// The name of the hidden field of a form's token.
+/// The name of the hidden field with the form's token.
 pub const TOKEN_FIELD: &str = "form_token";
-/// The largest form: an allowlist of fifty entries and some room.
-const LARGEST: usize = 64 * 1024;
+/// The largest form in bytes: an allowlist of 50 entries and some room.
+const MAX_FORM_BYTES: usize = 64 * 1024;
 
-/// The fields of a form, wiped after use: a password may be among them.
+/// The fields of a form. They may contain passwords, so they are wiped after use.
 pub struct Fields(Vec<(String, Zeroizing<String>)>);
 
 impl Fields {
-    /// The fields of an `application/x-www-form-urlencoded` body.
-    fn read(body: &[u8]) -> Fields {
+    /// Parses an `application/x-www-form-urlencoded` body.
+    fn parse(body: &[u8]) -> Fields {
         let fields = form_urlencoded::parse(body);
         Fields(
             fields
@@ -36,58 +36,56 @@ impl Fields {
         )
     }
 
-    /// The field's text as it was given; empty where it is missing.
+    /// The field's text as typed; empty if the field is missing.
     pub fn get(&self, name: &str) -> &str {
         let field = self.0.iter().find(|(known, _)| known == name);
         field.map_or("", |(_, value)| value.as_str())
     }
 
-    /// The field's text without blanks around it.
+    /// The field's text without surrounding whitespace.
     pub fn trimmed(&self, name: &str) -> &str {
         self.get(name).trim()
     }
 
-    /// A secret of the form, to be hashed elsewhere.
+    /// A password, to be hashed on another thread.
     pub fn secret(&self, name: &str) -> Zeroizing<String> {
         Zeroizing::new(self.get(name).to_owned())
     }
 
-    /// Whether the field came at all: a ticked box.
+    /// Whether the form has the field: a ticked checkbox.
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }
 }
 
-/// A form that `who` posted from a page of ours.
+/// A form that the viewer `V` posted from a page of this site.
 ///
-/// Where it is no such form, the handler is not called, and the answer is 403.
-pub struct Posted<W> {
-    pub who: W,
-    pub fields: Fields,
-}
+/// The handler is not called for any other request: the response is 400 or 403.
+pub struct Posted<V>(pub V, pub Fields);
 
-impl<W: Who> FromRequest for Posted<W> {
-    type Error = Refused;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Refused>>>>;
+impl<V: Viewer + FromRequest<Error = PageError> + 'static> FromRequest for Posted<V> {
+    type Error = PageError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, PageError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
-            let who = W::of(request.clone()).await?;
-            if !is_from_here(request.headers(), site(&request)) {
-                return Err(Refused::because(Why::ForeignForm).to(&who));
+            let viewer = V::from_request(&request, &mut Payload::None).await?;
+            let error = |kind| Err(PageError::new(kind, viewer.language()));
+            if !is_from_here(request.headers(), SiteState::of(&request)) {
+                return error(ErrorKind::ForeignForm);
             }
             let Some(body) = read(&request, payload).await else {
-                return Err(Refused::because(Why::BadForm).to(&who));
+                return error(ErrorKind::BadForm);
             };
-            let fields = Fields::read(&body);
-            let expected = who.visitor().form_token();
-            let given = fields.get(TOKEN_FIELD);
-            if !bool::from(given.as_bytes().ct_eq(expected.as_bytes())) {
-                return Err(Refused::because(Why::ForeignForm).to(&who));
+            let fields = Fields::parse(&body);
+            let expected = viewer.visitor().form_token();
+            let token = fields.get(TOKEN_FIELD);
+            if !bool::from(token.as_bytes().ct_eq(expected.as_bytes())) {
+                return error(ErrorKind::ForeignForm);
             }
-            Ok(Posted { who, fields })
+            Ok(Posted(viewer, fields))
         })
     }
 }
@@ -101,7 +99,7 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Option<Zeroizing<V
     let mut body = Zeroizing::new(Vec::new());
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.ok()?;
-        if body.len() + chunk.len() > LARGEST {
+        if body.len() + chunk.len() > MAX_FORM_BYTES {
             return None;
         }
         body.extend_from_slice(&chunk);
@@ -109,8 +107,9 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Option<Zeroizing<V
     Some(body)
 }
 
-/// Whether the browser says that the form is of this site. A client that says nothing has only the token.
-fn is_from_here(headers: &HeaderMap, site: &Site) -> bool {
+/// Whether the browser's headers name this site as the form's origin. A client without these headers is judged by
+/// the token alone.
+fn is_from_here(headers: &HeaderMap, site: &SiteState) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     is_same_site(
         text(ORIGIN.as_str()),
@@ -132,10 +131,11 @@ fn is_same_site(
                 return false;
             };
             let name = origin.host_str().unwrap_or_default();
-            let of = origin
+            let origin_host = origin
                 .port()
                 .map_or(name.to_owned(), |port| format!("{name}:{port}"));
-            of == public_host || host.is_some_and(|host| host.eq_ignore_ascii_case(&of))
+            origin_host == public_host
+                || host.is_some_and(|host| host.eq_ignore_ascii_case(&origin_host))
         }
         None => matches!(fetch_site, None | Some("same-origin" | "none")),
     }
@@ -146,24 +146,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_of_another_site_is_known_by_what_the_browser_says() {
-        let of =
+    fn a_form_of_another_site_is_recognised_by_its_headers() {
+        let check =
             |origin, fetch| is_same_site(origin, fetch, Some("10.0.0.5:8080"), "otp.example.com");
-        assert!(of(Some("https://otp.example.com"), None));
-        assert!(of(Some("http://10.0.0.5:8080"), Some("same-origin")));
-        assert!(of(None, Some("same-origin")));
-        assert!(of(None, None));
-        assert!(!of(Some("https://evil.example"), None));
-        assert!(!of(Some("https://otp.example.com.evil.example"), None));
-        assert!(!of(Some("http://10.0.0.5"), None));
-        assert!(!of(Some("null"), None));
-        assert!(!of(None, Some("cross-site")));
-        assert!(!of(None, Some("same-site")));
+        assert!(check(Some("https://otp.example.com"), None));
+        assert!(check(Some("http://10.0.0.5:8080"), Some("same-origin")));
+        assert!(check(None, Some("same-origin")));
+        assert!(check(None, None));
+        assert!(!check(Some("https://evil.example"), None));
+        assert!(!check(Some("https://otp.example.com.evil.example"), None));
+        assert!(!check(Some("http://10.0.0.5"), None));
+        assert!(!check(Some("null"), None));
+        assert!(!check(None, Some("cross-site")));
+        assert!(!check(None, Some("same-site")));
     }
 
     #[test]
-    fn fields_are_read_as_browsers_write_them() {
-        let fields = Fields::read(b"name=m%C3%A1y+ch%E1%BB%A7&empty=&test=on&name=second");
+    fn fields_are_parsed_as_browsers_write_them() {
+        let fields = Fields::parse(b"name=m%C3%A1y+ch%E1%BB%A7&empty=&test=on&name=second");
         assert_eq!(fields.get("name"), "máy chủ");
         assert_eq!(fields.get("missing"), "");
         assert!(fields.has("test") && fields.has("empty") && !fields.has("missing"));

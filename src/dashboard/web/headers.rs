@@ -1,4 +1,4 @@
-//! What goes with every page: headers that keep other sites and scripts out, and a bound on its time.
+//! Adds security headers to every page and bounds the time of a page.
 
 use std::time::Duration;
 
@@ -9,33 +9,33 @@ use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 
-use super::error::{Refused, Why};
-use super::extract::site;
+use super::error::{ErrorKind, PageError};
+use super::state::SiteState;
 
-/// Nothing but what this site itself serves, no script or style within a page, no frame around it.
+/// Allows only resources of this site: no inline scripts or styles, no framing.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      img-src 'self'; connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=63072000; includeSubDomains";
-/// How long a page may take: past it the database is away.
-const PAGE_WITHIN: Duration = Duration::from_secs(20);
+/// The longest time for a page. A slower page means that the database does not answer.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Adds the headers to whatever the page answers.
-pub async fn guard(
+/// The middleware of all pages.
+pub async fn secure(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let is_https = site(request.request()).public_url.is_https();
-    match tokio::time::timeout(PAGE_WITHIN, next.call(request)).await {
-        Ok(answer) => {
-            let mut answer = answer?.map_into_boxed_body();
-            add(answer.headers_mut(), is_https);
-            Ok(answer)
+    let is_https = SiteState::of(request.request()).public_url.is_https();
+    match tokio::time::timeout(PAGE_TIMEOUT, next.call(request)).await {
+        Ok(response) => {
+            let mut response = response?.map_into_boxed_body();
+            add(response.headers_mut(), is_https);
+            Ok(response)
         }
         Err(_) => {
-            let mut answer = Refused::because(Why::Overloaded).error_response();
-            add(answer.headers_mut(), is_https);
-            Err(InternalError::from_response("the page took too long", answer).into())
+            let mut response = PageError::from(ErrorKind::Overloaded).error_response();
+            add(response.headers_mut(), is_https);
+            Err(InternalError::from_response("the page took too long", response).into())
         }
     }
 }

@@ -1,249 +1,208 @@
-//! The frame around every page.
+//! The frame around every page: navigation, footer, language link and cookies.
 //!
-//! A handler draws its own part and gives it to [`Page`], which adds navigation, head and foot, and sets the
-//! reader's cookies.
+//! A handler renders its own part and passes it to [`Page`], [`standalone`] or [`public_page`].
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 use nexo_domain::otp::Language;
 use url::form_urlencoded;
 
-use super::assets::{ICON, SCRIPT, STYLE};
-use super::extract::{Reader, Visitor};
+use super::document::document;
+use super::error::PageError;
+use super::extract::{Viewer, Visitor};
 use super::form::TOKEN_FIELD;
-use super::navigation::Place;
-use crate::dashboard::texts::{Say, Text, frame};
+use super::navigation::NavItem;
+use crate::dashboard::texts::{Text, Translate, frame};
 
-/// A page to be answered with.
+/// A page of the dashboard.
 pub struct Page<'a> {
-    /// Of the browser's tab.
-    pub title: &'a str,
-    /// Where in the navigation it is.
-    pub place: Option<Place>,
-    pub status: StatusCode,
-    pub body: Markup,
+    nav_item: NavItem,
+    title: &'a str,
+    status: StatusCode,
+    body: Markup,
 }
 
 impl<'a> Page<'a> {
-    /// A page of the dashboard.
-    pub fn at(place: Place, title: &'a str, body: Markup) -> Page<'a> {
+    /// A page with status 200. The navigation marks `nav_item` as current.
+    pub fn new(nav_item: NavItem, title: &'a str, body: Markup) -> Page<'a> {
         Page {
+            nav_item,
             title,
-            place: Some(place),
             status: StatusCode::OK,
             body,
         }
     }
 
-    /// The same with another status: a form that was not taken is 400, what is no more is 410.
+    /// The same page with another status: 400 for a rejected form.
     pub fn with_status(self, status: StatusCode) -> Page<'a> {
         Page { status, ..self }
     }
 
-    /// The answer, in the reader's language, within the dashboard's frame.
-    pub fn answer(self, reader: &impl Reader) -> HttpResponse {
-        let visitor = reader.visitor();
+    /// The response, in the viewer's language, within the dashboard's frame.
+    pub fn respond(self, viewer: &impl Viewer) -> HttpResponse {
+        let visitor = viewer.visitor();
         let main = html! {
             div.shell {
-                (navigation(visitor, self.place))
-                main #content.main tabindex="-1" { (self.body) (foot(visitor)) }
+                (navigation(visitor, self.nav_item))
+                main #content.main tabindex="-1" { (self.body) (footer(visitor)) }
             }
         };
         respond(visitor, self.status, self.title, main)
     }
+}
 
-    /// The answer with nothing around but the name: signing in and up.
-    pub fn answer_alone(self, reader: &impl Reader) -> HttpResponse {
-        let visitor = reader.visitor();
-        let main = html! {
-            main #content.alone tabindex="-1" {
-                a.brand href={ "/" (visitor.language.code()) } { (mark()) "NEXO ROUTE" }
-                div.card { (self.body) }
-                (foot(visitor))
-            }
-        };
-        respond(visitor, self.status, self.title, main)
-    }
+/// A page without navigation, such as sign-in.
+pub fn standalone(
+    visitor: &Visitor,
+    title: Text,
+    status: StatusCode,
+    body: Markup,
+) -> HttpResponse {
+    let main = html! {
+        main #content.alone tabindex="-1" {
+            (brand(&format!("/{}", visitor.language.code())))
+            div.card { (body) }
+            (footer(visitor))
+        }
+    };
+    respond(visitor, status, visitor.language.t(title), main)
+}
 
-    /// The answer within the frame of the public pages.
-    pub fn answer_public(self, reader: &impl Reader) -> HttpResponse {
-        let visitor = reader.visitor();
-        let language = visitor.language;
-        let main = html! {
-            header.top {
-                a.brand href={ "/" (language.code()) } { (mark()) "NEXO ROUTE" }
-                nav aria-label=(language.say(frame::MAIN_NAVIGATION)) {
-                    a href="/docs" { (language.say(frame::DOCS)) }
-                    @if visitor.signed_in.is_some() {
-                        a.button href="/dashboard" { (language.say(frame::OVERVIEW)) }
-                    } @else {
-                        a href="/auth/sign-in" { (language.say(frame::SIGN_IN)) }
-                        a.button href="/auth/sign-up" { (language.say(frame::SIGN_UP)) }
-                    }
+/// A page within the frame of the public pages.
+pub fn public_page(visitor: &Visitor, title: Text, body: Markup) -> HttpResponse {
+    let language = visitor.language;
+    let main = html! {
+        header.top {
+            (brand(&format!("/{}", language.code())))
+            nav aria-label=(language.t(frame::MAIN_NAVIGATION)) {
+                a href="/docs" { (language.t(frame::DOCS)) }
+                @if visitor.signed_in.is_some() {
+                    a.button href="/dashboard" { (language.t(frame::OVERVIEW)) }
+                } @else {
+                    a href="/auth/sign-in" { (language.t(frame::SIGN_IN)) }
+                    a.button href="/auth/sign-up" { (language.t(frame::SIGN_UP)) }
                 }
             }
-            main #content.public tabindex="-1" { (self.body) }
-            (foot(visitor))
-        };
-        respond(visitor, self.status, self.title, main)
-    }
+        }
+        main #content.public tabindex="-1" { (body) }
+        (footer(visitor))
+    };
+    respond(visitor, StatusCode::OK, language.t(title), main)
+}
+
+/// The handler of every address without a page.
+pub async fn not_found(visitor: Visitor) -> PageError {
+    PageError::not_found(visitor.language)
 }
 
 fn respond(visitor: &Visitor, status: StatusCode, title: &str, main: Markup) -> HttpResponse {
     let language = visitor.language;
     let page = html! {
-        a.skip href="#content" { (language.say(frame::SKIP)) }
+        a.skip href="#content" { (language.t(frame::SKIP)) }
         (main)
     };
-    let mut answer = HttpResponse::build(status);
+    let mut response = HttpResponse::build(status);
     for cookie in visitor.cookies() {
-        answer.cookie(cookie.clone());
+        response.cookie(cookie.clone());
     }
-    answer
+    response
         .content_type("text/html; charset=utf-8")
         .insert_header(("Content-Language", language.code()))
-        .body(whole(language, title, page).into_string())
+        .body(document(language, title, page).into_string())
 }
 
-/// Leads the browser on after a form was taken. `path` is of this site.
-pub fn go(reader: &impl Reader, path: &str) -> HttpResponse {
-    let mut answer = HttpResponse::SeeOther();
-    for cookie in reader.visitor().cookies() {
-        answer.cookie(cookie.clone());
+/// Redirects the browser (303) to a path of this site.
+pub fn redirect(viewer: &impl Viewer, path: &str) -> HttpResponse {
+    let mut response = HttpResponse::SeeOther();
+    for cookie in viewer.visitor().cookies() {
+        response.cookie(cookie.clone());
     }
-    answer.insert_header((LOCATION, path.to_owned())).finish()
+    response.insert_header((LOCATION, path.to_owned())).finish()
 }
 
-/// A page of its own, without anything that knows the reader.
-pub fn bare(language: Language, title: &str, body: Markup) -> Markup {
-    let main = html! { main #content.alone { div.card { (body) } } };
-    whole(language, title, main)
-}
-
-fn whole(language: Language, title: &str, main: Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang=(language.code()) {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " · NEXO ROUTE" }
-                link rel="stylesheet" href=(STYLE.path);
-                link rel="icon" type="image/svg+xml" href=(ICON.path);
-                script src=(SCRIPT.path) defer {}
-            }
-            body { (main) }
-        }
-    }
-}
-
-/// The hidden field that each form of a page carries.
-pub fn form_token(reader: &impl Reader) -> Markup {
-    let token = reader.visitor().form_token();
+/// The hidden field that every form needs.
+pub fn form_token(viewer: &impl Viewer) -> Markup {
+    let token = viewer.visitor().form_token();
     html! { input type="hidden" name=(TOKEN_FIELD) value=(token); }
 }
 
-fn mark() -> Markup {
+fn brand(path: &str) -> Markup {
     html! {
-        svg.mark viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" {
-            rect.mark-ground width="24" height="24" rx="6" {}
-            path.mark-line d="M6.5 17V7l11 10V7" fill="none" stroke-width="2.4"
-                stroke-linecap="round" stroke-linejoin="round" {}
+        a.brand href=(path) {
+            svg.mark viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" {
+                rect.mark-ground width="24" height="24" rx="6" {}
+                path.mark-line d="M6.5 17V7l11 10V7" fill="none" stroke-width="2.4"
+                    stroke-linecap="round" stroke-linejoin="round" {}
+            }
+            "NEXO ROUTE"
         }
     }
 }
 
-fn navigation(visitor: &Visitor, here: Option<Place>) -> Markup {
+fn navigation(visitor: &Visitor, current: NavItem) -> Markup {
     let language = visitor.language;
-    let is_operator = visitor
-        .signed_in
-        .as_ref()
-        .is_some_and(|(_, account)| account.operator);
-    let entries = html! {
-        ul { @for place in Place::MEMBERS { (entry(language, place, here)) } }
-        @if is_operator {
-            p.nav-head { (language.say(frame::OPERATORS)) }
-            ul { @for place in Place::OPERATORS { (entry(language, place, here)) } }
+    let account = visitor.signed_in.as_ref().map(|(_, account)| account);
+    let links = html! {
+        ul { @for item in NavItem::MEMBER { (nav_link(language, item, current)) } }
+        @if account.is_some_and(|account| account.operator) {
+            p.nav-head { (language.t(frame::OPERATORS)) }
+            ul { @for item in NavItem::OPERATOR { (nav_link(language, item, current)) } }
         }
-    };
-    let whose = visitor
-        .signed_in
-        .as_ref()
-        .map(|(_, account)| account.email.as_str());
-    html! {
-        header.side {
-            a.brand href="/dashboard" { (mark()) "NEXO ROUTE" }
-            // On a narrow screen the navigation is behind a button, without a script.
-            details.menu {
-                summary { (language.say(frame::MENU)) }
-                nav aria-label=(language.say(frame::MENU)) { (entries) (leave(visitor, whose)) }
-            }
-            nav.wide aria-label=(language.say(frame::MAIN_NAVIGATION)) {
-                (entries)
-                (leave(visitor, whose))
-            }
-        }
-    }
-}
-
-fn leave(visitor: &Visitor, whose: Option<&str>) -> Markup {
-    html! {
-        @if let Some(email) = whose {
+        @if let Some(account) = account {
             div.whose {
-                span.email title=(email) { (email) }
+                span.email title=(account.email) { (account.email) }
                 form method="post" action="/auth/sign-out" {
                     (form_token(visitor))
-                    button.quiet type="submit" { (visitor.language.say(frame::SIGN_OUT)) }
+                    button.quiet type="submit" { (language.t(frame::SIGN_OUT)) }
                 }
             }
+        }
+    };
+    html! {
+        header.side {
+            (brand("/dashboard"))
+            // On a narrow screen the navigation is behind a button, without a script.
+            details.menu {
+                summary { (language.t(frame::MENU)) }
+                nav aria-label=(language.t(frame::MENU)) { (links) }
+            }
+            nav.wide aria-label=(language.t(frame::MAIN_NAVIGATION)) { (links) }
         }
     }
 }
 
-fn entry(language: Language, place: Place, here: Option<Place>) -> Markup {
-    let current = (here == Some(place)).then_some("page");
+fn nav_link(language: Language, item: NavItem, current: NavItem) -> Markup {
+    let current = (item == current).then_some("page");
     html! {
         li {
-            a href=(place.path()) aria-current=[current] {
+            a href=(item.path()) aria-current=[current] {
                 svg.icon viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" {
-                    path d=(place.icon()) fill="none" stroke="currentColor" stroke-width="1.7"
+                    path d=(item.icon()) fill="none" stroke="currentColor" stroke-width="1.7"
                         stroke-linecap="round" stroke-linejoin="round" {}
                 }
-                span { (language.say(place.name())) }
+                span { (language.t(item.label())) }
             }
         }
     }
 }
 
-fn foot(visitor: &Visitor) -> Markup {
+fn footer(visitor: &Visitor) -> Markup {
     let language = visitor.language;
     let other = match language {
         Language::En => Language::Vi,
         Language::Vi => Language::En,
     };
-    let there = in_language(&visitor.path, other);
+    let path = in_language(&visitor.path, other);
     html! {
         footer.foot {
-            span { "NEXO ROUTE · " (language.say(frame::TAGLINE)) }
-            a href=(there) hreflang=(other.code()) lang=(other.code()) {
-                (language.say(frame::OTHER_LANGUAGE))
+            span { "NEXO ROUTE · " (language.t(frame::TAGLINE)) }
+            a href=(path) hreflang=(other.code()) lang=(other.code()) {
+                (language.t(frame::OTHER_LANGUAGE))
             }
         }
     }
-}
-
-/// A page without navigation, for who is not signed in.
-pub fn alone(visitor: &Visitor, title: Text, status: StatusCode, body: Markup) -> HttpResponse {
-    let page = Page {
-        title: visitor.language.say(title),
-        place: None,
-        status,
-        body,
-    };
-    page.answer_alone(visitor)
 }
 
 /// The address of the same page in this language.
@@ -251,14 +210,14 @@ fn in_language(path_and_query: &str, language: Language) -> String {
     let (path, query) = path_and_query
         .split_once('?')
         .unwrap_or((path_and_query, ""));
-    // The landing page has an address for each language; every other page is asked for it.
+    // The landing page has a path for each language; every other page has the parameter `lang`.
     if let "/en" | "/vi" | "/" = path {
         return format!("/{}", language.code());
     }
-    let given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "lang");
+    let others = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "lang");
     let mut query = form_urlencoded::Serializer::new(String::new());
     query
-        .extend_pairs(given)
+        .extend_pairs(others)
         .append_pair("lang", language.code());
     format!("{path}?{}", query.finish())
 }
@@ -268,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_other_language_has_the_same_page() {
+    fn the_language_link_leads_to_the_same_page() {
         for (here, there) in [
             ("/en?ref=ab12", "/vi"),
             ("/docs", "/docs?lang=vi"),

@@ -1,8 +1,8 @@
-//! How customers reach this gateway.
+//! The public URL under which customers reach the gateway.
 
 use url::Url;
 
-/// The configured public URL, taken apart once.
+/// The configured public URL, parsed once.
 #[derive(Debug, Clone)]
 pub struct PublicUrl {
     base: String,
@@ -11,7 +11,7 @@ pub struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// Of a URL that the configuration has checked.
+    /// Parses a URL that the configuration has already validated.
     pub fn of(text: &str) -> PublicUrl {
         let parsed = Url::parse(text).ok();
         let host = parsed.as_ref().map_or(String::new(), |url| {
@@ -26,17 +26,17 @@ impl PublicUrl {
         }
     }
 
-    /// A link to `path`, which begins with a slash.
+    /// The absolute URL of `path`, which begins with a slash.
     pub fn link(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// Host, and port where it is not the scheme's own, as browsers write it.
+    /// The host, with the port unless it is the scheme's default, as browsers write it.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Whether browsers reach it by https: cookies are then `Secure`, and plain http is refused for good.
+    /// Whether browsers use https: cookies are then `Secure`, and browsers never use plain http again.
     pub fn is_https(&self) -> bool {
         self.is_https
     }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_public_url_gives_links_and_its_host() {
+    fn a_public_url_gives_links_and_the_host() {
         let url = PublicUrl::of("https://otp.example.com/");
         assert_eq!(url.link("/en"), "https://otp.example.com/en");
         assert_eq!((url.host(), url.is_https()), ("otp.example.com", true));

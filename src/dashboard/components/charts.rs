@@ -1,9 +1,9 @@
-//! Charts, drawn on the server.
+//! SVG charts, rendered on the server.
 
 use maud::{Markup, html};
 use nexo_domain::otp::Language;
 
-use crate::dashboard::texts::{Say, overview as texts};
+use crate::dashboard::texts::{Translate, overview as texts};
 
 /// One day of the chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Day {
 }
 
 impl Day {
-    fn all(&self) -> u64 {
+    fn total(&self) -> u64 {
         self.delivered + self.failed
     }
 }
@@ -27,7 +27,7 @@ const RIGHT: f64 = 40.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 26.0;
 
-/// A round number that is not less, and whose half is whole: 2, 4 or 10 and zeros.
+/// The next number of the form 2, 4 or 10 times a power of ten: half of it is whole.
 fn round_up(most: u64) -> u64 {
     let mut unit = 1_u64;
     loop {
@@ -41,31 +41,31 @@ fn round_up(most: u64) -> u64 {
     }
 }
 
-/// The share of delivered OTPs in percent, to a tenth; `None` without any.
+/// The share of delivered OTPs in percent, to a tenth; `None` if there are no OTPs.
 pub fn rate_percent(delivered: u64, failed: u64) -> Option<f64> {
-    let all = delivered + failed;
-    (all > 0).then(|| (delivered as f64 * 1000.0 / all as f64).round() / 10.0)
+    let total = delivered + failed;
+    (total > 0).then(|| (delivered as f64 * 1000.0 / total as f64).round() / 10.0)
 }
 
 fn coordinate(value: f64) -> String {
     format!("{value:.1}")
 }
 
-/// OTPs a day as bars, delivered below failed, and the delivery rate as a line.
+/// OTPs per day as stacked bars (delivered below failed), and the delivery rate as a line.
 pub fn days(l: Language, days: &[Day]) -> Markup {
-    let most = round_up(days.iter().map(Day::all).max().unwrap_or(0).max(4));
+    let most = round_up(days.iter().map(Day::total).max().unwrap_or(0).max(4));
     let plot = HEIGHT - TOP - BOTTOM;
     let slot = (WIDTH - LEFT - RIGHT) / days.len().max(1) as f64;
     let bar = (slot * 0.64).min(26.0);
     let height = |count: u64| count as f64 / most as f64 * plot;
     let rate_y = |percent: f64| TOP + (100.0 - percent) / 100.0 * plot;
-    let x = |place: usize| LEFT + slot * place as f64 + slot / 2.0;
+    let x = |index: usize| LEFT + slot * index as f64 + slot / 2.0;
     let points: Vec<(f64, f64)> = days
         .iter()
         .enumerate()
-        .filter_map(|(place, day)| {
+        .filter_map(|(index, day)| {
             let percent = rate_percent(day.delivered, day.failed)?;
-            Some((x(place), rate_y(percent)))
+            Some((x(index), rate_y(percent)))
         })
         .collect();
     let line: Vec<String> = points
@@ -74,7 +74,7 @@ pub fn days(l: Language, days: &[Day]) -> Markup {
         .collect();
     let delivered: u64 = days.iter().map(|day| day.delivered).sum();
     let failed: u64 = days.iter().map(|day| day.failed).sum();
-    let label = l.tell(
+    let label = l.t_with(
         texts::CHART_LABEL,
         &[
             ("days", &days.len()),
@@ -82,7 +82,7 @@ pub fn days(l: Language, days: &[Day]) -> Markup {
             ("failed", &failed),
         ],
     );
-    let every = days.len().div_ceil(6).max(1);
+    let label_step = days.len().div_ceil(6).max(1);
     html! {
         svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(label) {
             @for quarter in 0..=2_u64 {
@@ -92,8 +92,8 @@ pub fn days(l: Language, days: &[Day]) -> Markup {
                 text x=(LEFT - 8.0) y=(coordinate(y + 4.0)) text-anchor="end" { (count) }
                 text x=(WIDTH - RIGHT + 6.0) y=(coordinate(y + 4.0)) { (quarter * 50) "%" }
             }
-            @for (place, day) in days.iter().enumerate() {
-                @let left = x(place) - bar / 2.0;
+            @for (index, day) in days.iter().enumerate() {
+                @let left = x(index) - bar / 2.0;
                 @let (low, high) = (height(day.delivered), height(day.failed));
                 g {
                     title { (day.label) ": " (day.delivered) " ✓ " (day.failed) " ✗" }
@@ -106,8 +106,8 @@ pub fn days(l: Language, days: &[Day]) -> Markup {
                             y=(coordinate(TOP + plot - low - high)) height=(coordinate(high)) {}
                     }
                 }
-                @if place % every == 0 {
-                    text x=(coordinate(x(place))) y=(HEIGHT - 8.0) text-anchor="middle" { (day.label) }
+                @if index % label_step == 0 {
+                    text x=(coordinate(x(index))) y=(HEIGHT - 8.0) text-anchor="middle" { (day.label) }
                 }
             }
             polyline.rate points=(line.join(" ")) {}
@@ -116,33 +116,33 @@ pub fn days(l: Language, days: &[Day]) -> Markup {
             }
         }
         ul.legend {
-            li { i.delivered {} (l.say(texts::DELIVERED)) }
-            li { i.failed {} (l.say(texts::FAILED)) }
-            li { i.rate {} (l.say(texts::RATE)) }
+            li { i.delivered {} (l.t(texts::DELIVERED)) }
+            li { i.failed {} (l.t(texts::FAILED)) }
+            li { i.rate {} (l.t(texts::RATE)) }
         }
     }
 }
 
-/// One bar of a list of shares.
-pub struct Share {
+/// The deliveries of one carrier.
+pub struct CarrierRate {
     pub name: String,
     pub delivered: u64,
     pub failed: u64,
 }
 
-/// The delivery rate of each as a bar.
-pub fn shares(l: Language, shares: &[Share]) -> Markup {
+/// The delivery rate of each carrier as a bar.
+pub fn carrier_rates(l: Language, rates: &[CarrierRate]) -> Markup {
     html! {
         div.bars {
-            @for share in shares {
-                @let percent = rate_percent(share.delivered, share.failed).unwrap_or(0.0);
+            @for rate in rates {
+                @let percent = rate_percent(rate.delivered, rate.failed).unwrap_or(0.0);
                 div {
                     div.bar-line {
-                        span { (share.name) }
+                        span { (rate.name) }
                         span.number {
-                            (l.tell(texts::SHARE, &[
+                            (l.t_with(texts::SHARE, &[
                                 ("percent", &percent),
-                                ("count", &(share.delivered + share.failed)),
+                                ("count", &(rate.delivered + rate.failed)),
                             ]))
                         }
                     }
@@ -175,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_of_what_there_is() {
+    fn a_rate_needs_at_least_one_otp() {
         assert_eq!(rate_percent(2, 1), Some(66.7));
         assert_eq!(rate_percent(0, 0), None);
         assert_eq!(rate_percent(5, 0), Some(100.0));
     }
 
     #[test]
-    fn a_chart_has_a_bar_for_what_was_sent() {
+    fn a_chart_has_a_bar_for_each_day_with_otps() {
         let day = |label: &str, delivered, failed| Day {
             label: label.to_owned(),
             delivered,

@@ -1,4 +1,4 @@
-//! What a receiver of webhooks looks like, with the reader's own endpoint.
+//! Example webhook receivers for the customer's own endpoint.
 
 use maud::{Markup, html};
 use nexo_domain::ids::DeliveryId;
@@ -7,7 +7,7 @@ use nexo_domain::webhook::test_body;
 use url::Url;
 use uuid::Uuid;
 
-use crate::dashboard::texts::{Say, webhooks as texts};
+use crate::dashboard::texts::{Translate, webhooks as texts};
 
 const NODE: &str = r#"import crypto from 'node:crypto';
 import http from 'node:http';
@@ -18,8 +18,8 @@ const KEY = crypto.createHash('sha256')
 
 function verify(rawBody, header) {
   const given = Buffer.from(String(header).replace(/^sha256=/, ''), 'hex');
-  const wanted = crypto.createHmac('sha256', KEY).update(rawBody).digest();
-  return given.length === wanted.length && crypto.timingSafeEqual(given, wanted);
+  const expected = crypto.createHmac('sha256', KEY).update(rawBody).digest();
+  return given.length === expected.length && crypto.timingSafeEqual(given, expected);
 }
 
 http.createServer((req, res) => {
@@ -45,16 +45,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 KEY = hashlib.sha256(os.environ["NEXO_WEBHOOK_SECRET"].encode()).hexdigest()
 
 def verify(raw_body: bytes, header: str) -> bool:
-    wanted = hmac.new(KEY.encode(), raw_body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(wanted, header.removeprefix("sha256="))
+    expected = hmac.new(KEY.encode(), raw_body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected, header.removeprefix("sha256="))
 
 class Receiver(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        taken = self.path == "{path}" and verify(body, self.headers.get("X-NEXO-Signature", ""))
-        self.send_response(204 if taken else 401)
+        valid = self.path == "{path}" and verify(body, self.headers.get("X-NEXO-Signature", ""))
+        self.send_response(204 if valid else 401)
         self.end_headers()
-        if taken:
+        if valid:
             event = json.loads(body)
             print(event["type"], event, flush=True)
 
@@ -71,15 +71,16 @@ curl -i -X POST '{url}' \
   -d "$BODY"
 "#;
 
-/// What the event in [`CURL`] is of.
-const NOBODYS: DeliveryId = DeliveryId(Uuid::from_u128(0x8f2e1c4d_0000_4000_8000_000000000001));
+/// The delivery of the event in [`CURL`].
+const EXAMPLE_DELIVERY: DeliveryId =
+    DeliveryId(Uuid::from_u128(0x8f2e1c4d_0000_4000_8000_000000000001));
 /// 2026-01-01T00:00:00Z.
 const SENT_AT_MS: i64 = 1_767_225_600_000;
 
-/// The receiver in three languages, each behind its name.
+/// The receiver in three languages, each in a collapsible block.
 pub fn snippets(l: Language, url: Option<&str>) -> Markup {
     let url = url.unwrap_or("https://your-app.example/webhooks/nexo");
-    // A quote in a URL is percent-encoded, so that it ends no string below.
+    // A percent-encoded quote cannot end a string of the examples.
     let url = url.replace('\'', "%27");
     let path = Url::parse(&url).map_or("/".to_owned(), |url| {
         let query = url
@@ -88,26 +89,26 @@ pub fn snippets(l: Language, url: Option<&str>) -> Markup {
             .unwrap_or_default();
         format!("{}{query}", url.path())
     });
-    let of = |text: &str| {
+    let fill = |text: &str| {
         text.replace("{path}", &path.replace('"', "%22"))
             .replace("{url}", &url)
-            .replace("{body}", &test_body(NOBODYS, SENT_AT_MS))
+            .replace("{body}", &test_body(EXAMPLE_DELIVERY, SENT_AT_MS))
     };
     html! {
         section.card {
-            h2 { (l.say(texts::RECEIVER)) }
-            p.lead { (l.say(texts::RECEIVER_LEAD)) }
+            h2 { (l.t(texts::RECEIVER)) }
+            p.lead { (l.t(texts::RECEIVER_LEAD)) }
             details.more open {
                 summary { "Node.js" }
-                pre tabindex="0" { code { (of(NODE)) } }
+                pre tabindex="0" { code { (fill(NODE)) } }
             }
             details.more {
                 summary { "Python" }
-                pre tabindex="0" { code { (of(PYTHON)) } }
+                pre tabindex="0" { code { (fill(PYTHON)) } }
             }
             details.more {
-                summary { (l.say(texts::RECEIVER_CURL)) }
-                pre tabindex="0" { code { (of(CURL)) } }
+                summary { (l.t(texts::RECEIVER_CURL)) }
+                pre tabindex="0" { code { (fill(CURL)) } }
             }
         }
     }

@@ -1,0 +1,29 @@
+//! Pieces that several pages draw: fields, tables, charts and the state of records.
+
+mod billing;
+pub(super) mod charts;
+mod deliveries;
+mod elements;
+mod examples;
+mod fields;
+pub(super) mod ladder;
+pub(super) mod receiver_examples;
+mod table;
+mod webhook_attempts;
+
+pub(super) use billing::{
+    bucket_name, grouped, payment_method_name, payout_state, payout_wallet_name, referral_state,
+    wallet_summary,
+};
+pub(super) use deliveries::{delivery_table, status_name, status_pill};
+pub(super) use elements::{
+    Tone, copy_button, empty_state, error_notice, page_head, pill, secret_once, success_notice,
+    time, time_or_never, usd,
+};
+pub(super) use examples::send_otp_curl;
+pub(super) use fields::{Field, button_form, confirmation, select};
+pub(super) use table::Column::{Left, Right, Unnamed};
+pub(super) use table::{cursor_link, offset_pager, pager, plain_table, table};
+pub(super) use webhook_attempts::{
+    attempt_path, attempt_state, attempt_table, is_finished, replay_button, response_summary,
+};

@@ -1,0 +1,67 @@
+//! A table of webhook attempts, and an attempt's state.
+
+use maud::{Markup, html};
+use nexo_entities::store::webhooks::attempts::WebhookAttempt;
+
+use super::elements::{Tone, pill, time};
+use super::fields::button_form;
+use super::table::Column::Left;
+use super::table::table;
+use crate::dashboard::texts::{Translate, webhooks as texts};
+use crate::dashboard::web::{Member, Viewer};
+
+pub fn attempt_path(id: impl std::fmt::Display) -> String {
+    format!("/dashboard/webhook-attempts/{id}")
+}
+
+pub fn attempt_state(member: &Member, attempt: &WebhookAttempt) -> Markup {
+    let (tone, text) = match attempt.status.as_str() {
+        "pending" => (Tone::Busy, texts::PENDING),
+        "sending" => (Tone::Busy, texts::SENDING),
+        "delivered" => (Tone::Good, texts::DELIVERED),
+        "failed" => (Tone::Bad, texts::FAILED),
+        _ => (Tone::Plain, texts::UNKNOWN),
+    };
+    pill(tone, member.language().t(text))
+}
+
+pub fn is_finished(attempt: &WebhookAttempt) -> bool {
+    !matches!(attempt.status.as_str(), "pending" | "sending")
+}
+
+pub fn attempt_table(member: &Member, attempts: &[WebhookAttempt]) -> Markup {
+    html! {
+        (table(member.language(), texts::ATTEMPTS, &[
+            Left(texts::TIME), Left(texts::EVENT), Left(texts::STATE), Left(texts::RESPONSE),
+            Left(texts::DURATION), Left(texts::REPLAY),
+        ], html! {
+            @for attempt in attempts {
+                tr {
+                    td { a href=(attempt_path(attempt.id)) { (time(attempt.created_at_ms)) } }
+                    td { code { (attempt.event_type) } }
+                    td { (attempt_state(member, attempt)) }
+                    td { (response_summary(attempt)) }
+                    td.number { @if let Some(ms) = attempt.duration_ms { (ms) " ms" } }
+                    td { @if is_finished(attempt) { (replay_button(member, attempt)) } }
+                }
+            }
+        }))
+    }
+}
+
+/// The response's status code, or the error if there is no response.
+pub fn response_summary(attempt: &WebhookAttempt) -> Markup {
+    html! {
+        @match (attempt.status_code, &attempt.error) {
+            (Some(code), _) => { span.number { (code) } },
+            (None, Some(error)) => { span.faint { (error) } },
+            (None, None) => { span.faint { "–" } },
+        }
+    }
+}
+
+pub fn replay_button(member: &Member, attempt: &WebhookAttempt) -> Markup {
+    let action = format!("{}/replay", attempt_path(attempt.id));
+    let label = member.language().t(texts::REPLAY);
+    button_form(member, &action, "second small", label)
+}

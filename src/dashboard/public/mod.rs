@@ -1,3 +1,0 @@
-//! Pages for visitors.
-
-pub(super) mod landing;
