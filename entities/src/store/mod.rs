@@ -1,5 +1,4 @@
-//! Every query. A method is named for what it answers or does; reads take a read connection, and
-//! each write is one transaction.
+//! All queries of the product, grouped by subject.
 
 use std::sync::Arc;
 

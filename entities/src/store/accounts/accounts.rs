@@ -17,50 +17,50 @@ use crate::store::{Conflict, Store, StoreError};
 use crate::tables::accounts::account;
 use crate::tables::ledger::wallet;
 
-/// An account to be opened.
+/// Parameters of a new account.
 #[derive(Clone)]
 pub struct NewAccount<'a> {
-    /// Lower-cased before it is kept.
+    /// Stored in lower case.
     pub email: &'a str,
-    /// Argon2id, in PHC's text form. Without one nobody signs in.
+    /// Argon2id in PHC string format. Without it the account cannot sign in.
     pub password_hash: Option<String>,
     pub operator: bool,
-    /// Of its calls.
+    /// The language of its calls.
     pub language: Option<Language>,
-    /// Of its pages and mails.
+    /// The language of its pages and e-mails.
     pub page_language: Option<Language>,
     pub created_at_ms: i64,
 }
 
-/// What is known of how somebody came here.
+/// The referral link that led a visitor here.
 #[derive(Debug, Clone, Copy)]
 pub struct Landing<'a> {
-    /// The code of the link.
+    /// The code in the link.
     pub code: &'a str,
-    /// Whose session the browser has, where it has one: nobody brings themselves.
+    /// The account signed in in the same browser, if any: an account cannot refer itself.
     pub signed_in_as: Option<AccountId>,
 }
 
-/// An account as it is kept.
+/// A stored account.
 #[derive(Clone)]
 pub struct Account {
     pub id: AccountId,
     pub email: String,
     pub password_hash: Option<String>,
     pub operator: bool,
-    /// Of its calls.
+    /// The language of its calls.
     pub language: Option<Language>,
-    /// Of its pages and mails.
+    /// The language of its pages and e-mails.
     pub page_language: Option<Language>,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
-    /// Since when its keys do not work, by an operator's decision.
+    /// When an operator suspended it; its keys do not work since.
     pub suspended_at_ms: Option<i64>,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     pub suspended_for: Option<String>,
-    /// What its referral link carries, for good.
+    /// The permanent code of its referral link.
     pub referral_code: String,
-    /// The second factor's secret as it was sealed, where the account has one.
+    /// The sealed TOTP secret, if the account uses a second factor.
     pub totp_sealed: Option<Vec<u8>>,
 }
 
@@ -84,19 +84,20 @@ impl Account {
 }
 
 impl Store {
-    /// Opens an account with an empty wallet.
+    /// Creates an account with an empty wallet.
     ///
     /// # Errors
-    /// [`Conflict::EmailTaken`]; what the database fails with.
+    /// [`Conflict::EmailTaken`].
     pub async fn create_account(&self, new: NewAccount<'_>) -> Result<AccountId, StoreError> {
         self.create_account_through(None, new).await
     }
 
-    /// Opens an account with an empty wallet. Where it was brought by somebody else, and is this person's first,
-    /// the database's trigger makes the referral in the same transaction; otherwise it silently makes none.
+    /// Creates an account with an empty wallet. If another account's link led here and this is the
+    /// person's first account, a database trigger creates the referral in the same transaction;
+    /// otherwise there is silently none.
     ///
     /// # Errors
-    /// [`Conflict::EmailTaken`]; what the database fails with.
+    /// [`Conflict::EmailTaken`].
     pub async fn create_account_through(
         &self,
         landing: Option<Landing<'_>>,
@@ -108,19 +109,13 @@ impl Store {
         Ok(id)
     }
 
-    /// The account, closed or not.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the account, closed or not.
     pub async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         let row = account::Entity::find_by_id(id.0).one(&self.reader).await?;
         row.map(Account::from_row).transpose()
     }
 
-    /// The account of this address, in whatever case it is written.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the account with this e-mail address, ignoring case.
     pub async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
         let row = account::Entity::find()
             .filter(account::Column::Email.eq(email.to_lowercase()))
@@ -129,10 +124,7 @@ impl Store {
         row.map(Account::from_row).transpose()
     }
 
-    /// Every account, oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns all accounts, oldest first.
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         let rows = account::Entity::find()
             .order_by_asc(account::Column::CreatedAtMs)
@@ -143,7 +135,7 @@ impl Store {
     }
 }
 
-/// The landing's code, unless it is the signed-in account's own.
+/// Returns the referral code unless it belongs to the signed-in account.
 async fn others_code(
     transaction: &DatabaseTransaction,
     landing: &Landing<'_>,
@@ -162,7 +154,7 @@ async fn others_code(
     Ok(Some(code.as_str().to_owned()))
 }
 
-/// Opens an account whose wallet holds `free` credit. The credit's entry is the caller's to write.
+/// Inserts an account whose wallet holds `free` credit. The caller writes the entry of the credit.
 pub(in crate::store) async fn open_account(
     transaction: &DatabaseTransaction,
     new: &NewAccount<'_>,
@@ -211,9 +203,9 @@ pub(in crate::store) async fn open_account(
     Ok(id)
 }
 
-/// Holds the open account's row until `transaction` ends, so that what is counted stays true.
+/// Locks the row of an open account until `transaction` ends, so that counts made in it stay true.
 ///
-/// An update that changes nothing does so on both databases.
+/// An update that changes nothing locks the row on both databases.
 pub(in crate::store) async fn hold_open_account(
     transaction: &DatabaseTransaction,
     id: AccountId,

@@ -1,4 +1,4 @@
-//! What an account's owner changes about a key: its allowlist, and the key itself.
+//! Changes to API keys: replacing the allowlist and rotating the key.
 
 use nexo_domain::account::api_key::KeyHash;
 use nexo_domain::account::client_ip::MAX_ALLOWLIST;
@@ -15,11 +15,11 @@ use crate::store::{Conflict, Store, StoreError};
 use crate::tables::accounts::{api_key, key_allowlist};
 
 impl Store {
-    /// Replaces the allowlist of an active key of the account: networks in CIDR notation, none lets every
-    /// address in. False when the account has no such active key.
+    /// Replaces the allowlist of an active key with networks in CIDR notation; an empty list admits
+    /// every address. Returns false if the account has no such active key.
     ///
     /// # Errors
-    /// [`Conflict::AllowlistTooLong`]; what the database fails with.
+    /// [`Conflict::AllowlistTooLong`].
     pub async fn set_allowlist(
         &self,
         account: AccountId,
@@ -45,11 +45,11 @@ impl Store {
         Ok(true)
     }
 
-    /// Revokes an active key of the account and keeps another in its place, with the same name, mode and
-    /// allowlist. `None` when the account has no such active key.
+    /// Revokes an active key and creates a replacement with the same name, mode and allowlist.
+    /// Returns `None` if the account has no such active key.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`]; what the database fails with.
+    /// [`Conflict::AccountClosed`].
     pub async fn rotate_key(
         &self,
         account: AccountId,
@@ -101,7 +101,7 @@ impl Store {
     }
 }
 
-/// Holds the row of an active key, so that nobody replaces its allowlist meanwhile.
+/// Locks the row of an active key, which excludes concurrent changes of its allowlist.
 async fn hold_active(
     transaction: &DatabaseTransaction,
     account: AccountId,

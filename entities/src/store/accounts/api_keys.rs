@@ -17,7 +17,7 @@ use crate::store::sql::record;
 use crate::store::{Conflict, Store, StoreError};
 use crate::tables::accounts::{account, api_key, key_allowlist};
 
-/// The most keys that an account has active at a time.
+/// Maximum number of active keys per account.
 pub const MAX_ACTIVE_KEYS: usize = 10;
 
 static NOTE_USE: Bulk = Bulk::new(
@@ -27,7 +27,7 @@ static NOTE_USE: Bulk = Bulk::new(
      AND (api_keys.last_used_at_ms IS NULL OR api_keys.last_used_at_ms < v.column2)",
 );
 
-/// A key to be kept; its text is not.
+/// Parameters of a new key. Only the hash of its text is stored.
 #[derive(Debug, Clone)]
 pub struct NewKey<'a> {
     pub account_id: AccountId,
@@ -36,12 +36,12 @@ pub struct NewKey<'a> {
     /// The last four characters.
     pub hint: &'a str,
     pub test: bool,
-    /// Networks in CIDR notation; none lets every address in.
+    /// Networks in CIDR notation; an empty list admits every address.
     pub allowlist: &'a [String],
     pub created_at_ms: i64,
 }
 
-/// A key as it is listed.
+/// A stored key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     pub id: KeyId,
@@ -55,26 +55,25 @@ pub struct Key {
     pub revoked_at_ms: Option<i64>,
 }
 
-/// All that a request's key decides.
+/// What a key authorizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
     pub key_id: KeyId,
     pub account_id: AccountId,
     pub test: bool,
-    /// Networks in CIDR notation; none lets every address in.
+    /// Networks in CIDR notation; an empty list admits every address.
     pub allowlist: Vec<String>,
-    /// The account's own language, where it chose one.
+    /// The account's own language, if set.
     pub language: Option<Language>,
     /// Whether the key was revoked, or its account closed or suspended.
     pub revoked: bool,
 }
 
 impl Store {
-    /// Keeps a new key.
+    /// Creates a key.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyKeys`], [`Conflict::AllowlistTooLong`]; what the
-    /// database fails with.
+    /// [`Conflict::AccountClosed`], [`Conflict::TooManyKeys`], [`Conflict::AllowlistTooLong`].
     pub async fn create_key(&self, new: NewKey<'_>) -> Result<KeyId, StoreError> {
         if new.allowlist.len() > MAX_ALLOWLIST {
             return Err(Conflict::AllowlistTooLong { max: MAX_ALLOWLIST }.into());
@@ -122,10 +121,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Every key, or one account's, oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns all keys, or those of one account, oldest first.
     pub async fn keys(&self, account: Option<AccountId>) -> Result<Vec<Key>, StoreError> {
         let mut find = api_key::Entity::find()
             .order_by_asc(api_key::Column::CreatedAtMs)
@@ -150,11 +146,8 @@ impl Store {
         Ok(keys)
     }
 
-    /// Revokes a key. False when it was revoked already or is unknown. `account` limits it to that
-    /// account's keys.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Revokes a key; `account` restricts it to that account's keys. Returns false if the key is
+    /// unknown or was revoked before.
     pub async fn revoke_key(
         &self,
         id: KeyId,
@@ -178,10 +171,7 @@ impl Store {
         Ok(true)
     }
 
-    /// The key with this hash, revoked or not.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the key with this hash, revoked or not.
     pub async fn key_by_hash(&self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
         let key = api_key::Entity::find()
             .filter(api_key::Column::Hash.eq(hash.to_vec()))
@@ -209,10 +199,7 @@ impl Store {
         }))
     }
 
-    /// Notes when keys were last used, many at once.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Records when keys were last used.
     pub async fn note_key_use(&self, used: &[(KeyId, i64)]) -> Result<(), StoreError> {
         let mut rows = NOTE_USE.rows(used.len());
         for (key, at_ms) in used {

@@ -1,4 +1,4 @@
-//! What an account's owner changes about signing in: the password, the second factor, the languages.
+//! Sign-in settings of an account: password, second factor, e-mail address and languages.
 
 use nexo_domain::ids::{AccountId, SessionId};
 use nexo_domain::otp::Language;
@@ -13,34 +13,31 @@ use crate::store::{Conflict, Store, StoreError};
 use crate::tables::accounts::account::{Column, Entity};
 use crate::tables::accounts::{password_reset, session};
 
-/// A new password.
+/// Parameters of a password change.
 #[derive(Clone)]
 pub struct NewPassword {
     pub account_id: AccountId,
-    /// Argon2id, in PHC's text form.
+    /// Argon2id in PHC string format.
     pub hash: String,
-    /// The second factor's secret, sealed under the new password; `None` takes the factor away.
+    /// The TOTP secret sealed under the new password; `None` removes the second factor.
     pub totp_sealed: Option<Vec<u8>>,
-    /// The one session that goes on.
+    /// The session that stays signed in.
     pub spared: Option<SessionId>,
     pub at_ms: i64,
 }
 
-/// A second factor that is put in place.
+/// A new second factor.
 #[derive(Clone)]
 pub struct NewFactor {
     /// Its secret, sealed under the password.
     pub sealed: Vec<u8>,
-    /// SHA-256 of the code that stands for it when it is lost.
+    /// SHA-256 of the recovery code.
     pub recovery_hash: [u8; 32],
 }
 
 impl Store {
-    /// Sets a new password, ends the account's other sessions and voids its reset links. False when the
-    /// account is closed or unknown.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Sets a new password, ends the account's other sessions and revokes its reset links. Returns
+    /// false if the account is closed or unknown.
     pub async fn set_password(&self, new: NewPassword) -> Result<bool, StoreError> {
         let transaction = self.begin().await?;
         let is_set = write_password(&transaction, &new).await?;
@@ -51,10 +48,7 @@ impl Store {
         Ok(is_set)
     }
 
-    /// Keeps the token of a reset link in the place of all earlier ones of the account.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Stores the token of a reset link, replacing earlier ones of the account.
     pub async fn begin_reset(
         &self,
         account: AccountId,
@@ -76,10 +70,7 @@ impl Store {
         self.end(transaction).await
     }
 
-    /// The account that a reset link is for, if the link still counts at `now_ms`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the account of a reset link that is valid at `now_ms`.
     pub async fn reset_account(
         &self,
         token_hash: &TokenHash,
@@ -92,10 +83,8 @@ impl Store {
         Ok(row.map(|row| AccountId(row.account_id)))
     }
 
-    /// Uses a reset link up and sets the new password. False when the link was used or has run out.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Consumes a reset link and sets the new password. Returns false if the link was used or has
+    /// expired.
     pub async fn finish_reset(
         &self,
         token_hash: &TokenHash,
@@ -116,10 +105,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Puts a second factor in place, or takes it away.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Sets or removes the second factor.
     pub async fn set_factor(
         &self,
         account: AccountId,
@@ -140,10 +126,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the code of this time step, once: false when it, or a later one, was taken before.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Consumes the code of this time step. Returns false if it or a later one was used before.
     pub async fn take_factor_step(
         &self,
         account: AccountId,
@@ -162,10 +145,8 @@ impl Store {
         Ok(self.noted(taken)?.rows_affected > 0)
     }
 
-    /// Takes the recovery code, once, and the second factor away with it. False when it is not the code.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Consumes the recovery code and removes the second factor. Returns false if the code does not
+    /// match.
     pub async fn take_recovery_code(
         &self,
         account: AccountId,
@@ -181,10 +162,10 @@ impl Store {
         Ok(self.noted(taken)?.rows_affected > 0)
     }
 
-    /// Gives the account another address.
+    /// Changes the account's e-mail address.
     ///
     /// # Errors
-    /// [`Conflict::EmailTaken`]; what the database fails with.
+    /// [`Conflict::EmailTaken`].
     pub async fn set_email(&self, account: AccountId, email: &str) -> Result<(), StoreError> {
         let written = Entity::update_many()
             .col_expr(Column::Email, Expr::value(email.to_lowercase()))
@@ -200,10 +181,7 @@ impl Store {
         }
     }
 
-    /// Sets the language of the account's calls; `None` leaves it to the configuration.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Sets the language of the account's calls; `None` selects the configured language.
     pub async fn set_call_language(
         &self,
         account: AccountId,
@@ -221,10 +199,7 @@ impl Store {
         self.end(transaction).await
     }
 
-    /// Sets the language of the account's pages and mails.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Sets the language of the account's pages and e-mails.
     pub async fn set_page_language(
         &self,
         account: AccountId,

@@ -1,4 +1,4 @@
-//! Who is signed in.
+//! Browser sessions.
 
 use nexo_domain::ids::{AccountId, SessionId};
 use sea_orm::sea_query::Expr;
@@ -13,23 +13,23 @@ use crate::tables::accounts::{account, password_reset, pending_sign_up};
 /// SHA-256 of a token that a browser holds.
 pub type TokenHash = [u8; 32];
 
-/// The most characters that are kept of what a browser calls itself.
+/// Maximum stored length of a User-Agent.
 const LONGEST_BROWSER: usize = 200;
 
-/// A session to be kept; its token is not.
+/// Parameters of a new session. Only the hash of its token is stored.
 #[derive(Debug, Clone)]
 pub struct NewSession<'a> {
     pub token_hash: TokenHash,
     pub account_id: AccountId,
     /// The client's address.
     pub address: &'a str,
-    /// What the browser calls itself.
+    /// The User-Agent.
     pub browser: &'a str,
     pub created_at_ms: i64,
     pub expires_at_ms: i64,
 }
 
-/// A session as it is kept.
+/// A stored session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub id: SessionId,
@@ -56,10 +56,10 @@ impl From<Model> for Session {
 }
 
 impl Store {
-    /// Keeps a new session of an open account, and forgets those of it that have run out.
+    /// Creates a session of an open account and deletes the account's expired ones.
     ///
     /// # Errors
-    /// [`crate::store::Conflict::AccountClosed`]; what the database fails with.
+    /// [`crate::store::Conflict::AccountClosed`].
     pub async fn open_session(&self, new: NewSession<'_>) -> Result<SessionId, StoreError> {
         let id = SessionId(Uuid::now_v7());
         let transaction = self.begin().await?;
@@ -86,10 +86,7 @@ impl Store {
         Ok(id)
     }
 
-    /// The session of this token and its account, if neither has ended at `now_ms`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the session of this token and its account, if both are valid at `now_ms`.
     pub async fn session(
         &self,
         token_hash: &TokenHash,
@@ -112,10 +109,7 @@ impl Store {
         Ok(Some((session.into(), Account::from_row(account)?)))
     }
 
-    /// Notes that a session was seen, from where, and until when it lasts now.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Records that a session was used, its address and its new expiry.
     pub async fn note_session(
         &self,
         id: SessionId,
@@ -134,10 +128,7 @@ impl Store {
         Ok(())
     }
 
-    /// The account's sessions that have not run out, the latest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the account's valid sessions, latest first.
     pub async fn sessions(
         &self,
         account: AccountId,
@@ -152,10 +143,7 @@ impl Store {
         Ok(rows.into_iter().map(Session::from).collect())
     }
 
-    /// Ends one session of the account. False when it has no such session.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Ends one session of the account. Returns false if there is no such session.
     pub async fn end_session(&self, account: AccountId, id: SessionId) -> Result<bool, StoreError> {
         let ended = Entity::delete_many()
             .filter(Column::AccountId.eq(account.0))
@@ -165,10 +153,7 @@ impl Store {
         Ok(self.noted(ended)?.rows_affected > 0)
     }
 
-    /// Ends all sessions of the account but `spared`; how many.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Ends all sessions of the account except `kept`. Returns their number.
     pub async fn end_sessions(
         &self,
         account: AccountId,
@@ -182,11 +167,8 @@ impl Store {
         Ok(self.noted(ended)?.rows_affected)
     }
 
-    /// Forgets what has run out at `now_ms`, of all accounts: sessions, and the links of letters. Returns how
-    /// many sessions there were.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Deletes the expired sessions, reset links and sign-up links of all accounts. Returns the
+    /// number of sessions.
     pub async fn trim_expired(&self, now_ms: i64) -> Result<u64, StoreError> {
         let resets = password_reset::Entity::delete_many()
             .filter(password_reset::Column::ExpiresAtMs.lte(now_ms))

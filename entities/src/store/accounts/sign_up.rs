@@ -1,6 +1,6 @@
-//! Signing up: the account, its wallet and its free credit are one transaction.
+//! Sign-up: account, wallet and free credit in one transaction.
 //!
-//! Where letters can be sent, a sign-up first waits for its e-mail address to be confirmed.
+//! If e-mail is configured, a sign-up first waits for its address to be confirmed.
 
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
 use nexo_domain::ids::AccountId;
@@ -19,26 +19,26 @@ use crate::store::{Store, StoreError};
 use crate::tables::accounts::pending_sign_up::{ActiveModel, Column, Entity, Model};
 use crate::tables::ledger::entry;
 
-/// The reference of the credit that a new account is given.
+/// The reference of the credit of a new account.
 pub const SIGN_UP_REFERENCE: &str = "signup";
 
-/// Somebody who signs up.
+/// Parameters of a sign-up.
 #[derive(Clone)]
 pub struct SignUp<'a> {
     pub account: NewAccount<'a>,
-    /// Through whose link they come, where they do.
+    /// The referral link, if any.
     pub landing: Option<Landing<'a>>,
-    /// What the new wallet holds as free credit; zero writes no entry.
+    /// Free credit of the new wallet; zero writes no entry.
     pub free: Micros,
 }
 
-/// Somebody who signs up, and is still to follow the link in a letter.
+/// A sign-up that waits for its e-mail address to be confirmed.
 #[derive(Clone)]
 pub struct PendingSignUp<'a> {
     pub email: &'a str,
-    /// Argon2id, in PHC's text form.
+    /// Argon2id in PHC string format.
     pub password_hash: String,
-    /// Of the account's pages and mails.
+    /// The language of the account's pages and e-mails.
     pub page_language: Language,
     pub landing: Option<Landing<'a>>,
     pub created_at_ms: i64,
@@ -46,10 +46,10 @@ pub struct PendingSignUp<'a> {
 }
 
 impl Store {
-    /// Opens an account whose wallet holds the free credit, with the grant's entry.
+    /// Creates an account with its free credit and the grant's entry.
     ///
     /// # Errors
-    /// [`crate::store::Conflict::EmailTaken`]; what the database fails with.
+    /// [`crate::store::Conflict::EmailTaken`].
     pub async fn sign_up(&self, new: SignUp<'_>) -> Result<AccountId, StoreError> {
         let transaction = self.begin().await?;
         let id = open(&transaction, &new).await?;
@@ -57,10 +57,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Keeps a sign-up until its link is followed.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Stores a sign-up until its link is followed.
     pub async fn begin_sign_up(
         &self,
         token_hash: TokenHash,
@@ -86,10 +83,7 @@ impl Store {
         Ok(())
     }
 
-    /// The e-mail address that a link confirms, if the link still counts at `now_ms`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the e-mail address of a link that is valid at `now_ms`.
     pub async fn pending_sign_up(
         &self,
         token_hash: &TokenHash,
@@ -102,11 +96,11 @@ impl Store {
         Ok(row.map(|row| row.email))
     }
 
-    /// Uses a link up and opens its account, whose wallet holds `free` as free credit. `None` when the link was
-    /// used or has run out.
+    /// Consumes a link and creates its account with `free` as free credit. Returns `None` if the
+    /// link was used or has expired.
     ///
     /// # Errors
-    /// [`crate::store::Conflict::EmailTaken`]; what the database fails with.
+    /// [`crate::store::Conflict::EmailTaken`].
     pub async fn finish_sign_up(
         &self,
         token_hash: &TokenHash,
@@ -141,7 +135,7 @@ impl Store {
     }
 }
 
-/// Takes the sign-up of this link away, so that nobody else uses it; `None` where there is none that counts.
+/// Deletes the sign-up of this link, so that it is used once; `None` if it is not valid.
 async fn take_pending(
     transaction: &DatabaseTransaction,
     token_hash: &TokenHash,

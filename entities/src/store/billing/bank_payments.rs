@@ -1,10 +1,10 @@
-//! Payments that a bank tells of: credited where they fit an open top-up, kept for an operator where not.
+//! Bank payments: credited if they match an open deposit, otherwise kept for an operator.
 //!
-//! | what comes | what happens |
+//! | notification | effect |
 //! |---|---|
-//! | the exact amount with an open reference | credited, once |
-//! | the same notification again, also at the same time | what was decided stands |
-//! | another amount, an unknown or used reference, a closed account, another currency | kept, with the reason |
+//! | exact amount with the reference of an open deposit | credited once |
+//! | the same notification again, even concurrently | the first decision stands |
+//! | another amount, an unknown or used reference, a closed account, another currency | kept with the reason |
 
 use nexo_domain::billing::deposit::{DepositReference, Kept, VndRate};
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
@@ -20,10 +20,10 @@ use crate::store::ledger::wallets::{ByHand, post};
 use crate::store::operations::operator_log::{Action, Operator};
 use crate::store::{Conflict, Store, StoreError};
 
-/// A payment as a bank tells of it.
+/// A payment as notified by the bank.
 #[derive(Debug, Clone, Copy)]
 pub struct NewPayment<'a> {
-    /// The bank's own name for it: the same one is taken once.
+    /// The bank's id of the payment, which is accepted once.
     pub bank_id: &'a str,
     /// In whole units of its currency.
     pub amount: i64,
@@ -33,20 +33,20 @@ pub struct NewPayment<'a> {
     pub at_ms: i64,
 }
 
-/// What became of a payment.
+/// The state of a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
     Credited {
         account_id: AccountId,
         amount: Micros,
     },
-    /// An operator has to look at it.
+    /// Waits for an operator's decision.
     Kept(Kept),
-    /// An operator has refused it since.
+    /// Refused by an operator.
     Refused,
 }
 
-/// A payment as it is kept.
+/// A stored payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BankPayment {
     pub id: Uuid,
@@ -68,10 +68,11 @@ const PAYMENT: &str = "SELECT id, bank_id, amount, currency, memo, received_at_m
      deposit_id, account_id, credited_micros FROM bank_payments ";
 
 impl Store {
-    /// Takes a payment, once, and credits it if it fits. Also says whether it is new.
+    /// Records a payment once and credits it if it matches a deposit. Also returns whether it is
+    /// new.
     ///
     /// # Errors
-    /// What the database fails with; then nothing was taken, and the bank may tell of it again.
+    /// After an error nothing was recorded, and the bank may notify again.
     pub async fn take_payment(&self, payment: NewPayment<'_>) -> Result<(Taken, bool), StoreError> {
         let id = Uuid::now_v7();
         let transaction = self.begin().await?;
@@ -115,7 +116,7 @@ impl Store {
         Ok((came_to, true))
     }
 
-    /// The deposit that a payment is meant for, and why it does not fit it.
+    /// Returns the deposit that a payment names, and why they do not match.
     async fn fit(
         &self,
         transaction: &DatabaseTransaction,
@@ -202,7 +203,7 @@ impl Store {
         Ok(())
     }
 
-    /// False where it was not kept any more.
+    /// Returns false if the payment is no longer `kept`.
     async fn mark_credited(
         &self,
         transaction: &DatabaseTransaction,
@@ -227,12 +228,12 @@ impl Store {
         Ok(marked.rows_affected() > 0)
     }
 
-    /// Credits a kept payment to `account` with what it is worth: by the rate of its own deposit, where it names
-    /// one of this account, else by `rate`. A deposit that was open is closed by it. Returns what was credited;
-    /// `None` where the payment is not kept any more.
+    /// Credits a kept payment to `account`: at the rate of its own deposit if it names one of this
+    /// account, otherwise at `rate`. An open deposit is closed by it. Returns the credited amount;
+    /// `None` if the payment is no longer kept.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::PaymentNotConvertible`]; what the database fails with.
+    /// [`Conflict::AccountClosed`], [`Conflict::PaymentNotConvertible`].
     pub async fn credit_payment(
         &self,
         by: Operator<'_>,
@@ -310,11 +311,8 @@ impl Store {
         Ok(Some(amount))
     }
 
-    /// Refuses a kept payment, with what was done about it: it was sent back, say. False where it is not kept any
-    /// more.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Refuses a kept payment with a note, for example that it was sent back. Returns false if it
+    /// is no longer kept.
     pub async fn refuse_payment(
         &self,
         by: Operator<'_>,
@@ -344,10 +342,7 @@ impl Store {
         Ok(true)
     }
 
-    /// The payments that wait for an operator, the oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the payments waiting for an operator, oldest first.
     pub async fn kept_payments(&self, limit: u32) -> Result<Vec<BankPayment>, StoreError> {
         let sql = format!("{PAYMENT}WHERE status = 'kept' ORDER BY received_at_ms, id LIMIT ?");
         let statement = self.sql(&sql, [Value::from(i64::from(limit))]);

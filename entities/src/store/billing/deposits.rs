@@ -1,4 +1,4 @@
-//! Top-ups that customers ask for: each has a reference of its own, and is credited once.
+//! Deposits requested by customers: each has a unique reference and is credited once.
 
 use nexo_domain::billing::deposit::{DepositReference, VndRate};
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
@@ -13,25 +13,25 @@ use crate::store::ledger::wallets::{ByHand, post};
 use crate::store::operations::operator_log::{Action, Operator};
 use crate::store::{Conflict, Store, StoreError};
 
-/// The most top-ups that an account has open at a time.
+/// Maximum number of open deposits per account.
 pub const MAX_OPEN_DEPOSITS: usize = 10;
 
-/// A top-up that is asked for.
+/// Parameters of a new deposit.
 #[derive(Debug, Clone)]
 pub struct NewDeposit<'a> {
     pub account_id: AccountId,
-    /// By which way it is to be paid.
+    /// The payment method.
     pub provider: &'a str,
     pub reference: DepositReference,
-    /// What is credited.
+    /// The amount to credit.
     pub amount: Micros,
-    /// What is to be paid.
+    /// The amount to pay.
     pub vnd: i64,
     pub rate: VndRate,
     pub at_ms: i64,
 }
 
-/// A top-up as it is kept.
+/// A stored deposit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deposit {
     pub id: Uuid,
@@ -46,7 +46,7 @@ pub struct Deposit {
     pub status: String,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
-    /// The operator, the customer, or `bank`.
+    /// The operator's name, `customer` or `bank`.
     pub closed_by: Option<String>,
     pub credited: Option<Micros>,
     pub note: Option<String>,
@@ -58,10 +58,10 @@ pub(in crate::store) const DEPOSIT: &str = "SELECT d.id, d.account_id, a.email, 
      JOIN accounts AS a ON a.id = d.account_id ";
 
 impl Store {
-    /// Keeps what a customer asks for.
+    /// Creates a deposit.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyDeposits`]; what the database fails with.
+    /// [`Conflict::AccountClosed`], [`Conflict::TooManyDeposits`].
     pub async fn open_deposit(&self, new: NewDeposit<'_>) -> Result<Uuid, StoreError> {
         let id = Uuid::now_v7();
         let transaction = self.begin().await?;
@@ -92,10 +92,7 @@ impl Store {
         Ok(id)
     }
 
-    /// The top-up, where it is this account's.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the deposit if it belongs to the account.
     pub async fn deposit(
         &self,
         account: AccountId,
@@ -107,10 +104,7 @@ impl Store {
         row.as_ref().map(deposit).transpose()
     }
 
-    /// The top-up with this reference, whoever's it is.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the deposit with this reference, of any account.
     pub async fn deposit_by_reference(
         &self,
         reference: &DepositReference,
@@ -121,10 +115,7 @@ impl Store {
         row.as_ref().map(deposit).transpose()
     }
 
-    /// An account's top-ups, the latest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the account's deposits, latest first.
     pub async fn deposits(
         &self,
         account: AccountId,
@@ -138,10 +129,7 @@ impl Store {
         rows.iter().map(deposit).collect()
     }
 
-    /// Everybody's open top-ups, the oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the open deposits of all accounts, oldest first.
     pub async fn open_deposits(&self, limit: u32) -> Result<Vec<Deposit>, StoreError> {
         let sql =
             format!("{DEPOSIT}WHERE d.status = 'open' ORDER BY d.created_at_ms, d.id LIMIT ?");
@@ -150,10 +138,11 @@ impl Store {
         rows.iter().map(deposit).collect()
     }
 
-    /// Credits an open top-up in full: an operator has seen the money. False where it is not open any more.
+    /// Credits an open deposit in full after an operator saw the payment. Returns false if it is no
+    /// longer open.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::WalletFull`]; what the database fails with.
+    /// [`Conflict::AccountClosed`], [`Conflict::WalletFull`].
     pub async fn approve_deposit(
         &self,
         by: Operator<'_>,
@@ -185,10 +174,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Refuses an open top-up, with the reason. False where it is not open any more.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Refuses an open deposit with a reason. Returns false if it is no longer open.
     pub async fn refuse_deposit(
         &self,
         by: Operator<'_>,
@@ -217,10 +203,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Takes an open top-up back, as its customer wishes. False where it is not open, or not theirs.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Withdraws an open deposit at the customer's request. Returns false if it is not open or
+    /// belongs to another account.
     pub async fn withdraw_deposit(
         &self,
         account: AccountId,
@@ -249,7 +233,8 @@ impl Store {
         row.as_ref().map(deposit).transpose()
     }
 
-    /// Credits a deposit with what came in, if it is open still. Whoever comes second finds that it is not.
+    /// Credits an open deposit with the received amount. Returns false if it was closed
+    /// concurrently.
     pub(in crate::store) async fn credit_deposit(
         &self,
         transaction: &DatabaseTransaction,

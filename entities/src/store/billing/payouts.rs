@@ -1,11 +1,11 @@
-//! Monthly payouts of commissions, and the wallets that they go to.
+//! Monthly payouts of commissions, and the payout wallets.
 //!
-//! | what | how |
+//! | requirement | how |
 //! |---|---|
-//! | once a month | an account and a month have one payout, by the table's key |
-//! | nothing twice | what is paid leaves `pending` in the payout's own transaction |
-//! | cut off in the middle | each referrer is a transaction; the next run goes on |
-//! | no wallet nominated, or suspended | waits; the next run finds it |
+//! | once a month | the table's key allows one payout per account and month |
+//! | nothing twice | the payout's own transaction takes the amount from `pending` |
+//! | interruption | each referrer is a transaction; the next run continues |
+//! | no payout wallet, or suspended | the commission waits for the next run |
 
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
 use nexo_domain::billing::payout::{Month, PayoutWallet, due};
@@ -21,34 +21,34 @@ use crate::store::ledger::wallets::{ByHand, post};
 use crate::store::operations::operator_log::{Action, Operator};
 use crate::store::{Conflict, Store, StoreError};
 
-/// A payout as it is kept.
+/// A stored payout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payout {
     pub id: Uuid,
     pub account_id: AccountId,
     pub email: String,
-    /// `2026-11`.
+    /// For example `2026-11`.
     pub month: String,
     pub amount: Micros,
     /// `bank`, `usdt` or `balance`.
     pub wallet_kind: String,
     pub wallet_address: String,
     pub created_at_ms: i64,
-    /// When the money was sent; `None` while it is to be.
+    /// When the money was sent; `None` until then.
     pub sent_at_ms: Option<i64>,
     pub sent_reference: Option<String>,
 }
 
-/// What a run has done.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PayoutRun {
-    /// The payouts that this run made.
+    /// Payouts made by this run.
     pub made: Vec<Uuid>,
-    /// Who has something due and was not paid, and how much.
+    /// Accounts with a due amount that could not be paid, and the amount.
     pub waiting: Vec<(AccountId, Micros)>,
 }
 
-/// What a referrer's turn came to.
+/// The result of a run for one referrer.
 enum Turn {
     Paid(Uuid),
     Waits(Micros),
@@ -60,10 +60,10 @@ const PAYOUT: &str = "SELECT p.id, p.account_id, a.email, p.month, p.amount_micr
      FROM payouts AS p JOIN accounts AS a ON a.id = p.account_id ";
 
 impl Store {
-    /// Nominates where an account's commissions are paid to. `None` nominates nothing.
+    /// Sets the wallet that the account's commissions are paid to; `None` removes it.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`]; what the database fails with.
+    /// [`Conflict::AccountClosed`].
     pub async fn nominate_wallet(
         &self,
         account: AccountId,
@@ -93,10 +93,7 @@ impl Store {
         self.end(transaction).await
     }
 
-    /// Where an account's commissions are paid to, if it has said so.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the wallet that the account's commissions are paid to, if set.
     pub async fn nominated_wallet(
         &self,
         account: AccountId,
@@ -107,10 +104,11 @@ impl Store {
         row.as_ref().map(wallet).transpose()
     }
 
-    /// Pays out what was earned until the end of `month` and is pending, once for each account and month.
+    /// Pays out the pending commissions earned until the end of `month`, once per account and
+    /// month.
     ///
     /// # Errors
-    /// What the database fails with; what was paid before stays so, and the next run does the rest.
+    /// Earlier payouts of the run stay; the next run makes the rest.
     pub async fn run_payouts(
         &self,
         by: Operator<'_>,
@@ -162,7 +160,7 @@ impl Store {
         let id = Uuid::now_v7();
         self.insert_payout(&transaction, (id, referrer, month), amount, &wallet, at_ms)
             .await?;
-        // As everywhere, wallets are held before referrals.
+        // Lock wallets before referrals, as everywhere.
         if wallet == PayoutWallet::Balance {
             let entry = ByHand {
                 account_id: referrer,
@@ -189,14 +187,15 @@ impl Store {
         Ok(Turn::Paid(id))
     }
 
-    /// What is due of each of the referrer's referrals.
+    /// Returns the due amount of each of the referrer's referrals.
     async fn due_parts(
         &self,
         transaction: &DatabaseTransaction,
         referrer: AccountId,
         month: Month,
     ) -> Result<Vec<(Uuid, Micros)>, StoreError> {
-        // One statement, one moment: what accrues meanwhile is in both figures or in none.
+        // One statement reads one snapshot: a concurrent commission is in both columns or in
+        // neither.
         let sql = "SELECT r.referred_id, r.pending_micros, \
                    CAST(COALESCE(l.earned, 0) AS bigint) FROM referrals AS r LEFT JOIN ( \
                    SELECT referred_id, SUM(amount_micros) AS earned FROM commission_entries \
@@ -215,7 +214,8 @@ impl Store {
         Ok(parts)
     }
 
-    /// Where the referrer can be paid now. Who is suspended waits, and nobody pays into a closed wallet.
+    /// Returns the wallet to pay into now. Suspended accounts wait, and nothing is paid into a
+    /// closed wallet.
     async fn payable_wallet(
         &self,
         transaction: &DatabaseTransaction,
@@ -228,7 +228,7 @@ impl Store {
         let row = transaction.query_one_raw(statement).await?;
         let found = row.as_ref().map(wallet).transpose()?;
         if found == Some(PayoutWallet::Balance) {
-            // Nobody closes it meanwhile.
+            // Locks the account against concurrent closing.
             match hold_open_account(transaction, referrer).await {
                 Err(StoreError::Conflict(Conflict::AccountClosed)) => return Ok(None),
                 held => held?,
@@ -264,7 +264,7 @@ impl Store {
         Ok(())
     }
 
-    /// Pending to paid.
+    /// Moves the amount from `pending` to `paid`.
     async fn post_payout(
         &self,
         transaction: &DatabaseTransaction,
@@ -299,10 +299,7 @@ impl Store {
         Ok(())
     }
 
-    /// Payouts, the latest month first: one account's or all, of one month or all.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns payouts, latest month first, optionally of one account or month.
     pub async fn payouts(
         &self,
         account: Option<AccountId>,
@@ -325,11 +322,8 @@ impl Store {
         rows.iter().map(payout).collect()
     }
 
-    /// Notes that a payout's money was sent, with the transfer's own reference. False where it was noted before
-    /// or there is no such payout.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Records that a payout was sent, with the reference of the transfer. Returns false if it was
+    /// recorded before or there is no such payout.
     pub async fn note_payout_sent(
         &self,
         by: Operator<'_>,

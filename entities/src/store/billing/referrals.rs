@@ -1,7 +1,7 @@
-//! Referrals: who was brought, what that has earned, and its revocation.
+//! Referrals: accounts brought by others, their earnings, and revocation.
 //!
-//! A referral is made by a trigger as its account is opened, and accrues in the transaction that makes an OTP
-//! delivered ([`Store::commit`]). What is done here is done by hand.
+//! A database trigger creates a referral with its account, and commissions accrue in the
+//! transaction that delivers an OTP ([`Ledger::commit`]). This module reads and revokes them.
 
 use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::money::Micros;
@@ -12,31 +12,31 @@ use crate::store::cluster::changes::{Change, append};
 use crate::store::operations::operator_log::{Action, Operator};
 use crate::store::{Store, StoreError};
 
-/// What an account has earned by those whom it brought.
+/// An account's earnings from referrals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Earnings {
-    /// How many it brought, those whose referral has ended included.
+    /// Number of referred accounts, including ended referrals.
     pub people: i64,
-    /// Everything that was ever earned.
+    /// Everything earned so far.
     pub accrued: Micros,
-    /// What is still to be paid out.
+    /// The part to be paid out.
     pub pending: Micros,
     pub paid: Micros,
 }
 
-/// One account that was brought.
+/// A referral.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Referral {
     pub referred: AccountId,
     pub referrer: AccountId,
-    /// Not for the referrer's eyes as it stands.
+    /// Must not be shown to the referrer unmasked.
     pub email: String,
     pub referrer_email: String,
     pub created_at_ms: i64,
     pub accrued: Micros,
     pub pending: Micros,
     pub ended_at_ms: Option<i64>,
-    /// Whether an operator revoked it; otherwise its referrer's account was closed.
+    /// Whether an operator revoked it; otherwise the referrer's account was closed.
     pub revoked: bool,
     pub ended_for: Option<String>,
 }
@@ -46,7 +46,7 @@ pub struct Referral {
 pub struct CommissionEntry {
     pub id: i64,
     pub referred: Option<AccountId>,
-    /// The address of whom it was earned by.
+    /// The e-mail address of the referred account.
     pub email: Option<String>,
     pub delivery_id: Option<DeliveryId>,
     /// `commission`, `revocation` or `payout`.
@@ -62,10 +62,7 @@ const REFERRAL: &str = "SELECT r.referred_id, r.referrer_id, a.email, b.email, r
      JOIN accounts AS b ON b.id = r.referrer_id ";
 
 impl Store {
-    /// What `account` has earned.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns what `account` has earned.
     pub async fn earnings(&self, account: AccountId) -> Result<Earnings, StoreError> {
         let sums = "SELECT COUNT(*), CAST(COALESCE(SUM(accrued_micros), 0) AS bigint), \
                     CAST(COALESCE(SUM(pending_micros), 0) AS bigint), \
@@ -84,10 +81,7 @@ impl Store {
         })
     }
 
-    /// Whom `referrer` brought, or all referrals, the latest first. `skip` leaves out the first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the referrals of `referrer`, or all, latest first, without the first `skip`.
     pub async fn referrals(
         &self,
         referrer: Option<AccountId>,
@@ -107,10 +101,7 @@ impl Store {
         rows.iter().map(referral).collect()
     }
 
-    /// By whom `referred` was brought, if by anybody.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the referral that brought `referred`, if any.
     pub async fn referral_of(&self, referred: AccountId) -> Result<Option<Referral>, StoreError> {
         let sql = format!("{REFERRAL}WHERE r.referred_id = ?");
         let statement = self.sql(&sql, [referred.0.into()]);
@@ -118,10 +109,7 @@ impl Store {
         row.as_ref().map(referral).transpose()
     }
 
-    /// The lines of `account`'s pending commissions, the latest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the lines of the account's pending commissions, latest first.
     pub async fn commission_entries(
         &self,
         account: AccountId,
@@ -152,11 +140,9 @@ impl Store {
             .collect()
     }
 
-    /// Ends a referral for good and reverses what is pending of it, by a posting. Returns how much that was;
-    /// `None` where there is no referral, or it was revoked before. What was paid out stays paid.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Ends a referral permanently and reverses its pending commission by a posting. Returns the
+    /// reversed amount; `None` if there is no referral or it was revoked before. Paid commissions
+    /// stay paid.
     pub async fn revoke_referral(
         &self,
         by: Operator<'_>,
@@ -219,7 +205,7 @@ impl Store {
     }
 }
 
-/// Lets one at a time take from what is pending. Commissions may accrue meanwhile.
+/// Serializes transactions that take from pending commissions. Commissions may accrue meanwhile.
 pub(in crate::store) async fn hold_payouts(
     transaction: &DatabaseTransaction,
 ) -> Result<(), StoreError> {

@@ -1,8 +1,8 @@
-//! What an account's days came to.
+//! Daily statistics of accounts.
 //!
-//! Deliveries are added up beside the hot path, by their ids, which begin with their time. What is added up
-//! has ended; what still rings holds the rest up. Of the last minutes, which are not added up yet, a reader
-//! counts the deliveries themselves.
+//! Ended deliveries are summed outside the hot path, by their ids, which start with their time. A
+//! delivery that has not ended delays the summing of later ones. For the last minutes, which are
+//! not summed yet, a reader counts the deliveries themselves.
 
 use nexo_domain::ids::AccountId;
 use nexo_domain::phone::carrier_plan::Carrier;
@@ -16,13 +16,13 @@ use crate::store::sql::record;
 use crate::store::{Store, StoreError};
 
 pub const DAY_MS: i64 = 86_400_000;
-/// A delivery that is younger may not be written yet.
+/// A younger delivery may not be written yet.
 const SETTLES_WITHIN_MS: i64 = 90_000;
-/// So much is added up at once.
+/// The time span summed at once.
 const STRETCH_MS: i64 = DAY_MS;
-/// Where the figures lag behind by more, a page does not count the rest itself.
+/// If the statistics lag behind by more, a page does not count the rest itself.
 const MOST_COUNTED_MS: i64 = 15 * 60_000;
-/// Of the last minutes, the answer times of so many calls are looked at.
+/// Maximum number of recent calls whose answer times are read.
 const MOST_ANSWERS: i64 = 500;
 
 static ADD_DAYS: Bulk = Bulk::new(
@@ -42,7 +42,7 @@ static ADD_ANSWERS: Bulk = Bulk::new(
      calls = answer_times.calls + excluded.calls",
 );
 
-/// One day of one carrier.
+/// The statistics of one carrier on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DayFigures {
     /// Days since 1970-01-01, UTC.
@@ -52,17 +52,17 @@ pub struct DayFigures {
     pub failed: u64,
 }
 
-/// An account's last days.
+/// The statistics of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Figures {
-    /// By day, then carrier. Days without a delivery are not there.
+    /// Ordered by day and carrier. Days without a delivery are absent.
     pub days: Vec<DayFigures>,
-    /// From the INVITE to the answer: whole seconds, and how many calls took them.
+    /// Whole seconds from INVITE to answer, and the number of calls.
     pub answers: Vec<(u32, u64)>,
 }
 
 impl Figures {
-    /// The seconds that half of the answered calls took at most; `None` where none was answered.
+    /// Returns the median of the answer times; `None` if no call was answered.
     pub fn median_answer_seconds(&self) -> Option<u32> {
         let all: u64 = self.answers.iter().map(|(_, calls)| calls).sum();
         let mut sorted = self.answers.clone();
@@ -94,12 +94,10 @@ const COUNT_ANSWERS: &str = "\
     ORDER BY d.account_id, day, seconds";
 
 impl Store {
-    /// Adds up what has ended since the last time, a stretch of it. Whether there is more to do at once.
+    /// Adds the deliveries that ended since the last run, up to one span. Returns whether more can
+    /// be added at once.
     ///
-    /// Several nodes may do so: each stretch counts once.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Several nodes may run it: each span is counted once.
     pub async fn add_up_figures(&self, now_ms: i64) -> Result<bool, StoreError> {
         let kept = self.figures_until().await?;
         let settled = self.settled_until(now_ms).await?;
@@ -144,7 +142,7 @@ impl Store {
             [until.into(), kept.into()],
         );
         if transaction.execute_raw(moved).await?.rows_affected() == 0 {
-            // Another node has added the same up.
+            // Another node added the same span.
             transaction.rollback().await?;
             return Ok(true);
         }
@@ -158,10 +156,7 @@ impl Store {
         Ok(until < settled)
     }
 
-    /// The account's days from `first_day` on, up to now.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the account's statistics from `first_day` up to now.
     pub async fn account_figures(
         &self,
         account: AccountId,
@@ -207,7 +202,7 @@ impl Store {
         Ok(figures)
     }
 
-    /// Counts the account's deliveries that are not added up yet.
+    /// Counts the account's deliveries that are not summed yet.
     async fn count_rest(
         &self,
         account: AccountId,
@@ -220,7 +215,7 @@ impl Store {
             Value::from(until),
             Value::from(first_id(until)),
         ];
-        // With the words of the index of what has ended: it holds all that is asked for.
+        // With the condition of the partial index of ended deliveries, which covers this query.
         for status in ["delivered", "failed"] {
             let statement = self.sql(
                 &format!(
@@ -266,7 +261,7 @@ impl Store {
         Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
     }
 
-    /// Everything that is older has ended, and is written.
+    /// Returns the time before which all deliveries have ended and are written.
     async fn settled_until(&self, now_ms: i64) -> Result<i64, StoreError> {
         let statement = self.sql(
             "SELECT MIN(created_at_ms) FROM deliveries WHERE status = 'sent'",
@@ -278,7 +273,7 @@ impl Store {
         Ok(oldest.map_or(young, |oldest| Ord::min(young, oldest - WRITTEN_WITHIN_MS)))
     }
 
-    /// When the first delivery that was made at `since_ms` or later was made; its id says so.
+    /// Returns when the first delivery at or after `since_ms` was created, by its id.
     async fn first_delivery_since(&self, since_ms: i64) -> Result<Option<i64>, StoreError> {
         let statement = self.sql(
             "SELECT id FROM deliveries WHERE id >= ? ORDER BY id LIMIT 1",
@@ -307,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_what_half_of_the_calls_took_at_most() {
+    fn the_median_is_the_answer_time_of_half_the_calls() {
         let median = |answers: &[(u32, u64)]| {
             let figures = Figures {
                 answers: answers.to_vec(),

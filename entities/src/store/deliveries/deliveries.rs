@@ -1,4 +1,4 @@
-//! Deliveries and their call attempts, for those who ask.
+//! Reads deliveries and their call attempts.
 
 use std::borrow::Cow;
 
@@ -15,14 +15,14 @@ use crate::store::sql::record;
 use crate::store::{Store, StoreError};
 use crate::tables::deliveries::{call_attempt, delivery};
 
-/// A delivery as it is kept.
+/// A stored delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub id: DeliveryId,
     pub account_id: AccountId,
     pub key_id: KeyId,
     pub test: bool,
-    /// Masked where it was kept long enough.
+    /// Masked after the retention time.
     pub phone: RecordedPhone,
     pub carrier: Carrier,
     pub status: Status,
@@ -53,10 +53,7 @@ impl Delivery {
 }
 
 impl Store {
-    /// The delivery, if it is this account's.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the delivery if it belongs to the account.
     pub async fn delivery(
         &self,
         account: AccountId,
@@ -69,10 +66,7 @@ impl Store {
         row.map(Delivery::from_row).transpose()
     }
 
-    /// The finished legs of a delivery, in the order of dialling.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the finished legs of a delivery in the order of dialling.
     pub async fn call_attempts(
         &self,
         delivery: DeliveryId,

@@ -1,8 +1,8 @@
-//! Which stretches of deliveries a search has to look through.
+//! Bloom filters that tell which segments of deliveries a search must read.
 //!
-//! A stretch is some thousand deliveries with consecutive ids, of all accounts. Once all of it is written, it is
-//! given Bloom filters of what it holds; they are made beside the hot path, and cost it nothing. What has none
-//! yet is looked through.
+//! A segment is some thousand deliveries with consecutive ids, of all accounts. Once it is
+//! completely written, it gets Bloom filters of its phones and carriers. They are built outside the
+//! hot path. Segments without filters are always searched.
 
 use std::collections::HashSet;
 
@@ -16,19 +16,19 @@ use crate::store::sql::bloom::Member;
 use crate::store::sql::id_time::{ID_AHEAD_MS, WRITTEN_WITHIN_MS, first_id, time_of};
 use crate::store::{Store, StoreError};
 
-/// How many deliveries share a filter.
+/// Number of deliveries per filter.
 const STRETCH: usize = 8_192;
-/// So many filters are read at once.
+/// Number of filters read at once.
 const AT_ONCE: i64 = 256;
 
-/// A range of times at which deliveries were accepted, both ends included.
+/// A range of acceptance times, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct Range {
     pub from_ms: i64,
     pub to_ms: i64,
 }
 
-/// What the filters are asked.
+/// The members that the filters are tested for.
 struct Asked {
     phone: Option<Member>,
     carrier: Option<Member>,
@@ -46,7 +46,7 @@ impl Asked {
         }
     }
 
-    /// Whether the stretch may hold such deliveries.
+    /// Returns whether the segment may contain matching deliveries.
     fn admits(&self, row: &QueryResult) -> Result<bool, StoreError> {
         for (member, column) in [(self.carrier, 4), (self.phone, 3)] {
             if let Some(member) = member {
@@ -68,7 +68,7 @@ fn carrier_of(account: Uuid, carrier: &str) -> Member {
     Member::of(&[account.as_bytes(), carrier.as_bytes()])
 }
 
-/// A stretch and its filters.
+/// A segment and the members of its filters.
 struct Stretch {
     until: Uuid,
     range: Range,
@@ -77,7 +77,7 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// Of its deliveries in the order of their ids; `None` where there are none.
+    /// Builds a segment from its deliveries in id order; `None` if there are none.
     fn of(rows: &[QueryResult]) -> Result<Option<Stretch>, StoreError> {
         let mut stretch = Stretch {
             until: Uuid::nil(),
@@ -92,7 +92,7 @@ impl Stretch {
             stretch.until = row.try_get_by_index(0)?;
             let account: Uuid = row.try_get_by_index(1)?;
             let phone: String = row.try_get_by_index(2)?;
-            // A phone that is masked already is searched for by nobody.
+            // A masked phone cannot be searched for.
             if !phone.contains('*') {
                 stretch.phones.insert(phone_of(account, &phone));
             }
@@ -107,29 +107,22 @@ impl Stretch {
 }
 
 impl Store {
-    /// Gives the next stretch its filters, if all of it is written. Whether there may be more to do at once.
+    /// Builds the filters of the next segment if it is completely written. Returns whether another
+    /// segment may follow at once.
     ///
-    /// Several nodes may do so: each stretch is written once.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Several nodes may run it: each segment is written once.
     pub async fn add_delivery_filter(&self, now_ms: i64) -> Result<bool, StoreError> {
         self.add_filter_of(STRETCH, now_ms).await
     }
 
-    /// The same with a stretch of another length, for tests.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Like [`Deliveries::build_next_filter`], with a given segment length; for tests.
     #[doc(hidden)]
     pub async fn add_filter_of(&self, length: usize, now_ms: i64) -> Result<bool, StoreError> {
         self.add_filter_while(length, now_ms, async || ()).await
     }
 
-    /// The same with something that happens between reading the stretch and writing its filters, for tests.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Like [`Deliveries::build_filter_of`], running `meanwhile` between reading and writing; for
+    /// tests.
     #[doc(hidden)]
     pub async fn add_filter_while(
         &self,
@@ -167,7 +160,7 @@ impl Store {
             ],
         );
         if transaction.execute_raw(moved).await?.rows_affected() == 0 {
-            // Another node was quicker.
+            // Another node was faster.
             transaction.rollback().await?;
             return Ok(true);
         }
@@ -191,8 +184,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Whether this delivery's phone has been masked: of a stretch that ends with it no phone is to be known
-    /// any more, though some were read before that.
+    /// Returns whether this delivery's phone was masked. If so, the segment that ends with it must
+    /// not contain phones, even if they were read before.
     async fn is_masked(
         &self,
         transaction: &DatabaseTransaction,
@@ -206,8 +199,7 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Keeps filters from being made until the transaction ends: those that are made afterwards see what it
-    /// wrote.
+    /// Locks filter building until the transaction ends: later filters see its writes.
     pub(in crate::store) async fn hold_filters(
         &self,
         transaction: &DatabaseTransaction,
@@ -220,7 +212,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets the phones of the stretches that end with this delivery or before.
+    /// Clears the phones of the segments that end at this delivery or before.
     pub(in crate::store) async fn empty_phone_filters(
         &self,
         transaction: &DatabaseTransaction,
@@ -234,14 +226,15 @@ impl Store {
         Ok(())
     }
 
-    /// When what passes `filter` may have been accepted: the newest range first, none touching another.
+    /// Returns when deliveries that match `filter` may have been accepted: disjoint ranges, newest
+    /// first.
     pub(in crate::store) async fn ranges(
         &self,
         account: AccountId,
         filter: &DeliveryFilter,
     ) -> Result<Vec<Range>, StoreError> {
         let asked = Asked::of(account, filter);
-        // Whatever has no filters yet.
+        // Everything without filters yet.
         let mut ranges = vec![Range {
             from_ms: match self.filters_until().await? {
                 Some(until) => time_of(until) - ID_AHEAD_MS,
@@ -261,7 +254,7 @@ impl Store {
                 };
                 let admitted = asked.admits(row)?;
                 match ranges.last_mut().filter(|_| follows) {
-                    // Nothing lies between two stretches that follow each other.
+                    // Nothing lies between consecutive segments.
                     Some(newer) if admitted => newer.from_ms = newer.from_ms.min(range.from_ms),
                     _ if admitted => ranges.push(range),
                     _ => {}
@@ -303,7 +296,7 @@ impl Store {
     }
 }
 
-/// The same times in ranges that do not touch, the newest first.
+/// Merges touching ranges, newest first.
 fn apart(mut ranges: Vec<Range>) -> Vec<Range> {
     ranges.sort_by_key(|range| std::cmp::Reverse(range.to_ms));
     let mut apart: Vec<Range> = Vec::with_capacity(ranges.len());

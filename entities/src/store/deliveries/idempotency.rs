@@ -1,4 +1,5 @@
-//! The answers kept under idempotency keys, for those who ask; they are written by [`crate::store::ledger::posting`].
+//! Reads and expires the answers stored under idempotency keys. They are written by
+//! [`crate::store::ledger::posting`].
 
 use nexo_domain::idempotency::{Fingerprint, IdempotentRequest, KEPT_MS};
 use nexo_domain::ids::DeliveryId;
@@ -7,26 +8,24 @@ use uuid::Uuid;
 
 use crate::store::{Store, StoreError};
 
-/// What was answered, or is about to be, under an idempotency key.
+/// The answer stored under an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptAnswer {
-    /// Of the request that the answer is for.
+    /// Of the request that was answered.
     pub fingerprint: Fingerprint,
     pub status: u16,
     pub body: String,
-    /// The OTP that was paid under the key. A refusal has none.
+    /// The OTP paid under the key. A refusal has none.
     pub delivery_id: Option<DeliveryId>,
-    /// False while the OTP is paid and no gateway has taken its call, so that the answer may yet be
-    /// another one and the key free again. An OTP that has its final state had this answer, or its
-    /// process died and nobody will call the phone under this key again.
+    /// False while the OTP is paid but no gateway accepted its call: the answer may still change
+    /// and the key be freed. If the delivery has ended, this is its answer; if its process died,
+    /// the phone is not called again under this key.
     pub stands: bool,
 }
 
 impl Store {
-    /// What is kept under the request's key at `now_ms`, whatever request it is for.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the answer stored under the request's key at `now_ms`, whatever request it belongs
+    /// to.
     pub async fn kept_answer(
         &self,
         request: &IdempotentRequest,
@@ -47,10 +46,7 @@ impl Store {
         row.as_ref().map(kept).transpose()
     }
 
-    /// Drops at most `most` of the answers that are kept no longer at `now_ms`. Returns how many.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Deletes at most `most` answers that have expired at `now_ms` and returns their number.
     pub async fn drop_kept_answers(&self, now_ms: i64, most: u32) -> Result<u64, StoreError> {
         let statement = self.sql(
             "DELETE FROM idempotency WHERE (key_id, idempotency_key) IN ( \

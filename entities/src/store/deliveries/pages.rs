@@ -1,11 +1,11 @@
-//! An account's deliveries, newest first, a page at a time.
+//! Pages of an account's deliveries, newest first.
 //!
-//! A page starts after a place, not after a count of rows, so each costs the same however deep it lies,
-//! and none is seen twice or missed because new ones arrive. Within a millisecond the order is that of the
-//! index: by id, ascending.
+//! A page starts after a position and not after a number of rows, so its cost does not depend on
+//! its depth, and new deliveries cause no duplicates or gaps. Within a millisecond the order is
+//! that of the index: by id, ascending.
 //!
-//! What is asked for by phone or carrier may be rare: such a page is put together from the ranges of time at which
-//! it may have been accepted ([`super::filters`]).
+//! Matches for a phone or carrier may be rare. Such a page is collected from the time ranges in
+//! which matches may exist ([`super::filters`]).
 
 use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId};
@@ -18,7 +18,7 @@ use super::filters::Range;
 use crate::store::{Store, StoreError};
 use crate::tables::deliveries::delivery::Entity;
 
-/// Which deliveries are meant. All of the account, where nothing is given.
+/// Selects deliveries of an account; the default selects all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeliveryFilter {
     pub status: Option<Status>,
@@ -30,7 +30,7 @@ pub struct DeliveryFilter {
     pub to_ms: Option<i64>,
 }
 
-/// A delivery's place in the order of pages.
+/// A position in the order of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryPlace {
     pub created_at_ms: i64,
@@ -41,16 +41,13 @@ pub struct DeliveryPlace {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryPage {
     pub deliveries: Vec<Delivery>,
-    /// What the next page starts after; `None` where this is the last one.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<DeliveryPlace>,
 }
 
 impl Store {
-    /// The account's deliveries that pass `filter`, newest first: those after the place `after`, at most
-    /// `limit`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns at most `limit` deliveries of the account that match `filter`, newest first, after
+    /// the position `after`.
     pub async fn delivery_page(
         &self,
         account: AccountId,
@@ -87,7 +84,7 @@ impl Store {
 }
 
 impl Store {
-    /// The filter, or the same for one range of times after another, the newest first.
+    /// Returns the filter, or one filter per time range to search, newest first.
     async fn stretches(
         &self,
         account: AccountId,
@@ -95,7 +92,7 @@ impl Store {
         after: Option<DeliveryPlace>,
     ) -> Result<Vec<DeliveryFilter>, StoreError> {
         let is_rare = filter.phone.is_some() || filter.carrier.is_some();
-        // What is `sent` is little: it is all looked at.
+        // There are few `sent` deliveries; all are read.
         if !is_rare || filter.status == Some(Status::Sent) {
             return Ok(vec![*filter]);
         }
@@ -110,7 +107,7 @@ impl Store {
     }
 }
 
-/// The part of what is asked for that lies in this range, where there is one.
+/// Restricts the filter to the range; `None` if they do not overlap.
 fn within(filter: &DeliveryFilter, range: Range) -> Option<DeliveryFilter> {
     let from_ms = filter
         .from_ms
@@ -124,12 +121,12 @@ fn within(filter: &DeliveryFilter, range: Range) -> Option<DeliveryFilter> {
     })
 }
 
-/// What is `sent` is little, and is all looked at: told apart by its account, SQLite would rather go through
-/// everything that the account ever sent.
+/// There are few `sent` deliveries, and all are read. With the account in this condition SQLite
+/// would rather scan everything that the account ever sent.
 const SENT: &str = "WITH deliveries_meant AS MATERIALIZED \
      (SELECT * FROM deliveries WHERE status = 'sent') ";
 
-/// Conditions on the rows of a page, and their values.
+/// The conditions of a page and their values.
 #[derive(Default)]
 struct Conditions {
     text: String,
@@ -147,8 +144,8 @@ impl Conditions {
 
     fn of(filter: &DeliveryFilter, after: Option<DeliveryPlace>) -> Conditions {
         let mut conditions = Conditions::default();
-        // With the very words of the partial index: no database would know by a parameter that the index
-        // holds all that is asked for.
+        // With the exact condition of the partial index: with a parameter a database cannot know
+        // that the index covers the query.
         conditions.text.push_str(match filter.status {
             None | Some(Status::Sent) => "",
             Some(Status::Delivered) => " AND status = 'delivered' AND status <> 'sent'",
@@ -158,7 +155,7 @@ impl Conditions {
         conditions.add("created_at_ms < ?", filter.to_ms);
         conditions.add("carrier = ?", filter.carrier.map(|c| c.name()));
         conditions.add("phone = ?", filter.phone.map(|p| p.to_string()));
-        // The bound that an index is searched by, then what tells rows of one millisecond apart.
+        // The bound for the index search, then the order within a millisecond.
         let at = after.map(|place| place.created_at_ms);
         conditions.add("created_at_ms <= ?", at);
         conditions.add("(created_at_ms < ?", at);
@@ -171,7 +168,7 @@ impl Conditions {
 }
 
 impl Store {
-    /// The ids come from an index that holds all that is asked for, and only the page's rows are read.
+    /// The ids come from a covering index, and only the rows of the page are read.
     fn select_page(
         &self,
         account: AccountId,
@@ -254,7 +251,7 @@ mod tests {
             let plan = plan(&store, &filter).await;
             let found = format!("SEARCH deliveries USING COVERING INDEX {index} (account_id=?");
             assert!(plan.contains(&found), "{filter:?}: {plan}");
-            // The page's own rows are put in order; what they are found among is so.
+            // Only the page's own rows are sorted.
             assert_eq!(plan.matches("TEMP B-TREE").count(), 1, "{filter:?}: {plan}");
         }
         let sent = DeliveryFilter {

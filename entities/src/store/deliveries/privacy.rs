@@ -1,8 +1,8 @@
-//! Masking the phones of what is long over: `+8498***4567` where a number was.
+//! Masks the phones of old deliveries: `+8498***4567`.
 //!
-//! A batch is one short transaction over deliveries that lie together, so the hot path waits for it no longer
-//! than for a commit of its own. What is masked is told from what is not by itself: a job that is cut off goes
-//! on where it was, and two at once do no harm.
+//! A batch is one short transaction over adjacent deliveries, so the hot path waits no longer than
+//! for one of its own commits. Masked phones are recognisable, so an interrupted job resumes where
+//! it stopped, and concurrent jobs do no harm.
 
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::phone::Phone;
@@ -21,8 +21,8 @@ static MASK_DELIVERIES: Bulk = Bulk::new(
     "WHERE deliveries.id = v.column1",
 );
 
-/// A receiver may have written the number back, and in another form: what is replaced are its digits, as
-/// they are dialled from abroad and at home.
+/// A receiver may have echoed the number in another format, so the digits are replaced in
+/// international and national form.
 static MASK_WEBHOOKS: Bulk = Bulk::new(
     "UPDATE webhook_attempts SET \
      body = REPLACE(REPLACE(body, v.column2, v.column3), v.column4, v.column5), \
@@ -32,28 +32,28 @@ static MASK_WEBHOOKS: Bulk = Bulk::new(
     "WHERE webhook_attempts.delivery_id = v.column1",
 );
 
-/// What a batch came to.
+/// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Masked {
-    /// How many deliveries have lost their phone.
+    /// Number of masked deliveries.
     pub deliveries: u64,
-    /// What the next batch comes after; `None` where nothing old enough is left.
+    /// Where the next batch starts; `None` if nothing old enough is left.
     pub next: Option<DeliveryId>,
 }
 
 impl Store {
-    /// Masks the phones of up to `limit` deliveries that were accepted before `before_ms` and have ended,
-    /// the oldest first, from after the delivery `after`; and wherever their webhooks tell them.
+    /// Masks the phones of up to `limit` ended deliveries accepted before `before_ms`, oldest
+    /// first, starting after the delivery `after`, and in their webhooks.
     ///
     /// # Errors
-    /// What the database fails with; then nothing was masked.
+    /// After an error nothing was masked.
     pub async fn mask_phones(
         &self,
         after: Option<DeliveryId>,
         before_ms: i64,
         limit: u32,
     ) -> Result<Masked, StoreError> {
-        // Ids are in the order of time, about, so that what is too young is not looked at.
+        // Ids are roughly in time order, so younger deliveries are not read.
         let statement = self.sql(
             "SELECT id, phone FROM deliveries WHERE id > ? AND id < ? AND created_at_ms < ? \
              AND completed_at_ms IS NOT NULL AND phone NOT LIKE '%*%' ORDER BY id LIMIT ?",
@@ -107,7 +107,7 @@ impl Store {
     }
 }
 
-/// `8498***4567` or `098***4567`.
+/// Returns `8498***4567` or `098***4567`.
 fn masked_digits(phone: Phone, before: &str) -> String {
     phone.masked().replacen("+84", before, 1)
 }

@@ -1,4 +1,4 @@
-//! What a life that is over has left unfinished, and what is to be done with it.
+//! Settles deliveries that a terminated process or a panic left unfinished.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,10 +16,10 @@ use crate::store::{Store, StoreError};
 use crate::tables::deliveries::delivery;
 use crate::tables::ledger::entry;
 
-/// How many deliveries are settled in one transaction.
+/// Number of deliveries settled in one transaction.
 const PAGE: u64 = 256;
 
-/// A delivery that nobody is calling any more, and what it paid.
+/// A delivery without a running call, and what it paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
     pub delivery: Delivery,
@@ -28,14 +28,15 @@ pub struct Unfinished {
 }
 
 impl Store {
-    /// Settles a node's `sent` deliveries that were accepted before `before_ms` and are not in `live`,
-    /// as `settlement` says, as far as they are of this epoch. Returns how many it settled.
+    /// Settles the node's `sent` deliveries that were accepted before `before_ms` and are not in
+    /// `live`, with the result of `settlement`. Deliveries of other epochs are skipped. Returns the
+    /// number settled.
     ///
-    /// With nothing live and no limit of time this is the recovery at start; later it is the reaper of
-    /// what a panic left behind.
+    /// With an empty `live` and no time limit this is the recovery at start; later it settles what
+    /// a panic left behind.
     ///
     /// # Errors
-    /// As [`Store::commit`]; what was settled before stays so.
+    /// As [`Ledger::commit`]; earlier pages stay settled.
     pub async fn settle_unfinished(
         &self,
         cache: &mut WalletCache,
@@ -61,7 +62,7 @@ impl Store {
                 .into_iter()
                 .map(|delivery| {
                     let paid = paid.remove(&delivery.id.0).unwrap_or_default();
-                    // Only what has ended is masked.
+                    // Only ended deliveries are masked.
                     let phone = delivery.phone.whole().ok_or(StoreError::Unreadable {
                         table: "deliveries",
                         column: "phone",
@@ -85,7 +86,7 @@ impl Store {
         after: Option<(i64, DeliveryId)>,
     ) -> Result<Vec<Delivery>, StoreError> {
         let mut find = delivery::Entity::find()
-            // As text, so that the index of what is sent is used.
+            // As text, so that the index of sent deliveries is used.
             .filter(Expr::cust("status = 'sent'"))
             .filter(delivery::Column::Node.eq(node.node.as_ref()))
             .filter(delivery::Column::CreatedAtMs.lt(before_ms))
@@ -106,7 +107,7 @@ impl Store {
         rows.into_iter().map(Delivery::from_row).collect()
     }
 
-    /// What each of `deliveries` paid, by its debit's entries.
+    /// Returns what each delivery paid, by the entries of its debit.
     async fn paid(&self, deliveries: &[Delivery]) -> Result<HashMap<Uuid, Parts>, StoreError> {
         let ids = deliveries.iter().map(|delivery| delivery.id.0);
         let entries = entry::Entity::find()

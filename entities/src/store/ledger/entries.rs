@@ -1,9 +1,9 @@
-//! An account's ledger entries, the latest first, with what the wallet held after each.
+//! An account's ledger entries, newest first, with the wallet's buckets after each.
 //!
-//! A wallet is written before its entries are, and one transaction holds it at a time, so the ids of an
-//! account's entries are in the order in which its wallet changed. Totals are nowhere kept: they are
-//! walked back from the wallet as it is, and what a page ends with is where the next one starts. What is
-//! older than a start never changes, so the pages agree however long somebody takes to turn them.
+//! A wallet is written before its entries, and one transaction holds it at a time, so entry ids are
+//! in the order of the wallet's changes. Running totals are not stored: they are computed backwards
+//! from the current wallet, and each page ends with the totals that the next one starts from.
+//! Entries older than a cursor never change, so pages stay consistent however slowly they are read.
 
 use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::{AccountId, DeliveryId};
@@ -13,21 +13,21 @@ use uuid::Uuid;
 
 use crate::store::{Store, StoreError};
 
-/// An entry as it is kept, and the wallet after it.
+/// A ledger entry and the wallet after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {
     pub id: i64,
-    /// The same for the entries that were written together.
+    /// Shared by entries written together.
     pub posting_id: Uuid,
     pub delivery_id: Option<DeliveryId>,
     pub kind: EntryKind,
     pub bucket: Bucket,
     pub amount: Micros,
     pub reference: Option<String>,
-    /// What an operator said of it.
+    /// An operator's note.
     pub note: Option<String>,
     pub created_at_ms: i64,
-    /// What the wallet held after it.
+    /// The wallet's buckets after it.
     pub after: Buckets,
 }
 
@@ -40,7 +40,7 @@ pub struct DeliveryEntry {
     pub created_at_ms: i64,
 }
 
-/// Which entries are meant. All of the account, where nothing is given.
+/// Selects entries of an account; the default selects all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LedgerFilter {
     pub kind: Option<EntryKind>,
@@ -51,12 +51,12 @@ pub struct LedgerFilter {
     pub to_ms: Option<i64>,
 }
 
-/// A place between two entries.
+/// A position between two entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LedgerPlace {
-    /// The entries with smaller ids come next.
+    /// The next entries have smaller ids.
     pub before: i64,
-    /// What the wallet held there.
+    /// The wallet's buckets at this position.
     pub held: Buckets,
 }
 
@@ -64,24 +64,21 @@ pub struct LedgerPlace {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerPage {
     pub entries: Vec<LedgerEntry>,
-    /// What the next page starts after; `None` where this is the last one.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<LedgerPlace>,
 }
 
-/// The wallet and its last entry in one statement, so that no commit comes between them.
+/// The wallet and its last entry in one statement, so that no commit falls in between.
 const START: &str = "SELECT w.free_micros, w.bonus_micros, w.balance_micros, \
      (SELECT MAX(e.id) FROM ledger_entries AS e WHERE e.account_id = w.account_id) \
      FROM wallets AS w WHERE w.account_id = ?";
 
 impl Store {
-    /// The account's entries that pass `filter`, the latest first: those after the place `after`, at most
-    /// `limit`.
+    /// Returns at most `limit` entries that match `filter`, newest first, after the position
+    /// `after`.
     ///
-    /// Without a filter a page costs what its rows cost. With one it costs a look at the entries between
-    /// its rows too, which the totals need.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Without a filter the cost is that of the page's rows. With a filter it also includes the
+    /// entries between them, which the totals need.
     pub async fn ledger_page(
         &self,
         account: AccountId,
@@ -93,10 +90,7 @@ impl Store {
             .await
     }
 
-    /// The same, walking at most so many entries, for tests.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Like [`Ledger::entries`], with a given limit of walked entries; for tests.
     #[doc(hidden)]
     pub async fn ledger_page_walking(
         &self,
@@ -125,7 +119,7 @@ impl Store {
         })
     }
 
-    /// Whether more than `most` entries have to be looked at for the page.
+    /// Returns whether the page spans more than `most` entries.
     async fn is_sparse(
         &self,
         passing: &Passing,
@@ -149,8 +143,8 @@ impl Store {
         Ok(count > most)
     }
 
-    /// The rows of a page, each with what the entries from it on came to, in one walk over them and all between
-    /// them.
+    /// Returns the page's rows with the sum of each row and all newer entries, in one walk over the
+    /// whole span.
     async fn walk(&self, passing: &Passing, limit: u32) -> Result<Vec<Counted>, StoreError> {
         let newer = |bucket: Bucket| {
             let name = bucket.as_str();
@@ -183,7 +177,7 @@ impl Store {
             .collect()
     }
 
-    /// The same where few rows lie far apart: what lies between two of them is added up by the index alone.
+    /// Like [`Self::walk`] for sparse rows: sums the entries between two rows by the index alone.
     async fn gather(&self, passing: &Passing, limit: u32) -> Result<Vec<Counted>, StoreError> {
         let sql = format!(
             "SELECT {ROW} FROM ledger_entries WHERE account_id = ? AND id < ?{} \
@@ -219,17 +213,14 @@ impl Store {
         Ok(counted)
     }
 
-    /// The entries of one delivery of the account, in the order in which they were written: kind, bucket,
-    /// amount and time.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the entries of one delivery of the account, in the order in which they were written.
     pub async fn delivery_entries(
         &self,
         account: AccountId,
         delivery: DeliveryId,
     ) -> Result<Vec<DeliveryEntry>, StoreError> {
-        // The account is compared here: asked for it, too, SQLite would walk all of its entries in their order.
+        // The account is compared here: with it in the condition SQLite would scan all entries of
+        // the account.
         let statement = self.sql(
             "SELECT kind, bucket, amount_micros, created_at_ms, account_id FROM ledger_entries \
              WHERE delivery_id = ? ORDER BY id",
@@ -256,7 +247,7 @@ impl Store {
         Ok(entries)
     }
 
-    /// The place after the account's last entry.
+    /// Returns the position after the account's last entry.
     async fn end_of_ledger(&self, account: AccountId) -> Result<LedgerPlace, StoreError> {
         let statement = self.sql(START, [account.0.into()]);
         let row = self.reader.query_one_raw(statement).await?;
@@ -279,7 +270,7 @@ impl Store {
 }
 
 impl LedgerEntry {
-    /// The place before it.
+    /// Returns the position before this entry.
     fn before(&self) -> LedgerPlace {
         LedgerPlace {
             before: self.id,
@@ -288,22 +279,22 @@ impl LedgerEntry {
     }
 }
 
-/// A row, and what it and the newer entries came to.
+/// A row, and the sum of it and the newer entries.
 type Counted = (QueryResult, Buckets);
 
-/// What is read of an entry.
+/// The columns of an entry.
 const ROW: &str = "id, posting_id, delivery_id, kind, bucket, amount_micros, reference, note, \
      created_at_ms";
-/// Past so many entries between a page's rows, adding them up by the index alone costs less than a walk.
+/// Above this number of entries in a page's span, index-only sums are cheaper than a walk.
 const MOST_WALKED: i64 = 10_000;
 
-/// The entries of an account before a place that pass a filter.
+/// A query for an account's entries before a position that match a filter.
 struct Passing {
     account: AccountId,
     before: i64,
-    /// What entries have to be: text that follows other conditions.
+    /// The filter's conditions, each with a leading AND.
     text: String,
-    /// Its values.
+    /// Their values.
     bounds: Vec<Value>,
 }
 
@@ -329,7 +320,7 @@ impl Passing {
         }
     }
 
-    /// The smallest id of the page, as text whose values are [`Passing::page`].
+    /// Returns SQL for the smallest id of the page; its values are [`EntryQuery::page`].
     fn first_of_page(&self) -> String {
         format!(
             "SELECT COALESCE(MIN(id), {}) FROM ( \
@@ -344,14 +335,14 @@ impl Passing {
         [Value::from(self.account.0), Value::from(self.before)].into_iter()
     }
 
-    /// One more than the page's: it tells whether there is a next one.
+    /// One row more than the page, to detect whether another page follows.
     fn page(&self, limit: u32) -> impl Iterator<Item = Value> {
         let wanted = Value::from(i64::from(limit) + 1);
         self.place().chain(self.bounds.clone()).chain([wanted])
     }
 }
 
-/// What entries came to, from this column on.
+/// Reads three sums starting at this column.
 fn sums(row: &QueryResult, column: usize) -> Result<Buckets, StoreError> {
     let sum = |column| row.try_get_by_index(column).map(Micros::new);
     Ok(Buckets {
@@ -408,7 +399,8 @@ fn less(mut held: Buckets, bucket: Bucket, amount: Micros) -> Buckets {
     held
 }
 
-/// Sums of stored amounts stay far inside 64 bits; a forged cursor may not, and harms only its reader.
+/// Sums of stored amounts stay far within 64 bits. A forged cursor may overflow, and only affects
+/// its sender.
 fn minus(held: Micros, amount: Micros) -> Micros {
     Micros::new(held.get().wrapping_sub(amount.get()))
 }

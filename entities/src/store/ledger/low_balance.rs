@@ -1,4 +1,4 @@
-//! Telling accounts that their wallet runs low: once each time it falls below what they have set.
+//! Low-balance notifications: sent once each time a wallet falls below its account's threshold.
 
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::billing::low_balance::{LOW, LowBalance};
@@ -13,7 +13,7 @@ use crate::store::cluster::changes::{Change, append};
 use crate::store::sql::record;
 use crate::store::{Store, StoreError};
 
-/// An account that was told, for the mail to it.
+/// An account that was notified, for the e-mail to it.
 #[derive(Debug, Clone)]
 pub struct ToldAccount {
     pub account_id: AccountId,
@@ -25,10 +25,10 @@ pub struct ToldAccount {
 const BELOW: &str = "w.free_micros + w.bonus_micros + w.balance_micros < n.threshold_micros";
 
 impl Store {
-    /// Below which total an account wants to be told; `None`: never.
+    /// Sets the total below which the account is notified; `None` turns notifications off.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed); what the database fails with.
+    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed).
     pub async fn set_low_balance(
         &self,
         account: AccountId,
@@ -52,10 +52,7 @@ impl Store {
         self.end(transaction).await
     }
 
-    /// Below which total the account wants to be told, if at all.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the total below which the account is notified, if set.
     pub async fn low_balance(&self, account: AccountId) -> Result<Option<Micros>, StoreError> {
         let sql = "SELECT threshold_micros FROM low_balance_notices WHERE account_id = ?";
         let statement = self.sql(sql, [account.0.into()]);
@@ -64,11 +61,12 @@ impl Store {
         Ok(micros.map(Micros::new))
     }
 
-    /// Finds the wallets that have fallen below their threshold since they were last above it, and queues a
-    /// webhook for each active endpoint. Returns whom to write to; of several nodes one gets each.
+    /// Finds the wallets that fell below their threshold since they were last above it, and queues
+    /// a webhook for each active endpoint. Returns the accounts to e-mail. With several nodes each
+    /// account is returned by one.
     ///
     /// # Errors
-    /// What the database fails with; who was told before stays so.
+    /// Accounts notified before the error stay marked.
     pub async fn tell_low_balances(&self, now_ms: i64) -> Result<Vec<ToldAccount>, StoreError> {
         self.arm_notices().await?;
         let sql = format!(
@@ -89,7 +87,7 @@ impl Store {
         Ok(told)
     }
 
-    /// Who has enough again is to be told again.
+    /// Re-arms the accounts whose wallets are above the threshold again.
     async fn arm_notices(&self) -> Result<(), StoreError> {
         let sql = format!(
             "SELECT n.account_id FROM low_balance_notices AS n \

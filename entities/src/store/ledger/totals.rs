@@ -1,4 +1,4 @@
-//! What all customers hold together, for those who watch the gateway.
+//! Totals over all wallets, for monitoring.
 
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::money::Micros;
@@ -6,18 +6,18 @@ use sea_orm::ConnectionTrait;
 
 use crate::store::{Store, StoreError};
 
-/// The wallets of all open accounts.
+/// Totals of the wallets of all open accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Holdings {
-    /// What they hold together.
+    /// The sum of their buckets.
     pub held: Buckets,
-    /// How many can pay for one more OTP.
+    /// Number of wallets that can pay for one more OTP.
     pub funded: u64,
-    /// How many have paid for some, and cannot pay for another one.
+    /// Number of wallets that were used and cannot pay for another OTP.
     pub out_of_funds: u64,
 }
 
-/// A wallet that was never written to has paid for nothing: its version is that of its creation.
+/// A wallet that was never written has paid for nothing: it still has its initial version.
 const HOLDINGS: &str = "\
     SELECT CAST(COALESCE(SUM(w.free_micros), 0) AS BIGINT), \
     CAST(COALESCE(SUM(w.bonus_micros), 0) AS BIGINT), \
@@ -29,7 +29,7 @@ const HOLDINGS: &str = "\
     FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
     WHERE a.closed_at_ms IS NULL";
 
-/// What a paused endpoint is owed waits for a person, not for us.
+/// Attempts of paused endpoints wait for the customer and do not count.
 const OLDEST: &str = "\
     SELECT MIN(a.created_at_ms) FROM webhook_attempts AS a \
     JOIN webhook_endpoints AS e ON e.id = a.endpoint_id \
@@ -37,12 +37,9 @@ const OLDEST: &str = "\
     AND (e.paused_at_ms IS NULL OR a.replay_of IS NOT NULL)";
 
 impl Store {
-    /// What the wallets of open accounts hold. Reads all of them: not for every second.
+    /// Sums the wallets of open accounts. Reads all of them, so it must not be called every second.
     ///
-    /// `price`: of one OTP.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// `price`: the price of one OTP.
     pub async fn holdings(&self, price: Micros) -> Result<Holdings, StoreError> {
         let price = price.get();
         let statement = self.sql(HOLDINGS, [price.into(), price.into()]);
@@ -62,10 +59,7 @@ impl Store {
         })
     }
 
-    /// When the webhook attempt was written that has waited longest to be sent. `None`: nothing waits.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns when the oldest waiting webhook attempt was created; `None` if none waits.
     pub async fn oldest_waiting_webhook_ms(&self) -> Result<Option<i64>, StoreError> {
         let row = self.reader.query_one_raw(self.sql(OLDEST, [])).await?;
         match row {

@@ -1,4 +1,4 @@
-//! Wallets outside the hot path: reading, and crediting or correcting once per reference.
+//! Wallets outside the hot path: reads, and credits and corrections posted once per reference.
 
 use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::AccountId;
@@ -16,7 +16,7 @@ use crate::store::operations::operator_log::{Action, Operator};
 use crate::store::{Conflict, Store, StoreError};
 use crate::tables::ledger::{entry, wallet};
 
-/// Money or credit that comes in.
+/// An incoming payment or credit.
 #[derive(Debug, Clone, Copy)]
 pub struct Credit<'a> {
     pub account_id: AccountId,
@@ -28,30 +28,30 @@ pub struct Credit<'a> {
     pub at_ms: i64,
 }
 
-/// What an operator puts right by hand. Nothing is undone: a posting stands against another.
+/// A manual correction by an operator. Entries are not undone; another posting compensates them.
 #[derive(Debug, Clone, Copy)]
 pub struct Correction<'a> {
     pub account_id: AccountId,
     pub bucket: Bucket,
-    /// Less than zero takes from the bucket, at most what is there.
+    /// A negative amount takes from the bucket, at most what it holds.
     pub amount: Micros,
     /// Corrects this account once only, whatever the bucket or amount.
     pub reference: &'a str,
-    /// Why, in an operator's words.
+    /// The operator's reason.
     pub note: Option<&'a str>,
     pub at_ms: i64,
 }
 
-/// What a [`Credit`] or [`Correction`] came to.
+/// The result of a [`Credit`] or [`Correction`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credited {
-    /// What the wallet holds now.
+    /// The wallet's buckets afterwards.
     pub buckets: Buckets,
-    /// False when the reference was used before: nothing was posted.
+    /// False if the reference was used before; nothing was posted then.
     pub new: bool,
 }
 
-/// One entry that is posted by hand.
+/// One entry outside the hot path.
 pub(in crate::store) struct ByHand<'a> {
     pub account_id: AccountId,
     pub kind: EntryKind,
@@ -63,10 +63,7 @@ pub(in crate::store) struct ByHand<'a> {
 }
 
 impl Store {
-    /// What the account holds; `None` for an unknown account.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the account's buckets; `None` for an unknown account.
     pub async fn wallet(&self, account: AccountId) -> Result<Option<Buckets>, StoreError> {
         let row = wallet::Entity::find_by_id(account.0)
             .one(&self.reader)
@@ -74,16 +71,15 @@ impl Store {
         Ok(row.as_ref().map(buckets))
     }
 
-    /// Adds to one bucket, with its ledger entry, once per reference.
+    /// Credits one bucket and writes the ledger entry, once per reference.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::CreditNotPositive`], [`Conflict::WalletFull`]; what the
-    /// database fails with.
+    /// [`Conflict::AccountClosed`], [`Conflict::CreditNotPositive`], [`Conflict::WalletFull`].
     pub async fn credit_wallet(&self, credit: Credit<'_>) -> Result<Credited, StoreError> {
         self.credit(None, credit).await
     }
 
-    /// [`Store::credit_wallet`], as an operator's logged action.
+    /// Like [`Ledger::credit_wallet`], as a logged operator action.
     ///
     /// # Errors
     /// As [`Store::credit_wallet`].
@@ -116,16 +112,16 @@ impl Store {
         self.post_once(by, &entry, &credits).await
     }
 
-    /// Adds to one bucket or takes from it, with its ledger entry, once per reference.
+    /// Adds to or takes from one bucket and writes the ledger entry, once per reference.
     ///
     /// # Errors
     /// [`Conflict::AccountClosed`], [`Conflict::CorrectionZero`], [`Conflict::BucketShort`],
-    /// [`Conflict::WalletFull`]; what the database fails with.
+    /// [`Conflict::WalletFull`].
     pub async fn correct_wallet(&self, correction: Correction<'_>) -> Result<Credited, StoreError> {
         self.correct(None, correction).await
     }
 
-    /// [`Store::correct_wallet`], as an operator's logged action.
+    /// Like [`Ledger::correct_wallet`], as a logged operator action.
     ///
     /// # Errors
     /// As [`Store::correct_wallet`].
@@ -157,7 +153,7 @@ impl Store {
         self.post_once(by, &entry, &[EntryKind::Correction]).await
     }
 
-    /// Posts `entry`, unless its reference is on an entry of one of `kinds`.
+    /// Posts `entry` unless an entry of one of `kinds` has its reference.
     async fn post_once(
         &self,
         by: Option<Operator<'_>>,
@@ -203,7 +199,7 @@ impl Store {
     }
 }
 
-/// Adds the amount in the database, since a wallet's actor may write the row until this statement.
+/// Adds the amount in the database, because a wallet actor may write the row until this statement.
 pub(in crate::store) async fn post(
     transaction: &DatabaseTransaction,
     by_hand: &ByHand<'_>,
@@ -242,7 +238,7 @@ pub(in crate::store) async fn post(
     Ok(())
 }
 
-/// Why an amount did not fit the bucket.
+/// Returns why an amount did not fit the bucket.
 async fn refusal(
     transaction: &DatabaseTransaction,
     by_hand: &ByHand<'_>,
@@ -259,7 +255,7 @@ async fn refusal(
     })
 }
 
-/// The most that a bucket may hold, so that the sum of three never leaves 64 bits.
+/// Maximum of one bucket, so that the sum of three stays within 64 bits.
 const LARGEST: Micros = Micros::new(i64::MAX / 4);
 
 pub(in crate::store) fn buckets(row: &wallet::Model) -> Buckets {

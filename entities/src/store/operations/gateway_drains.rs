@@ -1,4 +1,4 @@
-//! Gateways that operators have taken out of service for new calls. It outlives restarts, and holds for all nodes.
+//! Gateways that operators drained. A drain survives restarts and applies to all nodes.
 
 use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
@@ -8,51 +8,48 @@ use crate::store::cluster::changes::{Change, append};
 use crate::store::sql::id_time::first_id;
 use crate::store::{Store, StoreError};
 
-/// A gateway, by its carrier's name and its own.
+/// A gateway, identified by carrier and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GatewayName {
     pub carrier: String,
     pub gateway: String,
 }
 
-/// How a carrier's calls went. Times in milliseconds.
+/// Call statistics of a carrier. Times in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CallFigures {
     pub carrier: String,
     pub attempts: i64,
     pub answered: i64,
-    /// Of all answered calls together.
+    /// Total duration of the answered calls.
     pub answered_ms: i64,
-    /// Attempts that rang, and how long until they did.
+    /// Attempts that rang, and their total time to ringing.
     pub rang: i64,
     pub until_ringing_ms: i64,
 }
 
 impl CallFigures {
-    /// The answer-seizure ratio in percent; `None` without an attempt.
+    /// Returns the answer-seizure ratio in percent; `None` without attempts.
     pub fn asr_percent(&self) -> Option<i64> {
         (self.attempts > 0).then(|| self.answered * 100 / self.attempts)
     }
 
-    /// The mean length of an answered call.
+    /// Returns the average call duration of answered calls.
     pub fn acd_ms(&self) -> Option<i64> {
         (self.answered > 0).then(|| self.answered_ms / self.answered)
     }
 
-    /// The mean time from INVITE to ringing.
+    /// Returns the mean post-dial delay, from INVITE to ringing.
     pub fn pdd_ms(&self) -> Option<i64> {
         (self.rang > 0).then(|| self.until_ringing_ms / self.rang)
     }
 }
 
-/// A delivery is accepted so long before its last attempt ends, at most.
+/// Maximum time from accepting a delivery to the end of its last attempt.
 const LONGEST_MS: i64 = 120_000;
 
 impl Store {
-    /// All gateways that take no new calls.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns all drained gateways.
     pub async fn drained_gateways(&self) -> Result<Vec<GatewayName>, StoreError> {
         let sql = "SELECT carrier, gateway FROM drained_gateways";
         let rows = self.reader.query_all_raw(self.sql(sql, [])).await?;
@@ -66,10 +63,7 @@ impl Store {
             .collect()
     }
 
-    /// Takes a gateway out of service for new calls, or back into it. False where it was so before.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Drains a gateway or puts it back into service. Returns false if it was in that state before.
     pub async fn drain_gateway(
         &self,
         by: Operator<'_>,
@@ -112,10 +106,7 @@ impl Store {
         Ok(true)
     }
 
-    /// How each carrier's live calls went that began since `since_ms`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the statistics of each carrier's live calls that started since `since_ms`.
     pub async fn call_figures(&self, since_ms: i64) -> Result<Vec<CallFigures>, StoreError> {
         let sql = "SELECT d.carrier, COUNT(*), COUNT(c.answered_at_ms), \
                    CAST(COALESCE(SUM(c.ended_at_ms - c.answered_at_ms), 0) AS bigint), \

@@ -1,5 +1,5 @@
-//! Ported numbers: whole sets only. A set is written piece by piece, so that no debit waits for long,
-//! and comes into force at once.
+//! Ported numbers. A set is written in pieces, so that no debit waits long, and takes effect as a
+//! whole.
 
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::phone::portability::PortTable;
@@ -15,15 +15,12 @@ use crate::store::cluster::changes::Change;
 use crate::store::{Store, StoreError};
 use crate::tables::cluster::{port_piece, port_set};
 
-/// Rows of one piece: half a megabyte, which takes a few milliseconds to write.
+/// Rows per piece: half a megabyte, which takes a few milliseconds to write.
 const PIECE_ROWS: usize = 100_000;
 
 impl Store {
-    /// Puts `table` in the place of the ported numbers that are in force. Until it is all written, and
-    /// where that fails, the older ones stay. Of several imports at once the one that began last stays.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Replaces the ported numbers. The previous set stays in effect until the new one is complete.
+    /// Of concurrent imports the one that started last wins.
     pub async fn replace_ports(&self, table: &PortTable, at_ms: i64) -> Result<(), StoreError> {
         let id = Uuid::now_v7();
         let names: Vec<&str> = Carrier::all().map(Carrier::name).collect();
@@ -48,12 +45,12 @@ impl Store {
             written += 1;
         }
         let transaction = self.begin().await?;
-        // Imports come here one after another: telling of a change locks the feed.
+        // Appending to the change feed locks it, which serializes imports.
         changes::append(&transaction, Change::Ports(id), at_ms).await?;
         let in_force = port_set::Entity::find().filter(port_set::Column::InForce.eq(true));
         let in_force = in_force.one(&transaction).await?;
         if in_force.is_some_and(|set| set.id > id) {
-            // A later import was faster.
+            // A later import finished first.
             transaction.rollback().await?;
             return self
                 .drop_ports(self.writing()?, port_set::Column::Id.eq(id))
@@ -68,7 +65,7 @@ impl Store {
             .await?;
         let pieces = port_piece::Entity::find().filter(port_piece::Column::SetId.eq(id));
         let set = port_set::Entity::find_by_id(id).one(&transaction).await?;
-        // What this transaction does not see must not replace anything.
+        // A set that this transaction cannot see completely must not take effect.
         if set.is_none() || pieces.count(&transaction).await? != written {
             transaction.rollback().await?;
             return Err(StoreError::Contended);
@@ -79,12 +76,12 @@ impl Store {
         Ok(())
     }
 
-    /// The ported numbers in force; none where none were imported.
+    /// Returns the ported numbers in effect; an empty table if none were imported.
     ///
     /// # Errors
-    /// What the database fails with, or a set that cannot be read.
+    /// Also [`StoreError::Unreadable`] for a damaged set.
     pub async fn ports(&self) -> Result<PortTable, StoreError> {
-        // One statement sees one state, however fast sets are replaced.
+        // One statement reads one snapshot, however often sets are replaced.
         let statement = self.sql(
             "SELECT s.row_count, s.carriers, p.packed FROM port_sets AS s \
              LEFT JOIN port_pieces AS p ON p.set_id = s.id WHERE s.in_force = ? ORDER BY p.place",
@@ -109,7 +106,7 @@ impl Store {
         })
     }
 
-    /// Drops these sets with their pieces.
+    /// Deletes these sets and their pieces.
     async fn drop_ports(
         &self,
         connection: &impl ConnectionTrait,

@@ -1,5 +1,5 @@
-//! What operators do, and the log of it: each action is written with what it does, in one transaction, and
-//! the database refuses to change or forget it.
+//! Operator actions and their log. Each action and its log entry are one transaction, and the
+//! database rejects changes to the log.
 
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::ids::AccountId;
@@ -10,37 +10,37 @@ use crate::store::accounts::accounts::hold_open_account;
 use crate::store::cluster::changes::{Change, append};
 use crate::store::{Store, StoreError};
 
-/// Who decides.
+/// The operator who acts.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator<'a> {
     /// `None` on the command line.
     pub id: Option<AccountId>,
-    /// The address by which the operator is known.
+    /// The operator's e-mail address.
     pub name: &'a str,
 }
 
 impl Operator<'static> {
-    /// Whoever has a shell on this machine.
+    /// A user with shell access to this machine.
     pub const COMMAND_LINE: Operator<'static> = Operator {
         id: None,
         name: "command line",
     };
 }
 
-/// What is to be logged.
+/// A log entry to write.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Action<'a> {
-    /// `suspend`, `credit` and the like.
+    /// For example `suspend` or `credit`.
     pub action: &'static str,
-    /// Whom it is about.
+    /// The affected account.
     pub account: Option<AccountId>,
-    /// What it is about: a reference, a month.
+    /// The subject, for example a reference or a month.
     pub subject: Option<&'a str>,
-    /// An amount, a reason.
+    /// Further details, for example an amount or a reason.
     pub detail: Option<&'a str>,
 }
 
-/// An action as it was logged.
+/// A stored log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedAction {
     pub id: i64,
@@ -48,13 +48,13 @@ pub struct LoggedAction {
     pub operator: String,
     pub action: String,
     pub account_id: Option<AccountId>,
-    /// The account's address, where there is an account.
+    /// The e-mail address of the affected account.
     pub email: Option<String>,
     pub subject: Option<String>,
     pub detail: Option<String>,
 }
 
-/// An account as operators find it.
+/// An account as listed for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountLine {
     pub id: AccountId,
@@ -72,11 +72,11 @@ const LINE: &str = "SELECT a.id, a.email, a.operator, a.created_at_ms, a.closed_
      FROM accounts AS a JOIN wallets AS w ON w.account_id = a.id ";
 
 impl Store {
-    /// Suspends an open account: its keys stop working on every node, nothing is lost. False where it is
-    /// suspended already.
+    /// Suspends an open account: its keys stop working on every node. Returns false if it was
+    /// suspended before.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed); what the database fails with.
+    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed).
     pub async fn suspend_account(
         &self,
         by: Operator<'_>,
@@ -97,10 +97,10 @@ impl Store {
             .await
     }
 
-    /// Ends a suspension. False where there is none.
+    /// Ends a suspension. Returns false if the account is not suspended.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed); what the database fails with.
+    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed).
     pub async fn resume_account(
         &self,
         by: Operator<'_>,
@@ -134,7 +134,8 @@ impl Store {
             transaction.rollback().await?;
             return Ok(false);
         }
-        // Whoever decided on the wallet decides again, and sees it.
+        // Changes the wallet's version, so that concurrent decisions are repeated and see the
+        // change.
         let moved = "UPDATE wallets SET version = version + 1 WHERE account_id = ?";
         let moved = self.sql(moved, [id.0.into()]);
         transaction.execute_raw(moved).await?;
@@ -144,10 +145,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Keeps what an operator wants others to know of an account.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Logs an operator's note on an account.
     pub async fn note_account(
         &self,
         by: Operator<'_>,
@@ -166,10 +164,7 @@ impl Store {
         self.end(transaction).await
     }
 
-    /// Logged actions, the latest first: those about `account` or all, before the id `before`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns log entries, latest first: of `account` or all, with ids below `before`.
     pub async fn operator_actions(
         &self,
         account: Option<AccountId>,
@@ -192,10 +187,8 @@ impl Store {
         rows.iter().map(logged).collect()
     }
 
-    /// Accounts whose address holds `text`, newest first; all where it is empty. `skip` leaves out the first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the accounts whose e-mail address contains `text`, newest first, without the first
+    /// `skip`. An empty text matches all.
     pub async fn find_accounts(
         &self,
         text: &str,
@@ -216,10 +209,7 @@ impl Store {
         rows.iter().map(line).collect()
     }
 
-    /// One account as operators see it.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns one account as listed for operators.
     pub async fn account_line(&self, id: AccountId) -> Result<Option<AccountLine>, StoreError> {
         let sql = format!("{LINE}WHERE a.id = ?");
         let row = self
@@ -229,7 +219,7 @@ impl Store {
         row.as_ref().map(line).transpose()
     }
 
-    /// Appends to the log, within the transaction of what is logged.
+    /// Appends to the log within the transaction of the action.
     pub(in crate::store) async fn log(
         &self,
         transaction: &DatabaseTransaction,
@@ -254,7 +244,7 @@ impl Store {
     }
 }
 
-/// `text` as part of a LIKE pattern.
+/// Escapes `text` for a LIKE pattern.
 fn escaped(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for letter in text.chars() {

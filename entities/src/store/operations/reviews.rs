@@ -1,4 +1,4 @@
-//! Suspicious bursts: what each key sent in a window of time, and what is to be looked at.
+//! Reviews of suspicious traffic: what each key sent in a time window, and the findings.
 
 use nexo_domain::account::burst::{Suspicion, Traffic};
 use nexo_domain::ids::{AccountId, KeyId};
@@ -10,11 +10,11 @@ use crate::store::sql::bulk::{Bulk, Column};
 use crate::store::sql::id_time::first_id;
 use crate::store::{Store, StoreError};
 
-/// The most keys that are looked at in one window: those that sent most.
+/// Maximum number of keys examined per window: those that sent most.
 const MOST_KEYS: i64 = 10_000;
-/// Ids are made a moment before or after what is written as the time.
+/// Maximum difference between the time in an id and the recorded time.
 const ID_SLACK_MS: i64 = 60_000;
-/// What a key usually sends is forgotten after so long a silence.
+/// After this silence the usual volume of a key is forgotten.
 const FORGOTTEN_AFTER_MS: i64 = 30 * 86_400_000;
 
 /// What a key sent in a window.
@@ -23,19 +23,19 @@ pub struct KeyTraffic {
     pub key_id: KeyId,
     pub account_id: AccountId,
     pub traffic: Traffic,
-    /// When it last sent anything before; `None` for a new key.
+    /// When it last sent before; `None` for a new key.
     pub seen_at_ms: Option<i64>,
 }
 
-/// What is to be kept of a window.
+/// The findings of a window.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
-    /// What each key usually sends from now on, in thousandths of an OTP a window.
+    /// The new usual volume of each key, in thousandths of an OTP per window.
     pub usual_milli: Vec<(KeyId, i64)>,
     pub suspicions: Vec<(KeyId, AccountId, Suspicion, String)>,
 }
 
-/// A suspicion as it is kept.
+/// A stored review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Review {
     pub id: Uuid,
@@ -45,17 +45,17 @@ pub struct Review {
     pub email: String,
     pub suspicion: Suspicion,
     pub detail: String,
-    /// In how many windows.
+    /// Number of windows in which the suspicion was found.
     pub windows: i64,
     pub opened_at_ms: i64,
-    /// The end of the last of them.
+    /// The end of the last such window.
     pub seen_at_ms: i64,
     pub closed_at_ms: Option<i64>,
     pub closed_by: Option<String>,
     pub note: Option<String>,
 }
 
-/// Numbers are compared within a key, in their order.
+/// Phone numbers are compared within a key, in ascending order.
 const TRAFFIC: &str = "SELECT t.key_id, t.account_id, t.otps, t.sequential, t.ended, t.answered, \
      p.usual_milli, p.seen_at_ms FROM ( \
      SELECT key_id, account_id, COUNT(*) AS otps, \
@@ -83,10 +83,8 @@ const REVIEW: &str = "SELECT r.id, r.key_id, k.name, r.account_id, a.email, r.su
      LEFT JOIN api_keys AS k ON k.id = r.key_id ";
 
 impl Store {
-    /// Claims the window that starts at `start_ms` for this node. False where another one has it.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Claims the window that starts at `start_ms` for this node. Returns false if another node
+    /// claimed it.
     pub async fn claim_review_window(&self, start_ms: i64) -> Result<bool, StoreError> {
         let claim = "INSERT INTO review_windows (start_ms) VALUES (?) ON CONFLICT DO NOTHING";
         let claim = self.sql(claim, [start_ms.into()]);
@@ -94,11 +92,8 @@ impl Store {
         Ok(claimed.rows_affected() > 0)
     }
 
-    /// What each live key sent from `start_ms` until before `end_ms`. The database adds up: of millions of OTPs
-    /// only a line a key comes here.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns what each live key sent from `start_ms` (inclusive) to `end_ms` (exclusive). The
+    /// database aggregates; only one row per key is transferred.
     pub async fn key_traffic(
         &self,
         start_ms: i64,
@@ -130,11 +125,8 @@ impl Store {
             .collect()
     }
 
-    /// Keeps what a window that ended at `end_ms` has shown. A suspicion that is open already is seen again.
-    /// Returns the suspicions that were opened.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Stores the findings of a window that ended at `end_ms`. A suspicion with an open review
+    /// updates it. Returns the suspicions of new reviews.
     pub async fn keep_findings(
         &self,
         findings: &Findings,
@@ -192,10 +184,7 @@ impl Store {
         Ok(opened)
     }
 
-    /// Reviews, the open ones or all, the latest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns reviews, latest first: the open ones or all.
     pub async fn reviews(&self, open_only: bool, limit: u32) -> Result<Vec<Review>, StoreError> {
         let which = match open_only {
             true => "WHERE r.closed_at_ms IS NULL ",
@@ -207,20 +196,15 @@ impl Store {
         rows.iter().map(review).collect()
     }
 
-    /// How many reviews are open.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the number of open reviews.
     pub async fn open_review_count(&self) -> Result<i64, StoreError> {
         let sql = "SELECT COUNT(*) FROM reviews WHERE closed_at_ms IS NULL";
         let row = self.reader.query_one_raw(self.sql(sql, [])).await?;
         Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
     }
 
-    /// Closes a review, with what was found. False where it is closed or unknown. The same suspicion opens another.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Closes a review with a note. Returns false if it is closed or unknown. The same suspicion
+    /// opens a new review.
     pub async fn close_review(
         &self,
         by: Operator<'_>,

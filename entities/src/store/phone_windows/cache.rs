@@ -1,10 +1,11 @@
 //! The open phone windows of one SQLite file, in memory.
 //!
-//! A file has one node, so the process that serves it can remember the windows itself. In a table each
-//! claim would change a page of its own, since phones come in no order, and the log would grow by a
-//! page an OTP. A restart forgets nothing: the book is read again from the deliveries.
+//! An SQLite file is served by one process, so that process can keep the windows itself. In a
+//! table, each claim would change a different page, because phones arrive in random order, and the
+//! WAL would grow by one page per OTP. A restart loses nothing: the windows are rebuilt from the
+//! deliveries.
 //!
-//! Transactions that write are serial, so a book is only changed by who holds the file's write lock.
+//! Write transactions are serial, so only the holder of the file's write lock changes a cache.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -16,19 +17,19 @@ use nexo_domain::phone::Phone;
 use super::table::OpenWindow;
 use crate::store::ledger::posting::{Debit, Settlement};
 
-/// A phone in its realm: test or live.
+/// A phone and whether its window is a test window.
 type Window = (bool, Phone);
 
-/// The book of one file.
+/// The windows of one file.
 #[derive(Debug, Default)]
 pub(in crate::store) struct WindowBook(Mutex<Pages>);
 
 #[derive(Debug, Default)]
 struct Pages {
-    /// Whether what the deliveries say has been read.
+    /// Whether the windows were loaded from the deliveries.
     is_read: bool,
     open: HashMap<Window, Claim>,
-    /// When claims are over, about in order: for forgetting them.
+    /// Ends of the claims, roughly in order, for expiry.
     ends: VecDeque<(i64, Window)>,
 }
 
@@ -38,11 +39,11 @@ struct Claim {
     until_ms: i64,
 }
 
-/// The books of this process: two stores on one file share one.
+/// The caches of this process: two stores on one file share one.
 static BOOKS: LazyLock<Mutex<HashMap<PathBuf, Weak<WindowBook>>>> = LazyLock::new(Mutex::default);
 
 impl WindowBook {
-    /// The book of the file at `path`, which exists.
+    /// Returns the cache of the file at `path`, which must exist.
     pub fn of(path: &Path) -> Arc<WindowBook> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut books = BOOKS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +62,7 @@ impl WindowBook {
         self.pages().is_read
     }
 
-    /// Takes over what the deliveries say.
+    /// Adds the windows loaded from the deliveries.
     pub fn read(&self, windows: &[OpenWindow]) {
         let mut pages = self.pages();
         for window in windows {
@@ -135,14 +136,14 @@ impl Pages {
         self.ends.push_back((claim.until_ms, window));
     }
 
-    /// Forgets the windows that were over at `now_ms`.
+    /// Drops the windows that ended by `now_ms`.
     fn forget_until(&mut self, now_ms: i64) {
         while let Some((until_ms, window)) = self.ends.front().copied() {
             if until_ms > now_ms {
                 return;
             }
             self.ends.pop_front();
-            // It may have been claimed anew.
+            // The phone may have been claimed again.
             if self.open.get(&window).map(|claim| claim.until_ms) == Some(until_ms) {
                 self.open.remove(&window);
             }
@@ -150,12 +151,12 @@ impl Pages {
     }
 }
 
-/// What was written down for a transaction whose commit is under way.
+/// Changes recorded for a transaction that is being committed.
 #[must_use]
 pub(in crate::store) struct Written<'b>(Option<&'b WindowBook>);
 
 impl Written<'_> {
-    /// The transaction is committed.
+    /// Confirms that the transaction was committed.
     pub fn keep(mut self) {
         self.0 = None;
     }

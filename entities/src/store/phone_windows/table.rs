@@ -1,4 +1,4 @@
-//! Phone windows outside the hot path.
+//! Queries on phone windows outside the hot path.
 
 use nexo_domain::call::outcome::NO_ROUTE;
 use nexo_domain::ids::DeliveryId;
@@ -11,27 +11,24 @@ use crate::store::sql::id_time::{ID_AHEAD_MS, first_id};
 use crate::store::sql::record;
 use crate::store::{Store, StoreError};
 
-/// A window that is still open.
+/// An open window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenWindow {
     pub test: bool,
     pub phone: Phone,
     pub until_ms: i64,
     pub delivery_id: DeliveryId,
-    /// The carrier that the phone was called through.
+    /// The carrier of the call.
     pub carrier: Carrier,
 }
 
 impl Store {
-    /// The windows open at `now_ms`: what a carrier's actor must remember after a restart.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the windows open at `now_ms`, which a carrier actor needs after a restart.
     pub async fn open_windows(&self, now_ms: i64) -> Result<Vec<OpenWindow>, StoreError> {
         self.open_windows_on(&self.reader, now_ms).await
     }
 
-    /// The same as seen by `connection`.
+    /// Like [`PhoneWindows::open_windows`], on a given connection.
     pub(in crate::store) async fn open_windows_on(
         &self,
         connection: &impl ConnectionTrait,
@@ -56,8 +53,8 @@ impl Store {
         )
     }
 
-    /// A delivery holds its phone's window unless no gateway took the call. Ids are in the order of
-    /// time, so that only the end of the table is read.
+    /// A delivery holds its phone's window unless no gateway accepted the call. Ids are in time
+    /// order, so only the end of the table is read.
     fn by_deliveries(&self, now_ms: i64) -> Statement {
         let since_ms = now_ms - WINDOW_MS;
         self.sql(
@@ -72,11 +69,8 @@ impl Store {
         )
     }
 
-    /// Drops the windows that were over at `before_ms`. Returns how many. On SQLite there are none to
-    /// be dropped: they are in memory.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Deletes the windows that ended by `before_ms` and returns their number. SQLite keeps windows
+    /// in memory, so there it does nothing.
     pub async fn drop_windows(&self, before_ms: i64) -> Result<u64, StoreError> {
         if self.is_sqlite() {
             return Ok(0);

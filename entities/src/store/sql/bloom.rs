@@ -1,17 +1,17 @@
-//! Bloom filters (Bloom, 1970): whether something may be in a set, in a few bits of each of its members.
+//! Bloom filters (Bloom, 1970): tell in a few bits per member whether a set may contain a value.
 //!
-//! They are kept in the database for years. What a filter says must follow from its bytes alone, whatever
-//! version of the program or of a library reads them: so they are ours, and hashed by SHA-256.
+//! They are stored in the database for years. Their meaning must depend on their bytes alone, not
+//! on a program or library version, so they are implemented here and hash with SHA-256.
 
 use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
 
-/// At so many bits a member and so many probes, one look-up in 300 says yes wrongly.
+/// With these parameters one lookup in 300 is a false positive.
 const BITS_PER_MEMBER: usize = 12;
 const PROBES: u64 = 8;
 
-/// What is looked for.
+/// A hashed member of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::store) struct Member {
     start: u64,
@@ -19,7 +19,7 @@ pub(in crate::store) struct Member {
 }
 
 impl Member {
-    /// Of the parts that make it up. The last one alone may be of any length.
+    /// Hashes the concatenated parts. Only the last part may vary in length.
     pub fn of(parts: &[&[u8]]) -> Member {
         let mut hash = Sha256::new();
         for part in parts {
@@ -32,7 +32,7 @@ impl Member {
         };
         Member {
             start: word(0),
-            // Odd, so that the probes do not fall on few places.
+            // Odd, so that the probes do not collapse onto few bits.
             step: word(8) | 1,
         }
     }
@@ -45,7 +45,7 @@ impl Member {
     }
 }
 
-/// The filter of these members.
+/// Builds the filter of `members`.
 pub(in crate::store) fn filter(members: &HashSet<Member>) -> Vec<u8> {
     let mut filter = vec![0; (members.len() * BITS_PER_MEMBER).div_ceil(8)];
     let bits = filter.len() as u64 * 8;
@@ -59,7 +59,7 @@ pub(in crate::store) fn filter(members: &HashSet<Member>) -> Vec<u8> {
     filter
 }
 
-/// Whether the filter's set may have the member. An empty filter has none.
+/// Returns whether the set may contain the member. An empty filter contains nothing.
 pub(in crate::store) fn may_have(filter: &[u8], member: Member) -> bool {
     let bits = filter.len() as u64 * 8;
     bits > 0

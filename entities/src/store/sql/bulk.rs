@@ -1,23 +1,23 @@
-//! Statements over many rows at once, in the same words for both databases.
+//! Statements over many rows, with one text for both databases.
 //!
-//! The rows are a derived table `v(column1, column2, …)`: on SQLite a `VALUES` list, on PostgreSQL
-//! an `UNNEST` of one array a column. A nullable column comes as `''` or [`NONE`] and is turned to
-//! null by the statement's own `NULLIF`, since an array binds no nulls.
+//! The rows are a derived table `v(column1, column2, …)`: a `VALUES` list on SQLite, an `UNNEST` of
+//! one array per column on PostgreSQL. Arrays bind no nulls, so a nullable column is passed as `''`
+//! or [`NULL_INT`] and converted by the statement's own `NULLIF`.
 
 use std::sync::OnceLock;
 
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
 
-/// A number that is absent; no time, code or count is negative.
+/// Stands for an absent number. No stored time, code or count is negative.
 pub(in crate::store) const NONE: i64 = -1;
 
-/// The row counts for which SQLite's statements are prepared. What lies between is filled up with
-/// rows of nulls, so that few statements serve every batch.
+/// Row counts for which SQLite statements are prepared. Batches are padded with rows of nulls, so
+/// that few statements serve every batch size.
 const SIZES: [usize; 15] = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
 const LARGEST: usize = SIZES[SIZES.len() - 1];
 
-/// The type of one column of the rows.
+/// The type of one column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::store) enum Column {
     Uuid,
@@ -49,7 +49,7 @@ impl Column {
     }
 }
 
-/// The place in [`SIZES`] of the smallest that holds so many rows.
+/// Returns the index in [`SIZES`] of the smallest size that holds `rows`.
 fn size_for(rows: usize) -> usize {
     SIZES
         .iter()
@@ -59,8 +59,8 @@ fn size_for(rows: usize) -> usize {
 
 /// A statement with the rows in its middle: `head FROM rows AS v tail`.
 ///
-/// Parameters are written `?`, in the head only. The tail must drop rows whose first column is
-/// null, by a condition or a join.
+/// Parameters are written `?` and occur in the head only. The tail must drop rows whose first
+/// column is null, by a condition or a join.
 pub(in crate::store) struct Bulk {
     head: &'static str,
     columns: &'static [Column],
@@ -69,7 +69,7 @@ pub(in crate::store) struct Bulk {
     on_postgres: OnceLock<String>,
 }
 
-/// Rows of one [`Bulk`], their values one after another.
+/// Rows of one [`Bulk`], with their values in row order.
 pub(in crate::store) struct Rows {
     columns: &'static [Column],
     values: Vec<Value>,
@@ -112,7 +112,7 @@ impl Bulk {
         }
     }
 
-    /// Runs it and returns how many rows it wrote.
+    /// Executes the statement and returns the number of written rows.
     pub(in crate::store) async fn execute(
         &self,
         connection: &impl ConnectionTrait,
@@ -126,7 +126,7 @@ impl Bulk {
         Ok(written)
     }
 
-    /// Runs it and returns the rows that it returns.
+    /// Executes the statement and returns its result rows.
     pub(in crate::store) async fn query(
         &self,
         connection: &impl ConnectionTrait,
@@ -170,7 +170,8 @@ impl Bulk {
         statements
     }
 
-    /// One statement for as many rows as the size at this place of [`SIZES`], filled up with nulls.
+    /// Builds one statement for as many rows as the size at this index of [`SIZES`], padded with
+    /// nulls.
     fn sqlite_statement(&self, scalars: &[Value], rows: Rows, size: usize) -> Statement {
         let count = rows.len();
         let mut values = Vec::with_capacity(scalars.len() + SIZES[size] * self.columns.len());
@@ -234,25 +235,25 @@ impl Bulk {
     }
 }
 
-/// Several bulk statements, one after another.
+/// Several bulk statements executed in order.
 ///
-/// SQLite takes them as one text: each text is a trip to the connection's thread and back. All of its
-/// statements are then of one size, or of one row: were each of its own, hardly any text would ever come
-/// again, and SQLite would spend more on reading texts than on writing rows.
+/// On SQLite they are sent as one text, because each text is a round trip to the connection's
+/// thread. All its statements use one size, or one row: if each had its own size, hardly any text
+/// would repeat, and SQLite would spend more time on parsing than on writing.
 #[derive(Default)]
 pub(in crate::store) struct Script {
     parts: Vec<(&'static Bulk, Vec<Value>, Rows)>,
 }
 
 impl Script {
-    /// Adds a statement, unless it has no rows.
+    /// Adds a statement unless it has no rows.
     pub(in crate::store) fn push(&mut self, bulk: &'static Bulk, scalars: Vec<Value>, rows: Rows) {
         if !rows.is_empty() {
             self.parts.push((bulk, scalars, rows));
         }
     }
 
-    /// How many rows it writes where no condition drops one.
+    /// Returns the number of rows written if no condition drops one.
     pub(in crate::store) fn len(&self) -> u64 {
         self.parts
             .iter()
@@ -260,7 +261,7 @@ impl Script {
             .sum()
     }
 
-    /// Runs it and returns how many rows it wrote.
+    /// Executes the statements and returns the number of written rows.
     pub(in crate::store) async fn execute(
         self,
         connection: &impl ConnectionTrait,
@@ -302,7 +303,8 @@ impl Script {
     }
 }
 
-/// One text with all their values: SQLite counts each `?` anew, sqlx hands the values on in order.
+/// Joins the statements into one text with all values: SQLite numbers each `?` in order, and sqlx
+/// passes the values in order.
 fn joined(statements: Vec<Statement>) -> Statement {
     let length = statements.iter().map(|s| s.sql.len() + 1).sum();
     let mut sql = String::with_capacity(length);
@@ -315,7 +317,7 @@ fn joined(statements: Vec<Statement>) -> Statement {
     Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)
 }
 
-/// `text` with its parameters `?` written as the database wants them.
+/// Returns `text` with its `?` parameters written as the database expects.
 pub(in crate::store) fn numbered(text: &str, backend: DatabaseBackend) -> String {
     if backend == DatabaseBackend::Sqlite {
         return text.to_owned();

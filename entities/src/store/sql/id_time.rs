@@ -1,18 +1,19 @@
-//! The time in a UUIDv7 (RFC 9562, section 5.7): its first 48 bits, in milliseconds since 1970.
+//! The timestamp of a UUIDv7 (RFC 9562, section 5.7): its first 48 bits, in milliseconds since
+//! 1970.
 
 use uuid::Uuid;
 
-/// How far apart the time in a delivery's id and its own may be.
+/// Maximum difference between the time in a delivery's id and its recorded time.
 pub(in crate::store) const ID_AHEAD_MS: i64 = 10_000;
-/// A delivery is written so long after its id was made, at most.
+/// Maximum delay between creating a delivery's id and writing the delivery.
 pub(in crate::store) const WRITTEN_WITHIN_MS: i64 = 30_000;
 
-/// No id of this time or later is smaller.
+/// Returns the smallest id of this time.
 pub(in crate::store) fn first_id(at_ms: i64) -> Uuid {
     Uuid::from_u128(u128::from(at_ms.max(0).unsigned_abs()) << 80)
 }
 
-/// When an id was made.
+/// Returns when an id was created.
 pub(in crate::store) fn time_of(id: Uuid) -> i64 {
     (id.as_u128() >> 80) as i64
 }

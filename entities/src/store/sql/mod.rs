@@ -1,4 +1,4 @@
-//! Building blocks of statements: bulk inserts, row readers, Bloom filters, ids as times.
+//! Building blocks of statements: bulk statements, value parsers, Bloom filters, timestamps of ids.
 
 pub(super) mod bloom;
 pub(super) mod bulk;

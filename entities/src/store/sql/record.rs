@@ -1,4 +1,4 @@
-//! Reading the domain's types back from rows.
+//! Parses domain types from stored values.
 
 use nexo_domain::call::outcome::Status;
 use nexo_domain::otp::Language;
@@ -48,7 +48,7 @@ pub(in crate::store) fn language(code: Option<&str>) -> Result<Option<Language>,
     .transpose()
 }
 
-/// `live` or `test`: a phone has one window in each.
+/// Returns `live` or `test`. A phone has one window in each realm.
 pub(in crate::store) fn realm(test: bool) -> &'static str {
     if test { "test" } else { "live" }
 }

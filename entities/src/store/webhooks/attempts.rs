@@ -1,7 +1,8 @@
 //! The outbox of webhooks: `pending → sending → delivered | failed`, and `unknown` after a crash.
 //!
-//! `sending` is committed before the POST. So nothing is sent twice by itself: what was never claimed is
-//! sent after a restart, what was claimed is shown as `unknown` and left for a manual replay.
+//! `sending` is committed before the POST, so nothing is sent twice automatically: unclaimed
+//! attempts are sent after a restart, claimed ones become `unknown` and are left for a manual
+//! replay.
 
 use std::collections::HashMap;
 
@@ -23,7 +24,7 @@ use crate::store::{Conflict, Store, StoreError};
 use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity, Model};
 use crate::tables::webhooks::endpoint;
 
-/// An attempt that is this node's to send, now.
+/// An attempt that this node must send now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedAttempt {
     pub id: WebhookAttemptId,
@@ -31,33 +32,33 @@ pub struct ClaimedAttempt {
     pub account_id: AccountId,
     pub delivery_id: DeliveryId,
     pub event_type: String,
-    /// The exact bytes to be sent and signed.
+    /// The exact bytes to send and sign.
     pub body: String,
     pub url: String,
     pub secret: HashedSecret,
-    /// The secret before it, where that signs too.
+    /// The previous secret, if it still signs.
     pub old_secret: Option<HashedSecret>,
     pub created_at_ms: i64,
-    /// The trace that it is part of.
+    /// The trace to continue.
     pub trace: Option<TraceParent>,
 }
 
-/// The end of one POST.
+/// The result of one POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishedAttempt {
     pub id: WebhookAttemptId,
-    /// Whether the receiver took it (HTTP 2xx in time).
+    /// Whether the receiver accepted it (HTTP 2xx in time).
     pub delivered: bool,
-    /// HTTP status, where there was an answer.
+    /// HTTP status, if there was a response.
     pub status_code: Option<u16>,
     pub duration_ms: i64,
-    /// The answer's first KiB.
+    /// The first KiB of the response.
     pub response_head: Option<String>,
     pub error: Option<String>,
     pub finished_at_ms: i64,
 }
 
-/// An attempt as it is kept.
+/// A stored attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookAttempt {
     pub id: WebhookAttemptId,
@@ -83,11 +84,11 @@ pub struct WebhookAttempt {
 #[derive(Debug, Clone, Copy)]
 pub struct ClaimLimits {
     pub attempts: u32,
-    /// With those that are being sent to it already.
+    /// Including attempts in flight to the endpoint.
     pub per_endpoint: u32,
 }
 
-/// A replay reaches a paused endpoint too: somebody asked for it.
+/// A replay also reaches a paused endpoint, because it was requested.
 const CANDIDATES: &str = "\
     SELECT id, endpoint_id, account_id, delivery_id, event_type, body, url, secret_hash, \
     created_at_ms, old_secret_hash, old_secret_until_ms, traceparent FROM ( \
@@ -105,7 +106,7 @@ static CLAIM: Bulk = Bulk::new(
      RETURNING webhook_attempts.id",
 );
 
-/// [`CLAIM`] where other nodes may end our epoch: then nothing is claimed.
+/// [`CLAIM`] if other nodes may end our epoch: then nothing is claimed.
 static CLAIM_FENCED: Bulk = Bulk::new(
     "WITH fence AS (SELECT name FROM nodes WHERE name = ? AND epoch = ? FOR KEY SHARE) \
      UPDATE webhook_attempts SET status = 'sending', node = v.column2, started_at_ms = v.column3",
@@ -123,11 +124,8 @@ static FINISH: Bulk = Bulk::new(
 );
 
 impl Store {
-    /// Claims waiting attempts for this node, the oldest of each endpoint first. They are `sending` from
-    /// here on. `in_flight`: how many this node is sending to which endpoint.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Claims waiting attempts for this node, the oldest of each endpoint first, and marks them
+    /// `sending`. `in_flight`: number of attempts that this node is sending, by endpoint.
     pub async fn claim_webhooks(
         &self,
         node: &NodeEpoch,
@@ -168,10 +166,7 @@ impl Store {
         self.claim(claim, &scalars, node, attempts, now_ms).await
     }
 
-    /// Claims one attempt in this node's name, if it still waits: for a command, which has no epoch.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Claims one waiting attempt for a command, which has no epoch.
     pub async fn claim_webhook(
         &self,
         node: &NodeEpoch,
@@ -186,7 +181,7 @@ impl Store {
         Ok(claimed.into_iter().next())
     }
 
-    /// Of two that claim the same attempt, the update lets one.
+    /// If two processes claim the same attempt, the update succeeds for one.
     async fn claim(
         &self,
         claim: &'static Bulk,
@@ -210,10 +205,7 @@ impl Store {
         Ok(attempts)
     }
 
-    /// Keeps what became of POSTs, many at once. An attempt that is no longer `sending` stays as it is.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Stores the results of POSTs. Attempts that are no longer `sending` do not change.
     pub async fn finish_webhooks(&self, finished: &[FinishedAttempt]) -> Result<u64, StoreError> {
         let mut rows = FINISH.rows(finished.len());
         for attempt in finished {
@@ -235,11 +227,11 @@ impl Store {
         self.noted(FINISH.execute(self.writing()?, &[], rows).await)
     }
 
-    /// Queues the same bytes for the same endpoint once more.
+    /// Queues the same body for the same endpoint again.
     ///
     /// # Errors
-    /// [`Conflict::AttemptUnknown`] also when it is not `account`'s, [`Conflict::EndpointRemoved`]; what
-    /// the database fails with.
+    /// [`Conflict::UnknownAttempt`], also if it belongs to another account;
+    /// [`Conflict::EndpointRemoved`].
     pub async fn replay_webhook(
         &self,
         id: WebhookAttemptId,
@@ -278,10 +270,7 @@ impl Store {
         Ok(replay)
     }
 
-    /// The attempt, if there is one.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the attempt.
     pub async fn webhook_attempt(
         &self,
         id: WebhookAttemptId,
@@ -290,10 +279,7 @@ impl Store {
         Ok(row.map(attempt))
     }
 
-    /// The attempts of a delivery's event, oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the attempts of a delivery, oldest first.
     pub async fn webhook_attempts(
         &self,
         delivery: DeliveryId,
@@ -307,10 +293,7 @@ impl Store {
         Ok(rows.into_iter().map(attempt).collect())
     }
 
-    /// How many attempts wait to be sent.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the number of attempts waiting to be sent.
     pub async fn webhook_backlog(&self) -> Result<u64, StoreError> {
         Ok(Entity::find()
             .filter(Expr::cust("status = 'pending'"))
@@ -319,7 +302,7 @@ impl Store {
     }
 }
 
-/// PostgreSQL takes no NUL in a text; a receiver's answer may hold one.
+/// PostgreSQL rejects NUL in text; a response may contain one.
 fn storable(text: Option<&str>) -> String {
     text.unwrap_or_default().replace('\0', "\u{fffd}")
 }

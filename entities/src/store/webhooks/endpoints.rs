@@ -15,10 +15,10 @@ use crate::store::{Conflict, Store, StoreError};
 use crate::tables::webhooks::endpoint::{Column, Entity};
 use crate::tables::webhooks::{attempt, endpoint};
 
-/// The most endpoints that an account keeps, those that are paused included.
+/// Maximum number of endpoints per account, including paused ones.
 const MOST_KEPT: usize = 20;
 
-/// An endpoint to be added. Its URL has been checked.
+/// Parameters of a new endpoint. The URL must have been validated.
 #[derive(Debug, Clone)]
 pub struct NewEndpoint<'a> {
     pub account_id: AccountId,
@@ -27,7 +27,7 @@ pub struct NewEndpoint<'a> {
     pub created_at_ms: i64,
 }
 
-/// An endpoint as it is kept.
+/// A stored endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     pub id: EndpointId,
@@ -35,7 +35,7 @@ pub struct Endpoint {
     pub url: String,
     pub created_at_ms: i64,
     pub paused_at_ms: Option<i64>,
-    /// Until when the secret before the present one signs too.
+    /// Until when the previous secret also signs.
     pub old_secret_until_ms: Option<i64>,
 }
 
@@ -52,13 +52,13 @@ impl From<endpoint::Model> for Endpoint {
     }
 }
 
-/// What can be done with an endpoint.
+/// A change of an endpoint's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndpointChange {
     /// New events are not queued for it, and queued ones wait.
     Pause,
     Resume,
-    /// For good. What was queued for it fails.
+    /// Permanent. Queued attempts fail.
     Remove,
 }
 
@@ -66,8 +66,7 @@ impl Store {
     /// Adds an endpoint.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyEndpoints`], [`Conflict::EndpointsKept`]; what the
-    /// database fails with.
+    /// [`Conflict::AccountClosed`], [`Conflict::TooManyEndpoints`], [`Conflict::EndpointsKept`].
     pub async fn add_endpoint(&self, new: NewEndpoint<'_>) -> Result<EndpointId, StoreError> {
         let id = EndpointId(Uuid::now_v7());
         let transaction = self.begin().await?;
@@ -102,10 +101,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Every endpoint that was not removed, or one account's, oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns all endpoints, or those of one account, oldest first, without removed ones.
     pub async fn endpoints(&self, account: Option<AccountId>) -> Result<Vec<Endpoint>, StoreError> {
         let mut find = Entity::find()
             .filter(Column::RemovedAtMs.is_null())
@@ -118,10 +114,7 @@ impl Store {
         Ok(rows.into_iter().map(Endpoint::from).collect())
     }
 
-    /// The endpoint, if it is this account's and was not removed.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the endpoint if it belongs to the account and was not removed.
     pub async fn endpoint(
         &self,
         account: AccountId,
@@ -135,11 +128,8 @@ impl Store {
         Ok(row.map(Endpoint::from))
     }
 
-    /// Gives an endpoint a new secret; the one before signs too until `old_until_ms`. False when the endpoint
-    /// is not `account`'s, or was removed.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Sets a new secret; the previous one also signs until `old_until_ms`. Returns false if the
+    /// endpoint does not belong to the account or was removed.
     pub async fn rotate_secret(
         &self,
         account: AccountId,
@@ -160,12 +150,12 @@ impl Store {
         Ok(self.noted(rotated)?.rows_affected > 0)
     }
 
-    /// Pauses, resumes or removes an endpoint. False when that changes nothing, or the endpoint is not
-    /// `account`'s.
+    /// Pauses, resumes or removes an endpoint. Returns false if that changes nothing or the
+    /// endpoint does not belong to the account.
     ///
     /// # Errors
-    /// [`Conflict::TooManyEndpoints`] where one too many would be active, [`Conflict::AccountClosed`]; what the
-    /// database fails with.
+    /// [`Conflict::TooManyActiveEndpoints`] if resuming would exceed the limit,
+    /// [`Conflict::AccountClosed`].
     pub async fn change_endpoint(
         &self,
         account: AccountId,
@@ -231,7 +221,7 @@ impl Store {
     }
 }
 
-/// How many endpoints of the account get what ends.
+/// Returns the number of the account's active endpoints.
 async fn active(transaction: &DatabaseTransaction, account: AccountId) -> Result<u64, StoreError> {
     let active = Entity::find()
         .filter(Column::AccountId.eq(account.0))

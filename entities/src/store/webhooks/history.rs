@@ -1,4 +1,4 @@
-//! An endpoint's attempts, the latest first, and what its owner sends by hand: a test, or all that failed.
+//! An endpoint's attempts, newest first, and test events and bulk replays.
 
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId, WebhookAttemptId};
 use nexo_domain::webhook::TEST_EVENT;
@@ -13,7 +13,7 @@ use crate::store::cluster::changes::{Change, append};
 use crate::store::{Store, StoreError};
 use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity};
 
-/// A place between two attempts of an endpoint.
+/// A position between two attempts of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptPlace {
     pub created_at_ms: i64,
@@ -24,15 +24,14 @@ pub struct AttemptPlace {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptPage {
     pub attempts: Vec<WebhookAttempt>,
-    /// What the next page starts after; `None` where this is the last one.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<AttemptPlace>,
 }
 
-/// The most attempts that are replayed at once.
+/// Maximum number of attempts replayed at once.
 pub const MOST_REPLAYED: u64 = 1_000;
 
-/// The last attempt of each event, where that failed or is not known to have arrived: what was replayed
-/// since, and arrived or is on its way, is left alone.
+/// The last attempt of each event if it failed or is unknown. Events replayed since are skipped.
 const FAILED_SINCE: &str = "\
     SELECT a.id FROM webhook_attempts AS a \
     WHERE a.endpoint_id = ? AND a.account_id = ? AND a.created_at_ms >= ? \
@@ -44,10 +43,7 @@ const FAILED_SINCE: &str = "\
     ORDER BY a.created_at_ms, a.id LIMIT ?";
 
 impl Store {
-    /// The attempts to an endpoint, the latest first: those after the place `after`, at most `limit`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns at most `limit` attempts to an endpoint, newest first, after the position `after`.
     pub async fn attempt_page(
         &self,
         account: AccountId,
@@ -85,11 +81,8 @@ impl Store {
         })
     }
 
-    /// Queues a test event for an endpoint that has been checked to be the account's and active. Its
-    /// delivery's id is that of no delivery.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Queues a test event. The caller checks that the endpoint belongs to the account and is
+    /// active. `delivery` is not the id of a delivery.
     pub async fn queue_test_event(
         &self,
         account: AccountId,
@@ -117,11 +110,8 @@ impl Store {
         Ok(id)
     }
 
-    /// Queues again, for an endpoint of the account, every event since `since_ms` whose last attempt failed
-    /// or is unknown: the oldest [`MOST_REPLAYED`]. Returns how many.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Queues again every event of the endpoint since `since_ms` whose last attempt failed or is
+    /// unknown: the oldest [`MAX_REPLAYED`]. Returns their number.
     pub async fn replay_failed(
         &self,
         account: AccountId,

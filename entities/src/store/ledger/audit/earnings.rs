@@ -1,4 +1,4 @@
-//! The invariants of commissions, payouts and top-ups.
+//! Invariants of commissions, payouts and deposits.
 
 use super::{Invariant, LATE_COMMIT_MS};
 
@@ -73,8 +73,8 @@ pub(super) const INVARIANTS: [Invariant; 8] = [
     },
 ];
 
-/// Delivered OTPs of referred accounts that earned nothing. A referral that has ended excuses what was delivered
-/// a moment before its end too.
+/// Delivered OTPs of referred accounts that earned nothing. Deliveries shortly before the end of a
+/// referral are excused.
 pub(super) const UNEARNED: &str = "SELECT COUNT(*) FROM referrals AS r \
      JOIN deliveries AS d ON d.account_id = r.referred_id \
      WHERE d.status = 'delivered' AND d.cost_micros >= 10 \

@@ -1,4 +1,4 @@
-//! The ledger's invariants, asked of the database itself.
+//! Checks the ledger's invariants by SQL.
 
 use nexo_domain::money::Micros;
 use sea_orm::{
@@ -10,11 +10,13 @@ use crate::store::{Store, StoreError};
 
 mod earnings;
 
-/// Past this age a delivery should long have ended: a call takes 60 s at most.
+/// A delivery older than this should have ended: a call takes at most 60 s.
 const OVERDUE_MS: i64 = 120_000;
-/// So long a running node may not know of a new or resumed endpoint. It takes a second; a busy one, a few.
+/// How long a running node may not know a new or resumed endpoint. It takes a second, a few under
+/// load.
 const UNKNOWN_ENDPOINT_MS: i64 = 10_000;
-/// So long the commit may come after the end that it records. An endpoint paused in between gets nothing.
+/// How long the commit of a delivery's end may lag behind it. An endpoint paused in between gets
+/// nothing.
 const LATE_COMMIT_MS: i64 = 60_000;
 
 /// One invariant and whether it holds.
@@ -22,14 +24,14 @@ const LATE_COMMIT_MS: i64 = 60_000;
 pub struct Check {
     pub name: &'static str,
     pub ok: bool,
-    /// Figures, or what is wrong.
+    /// Counts, or what is wrong.
     pub detail: String,
 }
 
-/// An invariant: a query that counts the rows that break it.
+/// An invariant: a query that counts the rows that violate it.
 struct Invariant {
     name: &'static str,
-    /// What a counted row is.
+    /// Describes a counted row.
     broken: &'static str,
     sql: &'static str,
 }
@@ -116,9 +118,9 @@ const INVARIANTS: [Invariant; 10] = [
     },
 ];
 
-/// Ends that an endpoint should have been told of and was not. An OTP that no gateway took is told to nobody.
-/// An endpoint counts from where it is known to have been active to where it is known to have been: of a pause
-/// that is over only its end is kept.
+/// Ends of deliveries that an endpoint should have received and did not. Deliveries that no gateway
+/// accepted send no webhook. An endpoint counts only while it is certainly active: of a finished
+/// pause only the end is recorded.
 const UNTOLD: &str = "SELECT COUNT(*) FROM webhook_endpoints AS e \
     JOIN deliveries AS d ON d.account_id = e.account_id \
     WHERE d.completed_at_ms > COALESCE(e.resumed_at_ms, e.created_at_ms) + ? \
@@ -129,10 +131,10 @@ const UNTOLD: &str = "SELECT COUNT(*) FROM webhook_endpoints AS e \
     WHERE a.delivery_id = d.id AND a.endpoint_id = e.id)";
 
 impl Store {
-    /// Checks every invariant of the ledger on one consistent picture of the database.
+    /// Checks every invariant of the ledger in one consistent snapshot of the database.
     ///
     /// # Errors
-    /// What the database fails with; a broken invariant is a [`Check`] that is not ok.
+    /// Database errors only; a violated invariant is a [`Check`] that is not ok.
     pub async fn audit(&self, now_ms: i64) -> Result<Vec<Check>, StoreError> {
         let picture = self.picture().await?;
         let mut checks = Vec::with_capacity(INVARIANTS.len() + earnings::INVARIANTS.len() + 5);
@@ -161,7 +163,7 @@ impl Store {
         checks.push(Check {
             name: "every_end_is_told",
             ok: untold == 0,
-            detail: format!("{untold} ends that an active webhook endpoint has no attempt of"),
+            detail: format!("{untold} ends without an attempt for an active webhook endpoint"),
         });
         let slack = Value::from(earnings::SLACK_MS);
         let unearned = self.count(&picture, earnings::UNEARNED, [slack]).await?;
@@ -177,7 +179,7 @@ impl Store {
         Ok(checks)
     }
 
-    /// What refunds have brought into closed wallets. That breaks nothing; it waits to be paid out.
+    /// Sums refunds to closed wallets. They violate nothing; they wait to be paid out.
     async fn left_in_closed(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
         let left = "SELECT COUNT(*), \
                     CAST(COALESCE(SUM(w.free_micros + w.bonus_micros + w.balance_micros), 0) \
@@ -194,7 +196,7 @@ impl Store {
         })
     }
 
-    /// What was earned by referrals, and where it is. It breaks nothing by itself: its parts are checked above.
+    /// Sums referral earnings by their whereabouts. The parts are checked by the invariants.
     async fn earned(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
         let sums = "SELECT CAST(COALESCE(SUM(accrued_micros), 0) AS bigint), \
                     CAST(COALESCE(SUM(pending_micros), 0) AS bigint), \
@@ -216,7 +218,7 @@ impl Store {
         })
     }
 
-    /// The totals: everything that came in is in a wallet, was spent or has gone out.
+    /// Checks the totals: everything that came in is in a wallet, was spent or was paid out.
     async fn figures(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
         let held = "SELECT CAST(COALESCE(SUM(free_micros + bonus_micros + balance_micros), 0) \
                     AS bigint) FROM wallets";
@@ -244,7 +246,7 @@ impl Store {
         })
     }
 
-    /// A transaction in which every read sees the same moment.
+    /// Begins a transaction in which every read sees the same snapshot.
     async fn picture(&self) -> Result<DatabaseTransaction, StoreError> {
         Ok(match self.backend() {
             DatabaseBackend::Sqlite => self.reader.begin().await?,

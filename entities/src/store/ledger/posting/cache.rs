@@ -1,4 +1,4 @@
-//! The wallets and endpoints that one wallet actor knows by heart.
+//! The wallets and endpoints that a wallet actor keeps in memory.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use nexo_domain::ids::{AccountId, EndpointId};
 
 use super::{Debit, Pace, Settlement};
 
-/// Past this many accounts the cache starts anew: a bound on memory, about 20 MB.
+/// Above this number of accounts the cache is cleared, which bounds its memory to about 20 MB.
 const MAX_ACCOUNTS: usize = 100_000;
 
-/// How many batches go step by step after another writer was met.
+/// Number of stepwise batches after a conflict with another writer.
 const WARY_BATCHES: u8 = 16;
 
 /// A wallet as last committed or read.
@@ -18,14 +18,15 @@ const WARY_BATCHES: u8 = 16;
 pub(super) struct Wallet {
     pub buckets: Buckets,
     pub version: i64,
-    /// Whether its account is closed, or suspended.
+    /// Whether the account is closed or suspended.
     pub closed: bool,
-    /// Whether somebody earns by what this account has delivered. Never becomes true later.
+    /// Whether a referrer earns a commission on this account's deliveries. Never becomes true
+    /// later.
     pub referred: bool,
 }
 
 impl Wallet {
-    /// The wallet after its row was written.
+    /// Returns the wallet as it is after its row was written.
     pub(super) fn written(self) -> Wallet {
         Wallet {
             version: self.version + 1,
@@ -34,13 +35,13 @@ impl Wallet {
     }
 }
 
-/// Wallets and endpoints as last committed or read. One owner at a time; being out of date costs a
-/// second round, never a wrong wallet.
+/// Wallets and endpoints as last committed or read. It has one owner. A stale entry costs a second
+/// round, never a wrong balance.
 #[derive(Debug, Default)]
 pub struct WalletCache {
     wallets: HashMap<AccountId, Wallet>,
     endpoints: HashMap<AccountId, Vec<EndpointId>>,
-    /// How many of the next batches go step by step.
+    /// Number of following batches that must be written stepwise.
     wary: u8,
 }
 
@@ -49,22 +50,22 @@ impl WalletCache {
         Self::default()
     }
 
-    /// What the account held after the last commit or read, where that is known.
+    /// Returns the account's buckets after the last commit or read, if known.
     pub fn buckets(&self, account: AccountId) -> Option<Buckets> {
         self.wallets.get(&account).map(|wallet| wallet.buckets)
     }
 
-    /// The next batch reads this account's wallet anew.
+    /// Makes the next batch read this account's wallet again.
     pub fn forget_wallet(&mut self, account: AccountId) {
         self.wallets.remove(&account);
     }
 
-    /// The next batch reads this account's active webhook endpoints anew.
+    /// Makes the next batch read this account's active webhook endpoints again.
     pub fn forget_endpoints(&mut self, account: AccountId) {
         self.endpoints.remove(&account);
     }
 
-    /// How the next batch is to go about it.
+    /// Chooses the write mode of the next batch.
     pub(super) fn pace(&mut self) -> Pace {
         match self.wary.checked_sub(1) {
             Some(left) => {
@@ -75,7 +76,7 @@ impl WalletCache {
         }
     }
 
-    /// Another writer was met: where there was one there will be more.
+    /// Records a conflict with another writer: more are likely to follow.
     pub(super) fn expect_others(&mut self) {
         self.wary = WARY_BATCHES;
     }

@@ -1,4 +1,4 @@
-//! Which debits of a batch are posted, in memory: pure, so that its order can be read and tested.
+//! Decides in memory which debits of a batch are posted. Pure, so that the order can be tested.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,14 +10,14 @@ use nexo_domain::phone::Phone;
 use super::cache::Wallet;
 use super::{Debit, DebitOutcome};
 
-/// A phone in its realm: test or live.
+/// A phone and whether its window is a test window.
 type Window = (bool, Phone);
 
-/// A batch while it is decided, in rounds.
+/// A batch being decided, in rounds.
 ///
-/// A round takes the debits in order and pays those that are funded, tentatively; their windows are
-/// then claimed in the database. Winners are posted. Losers are out, and what they would have paid is
-/// there for the debits that were short, in the next round.
+/// A round takes the debits in order and pays the funded ones tentatively. Their windows are then
+/// claimed. Debits that win their window are posted; losers are rejected, and their money is
+/// available to short debits in the next round.
 pub(super) struct Deciding<'a> {
     debits: &'a [Debit],
     outcomes: Vec<Option<DebitOutcome>>,
@@ -29,26 +29,26 @@ pub(super) struct Deciding<'a> {
 
 struct Working {
     wallet: Wallet,
-    /// With the round's claims paid.
+    /// The buckets after the tentative payments of the current round.
     tentative: Buckets,
     /// Whether it was read in this transaction.
     exact: bool,
     touched: bool,
 }
 
-/// What one round asks of the database.
+/// What one round needs from the database.
 pub(super) struct Round {
-    /// The debits, by place, whose windows are to be claimed. No phone is in it twice.
+    /// Indexes of the debits whose windows are to be claimed. Each phone occurs once.
     pub claims: Vec<usize>,
-    /// The debits that lack funds as things stand, and what their wallets hold.
+    /// Indexes of the debits that lack funds in this round, and their wallets' totals.
     short: Vec<(usize, Micros)>,
-    /// Accounts short by a wallet that was not read in this transaction.
+    /// Accounts found short by a wallet that was not read in this transaction.
     pub doubted: HashSet<AccountId>,
 }
 
 impl<'a> Deciding<'a> {
-    /// `wallet` gives an account's wallet and whether it was read in this transaction; it is asked for
-    /// the debits' accounts and for `others`.
+    /// `wallet` returns an account's wallet and whether it was read in this transaction. It is
+    /// called for the accounts of the debits and for `others`.
     pub(super) fn new(
         debits: &'a [Debit],
         others: impl Iterator<Item = AccountId>,
@@ -82,14 +82,15 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    /// Takes out the debits at `places`: what they would do was done under their idempotency keys.
+    /// Rejects the debits at these indexes: their idempotency keys are taken.
     pub(super) fn take_out(&mut self, places: &HashSet<usize>) {
         for place in places {
             self.outcomes[*place] = Some(DebitOutcome::KeyTaken);
         }
     }
 
-    /// Whether a debit with an idempotency key is out because its phone's window is closed.
+    /// Returns whether a debit with an idempotency key was rejected because its phone window is
+    /// closed.
     pub(super) fn has_keyed_late(&self) -> bool {
         let mut outcomes = self.debits.iter().zip(&self.outcomes);
         outcomes.any(|(debit, outcome)| {
@@ -97,7 +98,7 @@ impl<'a> Deciding<'a> {
         })
     }
 
-    /// Gives a delivery's price back, before any debit is decided.
+    /// Refunds a delivery's price. Must be called before the first round.
     pub(super) fn refund(&mut self, account: AccountId, parts: Parts) {
         if parts == Parts::default() {
             return;
@@ -109,8 +110,8 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    /// Decides again on `moved` wallets, once all is decided: the same refunds, and the same debits in
-    /// the same order. False when those do not fit any more.
+    /// Recomputes `moved` wallets after all debits are decided: the same refunds and the same
+    /// debits in the same order. Returns `false` if the debits no longer fit.
     pub(super) fn rebase(&mut self, moved: &HashMap<AccountId, Wallet>) -> bool {
         for (account, wallet) in moved {
             if let Some(working) = self.wallets.get_mut(account) {
@@ -149,7 +150,7 @@ impl<'a> Deciding<'a> {
         self.outcomes.iter().any(Option::is_none)
     }
 
-    /// Takes the undecided debits in order. What needs no database is decided at once.
+    /// Walks the undecided debits in order and decides those that need no window.
     pub(super) fn round(&mut self) -> Round {
         for working in self.wallets.values_mut() {
             working.tentative = working.wallet.buckets;
@@ -195,7 +196,7 @@ impl<'a> Deciding<'a> {
         round
     }
 
-    /// Posts the round's winners. `lost` holds the claims that another OTP has, and until when.
+    /// Posts the round's winners. `lost` maps claims that lost to the end of the winner's window.
     pub(super) fn close_round(&mut self, round: Round, lost: &HashMap<usize, i64>) {
         for place in round.claims {
             let debit = &self.debits[place];
@@ -226,8 +227,8 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    /// The wallets to be written: their content to be, and the version that they must still have.
-    /// Every node writes them in the same order.
+    /// Returns the changed wallets with the version that their rows must still have. The order is
+    /// the same on every node.
     pub(super) fn touched(&self) -> BTreeMap<AccountId, Wallet> {
         self.wallets
             .iter()
@@ -236,7 +237,7 @@ impl<'a> Deciding<'a> {
             .collect()
     }
 
-    /// The debits that are posted so far, what they paid, and what their wallets held then.
+    /// Returns the debits posted so far, what they paid and their wallets' buckets at that point.
     pub(super) fn posted(&self) -> impl Iterator<Item = (&'a Debit, Parts, Buckets)> {
         self.debits
             .iter()
@@ -247,14 +248,13 @@ impl<'a> Deciding<'a> {
             })
     }
 
-    /// The outcomes in the order of the debits, once none is undecided.
+    /// Returns the outcomes in the order of the debits. All must be decided.
     pub(super) fn into_outcomes(self) -> Vec<DebitOutcome> {
         self.outcomes.into_iter().flatten().collect()
     }
 }
 
-/// Outcomes in which nothing is decided but this: of the debits under one idempotency key, all but the
-/// first are out.
+/// Rejects every debit but the first under the same idempotency key; leaves the others undecided.
 fn second_of_a_key(debits: &[Debit]) -> Vec<Option<DebitOutcome>> {
     let mut keys = HashSet::new();
     let mut is_first = |debit: &Debit| match debit.idempotent.as_deref() {
@@ -310,7 +310,7 @@ mod tests {
         Deciding::new(debits, std::iter::empty(), move |_| Some((wallet, exact)))
     }
 
-    /// Decides with the claims for `losers` lost until 20,000.
+    /// Decides the batch; the claims at `losers` are lost until 20,000.
     fn outcomes(mut deciding: Deciding<'_>, losers: &[usize]) -> Vec<DebitOutcome> {
         while deciding.undecided() {
             let round = deciding.round();
@@ -354,7 +354,8 @@ mod tests {
     fn what_a_loser_would_have_paid_goes_to_a_debit_that_was_short() {
         let debits = [debit(1, 8), debit(2, 9), debit(3, 2)];
         let closed = DebitOutcome::WindowClosed { until_ms: 20_000 };
-        // The third has been promised its two while the first still held eight: the second is too dear.
+        // The third debit was promised its two while the first still held eight, so the second is
+        // short.
         assert_eq!(
             outcomes(deciding(&debits, 10, true), &[0]),
             [closed, short(8), posted(2, 8)]

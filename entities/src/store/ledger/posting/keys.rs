@@ -1,9 +1,9 @@
-//! What a batch does to the answers kept under idempotency keys.
+//! What a batch writes to the stored idempotent answers.
 //!
-//! They come last in a transaction, behind windows and wallets. Nobody waits for a key who could be
-//! refused at once: the edge looks its key up before it debits, so that the count of written rows says
-//! otherwise only where another node had the same request at the same moment. Then all is undone and
-//! the batch, tried again, finds the other one's row.
+//! These rows come last in a transaction, after windows and wallets, and nothing waits for a key:
+//! the API looks keys up before it debits. The row counts differ from the expected ones only if
+//! another node received the same request at the same moment. Then the transaction is rolled back,
+//! and the retry finds the other node's row.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use super::{Batch, Debit, Keep, Settlement, Undone};
 use crate::store::StoreError;
 use crate::store::sql::bulk::{Rows, Script};
 
-/// A customer's API key and what it has written on a request.
+/// An API key and the idempotency key that a client sent.
 type Place<'r> = (KeyId, &'r str);
 
 fn place(request: &IdempotentRequest) -> Place<'_> {
     (request.key_id, request.key.as_str())
 }
 
-/// The debits, by place, whose keys are taken.
+/// Returns the indexes of the debits whose keys are taken.
 pub(super) async fn taken(
     transaction: &DatabaseTransaction,
     debits: &[Debit],
@@ -61,8 +61,8 @@ pub(super) async fn taken(
         .collect())
 }
 
-/// Writes everything, in the hope that no key is taken. Returns for each of the batch's keepings whether
-/// it is written then.
+/// Queues all writes on the assumption that no key is taken. Returns for each idempotency write
+/// whether it takes effect.
 pub(super) fn push(
     script: &mut Script,
     batch: &Batch<'_>,
@@ -81,7 +81,7 @@ pub(super) fn push(
         .collect()
 }
 
-/// The same, with a look at what was written.
+/// Like [`push`], but reads back what was written.
 pub(super) async fn write(
     transaction: &DatabaseTransaction,
     batch: &Batch<'_>,
@@ -130,7 +130,7 @@ fn standing(keep: &[Keep]) -> Rows {
     rows_of(accepted.collect(), LET_STAND.rows(0))
 }
 
-/// In the order of their keys, as every node locks them.
+/// Sorts by key, the order in which every node locks rows.
 fn rows_of(mut requests: Vec<(&IdempotentRequest, DeliveryId)>, mut rows: Rows) -> Rows {
     requests.sort_unstable_by_key(|(request, _)| place(request));
     for (request, delivery) in requests {
@@ -143,7 +143,7 @@ fn rows_of(mut requests: Vec<(&IdempotentRequest, DeliveryId)>, mut rows: Rows) 
     rows
 }
 
-/// The answers to the posted debits.
+/// Queues the answers to the posted debits.
 fn push_kept(script: &mut Script, deciding: &Deciding<'_>) {
     let mut posted: Vec<(&Arc<IdempotentRequest>, &Debit, Buckets)> = deciding
         .posted()
@@ -171,7 +171,7 @@ fn push_kept(script: &mut Script, deciding: &Deciding<'_>) {
     script.push(&KEEP_WITH_DEBITS, scalars, rows);
 }
 
-/// The refusals, one a key, whose keys no debit of the batch has.
+/// Returns the first refusal of each key that no debit of the batch uses.
 fn refusals<'b>(batch: &Batch<'b>) -> BTreeMap<Place<'b>, &'b Keep> {
     let mut first = BTreeMap::new();
     for keep in batch.keep {

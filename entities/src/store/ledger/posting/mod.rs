@@ -46,9 +46,9 @@ use crate::store::{Store, StoreError};
 use cache::Wallet;
 use deciding::Deciding;
 
-/// How often one batch is decided again because other writers were faster.
+/// How often a batch is decided again after conflicts with other writers.
 const MAX_ROUNDS: usize = 8;
-/// How long a batch may take that nobody waits for.
+/// Time limit of a batch that no client waits for.
 const PATIENTLY: Duration = Duration::from_secs(60);
 
 /// One transaction's work.
@@ -57,16 +57,16 @@ struct Batch<'a> {
     debits: &'a [Debit],
     settlements: &'a [Settlement],
     keep: &'a [Keep],
-    /// Until then everything is to be written but its COMMIT.
+    /// By when everything but the COMMIT must be written.
     give_up: Instant,
     pace: Pace,
 }
 
-/// Why a transaction did not come to its end.
+/// Why a transaction was abandoned.
 enum Undone {
-    /// A window or a key was lost, or a wallet moved, where that was not expected.
+    /// A window or key was lost, or a wallet changed, in an optimistic write.
     TooBold,
-    /// A wallet is not what the cache said, or a key was taken a moment ago.
+    /// A wallet differs from the cache, or a key was taken a moment ago.
     Moved,
     Failed(StoreError),
 }
@@ -77,25 +77,27 @@ impl<E: Into<StoreError>> From<E> for Undone {
     }
 }
 
-/// How a transaction goes about its writes.
+/// How a transaction writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Pace {
-    /// All at once, in the hope that no window is lost and no wallet moved. When one is, everything is
-    /// undone and tried step by step.
+    /// Everything at once, assuming that no window is lost and no wallet changed. On failure the
+    /// transaction is rolled back and retried stepwise.
     Bold,
-    /// The windows, then the wallets, then the rest.
+    /// Windows, then wallets, then the rest, each checked.
     StepByStep,
 }
 
 impl Store {
-    /// Commits debits and settlements in one transaction. A debit that cannot be posted fails alone.
+    /// Commits debits and settlements in one transaction. A debit that cannot be posted fails
+    /// alone.
     ///
-    /// Delivery ids of debits must be new. After [`StoreError::InDoubt`] the caller cannot know whether the
-    /// batch was committed: what was is `sent`, and waits to be settled. After any other error nothing was.
+    /// The delivery ids of debits must be new. After [`StoreError::InDoubt`] the batch may have
+    /// been committed: then its deliveries are `sent` and wait to be settled. After any other error
+    /// nothing was written.
     ///
     /// # Errors
-    /// [`StoreError::Contended`] when other writers kept winning, [`StoreError::Fenced`] when there are debits
-    /// and `node`'s epoch is over; what else the database fails with.
+    /// [`StoreError::Contended`] if other writers kept winning; [`StoreError::Fenced`] if there are
+    /// debits and `node`'s epoch has ended.
     pub async fn commit(
         &self,
         cache: &mut WalletCache,
@@ -107,11 +109,11 @@ impl Store {
             .await
     }
 
-    /// [`Store::commit`], with what is to be kept under idempotency keys beside the debits. A database that
-    /// has not come as far as the COMMIT `within` this time is given up.
+    /// Like [`Ledger::commit`], with writes of idempotent answers, and abandoned if the COMMIT is
+    /// not reached within the time `within`.
     ///
     /// # Errors
-    /// As [`Store::commit`]; [`StoreError::Slow`], and nothing was written.
+    /// As [`Ledger::commit`]; [`StoreError::Timeout`], and nothing was written.
     pub async fn commit_within(
         &self,
         within: Duration,
@@ -190,7 +192,7 @@ impl Store {
         })
     }
 
-    /// Everything but the COMMIT.
+    /// Writes everything but the COMMIT.
     async fn write_batch(&self, cache: &WalletCache, batch: &Batch<'_>) -> Result<Written, Undone> {
         let doubtful = doubtful_wallets(cache, batch.debits, batch.settlements);
         let transaction = self.begin().await?;
@@ -217,8 +219,8 @@ impl Store {
         })
     }
 
-    /// The book of windows, where there is one and it is asked for. Read from the deliveries first,
-    /// if it was not before.
+    /// Returns the in-memory windows, if they are used, and loads them from the deliveries on first
+    /// use.
     async fn read_book(
         &self,
         transaction: &DatabaseTransaction,
@@ -235,7 +237,7 @@ impl Store {
     }
 }
 
-/// A batch that lacks its COMMIT only.
+/// A batch that only lacks its COMMIT.
 struct Written {
     transaction: DatabaseTransaction,
     loaded: HashMap<AccountId, Wallet>,
@@ -243,13 +245,13 @@ struct Written {
     done: Done,
 }
 
-/// What a transaction goes by beside its batch.
+/// What a transaction reads besides its batch.
 struct Known<'k, W, E> {
     /// An account's wallet, and whether it was read in this transaction.
     wallets: W,
     /// An account's active endpoints.
     endpoints: E,
-    /// The windows, where they are not in a table.
+    /// The in-memory windows, if they are not in a table.
     book: Option<&'k WindowBook>,
 }
 
@@ -260,7 +262,7 @@ struct Done {
     webhooks: u64,
     kept: Vec<bool>,
     touched: BTreeMap<AccountId, Wallet>,
-    /// Accounts by which somebody earned until a moment ago.
+    /// Accounts whose referral has just ended.
     unreferred: Vec<AccountId>,
 }
 
@@ -277,7 +279,7 @@ impl Done {
     }
 }
 
-/// What one delivered OTP earns for whoever brought its account.
+/// The commission that one delivered OTP earns for the referrer of its account.
 struct Earned {
     account_id: AccountId,
     delivery_id: DeliveryId,
@@ -285,7 +287,7 @@ struct Earned {
     at_ms: i64,
 }
 
-/// The settlements that took effect.
+/// Returns the settlements that took effect.
 fn ended<'s>(settlements: &'s [Settlement], settled: &[bool]) -> Vec<&'s Settlement> {
     let both = settlements.iter().zip(settled);
     both.filter(|(_, settled)| **settled)
@@ -293,7 +295,7 @@ fn ended<'s>(settlements: &'s [Settlement], settled: &[bool]) -> Vec<&'s Settlem
         .collect()
 }
 
-/// Of several settlements for one delivery only the first counts.
+/// Marks the first settlement of each delivery; the others have no effect.
 fn first_of_each(settlements: &[Settlement]) -> Vec<bool> {
     let mut seen = HashSet::with_capacity(settlements.len());
     settlements
@@ -302,8 +304,8 @@ fn first_of_each(settlements: &[Settlement]) -> Vec<bool> {
         .collect()
 }
 
-/// The wallets that the cache does not know, and those that by the cache hold too little: a command
-/// may just have credited them.
+/// Returns the wallets that are not cached and those that are short by the cache: they may have
+/// been credited since.
 fn doubtful_wallets(
     cache: &WalletCache,
     debits: &[Debit],
@@ -327,7 +329,7 @@ fn doubtful_wallets(
     short.into_iter().chain(unknown).collect()
 }
 
-/// What a settlement would earn, were its account referred.
+/// Returns what a settlement earns if its account was referred.
 fn earning(settlement: &Settlement) -> Option<Earned> {
     let amount = commission(settlement.parts.total());
     (settlement.status == Status::Delivered && amount > Micros::ZERO).then_some(Earned {
@@ -338,7 +340,7 @@ fn earning(settlement: &Settlement) -> Option<Earned> {
     })
 }
 
-/// What these ends earn, as far as the wallets say whose account was referred.
+/// Returns the commissions of the settlements whose accounts were referred.
 fn earned(
     ended: &[&Settlement],
     wallets: impl Fn(AccountId) -> Option<(Wallet, bool)>,
@@ -368,7 +370,7 @@ async fn load_endpoints(
     statements::load_endpoints(transaction, &unknown).await
 }
 
-/// Decides in one round and writes everything at once; counts the rows to see whether it held.
+/// Decides in one round and writes everything at once; compares the row count to detect conflicts.
 async fn write_boldly<'e>(
     transaction: &DatabaseTransaction,
     batch: &Batch<'_>,
@@ -386,7 +388,7 @@ async fn write_boldly<'e>(
     match known.book {
         Some(book) => {
             decide_by_book(&mut deciding, batch.debits, &ended, book)?;
-            // The window may be closed by the same request: its key says so, and is looked at first then.
+            // The same request may hold the window; the stepwise write checks the key first.
             if deciding.has_keyed_late() {
                 return Err(Undone::Moved);
             }
@@ -399,7 +401,7 @@ async fn write_boldly<'e>(
             }
             statements::push_windows(&mut script, batch.debits, &round.claims);
             deciding.close_round(round, &HashMap::new());
-            // A second debit for a phone of this very batch has waited for the first one's claim.
+            // A second debit for a phone of this batch waited for the first one's claim.
             let rest = deciding.round();
             if !rest.claims.is_empty() || !rest.doubted.is_empty() {
                 return Err(Undone::TooBold);
@@ -419,7 +421,7 @@ async fn write_boldly<'e>(
             Ok(Done::of(deciding, settled, expected - before, kept))
         }
         Ok(_) => Err(Undone::TooBold),
-        // What follows a settlement that was written before is there already.
+        // The rows that follow from an earlier settlement exist already.
         Err(error) if is_duplicate(&error) => Err(Undone::TooBold),
         Err(error) => Err(error.into()),
     }
@@ -429,7 +431,7 @@ fn is_duplicate(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
-/// Decides round after round, each on the windows that the one before has won.
+/// Decides in rounds, each based on the windows won by the round before.
 async fn write<'e>(
     transaction: &DatabaseTransaction,
     batch: &Batch<'_>,
@@ -478,7 +480,8 @@ async fn write<'e>(
     })
 }
 
-/// Writes commissions. Where a referral has ended since the cache learnt of it, returns the accounts of all.
+/// Writes commissions. If a referral ended since it was cached, returns the accounts of all
+/// commissions.
 async fn accrue(
     transaction: &DatabaseTransaction,
     earned: &[Earned],
@@ -492,7 +495,7 @@ async fn accrue(
     }
 }
 
-/// Which of the settlements found their delivery `sent`.
+/// Returns which settlements found their delivery `sent`.
 async fn settle(
     transaction: &DatabaseTransaction,
     batch: &Batch<'_>,
@@ -518,7 +521,7 @@ fn refund_and_decide<'d>(
     deciding
 }
 
-/// Decides all debits, the windows being known.
+/// Decides all debits by the in-memory windows.
 fn decide_by_book(
     deciding: &mut Deciding<'_>,
     debits: &[Debit],
@@ -536,7 +539,8 @@ fn decide_by_book(
     Ok(())
 }
 
-/// What follows from the decisions. Nothing but the end of our epoch keeps a row from being written.
+/// Queues the rows that follow from the decisions. Only the end of the epoch prevents them from
+/// being written.
 fn push_records(
     script: &mut Script,
     transaction: &DatabaseTransaction,
@@ -554,7 +558,7 @@ fn push_records(
     statements::push_call_attempts(script, ended);
 }
 
-/// Writes the touched wallets. Those that a command or another node moved are decided on again.
+/// Writes the changed wallets. Recomputes those that another process changed.
 async fn write_wallets(
     transaction: &DatabaseTransaction,
     deciding: &mut Deciding<'_>,

@@ -1,4 +1,4 @@
-//! A batch's statements, filled with its rows.
+//! Fills the statements of a batch with its rows.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -21,7 +21,7 @@ use crate::store::StoreError;
 use crate::store::sql::bulk::{Bulk, NONE, Rows, Script};
 use crate::store::sql::record::realm;
 
-/// The wallets of `accounts` as they are. They may move before the transaction ends.
+/// Reads the wallets of `accounts`. They may change before the transaction ends.
 pub(super) async fn load_wallets(
     transaction: &DatabaseTransaction,
     accounts: &HashSet<AccountId>,
@@ -29,10 +29,9 @@ pub(super) async fn load_wallets(
     read_wallets(&LOAD_WALLETS, transaction, accounts).await
 }
 
-/// The wallets of `accounts`, held until the transaction ends.
+/// Reads and locks the wallets of `accounts` until the transaction ends.
 ///
-/// Only to be called after the windows were claimed: who held a wallet while it waits for a window would
-/// wait for a node that has the window and wants the wallet.
+/// Lock phone windows before wallets. The opposite order deadlocks two nodes.
 pub(super) async fn lock_wallets(
     transaction: &DatabaseTransaction,
     accounts: &HashSet<AccountId>,
@@ -71,7 +70,7 @@ async fn read_wallets(
     Ok(wallets)
 }
 
-/// The active endpoints of each of `accounts`, an empty list included.
+/// Reads the active endpoints of each of `accounts`, including empty lists.
 pub(super) async fn load_endpoints(
     transaction: &DatabaseTransaction,
     accounts: &HashSet<AccountId>,
@@ -90,12 +89,12 @@ pub(super) async fn load_endpoints(
     Ok(endpoints)
 }
 
-/// Gives each delivery its terminal state, if it is still `sent`.
+/// Sets the terminal state of each delivery that is still `sent`.
 pub(super) fn push_settlements(script: &mut Script, node: &NodeEpoch, ended: &[&Settlement]) {
     script.push(&SETTLE, Vec::new(), settlement_rows(&SETTLE, node, ended));
 }
 
-/// Gives each delivery its terminal state, and returns those that were still `sent`.
+/// Sets the terminal state of each delivery and returns those that were still `sent`.
 pub(super) async fn settle_deliveries(
     transaction: &DatabaseTransaction,
     node: &NodeEpoch,
@@ -141,7 +140,7 @@ pub(super) fn push_releases(script: &mut Script, ended: &[&Settlement]) {
 /// Claims the windows of the debits at `claims`.
 pub(super) fn push_windows(script: &mut Script, debits: &[Debit], claims: &[usize]) {
     let mut in_order: Vec<&Debit> = claims.iter().map(|place| &debits[*place]).collect();
-    // Every node locks phones in the same order, lest two wait for each other.
+    // Every node locks phones in the same order, which prevents deadlocks.
     in_order.sort_unstable_by_key(|debit| (debit.test, debit.phone));
     let mut rows = CLAIM_WINDOWS.rows(claims.len());
     for debit in in_order {
@@ -156,8 +155,8 @@ pub(super) fn push_windows(script: &mut Script, debits: &[Debit], claims: &[usiz
     script.push(&CLAIM_WINDOWS, Vec::new(), rows);
 }
 
-/// Claims the windows of the debits at `claims`. Returns those lost, with the end of the winner's
-/// window.
+/// Claims the windows of the debits at `claims`. Returns the lost claims with the end of the
+/// winner's window.
 pub(super) async fn claim_windows(
     transaction: &DatabaseTransaction,
     debits: &[Debit],
@@ -190,7 +189,7 @@ pub(super) async fn claim_windows(
     Ok(lost)
 }
 
-/// Writes the wallets that still have the version that was decided on.
+/// Writes the wallets that still have the expected version.
 pub(super) fn push_wallets(script: &mut Script, wallets: &BTreeMap<AccountId, Wallet>) {
     script.push(&WRITE_WALLETS, Vec::new(), wallet_rows(wallets));
 }
@@ -209,7 +208,7 @@ fn wallet_rows(wallets: &BTreeMap<AccountId, Wallet>) -> Rows {
     rows
 }
 
-/// Writes the wallets that still have the version that was decided on. Returns the others.
+/// Writes the wallets that still have the expected version. Returns the others.
 pub(super) async fn write_wallets(
     transaction: &DatabaseTransaction,
     wallets: &BTreeMap<AccountId, Wallet>,
@@ -222,9 +221,9 @@ pub(super) async fn write_wallets(
     Ok(moved)
 }
 
-/// Writes the deliveries of the posted debits; none of them where `node`'s epoch is over.
+/// Inserts the deliveries of the posted debits; none if `node`'s epoch has ended.
 ///
-/// An SQLite file has one process, so that nobody ends its epoch while it lives.
+/// An SQLite file is served by one process, so its epoch does not end while it runs.
 pub(super) fn push_deliveries(
     script: &mut Script,
     backend: DatabaseBackend,
@@ -252,7 +251,8 @@ pub(super) fn push_deliveries(
     script.push(insert, scalars, rows);
 }
 
-/// The entries of the posted debits and of the refunds. A debit's posting has its delivery's id.
+/// Inserts the entries of the posted debits and of the refunds. The posting of a debit has the id
+/// of its delivery.
 pub(super) fn push_entries(script: &mut Script, posted: &[(&Debit, Parts)], ended: &[&Settlement]) {
     let mut rows = INSERT_ENTRIES.rows(posted.len());
     let mut push = |account: AccountId,
@@ -337,7 +337,7 @@ pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
     script.push(&INSERT_CALL_ATTEMPTS, Vec::new(), rows);
 }
 
-/// One attempt per settlement with an event and endpoint of its account, with the exact bytes to be sent.
+/// Queues one attempt per settlement event and active endpoint, with the exact bytes to send.
 pub(super) fn push_webhooks<'e>(
     script: &mut Script,
     ended: &[&Settlement],
@@ -370,7 +370,7 @@ pub(super) fn push_webhooks<'e>(
     script.push(&QUEUE_WEBHOOKS, Vec::new(), rows);
 }
 
-/// What these ends earn for the referrers of their accounts.
+/// Adds the commissions to the referrers' pending sums and entries.
 pub(super) fn push_commissions(script: &mut Script, earned: &[Earned]) {
     let mut sums: BTreeMap<AccountId, i64> = BTreeMap::new();
     let mut entries = INSERT_COMMISSIONS.rows(earned.len());
