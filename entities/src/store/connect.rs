@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::connection::fail_stop::FailStop;
 use super::error::code;
-use super::phone_windows::cache::WindowBook;
+use super::phone_windows::cache::PhoneWindowCache;
 use super::{Store, StoreError};
 
 /// How long a writer waits for another process's transaction.
@@ -25,7 +25,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const ACQUIRE_SERVER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Settings with which PostgreSQL drops clients that hang or vanish, so that their open
 /// transactions do not block other nodes.
-const GUARDS: [(&str, &str); 5] = [
+const SERVER_SETTINGS: [(&str, &str); 5] = [
     ("idle_in_transaction_session_timeout", "5s"),
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
@@ -35,7 +35,7 @@ const GUARDS: [(&str, &str); 5] = [
 /// How long connecting to the database server may take.
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Number of read-only connections.
-const READERS: u32 = 4;
+const READ_CONNECTIONS: u32 = 4;
 /// Enough for every size of every bulk statement.
 const PREPARED_STATEMENTS: usize = 512;
 /// A connection that was idle for longer is pinged before it is used.
@@ -82,10 +82,10 @@ impl Store {
         let writer = Database::connect(options)
             .await
             .map_err(|error| sqlite_error(path.clone(), error))?;
-        let reader = Database::connect(sqlite_options(url, READERS, sqlite_reader))
+        let reader = Database::connect(sqlite_options(url, READ_CONNECTIONS, sqlite_reader))
             .await
             .map_err(|error| sqlite_error(path.clone(), error))?;
-        let book = Some(WindowBook::of(&path));
+        let book = Some(PhoneWindowCache::of(&path));
         Ok(Store {
             writer,
             reader,
@@ -105,7 +105,7 @@ impl Store {
                 .acquire_timeout(ACQUIRE_SERVER_TIMEOUT)
                 .idle_timeout(None::<Duration>)
                 .max_lifetime(None::<Duration>)
-                .map_sqlx_postgres_opts(|server| server.options(GUARDS))
+                .map_sqlx_postgres_opts(|server| server.options(SERVER_SETTINGS))
                 .test_before_acquire(false)
                 .test_before_acquire_if_idle_for(IDLE_BEFORE_PING)
                 .set_application_name("nexo")
@@ -114,7 +114,7 @@ impl Store {
         };
         Ok(Store {
             writer: Database::connect(pool(lanes)).await?,
-            reader: Database::connect(pool(READERS)).await?,
+            reader: Database::connect(pool(READ_CONNECTIONS)).await?,
             book: None,
             fail_stop: Arc::default(),
         })

@@ -42,11 +42,11 @@ pub enum StoreError {
     #[error("other writers kept changing the same wallets")]
     Contended,
     #[error("another process runs as node {name}")]
-    NodeRuns { name: String, lease_until_ms: i64 },
+    NodeInUse { name: String, lease_until_ms: i64 },
     #[error("this node's epoch has ended: another node took over, nothing was written")]
     Fenced,
     #[error("the database did not answer in time; nothing was written")]
-    Slow,
+    Timeout,
     #[error("the database failed during COMMIT: the write may have taken effect")]
     InDoubt { source: Option<DbErr> },
     #[error("cannot read column {column} of a row of {table}")]
@@ -72,15 +72,15 @@ pub enum Conflict {
     #[error("a key has at most {max} allowlist entries")]
     AllowlistTooLong { max: usize },
     #[error("an account has at most {max} active webhook endpoints: pause or remove one first")]
-    TooManyEndpoints { max: usize },
+    TooManyActiveEndpoints { max: usize },
     #[error(
         "an account keeps at most {max} webhook endpoints, paused ones included: remove one first"
     )]
-    EndpointsKept { max: usize },
+    TooManyStoredEndpoints { max: usize },
     #[error("no such webhook endpoint, or it was removed")]
     EndpointRemoved,
     #[error("no such webhook attempt")]
-    AttemptUnknown,
+    UnknownAttempt,
     #[error("a credit must be more than zero")]
     CreditNotPositive,
     #[error("the wallet cannot hold that much")]
@@ -99,9 +99,9 @@ pub enum Conflict {
 
 impl StoreError {
     /// Whether the same call may succeed when repeated: another writer interfered.
-    pub fn retryable(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
-            StoreError::Contended | StoreError::Slow => true,
+            StoreError::Contended | StoreError::Timeout => true,
             StoreError::Database(DbErr::ConnectionAcquire(_)) => true,
             StoreError::Database(error) => is_contention(error),
             _ => false,
@@ -111,14 +111,14 @@ impl StoreError {
     /// Whether the database is unavailable, contended or out of space, rather than rejecting the
     /// statement. The same call may succeed later.
     pub fn is_outage(&self) -> bool {
-        self.retryable() || self.unavailable() || self.wrote_nothing()
+        self.is_retryable() || self.is_unavailable() || self.wrote_nothing()
     }
 
     /// Whether the database cannot be reached or does not serve. Unless this is
     /// [`StoreError::InDoubt`], nothing was written.
-    pub fn unavailable(&self) -> bool {
+    pub fn is_unavailable(&self) -> bool {
         match self {
-            StoreError::Unreachable { .. } | StoreError::Slow | StoreError::InDoubt { .. } => true,
+            StoreError::Unreachable { .. } | StoreError::Timeout | StoreError::InDoubt { .. } => true,
             StoreError::Database(error) => is_unavailability(error),
             _ => false,
         }
@@ -126,7 +126,7 @@ impl StoreError {
 
     /// Classifies an error of COMMIT. If the server rejected it, nothing was written; otherwise the
     /// outcome is unknown.
-    pub(super) fn of_commit(error: DbErr) -> StoreError {
+    pub(super) fn from_commit(error: DbErr) -> StoreError {
         let error = StoreError::Database(error);
         match error {
             StoreError::Database(lost) if is_unavailability(&lost) => {
@@ -151,14 +151,14 @@ impl StoreError {
 
     /// Whether the state of the SQLite file is unknown: I/O error (10), malformed file (11) or not
     /// a database (26).
-    pub(super) fn disk_failed(&self) -> bool {
+    pub(super) fn is_disk_failure(&self) -> bool {
         matches!(self, StoreError::Database(error)
             if matches!(sqlite_result(error), Some(10 | 11 | 26)))
     }
 
     /// Whether PostgreSQL aborted this transaction in favour of another (serialization failure or
     /// deadlock).
-    pub(super) fn lost_to_another(&self) -> bool {
+    pub(super) fn is_serialization_failure(&self) -> bool {
         matches!(self, StoreError::Database(error)
             if matches!(code(error).as_deref(), Some("40001" | "40P01")))
     }

@@ -23,7 +23,7 @@ mod connect;
 
 use connection::fail_stop::FailStop;
 pub use error::{Conflict, StoreError};
-use phone_windows::cache::WindowBook;
+use phone_windows::cache::PhoneWindowCache;
 
 /// The database, ready for queries. Clones share the same connections.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct Store {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
     /// On SQLite. PostgreSQL keeps the windows in a table, for all its nodes.
-    book: Option<Arc<WindowBook>>,
+    book: Option<Arc<PhoneWindowCache>>,
     fail_stop: Arc<FailStop>,
 }
 
@@ -74,7 +74,7 @@ impl Store {
 
     /// A statement whose parameters are written `?`.
     fn sql(&self, text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
-        let text = sql::bulk::numbered(text, self.backend());
+        let text = sql::bulk::number_parameters(text, self.backend());
         Statement::from_sql_and_values(self.backend(), text, values)
     }
 }

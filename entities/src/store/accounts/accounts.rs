@@ -11,9 +11,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::cluster::changes::{Change, append};
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::record;
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::{Conflict, StoreError};
+use crate::store::views::Accounts;
 use crate::tables::accounts::account;
 use crate::tables::ledger::wallet;
 
@@ -34,7 +35,7 @@ pub struct NewAccount<'a> {
 
 /// The referral link that led a visitor here.
 #[derive(Debug, Clone, Copy)]
-pub struct Landing<'a> {
+pub struct ReferralVisit<'a> {
     /// The code in the link.
     pub code: &'a str,
     /// The account signed in in the same browser, if any: an account cannot refer itself.
@@ -65,7 +66,7 @@ pub struct Account {
 }
 
 impl Account {
-    pub(in crate::store) fn from_row(row: account::Model) -> Result<Account, StoreError> {
+    pub(crate) fn from_row(row: account::Model) -> Result<Account, StoreError> {
         Ok(Account {
             id: AccountId(row.id),
             email: row.email,
@@ -83,13 +84,13 @@ impl Account {
     }
 }
 
-impl Store {
+impl Accounts<'_> {
     /// Creates an account with an empty wallet.
     ///
     /// # Errors
     /// [`Conflict::EmailTaken`].
-    pub async fn create_account(&self, new: NewAccount<'_>) -> Result<AccountId, StoreError> {
-        self.create_account_through(None, new).await
+    pub async fn create(self, new: NewAccount<'_>) -> Result<AccountId, StoreError> {
+        self.create_referred(None, new).await
     }
 
     /// Creates an account with an empty wallet. If another account's link led here and this is the
@@ -98,47 +99,47 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::EmailTaken`].
-    pub async fn create_account_through(
-        &self,
-        landing: Option<Landing<'_>>,
+    pub async fn create_referred(
+        self,
+        landing: Option<ReferralVisit<'_>>,
         new: NewAccount<'_>,
     ) -> Result<AccountId, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let id = open_account(&transaction, &new, landing.as_ref(), Micros::ZERO).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
     /// Returns the account, closed or not.
-    pub async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
-        let row = account::Entity::find_by_id(id.0).one(&self.reader).await?;
+    pub async fn get(self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        let row = account::Entity::find_by_id(id.0).one(self.store.reader).await?;
         row.map(Account::from_row).transpose()
     }
 
     /// Returns the account with this e-mail address, ignoring case.
-    pub async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+    pub async fn by_email(self, email: &str) -> Result<Option<Account>, StoreError> {
         let row = account::Entity::find()
             .filter(account::Column::Email.eq(email.to_lowercase()))
-            .one(&self.reader)
+            .one(self.store.reader)
             .await?;
         row.map(Account::from_row).transpose()
     }
 
     /// Returns all accounts, oldest first.
-    pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+    pub async fn all(self) -> Result<Vec<Account>, StoreError> {
         let rows = account::Entity::find()
             .order_by_asc(account::Column::CreatedAtMs)
             .order_by_asc(account::Column::Id)
-            .all(&self.reader)
+            .all(self.store.reader)
             .await?;
         rows.into_iter().map(Account::from_row).collect()
     }
 }
 
 /// Returns the referral code unless it belongs to the signed-in account.
-async fn others_code(
+async fn referrer_code(
     transaction: &DatabaseTransaction,
-    landing: &Landing<'_>,
+    landing: &ReferralVisit<'_>,
 ) -> Result<Option<String>, StoreError> {
     let Some(code) = ReferralCode::parse(landing.code) else {
         return Ok(None);
@@ -155,15 +156,15 @@ async fn others_code(
 }
 
 /// Inserts an account whose wallet holds `free` credit. The caller writes the entry of the credit.
-pub(in crate::store) async fn open_account(
+pub(crate) async fn open_account(
     transaction: &DatabaseTransaction,
     new: &NewAccount<'_>,
-    landing: Option<&Landing<'_>>,
+    landing: Option<&ReferralVisit<'_>>,
     free: Micros,
 ) -> Result<AccountId, StoreError> {
     let id = AccountId(Uuid::now_v7());
     let referred_by_code = match landing {
-        Some(landing) => others_code(transaction, landing).await?,
+        Some(landing) => referrer_code(transaction, landing).await?,
         None => None,
     };
     let account = account::ActiveModel {
@@ -199,14 +200,14 @@ pub(in crate::store) async fn open_account(
         version: Set(0),
     };
     wallet::Entity::insert(wallet).exec(transaction).await?;
-    append(transaction, Change::Account(id), new.created_at_ms).await?;
+    append_change(transaction, Change::Account(id), new.created_at_ms).await?;
     Ok(id)
 }
 
 /// Locks the row of an open account until `transaction` ends, so that counts made in it stay true.
 ///
 /// An update that changes nothing locks the row on both databases.
-pub(in crate::store) async fn hold_open_account(
+pub(crate) async fn lock_open_account(
     transaction: &DatabaseTransaction,
     id: AccountId,
 ) -> Result<(), StoreError> {

@@ -9,19 +9,20 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::{Conflict, Store, StoreError};
+use super::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::{Conflict, StoreError};
+use crate::store::views::Accounts;
 use crate::tables::accounts::{api_key, key_allowlist};
 
-impl Store {
+impl Accounts<'_> {
     /// Replaces the allowlist of an active key with networks in CIDR notation; an empty list admits
     /// every address. Returns false if the account has no such active key.
     ///
     /// # Errors
     /// [`Conflict::AllowlistTooLong`].
     pub async fn set_allowlist(
-        &self,
+        self,
         account: AccountId,
         id: KeyId,
         allowlist: &[String],
@@ -30,8 +31,8 @@ impl Store {
         if allowlist.len() > MAX_ALLOWLIST {
             return Err(Conflict::AllowlistTooLong { max: MAX_ALLOWLIST }.into());
         }
-        let transaction = self.begin().await?;
-        if !hold_active(&transaction, account, id).await? {
+        let transaction = self.store.begin().await?;
+        if !lock_active_key(&transaction, account, id).await? {
             transaction.rollback().await?;
             return Ok(false);
         }
@@ -40,8 +41,8 @@ impl Store {
             .exec(&transaction)
             .await?;
         write_allowlist(&transaction, id, allowlist).await?;
-        append(&transaction, Change::Key(id), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Key(id), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
@@ -51,15 +52,15 @@ impl Store {
     /// # Errors
     /// [`Conflict::AccountClosed`].
     pub async fn rotate_key(
-        &self,
+        self,
         account: AccountId,
         id: KeyId,
         hash: KeyHash,
         hint: &str,
         at_ms: i64,
     ) -> Result<Option<KeyId>, StoreError> {
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, account).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, account).await?;
         let revoked = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAtMs, Expr::value(at_ms))
             .filter(api_key::Column::Id.eq(id.0))
@@ -94,15 +95,15 @@ impl Store {
         };
         api_key::Entity::insert(key).exec(&transaction).await?;
         write_allowlist(&transaction, new, &allowlist).await?;
-        append(&transaction, Change::Key(id), at_ms).await?;
-        append(&transaction, Change::Key(new), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Key(id), at_ms).await?;
+        append_change(&transaction, Change::Key(new), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(Some(new))
     }
 }
 
 /// Locks the row of an active key, which excludes concurrent changes of its allowlist.
-async fn hold_active(
+async fn lock_active_key(
     transaction: &DatabaseTransaction,
     account: AccountId,
     id: KeyId,

@@ -10,17 +10,18 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
+use super::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::bulk::{Bulk, Column};
 use crate::store::sql::record;
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::{Conflict, StoreError};
+use crate::store::views::Accounts;
 use crate::tables::accounts::{account, api_key, key_allowlist};
 
 /// Maximum number of active keys per account.
 pub const MAX_ACTIVE_KEYS: usize = 10;
 
-static NOTE_USE: Bulk = Bulk::new(
+static RECORD_USE: Bulk = Bulk::new(
     "UPDATE api_keys SET last_used_at_ms = v.column2",
     &[Column::Uuid, Column::Int],
     "WHERE api_keys.id = v.column1 \
@@ -69,18 +70,18 @@ pub struct KeyRecord {
     pub revoked: bool,
 }
 
-impl Store {
+impl Accounts<'_> {
     /// Creates a key.
     ///
     /// # Errors
     /// [`Conflict::AccountClosed`], [`Conflict::TooManyKeys`], [`Conflict::AllowlistTooLong`].
-    pub async fn create_key(&self, new: NewKey<'_>) -> Result<KeyId, StoreError> {
+    pub async fn create_key(self, new: NewKey<'_>) -> Result<KeyId, StoreError> {
         if new.allowlist.len() > MAX_ALLOWLIST {
             return Err(Conflict::AllowlistTooLong { max: MAX_ALLOWLIST }.into());
         }
         let id = KeyId(Uuid::now_v7());
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, new.account_id).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, new.account_id).await?;
         let active = api_key::Entity::find()
             .filter(api_key::Column::AccountId.eq(new.account_id.0))
             .filter(api_key::Column::RevokedAtMs.is_null())
@@ -116,13 +117,13 @@ impl Store {
                 .exec(&transaction)
                 .await?;
         }
-        append(&transaction, Change::Key(id), new.created_at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Key(id), new.created_at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
     /// Returns all keys, or those of one account, oldest first.
-    pub async fn keys(&self, account: Option<AccountId>) -> Result<Vec<Key>, StoreError> {
+    pub async fn keys(self, account: Option<AccountId>) -> Result<Vec<Key>, StoreError> {
         let mut find = api_key::Entity::find()
             .order_by_asc(api_key::Column::CreatedAtMs)
             .order_by_asc(api_key::Column::Id);
@@ -130,7 +131,7 @@ impl Store {
             find = find.filter(api_key::Column::AccountId.eq(account.0));
         }
         let mut keys = Vec::new();
-        for row in find.all(&self.reader).await? {
+        for row in find.all(self.store.reader).await? {
             keys.push(Key {
                 id: KeyId(row.id),
                 account_id: AccountId(row.account_id),
@@ -149,12 +150,12 @@ impl Store {
     /// Revokes a key; `account` restricts it to that account's keys. Returns false if the key is
     /// unknown or was revoked before.
     pub async fn revoke_key(
-        &self,
+        self,
         id: KeyId,
         account: Option<AccountId>,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let mut update = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAtMs, Expr::value(at_ms))
             .filter(api_key::Column::Id.eq(id.0))
@@ -166,22 +167,22 @@ impl Store {
             transaction.rollback().await?;
             return Ok(false);
         }
-        append(&transaction, Change::Key(id), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Key(id), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
     /// Returns the key with this hash, revoked or not.
-    pub async fn key_by_hash(&self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
+    pub async fn key_by_hash(self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
         let key = api_key::Entity::find()
             .filter(api_key::Column::Hash.eq(hash.to_vec()))
-            .one(&self.reader)
+            .one(self.store.reader)
             .await?;
         let Some(key) = key else {
             return Ok(None);
         };
         let account = account::Entity::find_by_id(key.account_id)
-            .one(&self.reader)
+            .one(self.store.reader)
             .await?
             .ok_or(StoreError::Unreadable {
                 table: "api_keys",
@@ -200,20 +201,20 @@ impl Store {
     }
 
     /// Records when keys were last used.
-    pub async fn note_key_use(&self, used: &[(KeyId, i64)]) -> Result<(), StoreError> {
-        let mut rows = NOTE_USE.rows(used.len());
+    pub async fn record_key_use(self, used: &[(KeyId, i64)]) -> Result<(), StoreError> {
+        let mut rows = RECORD_USE.rows(used.len());
         for (key, at_ms) in used {
             rows.push([key.0.into(), (*at_ms).into()]);
         }
-        self.noted(NOTE_USE.execute(self.writing()?, &[], rows).await)?;
+        self.store.check_write(RECORD_USE.execute(self.store.write_connection()?, &[], rows).await)?;
         Ok(())
     }
 
-    async fn allowlist(&self, key: Uuid) -> Result<Vec<String>, StoreError> {
+    async fn allowlist(self, key: Uuid) -> Result<Vec<String>, StoreError> {
         let rows = key_allowlist::Entity::find()
             .filter(key_allowlist::Column::KeyId.eq(key))
             .order_by_asc(key_allowlist::Column::Position)
-            .all(&self.reader)
+            .all(self.store.reader)
             .await?;
         Ok(rows.into_iter().map(|row| row.cidr).collect())
     }

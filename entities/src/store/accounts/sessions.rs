@@ -5,8 +5,9 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use uuid::Uuid;
 
-use super::accounts::{Account, hold_open_account};
-use crate::store::{Store, StoreError};
+use super::accounts::{Account, lock_open_account};
+use crate::store::StoreError;
+use crate::store::views::Accounts;
 use crate::tables::accounts::session::{ActiveModel, Column, Entity, Model};
 use crate::tables::accounts::{account, password_reset, pending_sign_up};
 
@@ -14,7 +15,7 @@ use crate::tables::accounts::{account, password_reset, pending_sign_up};
 pub type TokenHash = [u8; 32];
 
 /// Maximum stored length of a User-Agent.
-const LONGEST_BROWSER: usize = 200;
+const MAX_USER_AGENT_CHARS: usize = 200;
 
 /// Parameters of a new session. Only the hash of its token is stored.
 #[derive(Debug, Clone)]
@@ -55,15 +56,15 @@ impl From<Model> for Session {
     }
 }
 
-impl Store {
+impl Accounts<'_> {
     /// Creates a session of an open account and deletes the account's expired ones.
     ///
     /// # Errors
     /// [`crate::store::Conflict::AccountClosed`].
-    pub async fn open_session(&self, new: NewSession<'_>) -> Result<SessionId, StoreError> {
+    pub async fn open_session(self, new: NewSession<'_>) -> Result<SessionId, StoreError> {
         let id = SessionId(Uuid::now_v7());
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, new.account_id).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, new.account_id).await?;
         Entity::delete_many()
             .filter(Column::AccountId.eq(new.account_id.0))
             .filter(Column::ExpiresAtMs.lte(new.created_at_ms))
@@ -74,7 +75,7 @@ impl Store {
             id: Set(id.0),
             account_id: Set(new.account_id.0),
             address: Set(new.address.to_owned()),
-            browser: Set(new.browser.chars().take(LONGEST_BROWSER).collect()),
+            browser: Set(new.browser.chars().take(MAX_USER_AGENT_CHARS).collect()),
             created_at_ms: Set(new.created_at_ms),
             seen_at_ms: Set(new.created_at_ms),
             expires_at_ms: Set(new.expires_at_ms),
@@ -82,26 +83,26 @@ impl Store {
         Entity::insert(session)
             .exec_without_returning(&transaction)
             .await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
     /// Returns the session of this token and its account, if both are valid at `now_ms`.
     pub async fn session(
-        &self,
+        self,
         token_hash: &TokenHash,
         now_ms: i64,
     ) -> Result<Option<(Session, Account)>, StoreError> {
         let Some(session) = Entity::find_by_id(token_hash.to_vec())
             .filter(Column::ExpiresAtMs.gt(now_ms))
-            .one(&self.reader)
+            .one(self.store.reader)
             .await?
         else {
             return Ok(None);
         };
         let account = account::Entity::find_by_id(session.account_id)
             .filter(account::Column::ClosedAtMs.is_null())
-            .one(&self.reader)
+            .one(self.store.reader)
             .await?;
         let Some(account) = account else {
             return Ok(None);
@@ -110,8 +111,8 @@ impl Store {
     }
 
     /// Records that a session was used, its address and its new expiry.
-    pub async fn note_session(
-        &self,
+    pub async fn touch_session(
+        self,
         id: SessionId,
         address: &str,
         seen_at_ms: i64,
@@ -122,15 +123,15 @@ impl Store {
             .col_expr(Column::ExpiresAtMs, Expr::value(expires_at_ms))
             .col_expr(Column::Address, Expr::value(address))
             .filter(Column::Id.eq(id.0))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        self.noted(noted)?;
+        self.store.check_write(noted)?;
         Ok(())
     }
 
     /// Returns the account's valid sessions, latest first.
     pub async fn sessions(
-        &self,
+        self,
         account: AccountId,
         now_ms: i64,
     ) -> Result<Vec<Session>, StoreError> {
@@ -138,52 +139,52 @@ impl Store {
             .filter(Column::AccountId.eq(account.0))
             .filter(Column::ExpiresAtMs.gt(now_ms))
             .order_by_desc(Column::SeenAtMs)
-            .all(&self.reader)
+            .all(self.store.reader)
             .await?;
         Ok(rows.into_iter().map(Session::from).collect())
     }
 
     /// Ends one session of the account. Returns false if there is no such session.
-    pub async fn end_session(&self, account: AccountId, id: SessionId) -> Result<bool, StoreError> {
+    pub async fn end_session(self, account: AccountId, id: SessionId) -> Result<bool, StoreError> {
         let ended = Entity::delete_many()
             .filter(Column::AccountId.eq(account.0))
             .filter(Column::Id.eq(id.0))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        Ok(self.noted(ended)?.rows_affected > 0)
+        Ok(self.store.check_write(ended)?.rows_affected > 0)
     }
 
     /// Ends all sessions of the account except `kept`. Returns their number.
     pub async fn end_sessions(
-        &self,
+        self,
         account: AccountId,
-        spared: Option<SessionId>,
+        kept_session: Option<SessionId>,
     ) -> Result<u64, StoreError> {
         let mut delete = Entity::delete_many().filter(Column::AccountId.eq(account.0));
-        if let Some(spared) = spared {
-            delete = delete.filter(Column::Id.ne(spared.0));
+        if let Some(kept_session) = kept_session {
+            delete = delete.filter(Column::Id.ne(kept_session.0));
         }
-        let ended = delete.exec(self.writing()?).await;
-        Ok(self.noted(ended)?.rows_affected)
+        let ended = delete.exec(self.store.write_connection()?).await;
+        Ok(self.store.check_write(ended)?.rows_affected)
     }
 
     /// Deletes the expired sessions, reset links and sign-up links of all accounts. Returns the
     /// number of sessions.
-    pub async fn trim_expired(&self, now_ms: i64) -> Result<u64, StoreError> {
+    pub async fn delete_expired(self, now_ms: i64) -> Result<u64, StoreError> {
         let resets = password_reset::Entity::delete_many()
             .filter(password_reset::Column::ExpiresAtMs.lte(now_ms))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        self.noted(resets)?;
+        self.store.check_write(resets)?;
         let sign_ups = pending_sign_up::Entity::delete_many()
             .filter(pending_sign_up::Column::ExpiresAtMs.lte(now_ms))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        self.noted(sign_ups)?;
+        self.store.check_write(sign_ups)?;
         let trimmed = Entity::delete_many()
             .filter(Column::ExpiresAtMs.lte(now_ms))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        Ok(self.noted(trimmed)?.rows_affected)
+        Ok(self.store.check_write(trimmed)?.rows_affected)
     }
 }

@@ -12,10 +12,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::accounts::{Landing, NewAccount, open_account};
+use super::accounts::{ReferralVisit, NewAccount, open_account};
 use super::sessions::TokenHash;
 use crate::store::sql::record;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Accounts;
 use crate::tables::accounts::pending_sign_up::{ActiveModel, Column, Entity, Model};
 use crate::tables::ledger::entry;
 
@@ -27,7 +28,7 @@ pub const SIGN_UP_REFERENCE: &str = "signup";
 pub struct SignUp<'a> {
     pub account: NewAccount<'a>,
     /// The referral link, if any.
-    pub landing: Option<Landing<'a>>,
+    pub landing: Option<ReferralVisit<'a>>,
     /// Free credit of the new wallet; zero writes no entry.
     pub free: Micros,
 }
@@ -40,26 +41,26 @@ pub struct PendingSignUp<'a> {
     pub password_hash: String,
     /// The language of the account's pages and e-mails.
     pub page_language: Language,
-    pub landing: Option<Landing<'a>>,
+    pub landing: Option<ReferralVisit<'a>>,
     pub created_at_ms: i64,
     pub expires_at_ms: i64,
 }
 
-impl Store {
+impl Accounts<'_> {
     /// Creates an account with its free credit and the grant's entry.
     ///
     /// # Errors
     /// [`crate::store::Conflict::EmailTaken`].
-    pub async fn sign_up(&self, new: SignUp<'_>) -> Result<AccountId, StoreError> {
-        let transaction = self.begin().await?;
+    pub async fn sign_up(self, new: SignUp<'_>) -> Result<AccountId, StoreError> {
+        let transaction = self.store.begin().await?;
         let id = open(&transaction, &new).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
     /// Stores a sign-up until its link is followed.
     pub async fn begin_sign_up(
-        &self,
+        self,
         token_hash: TokenHash,
         new: PendingSignUp<'_>,
     ) -> Result<(), StoreError> {
@@ -77,21 +78,21 @@ impl Store {
             expires_at_ms: Set(new.expires_at_ms),
         };
         let kept = Entity::insert(pending)
-            .exec_without_returning(self.writing()?)
+            .exec_without_returning(self.store.write_connection()?)
             .await;
-        self.noted(kept)?;
+        self.store.check_write(kept)?;
         Ok(())
     }
 
     /// Returns the e-mail address of a link that is valid at `now_ms`.
     pub async fn pending_sign_up(
-        &self,
+        self,
         token_hash: &TokenHash,
         now_ms: i64,
     ) -> Result<Option<String>, StoreError> {
         let row = Entity::find_by_id(token_hash.to_vec())
             .filter(Column::ExpiresAtMs.gt(now_ms))
-            .one(&self.reader)
+            .one(self.store.reader)
             .await?;
         Ok(row.map(|row| row.email))
     }
@@ -102,17 +103,17 @@ impl Store {
     /// # Errors
     /// [`crate::store::Conflict::EmailTaken`].
     pub async fn finish_sign_up(
-        &self,
+        self,
         token_hash: &TokenHash,
         free: Micros,
         now_ms: i64,
     ) -> Result<Option<AccountId>, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let Some(pending) = take_pending(&transaction, token_hash, now_ms).await? else {
             transaction.rollback().await?;
             return Ok(None);
         };
-        let landing = pending.landing_code.as_deref().map(|code| Landing {
+        let landing = pending.landing_code.as_deref().map(|code| ReferralVisit {
             code,
             signed_in_as: pending.signed_in_as.map(AccountId),
         });
@@ -130,7 +131,7 @@ impl Store {
             free,
         };
         let id = open(&transaction, &new).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(Some(id))
     }
 }

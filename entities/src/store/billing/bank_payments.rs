@@ -14,11 +14,12 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
 use super::deposits::{DEPOSIT, Deposit, deposit};
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::ledger::wallets::{ByHand, post};
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::{Conflict, StoreError};
+use crate::store::views::Billing;
 
 /// A payment as notified by the bank.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +36,7 @@ pub struct NewPayment<'a> {
 
 /// The state of a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
+pub enum PaymentOutcome {
     Credited {
         account_id: AccountId,
         amount: Micros,
@@ -67,15 +68,15 @@ pub struct BankPayment {
 const PAYMENT: &str = "SELECT id, bank_id, amount, currency, memo, received_at_ms, status, reason, \
      deposit_id, account_id, credited_micros FROM bank_payments ";
 
-impl Store {
+impl Billing<'_> {
     /// Records a payment once and credits it if it matches a deposit. Also returns whether it is
     /// new.
     ///
     /// # Errors
     /// After an error nothing was recorded, and the bank may notify again.
-    pub async fn take_payment(&self, payment: NewPayment<'_>) -> Result<(Taken, bool), StoreError> {
+    pub async fn receive_payment(self, payment: NewPayment<'_>) -> Result<(PaymentOutcome, bool), StoreError> {
         let id = Uuid::now_v7();
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let insert = "INSERT INTO bank_payments (id, bank_id, amount, currency, memo, \
                       received_at_ms, status, reason) VALUES (?, ?, ?, ?, ?, ?, 'kept', ?) \
                       ON CONFLICT (bank_id) DO NOTHING";
@@ -88,10 +89,10 @@ impl Store {
             payment.at_ms.into(),
             Kept::UnknownReference.as_str().into(),
         ];
-        let inserted = transaction.execute_raw(self.sql(insert, values)).await?;
+        let inserted = transaction.execute_raw(self.store.sql(insert, values)).await?;
         if inserted.rows_affected() == 0 {
             let sql = format!("{PAYMENT}WHERE bank_id = ?");
-            let before = self.sql(&sql, [payment.bank_id.into()]);
+            let before = self.store.sql(&sql, [payment.bank_id.into()]);
             let before = transaction.query_one_raw(before).await?;
             transaction.rollback().await?;
             let before = before.ok_or(StoreError::Unreadable {
@@ -109,23 +110,23 @@ impl Store {
             (found, kept) => {
                 let kept = kept.unwrap_or(Kept::UnknownReference);
                 self.keep(&transaction, id, kept, found.as_ref()).await?;
-                Taken::Kept(kept)
+                PaymentOutcome::Kept(kept)
             }
         };
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok((came_to, true))
     }
 
     /// Returns the deposit that a payment names, and why they do not match.
     async fn fit(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         payment: &NewPayment<'_>,
     ) -> Result<(Option<Deposit>, Option<Kept>), StoreError> {
         let mut found = Vec::new();
         for reference in DepositReference::found_in(payment.memo) {
             let sql = format!("{DEPOSIT}WHERE d.reference = ?");
-            let statement = self.sql(&sql, [reference.as_str().into()]);
+            let statement = self.store.sql(&sql, [reference.as_str().into()]);
             let row = transaction.query_one_raw(statement).await?;
             found.extend(row.as_ref().map(deposit).transpose()?);
         }
@@ -147,12 +148,12 @@ impl Store {
     }
 
     async fn credit_fitting(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         id: Uuid,
         deposit: &Deposit,
         at_ms: i64,
-    ) -> Result<Taken, StoreError> {
+    ) -> Result<PaymentOutcome, StoreError> {
         let amount = deposit.amount;
         let credited = self
             .credit_deposit(transaction, deposit, amount, "bank", at_ms)
@@ -165,7 +166,7 @@ impl Store {
         };
         if let Some(kept) = kept {
             self.keep(transaction, id, kept, Some(deposit)).await?;
-            return Ok(Taken::Kept(kept));
+            return Ok(PaymentOutcome::Kept(kept));
         }
         let account = deposit.account_id;
         self.mark_credited(
@@ -177,15 +178,15 @@ impl Store {
             at_ms,
         )
         .await?;
-        append(transaction, Change::Wallet(account), at_ms).await?;
-        Ok(Taken::Credited {
+        append_change(transaction, Change::Wallet(account), at_ms).await?;
+        Ok(PaymentOutcome::Credited {
             account_id: account,
             amount,
         })
     }
 
     async fn keep(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         id: Uuid,
         kept: Kept,
@@ -199,13 +200,13 @@ impl Store {
             meant.map(|deposit| deposit.account_id.0).into(),
             id.into(),
         ];
-        transaction.execute_raw(self.sql(sql, values)).await?;
+        transaction.execute_raw(self.store.sql(sql, values)).await?;
         Ok(())
     }
 
     /// Returns false if the payment is no longer `kept`.
     async fn mark_credited(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         id: Uuid,
         (account, amount): (AccountId, Micros),
@@ -224,7 +225,7 @@ impl Store {
             by.into(),
             id.into(),
         ];
-        let marked = transaction.execute_raw(self.sql(sql, values)).await?;
+        let marked = transaction.execute_raw(self.store.sql(sql, values)).await?;
         Ok(marked.rows_affected() > 0)
     }
 
@@ -235,18 +236,18 @@ impl Store {
     /// # Errors
     /// [`Conflict::AccountClosed`], [`Conflict::PaymentNotConvertible`].
     pub async fn credit_payment(
-        &self,
+        self,
         by: Operator<'_>,
         id: Uuid,
         account: AccountId,
         rate: VndRate,
         at_ms: i64,
     ) -> Result<Option<Micros>, StoreError> {
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, account).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, account).await?;
         let sql = format!("{PAYMENT}WHERE id = ? AND status = 'kept'");
         let row = transaction
-            .query_one_raw(self.sql(&sql, [id.into()]))
+            .query_one_raw(self.store.sql(&sql, [id.into()]))
             .await?;
         let Some(payment) = row.as_ref().map(bank_payment).transpose()? else {
             transaction.rollback().await?;
@@ -288,7 +289,7 @@ impl Store {
             None => false,
         };
         if !by_deposit {
-            let entry = ByHand {
+            let entry = ManualEntry {
                 account_id: account,
                 kind: EntryKind::Deposit,
                 bucket: Bucket::Balance,
@@ -297,7 +298,7 @@ impl Store {
                 note: None,
                 at_ms,
             };
-            post(&transaction, &entry).await?;
+            post_entry(&transaction, &entry).await?;
         }
         let action = Action {
             action: "credit_payment",
@@ -305,26 +306,26 @@ impl Store {
             subject: Some(&payment.bank_id),
             detail: Some(&format!("{amount} USD")),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Wallet(account), at_ms).await?;
-        self.end(transaction).await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        append_change(&transaction, Change::Wallet(account), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(Some(amount))
     }
 
     /// Refuses a kept payment with a note, for example that it was sent back. Returns false if it
     /// is no longer kept.
     pub async fn refuse_payment(
-        &self,
+        self,
         by: Operator<'_>,
         id: Uuid,
         note: &str,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let refuse = "UPDATE bank_payments SET status = 'refused', closed_at_ms = ?, closed_by = ?, \
                       note = ? WHERE id = ? AND status = 'kept' RETURNING account_id, bank_id";
         let values = [at_ms.into(), by.name.into(), note.into(), id.into()];
-        let refused = self.sql(refuse, values);
+        let refused = self.store.sql(refuse, values);
         let Some(row) = transaction.query_one_raw(refused).await? else {
             transaction.rollback().await?;
             return Ok(false);
@@ -337,30 +338,30 @@ impl Store {
             subject: Some(&bank_id),
             detail: Some(note),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        self.end(transaction).await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
     /// Returns the payments waiting for an operator, oldest first.
-    pub async fn kept_payments(&self, limit: u32) -> Result<Vec<BankPayment>, StoreError> {
+    pub async fn kept_payments(self, limit: u32) -> Result<Vec<BankPayment>, StoreError> {
         let sql = format!("{PAYMENT}WHERE status = 'kept' ORDER BY received_at_ms, id LIMIT ?");
-        let statement = self.sql(&sql, [Value::from(i64::from(limit))]);
-        let rows = self.reader.query_all_raw(statement).await?;
+        let statement = self.store.sql(&sql, [Value::from(i64::from(limit))]);
+        let rows = self.store.reader.query_all_raw(statement).await?;
         rows.iter().map(bank_payment).collect()
     }
 }
 
-fn taken(payment: &BankPayment) -> Taken {
+fn taken(payment: &BankPayment) -> PaymentOutcome {
     let kept = payment.reason.as_deref().and_then(Kept::named);
     match (
         payment.status.as_str(),
         payment.account_id,
         payment.credited,
     ) {
-        ("credited", Some(account_id), Some(amount)) => Taken::Credited { account_id, amount },
-        ("kept", ..) => Taken::Kept(kept.unwrap_or(Kept::UnknownReference)),
-        _ => Taken::Refused,
+        ("credited", Some(account_id), Some(amount)) => PaymentOutcome::Credited { account_id, amount },
+        ("kept", ..) => PaymentOutcome::Kept(kept.unwrap_or(Kept::UnknownReference)),
+        _ => PaymentOutcome::Refused,
     }
 }
 

@@ -7,11 +7,12 @@ use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::ledger::wallets::{ByHand, post};
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::{Conflict, StoreError};
+use crate::store::views::Billing;
 
 /// Maximum number of open deposits per account.
 pub const MAX_OPEN_DEPOSITS: usize = 10;
@@ -52,22 +53,22 @@ pub struct Deposit {
     pub note: Option<String>,
 }
 
-pub(in crate::store) const DEPOSIT: &str = "SELECT d.id, d.account_id, a.email, d.provider, d.reference, \
+pub(crate) const DEPOSIT: &str = "SELECT d.id, d.account_id, a.email, d.provider, d.reference, \
      d.amount_micros, d.amount_vnd, d.vnd_per_usd, d.status, d.created_at_ms, d.closed_at_ms, \
      d.closed_by, d.credited_micros, d.note FROM deposits AS d \
      JOIN accounts AS a ON a.id = d.account_id ";
 
-impl Store {
+impl Billing<'_> {
     /// Creates a deposit.
     ///
     /// # Errors
     /// [`Conflict::AccountClosed`], [`Conflict::TooManyDeposits`].
-    pub async fn open_deposit(&self, new: NewDeposit<'_>) -> Result<Uuid, StoreError> {
+    pub async fn open_deposit(self, new: NewDeposit<'_>) -> Result<Uuid, StoreError> {
         let id = Uuid::now_v7();
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, new.account_id).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, new.account_id).await?;
         let open = "SELECT COUNT(*) FROM deposits WHERE account_id = ? AND status = 'open'";
-        let open = self.sql(open, [new.account_id.0.into()]);
+        let open = self.store.sql(open, [new.account_id.0.into()]);
         let open = transaction.query_one_raw(open).await?;
         let open: i64 = open.map_or(Ok(0), |row| row.try_get_by_index(0))?;
         if open >= MAX_OPEN_DEPOSITS as i64 {
@@ -87,37 +88,37 @@ impl Store {
             new.rate.get().into(),
             new.at_ms.into(),
         ];
-        transaction.execute_raw(self.sql(sql, values)).await?;
-        self.end(transaction).await?;
+        transaction.execute_raw(self.store.sql(sql, values)).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
     /// Returns the deposit if it belongs to the account.
     pub async fn deposit(
-        &self,
+        self,
         account: AccountId,
         id: Uuid,
     ) -> Result<Option<Deposit>, StoreError> {
         let sql = format!("{DEPOSIT}WHERE d.id = ? AND d.account_id = ?");
-        let statement = self.sql(&sql, [id.into(), account.0.into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+        let statement = self.store.sql(&sql, [id.into(), account.0.into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         row.as_ref().map(deposit).transpose()
     }
 
     /// Returns the deposit with this reference, of any account.
     pub async fn deposit_by_reference(
-        &self,
+        self,
         reference: &DepositReference,
     ) -> Result<Option<Deposit>, StoreError> {
         let sql = format!("{DEPOSIT}WHERE d.reference = ?");
-        let statement = self.sql(&sql, [reference.as_str().into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+        let statement = self.store.sql(&sql, [reference.as_str().into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         row.as_ref().map(deposit).transpose()
     }
 
     /// Returns the account's deposits, latest first.
     pub async fn deposits(
-        &self,
+        self,
         account: AccountId,
         limit: u32,
     ) -> Result<Vec<Deposit>, StoreError> {
@@ -125,16 +126,16 @@ impl Store {
             "{DEPOSIT}WHERE d.account_id = ? ORDER BY d.created_at_ms DESC, d.id DESC LIMIT ?"
         );
         let values = [account.0.into(), i64::from(limit).into()];
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.iter().map(deposit).collect()
     }
 
     /// Returns the open deposits of all accounts, oldest first.
-    pub async fn open_deposits(&self, limit: u32) -> Result<Vec<Deposit>, StoreError> {
+    pub async fn open_deposits(self, limit: u32) -> Result<Vec<Deposit>, StoreError> {
         let sql =
             format!("{DEPOSIT}WHERE d.status = 'open' ORDER BY d.created_at_ms, d.id LIMIT ?");
-        let statement = self.sql(&sql, [Value::from(i64::from(limit))]);
-        let rows = self.reader.query_all_raw(statement).await?;
+        let statement = self.store.sql(&sql, [Value::from(i64::from(limit))]);
+        let rows = self.store.reader.query_all_raw(statement).await?;
         rows.iter().map(deposit).collect()
     }
 
@@ -144,12 +145,12 @@ impl Store {
     /// # Errors
     /// [`Conflict::AccountClosed`], [`Conflict::WalletFull`].
     pub async fn approve_deposit(
-        &self,
+        self,
         by: Operator<'_>,
         id: Uuid,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let Some(deposit) = self.deposit_on(&transaction, id).await? else {
             transaction.rollback().await?;
             return Ok(false);
@@ -168,25 +169,25 @@ impl Store {
             subject: Some(&deposit.reference),
             detail: Some(&format!("{amount} USD")),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Wallet(deposit.account_id), at_ms).await?;
-        self.end(transaction).await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        append_change(&transaction, Change::Wallet(deposit.account_id), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
     /// Refuses an open deposit with a reason. Returns false if it is no longer open.
     pub async fn refuse_deposit(
-        &self,
+        self,
         by: Operator<'_>,
         id: Uuid,
         reason: &str,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let refuse = "UPDATE deposits SET status = 'refused', closed_at_ms = ?, closed_by = ?, \
                       note = ? WHERE id = ? AND status = 'open' RETURNING account_id, reference";
         let values = [at_ms.into(), by.name.into(), reason.into(), id.into()];
-        let refused = self.sql(refuse, values);
+        let refused = self.store.sql(refuse, values);
         let Some(row) = transaction.query_one_raw(refused).await? else {
             transaction.rollback().await?;
             return Ok(false);
@@ -198,52 +199,52 @@ impl Store {
             subject: Some(&reference),
             detail: Some(reason),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        self.end(transaction).await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
     /// Withdraws an open deposit at the customer's request. Returns false if it is not open or
     /// belongs to another account.
     pub async fn withdraw_deposit(
-        &self,
+        self,
         account: AccountId,
         id: Uuid,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let withdraw = "UPDATE deposits SET status = 'refused', closed_at_ms = ?, \
                         closed_by = 'customer' \
                         WHERE id = ? AND account_id = ? AND status = 'open'";
-        let withdraw = self.sql(withdraw, [at_ms.into(), id.into(), account.0.into()]);
+        let withdraw = self.store.sql(withdraw, [at_ms.into(), id.into(), account.0.into()]);
         let withdrawn = transaction.execute_raw(withdraw).await?.rows_affected() > 0;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(withdrawn)
     }
 
-    pub(in crate::store) async fn deposit_on(
-        &self,
+    pub(crate) async fn deposit_on(
+        self,
         transaction: &DatabaseTransaction,
         id: Uuid,
     ) -> Result<Option<Deposit>, StoreError> {
         let sql = format!("{DEPOSIT}WHERE d.id = ?");
         let row = transaction
-            .query_one_raw(self.sql(&sql, [id.into()]))
+            .query_one_raw(self.store.sql(&sql, [id.into()]))
             .await?;
         row.as_ref().map(deposit).transpose()
     }
 
     /// Credits an open deposit with the received amount. Returns false if it was closed
     /// concurrently.
-    pub(in crate::store) async fn credit_deposit(
-        &self,
+    pub(crate) async fn credit_deposit(
+        self,
         transaction: &DatabaseTransaction,
         deposit: &Deposit,
         amount: Micros,
         by: &str,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        hold_open_account(transaction, deposit.account_id).await?;
+        lock_open_account(transaction, deposit.account_id).await?;
         let close = "UPDATE deposits SET status = 'credited', closed_at_ms = ?, closed_by = ?, \
                      credited_micros = ? WHERE id = ? AND status = 'open'";
         let values = [
@@ -252,11 +253,11 @@ impl Store {
             amount.get().into(),
             deposit.id.into(),
         ];
-        let closed = transaction.execute_raw(self.sql(close, values)).await?;
+        let closed = transaction.execute_raw(self.store.sql(close, values)).await?;
         if closed.rows_affected() == 0 {
             return Ok(false);
         }
-        let entry = ByHand {
+        let entry = ManualEntry {
             account_id: deposit.account_id,
             kind: EntryKind::Deposit,
             bucket: Bucket::Balance,
@@ -265,12 +266,12 @@ impl Store {
             note: None,
             at_ms,
         };
-        post(transaction, &entry).await?;
+        post_entry(transaction, &entry).await?;
         Ok(true)
     }
 }
 
-pub(in crate::store) fn deposit(row: &QueryResult) -> Result<Deposit, StoreError> {
+pub(crate) fn deposit(row: &QueryResult) -> Result<Deposit, StoreError> {
     let credited: Option<i64> = row.try_get_by_index(12)?;
     Ok(Deposit {
         id: row.try_get_by_index(0)?,

@@ -14,12 +14,13 @@ use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
-use super::referrals::hold_payouts;
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::ledger::wallets::{ByHand, post};
+use super::referrals::lock_payouts;
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::{Conflict, StoreError};
+use crate::store::views::Billing;
 
 /// A stored payout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,25 +60,25 @@ const PAYOUT: &str = "SELECT p.id, p.account_id, a.email, p.month, p.amount_micr
      p.wallet_kind, p.wallet_address, p.created_at_ms, p.sent_at_ms, p.sent_reference \
      FROM payouts AS p JOIN accounts AS a ON a.id = p.account_id ";
 
-impl Store {
+impl Billing<'_> {
     /// Sets the wallet that the account's commissions are paid to; `None` removes it.
     ///
     /// # Errors
     /// [`Conflict::AccountClosed`].
-    pub async fn nominate_wallet(
-        &self,
+    pub async fn set_payout_wallet(
+        self,
         account: AccountId,
         wallet: Option<&PayoutWallet>,
         at_ms: i64,
     ) -> Result<(), StoreError> {
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, account).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, account).await?;
         let statement = match wallet {
-            None => self.sql(
+            None => self.store.sql(
                 "DELETE FROM payout_wallets WHERE account_id = ?",
                 [account.0.into()],
             ),
-            Some(wallet) => self.sql(
+            Some(wallet) => self.store.sql(
                 "INSERT INTO payout_wallets (account_id, kind, address, set_at_ms) \
                  VALUES (?, ?, ?, ?) ON CONFLICT (account_id) DO UPDATE SET kind = excluded.kind, \
                  address = excluded.address, set_at_ms = excluded.set_at_ms",
@@ -90,17 +91,17 @@ impl Store {
             ),
         };
         transaction.execute_raw(statement).await?;
-        self.end(transaction).await
+        self.store.commit(transaction).await
     }
 
     /// Returns the wallet that the account's commissions are paid to, if set.
-    pub async fn nominated_wallet(
-        &self,
+    pub async fn payout_wallet(
+        self,
         account: AccountId,
     ) -> Result<Option<PayoutWallet>, StoreError> {
         let sql = "SELECT kind, address FROM payout_wallets WHERE account_id = ?";
-        let statement = self.sql(sql, [account.0.into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+        let statement = self.store.sql(sql, [account.0.into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         row.as_ref().map(wallet).transpose()
     }
 
@@ -110,7 +111,7 @@ impl Store {
     /// # Errors
     /// Earlier payouts of the run stay; the next run makes the rest.
     pub async fn run_payouts(
-        &self,
+        self,
         by: Operator<'_>,
         month: Month,
         at_ms: i64,
@@ -118,9 +119,9 @@ impl Store {
         let owed = "SELECT DISTINCT r.referrer_id FROM referrals AS r WHERE r.pending_micros > 0 \
                     AND NOT EXISTS (SELECT 1 FROM payouts AS p \
                     WHERE p.account_id = r.referrer_id AND p.month = ?) ORDER BY r.referrer_id";
-        let statement = self.sql(owed, [month.to_string().into()]);
+        let statement = self.store.sql(owed, [month.to_string().into()]);
         let mut run = PayoutRun::default();
-        for row in self.reader.query_all_raw(statement).await? {
+        for row in self.store.reader.query_all_raw(statement).await? {
             let referrer = AccountId(row.try_get_by_index(0)?);
             match self.pay_referrer(by, referrer, month, at_ms).await? {
                 Turn::Paid(id) => run.made.push(id),
@@ -132,16 +133,16 @@ impl Store {
     }
 
     async fn pay_referrer(
-        &self,
+        self,
         by: Operator<'_>,
         referrer: AccountId,
         month: Month,
         at_ms: i64,
     ) -> Result<Turn, StoreError> {
-        let transaction = self.begin().await?;
-        hold_payouts(&transaction).await?;
+        let transaction = self.store.begin().await?;
+        lock_payouts(&transaction).await?;
         let paid = "SELECT COUNT(*) FROM payouts WHERE account_id = ? AND month = ?";
-        let paid = self.sql(paid, [referrer.0.into(), month.to_string().into()]);
+        let paid = self.store.sql(paid, [referrer.0.into(), month.to_string().into()]);
         let paid = transaction.query_one_raw(paid).await?;
         if paid.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? > 0 {
             transaction.rollback().await?;
@@ -162,7 +163,7 @@ impl Store {
             .await?;
         // Lock wallets before referrals, as everywhere.
         if wallet == PayoutWallet::Balance {
-            let entry = ByHand {
+            let entry = ManualEntry {
                 account_id: referrer,
                 kind: EntryKind::Commission,
                 bucket: Bucket::Balance,
@@ -171,7 +172,7 @@ impl Store {
                 note: None,
                 at_ms,
             };
-            post(&transaction, &entry).await?;
+            post_entry(&transaction, &entry).await?;
         }
         self.post_payout(&transaction, (id, referrer), &parts, amount, at_ms)
             .await?;
@@ -181,15 +182,15 @@ impl Store {
             subject: Some(&month.to_string()),
             detail: Some(&format!("{amount} USD to {}", wallet.kind())),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Wallet(referrer), at_ms).await?;
-        self.end(transaction).await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        append_change(&transaction, Change::Wallet(referrer), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(Turn::Paid(id))
     }
 
     /// Returns the due amount of each of the referrer's referrals.
     async fn due_parts(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         referrer: AccountId,
         month: Month,
@@ -204,7 +205,7 @@ impl Store {
                    WHERE r.referrer_id = ? AND r.pending_micros > 0 ORDER BY r.referred_id";
         let values = [referrer.0.into(), month.end_ms().into(), referrer.0.into()];
         let mut parts = Vec::new();
-        for row in transaction.query_all_raw(self.sql(sql, values)).await? {
+        for row in transaction.query_all_raw(self.store.sql(sql, values)).await? {
             let pending = Micros::new(row.try_get_by_index(1)?);
             let part = due(pending, Micros::new(row.try_get_by_index(2)?));
             if part > Micros::ZERO {
@@ -217,19 +218,19 @@ impl Store {
     /// Returns the wallet to pay into now. Suspended accounts wait, and nothing is paid into a
     /// closed wallet.
     async fn payable_wallet(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         referrer: AccountId,
     ) -> Result<Option<PayoutWallet>, StoreError> {
         let sql = "SELECT w.kind, w.address FROM payout_wallets AS w \
                    JOIN accounts AS a ON a.id = w.account_id WHERE w.account_id = ? \
                    AND a.suspended_at_ms IS NULL AND (a.closed_at_ms IS NULL OR w.kind <> 'balance')";
-        let statement = self.sql(sql, [referrer.0.into()]);
+        let statement = self.store.sql(sql, [referrer.0.into()]);
         let row = transaction.query_one_raw(statement).await?;
         let found = row.as_ref().map(wallet).transpose()?;
         if found == Some(PayoutWallet::Balance) {
             // Locks the account against concurrent closing.
-            match hold_open_account(transaction, referrer).await {
+            match lock_open_account(transaction, referrer).await {
                 Err(StoreError::Conflict(Conflict::AccountClosed)) => return Ok(None),
                 held => held?,
             }
@@ -238,7 +239,7 @@ impl Store {
     }
 
     async fn insert_payout(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         (id, referrer, month): (Uuid, AccountId, Month),
         amount: Micros,
@@ -260,13 +261,13 @@ impl Store {
             sent.then_some(at_ms).into(),
             sent.then(|| format!("payout-{month}")).into(),
         ];
-        transaction.execute_raw(self.sql(sql, values)).await?;
+        transaction.execute_raw(self.store.sql(sql, values)).await?;
         Ok(())
     }
 
     /// Moves the amount from `pending` to `paid`.
     async fn post_payout(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         (id, referrer): (Uuid, AccountId),
         parts: &[(Uuid, Micros)],
@@ -289,19 +290,19 @@ impl Store {
             ]
         };
         for (referred, part) in parts {
-            let taken = self.sql(take, [part.get().into(), (*referred).into()]);
+            let taken = self.store.sql(take, [part.get().into(), (*referred).into()]);
             transaction.execute_raw(taken).await?;
             let line = line(Some(*referred), "pending", -part.get());
-            transaction.execute_raw(self.sql(entry, line)).await?;
+            transaction.execute_raw(self.store.sql(entry, line)).await?;
         }
         let line = line(None, "paid", amount.get());
-        transaction.execute_raw(self.sql(entry, line)).await?;
+        transaction.execute_raw(self.store.sql(entry, line)).await?;
         Ok(())
     }
 
     /// Returns payouts, latest month first, optionally of one account or month.
     pub async fn payouts(
-        &self,
+        self,
         account: Option<AccountId>,
         month: Option<Month>,
         limit: u32,
@@ -318,23 +319,23 @@ impl Store {
         }
         sql.push_str(" ORDER BY p.month DESC, a.email LIMIT ?");
         values.push(i64::from(limit).into());
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.iter().map(payout).collect()
     }
 
     /// Records that a payout was sent, with the reference of the transfer. Returns false if it was
     /// recorded before or there is no such payout.
-    pub async fn note_payout_sent(
-        &self,
+    pub async fn mark_payout_sent(
+        self,
         by: Operator<'_>,
         id: Uuid,
         reference: &str,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let sent = "UPDATE payouts SET sent_at_ms = ?, sent_reference = ? \
                     WHERE id = ? AND sent_at_ms IS NULL RETURNING account_id, month";
-        let sent = self.sql(sent, [at_ms.into(), reference.into(), id.into()]);
+        let sent = self.store.sql(sent, [at_ms.into(), reference.into(), id.into()]);
         let Some(row) = transaction.query_one_raw(sent).await? else {
             transaction.rollback().await?;
             return Ok(false);
@@ -346,8 +347,8 @@ impl Store {
             subject: Some(&month),
             detail: Some(reference),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        self.end(transaction).await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 }

@@ -8,9 +8,10 @@ use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
-use crate::store::cluster::changes::{Change, append};
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Billing;
 
 /// An account's earnings from referrals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,15 +62,15 @@ const REFERRAL: &str = "SELECT r.referred_id, r.referrer_id, a.email, b.email, r
      FROM referrals AS r JOIN accounts AS a ON a.id = r.referred_id \
      JOIN accounts AS b ON b.id = r.referrer_id ";
 
-impl Store {
+impl Billing<'_> {
     /// Returns what `account` has earned.
-    pub async fn earnings(&self, account: AccountId) -> Result<Earnings, StoreError> {
+    pub async fn earnings(self, account: AccountId) -> Result<Earnings, StoreError> {
         let sums = "SELECT COUNT(*), CAST(COALESCE(SUM(accrued_micros), 0) AS bigint), \
                     CAST(COALESCE(SUM(pending_micros), 0) AS bigint), \
                     (SELECT CAST(COALESCE(SUM(amount_micros), 0) AS bigint) FROM payouts \
                     WHERE account_id = ?) FROM referrals WHERE referrer_id = ?";
         let values = [account.0.into(), account.0.into()];
-        let row = self.reader.query_one_raw(self.sql(sums, values)).await?;
+        let row = self.store.reader.query_one_raw(self.store.sql(sums, values)).await?;
         let Some(row) = row else {
             return Ok(Earnings::default());
         };
@@ -83,7 +84,7 @@ impl Store {
 
     /// Returns the referrals of `referrer`, or all, latest first, without the first `skip`.
     pub async fn referrals(
-        &self,
+        self,
         referrer: Option<AccountId>,
         skip: u32,
         limit: u32,
@@ -97,21 +98,21 @@ impl Store {
         );
         let mut values: Vec<Value> = referrer.map(|id| Value::from(id.0)).into_iter().collect();
         values.extend([Value::from(i64::from(limit)), i64::from(skip).into()]);
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.iter().map(referral).collect()
     }
 
     /// Returns the referral that brought `referred`, if any.
-    pub async fn referral_of(&self, referred: AccountId) -> Result<Option<Referral>, StoreError> {
+    pub async fn referral_of(self, referred: AccountId) -> Result<Option<Referral>, StoreError> {
         let sql = format!("{REFERRAL}WHERE r.referred_id = ?");
-        let statement = self.sql(&sql, [referred.0.into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+        let statement = self.store.sql(&sql, [referred.0.into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         row.as_ref().map(referral).transpose()
     }
 
     /// Returns the lines of the account's pending commissions, latest first.
     pub async fn commission_entries(
-        &self,
+        self,
         account: AccountId,
         limit: u32,
     ) -> Result<Vec<CommissionEntry>, StoreError> {
@@ -121,7 +122,7 @@ impl Store {
                    WHERE e.account_id = ? AND e.bucket = 'pending' \
                    ORDER BY e.created_at_ms DESC, e.id DESC LIMIT ?";
         let values = [account.0.into(), i64::from(limit).into()];
-        let rows = self.reader.query_all_raw(self.sql(sql, values)).await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(sql, values)).await?;
         rows.iter()
             .map(|row| {
                 let referred: Option<Uuid> = row.try_get_by_index(1)?;
@@ -144,25 +145,25 @@ impl Store {
     /// reversed amount; `None` if there is no referral or it was revoked before. Paid commissions
     /// stay paid.
     pub async fn revoke_referral(
-        &self,
+        self,
         by: Operator<'_>,
         referred: AccountId,
         reason: &str,
         at_ms: i64,
     ) -> Result<Option<Micros>, StoreError> {
-        let transaction = self.begin().await?;
-        hold_payouts(&transaction).await?;
+        let transaction = self.store.begin().await?;
+        lock_payouts(&transaction).await?;
         let end = "UPDATE referrals SET ended_at_ms = COALESCE(ended_at_ms, ?), \
                    ended_by = 'revocation', ended_for = ? \
                    WHERE referred_id = ? AND COALESCE(ended_by, '') <> 'revocation'";
         let values = [at_ms.into(), reason.into(), referred.0.into()];
-        let ended = transaction.execute_raw(self.sql(end, values)).await?;
+        let ended = transaction.execute_raw(self.store.sql(end, values)).await?;
         if ended.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(None);
         }
         let held = "SELECT referrer_id, pending_micros FROM referrals WHERE referred_id = ?";
-        let held = self.sql(held, [referred.0.into()]);
+        let held = self.store.sql(held, [referred.0.into()]);
         let row = transaction.query_one_raw(held).await?;
         let row = row.ok_or(StoreError::Unreadable {
             table: "referrals",
@@ -177,7 +178,7 @@ impl Store {
                  amount_micros, note, created_at_ms) \
                  VALUES (?, ?, ?, 'revocation', 'pending', ?, ?, ?)",
             ];
-            let none = self.sql(posting[0], [referred.0.into()]);
+            let none = self.store.sql(posting[0], [referred.0.into()]);
             transaction.execute_raw(none).await?;
             let values = [
                 referrer.into(),
@@ -188,7 +189,7 @@ impl Store {
                 at_ms.into(),
             ];
             transaction
-                .execute_raw(self.sql(posting[1], values))
+                .execute_raw(self.store.sql(posting[1], values))
                 .await?;
         }
         let pending = Micros::new(pending);
@@ -198,15 +199,15 @@ impl Store {
             subject: Some(&pending.to_string()),
             detail: Some(reason),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Account(referred), at_ms).await?;
-        self.end(transaction).await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        append_change(&transaction, Change::Account(referred), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(Some(pending))
     }
 }
 
 /// Serializes transactions that take from pending commissions. Commissions may accrue meanwhile.
-pub(in crate::store) async fn hold_payouts(
+pub(crate) async fn lock_payouts(
     transaction: &DatabaseTransaction,
 ) -> Result<(), StoreError> {
     if transaction.get_database_backend() == DatabaseBackend::Postgres {

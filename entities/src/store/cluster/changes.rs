@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::node_session::failed;
 use crate::store::error::code;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Cluster;
 use crate::tables::cluster::change;
 
 /// A change and its subject.
@@ -70,13 +71,13 @@ pub struct Changes {
     /// The sequence number to read the next page after.
     pub seq: i64,
     /// Whether the page reached the end of the feed.
-    pub is_whole: bool,
+    pub is_complete: bool,
 }
 
 /// The channel of `NOTIFY`.
-const BELL: &str = "nexo_changes";
+const CHANNEL: &str = "nexo_changes";
 /// How long opening the listener's connection may take.
-const BELL_WITHIN: Duration = Duration::from_secs(5);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// SQLSTATE feature_not_supported.
 const NOT_SUPPORTED: &str = "0A000";
 
@@ -87,7 +88,7 @@ const PAGE: u64 = 1_000;
 ///
 /// On PostgreSQL this locks the feed: sequence numbers are drawn before COMMIT, and a reader must
 /// never see a number while a smaller one is uncommitted.
-pub(in crate::store) async fn append(
+pub(crate) async fn append_change(
     transaction: &DatabaseTransaction,
     change: Change,
     at_ms: i64,
@@ -124,9 +125,9 @@ async fn ring(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
 }
 
 /// Notifies when the feed was appended to.
-pub struct ChangeBell(PgListener);
+pub struct ChangeListener(PgListener);
 
-impl ChangeBell {
+impl ChangeListener {
     /// Waits for a notification. Also returns after a lost connection was restored, since a
     /// notification may have been missed.
     ///
@@ -140,13 +141,13 @@ impl ChangeBell {
     }
 }
 
-impl Store {
+impl Cluster<'_> {
     /// Opens a listener on its own connection. Returns `None` on SQLite, which has no
     /// notifications.
     ///
     /// # Errors
     /// Also fails if the server does not support `LISTEN`.
-    pub async fn change_bell(&self) -> Result<Option<ChangeBell>, StoreError> {
+    pub async fn listen(self) -> Result<Option<ChangeListener>, StoreError> {
         let Some(server) = self.server() else {
             return Ok(None);
         };
@@ -154,34 +155,34 @@ impl Store {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .acquire_timeout(BELL_WITHIN)
+            .acquire_timeout(LISTEN_TIMEOUT)
             .connect_lazy_with(server.as_ref().clone());
         let mut listener = PgListener::connect_with(&pool).await.map_err(failed)?;
-        listener.listen(BELL).await.map_err(failed)?;
-        Ok(Some(ChangeBell(listener)))
+        listener.listen(CHANNEL).await.map_err(failed)?;
+        Ok(Some(ChangeListener(listener)))
     }
 
     /// Returns the last sequence number of the feed. A node reads it before it fills its caches.
-    pub async fn last_change(&self) -> Result<i64, StoreError> {
+    pub async fn last_change(self) -> Result<i64, StoreError> {
         let last: Option<Option<i64>> = change::Entity::find()
             .select_only()
             .column_as(change::Column::Seq.max(), "seq")
             .into_tuple()
-            .one(&self.reader)
+            .one(self.store.reader)
             .await?;
         Ok(last.flatten().unwrap_or(0))
     }
 
     /// Returns the changes after `seq` in order, at most one page.
-    pub async fn changes_since(&self, seq: i64) -> Result<Changes, StoreError> {
+    pub async fn changes_since(self, seq: i64) -> Result<Changes, StoreError> {
         let rows = change::Entity::find()
             .filter(change::Column::Seq.gt(seq))
             .order_by_asc(change::Column::Seq)
             .limit(PAGE)
-            .all(&self.reader)
+            .all(self.store.reader)
             .await?;
         Ok(Changes {
-            is_whole: (rows.len() as u64) < PAGE,
+            is_complete: (rows.len() as u64) < PAGE,
             seq: rows.last().map_or(seq, |row| row.seq),
             changes: rows
                 .iter()
@@ -191,11 +192,11 @@ impl Store {
     }
 
     /// Deletes changes older than `before_ms`, which every running node has read.
-    pub async fn trim_changes(&self, before_ms: i64) -> Result<u64, StoreError> {
+    pub async fn trim_changes(self, before_ms: i64) -> Result<u64, StoreError> {
         let trimmed = change::Entity::delete_many()
             .filter(change::Column::AtMs.lt(before_ms))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        Ok(self.noted(trimmed)?.rows_affected)
+        Ok(self.store.check_write(trimmed)?.rows_affected)
     }
 }

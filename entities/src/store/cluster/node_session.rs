@@ -14,7 +14,8 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, RuntimeErr, Value};
 
 use super::nodes::now_ms;
 use crate::store::ledger::posting::NodeEpoch;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Cluster;
 
 /// A node's session. Dropping it releases the name.
 pub struct NodeSession {
@@ -57,16 +58,16 @@ impl NodeSession {
     }
 
     /// Gives up the lease, so that a successor does not have to wait for its end.
-    pub async fn resign(mut self, node: &NodeEpoch) -> Result<(), StoreError> {
+    pub async fn release(mut self, node: &NodeEpoch) -> Result<(), StoreError> {
         self.renew(node, 0).await?;
         self.connection.close().await.map_err(failed)
     }
 }
 
-impl Store {
+impl Cluster<'_> {
     /// Opens a session for the node `name` and tries to lock the name. Returns `None` on SQLite,
     /// where the only process holds a file lock.
-    pub async fn node_session(&self, name: &str) -> Result<Option<NodeSession>, StoreError> {
+    pub async fn node_session(self, name: &str) -> Result<Option<NodeSession>, StoreError> {
         let Some(server) = self.server() else {
             return Ok(None);
         };
@@ -99,20 +100,20 @@ impl Store {
 
     /// Returns whether a second session gets the same lock, which means that the lock is
     /// ineffective.
-    async fn could_lock(&self, key: i64) -> Result<bool, StoreError> {
-        let statement = self.sql("SELECT pg_try_advisory_xact_lock(?)", [Value::from(key)]);
-        let row = self.reader.query_one_raw(statement).await?;
+    async fn could_lock(self, key: i64) -> Result<bool, StoreError> {
+        let statement = self.store.sql("SELECT pg_try_advisory_xact_lock(?)", [Value::from(key)]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         Ok(row.map_or(Ok(true), |row| row.try_get_by_index(0))?)
     }
 
     /// Returns the connection options of the pools; `None` on SQLite.
-    pub(in crate::store) fn server(&self) -> Option<Arc<PgConnectOptions>> {
-        (!self.is_sqlite()).then(|| self.reader.get_postgres_connection_pool().connect_options())
+    pub(crate) fn server(self) -> Option<Arc<PgConnectOptions>> {
+        (!self.store.is_sqlite()).then(|| self.store.reader.get_postgres_connection_pool().connect_options())
     }
 }
 
 /// Converts an error of a connection outside the pools.
-pub(in crate::store) fn failed(error: SqlxError) -> StoreError {
+pub(crate) fn failed(error: SqlxError) -> StoreError {
     StoreError::Database(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
 }
 

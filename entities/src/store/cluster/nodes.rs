@@ -19,12 +19,13 @@ use sea_orm::{
 };
 
 use crate::store::ledger::posting::NodeEpoch;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Cluster;
 use crate::tables::deliveries::delivery;
 use crate::tables::webhooks::attempt;
 
 /// SQL for the database's time in milliseconds since 1970.
-pub(in crate::store) fn now_ms(backend: DatabaseBackend) -> &'static str {
+pub(crate) fn now_ms(backend: DatabaseBackend) -> &'static str {
     match backend {
         DatabaseBackend::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
         _ => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)",
@@ -35,11 +36,11 @@ pub(in crate::store) fn now_ms(backend: DatabaseBackend) -> &'static str {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Predecessor {
     /// It has exited, whatever its lease says.
-    Gone,
+    Dead,
     /// Its name lock is free: it has exited if it held one.
     Unlocked,
     /// It may run until its lease ends.
-    MayLive,
+    MayBeAlive,
 }
 
 /// Parameters of [`Cluster::start_node`].
@@ -64,23 +65,23 @@ impl<'a> NodeStart<'a> {
             at_ms,
             lease_ms: 0,
             longest_call_ms: 0,
-            predecessor: Predecessor::Gone,
+            predecessor: Predecessor::Dead,
             is_locked: false,
         }
     }
 }
 
-impl Store {
+impl Cluster<'_> {
     /// Starts a node: increases its epoch, adopts its `sent` deliveries, and marks webhook attempts
     /// that were `sending` as `unknown`, since the receiver may have received them.
     ///
     /// # Errors
     /// [`StoreError::NodeInUse`] if the previous process may still run.
-    pub async fn start_node(&self, start: NodeStart<'_>) -> Result<NodeEpoch, StoreError> {
-        let transaction = self.begin().await?;
-        self.hold_node(&transaction, start.name).await?;
-        let now_ms = now_ms(self.backend());
-        let statement = self.sql(
+    pub async fn start_node(self, start: NodeStart<'_>) -> Result<NodeEpoch, StoreError> {
+        let transaction = self.store.begin().await?;
+        self.lock_node(&transaction, start.name).await?;
+        let now_ms = now_ms(self.store.backend());
+        let statement = self.store.sql(
             &format!(
                 "INSERT INTO nodes (name, epoch, lease_until_ms, longest_call_ms, is_locked) \
                  VALUES (?, 1, {now_ms} + ?, ?, ?) \
@@ -96,24 +97,24 @@ impl Store {
                 start.lease_ms.into(),
                 start.longest_call_ms.into(),
                 start.is_locked.into(),
-                (start.predecessor == Predecessor::Gone).into(),
+                (start.predecessor == Predecessor::Dead).into(),
                 (start.predecessor == Predecessor::Unlocked).into(),
             ],
         );
         let Some(row) = transaction.query_one_raw(statement).await? else {
-            let of_other = self.sql(
+            let of_other = self.store.sql(
                 "SELECT lease_until_ms FROM nodes WHERE name = ?",
                 [start.name.into()],
             );
             let row = transaction.query_one_raw(of_other).await?;
-            return Err(StoreError::NodeRuns {
+            return Err(StoreError::NodeInUse {
                 name: start.name.to_owned(),
                 lease_until_ms: row.map_or(Ok(0), |row| row.try_get_by_index(0))?,
             });
         };
         let epoch: i64 = row.try_get_by_index(0)?;
         inherit(&transaction, start.name, epoch, start.at_ms).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(NodeEpoch {
             node: Arc::from(start.name),
             epoch,
@@ -122,18 +123,18 @@ impl Store {
 
     /// Returns the nodes other than `own` whose lease and longest possible call have ended and that
     /// left unsettled work.
-    pub async fn dead_nodes(&self, own: &str) -> Result<Vec<NodeEpoch>, StoreError> {
-        let statement = self.sql(
+    pub async fn dead_nodes(self, own: &str) -> Result<Vec<NodeEpoch>, StoreError> {
+        let statement = self.store.sql(
             &format!(
                 "SELECT n.name, n.epoch FROM nodes AS n WHERE n.name <> ? AND {} AND (EXISTS \
                  (SELECT 1 FROM deliveries AS d WHERE d.node = n.name AND d.status = 'sent') \
                  OR EXISTS (SELECT 1 FROM webhook_attempts AS a WHERE a.status = 'sending' \
                  AND a.node = n.name))",
-                is_dead(self.backend())
+                is_dead(self.store.backend())
             ),
             [Value::from(own)],
         );
-        let rows = self.reader.query_all_raw(statement).await?;
+        let rows = self.store.reader.query_all_raw(statement).await?;
         let nodes = rows.iter().map(|row| {
             Ok(NodeEpoch {
                 node: Arc::from(row.try_get_by_index::<String>(0)?),
@@ -147,19 +148,19 @@ impl Store {
     /// epoch to settle under, or `None` if the node is alive again or another node took over first.
     /// Other nodes do not take it over for `for_ms`.
     pub async fn take_over(
-        &self,
+        self,
         dead: &NodeEpoch,
         for_ms: i64,
         at_ms: i64,
     ) -> Result<Option<NodeEpoch>, StoreError> {
-        let transaction = self.begin().await?;
-        self.hold_node(&transaction, &dead.node).await?;
-        let now_ms = now_ms(self.backend());
-        let statement = self.sql(
+        let transaction = self.store.begin().await?;
+        self.lock_node(&transaction, &dead.node).await?;
+        let now_ms = now_ms(self.store.backend());
+        let statement = self.store.sql(
             &format!(
                 "UPDATE nodes AS n SET epoch = n.epoch + 1, taken_until_ms = {now_ms} + ? \
                  WHERE n.name = ? AND n.epoch = ? AND {} RETURNING epoch",
-                is_dead(self.backend())
+                is_dead(self.store.backend())
             ),
             [
                 for_ms.into(),
@@ -172,7 +173,7 @@ impl Store {
         };
         let epoch: i64 = row.try_get_by_index(0)?;
         inherit(&transaction, &dead.node, epoch, at_ms).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(Some(NodeEpoch {
             node: Arc::clone(&dead.node),
             epoch,
@@ -181,13 +182,13 @@ impl Store {
 
     /// Marks attempts as `unknown` that have been `sending` since before `before_ms`. A POST takes
     /// seconds, so the process that sent them has exited.
-    pub async fn give_up_webhooks(&self, before_ms: i64, at_ms: i64) -> Result<u64, StoreError> {
+    pub async fn give_up_webhooks(self, before_ms: i64, at_ms: i64) -> Result<u64, StoreError> {
         let given_up = attempt::Entity::update_many()
             .col_expr(attempt::Column::Status, Expr::value("unknown"))
             .col_expr(attempt::Column::FinishedAtMs, Expr::value(at_ms))
             .filter(Expr::cust("status = 'sending'"))
             .filter(attempt::Column::StartedAtMs.lt(before_ms))
-            .exec(&self.writer)
+            .exec(self.store.writer)
             .await?;
         Ok(given_up.rows_affected)
     }
@@ -195,16 +196,16 @@ impl Store {
     /// Locks the node's row: waits for transactions that share it and excludes new ones.
     ///
     /// Lease renewals neither block nor are blocked.
-    async fn hold_node(
-        &self,
+    async fn lock_node(
+        self,
         transaction: &DatabaseTransaction,
         name: &str,
     ) -> Result<(), StoreError> {
-        if self.is_sqlite() {
+        if self.store.is_sqlite() {
             // SQLite runs one write transaction at a time.
             return Ok(());
         }
-        let hold = self.sql(
+        let hold = self.store.sql(
             "SELECT epoch FROM nodes WHERE name = ? FOR UPDATE",
             [Value::from(name)],
         );

@@ -18,11 +18,11 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use crate::store::{Store, StoreError};
 
 /// How long a COMMIT may take. After that its outcome is unknown.
-const COMMIT_WITHIN: Duration = Duration::from_secs(5);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Shared by all clones of a store.
 #[derive(Debug, Default)]
-pub(in crate::store) struct FailStop {
+pub(crate) struct FailStop {
     /// Set once: why nothing is written any more.
     reason: OnceLock<String>,
     /// Set when a COMMIT failed. SQLite rolled the transaction back, but sqlx still counts it and
@@ -44,12 +44,12 @@ impl Store {
     }
 
     /// Returns the connection for a write that is a transaction by itself.
-    pub(in crate::store) fn writing(&self) -> Result<&DatabaseConnection, StoreError> {
+    pub(crate) fn writing(&self) -> Result<&DatabaseConnection, StoreError> {
         self.may_write()?;
         Ok(&self.writer)
     }
 
-    pub(in crate::store) fn may_write(&self) -> Result<(), StoreError> {
+    pub(crate) fn may_write(&self) -> Result<(), StoreError> {
         match self.stopped() {
             None => Ok(()),
             Some(_) => Err(StoreError::Stopped),
@@ -57,14 +57,14 @@ impl Store {
     }
 
     /// Commits; stops the store if the disk failed.
-    pub(in crate::store) async fn end(
+    pub(crate) async fn end(
         &self,
         transaction: DatabaseTransaction,
     ) -> Result<(), StoreError> {
         // Another transaction may have failed since this one began.
         self.may_write()?;
-        let committed = match tokio::time::timeout(COMMIT_WITHIN, transaction.commit()).await {
-            Ok(committed) => committed.map_err(StoreError::of_commit),
+        let committed = match tokio::time::timeout(COMMIT_TIMEOUT, transaction.commit()).await {
+            Ok(committed) => committed.map_err(StoreError::from_commit),
             Err(_) => Err(StoreError::InDoubt { source: None }),
         };
         if committed.is_err() && self.is_sqlite() {
@@ -74,13 +74,13 @@ impl Store {
     }
 
     /// Passes on the outcome of a write; stops the store if the disk failed.
-    pub(in crate::store) fn noted<T, E: Into<StoreError>>(
+    pub(crate) fn noted<T, E: Into<StoreError>>(
         &self,
         outcome: Result<T, E>,
     ) -> Result<T, StoreError> {
         outcome.map_err(|error| {
             let error = error.into();
-            if error.disk_failed() && self.fail_stop.reason.set(error.to_string()).is_ok() {
+            if error.is_disk_failure() && self.fail_stop.reason.set(error.to_string()).is_ok() {
                 tracing::error!(
                     %error,
                     "the disk under the database failed: nothing is written until this process restarts"

@@ -11,19 +11,20 @@ use uuid::Uuid;
 
 use crate::store::sql::bulk::Bulk;
 use crate::store::sql::bulk::Column::{Int, Text, Uuid as Id};
-use crate::store::sql::id_time::{WRITTEN_WITHIN_MS, first_id, time_of};
+use crate::store::sql::id_time::{MAX_WRITE_DELAY_MS, min_id_at, id_time_ms};
 use crate::store::sql::record;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Deliveries;
 
 pub const DAY_MS: i64 = 86_400_000;
 /// A younger delivery may not be written yet.
-const SETTLES_WITHIN_MS: i64 = 90_000;
+const MIN_AGE_MS: i64 = 90_000;
 /// The time span summed at once.
-const STRETCH_MS: i64 = DAY_MS;
+const SPAN_MS: i64 = DAY_MS;
 /// If the statistics lag behind by more, a page does not count the rest itself.
-const MOST_COUNTED_MS: i64 = 15 * 60_000;
+const MAX_LAG_MS: i64 = 15 * 60_000;
 /// Maximum number of recent calls whose answer times are read.
-const MOST_ANSWERS: i64 = 500;
+const MAX_ANSWERS: i64 = 500;
 
 static ADD_DAYS: Bulk = Bulk::new(
     "INSERT INTO daily_figures (account_id, day, carrier, delivered, failed) \
@@ -44,7 +45,7 @@ static ADD_ANSWERS: Bulk = Bulk::new(
 
 /// The statistics of one carrier on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DayFigures {
+pub struct DailyStats {
     /// Days since 1970-01-01, UTC.
     pub day: i64,
     pub carrier: Carrier,
@@ -54,14 +55,14 @@ pub struct DayFigures {
 
 /// The statistics of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Figures {
+pub struct AccountStats {
     /// Ordered by day and carrier. Days without a delivery are absent.
-    pub days: Vec<DayFigures>,
+    pub days: Vec<DailyStats>,
     /// Whole seconds from INVITE to answer, and the number of calls.
     pub answers: Vec<(u32, u64)>,
 }
 
-impl Figures {
+impl AccountStats {
     /// Returns the median of the answer times; `None` if no call was answered.
     pub fn median_answer_seconds(&self) -> Option<u32> {
         let all: u64 = self.answers.iter().map(|(_, calls)| calls).sum();
@@ -93,29 +94,29 @@ const COUNT_ANSWERS: &str = "\
     (c.answered_at_ms - c.started_at_ms + 500) / 1000 \
     ORDER BY d.account_id, day, seconds";
 
-impl Store {
+impl Deliveries<'_> {
     /// Adds the deliveries that ended since the last run, up to one span. Returns whether more can
     /// be added at once.
     ///
     /// Several nodes may run it: each span is counted once.
-    pub async fn add_up_figures(&self, now_ms: i64) -> Result<bool, StoreError> {
+    pub async fn update_daily_stats(self, now_ms: i64) -> Result<bool, StoreError> {
         let kept = self.figures_until().await?;
         let settled = self.settled_until(now_ms).await?;
         let Some(from) = self.first_delivery_since(kept).await? else {
             return Ok(false);
         };
-        let until = Ord::min(settled, from + STRETCH_MS);
+        let until = Ord::min(settled, from + SPAN_MS);
         if until <= kept {
             return Ok(false);
         }
-        let range = [Value::from(first_id(from)), Value::from(first_id(until))];
+        let range = [Value::from(min_id_at(from)), Value::from(min_id_at(until))];
         let days = self
-            .reader
-            .query_all_raw(self.sql(COUNT, range.clone()))
+            .store.reader
+            .query_all_raw(self.store.sql(COUNT, range.clone()))
             .await?;
         let answers = self
-            .reader
-            .query_all_raw(self.sql(COUNT_ANSWERS, range))
+            .store.reader
+            .query_all_raw(self.store.sql(COUNT_ANSWERS, range))
             .await?;
         let mut day_rows = ADD_DAYS.rows(days.len());
         for row in &days {
@@ -136,8 +137,8 @@ impl Store {
                 row.try_get_by_index::<i64>(3)?.into(),
             ]);
         }
-        let transaction = self.begin().await?;
-        let moved = self.sql(
+        let transaction = self.store.begin().await?;
+        let moved = self.store.sql(
             "UPDATE figures_until SET until_ms = ? WHERE id = 1 AND until_ms = ?",
             [until.into(), kept.into()],
         );
@@ -152,28 +153,28 @@ impl Store {
         if !answer_rows.is_empty() {
             ADD_ANSWERS.execute(&transaction, &[], answer_rows).await?;
         }
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(until < settled)
     }
 
     /// Returns the account's statistics from `first_day` up to now.
-    pub async fn account_figures(
-        &self,
+    pub async fn account_stats(
+        self,
         account: AccountId,
         first_day: i64,
         now_ms: i64,
-    ) -> Result<Figures, StoreError> {
+    ) -> Result<AccountStats, StoreError> {
         let of_account = [Value::from(account.0), Value::from(first_day)];
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT day, carrier, delivered, failed FROM daily_figures \
              WHERE account_id = ? AND day >= ? ORDER BY day, carrier",
             of_account.clone(),
         );
-        let mut figures = Figures::default();
-        for row in self.reader.query_all_raw(statement).await? {
+        let mut figures = AccountStats::default();
+        for row in self.store.reader.query_all_raw(statement).await? {
             add_day(
                 &mut figures.days,
-                DayFigures {
+                DailyStats {
                     day: row.try_get_by_index(0)?,
                     carrier: record::carrier("daily_figures", &row.try_get_by_index::<String>(1)?)?,
                     delivered: row.try_get_by_index::<i64>(2)?.unsigned_abs(),
@@ -181,12 +182,12 @@ impl Store {
                 },
             );
         }
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT seconds, CAST(SUM(calls) AS bigint) FROM answer_times \
              WHERE account_id = ? AND day >= ? GROUP BY seconds ORDER BY seconds",
             of_account,
         );
-        for row in self.reader.query_all_raw(statement).await? {
+        for row in self.store.reader.query_all_raw(statement).await? {
             let seconds: i64 = row.try_get_by_index(0)?;
             let calls: i64 = row.try_get_by_index(1)?;
             figures
@@ -195,7 +196,7 @@ impl Store {
         }
         let until = self.figures_until().await?;
         let rest = self.first_delivery_since(until).await?;
-        if rest.is_some_and(|first| now_ms - first <= MOST_COUNTED_MS) {
+        if rest.is_some_and(|first| now_ms - first <= MAX_LAG_MS) {
             self.count_rest(account, until, first_day, &mut figures)
                 .await?;
         }
@@ -204,20 +205,20 @@ impl Store {
 
     /// Counts the account's deliveries that are not summed yet.
     async fn count_rest(
-        &self,
+        self,
         account: AccountId,
         until: i64,
         first_day: i64,
-        figures: &mut Figures,
+        figures: &mut AccountStats,
     ) -> Result<(), StoreError> {
         let since = [
             Value::from(account.0),
             Value::from(until),
-            Value::from(first_id(until)),
+            Value::from(min_id_at(until)),
         ];
         // With the condition of the partial index of ended deliveries, which covers this query.
         for status in ["delivered", "failed"] {
-            let statement = self.sql(
+            let statement = self.store.sql(
                 &format!(
                     "SELECT created_at_ms / 86400000 AS day, carrier, COUNT(*) FROM deliveries \
                      WHERE account_id = ? AND status = '{status}' AND status <> 'sent' \
@@ -226,11 +227,11 @@ impl Store {
                 ),
                 since.clone(),
             );
-            for row in self.reader.query_all_raw(statement).await? {
+            for row in self.store.reader.query_all_raw(statement).await? {
                 let day: i64 = row.try_get_by_index(0)?;
                 let count = row.try_get_by_index::<i64>(2)?.unsigned_abs();
                 let is_delivered = status == "delivered";
-                let figure = DayFigures {
+                let figure = DailyStats {
                     day,
                     carrier: record::carrier("deliveries", &row.try_get_by_index::<String>(1)?)?,
                     delivered: if is_delivered { count } else { 0 },
@@ -241,53 +242,53 @@ impl Store {
                 }
             }
         }
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT (c.answered_at_ms - c.started_at_ms + 500) / 1000 FROM ( \
              SELECT id FROM deliveries WHERE account_id = ? AND created_at_ms >= ? AND id >= ? \
              AND NOT test ORDER BY created_at_ms DESC, id LIMIT ?) AS d \
              JOIN call_attempts AS c ON c.delivery_id = d.id WHERE c.answered_at_ms IS NOT NULL",
-            since.into_iter().chain([MOST_ANSWERS.into()]),
+            since.into_iter().chain([MAX_ANSWERS.into()]),
         );
-        for row in self.reader.query_all_raw(statement).await? {
+        for row in self.store.reader.query_all_raw(statement).await? {
             let seconds: i64 = row.try_get_by_index(0)?;
             figures.answers.push((seconds.max(0) as u32, 1));
         }
         Ok(())
     }
 
-    async fn figures_until(&self) -> Result<i64, StoreError> {
-        let statement = self.sql("SELECT until_ms FROM figures_until WHERE id = 1", []);
-        let row = self.reader.query_one_raw(statement).await?;
+    async fn figures_until(self) -> Result<i64, StoreError> {
+        let statement = self.store.sql("SELECT until_ms FROM figures_until WHERE id = 1", []);
+        let row = self.store.reader.query_one_raw(statement).await?;
         Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
     }
 
     /// Returns the time before which all deliveries have ended and are written.
-    async fn settled_until(&self, now_ms: i64) -> Result<i64, StoreError> {
-        let statement = self.sql(
+    async fn settled_until(self, now_ms: i64) -> Result<i64, StoreError> {
+        let statement = self.store.sql(
             "SELECT MIN(created_at_ms) FROM deliveries WHERE status = 'sent'",
             [],
         );
-        let row = self.reader.query_one_raw(statement).await?;
+        let row = self.store.reader.query_one_raw(statement).await?;
         let oldest: Option<i64> = row.map_or(Ok(None), |row| row.try_get_by_index(0))?;
-        let young = now_ms - SETTLES_WITHIN_MS;
-        Ok(oldest.map_or(young, |oldest| Ord::min(young, oldest - WRITTEN_WITHIN_MS)))
+        let young = now_ms - MIN_AGE_MS;
+        Ok(oldest.map_or(young, |oldest| Ord::min(young, oldest - MAX_WRITE_DELAY_MS)))
     }
 
     /// Returns when the first delivery at or after `since_ms` was created, by its id.
-    async fn first_delivery_since(&self, since_ms: i64) -> Result<Option<i64>, StoreError> {
-        let statement = self.sql(
+    async fn first_delivery_since(self, since_ms: i64) -> Result<Option<i64>, StoreError> {
+        let statement = self.store.sql(
             "SELECT id FROM deliveries WHERE id >= ? ORDER BY id LIMIT 1",
-            [first_id(since_ms).into()],
+            [min_id_at(since_ms).into()],
         );
-        match self.reader.query_one_raw(statement).await? {
-            Some(row) => Ok(Some(time_of(row.try_get_by_index(0)?).max(since_ms))),
+        match self.store.reader.query_one_raw(statement).await? {
+            Some(row) => Ok(Some(id_time_ms(row.try_get_by_index(0)?).max(since_ms))),
             None => Ok(None),
         }
     }
 }
 
-fn add_day(days: &mut Vec<DayFigures>, figure: DayFigures) {
-    let same = |known: &&mut DayFigures| known.day == figure.day && known.carrier == figure.carrier;
+fn add_day(days: &mut Vec<DailyStats>, figure: DailyStats) {
+    let same = |known: &&mut DailyStats| known.day == figure.day && known.carrier == figure.carrier;
     match days.iter_mut().find(same) {
         Some(known) => {
             known.delivered += figure.delivered;
@@ -304,7 +305,7 @@ mod tests {
     #[test]
     fn the_median_is_the_answer_time_of_half_the_calls() {
         let median = |answers: &[(u32, u64)]| {
-            let figures = Figures {
+            let figures = AccountStats {
                 answers: answers.to_vec(),
                 ..Figures::default()
             };

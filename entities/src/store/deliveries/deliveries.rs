@@ -12,7 +12,8 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use crate::store::ledger::posting::{CallAttempt, CallQuality};
 use crate::store::sql::record;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Deliveries;
 use crate::tables::deliveries::{call_attempt, delivery};
 
 /// A stored delivery.
@@ -34,7 +35,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub(in crate::store) fn from_row(row: delivery::Model) -> Result<Delivery, StoreError> {
+    pub(crate) fn from_row(row: delivery::Model) -> Result<Delivery, StoreError> {
         Ok(Delivery {
             id: DeliveryId(row.id),
             account_id: AccountId(row.account_id),
@@ -52,29 +53,29 @@ impl Delivery {
     }
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// Returns the delivery if it belongs to the account.
-    pub async fn delivery(
-        &self,
+    pub async fn get(
+        self,
         account: AccountId,
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError> {
         let row = delivery::Entity::find_by_id(id.0)
             .filter(delivery::Column::AccountId.eq(account.0))
-            .one(&self.reader)
+            .one(self.store.reader)
             .await?;
         row.map(Delivery::from_row).transpose()
     }
 
     /// Returns the finished legs of a delivery in the order of dialling.
     pub async fn call_attempts(
-        &self,
+        self,
         delivery: DeliveryId,
     ) -> Result<Vec<CallAttempt>, StoreError> {
         let rows = call_attempt::Entity::find()
             .filter(call_attempt::Column::DeliveryId.eq(delivery.0))
             .order_by_asc(call_attempt::Column::Number)
-            .all(&self.reader)
+            .all(self.store.reader)
             .await?;
         rows.into_iter().map(call_attempt).collect()
     }

@@ -13,30 +13,31 @@ use uuid::Uuid;
 use super::pages::DeliveryFilter;
 use crate::store::sql::bloom;
 use crate::store::sql::bloom::Member;
-use crate::store::sql::id_time::{ID_AHEAD_MS, WRITTEN_WITHIN_MS, first_id, time_of};
-use crate::store::{Store, StoreError};
+use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, MAX_WRITE_DELAY_MS, min_id_at, id_time_ms};
+use crate::store::StoreError;
+use crate::store::views::Deliveries;
 
 /// Number of deliveries per filter.
-const STRETCH: usize = 8_192;
+const SEGMENT_LEN: usize = 8_192;
 /// Number of filters read at once.
-const AT_ONCE: i64 = 256;
+const FILTERS_PER_READ: i64 = 256;
 
 /// A range of acceptance times, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct Range {
+pub(crate) struct Range {
     pub from_ms: i64,
     pub to_ms: i64,
 }
 
 /// The members that the filters are tested for.
-struct Asked {
+struct SearchQuery {
     phone: Option<Member>,
     carrier: Option<Member>,
 }
 
-impl Asked {
-    fn of(account: AccountId, filter: &DeliveryFilter) -> Asked {
-        Asked {
+impl SearchQuery {
+    fn of(account: AccountId, filter: &DeliveryFilter) -> SearchQuery {
+        SearchQuery {
             phone: filter
                 .phone
                 .map(|phone| phone_of(account.0, &phone.to_string())),
@@ -69,17 +70,17 @@ fn carrier_of(account: Uuid, carrier: &str) -> Member {
 }
 
 /// A segment and the members of its filters.
-struct Stretch {
+struct Segment {
     until: Uuid,
     range: Range,
     phones: HashSet<Member>,
     carriers: HashSet<Member>,
 }
 
-impl Stretch {
+impl Segment {
     /// Builds a segment from its deliveries in id order; `None` if there are none.
-    fn of(rows: &[QueryResult]) -> Result<Option<Stretch>, StoreError> {
-        let mut stretch = Stretch {
+    fn of(rows: &[QueryResult]) -> Result<Option<Segment>, StoreError> {
+        let mut segment = Segment {
             until: Uuid::nil(),
             range: Range {
                 from_ms: i64::MAX,
@@ -89,50 +90,50 @@ impl Stretch {
             carriers: HashSet::new(),
         };
         for row in rows {
-            stretch.until = row.try_get_by_index(0)?;
+            segment.until = row.try_get_by_index(0)?;
             let account: Uuid = row.try_get_by_index(1)?;
             let phone: String = row.try_get_by_index(2)?;
             // A masked phone cannot be searched for.
             if !phone.contains('*') {
-                stretch.phones.insert(phone_of(account, &phone));
+                segment.phones.insert(phone_of(account, &phone));
             }
             let carrier: String = row.try_get_by_index(3)?;
-            stretch.carriers.insert(carrier_of(account, &carrier));
+            segment.carriers.insert(carrier_of(account, &carrier));
             let at_ms: i64 = row.try_get_by_index(4)?;
-            stretch.range.from_ms = stretch.range.from_ms.min(at_ms);
-            stretch.range.to_ms = stretch.range.to_ms.max(at_ms);
+            segment.range.from_ms = segment.range.from_ms.min(at_ms);
+            segment.range.to_ms = segment.range.to_ms.max(at_ms);
         }
-        Ok((!rows.is_empty()).then_some(stretch))
+        Ok((!rows.is_empty()).then_some(segment))
     }
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// Builds the filters of the next segment if it is completely written. Returns whether another
     /// segment may follow at once.
     ///
     /// Several nodes may run it: each segment is written once.
-    pub async fn add_delivery_filter(&self, now_ms: i64) -> Result<bool, StoreError> {
-        self.add_filter_of(STRETCH, now_ms).await
+    pub async fn build_next_filter(self, now_ms: i64) -> Result<bool, StoreError> {
+        self.build_filter_of(SEGMENT_LEN, now_ms).await
     }
 
     /// Like [`Deliveries::build_next_filter`], with a given segment length; for tests.
     #[doc(hidden)]
-    pub async fn add_filter_of(&self, length: usize, now_ms: i64) -> Result<bool, StoreError> {
-        self.add_filter_while(length, now_ms, async || ()).await
+    pub async fn build_filter_of(self, length: usize, now_ms: i64) -> Result<bool, StoreError> {
+        self.build_filter_while(length, now_ms, async || ()).await
     }
 
     /// Like [`Deliveries::build_filter_of`], running `meanwhile` between reading and writing; for
     /// tests.
     #[doc(hidden)]
-    pub async fn add_filter_while(
-        &self,
+    pub async fn build_filter_while(
+        self,
         length: usize,
         now_ms: i64,
         meanwhile: impl AsyncFnOnce(),
     ) -> Result<bool, StoreError> {
         let kept = self.filters_until().await?;
-        let written = first_id(now_ms - WRITTEN_WITHIN_MS - ID_AHEAD_MS);
-        let statement = self.sql(
+        let written = min_id_at(now_ms - MAX_WRITE_DELAY_MS - ID_CLOCK_SKEW_MS);
+        let statement = self.store.sql(
             "SELECT id, account_id, phone, carrier, created_at_ms FROM deliveries \
              WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
             [
@@ -141,20 +142,20 @@ impl Store {
                 (length as i64).into(),
             ],
         );
-        let rows = self.reader.query_all_raw(statement).await?;
+        let rows = self.store.reader.query_all_raw(statement).await?;
         if rows.len() < length {
             return Ok(false);
         }
-        let Some(stretch) = Stretch::of(&rows)? else {
+        let Some(segment) = Segment::of(&rows)? else {
             return Ok(false);
         };
         meanwhile().await;
-        let transaction = self.begin().await?;
-        let moved = self.sql(
+        let transaction = self.store.begin().await?;
+        let moved = self.store.sql(
             "UPDATE delivery_filters_until SET until_id = ? \
              WHERE id = 1 AND COALESCE(until_id, ?) = ?",
             [
-                stretch.until.into(),
+                segment.until.into(),
                 Uuid::nil().into(),
                 kept.unwrap_or(Uuid::nil()).into(),
             ],
@@ -164,34 +165,34 @@ impl Store {
             transaction.rollback().await?;
             return Ok(true);
         }
-        let phones = match self.is_masked(&transaction, stretch.until).await? {
+        let phones = match self.is_masked(&transaction, segment.until).await? {
             true => Vec::new(),
-            false => bloom::filter(&stretch.phones),
+            false => bloom::filter(&segment.phones),
         };
-        let insert = self.sql(
+        let insert = self.store.sql(
             "INSERT INTO delivery_filters (until_id, first_ms, last_ms, phones, carriers) \
              VALUES (?, ?, ?, ?, ?)",
             [
-                stretch.until.into(),
-                stretch.range.from_ms.into(),
-                stretch.range.to_ms.into(),
+                segment.until.into(),
+                segment.range.from_ms.into(),
+                segment.range.to_ms.into(),
                 phones.into(),
-                bloom::filter(&stretch.carriers).into(),
+                bloom::filter(&segment.carriers).into(),
             ],
         );
         transaction.execute_raw(insert).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
     /// Returns whether this delivery's phone was masked. If so, the segment that ends with it must
     /// not contain phones, even if they were read before.
     async fn is_masked(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         id: Uuid,
     ) -> Result<bool, StoreError> {
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT id FROM deliveries WHERE id = ? AND phone LIKE '%*%'",
             [id.into()],
         );
@@ -200,11 +201,11 @@ impl Store {
     }
 
     /// Locks filter building until the transaction ends: later filters see its writes.
-    pub(in crate::store) async fn hold_filters(
-        &self,
+    pub(crate) async fn lock_filters(
+        self,
         transaction: &DatabaseTransaction,
     ) -> Result<(), StoreError> {
-        let statement = self.sql(
+        let statement = self.store.sql(
             "UPDATE delivery_filters_until SET id = 1 WHERE id = ?",
             [1.into()],
         );
@@ -213,12 +214,12 @@ impl Store {
     }
 
     /// Clears the phones of the segments that end at this delivery or before.
-    pub(in crate::store) async fn empty_phone_filters(
-        &self,
+    pub(crate) async fn empty_phone_filters(
+        self,
         transaction: &DatabaseTransaction,
         until: DeliveryId,
     ) -> Result<(), StoreError> {
-        let statement = self.sql(
+        let statement = self.store.sql(
             "UPDATE delivery_filters SET phones = ? WHERE until_id <= ? AND length(phones) > 0",
             [Value::from(Vec::<u8>::new()), until.0.into()],
         );
@@ -228,16 +229,16 @@ impl Store {
 
     /// Returns when deliveries that match `filter` may have been accepted: disjoint ranges, newest
     /// first.
-    pub(in crate::store) async fn ranges(
-        &self,
+    pub(crate) async fn ranges(
+        self,
         account: AccountId,
         filter: &DeliveryFilter,
     ) -> Result<Vec<Range>, StoreError> {
-        let asked = Asked::of(account, filter);
+        let asked = SearchQuery::of(account, filter);
         // Everything without filters yet.
         let mut ranges = vec![Range {
             from_ms: match self.filters_until().await? {
-                Some(until) => time_of(until) - ID_AHEAD_MS,
+                Some(until) => id_time_ms(until) - ID_CLOCK_SKEW_MS,
                 None => i64::MIN,
             },
             to_ms: i64::MAX,
@@ -261,18 +262,18 @@ impl Store {
                 }
                 follows = admitted;
             }
-            if (rows.len() as i64) < AT_ONCE {
-                return Ok(apart(ranges));
+            if (rows.len() as i64) < FILTERS_PER_READ {
+                return Ok(merge_ranges(ranges));
             }
         }
     }
 
     async fn filters_before(
-        &self,
+        self,
         before: Uuid,
         filter: &DeliveryFilter,
     ) -> Result<Vec<QueryResult>, StoreError> {
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT until_id, first_ms, last_ms, phones, carriers FROM delivery_filters \
              WHERE until_id < ? AND last_ms >= ? AND first_ms < ? \
              ORDER BY until_id DESC LIMIT ?",
@@ -280,35 +281,35 @@ impl Store {
                 before.into(),
                 filter.from_ms.unwrap_or(i64::MIN).into(),
                 filter.to_ms.unwrap_or(i64::MAX).into(),
-                AT_ONCE.into(),
+                FILTERS_PER_READ.into(),
             ],
         );
-        Ok(self.reader.query_all_raw(statement).await?)
+        Ok(self.store.reader.query_all_raw(statement).await?)
     }
 
-    async fn filters_until(&self) -> Result<Option<Uuid>, StoreError> {
-        let statement = self.sql(
+    async fn filters_until(self) -> Result<Option<Uuid>, StoreError> {
+        let statement = self.store.sql(
             "SELECT until_id FROM delivery_filters_until WHERE id = 1",
             [],
         );
-        let row = self.reader.query_one_raw(statement).await?;
+        let row = self.store.reader.query_one_raw(statement).await?;
         Ok(row.map_or(Ok(None), |row| row.try_get_by_index(0))?)
     }
 }
 
 /// Merges touching ranges, newest first.
-fn apart(mut ranges: Vec<Range>) -> Vec<Range> {
+fn merge_ranges(mut ranges: Vec<Range>) -> Vec<Range> {
     ranges.sort_by_key(|range| std::cmp::Reverse(range.to_ms));
-    let mut apart: Vec<Range> = Vec::with_capacity(ranges.len());
+    let mut merge_ranges: Vec<Range> = Vec::with_capacity(ranges.len());
     for range in ranges {
-        match apart.last_mut() {
+        match merge_ranges.last_mut() {
             Some(newer) if range.to_ms >= newer.from_ms.saturating_sub(1) => {
                 newer.from_ms = newer.from_ms.min(range.from_ms);
             }
-            _ => apart.push(range),
+            _ => merge_ranges.push(range),
         }
     }
-    apart
+    merge_ranges
 }
 
 #[cfg(test)]
@@ -326,9 +327,9 @@ mod tests {
             range(1, 5),
         ];
         assert_eq!(
-            apart(all),
+            merge_ranges(all),
             [range(80, i64::MAX), range(10, 30), range(1, 5)]
         );
-        assert_eq!(apart(vec![range(i64::MIN, i64::MAX), range(1, 2)]).len(), 1);
+        assert_eq!(merge_ranges(vec![range(i64::MIN, i64::MAX), range(1, 2)]).len(), 1);
     }
 }

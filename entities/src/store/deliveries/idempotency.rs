@@ -6,11 +6,12 @@ use nexo_domain::ids::DeliveryId;
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Deliveries;
 
 /// The answer stored under an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptAnswer {
+pub struct IdempotentAnswer {
     /// Of the request that was answered.
     pub fingerprint: Fingerprint,
     pub status: u16,
@@ -23,15 +24,15 @@ pub struct KeptAnswer {
     pub stands: bool,
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// Returns the answer stored under the request's key at `now_ms`, whatever request it belongs
     /// to.
-    pub async fn kept_answer(
-        &self,
+    pub async fn idempotent_answer(
+        self,
         request: &IdempotentRequest,
         now_ms: i64,
-    ) -> Result<Option<KeptAnswer>, StoreError> {
-        let statement = self.sql(
+    ) -> Result<Option<IdempotentAnswer>, StoreError> {
+        let statement = self.store.sql(
             "SELECT i.fingerprint, i.status_code, i.answer, i.delivery_id, i.answered, \
              d.id, d.completed_at_ms \
              FROM idempotency AS i LEFT JOIN deliveries AS d ON d.id = i.delivery_id \
@@ -42,23 +43,23 @@ impl Store {
                 (now_ms - KEPT_MS).into(),
             ],
         );
-        let row = self.reader.query_one_raw(statement).await?;
+        let row = self.store.reader.query_one_raw(statement).await?;
         row.as_ref().map(kept).transpose()
     }
 
     /// Deletes at most `most` answers that have expired at `now_ms` and returns their number.
-    pub async fn drop_kept_answers(&self, now_ms: i64, most: u32) -> Result<u64, StoreError> {
-        let statement = self.sql(
+    pub async fn delete_expired_answers(self, now_ms: i64, most: u32) -> Result<u64, StoreError> {
+        let statement = self.store.sql(
             "DELETE FROM idempotency WHERE (key_id, idempotency_key) IN ( \
              SELECT key_id, idempotency_key FROM idempotency \
              WHERE created_at_ms <= ? ORDER BY created_at_ms LIMIT ?)",
             [Value::from(now_ms - KEPT_MS), i64::from(most).into()],
         );
-        Ok(self.writer.execute_raw(statement).await?.rows_affected())
+        Ok(self.store.writer.execute_raw(statement).await?.rows_affected())
     }
 }
 
-fn kept(row: &QueryResult) -> Result<KeptAnswer, StoreError> {
+fn kept(row: &QueryResult) -> Result<IdempotentAnswer, StoreError> {
     let unreadable = |column| StoreError::Unreadable {
         table: "idempotency",
         column,
@@ -71,7 +72,7 @@ fn kept(row: &QueryResult) -> Result<KeptAnswer, StoreError> {
     let answered: bool = row.try_get_by_index(4)?;
     let delivery: Option<Uuid> = row.try_get_by_index(5)?;
     let completed_at_ms: Option<i64> = row.try_get_by_index(6)?;
-    Ok(KeptAnswer {
+    Ok(IdempotentAnswer {
         fingerprint: Fingerprint::from_record(fingerprint),
         status: u16::try_from(status).map_err(|_| unreadable("status_code"))?,
         body: row.try_get_by_index(2)?,

@@ -15,7 +15,8 @@ use sea_orm::{EntityTrait, Statement, Value};
 
 use super::deliveries::Delivery;
 use super::filters::Range;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Deliveries;
 use crate::tables::deliveries::delivery::Entity;
 
 /// Selects deliveries of an account; the default selects all.
@@ -32,7 +33,7 @@ pub struct DeliveryFilter {
 
 /// A position in the order of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeliveryPlace {
+pub struct DeliveryCursor {
     pub created_at_ms: i64,
     pub id: DeliveryId,
 }
@@ -42,27 +43,27 @@ pub struct DeliveryPlace {
 pub struct DeliveryPage {
     pub deliveries: Vec<Delivery>,
     /// The cursor of the next page; `None` on the last page.
-    pub next: Option<DeliveryPlace>,
+    pub next: Option<DeliveryCursor>,
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// Returns at most `limit` deliveries of the account that match `filter`, newest first, after
     /// the position `after`.
-    pub async fn delivery_page(
-        &self,
+    pub async fn page(
+        self,
         account: AccountId,
         filter: &DeliveryFilter,
-        after: Option<DeliveryPlace>,
+        after: Option<DeliveryCursor>,
         limit: u32,
     ) -> Result<DeliveryPage, StoreError> {
         let mut rows = Vec::new();
-        for stretch in self.stretches(account, filter, after).await? {
+        for segment in self.stretches(account, filter, after).await? {
             let missing = limit.saturating_sub(rows.len() as u32);
-            let statement = self.select_page(account, &stretch, after, missing);
+            let statement = self.select_page(account, &segment, after, missing);
             rows.extend(
                 Entity::find()
                     .from_raw_sql(statement)
-                    .all(&self.reader)
+                    .all(self.store.reader)
                     .await?,
             );
             if rows.len() > limit as usize {
@@ -71,7 +72,7 @@ impl Store {
         }
         let is_last = rows.len() <= limit as usize;
         rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| !is_last).map(|row| DeliveryPlace {
+        let next = rows.last().filter(|_| !is_last).map(|row| DeliveryCursor {
             created_at_ms: row.created_at_ms,
             id: DeliveryId(row.id),
         });
@@ -83,13 +84,13 @@ impl Store {
     }
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// Returns the filter, or one filter per time range to search, newest first.
     async fn stretches(
-        &self,
+        self,
         account: AccountId,
         filter: &DeliveryFilter,
-        after: Option<DeliveryPlace>,
+        after: Option<DeliveryCursor>,
     ) -> Result<Vec<DeliveryFilter>, StoreError> {
         let is_rare = filter.phone.is_some() || filter.carrier.is_some();
         // There are few `sent` deliveries; all are read.
@@ -142,7 +143,7 @@ impl Conditions {
         }
     }
 
-    fn of(filter: &DeliveryFilter, after: Option<DeliveryPlace>) -> Conditions {
+    fn of(filter: &DeliveryFilter, after: Option<DeliveryCursor>) -> Conditions {
         let mut conditions = Conditions::default();
         // With the exact condition of the partial index: with a parameter a database cannot know
         // that the index covers the query.
@@ -167,13 +168,13 @@ impl Conditions {
     }
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// The ids come from a covering index, and only the rows of the page are read.
     fn select_page(
-        &self,
+        self,
         account: AccountId,
         filter: &DeliveryFilter,
-        after: Option<DeliveryPlace>,
+        after: Option<DeliveryCursor>,
         limit: u32,
     ) -> Statement {
         let (meant, source) = match filter.status {
@@ -189,7 +190,7 @@ impl Store {
         );
         let account = [Value::from(account.0)].into_iter();
         let limit = Value::from(i64::from(limit) + 1);
-        self.sql(&sql, account.chain(conditions.values).chain([limit]))
+        self.store.sql(&sql, account.chain(conditions.values).chain([limit]))
     }
 }
 
@@ -202,7 +203,7 @@ mod tests {
     use super::*;
 
     async fn plan(store: &Store, filter: &DeliveryFilter) -> String {
-        let after = Some(DeliveryPlace {
+        let after = Some(DeliveryCursor {
             created_at_ms: 1,
             id: DeliveryId(Uuid::nil()),
         });

@@ -11,9 +11,10 @@ use uuid::Uuid;
 
 use crate::store::sql::bulk::Bulk;
 use crate::store::sql::bulk::Column::{Text, Uuid as Id};
-use crate::store::sql::id_time::{ID_AHEAD_MS, first_id};
+use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
 use crate::store::sql::record;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Deliveries;
 
 static MASK_DELIVERIES: Bulk = Bulk::new(
     "UPDATE deliveries SET phone = v.column2",
@@ -41,30 +42,30 @@ pub struct Masked {
     pub next: Option<DeliveryId>,
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// Masks the phones of up to `limit` ended deliveries accepted before `before_ms`, oldest
     /// first, starting after the delivery `after`, and in their webhooks.
     ///
     /// # Errors
     /// After an error nothing was masked.
     pub async fn mask_phones(
-        &self,
+        self,
         after: Option<DeliveryId>,
         before_ms: i64,
         limit: u32,
     ) -> Result<Masked, StoreError> {
         // Ids are roughly in time order, so younger deliveries are not read.
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT id, phone FROM deliveries WHERE id > ? AND id < ? AND created_at_ms < ? \
              AND completed_at_ms IS NOT NULL AND phone NOT LIKE '%*%' ORDER BY id LIMIT ?",
             [
                 after.map_or(Uuid::nil(), |id| id.0).into(),
-                first_id(before_ms + ID_AHEAD_MS).into(),
+                min_id_at(before_ms + ID_CLOCK_SKEW_MS).into(),
                 before_ms.into(),
                 i64::from(limit).into(),
             ],
         );
-        let found = self.reader.query_all_raw(statement).await?;
+        let found = self.store.reader.query_all_raw(statement).await?;
         let mut deliveries = MASK_DELIVERIES.rows(found.len());
         let mut webhooks = MASK_WEBHOOKS.rows(found.len());
         let mut last = None;
@@ -90,8 +91,8 @@ impl Store {
                 next,
             });
         }
-        let transaction = self.begin().await?;
-        self.hold_filters(&transaction).await?;
+        let transaction = self.store.begin().await?;
+        self.lock_filters(&transaction).await?;
         let masked = MASK_DELIVERIES
             .execute(&transaction, &[], deliveries)
             .await?;
@@ -99,7 +100,7 @@ impl Store {
         if let Some(last) = last {
             self.empty_phone_filters(&transaction, last).await?;
         }
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(Masked {
             deliveries: masked,
             next,

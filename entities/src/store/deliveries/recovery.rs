@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::deliveries::Delivery;
 use crate::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Deliveries;
 use crate::tables::deliveries::delivery;
 use crate::tables::ledger::entry;
 
@@ -21,13 +22,13 @@ const PAGE: u64 = 256;
 
 /// A delivery without a running call, and what it paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfinished {
+pub struct UnfinishedDelivery {
     pub delivery: Delivery,
     pub phone: Phone,
     pub paid: Parts,
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// Settles the node's `sent` deliveries that were accepted before `before_ms` and are not in
     /// `live`, with the result of `settlement`. Deliveries of other epochs are skipped. Returns the
     /// number settled.
@@ -38,12 +39,12 @@ impl Store {
     /// # Errors
     /// As [`Ledger::commit`]; earlier pages stay settled.
     pub async fn settle_unfinished(
-        &self,
+        self,
         cache: &mut WalletCache,
         node: &NodeEpoch,
         before_ms: i64,
         live: &HashSet<DeliveryId>,
-        settlement: impl Fn(&Unfinished) -> Settlement,
+        settlement: impl Fn(&UnfinishedDelivery) -> Settlement,
     ) -> Result<usize, StoreError> {
         let mut settled = 0;
         let mut after = None;
@@ -67,20 +68,20 @@ impl Store {
                         table: "deliveries",
                         column: "phone",
                     })?;
-                    Ok(settlement(&Unfinished {
+                    Ok(settlement(&UnfinishedDelivery {
                         delivery,
                         phone,
                         paid,
                     }))
                 })
                 .collect::<Result<_, StoreError>>()?;
-            let committed = self.commit(cache, node, &[], &settlements).await?;
+            let committed = self.store.ledger().commit(cache, node, &[], &settlements).await?;
             settled += committed.settled.iter().filter(|done| **done).count();
         }
     }
 
     async fn sent_deliveries(
-        &self,
+        self,
         node: &NodeEpoch,
         before_ms: i64,
         after: Option<(i64, DeliveryId)>,
@@ -103,17 +104,17 @@ impl Store {
                     .add(later),
             );
         }
-        let rows = find.all(&self.reader).await?;
+        let rows = find.all(self.store.reader).await?;
         rows.into_iter().map(Delivery::from_row).collect()
     }
 
     /// Returns what each delivery paid, by the entries of its debit.
-    async fn paid(&self, deliveries: &[Delivery]) -> Result<HashMap<Uuid, Parts>, StoreError> {
+    async fn paid(self, deliveries: &[Delivery]) -> Result<HashMap<Uuid, Parts>, StoreError> {
         let ids = deliveries.iter().map(|delivery| delivery.id.0);
         let entries = entry::Entity::find()
             .filter(entry::Column::DeliveryId.is_in(ids))
             .filter(entry::Column::Kind.eq(EntryKind::Debit.as_str()))
-            .all(&self.reader)
+            .all(self.store.reader)
             .await?;
         let mut paid: HashMap<Uuid, Parts> = HashMap::new();
         for entry in entries {

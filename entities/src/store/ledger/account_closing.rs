@@ -20,14 +20,15 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::wallets::buckets;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::{Store, StoreError};
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::StoreError;
+use crate::store::views::Ledger;
 use crate::tables::accounts::{account, api_key};
 use crate::tables::ledger::{entry, wallet};
 
 /// The result of closing an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closing {
+pub struct ClosedAccount {
     /// False if it was closed before.
     pub new: bool,
     /// What this closing took: the balance is paid out, the rest is forfeited.
@@ -38,15 +39,15 @@ pub struct Closing {
     pub under_way: u64,
 }
 
-impl Store {
+impl Ledger<'_> {
     /// Closes an account permanently, revokes its keys and empties its wallet. Empties the wallet
     /// of a closed account again. Returns `None` for an unknown account.
     pub async fn close_account(
-        &self,
+        self,
         id: AccountId,
         at_ms: i64,
-    ) -> Result<Option<Closing>, StoreError> {
-        let transaction = self.begin().await?;
+    ) -> Result<Option<ClosedAccount>, StoreError> {
+        let transaction = self.store.begin().await?;
         let new = mark_closed(&transaction, id, at_ms).await?;
         if new {
             revoke_keys(&transaction, id, at_ms).await?;
@@ -72,12 +73,12 @@ impl Store {
         let under_way = self.under_way(&transaction, id).await?;
         if new {
             self.end_referrals(&transaction, id, at_ms).await?;
-            append(&transaction, Change::Account(id), at_ms).await?;
+            append_change(&transaction, Change::Account(id), at_ms).await?;
         } else if reference.is_some() {
-            append(&transaction, Change::Wallet(id), at_ms).await?;
+            append_change(&transaction, Change::Wallet(id), at_ms).await?;
         }
-        self.end(transaction).await?;
-        Ok(Some(Closing {
+        self.store.commit(transaction).await?;
+        Ok(Some(ClosedAccount {
             new,
             taken,
             reference,
@@ -87,7 +88,7 @@ impl Store {
 
     /// Ends the account's referrals: it earns nothing more. Pending commissions are still paid out.
     async fn end_referrals(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         referrer: AccountId,
         at_ms: i64,
@@ -95,17 +96,17 @@ impl Store {
         let end = "UPDATE referrals SET ended_at_ms = ?, ended_by = 'closing' \
                    WHERE referrer_id = ? AND ended_at_ms IS NULL";
         let values = [at_ms.into(), referrer.0.into()];
-        transaction.execute_raw(self.sql(end, values)).await?;
+        transaction.execute_raw(self.store.sql(end, values)).await?;
         Ok(())
     }
 
     async fn under_way(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         id: AccountId,
     ) -> Result<u64, StoreError> {
         // There are few `sent` deliveries; an account may have many deliveries.
-        let statement = self.sql(
+        let statement = self.store.sql(
             "WITH sent AS MATERIALIZED (SELECT account_id FROM deliveries WHERE status = 'sent') \
              SELECT COUNT(*) FROM sent WHERE account_id = ?",
             [id.0.into()],

@@ -11,7 +11,8 @@ use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Ledger;
 
 /// A ledger entry and the wallet after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub struct LedgerFilter {
 
 /// A position between two entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LedgerPlace {
+pub struct LedgerCursor {
     /// The next entries have smaller ids.
     pub before: i64,
     /// The wallet's buckets at this position.
@@ -65,7 +66,7 @@ pub struct LedgerPlace {
 pub struct LedgerPage {
     pub entries: Vec<LedgerEntry>,
     /// The cursor of the next page; `None` on the last page.
-    pub next: Option<LedgerPlace>,
+    pub next: Option<LedgerCursor>,
 }
 
 /// The wallet and its last entry in one statement, so that no commit falls in between.
@@ -73,40 +74,40 @@ const START: &str = "SELECT w.free_micros, w.bonus_micros, w.balance_micros, \
      (SELECT MAX(e.id) FROM ledger_entries AS e WHERE e.account_id = w.account_id) \
      FROM wallets AS w WHERE w.account_id = ?";
 
-impl Store {
+impl Ledger<'_> {
     /// Returns at most `limit` entries that match `filter`, newest first, after the position
     /// `after`.
     ///
     /// Without a filter the cost is that of the page's rows. With a filter it also includes the
     /// entries between them, which the totals need.
-    pub async fn ledger_page(
-        &self,
+    pub async fn entries(
+        self,
         account: AccountId,
         filter: &LedgerFilter,
-        after: Option<LedgerPlace>,
+        after: Option<LedgerCursor>,
         limit: u32,
     ) -> Result<LedgerPage, StoreError> {
-        self.ledger_page_walking(MOST_WALKED, account, filter, (after, limit))
+        self.entries_walking(MAX_WALKED, account, filter, (after, limit))
             .await
     }
 
     /// Like [`Ledger::entries`], with a given limit of walked entries; for tests.
     #[doc(hidden)]
-    pub async fn ledger_page_walking(
-        &self,
+    pub async fn entries_walking(
+        self,
         most: i64,
         account: AccountId,
         filter: &LedgerFilter,
-        (after, limit): (Option<LedgerPlace>, u32),
+        (after, limit): (Option<LedgerCursor>, u32),
     ) -> Result<LedgerPage, StoreError> {
         let start = match after {
             Some(place) => place,
             None => self.end_of_ledger(account).await?,
         };
-        let passing = Passing::of(account, filter, start.before);
-        let rows = match self.is_sparse(&passing, limit, most).await? {
-            true => self.gather(&passing, limit).await?,
-            false => self.walk(&passing, limit).await?,
+        let query = EntryQuery::of(account, filter, start.before);
+        let rows = match self.is_sparse(&query, limit, most).await? {
+            true => self.gather(&query, limit).await?,
+            false => self.walk(&query, limit).await?,
         };
         let is_last = rows.len() <= limit as usize;
         let rows = rows.into_iter().take(limit as usize);
@@ -121,31 +122,31 @@ impl Store {
 
     /// Returns whether the page spans more than `most` entries.
     async fn is_sparse(
-        &self,
-        passing: &Passing,
+        self,
+        query: &EntryQuery,
         limit: u32,
         most: i64,
     ) -> Result<bool, StoreError> {
-        if passing.text.is_empty() {
+        if query.text.is_empty() {
             return Ok(false);
         }
         let sql = format!(
             "SELECT COUNT(*) FROM (SELECT id FROM ledger_entries \
              WHERE account_id = ? AND id < ? AND id >= ({}) LIMIT ?) AS between_them",
-            passing.first_of_page()
+            query.first_of_page()
         );
-        let values = passing
+        let values = query
             .place()
-            .chain(passing.page(limit))
+            .chain(query.page(limit))
             .chain([Value::from(most + 1)]);
-        let row = self.reader.query_one_raw(self.sql(&sql, values)).await?;
+        let row = self.store.reader.query_one_raw(self.store.sql(&sql, values)).await?;
         let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
         Ok(count > most)
     }
 
     /// Returns the page's rows with the sum of each row and all newer entries, in one walk over the
     /// whole span.
-    async fn walk(&self, passing: &Passing, limit: u32) -> Result<Vec<Counted>, StoreError> {
+    async fn walk(self, query: &EntryQuery, limit: u32) -> Result<Vec<Counted>, StoreError> {
         let newer = |bucket: Bucket| {
             let name = bucket.as_str();
             format!(
@@ -161,14 +162,14 @@ impl Store {
             newer(Bucket::Free),
             newer(Bucket::Bonus),
             newer(Bucket::Balance),
-            passing.first_of_page(),
-            passing.text,
+            query.first_of_page(),
+            query.text,
         );
-        let values = passing
+        let values = query
             .place()
-            .chain(passing.page(limit))
-            .chain(passing.bounds.iter().cloned());
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+            .chain(query.page(limit))
+            .chain(query.bounds.iter().cloned());
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.into_iter()
             .map(|row| {
                 let newer = sums(&row, 9)?;
@@ -178,13 +179,13 @@ impl Store {
     }
 
     /// Like [`Self::walk`] for sparse rows: sums the entries between two rows by the index alone.
-    async fn gather(&self, passing: &Passing, limit: u32) -> Result<Vec<Counted>, StoreError> {
+    async fn gather(self, query: &EntryQuery, limit: u32) -> Result<Vec<Counted>, StoreError> {
         let sql = format!(
             "SELECT {ROW} FROM ledger_entries WHERE account_id = ? AND id < ?{} \
              ORDER BY id DESC LIMIT ?",
-            passing.text
+            query.text
         );
-        let found = self.sql(&sql, passing.page(limit));
+        let found = self.store.sql(&sql, query.page(limit));
         let sum = |bucket: Bucket| {
             let name = bucket.as_str();
             format!(
@@ -198,13 +199,13 @@ impl Store {
             sum(Bucket::Bonus),
             sum(Bucket::Balance),
         );
-        let (mut newer, mut before) = (Buckets::default(), passing.before);
+        let (mut newer, mut before) = (Buckets::default(), query.before);
         let mut counted = Vec::new();
-        for row in self.reader.query_all_raw(found).await? {
+        for row in self.store.reader.query_all_raw(found).await? {
             let id: i64 = row.try_get_by_index(0)?;
-            let range = [passing.account.0.into(), id.into(), before.into()];
-            let between = self.sql(&sums_of, range);
-            if let Some(between) = self.reader.query_one_raw(between).await? {
+            let range = [query.account.0.into(), id.into(), before.into()];
+            let between = self.store.sql(&sums_of, range);
+            if let Some(between) = self.store.reader.query_one_raw(between).await? {
                 newer = plus(newer, sums(&between, 0)?);
             }
             before = id;
@@ -215,13 +216,13 @@ impl Store {
 
     /// Returns the entries of one delivery of the account, in the order in which they were written.
     pub async fn delivery_entries(
-        &self,
+        self,
         account: AccountId,
         delivery: DeliveryId,
     ) -> Result<Vec<DeliveryEntry>, StoreError> {
         // The account is compared here: with it in the condition SQLite would scan all entries of
         // the account.
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT kind, bucket, amount_micros, created_at_ms, account_id FROM ledger_entries \
              WHERE delivery_id = ? ORDER BY id",
             [delivery.0.into()],
@@ -231,7 +232,7 @@ impl Store {
             column,
         };
         let mut entries = Vec::new();
-        for row in self.reader.query_all_raw(statement).await? {
+        for row in self.store.reader.query_all_raw(statement).await? {
             if row.try_get_by_index::<Uuid>(4)? != account.0 {
                 continue;
             }
@@ -248,17 +249,17 @@ impl Store {
     }
 
     /// Returns the position after the account's last entry.
-    async fn end_of_ledger(&self, account: AccountId) -> Result<LedgerPlace, StoreError> {
-        let statement = self.sql(START, [account.0.into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+    async fn end_of_ledger(self, account: AccountId) -> Result<LedgerCursor, StoreError> {
+        let statement = self.store.sql(START, [account.0.into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         let Some(row) = row else {
-            return Ok(LedgerPlace {
+            return Ok(LedgerCursor {
                 before: 0,
                 held: Buckets::default(),
             });
         };
         let micros = |place| row.try_get_by_index(place).map(Micros::new);
-        Ok(LedgerPlace {
+        Ok(LedgerCursor {
             before: row.try_get_by_index::<Option<i64>>(3)?.unwrap_or(0) + 1,
             held: Buckets {
                 free: micros(0)?,
@@ -271,8 +272,8 @@ impl Store {
 
 impl LedgerEntry {
     /// Returns the position before this entry.
-    fn before(&self) -> LedgerPlace {
-        LedgerPlace {
+    fn before(&self) -> LedgerCursor {
+        LedgerCursor {
             before: self.id,
             held: less(self.after, self.bucket, self.amount),
         }
@@ -286,10 +287,10 @@ type Counted = (QueryResult, Buckets);
 const ROW: &str = "id, posting_id, delivery_id, kind, bucket, amount_micros, reference, note, \
      created_at_ms";
 /// Above this number of entries in a page's span, index-only sums are cheaper than a walk.
-const MOST_WALKED: i64 = 10_000;
+const MAX_WALKED: i64 = 10_000;
 
 /// A query for an account's entries before a position that match a filter.
-struct Passing {
+struct EntryQuery {
     account: AccountId,
     before: i64,
     /// The filter's conditions, each with a leading AND.
@@ -298,8 +299,8 @@ struct Passing {
     bounds: Vec<Value>,
 }
 
-impl Passing {
-    fn of(account: AccountId, filter: &LedgerFilter, before: i64) -> Passing {
+impl EntryQuery {
+    fn of(account: AccountId, filter: &LedgerFilter, before: i64) -> EntryQuery {
         let mut text = String::new();
         let mut bounds = Vec::new();
         let mut add = |condition: &str, value: Option<Value>| {
@@ -312,7 +313,7 @@ impl Passing {
         add(" AND bucket = ?", filter.bucket.map(|b| b.as_str().into()));
         add(" AND created_at_ms >= ?", filter.from_ms.map(Value::from));
         add(" AND created_at_ms < ?", filter.to_ms.map(Value::from));
-        Passing {
+        EntryQuery {
             account,
             before,
             text,

@@ -8,14 +8,15 @@ use nexo_domain::otp::Language;
 use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::record;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Ledger;
 
 /// An account that was notified, for the e-mail to it.
 #[derive(Debug, Clone)]
-pub struct ToldAccount {
+pub struct NotifiedAccount {
     pub account_id: AccountId,
     pub email: String,
     pub language: Option<Language>,
@@ -24,24 +25,24 @@ pub struct ToldAccount {
 
 const BELOW: &str = "w.free_micros + w.bonus_micros + w.balance_micros < n.threshold_micros";
 
-impl Store {
+impl Ledger<'_> {
     /// Sets the total below which the account is notified; `None` turns notifications off.
     ///
     /// # Errors
     /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed).
-    pub async fn set_low_balance(
-        &self,
+    pub async fn set_low_balance_threshold(
+        self,
         account: AccountId,
         threshold: Option<Micros>,
     ) -> Result<(), StoreError> {
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, account).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, account).await?;
         let statement = match threshold {
-            None => self.sql(
+            None => self.store.sql(
                 "DELETE FROM low_balance_notices WHERE account_id = ?",
                 [account.0.into()],
             ),
-            Some(threshold) => self.sql(
+            Some(threshold) => self.store.sql(
                 "INSERT INTO low_balance_notices (account_id, threshold_micros) VALUES (?, ?) \
                  ON CONFLICT (account_id) DO UPDATE SET \
                  threshold_micros = excluded.threshold_micros, told_at_ms = NULL",
@@ -49,14 +50,14 @@ impl Store {
             ),
         };
         transaction.execute_raw(statement).await?;
-        self.end(transaction).await
+        self.store.commit(transaction).await
     }
 
     /// Returns the total below which the account is notified, if set.
-    pub async fn low_balance(&self, account: AccountId) -> Result<Option<Micros>, StoreError> {
+    pub async fn low_balance_threshold(self, account: AccountId) -> Result<Option<Micros>, StoreError> {
         let sql = "SELECT threshold_micros FROM low_balance_notices WHERE account_id = ?";
-        let statement = self.sql(sql, [account.0.into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+        let statement = self.store.sql(sql, [account.0.into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         let micros: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?;
         Ok(micros.map(Micros::new))
     }
@@ -67,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// Accounts notified before the error stay marked.
-    pub async fn tell_low_balances(&self, now_ms: i64) -> Result<Vec<ToldAccount>, StoreError> {
+    pub async fn notify_low_balances(self, now_ms: i64) -> Result<Vec<NotifiedAccount>, StoreError> {
         self.arm_notices().await?;
         let sql = format!(
             "SELECT n.account_id, a.email, a.language, n.threshold_micros, w.free_micros, \
@@ -78,7 +79,7 @@ impl Store {
              AND a.suspended_at_ms IS NULL AND {BELOW}"
         );
         let mut told = Vec::new();
-        for row in self.reader.query_all_raw(self.sql(&sql, [])).await? {
+        for row in self.store.reader.query_all_raw(self.store.sql(&sql, [])).await? {
             let account = low_account(&row, now_ms)?;
             if self.tell(&account, now_ms).await? {
                 told.push(account);
@@ -88,34 +89,34 @@ impl Store {
     }
 
     /// Re-arms the accounts whose wallets are above the threshold again.
-    async fn arm_notices(&self) -> Result<(), StoreError> {
+    async fn arm_notices(self) -> Result<(), StoreError> {
         let sql = format!(
             "SELECT n.account_id FROM low_balance_notices AS n \
              JOIN wallets AS w ON w.account_id = n.account_id \
              WHERE n.told_at_ms IS NOT NULL AND NOT ({BELOW})"
         );
-        for row in self.reader.query_all_raw(self.sql(&sql, [])).await? {
+        for row in self.store.reader.query_all_raw(self.store.sql(&sql, [])).await? {
             let account: Uuid = row.try_get_by_index(0)?;
             let arm = "UPDATE low_balance_notices SET told_at_ms = NULL WHERE account_id = ?";
-            let armed = self.writing()?;
-            let armed = armed.execute_raw(self.sql(arm, [account.into()])).await;
-            self.noted(armed)?;
+            let armed = self.store.write_connection()?;
+            let armed = armed.execute_raw(self.store.sql(arm, [account.into()])).await;
+            self.store.check_write(armed)?;
         }
         Ok(())
     }
 
-    async fn tell(&self, account: &ToldAccount, now_ms: i64) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+    async fn tell(self, account: &NotifiedAccount, now_ms: i64) -> Result<bool, StoreError> {
+        let transaction = self.store.begin().await?;
         let mark = "UPDATE low_balance_notices SET told_at_ms = ? \
                     WHERE account_id = ? AND told_at_ms IS NULL";
-        let mark = self.sql(mark, [now_ms.into(), account.account_id.0.into()]);
+        let mark = self.store.sql(mark, [now_ms.into(), account.account_id.0.into()]);
         if transaction.execute_raw(mark).await?.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(false);
         }
         let active = "SELECT id FROM webhook_endpoints WHERE account_id = ? \
                       AND removed_at_ms IS NULL AND paused_at_ms IS NULL";
-        let active = self.sql(active, [account.account_id.0.into()]);
+        let active = self.store.sql(active, [account.account_id.0.into()]);
         let body = account.notice.body();
         for row in transaction.query_all_raw(active).await? {
             let endpoint = EndpointId(row.try_get_by_index(0)?);
@@ -132,18 +133,18 @@ impl Store {
                 body.as_str().into(),
                 now_ms.into(),
             ];
-            transaction.execute_raw(self.sql(queue, values)).await?;
-            append(&transaction, Change::WebhookAttempt(attempt), now_ms).await?;
+            transaction.execute_raw(self.store.sql(queue, values)).await?;
+            append_change(&transaction, Change::WebhookAttempt(attempt), now_ms).await?;
         }
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 }
 
-fn low_account(row: &QueryResult, now_ms: i64) -> Result<ToldAccount, StoreError> {
+fn low_account(row: &QueryResult, now_ms: i64) -> Result<NotifiedAccount, StoreError> {
     let language: Option<String> = row.try_get_by_index(2)?;
     let micros = |place| row.try_get_by_index(place).map(Micros::new);
-    Ok(ToldAccount {
+    Ok(NotifiedAccount {
         account_id: AccountId(row.try_get_by_index(0)?),
         email: row.try_get_by_index(1)?,
         language: record::language(language.as_deref())?,

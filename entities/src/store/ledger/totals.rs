@@ -4,11 +4,12 @@ use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::money::Micros;
 use sea_orm::ConnectionTrait;
 
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Ledger;
 
 /// Totals of the wallets of all open accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Holdings {
+pub struct WalletTotals {
     /// The sum of their buckets.
     pub held: Buckets,
     /// Number of wallets that can pay for one more OTP.
@@ -36,19 +37,19 @@ const OLDEST: &str = "\
     WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
     AND (e.paused_at_ms IS NULL OR a.replay_of IS NOT NULL)";
 
-impl Store {
+impl Ledger<'_> {
     /// Sums the wallets of open accounts. Reads all of them, so it must not be called every second.
     ///
     /// `price`: the price of one OTP.
-    pub async fn holdings(&self, price: Micros) -> Result<Holdings, StoreError> {
+    pub async fn totals(self, price: Micros) -> Result<WalletTotals, StoreError> {
         let price = price.get();
-        let statement = self.sql(HOLDINGS, [price.into(), price.into()]);
-        let Some(row) = self.reader.query_one_raw(statement).await? else {
-            return Ok(Holdings::default());
+        let statement = self.store.sql(HOLDINGS, [price.into(), price.into()]);
+        let Some(row) = self.store.reader.query_one_raw(statement).await? else {
+            return Ok(WalletTotals::default());
         };
         let figure = |place: usize| row.try_get_by_index::<i64>(place);
         let count = |place| figure(place).map(|n| u64::try_from(n).unwrap_or(0));
-        Ok(Holdings {
+        Ok(WalletTotals {
             held: Buckets {
                 free: Micros::new(figure(0)?),
                 bonus: Micros::new(figure(1)?),
@@ -60,8 +61,8 @@ impl Store {
     }
 
     /// Returns when the oldest waiting webhook attempt was created; `None` if none waits.
-    pub async fn oldest_waiting_webhook_ms(&self) -> Result<Option<i64>, StoreError> {
-        let row = self.reader.query_one_raw(self.sql(OLDEST, [])).await?;
+    pub async fn oldest_waiting_webhook_ms(self) -> Result<Option<i64>, StoreError> {
+        let row = self.store.reader.query_one_raw(self.store.sql(OLDEST, [])).await?;
         match row {
             Some(row) => Ok(row.try_get_by_index(0)?),
             None => Ok(None),

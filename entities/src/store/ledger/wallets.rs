@@ -10,10 +10,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::{Conflict, StoreError};
+use crate::store::views::Ledger;
 use crate::tables::ledger::{entry, wallet};
 
 /// An incoming payment or credit.
@@ -52,7 +53,7 @@ pub struct Credited {
 }
 
 /// One entry outside the hot path.
-pub(in crate::store) struct ByHand<'a> {
+pub(crate) struct ManualEntry<'a> {
     pub account_id: AccountId,
     pub kind: EntryKind,
     pub bucket: Bucket,
@@ -62,11 +63,11 @@ pub(in crate::store) struct ByHand<'a> {
     pub at_ms: i64,
 }
 
-impl Store {
+impl Ledger<'_> {
     /// Returns the account's buckets; `None` for an unknown account.
-    pub async fn wallet(&self, account: AccountId) -> Result<Option<Buckets>, StoreError> {
+    pub async fn wallet(self, account: AccountId) -> Result<Option<Buckets>, StoreError> {
         let row = wallet::Entity::find_by_id(account.0)
-            .one(&self.reader)
+            .one(self.store.reader)
             .await?;
         Ok(row.as_ref().map(buckets))
     }
@@ -75,16 +76,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::AccountClosed`], [`Conflict::CreditNotPositive`], [`Conflict::WalletFull`].
-    pub async fn credit_wallet(&self, credit: Credit<'_>) -> Result<Credited, StoreError> {
+    pub async fn credit_wallet(self, credit: Credit<'_>) -> Result<Credited, StoreError> {
         self.credit(None, credit).await
     }
 
     /// Like [`Ledger::credit_wallet`], as a logged operator action.
     ///
     /// # Errors
-    /// As [`Store::credit_wallet`].
+    /// As [`Ledger::credit_wallet`].
     pub async fn credit_wallet_as(
-        &self,
+        self,
         by: Operator<'_>,
         credit: Credit<'_>,
     ) -> Result<Credited, StoreError> {
@@ -92,7 +93,7 @@ impl Store {
     }
 
     async fn credit(
-        &self,
+        self,
         by: Option<Operator<'_>>,
         credit: Credit<'_>,
     ) -> Result<Credited, StoreError> {
@@ -100,7 +101,7 @@ impl Store {
             return Err(Conflict::CreditNotPositive.into());
         }
         let credits = Bucket::ALL.map(EntryKind::of_credit);
-        let entry = ByHand {
+        let entry = ManualEntry {
             account_id: credit.account_id,
             kind: EntryKind::of_credit(credit.bucket),
             bucket: credit.bucket,
@@ -117,16 +118,16 @@ impl Store {
     /// # Errors
     /// [`Conflict::AccountClosed`], [`Conflict::CorrectionZero`], [`Conflict::BucketShort`],
     /// [`Conflict::WalletFull`].
-    pub async fn correct_wallet(&self, correction: Correction<'_>) -> Result<Credited, StoreError> {
+    pub async fn correct_wallet(self, correction: Correction<'_>) -> Result<Credited, StoreError> {
         self.correct(None, correction).await
     }
 
     /// Like [`Ledger::correct_wallet`], as a logged operator action.
     ///
     /// # Errors
-    /// As [`Store::correct_wallet`].
+    /// As [`Ledger::correct_wallet`].
     pub async fn correct_wallet_as(
-        &self,
+        self,
         by: Operator<'_>,
         correction: Correction<'_>,
     ) -> Result<Credited, StoreError> {
@@ -134,14 +135,14 @@ impl Store {
     }
 
     async fn correct(
-        &self,
+        self,
         by: Option<Operator<'_>>,
         correction: Correction<'_>,
     ) -> Result<Credited, StoreError> {
         if correction.amount == Micros::ZERO {
             return Err(Conflict::CorrectionZero.into());
         }
-        let entry = ByHand {
+        let entry = ManualEntry {
             account_id: correction.account_id,
             kind: EntryKind::Correction,
             bucket: correction.bucket,
@@ -155,14 +156,14 @@ impl Store {
 
     /// Posts `entry` unless an entry of one of `kinds` has its reference.
     async fn post_once(
-        &self,
+        self,
         by: Option<Operator<'_>>,
-        entry: &ByHand<'_>,
+        entry: &ManualEntry<'_>,
         kinds: &[EntryKind],
     ) -> Result<Credited, StoreError> {
         let account = entry.account_id;
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, account).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, account).await?;
         let earlier = entry::Entity::find()
             .filter(entry::Column::AccountId.eq(account.0))
             .filter(entry::Column::Kind.is_in(kinds.iter().map(|kind| kind.as_str())))
@@ -171,7 +172,7 @@ impl Store {
             .await?;
         let new = earlier == 0;
         if new {
-            post(&transaction, entry).await?;
+            post_entry(&transaction, entry).await?;
             if let Some(by) = by {
                 let bucket = entry.bucket.as_str();
                 let action = Action {
@@ -183,15 +184,15 @@ impl Store {
                     subject: Some(entry.reference),
                     detail: Some(&format!("{} USD to {bucket}", entry.amount)),
                 };
-                self.log(&transaction, by, action, entry.at_ms).await?;
+                self.store.operations().log(&transaction, by, action, entry.at_ms).await?;
             }
-            append(&transaction, Change::Wallet(account), entry.at_ms).await?;
+            append_change(&transaction, Change::Wallet(account), entry.at_ms).await?;
         }
         let row = wallet::Entity::find_by_id(account.0)
             .one(&transaction)
             .await?
             .ok_or(Conflict::AccountClosed)?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(Credited {
             buckets: buckets(&row),
             new,
@@ -200,9 +201,9 @@ impl Store {
 }
 
 /// Adds the amount in the database, because a wallet actor may write the row until this statement.
-pub(in crate::store) async fn post(
+pub(crate) async fn post_entry(
     transaction: &DatabaseTransaction,
-    by_hand: &ByHand<'_>,
+    by_hand: &ManualEntry<'_>,
 ) -> Result<(), StoreError> {
     let column = match by_hand.bucket {
         Bucket::Free => wallet::Column::FreeMicros,
@@ -241,7 +242,7 @@ pub(in crate::store) async fn post(
 /// Returns why an amount did not fit the bucket.
 async fn refusal(
     transaction: &DatabaseTransaction,
-    by_hand: &ByHand<'_>,
+    by_hand: &ManualEntry<'_>,
 ) -> Result<Conflict, StoreError> {
     if !by_hand.amount.is_negative() {
         return Ok(Conflict::WalletFull);
@@ -258,7 +259,7 @@ async fn refusal(
 /// Maximum of one bucket, so that the sum of three stays within 64 bits.
 const LARGEST: Micros = Micros::new(i64::MAX / 4);
 
-pub(in crate::store) fn buckets(row: &wallet::Model) -> Buckets {
+pub(crate) fn buckets(row: &wallet::Model) -> Buckets {
     Buckets {
         free: Micros::new(row.free_micros),
         bonus: Micros::new(row.bonus_micros),

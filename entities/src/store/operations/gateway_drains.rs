@@ -4,9 +4,10 @@ use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
 use super::operator_log::{Action, Operator};
-use crate::store::cluster::changes::{Change, append};
-use crate::store::sql::id_time::first_id;
-use crate::store::{Store, StoreError};
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::sql::id_time::min_id_at;
+use crate::store::StoreError;
+use crate::store::views::Operations;
 
 /// A gateway, identified by carrier and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,7 +18,7 @@ pub struct GatewayName {
 
 /// Call statistics of a carrier. Times in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct CallFigures {
+pub struct CarrierStats {
     pub carrier: String,
     pub attempts: i64,
     pub answered: i64,
@@ -28,7 +29,7 @@ pub struct CallFigures {
     pub until_ringing_ms: i64,
 }
 
-impl CallFigures {
+impl CarrierStats {
     /// Returns the answer-seizure ratio in percent; `None` without attempts.
     pub fn asr_percent(&self) -> Option<i64> {
         (self.attempts > 0).then(|| self.answered * 100 / self.attempts)
@@ -46,13 +47,13 @@ impl CallFigures {
 }
 
 /// Maximum time from accepting a delivery to the end of its last attempt.
-const LONGEST_MS: i64 = 120_000;
+const MAX_DELIVERY_MS: i64 = 120_000;
 
-impl Store {
+impl Operations<'_> {
     /// Returns all drained gateways.
-    pub async fn drained_gateways(&self) -> Result<Vec<GatewayName>, StoreError> {
+    pub async fn drained_gateways(self) -> Result<Vec<GatewayName>, StoreError> {
         let sql = "SELECT carrier, gateway FROM drained_gateways";
-        let rows = self.reader.query_all_raw(self.sql(sql, [])).await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(sql, [])).await?;
         rows.iter()
             .map(|row| {
                 Ok(GatewayName {
@@ -64,25 +65,25 @@ impl Store {
     }
 
     /// Drains a gateway or puts it back into service. Returns false if it was in that state before.
-    pub async fn drain_gateway(
-        &self,
+    pub async fn set_gateway_drained(
+        self,
         by: Operator<'_>,
         name: &GatewayName,
         drained: bool,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let names = [
             Value::from(name.carrier.as_str()),
             Value::from(name.gateway.as_str()),
         ];
         let statement = match drained {
-            true => self.sql(
+            true => self.store.sql(
                 "INSERT INTO drained_gateways (carrier, gateway, at_ms) VALUES (?, ?, ?) \
                  ON CONFLICT (carrier, gateway) DO NOTHING",
                 names.into_iter().chain([at_ms.into()]),
             ),
-            false => self.sql(
+            false => self.store.sql(
                 "DELETE FROM drained_gateways WHERE carrier = ? AND gateway = ?",
                 names,
             ),
@@ -101,13 +102,13 @@ impl Store {
             detail: None,
         };
         self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Gateways(Uuid::nil()), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Gateways(Uuid::nil()), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
     /// Returns the statistics of each carrier's live calls that started since `since_ms`.
-    pub async fn call_figures(&self, since_ms: i64) -> Result<Vec<CallFigures>, StoreError> {
+    pub async fn carrier_stats(self, since_ms: i64) -> Result<Vec<CarrierStats>, StoreError> {
         let sql = "SELECT d.carrier, COUNT(*), COUNT(c.answered_at_ms), \
                    CAST(COALESCE(SUM(c.ended_at_ms - c.answered_at_ms), 0) AS bigint), \
                    COUNT(c.ringing_at_ms), \
@@ -115,11 +116,11 @@ impl Store {
                    FROM deliveries AS d JOIN call_attempts AS c ON c.delivery_id = d.id \
                    WHERE d.id >= ? AND c.started_at_ms >= ? AND NOT d.test \
                    GROUP BY d.carrier ORDER BY d.carrier";
-        let values = [first_id(since_ms - LONGEST_MS).into(), since_ms.into()];
-        let rows = self.reader.query_all_raw(self.sql(sql, values)).await?;
+        let values = [min_id_at(since_ms - MAX_DELIVERY_MS).into(), since_ms.into()];
+        let rows = self.store.reader.query_all_raw(self.store.sql(sql, values)).await?;
         rows.iter()
             .map(|row| {
-                Ok(CallFigures {
+                Ok(CarrierStats {
                     carrier: row.try_get_by_index(0)?,
                     attempts: row.try_get_by_index(1)?,
                     answered: row.try_get_by_index(2)?,

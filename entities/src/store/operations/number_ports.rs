@@ -12,16 +12,17 @@ use uuid::Uuid;
 
 use crate::store::cluster::changes;
 use crate::store::cluster::changes::Change;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Operations;
 use crate::tables::cluster::{port_piece, port_set};
 
 /// Rows per piece: half a megabyte, which takes a few milliseconds to write.
 const PIECE_ROWS: usize = 100_000;
 
-impl Store {
+impl Operations<'_> {
     /// Replaces the ported numbers. The previous set stays in effect until the new one is complete.
     /// Of concurrent imports the one that started last wins.
-    pub async fn replace_ports(&self, table: &PortTable, at_ms: i64) -> Result<(), StoreError> {
+    pub async fn replace_ported_numbers(self, table: &PortTable, at_ms: i64) -> Result<(), StoreError> {
         let id = Uuid::now_v7();
         let names: Vec<&str> = Carrier::all().map(Carrier::name).collect();
         let set = port_set::ActiveModel {
@@ -31,7 +32,7 @@ impl Store {
             imported_at_ms: Set(at_ms),
             in_force: Set(false),
         };
-        port_set::Entity::insert(set).exec(self.writing()?).await?;
+        port_set::Entity::insert(set).exec(self.store.write_connection()?).await?;
         let mut written = 0;
         for (place, packed) in table.packed(PIECE_ROWS).enumerate() {
             let piece = port_piece::ActiveModel {
@@ -40,20 +41,20 @@ impl Store {
                 packed: Set(packed),
             };
             port_piece::Entity::insert(piece)
-                .exec(self.writing()?)
+                .exec(self.store.write_connection()?)
                 .await?;
             written += 1;
         }
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         // Appending to the change feed locks it, which serializes imports.
-        changes::append(&transaction, Change::Ports(id), at_ms).await?;
+        changes::append_change(&transaction, Change::Ports(id), at_ms).await?;
         let in_force = port_set::Entity::find().filter(port_set::Column::InForce.eq(true));
         let in_force = in_force.one(&transaction).await?;
         if in_force.is_some_and(|set| set.id > id) {
             // A later import finished first.
             transaction.rollback().await?;
             return self
-                .drop_ports(self.writing()?, port_set::Column::Id.eq(id))
+                .drop_ports(self.store.write_connection()?, port_set::Column::Id.eq(id))
                 .await;
         }
         port_set::Entity::update_many()
@@ -72,7 +73,7 @@ impl Store {
         }
         self.drop_ports(&transaction, port_set::Column::Id.lt(id))
             .await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(())
     }
 
@@ -80,14 +81,14 @@ impl Store {
     ///
     /// # Errors
     /// Also [`StoreError::Unreadable`] for a damaged set.
-    pub async fn ports(&self) -> Result<PortTable, StoreError> {
+    pub async fn ported_numbers(self) -> Result<PortTable, StoreError> {
         // One statement reads one snapshot, however often sets are replaced.
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT s.row_count, s.carriers, p.packed FROM port_sets AS s \
              LEFT JOIN port_pieces AS p ON p.set_id = s.id WHERE s.in_force = ? ORDER BY p.place",
             [true.into()],
         );
-        let rows = self.reader.query_all_raw(statement).await?;
+        let rows = self.store.reader.query_all_raw(statement).await?;
         let Some(first) = rows.first() else {
             return Ok(PortTable::default());
         };
@@ -108,7 +109,7 @@ impl Store {
 
     /// Deletes these sets and their pieces.
     async fn drop_ports(
-        &self,
+        self,
         connection: &impl ConnectionTrait,
         sets: SimpleExpr,
     ) -> Result<(), StoreError> {

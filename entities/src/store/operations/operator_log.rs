@@ -6,9 +6,10 @@ use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::{Store, StoreError};
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::StoreError;
+use crate::store::views::Operations;
 
 /// The operator who acts.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +30,7 @@ impl Operator<'static> {
 
 /// A log entry to write.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct Action<'a> {
+pub(crate) struct Action<'a> {
     /// For example `suspend` or `credit`.
     pub action: &'static str,
     /// The affected account.
@@ -56,7 +57,7 @@ pub struct LoggedAction {
 
 /// An account as listed for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountLine {
+pub struct AccountSummary {
     pub id: AccountId,
     pub email: String,
     pub operator: bool,
@@ -71,14 +72,14 @@ const LINE: &str = "SELECT a.id, a.email, a.operator, a.created_at_ms, a.closed_
      a.suspended_at_ms, a.suspended_for, w.free_micros, w.bonus_micros, w.balance_micros \
      FROM accounts AS a JOIN wallets AS w ON w.account_id = a.id ";
 
-impl Store {
+impl Operations<'_> {
     /// Suspends an open account: its keys stop working on every node. Returns false if it was
     /// suspended before.
     ///
     /// # Errors
     /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed).
     pub async fn suspend_account(
-        &self,
+        self,
         by: Operator<'_>,
         id: AccountId,
         reason: &str,
@@ -102,7 +103,7 @@ impl Store {
     /// # Errors
     /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed).
     pub async fn resume_account(
-        &self,
+        self,
         by: Operator<'_>,
         id: AccountId,
         at_ms: i64,
@@ -120,16 +121,16 @@ impl Store {
     }
 
     async fn switch_account(
-        &self,
+        self,
         by: Operator<'_>,
         id: AccountId,
         (update, values): (&str, &[Value]),
         action: Action<'_>,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, id).await?;
-        let update = self.sql(update, values.iter().cloned());
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, id).await?;
+        let update = self.store.sql(update, values.iter().cloned());
         if transaction.execute_raw(update).await?.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(false);
@@ -137,23 +138,23 @@ impl Store {
         // Changes the wallet's version, so that concurrent decisions are repeated and see the
         // change.
         let moved = "UPDATE wallets SET version = version + 1 WHERE account_id = ?";
-        let moved = self.sql(moved, [id.0.into()]);
+        let moved = self.store.sql(moved, [id.0.into()]);
         transaction.execute_raw(moved).await?;
         self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Account(id), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Account(id), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
     /// Logs an operator's note on an account.
-    pub async fn note_account(
-        &self,
+    pub async fn add_account_note(
+        self,
         by: Operator<'_>,
         id: AccountId,
         note: &str,
         at_ms: i64,
     ) -> Result<(), StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let action = Action {
             action: "note",
             account: Some(id),
@@ -161,12 +162,12 @@ impl Store {
             detail: Some(note),
         };
         self.log(&transaction, by, action, at_ms).await?;
-        self.end(transaction).await
+        self.store.commit(transaction).await
     }
 
     /// Returns log entries, latest first: of `account` or all, with ids below `before`.
     pub async fn operator_actions(
-        &self,
+        self,
         account: Option<AccountId>,
         before: Option<i64>,
         limit: u32,
@@ -183,18 +184,18 @@ impl Store {
         let mut values: Vec<Value> = vec![before.unwrap_or(i64::MAX).into()];
         values.extend(account.map(|id| Value::from(id.0)));
         values.push(i64::from(limit).into());
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.iter().map(logged).collect()
     }
 
     /// Returns the accounts whose e-mail address contains `text`, newest first, without the first
     /// `skip`. An empty text matches all.
     pub async fn find_accounts(
-        &self,
+        self,
         text: &str,
         skip: u32,
         limit: u32,
-    ) -> Result<Vec<AccountLine>, StoreError> {
+    ) -> Result<Vec<AccountSummary>, StoreError> {
         let pattern = format!("%{}%", escaped(&text.trim().to_lowercase()));
         let sql = format!(
             "{LINE}WHERE a.email LIKE ? ESCAPE '\\' \
@@ -205,23 +206,23 @@ impl Store {
             i64::from(limit).into(),
             i64::from(skip).into(),
         ];
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.iter().map(line).collect()
     }
 
     /// Returns one account as listed for operators.
-    pub async fn account_line(&self, id: AccountId) -> Result<Option<AccountLine>, StoreError> {
+    pub async fn account_summary(self, id: AccountId) -> Result<Option<AccountSummary>, StoreError> {
         let sql = format!("{LINE}WHERE a.id = ?");
         let row = self
-            .reader
-            .query_one_raw(self.sql(&sql, [id.0.into()]))
+            .store.reader
+            .query_one_raw(self.store.sql(&sql, [id.0.into()]))
             .await?;
         row.as_ref().map(line).transpose()
     }
 
     /// Appends to the log within the transaction of the action.
-    pub(in crate::store) async fn log(
-        &self,
+    pub(crate) async fn log(
+        self,
         transaction: &DatabaseTransaction,
         by: Operator<'_>,
         action: Action<'_>,
@@ -239,7 +240,7 @@ impl Store {
             action.subject.map(str::to_owned).into(),
             action.detail.map(str::to_owned).into(),
         ];
-        transaction.execute_raw(self.sql(insert, values)).await?;
+        transaction.execute_raw(self.store.sql(insert, values)).await?;
         Ok(())
     }
 }
@@ -271,9 +272,9 @@ fn logged(row: &QueryResult) -> Result<LoggedAction, StoreError> {
     })
 }
 
-fn line(row: &QueryResult) -> Result<AccountLine, StoreError> {
+fn line(row: &QueryResult) -> Result<AccountSummary, StoreError> {
     let micros = |place| row.try_get_by_index(place).map(Micros::new);
-    Ok(AccountLine {
+    Ok(AccountSummary {
         id: AccountId(row.try_get_by_index(0)?),
         email: row.try_get_by_index(1)?,
         operator: row.try_get_by_index(2)?,

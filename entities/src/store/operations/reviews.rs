@@ -7,15 +7,16 @@ use uuid::Uuid;
 
 use super::operator_log::{Action, Operator};
 use crate::store::sql::bulk::{Bulk, Column};
-use crate::store::sql::id_time::first_id;
-use crate::store::{Store, StoreError};
+use crate::store::sql::id_time::min_id_at;
+use crate::store::StoreError;
+use crate::store::views::Operations;
 
 /// Maximum number of keys examined per window: those that sent most.
-const MOST_KEYS: i64 = 10_000;
+const MAX_KEYS: i64 = 10_000;
 /// Maximum difference between the time in an id and the recorded time.
 const ID_SLACK_MS: i64 = 60_000;
 /// After this silence the usual volume of a key is forgotten.
-const FORGOTTEN_AFTER_MS: i64 = 30 * 86_400_000;
+const FORGET_AFTER_MS: i64 = 30 * 86_400_000;
 
 /// What a key sent in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +70,7 @@ const TRAFFIC: &str = "SELECT t.key_id, t.account_id, t.otps, t.sequential, t.en
      AND phone NOT LIKE '%*%') AS d GROUP BY key_id, account_id \
      ORDER BY COUNT(*) DESC, key_id LIMIT ?) AS t LEFT JOIN key_paces AS p ON p.key_id = t.key_id";
 
-static NOTE_PACES: Bulk = Bulk::new(
+static RECORD_USUAL: Bulk = Bulk::new(
     "INSERT INTO key_paces (key_id, usual_milli, seen_at_ms) \
      SELECT v.column1, v.column2, v.column3",
     &[Column::Uuid, Column::Int, Column::Int],
@@ -82,31 +83,31 @@ const REVIEW: &str = "SELECT r.id, r.key_id, k.name, r.account_id, a.email, r.su
      FROM reviews AS r JOIN accounts AS a ON a.id = r.account_id \
      LEFT JOIN api_keys AS k ON k.id = r.key_id ";
 
-impl Store {
+impl Operations<'_> {
     /// Claims the window that starts at `start_ms` for this node. Returns false if another node
     /// claimed it.
-    pub async fn claim_review_window(&self, start_ms: i64) -> Result<bool, StoreError> {
+    pub async fn claim_review_window(self, start_ms: i64) -> Result<bool, StoreError> {
         let claim = "INSERT INTO review_windows (start_ms) VALUES (?) ON CONFLICT DO NOTHING";
-        let claim = self.sql(claim, [start_ms.into()]);
-        let claimed = self.noted(self.writing()?.execute_raw(claim).await)?;
+        let claim = self.store.sql(claim, [start_ms.into()]);
+        let claimed = self.store.check_write(self.store.write_connection()?.execute_raw(claim).await)?;
         Ok(claimed.rows_affected() > 0)
     }
 
     /// Returns what each live key sent from `start_ms` (inclusive) to `end_ms` (exclusive). The
     /// database aggregates; only one row per key is transferred.
     pub async fn key_traffic(
-        &self,
+        self,
         start_ms: i64,
         end_ms: i64,
     ) -> Result<Vec<KeyTraffic>, StoreError> {
         let values = [
-            first_id(start_ms - ID_SLACK_MS).into(),
-            first_id(end_ms + ID_SLACK_MS).into(),
+            min_id_at(start_ms - ID_SLACK_MS).into(),
+            min_id_at(end_ms + ID_SLACK_MS).into(),
             start_ms.into(),
             end_ms.into(),
-            MOST_KEYS.into(),
+            MAX_KEYS.into(),
         ];
-        let rows = self.reader.query_all_raw(self.sql(TRAFFIC, values)).await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(TRAFFIC, values)).await?;
         rows.iter()
             .map(|row| {
                 Ok(KeyTraffic {
@@ -127,17 +128,17 @@ impl Store {
 
     /// Stores the findings of a window that ended at `end_ms`. A suspicion with an open review
     /// updates it. Returns the suspicions of new reviews.
-    pub async fn keep_findings(
-        &self,
+    pub async fn record_findings(
+        self,
         findings: &Findings,
         end_ms: i64,
     ) -> Result<Vec<Suspicion>, StoreError> {
-        let transaction = self.begin().await?;
-        let mut paces = NOTE_PACES.rows(findings.usual_milli.len());
+        let transaction = self.store.begin().await?;
+        let mut paces = RECORD_USUAL.rows(findings.usual_milli.len());
         for (key, usual) in &findings.usual_milli {
             paces.push([key.0.into(), (*usual).into(), end_ms.into()]);
         }
-        NOTE_PACES.execute(&transaction, &[], paces).await?;
+        RECORD_USUAL.execute(&transaction, &[], paces).await?;
         let mut opened = Vec::new();
         for (key, account, suspicion, detail) in &findings.suspicions {
             let again = "UPDATE reviews SET detail = ?, windows = windows + 1, seen_at_ms = ? \
@@ -148,7 +149,7 @@ impl Store {
                 key.0.into(),
                 suspicion.as_str().into(),
             ];
-            let again = transaction.execute_raw(self.sql(again, values)).await?;
+            let again = transaction.execute_raw(self.store.sql(again, values)).await?;
             if again.rows_affected() > 0 {
                 continue;
             }
@@ -163,13 +164,13 @@ impl Store {
                 end_ms.into(),
                 end_ms.into(),
             ];
-            transaction.execute_raw(self.sql(open, values)).await?;
+            transaction.execute_raw(self.store.sql(open, values)).await?;
             opened.push(*suspicion);
         }
         for (old, limit_ms) in [
             (
                 "DELETE FROM key_paces WHERE seen_at_ms < ?",
-                end_ms - FORGOTTEN_AFTER_MS,
+                end_ms - FORGET_AFTER_MS,
             ),
             (
                 "DELETE FROM review_windows WHERE start_ms < ?",
@@ -177,46 +178,46 @@ impl Store {
             ),
         ] {
             transaction
-                .execute_raw(self.sql(old, [limit_ms.into()]))
+                .execute_raw(self.store.sql(old, [limit_ms.into()]))
                 .await?;
         }
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(opened)
     }
 
     /// Returns reviews, latest first: the open ones or all.
-    pub async fn reviews(&self, open_only: bool, limit: u32) -> Result<Vec<Review>, StoreError> {
+    pub async fn reviews(self, open_only: bool, limit: u32) -> Result<Vec<Review>, StoreError> {
         let which = match open_only {
             true => "WHERE r.closed_at_ms IS NULL ",
             false => "",
         };
         let sql = format!("{REVIEW}{which}ORDER BY r.opened_at_ms DESC, r.id DESC LIMIT ?");
-        let statement = self.sql(&sql, [Value::from(i64::from(limit))]);
-        let rows = self.reader.query_all_raw(statement).await?;
+        let statement = self.store.sql(&sql, [Value::from(i64::from(limit))]);
+        let rows = self.store.reader.query_all_raw(statement).await?;
         rows.iter().map(review).collect()
     }
 
     /// Returns the number of open reviews.
-    pub async fn open_review_count(&self) -> Result<i64, StoreError> {
+    pub async fn open_review_count(self) -> Result<i64, StoreError> {
         let sql = "SELECT COUNT(*) FROM reviews WHERE closed_at_ms IS NULL";
-        let row = self.reader.query_one_raw(self.sql(sql, [])).await?;
+        let row = self.store.reader.query_one_raw(self.store.sql(sql, [])).await?;
         Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
     }
 
     /// Closes a review with a note. Returns false if it is closed or unknown. The same suspicion
     /// opens a new review.
     pub async fn close_review(
-        &self,
+        self,
         by: Operator<'_>,
         id: Uuid,
         note: &str,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let close = "UPDATE reviews SET closed_at_ms = ?, closed_by = ?, note = ? \
                      WHERE id = ? AND closed_at_ms IS NULL RETURNING account_id, suspicion";
         let values = [at_ms.into(), by.name.into(), note.into(), id.into()];
-        let closed = self.sql(close, values);
+        let closed = self.store.sql(close, values);
         let Some(row) = transaction.query_one_raw(closed).await? else {
             transaction.rollback().await?;
             return Ok(false);
@@ -229,7 +230,7 @@ impl Store {
             detail: Some(note),
         };
         self.log(&transaction, by, action, at_ms).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 }

@@ -22,7 +22,7 @@ type Window = (bool, Phone);
 
 /// The windows of one file.
 #[derive(Debug, Default)]
-pub(in crate::store) struct WindowBook(Mutex<Pages>);
+pub(crate) struct PhoneWindowCache(Mutex<Pages>);
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -40,11 +40,11 @@ struct Claim {
 }
 
 /// The caches of this process: two stores on one file share one.
-static BOOKS: LazyLock<Mutex<HashMap<PathBuf, Weak<WindowBook>>>> = LazyLock::new(Mutex::default);
+static BOOKS: LazyLock<Mutex<HashMap<PathBuf, Weak<PhoneWindowCache>>>> = LazyLock::new(Mutex::default);
 
-impl WindowBook {
+impl PhoneWindowCache {
     /// Returns the cache of the file at `path`, which must exist.
-    pub fn of(path: &Path) -> Arc<WindowBook> {
+    pub fn of(path: &Path) -> Arc<PhoneWindowCache> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut books = BOOKS.lock().unwrap_or_else(PoisonError::into_inner);
         books.retain(|_, book| book.strong_count() > 0);
@@ -153,7 +153,7 @@ impl Pages {
 
 /// Changes recorded for a transaction that is being committed.
 #[must_use]
-pub(in crate::store) struct Written<'b>(Option<&'b WindowBook>);
+pub(crate) struct Written<'b>(Option<&'b PhoneWindowCache>);
 
 impl Written<'_> {
     /// Confirms that the transaction was committed.

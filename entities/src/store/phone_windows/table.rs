@@ -7,9 +7,10 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::phone::window::{WINDOW_MS, window_until_ms};
 use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
 
-use crate::store::sql::id_time::{ID_AHEAD_MS, first_id};
+use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
 use crate::store::sql::record;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::PhoneWindows;
 
 /// An open window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,19 +23,19 @@ pub struct OpenWindow {
     pub carrier: Carrier,
 }
 
-impl Store {
+impl PhoneWindows<'_> {
     /// Returns the windows open at `now_ms`, which a carrier actor needs after a restart.
-    pub async fn open_windows(&self, now_ms: i64) -> Result<Vec<OpenWindow>, StoreError> {
-        self.open_windows_on(&self.reader, now_ms).await
+    pub async fn open_windows(self, now_ms: i64) -> Result<Vec<OpenWindow>, StoreError> {
+        self.open_windows_on(self.store.reader, now_ms).await
     }
 
     /// Like [`PhoneWindows::open_windows`], on a given connection.
-    pub(in crate::store) async fn open_windows_on(
-        &self,
+    pub(crate) async fn open_windows_on(
+        self,
         connection: &impl ConnectionTrait,
         now_ms: i64,
     ) -> Result<Vec<OpenWindow>, StoreError> {
-        let is_sqlite = self.is_sqlite();
+        let is_sqlite = self.store.is_sqlite();
         let statement = match is_sqlite {
             true => self.by_deliveries(now_ms),
             false => self.by_table(now_ms),
@@ -44,8 +45,8 @@ impl Store {
         rows.iter().map(row).collect()
     }
 
-    fn by_table(&self, now_ms: i64) -> Statement {
-        self.sql(
+    fn by_table(self, now_ms: i64) -> Statement {
+        self.store.sql(
             "SELECT w.realm, w.phone, w.until_ms, w.delivery_id, d.carrier \
              FROM phone_windows AS w JOIN deliveries AS d ON d.id = w.delivery_id \
              WHERE w.until_ms > ?",
@@ -55,14 +56,14 @@ impl Store {
 
     /// A delivery holds its phone's window unless no gateway accepted the call. Ids are in time
     /// order, so only the end of the table is read.
-    fn by_deliveries(&self, now_ms: i64) -> Statement {
+    fn by_deliveries(self, now_ms: i64) -> Statement {
         let since_ms = now_ms - WINDOW_MS;
-        self.sql(
+        self.store.sql(
             "SELECT test, phone, created_at_ms, id, carrier FROM deliveries \
              WHERE id >= ? AND created_at_ms > ? \
              AND NOT (status = 'failed' AND error_code = ?) ORDER BY created_at_ms",
             [
-                first_id(since_ms - ID_AHEAD_MS).into(),
+                min_id_at(since_ms - ID_CLOCK_SKEW_MS).into(),
                 since_ms.into(),
                 NO_ROUTE.into(),
             ],
@@ -71,16 +72,16 @@ impl Store {
 
     /// Deletes the windows that ended by `before_ms` and returns their number. SQLite keeps windows
     /// in memory, so there it does nothing.
-    pub async fn drop_windows(&self, before_ms: i64) -> Result<u64, StoreError> {
-        if self.is_sqlite() {
+    pub async fn delete_ended(self, before_ms: i64) -> Result<u64, StoreError> {
+        if self.store.is_sqlite() {
             return Ok(0);
         }
-        let statement = self.sql(
+        let statement = self.store.sql(
             "DELETE FROM phone_windows WHERE until_ms <= ?",
             [Value::from(before_ms)],
         );
-        let dropped = self.writing()?.execute_raw(statement).await;
-        Ok(self.noted(dropped)?.rows_affected())
+        let dropped = self.store.write_connection()?.execute_raw(statement).await;
+        Ok(self.store.check_write(dropped)?.rows_affected())
     }
 }
 

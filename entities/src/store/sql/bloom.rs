@@ -13,7 +13,7 @@ const PROBES: u64 = 8;
 
 /// A hashed member of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::store) struct Member {
+pub(crate) struct Member {
     start: u64,
     step: u64,
 }
@@ -46,7 +46,7 @@ impl Member {
 }
 
 /// Builds the filter of `members`.
-pub(in crate::store) fn filter(members: &HashSet<Member>) -> Vec<u8> {
+pub(crate) fn filter(members: &HashSet<Member>) -> Vec<u8> {
     let mut filter = vec![0; (members.len() * BITS_PER_MEMBER).div_ceil(8)];
     let bits = filter.len() as u64 * 8;
     for member in members {
@@ -60,7 +60,7 @@ pub(in crate::store) fn filter(members: &HashSet<Member>) -> Vec<u8> {
 }
 
 /// Returns whether the set may contain the member. An empty filter contains nothing.
-pub(in crate::store) fn may_have(filter: &[u8], member: Member) -> bool {
+pub(crate) fn may_have(filter: &[u8], member: Member) -> bool {
     let bits = filter.len() as u64 * 8;
     bits > 0
         && member

@@ -10,7 +10,7 @@ use sea_orm::sea_query::ArrayType;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
 
 /// Stands for an absent number. No stored time, code or count is negative.
-pub(in crate::store) const NONE: i64 = -1;
+pub(crate) const NULL_INT: i64 = -1;
 
 /// Row counts for which SQLite statements are prepared. Batches are padded with rows of nulls, so
 /// that few statements serve every batch size.
@@ -19,7 +19,7 @@ const LARGEST: usize = SIZES[SIZES.len() - 1];
 
 /// The type of one column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::store) enum Column {
+pub(crate) enum Column {
     Uuid,
     Text,
     Int,
@@ -61,7 +61,7 @@ fn size_for(rows: usize) -> usize {
 ///
 /// Parameters are written `?` and occur in the head only. The tail must drop rows whose first
 /// column is null, by a condition or a join.
-pub(in crate::store) struct Bulk {
+pub(crate) struct Bulk {
     head: &'static str,
     columns: &'static [Column],
     tail: &'static str,
@@ -70,28 +70,28 @@ pub(in crate::store) struct Bulk {
 }
 
 /// Rows of one [`Bulk`], with their values in row order.
-pub(in crate::store) struct Rows {
+pub(crate) struct Rows {
     columns: &'static [Column],
     values: Vec<Value>,
 }
 
 impl Rows {
-    pub(in crate::store) fn push<const N: usize>(&mut self, row: [Value; N]) {
+    pub(crate) fn push<const N: usize>(&mut self, row: [Value; N]) {
         debug_assert_eq!(N, self.columns.len());
         self.values.extend(row);
     }
 
-    pub(in crate::store) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.values.len() / self.columns.len()
     }
 
-    pub(in crate::store) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 }
 
 impl Bulk {
-    pub(in crate::store) const fn new(
+    pub(crate) const fn new(
         head: &'static str,
         columns: &'static [Column],
         tail: &'static str,
@@ -105,7 +105,7 @@ impl Bulk {
         }
     }
 
-    pub(in crate::store) fn rows(&self, capacity: usize) -> Rows {
+    pub(crate) fn rows(&self, capacity: usize) -> Rows {
         Rows {
             columns: self.columns,
             values: Vec::with_capacity(capacity * self.columns.len()),
@@ -113,7 +113,7 @@ impl Bulk {
     }
 
     /// Executes the statement and returns the number of written rows.
-    pub(in crate::store) async fn execute(
+    pub(crate) async fn execute(
         &self,
         connection: &impl ConnectionTrait,
         scalars: &[Value],
@@ -127,7 +127,7 @@ impl Bulk {
     }
 
     /// Executes the statement and returns its result rows.
-    pub(in crate::store) async fn query(
+    pub(crate) async fn query(
         &self,
         connection: &impl ConnectionTrait,
         scalars: &[Value],
@@ -209,7 +209,7 @@ impl Bulk {
         )
     }
 
-    pub(in crate::store) fn sqlite_text(&self, rows: usize) -> String {
+    pub(crate) fn sqlite_text(&self, rows: usize) -> String {
         let row = format!("({})", vec!["?"; self.columns.len()].join(","));
         let rows = vec![row.as_str(); rows].join(",");
         format!("{} FROM (VALUES {rows}) AS v {}", self.head, self.tail)
@@ -227,7 +227,7 @@ impl Bulk {
             .collect();
         format!(
             "{} FROM UNNEST({}) AS v({}) {}",
-            numbered(self.head, DatabaseBackend::Postgres),
+            number_parameters(self.head, DatabaseBackend::Postgres),
             arrays.join(","),
             names.join(","),
             self.tail
@@ -241,20 +241,20 @@ impl Bulk {
 /// thread. All its statements use one size, or one row: if each had its own size, hardly any text
 /// would repeat, and SQLite would spend more time on parsing than on writing.
 #[derive(Default)]
-pub(in crate::store) struct Script {
+pub(crate) struct Script {
     parts: Vec<(&'static Bulk, Vec<Value>, Rows)>,
 }
 
 impl Script {
     /// Adds a statement unless it has no rows.
-    pub(in crate::store) fn push(&mut self, bulk: &'static Bulk, scalars: Vec<Value>, rows: Rows) {
+    pub(crate) fn push(&mut self, bulk: &'static Bulk, scalars: Vec<Value>, rows: Rows) {
         if !rows.is_empty() {
             self.parts.push((bulk, scalars, rows));
         }
     }
 
     /// Returns the number of rows written if no condition drops one.
-    pub(in crate::store) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.parts
             .iter()
             .map(|(_, _, rows)| rows.len() as u64)
@@ -262,7 +262,7 @@ impl Script {
     }
 
     /// Executes the statements and returns the number of written rows.
-    pub(in crate::store) async fn execute(
+    pub(crate) async fn execute(
         self,
         connection: &impl ConnectionTrait,
     ) -> Result<u64, DbErr> {
@@ -318,22 +318,22 @@ fn joined(statements: Vec<Statement>) -> Statement {
 }
 
 /// Returns `text` with its `?` parameters written as the database expects.
-pub(in crate::store) fn numbered(text: &str, backend: DatabaseBackend) -> String {
+pub(crate) fn number_parameters(text: &str, backend: DatabaseBackend) -> String {
     if backend == DatabaseBackend::Sqlite {
         return text.to_owned();
     }
-    let mut numbered = String::with_capacity(text.len() + 16);
+    let mut number_parameters = String::with_capacity(text.len() + 16);
     let mut number = 0;
     for part in text.split_inclusive('?') {
         match part.strip_suffix('?') {
             Some(before) => {
                 number += 1;
-                numbered.push_str(&format!("{before}${number}"));
+                number_parameters.push_str(&format!("{before}${number}"));
             }
-            None => numbered.push_str(part),
+            None => number_parameters.push_str(part),
         }
     }
-    numbered
+    number_parameters
 }
 
 #[cfg(test)]

@@ -4,17 +4,17 @@
 use uuid::Uuid;
 
 /// Maximum difference between the time in a delivery's id and its recorded time.
-pub(in crate::store) const ID_AHEAD_MS: i64 = 10_000;
+pub(crate) const ID_CLOCK_SKEW_MS: i64 = 10_000;
 /// Maximum delay between creating a delivery's id and writing the delivery.
-pub(in crate::store) const WRITTEN_WITHIN_MS: i64 = 30_000;
+pub(crate) const MAX_WRITE_DELAY_MS: i64 = 30_000;
 
 /// Returns the smallest id of this time.
-pub(in crate::store) fn first_id(at_ms: i64) -> Uuid {
+pub(crate) fn min_id_at(at_ms: i64) -> Uuid {
     Uuid::from_u128(u128::from(at_ms.max(0).unsigned_abs()) << 80)
 }
 
 /// Returns when an id was created.
-pub(in crate::store) fn time_of(id: Uuid) -> i64 {
+pub(crate) fn id_time_ms(id: Uuid) -> i64 {
     (id.as_u128() >> 80) as i64
 }
 
@@ -30,8 +30,8 @@ mod tests {
         let at = Timestamp::from_unix(NoContext, 1_780_000_000, 123_000_000);
         for _ in 0..100 {
             let id = Uuid::new_v7(at);
-            assert!(first_id(at_ms) <= id && id < first_id(at_ms + 1));
-            assert_eq!(time_of(id), at_ms);
+            assert!(min_id_at(at_ms) <= id && id < min_id_at(at_ms + 1));
+            assert_eq!(id_time_ms(id), at_ms);
         }
     }
 }

@@ -7,14 +7,14 @@ use nexo_domain::phone::{Phone, RecordedPhone};
 
 use crate::store::StoreError;
 
-pub(in crate::store) fn phone(table: &'static str, text: &str) -> Result<Phone, StoreError> {
+pub(crate) fn phone(table: &'static str, text: &str) -> Result<Phone, StoreError> {
     Phone::from_record(text).ok_or(StoreError::Unreadable {
         table,
         column: "phone",
     })
 }
 
-pub(in crate::store) fn recorded_phone(
+pub(crate) fn recorded_phone(
     table: &'static str,
     text: &str,
 ) -> Result<RecordedPhone, StoreError> {
@@ -24,21 +24,21 @@ pub(in crate::store) fn recorded_phone(
     })
 }
 
-pub(in crate::store) fn carrier(table: &'static str, name: &str) -> Result<Carrier, StoreError> {
+pub(crate) fn carrier(table: &'static str, name: &str) -> Result<Carrier, StoreError> {
     Carrier::named(name).ok_or(StoreError::Unreadable {
         table,
         column: "carrier",
     })
 }
 
-pub(in crate::store) fn status(name: &str) -> Result<Status, StoreError> {
+pub(crate) fn status(name: &str) -> Result<Status, StoreError> {
     Status::named(name).ok_or(StoreError::Unreadable {
         table: "deliveries",
         column: "status",
     })
 }
 
-pub(in crate::store) fn language(code: Option<&str>) -> Result<Option<Language>, StoreError> {
+pub(crate) fn language(code: Option<&str>) -> Result<Option<Language>, StoreError> {
     code.map(|code| {
         Language::from_code(code).ok_or(StoreError::Unreadable {
             table: "accounts",
@@ -49,6 +49,6 @@ pub(in crate::store) fn language(code: Option<&str>) -> Result<Option<Language>,
 }
 
 /// Returns `live` or `test`. A phone has one window in each realm.
-pub(in crate::store) fn realm(test: bool) -> &'static str {
+pub(crate) fn realm(test: bool) -> &'static str {
     if test { "test" } else { "live" }
 }

@@ -16,11 +16,12 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::cluster::changes::{Change, append};
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::posting::NodeEpoch;
 use crate::store::sql::bulk::Column::{Int, Text, Uuid as Id};
-use crate::store::sql::bulk::{Bulk, NONE};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::sql::bulk::{Bulk, NULL_INT};
+use crate::store::{Conflict, StoreError};
+use crate::store::views::Webhooks;
 use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity, Model};
 use crate::tables::webhooks::endpoint;
 
@@ -123,11 +124,11 @@ static FINISH: Bulk = Bulk::new(
     "WHERE webhook_attempts.id = v.column1 AND webhook_attempts.status = 'sending'",
 );
 
-impl Store {
+impl Webhooks<'_> {
     /// Claims waiting attempts for this node, the oldest of each endpoint first, and marks them
     /// `sending`. `in_flight`: number of attempts that this node is sending, by endpoint.
-    pub async fn claim_webhooks(
-        &self,
+    pub async fn claim(
+        self,
         node: &NodeEpoch,
         in_flight: &HashMap<EndpointId, u32>,
         limits: ClaimLimits,
@@ -148,7 +149,7 @@ impl Store {
             Value::from(i64::from(limits.per_endpoint)),
             Value::from(i64::from(limits.attempts)),
         ]);
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         let mut attempts = candidates(&rows, now_ms)?;
         let mut with_these = in_flight.clone();
         attempts.retain(|attempt| {
@@ -156,7 +157,7 @@ impl Store {
             *count += 1;
             *count <= limits.per_endpoint
         });
-        let (claim, scalars): (&'static Bulk, Vec<Value>) = match self.is_sqlite() {
+        let (claim, scalars): (&'static Bulk, Vec<Value>) = match self.store.is_sqlite() {
             true => (&CLAIM, Vec::new()),
             false => {
                 let (name, epoch) = (node.node.as_ref(), node.epoch);
@@ -167,15 +168,15 @@ impl Store {
     }
 
     /// Claims one waiting attempt for a command, which has no epoch.
-    pub async fn claim_webhook(
-        &self,
+    pub async fn claim_one(
+        self,
         node: &NodeEpoch,
         id: WebhookAttemptId,
         now_ms: i64,
     ) -> Result<Option<ClaimedAttempt>, StoreError> {
         let sql = format!("{CANDIDATES} AND a.id = ?) AS c");
-        let statement = self.sql(&sql, [Value::from(id.0)]);
-        let rows = self.reader.query_all_raw(statement).await?;
+        let statement = self.store.sql(&sql, [Value::from(id.0)]);
+        let rows = self.store.reader.query_all_raw(statement).await?;
         let attempts = candidates(&rows, now_ms)?;
         let claimed = self.claim(&CLAIM, &[], node, attempts, now_ms).await?;
         Ok(claimed.into_iter().next())
@@ -183,7 +184,7 @@ impl Store {
 
     /// If two processes claim the same attempt, the update succeeds for one.
     async fn claim(
-        &self,
+        self,
         claim: &'static Bulk,
         scalars: &[Value],
         node: &NodeEpoch,
@@ -195,9 +196,9 @@ impl Store {
             let name = node.node.as_ref();
             rows.push([attempt.id.0.into(), name.into(), now_ms.into()]);
         }
-        let claimed = claim.query(self.writing()?, scalars, rows).await;
+        let claimed = claim.query(self.store.write_connection()?, scalars, rows).await;
         let claimed: Vec<Uuid> = self
-            .noted(claimed)?
+            .store.check_write(claimed)?
             .iter()
             .map(|row| row.try_get_by_index(0))
             .collect::<Result<_, _>>()?;
@@ -206,7 +207,7 @@ impl Store {
     }
 
     /// Stores the results of POSTs. Attempts that are no longer `sending` do not change.
-    pub async fn finish_webhooks(&self, finished: &[FinishedAttempt]) -> Result<u64, StoreError> {
+    pub async fn finish(self, finished: &[FinishedAttempt]) -> Result<u64, StoreError> {
         let mut rows = FINISH.rows(finished.len());
         for attempt in finished {
             let status = if attempt.delivered {
@@ -217,14 +218,14 @@ impl Store {
             rows.push([
                 attempt.id.0.into(),
                 status.into(),
-                attempt.status_code.map_or(NONE, i64::from).into(),
+                attempt.status_code.map_or(NULL_INT, i64::from).into(),
                 attempt.duration_ms.into(),
                 storable(attempt.response_head.as_deref()).into(),
                 storable(attempt.error.as_deref()).into(),
                 attempt.finished_at_ms.into(),
             ]);
         }
-        self.noted(FINISH.execute(self.writing()?, &[], rows).await)
+        self.store.check_write(FINISH.execute(self.store.write_connection()?, &[], rows).await)
     }
 
     /// Queues the same body for the same endpoint again.
@@ -232,18 +233,18 @@ impl Store {
     /// # Errors
     /// [`Conflict::UnknownAttempt`], also if it belongs to another account;
     /// [`Conflict::EndpointRemoved`].
-    pub async fn replay_webhook(
-        &self,
+    pub async fn replay(
+        self,
         id: WebhookAttemptId,
         account: Option<AccountId>,
         at_ms: i64,
     ) -> Result<WebhookAttemptId, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let old = Entity::find_by_id(id.0)
             .one(&transaction)
             .await?
             .filter(|old| account.is_none_or(|account| account.0 == old.account_id))
-            .ok_or(Conflict::AttemptUnknown)?;
+            .ok_or(Conflict::UnknownAttempt)?;
         let endpoint = endpoint::Entity::find_by_id(old.endpoint_id)
             .filter(endpoint::Column::RemovedAtMs.is_null())
             .one(&transaction)
@@ -265,39 +266,39 @@ impl Store {
             ..Default::default()
         };
         Entity::insert(attempt).exec(&transaction).await?;
-        append(&transaction, Change::WebhookAttempt(replay), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::WebhookAttempt(replay), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(replay)
     }
 
     /// Returns the attempt.
-    pub async fn webhook_attempt(
-        &self,
+    pub async fn attempt(
+        self,
         id: WebhookAttemptId,
     ) -> Result<Option<WebhookAttempt>, StoreError> {
-        let row = Entity::find_by_id(id.0).one(&self.reader).await?;
+        let row = Entity::find_by_id(id.0).one(self.store.reader).await?;
         Ok(row.map(attempt))
     }
 
     /// Returns the attempts of a delivery, oldest first.
-    pub async fn webhook_attempts(
-        &self,
+    pub async fn delivery_attempts(
+        self,
         delivery: DeliveryId,
     ) -> Result<Vec<WebhookAttempt>, StoreError> {
         let rows = Entity::find()
             .filter(Column::DeliveryId.eq(delivery.0))
             .order_by_asc(Column::CreatedAtMs)
             .order_by_asc(Column::Id)
-            .all(&self.reader)
+            .all(self.store.reader)
             .await?;
         Ok(rows.into_iter().map(attempt).collect())
     }
 
     /// Returns the number of attempts waiting to be sent.
-    pub async fn webhook_backlog(&self) -> Result<u64, StoreError> {
+    pub async fn backlog(self) -> Result<u64, StoreError> {
         Ok(Entity::find()
             .filter(Expr::cust("status = 'pending'"))
-            .count(&self.reader)
+            .count(self.store.reader)
             .await?)
     }
 }
@@ -331,7 +332,7 @@ fn candidate(row: &QueryResult, now_ms: i64) -> Result<ClaimedAttempt, DbErr> {
     })
 }
 
-pub(in crate::store) fn attempt(row: Model) -> WebhookAttempt {
+pub(crate) fn attempt(row: Model) -> WebhookAttempt {
     WebhookAttempt {
         id: WebhookAttemptId(row.id),
         endpoint_id: EndpointId(row.endpoint_id),

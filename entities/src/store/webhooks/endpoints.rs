@@ -9,14 +9,15 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::{Conflict, StoreError};
+use crate::store::views::Webhooks;
 use crate::tables::webhooks::endpoint::{Column, Entity};
 use crate::tables::webhooks::{attempt, endpoint};
 
 /// Maximum number of endpoints per account, including paused ones.
-const MOST_KEPT: usize = 20;
+const MAX_STORED: usize = 20;
 
 /// Parameters of a new endpoint. The URL must have been validated.
 #[derive(Debug, Clone)]
@@ -62,25 +63,25 @@ pub enum EndpointChange {
     Remove,
 }
 
-impl Store {
+impl Webhooks<'_> {
     /// Adds an endpoint.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyEndpoints`], [`Conflict::EndpointsKept`].
-    pub async fn add_endpoint(&self, new: NewEndpoint<'_>) -> Result<EndpointId, StoreError> {
+    /// [`Conflict::AccountClosed`], [`Conflict::TooManyActiveEndpoints`], [`Conflict::TooManyStoredEndpoints`].
+    pub async fn add_endpoint(self, new: NewEndpoint<'_>) -> Result<EndpointId, StoreError> {
         let id = EndpointId(Uuid::now_v7());
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, new.account_id).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, new.account_id).await?;
         let kept = Entity::find()
             .filter(Column::AccountId.eq(new.account_id.0))
             .filter(Column::RemovedAtMs.is_null())
             .count(&transaction)
             .await?;
-        if kept >= MOST_KEPT as u64 {
-            return Err(Conflict::EndpointsKept { max: MOST_KEPT }.into());
+        if kept >= MAX_STORED as u64 {
+            return Err(Conflict::TooManyStoredEndpoints { max: MAX_STORED }.into());
         }
         if active(&transaction, new.account_id).await? >= MAX_ENDPOINTS as u64 {
-            return Err(Conflict::TooManyEndpoints { max: MAX_ENDPOINTS }.into());
+            return Err(Conflict::TooManyActiveEndpoints { max: MAX_ENDPOINTS }.into());
         }
         let endpoint = endpoint::ActiveModel {
             id: Set(id.0),
@@ -96,13 +97,13 @@ impl Store {
         };
         Entity::insert(endpoint).exec(&transaction).await?;
         let change = Change::Endpoints(new.account_id);
-        append(&transaction, change, new.created_at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, change, new.created_at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
     /// Returns all endpoints, or those of one account, oldest first, without removed ones.
-    pub async fn endpoints(&self, account: Option<AccountId>) -> Result<Vec<Endpoint>, StoreError> {
+    pub async fn endpoints(self, account: Option<AccountId>) -> Result<Vec<Endpoint>, StoreError> {
         let mut find = Entity::find()
             .filter(Column::RemovedAtMs.is_null())
             .order_by_asc(Column::CreatedAtMs)
@@ -110,20 +111,20 @@ impl Store {
         if let Some(account) = account {
             find = find.filter(Column::AccountId.eq(account.0));
         }
-        let rows = find.all(&self.reader).await?;
+        let rows = find.all(self.store.reader).await?;
         Ok(rows.into_iter().map(Endpoint::from).collect())
     }
 
     /// Returns the endpoint if it belongs to the account and was not removed.
     pub async fn endpoint(
-        &self,
+        self,
         account: AccountId,
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError> {
         let row = Entity::find_by_id(id.0)
             .filter(Column::AccountId.eq(account.0))
             .filter(Column::RemovedAtMs.is_null())
-            .one(&self.reader)
+            .one(self.store.reader)
             .await?;
         Ok(row.map(Endpoint::from))
     }
@@ -131,7 +132,7 @@ impl Store {
     /// Sets a new secret; the previous one also signs until `old_until_ms`. Returns false if the
     /// endpoint does not belong to the account or was removed.
     pub async fn rotate_secret(
-        &self,
+        self,
         account: AccountId,
         id: EndpointId,
         secret: HashedSecret,
@@ -145,9 +146,9 @@ impl Store {
             .filter(Column::Id.eq(id.0))
             .filter(Column::AccountId.eq(account.0))
             .filter(Column::RemovedAtMs.is_null())
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        Ok(self.noted(rotated)?.rows_affected > 0)
+        Ok(self.store.check_write(rotated)?.rows_affected > 0)
     }
 
     /// Pauses, resumes or removes an endpoint. Returns false if that changes nothing or the
@@ -157,7 +158,7 @@ impl Store {
     /// [`Conflict::TooManyActiveEndpoints`] if resuming would exceed the limit,
     /// [`Conflict::AccountClosed`].
     pub async fn change_endpoint(
-        &self,
+        self,
         account: AccountId,
         id: EndpointId,
         change: EndpointChange,
@@ -176,9 +177,9 @@ impl Store {
                 Column::RemovedAtMs.is_null(),
             ),
         };
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         if change == EndpointChange::Resume {
-            hold_open_account(&transaction, account).await?;
+            lock_open_account(&transaction, account).await?;
         }
         let changed = Entity::update_many()
             .col_expr(column, Expr::value(Value::BigInt(value)))
@@ -194,7 +195,7 @@ impl Store {
         }
         if change == EndpointChange::Resume {
             if active(&transaction, account).await? > MAX_ENDPOINTS as u64 {
-                return Err(Conflict::TooManyEndpoints { max: MAX_ENDPOINTS }.into());
+                return Err(Conflict::TooManyActiveEndpoints { max: MAX_ENDPOINTS }.into());
             }
             Entity::update_many()
                 .col_expr(Column::ResumedAtMs, Expr::value(at_ms))
@@ -215,8 +216,8 @@ impl Store {
                 .exec(&transaction)
                 .await?;
         }
-        append(&transaction, Change::Endpoints(account), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Endpoints(account), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 }

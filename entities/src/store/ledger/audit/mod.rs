@@ -6,7 +6,8 @@ use sea_orm::{
     TransactionTrait, Value,
 };
 
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Ledger;
 
 mod earnings;
 
@@ -130,16 +131,16 @@ const UNTOLD: &str = "SELECT COUNT(*) FROM webhook_endpoints AS e \
     AND NOT EXISTS (SELECT 1 FROM webhook_attempts AS a \
     WHERE a.delivery_id = d.id AND a.endpoint_id = e.id)";
 
-impl Store {
+impl Ledger<'_> {
     /// Checks every invariant of the ledger in one consistent snapshot of the database.
     ///
     /// # Errors
     /// Database errors only; a violated invariant is a [`Check`] that is not ok.
-    pub async fn audit(&self, now_ms: i64) -> Result<Vec<Check>, StoreError> {
-        let picture = self.picture().await?;
+    pub async fn audit(self, now_ms: i64) -> Result<Vec<Check>, StoreError> {
+        let snapshot = self.snapshot().await?;
         let mut checks = Vec::with_capacity(INVARIANTS.len() + earnings::INVARIANTS.len() + 5);
         for invariant in INVARIANTS.iter().chain(&earnings::INVARIANTS) {
-            let broken = self.count(&picture, invariant.sql, []).await?;
+            let broken = self.count(&snapshot, invariant.sql, []).await?;
             checks.push(Check {
                 name: invariant.name,
                 ok: broken == 0,
@@ -149,7 +150,7 @@ impl Store {
         let overdue = "SELECT COUNT(*) FROM deliveries \
                        WHERE status = 'sent' AND created_at_ms < ?";
         let due = Value::from(now_ms - OVERDUE_MS);
-        let overdue = self.count(&picture, overdue, [due]).await?;
+        let overdue = self.count(&snapshot, overdue, [due]).await?;
         checks.push(Check {
             name: "no_delivery_is_overdue",
             ok: overdue == 0,
@@ -159,34 +160,34 @@ impl Store {
             ),
         });
         let slack = [UNKNOWN_ENDPOINT_MS, LATE_COMMIT_MS, LATE_COMMIT_MS];
-        let untold = self.count(&picture, UNTOLD, slack.map(Value::from)).await?;
+        let untold = self.count(&snapshot, UNTOLD, slack.map(Value::from)).await?;
         checks.push(Check {
             name: "every_end_is_told",
             ok: untold == 0,
             detail: format!("{untold} ends without an attempt for an active webhook endpoint"),
         });
         let slack = Value::from(earnings::SLACK_MS);
-        let unearned = self.count(&picture, earnings::UNEARNED, [slack]).await?;
+        let unearned = self.count(&snapshot, earnings::UNEARNED, [slack]).await?;
         checks.push(Check {
             name: "every_commission_accrues",
             ok: unearned == 0,
             detail: format!("{unearned} delivered OTPs of referred accounts without a commission"),
         });
-        checks.push(self.earned(&picture).await?);
-        checks.push(self.left_in_closed(&picture).await?);
-        checks.push(self.figures(&picture).await?);
-        picture.rollback().await?;
+        checks.push(self.earned(&snapshot).await?);
+        checks.push(self.left_in_closed(&snapshot).await?);
+        checks.push(self.figures(&snapshot).await?);
+        snapshot.rollback().await?;
         Ok(checks)
     }
 
     /// Sums refunds to closed wallets. They violate nothing; they wait to be paid out.
-    async fn left_in_closed(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
+    async fn left_in_closed(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
         let left = "SELECT COUNT(*), \
                     CAST(COALESCE(SUM(w.free_micros + w.bonus_micros + w.balance_micros), 0) \
                     AS bigint) FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
                     WHERE a.closed_at_ms IS NOT NULL \
                     AND w.free_micros + w.bonus_micros + w.balance_micros <> 0";
-        let row = self.one(picture, left, []).await?;
+        let row = self.one(snapshot, left, []).await?;
         let accounts: i64 = row.try_get_by_index(0)?;
         let micros = Micros::new(row.try_get_by_index(1)?);
         Ok(Check {
@@ -197,13 +198,13 @@ impl Store {
     }
 
     /// Sums referral earnings by their whereabouts. The parts are checked by the invariants.
-    async fn earned(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
+    async fn earned(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
         let sums = "SELECT CAST(COALESCE(SUM(accrued_micros), 0) AS bigint), \
                     CAST(COALESCE(SUM(pending_micros), 0) AS bigint), \
                     (SELECT CAST(COALESCE(SUM(amount_micros), 0) AS bigint) FROM payouts), \
                     (SELECT CAST(COALESCE(SUM(-amount_micros), 0) AS bigint) \
                     FROM commission_entries WHERE kind = 'revocation') FROM referrals";
-        let row = self.one(picture, sums, []).await?;
+        let row = self.one(snapshot, sums, []).await?;
         let micros = |place| row.try_get_by_index(place).map(Micros::new);
         let (accrued, pending) = (micros(0)?, micros(1)?);
         let (paid, reversed) = (micros(2)?, micros(3)?);
@@ -219,7 +220,7 @@ impl Store {
     }
 
     /// Checks the totals: everything that came in is in a wallet, was spent or was paid out.
-    async fn figures(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
+    async fn figures(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
         let held = "SELECT CAST(COALESCE(SUM(free_micros + bonus_micros + balance_micros), 0) \
                     AS bigint) FROM wallets";
         let moved = "SELECT CAST(COALESCE(SUM(CASE WHEN kind IN ('debit', 'refund') \
@@ -229,8 +230,8 @@ impl Store {
                      CAST(COALESCE(SUM(CASE WHEN kind IN ('debit', 'refund') \
                      THEN -amount_micros ELSE 0 END), 0) AS bigint), COUNT(*) \
                      FROM ledger_entries";
-        let held = Micros::new(self.count(picture, held, []).await?);
-        let row = self.one(picture, moved, []).await?;
+        let held = Micros::new(self.count(snapshot, held, []).await?);
+        let row = self.one(snapshot, moved, []).await?;
         let came_in = Micros::new(row.try_get_by_index(0)?);
         let went_out = Micros::new(row.try_get_by_index(1)?);
         let spent = Micros::new(row.try_get_by_index(2)?);
@@ -247,33 +248,33 @@ impl Store {
     }
 
     /// Begins a transaction in which every read sees the same snapshot.
-    async fn picture(&self) -> Result<DatabaseTransaction, StoreError> {
-        Ok(match self.backend() {
-            DatabaseBackend::Sqlite => self.reader.begin().await?,
+    async fn snapshot(self) -> Result<DatabaseTransaction, StoreError> {
+        Ok(match self.store.backend() {
+            DatabaseBackend::Sqlite => self.store.reader.begin().await?,
             _ => {
                 let level = Some(IsolationLevel::RepeatableRead);
                 let mode = Some(AccessMode::ReadOnly);
-                self.reader.begin_with_config(level, mode).await?
+                self.store.reader.begin_with_config(level, mode).await?
             }
         })
     }
 
     async fn count(
-        &self,
-        picture: &DatabaseTransaction,
+        self,
+        snapshot: &DatabaseTransaction,
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<i64, StoreError> {
-        Ok(self.one(picture, sql, values).await?.try_get_by_index(0)?)
+        Ok(self.one(snapshot, sql, values).await?.try_get_by_index(0)?)
     }
 
     async fn one(
-        &self,
-        picture: &DatabaseTransaction,
+        self,
+        snapshot: &DatabaseTransaction,
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<QueryResult, StoreError> {
-        let row = picture.query_one_raw(self.sql(sql, values)).await?;
+        let row = snapshot.query_one_raw(self.store.sql(sql, values)).await?;
         row.ok_or(StoreError::Unreadable {
             table: "ledger_entries",
             column: "amount_micros",

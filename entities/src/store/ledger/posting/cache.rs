@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::ids::{AccountId, EndpointId};
 
-use super::{Debit, Pace, Settlement};
+use super::{Debit, WriteMode, Settlement};
 
 /// Above this number of accounts the cache is cleared, which bounds its memory to about 20 MB.
 const MAX_ACCOUNTS: usize = 100_000;
 
 /// Number of stepwise batches after a conflict with another writer.
-const WARY_BATCHES: u8 = 16;
+const STEPWISE_BATCHES: u8 = 16;
 
 /// A wallet as last committed or read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ pub struct WalletCache {
     wallets: HashMap<AccountId, Wallet>,
     endpoints: HashMap<AccountId, Vec<EndpointId>>,
     /// Number of following batches that must be written stepwise.
-    wary: u8,
+    stepwise_left: u8,
 }
 
 impl WalletCache {
@@ -56,29 +56,29 @@ impl WalletCache {
     }
 
     /// Makes the next batch read this account's wallet again.
-    pub fn forget_wallet(&mut self, account: AccountId) {
+    pub fn invalidate_wallet(&mut self, account: AccountId) {
         self.wallets.remove(&account);
     }
 
     /// Makes the next batch read this account's active webhook endpoints again.
-    pub fn forget_endpoints(&mut self, account: AccountId) {
+    pub fn invalidate_endpoints(&mut self, account: AccountId) {
         self.endpoints.remove(&account);
     }
 
     /// Chooses the write mode of the next batch.
-    pub(super) fn pace(&mut self) -> Pace {
-        match self.wary.checked_sub(1) {
+    pub(super) fn pace(&mut self) -> WriteMode {
+        match self.stepwise_left.checked_sub(1) {
             Some(left) => {
-                self.wary = left;
-                Pace::StepByStep
+                self.stepwise_left = left;
+                WriteMode::Stepwise
             }
-            None => Pace::Bold,
+            None => WriteMode::Optimistic,
         }
     }
 
     /// Records a conflict with another writer: more are likely to follow.
-    pub(super) fn expect_others(&mut self) {
-        self.wary = WARY_BATCHES;
+    pub(super) fn expect_conflicts(&mut self) {
+        self.stepwise_left = STEPWISE_BATCHES;
     }
 
     pub(super) fn wallet(&self, account: AccountId) -> Option<Wallet> {
@@ -108,7 +108,7 @@ impl WalletCache {
         self.endpoints.extend(endpoints);
     }
 
-    pub(super) fn forget_touched(&mut self, debits: &[Debit], settlements: &[Settlement]) {
+    pub(super) fn invalidate_touched(&mut self, debits: &[Debit], settlements: &[Settlement]) {
         let accounts = debits
             .iter()
             .map(|d| d.account_id)

@@ -18,21 +18,21 @@ type Window = (bool, Phone);
 /// A round takes the debits in order and pays the funded ones tentatively. Their windows are then
 /// claimed. Debits that win their window are posted; losers are rejected, and their money is
 /// available to short debits in the next round.
-pub(super) struct Deciding<'a> {
+pub(super) struct BatchDecision<'a> {
     debits: &'a [Debit],
     outcomes: Vec<Option<DebitOutcome>>,
-    wallets: HashMap<AccountId, Working>,
+    wallets: HashMap<AccountId, WorkingWallet>,
     refunds: Vec<(AccountId, Parts)>,
     /// Windows known to be taken, and until when.
     taken: HashMap<Window, i64>,
 }
 
-struct Working {
+struct WorkingWallet {
     wallet: Wallet,
     /// The buckets after the tentative payments of the current round.
     tentative: Buckets,
     /// Whether it was read in this transaction.
-    exact: bool,
+    is_fresh: bool,
     touched: bool,
 }
 
@@ -43,10 +43,10 @@ pub(super) struct Round {
     /// Indexes of the debits that lack funds in this round, and their wallets' totals.
     short: Vec<(usize, Micros)>,
     /// Accounts found short by a wallet that was not read in this transaction.
-    pub doubted: HashSet<AccountId>,
+    pub unverified: HashSet<AccountId>,
 }
 
-impl<'a> Deciding<'a> {
+impl<'a> BatchDecision<'a> {
     /// `wallet` returns an account's wallet and whether it was read in this transaction. It is
     /// called for the accounts of the debits and for `others`.
     pub(super) fn new(
@@ -54,20 +54,20 @@ impl<'a> Deciding<'a> {
         others: impl Iterator<Item = AccountId>,
         wallet: impl Fn(AccountId) -> Option<(Wallet, bool)>,
     ) -> Self {
-        let mut wallets: HashMap<AccountId, Working> = HashMap::new();
+        let mut wallets: HashMap<AccountId, WorkingWallet> = HashMap::new();
         for account in debits.iter().map(|debit| debit.account_id).chain(others) {
             if wallets.contains_key(&account) {
                 continue;
             }
-            if let Some((wallet, exact)) = wallet(account) {
+            if let Some((wallet, is_fresh)) = wallet(account) {
                 let tentative = wallet.buckets;
                 let touched = false;
                 wallets.insert(
                     account,
-                    Working {
+                    WorkingWallet {
                         wallet,
                         tentative,
-                        exact,
+                        is_fresh,
                         touched,
                     },
                 );
@@ -75,7 +75,7 @@ impl<'a> Deciding<'a> {
         }
         Self {
             debits,
-            outcomes: second_of_a_key(debits),
+            outcomes: reject_repeated_keys(debits),
             wallets,
             refunds: Vec::new(),
             taken: HashMap::new(),
@@ -83,7 +83,7 @@ impl<'a> Deciding<'a> {
     }
 
     /// Rejects the debits at these indexes: their idempotency keys are taken.
-    pub(super) fn take_out(&mut self, places: &HashSet<usize>) {
+    pub(super) fn reject(&mut self, places: &HashSet<usize>) {
         for place in places {
             self.outcomes[*place] = Some(DebitOutcome::KeyTaken);
         }
@@ -91,7 +91,7 @@ impl<'a> Deciding<'a> {
 
     /// Returns whether a debit with an idempotency key was rejected because its phone window is
     /// closed.
-    pub(super) fn has_keyed_late(&self) -> bool {
+    pub(super) fn has_keyed_window_conflict(&self) -> bool {
         let mut outcomes = self.debits.iter().zip(&self.outcomes);
         outcomes.any(|(debit, outcome)| {
             debit.idempotent.is_some() && matches!(outcome, Some(DebitOutcome::WindowClosed { .. }))
@@ -146,7 +146,7 @@ impl<'a> Deciding<'a> {
         true
     }
 
-    pub(super) fn undecided(&self) -> bool {
+    pub(super) fn has_undecided(&self) -> bool {
         self.outcomes.iter().any(Option::is_none)
     }
 
@@ -158,7 +158,7 @@ impl<'a> Deciding<'a> {
         let mut round = Round {
             claims: Vec::with_capacity(self.debits.len()),
             short: Vec::new(),
-            doubted: HashSet::new(),
+            unverified: HashSet::new(),
         };
         let mut claimed = HashSet::with_capacity(self.debits.len());
         for (place, debit) in self.debits.iter().enumerate() {
@@ -186,8 +186,8 @@ impl<'a> Deciding<'a> {
                     }
                     Err(short) => {
                         round.short.push((place, short.total));
-                        if !working.exact {
-                            round.doubted.insert(debit.account_id);
+                        if !working.is_fresh {
+                            round.unverified.insert(debit.account_id);
                         }
                     }
                 }
@@ -255,7 +255,7 @@ impl<'a> Deciding<'a> {
 }
 
 /// Rejects every debit but the first under the same idempotency key; leaves the others undecided.
-fn second_of_a_key(debits: &[Debit]) -> Vec<Option<DebitOutcome>> {
+fn reject_repeated_keys(debits: &[Debit]) -> Vec<Option<DebitOutcome>> {
     let mut keys = HashSet::new();
     let mut is_first = |debit: &Debit| match debit.idempotent.as_deref() {
         Some(request) => keys.insert((request.key_id, request.key.clone())),
@@ -300,19 +300,19 @@ mod tests {
         }
     }
 
-    fn deciding(debits: &[Debit], balance: i64, exact: bool) -> Deciding<'_> {
+    fn deciding(debits: &[Debit], balance: i64, is_fresh: bool) -> BatchDecision<'_> {
         let wallet = Wallet {
             buckets: cash(balance),
             version: 7,
             closed: false,
             referred: false,
         };
-        Deciding::new(debits, std::iter::empty(), move |_| Some((wallet, exact)))
+        BatchDecision::new(debits, std::iter::empty(), move |_| Some((wallet, is_fresh)))
     }
 
     /// Decides the batch; the claims at `losers` are lost until 20,000.
-    fn outcomes(mut deciding: Deciding<'_>, losers: &[usize]) -> Vec<DebitOutcome> {
-        while deciding.undecided() {
+    fn outcomes(mut deciding: BatchDecision<'_>, losers: &[usize]) -> Vec<DebitOutcome> {
+        while deciding.has_undecided() {
             let round = deciding.round();
             let lost = round
                 .claims
@@ -383,9 +383,9 @@ mod tests {
     #[test]
     fn a_wallet_of_the_cache_that_is_short_is_doubted_and_a_read_one_is_not() {
         let debits = [debit(1, 11)];
-        let doubted = deciding(&debits, 10, false).round().doubted;
-        assert_eq!(doubted, HashSet::from([ACCOUNT]));
-        assert!(deciding(&debits, 10, true).round().doubted.is_empty());
+        let unverified = deciding(&debits, 10, false).round().unverified;
+        assert_eq!(unverified, HashSet::from([ACCOUNT]));
+        assert!(deciding(&debits, 10, true).round().unverified.is_empty());
     }
 
     #[test]
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn an_unknown_account_is_closed() {
         let debits = [debit(1, 1)];
-        let nobody = Deciding::new(&debits, std::iter::empty(), |_| None);
+        let nobody = BatchDecision::new(&debits, std::iter::empty(), |_| None);
         assert_eq!(outcomes(nobody, &[]), [DebitOutcome::AccountClosed]);
     }
 }

@@ -14,9 +14,9 @@ use nexo_domain::idempotency::{IdempotentRequest, KEPT_MS};
 use nexo_domain::ids::{DeliveryId, KeyId};
 use sea_orm::DatabaseTransaction;
 
-use super::deciding::Deciding;
-use super::sql::{FREE_KEYS, KEEP_REFUSALS, KEEP_WITH_DEBITS, LET_STAND, READ_KEYS};
-use super::{Batch, Debit, Keep, Settlement, Undone};
+use super::deciding::BatchDecision;
+use super::sql::{FREE_KEYS, KEEP_REFUSALS, KEEP_WITH_DEBITS, CONFIRM_KEYS, READ_KEYS};
+use super::{Batch, Debit, IdempotencyWrite, Settlement, Abort};
 use crate::store::StoreError;
 use crate::store::sql::bulk::{Rows, Script};
 
@@ -66,13 +66,13 @@ pub(super) async fn taken(
 pub(super) fn push(
     script: &mut Script,
     batch: &Batch<'_>,
-    deciding: &Deciding<'_>,
+    deciding: &BatchDecision<'_>,
     ended: &[&Settlement],
 ) -> Vec<bool> {
     let refusals = refusals(batch);
     script.push(&FREE_KEYS, Vec::new(), freed(ended));
-    script.push(&LET_STAND, Vec::new(), standing(batch.keep));
-    push_kept(script, deciding);
+    script.push(&CONFIRM_KEYS, Vec::new(), standing(batch.keep));
+    push_debit_answers(script, deciding);
     script.push(&KEEP_REFUSALS, Vec::new(), refused(&refusals));
     batch
         .keep
@@ -85,18 +85,18 @@ pub(super) fn push(
 pub(super) async fn write(
     transaction: &DatabaseTransaction,
     batch: &Batch<'_>,
-    deciding: &Deciding<'_>,
+    deciding: &BatchDecision<'_>,
     ended: &[&Settlement],
-) -> Result<Vec<bool>, Undone> {
+) -> Result<Vec<bool>, Abort> {
     let mut changes = Script::default();
     changes.push(&FREE_KEYS, Vec::new(), freed(ended));
-    changes.push(&LET_STAND, Vec::new(), standing(batch.keep));
+    changes.push(&CONFIRM_KEYS, Vec::new(), standing(batch.keep));
     changes.execute(transaction).await?;
     let mut kept = Script::default();
-    push_kept(&mut kept, deciding);
+    push_debit_answers(&mut kept, deciding);
     let expected = kept.len();
     if kept.execute(transaction).await? != expected {
-        return Err(Undone::Moved);
+        return Err(Abort::Stale);
     }
     let mut refusals = refusals(batch);
     let mut written: HashSet<(KeyId, String)> = HashSet::new();
@@ -115,19 +115,19 @@ pub(super) async fn write(
 fn freed(ended: &[&Settlement]) -> Rows {
     let freed = ended
         .iter()
-        .filter_map(|s| Some((s.frees.as_deref()?, s.delivery_id)));
+        .filter_map(|s| Some((s.releases_key.as_deref()?, s.delivery_id)));
     rows_of(freed.collect(), FREE_KEYS.rows(0))
 }
 
-fn standing(keep: &[Keep]) -> Rows {
+fn standing(keep: &[IdempotencyWrite]) -> Rows {
     let accepted = keep.iter().filter_map(|keep| match keep {
-        Keep::Accepted {
+        IdempotencyWrite::Accepted {
             request,
             delivery_id,
         } => Some((request.as_ref(), *delivery_id)),
-        Keep::Refused { .. } => None,
+        IdempotencyWrite::Refused { .. } => None,
     });
-    rows_of(accepted.collect(), LET_STAND.rows(0))
+    rows_of(accepted.collect(), CONFIRM_KEYS.rows(0))
 }
 
 /// Sorts by key, the order in which every node locks rows.
@@ -144,7 +144,7 @@ fn rows_of(mut requests: Vec<(&IdempotentRequest, DeliveryId)>, mut rows: Rows) 
 }
 
 /// Queues the answers to the posted debits.
-fn push_kept(script: &mut Script, deciding: &Deciding<'_>) {
+fn push_debit_answers(script: &mut Script, deciding: &BatchDecision<'_>) {
     let mut posted: Vec<(&Arc<IdempotentRequest>, &Debit, Buckets)> = deciding
         .posted()
         .filter_map(|(debit, _, after)| Some((debit.idempotent.as_ref()?, debit, after)))
@@ -172,10 +172,10 @@ fn push_kept(script: &mut Script, deciding: &Deciding<'_>) {
 }
 
 /// Returns the first refusal of each key that no debit of the batch uses.
-fn refusals<'b>(batch: &Batch<'b>) -> BTreeMap<Place<'b>, &'b Keep> {
+fn refusals<'b>(batch: &Batch<'b>) -> BTreeMap<Place<'b>, &'b IdempotencyWrite> {
     let mut first = BTreeMap::new();
     for keep in batch.keep {
-        if let Keep::Refused { request, .. } = keep {
+        if let IdempotencyWrite::Refused { request, .. } = keep {
             first.entry(place(request)).or_insert(keep);
         }
     }
@@ -187,19 +187,19 @@ fn refusals<'b>(batch: &Batch<'b>) -> BTreeMap<Place<'b>, &'b Keep> {
     first
 }
 
-fn is_written(keep: &Keep, refusals: &BTreeMap<Place<'_>, &Keep>) -> bool {
+fn is_written(keep: &IdempotencyWrite, refusals: &BTreeMap<Place<'_>, &IdempotencyWrite>) -> bool {
     match keep {
-        Keep::Accepted { .. } => true,
-        Keep::Refused { request, .. } => refusals
+        IdempotencyWrite::Accepted { .. } => true,
+        IdempotencyWrite::Refused { request, .. } => refusals
             .get(&place(request))
             .is_some_and(|written| std::ptr::eq(*written, keep)),
     }
 }
 
-fn refused(refusals: &BTreeMap<Place<'_>, &Keep>) -> Rows {
+fn refused(refusals: &BTreeMap<Place<'_>, &IdempotencyWrite>) -> Rows {
     let mut rows = KEEP_REFUSALS.rows(refusals.len());
     for keep in refusals.values() {
-        if let Keep::Refused {
+        if let IdempotencyWrite::Refused {
             request,
             status,
             body,

@@ -10,13 +10,13 @@
 //! | 6 | commissions, where an account that was referred has a delivered OTP | no |
 //! | 7 | answers kept under idempotency keys, where requests carry them | only for losers |
 //!
-//! What is decided in between is pure ([`Deciding`]). Steps 2 to 7 go at once, in the hope that no delivery
+//! What is decided in between is pure ([`BatchDecision`]). Steps 2 to 7 go at once, in the hope that no delivery
 //! was settled before, no window or key is lost and no wallet moved, as is so when this node's actors are the
 //! only writers. Where the count of written rows says otherwise, all is undone and done step by step: there it
 //! turns out whether our epoch is over, by which nothing is written. There, too, a
 //! wallet whose version moved, since a command or another node wrote it, is read again and charged with the
 //! same debits; where those do not fit any more, the batch is decided from the start. The cache learns of
-//! anything only after COMMIT. On SQLite step 3 is a look into memory ([`WindowBook`]).
+//! anything only after COMMIT. On SQLite step 3 is a look into memory ([`PhoneWindowCache`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -37,57 +37,58 @@ mod statements;
 
 pub use cache::WalletCache;
 pub use records::{
-    CallAttempt, CallQuality, Committed, Debit, DebitOutcome, Keep, NodeEpoch, Settlement,
+    CallAttempt, CallQuality, Committed, Debit, DebitOutcome, IdempotencyWrite, NodeEpoch, Settlement,
 };
 
-use crate::store::phone_windows::cache::WindowBook;
+use crate::store::phone_windows::cache::PhoneWindowCache;
 use crate::store::sql::bulk::Script;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::views::Ledger;
 use cache::Wallet;
-use deciding::Deciding;
+use deciding::BatchDecision;
 
 /// How often a batch is decided again after conflicts with other writers.
 const MAX_ROUNDS: usize = 8;
 /// Time limit of a batch that no client waits for.
-const PATIENTLY: Duration = Duration::from_secs(60);
+const DEFAULT_BATCH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One transaction's work.
 struct Batch<'a> {
     node: &'a NodeEpoch,
     debits: &'a [Debit],
     settlements: &'a [Settlement],
-    keep: &'a [Keep],
+    keep: &'a [IdempotencyWrite],
     /// By when everything but the COMMIT must be written.
-    give_up: Instant,
-    pace: Pace,
+    deadline: Instant,
+    pace: WriteMode,
 }
 
 /// Why a transaction was abandoned.
-enum Undone {
+enum Abort {
     /// A window or key was lost, or a wallet changed, in an optimistic write.
-    TooBold,
+    OptimismFailed,
     /// A wallet differs from the cache, or a key was taken a moment ago.
-    Moved,
+    Stale,
     Failed(StoreError),
 }
 
-impl<E: Into<StoreError>> From<E> for Undone {
+impl<E: Into<StoreError>> From<E> for Abort {
     fn from(error: E) -> Self {
-        Undone::Failed(error.into())
+        Abort::Failed(error.into())
     }
 }
 
 /// How a transaction writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Pace {
+enum WriteMode {
     /// Everything at once, assuming that no window is lost and no wallet changed. On failure the
     /// transaction is rolled back and retried stepwise.
-    Bold,
+    Optimistic,
     /// Windows, then wallets, then the rest, each checked.
-    StepByStep,
+    Stepwise,
 }
 
-impl Store {
+impl Ledger<'_> {
     /// Commits debits and settlements in one transaction. A debit that cannot be posted fails
     /// alone.
     ///
@@ -99,13 +100,13 @@ impl Store {
     /// [`StoreError::Contended`] if other writers kept winning; [`StoreError::Fenced`] if there are
     /// debits and `node`'s epoch has ended.
     pub async fn commit(
-        &self,
+        self,
         cache: &mut WalletCache,
         node: &NodeEpoch,
         debits: &[Debit],
         settlements: &[Settlement],
     ) -> Result<Committed, StoreError> {
-        self.commit_within(PATIENTLY, cache, node, (debits, settlements, &[]))
+        self.commit_within(DEFAULT_BATCH_TIMEOUT, cache, node, (debits, settlements, &[]))
             .await
     }
 
@@ -115,54 +116,54 @@ impl Store {
     /// # Errors
     /// As [`Ledger::commit`]; [`StoreError::Timeout`], and nothing was written.
     pub async fn commit_within(
-        &self,
+        self,
         within: Duration,
         cache: &mut WalletCache,
         node: &NodeEpoch,
-        (debits, settlements, keep): (&[Debit], &[Settlement], &[Keep]),
+        (debits, settlements, keep): (&[Debit], &[Settlement], &[IdempotencyWrite]),
     ) -> Result<Committed, StoreError> {
         let mut batch = Batch {
             node,
             debits,
             settlements,
             keep,
-            give_up: Instant::now() + within,
+            deadline: Instant::now() + within,
             pace: cache.pace(),
         };
         for _ in 0..MAX_ROUNDS {
             match self.try_commit(cache, &batch).await {
                 Ok(committed) => return Ok(committed),
-                Err(Undone::TooBold) => cache.expect_others(),
-                Err(Undone::Moved) => cache.forget_touched(debits, settlements),
-                Err(Undone::Failed(error)) => {
-                    cache.forget_touched(debits, settlements);
-                    if !error.lost_to_another() {
-                        return self.noted(Err(error));
+                Err(Abort::OptimismFailed) => cache.expect_conflicts(),
+                Err(Abort::Stale) => cache.invalidate_touched(debits, settlements),
+                Err(Abort::Failed(error)) => {
+                    cache.invalidate_touched(debits, settlements);
+                    if !error.is_serialization_failure() {
+                        return self.store.check_write(Err(error));
                     }
                 }
             }
-            batch.pace = Pace::StepByStep;
+            batch.pace = WriteMode::Stepwise;
         }
         Err(StoreError::Contended)
     }
 
     async fn try_commit(
-        &self,
+        self,
         cache: &mut WalletCache,
         batch: &Batch<'_>,
-    ) -> Result<Committed, Undone> {
+    ) -> Result<Committed, Abort> {
         let written = self.write_batch(cache, batch);
-        let written = tokio::time::timeout_at(batch.give_up.into(), written).await;
+        let written = tokio::time::timeout_at(batch.deadline.into(), written).await;
         let Written {
             transaction,
             loaded,
             endpoints,
             done,
-        } = written.map_err(|_| StoreError::Slow)??;
+        } = written.map_err(|_| StoreError::Timeout)??;
         let posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
         let changes = [&done.settled, &done.kept];
         if done.debits.iter().any(posted) || changes.iter().any(|done| done.contains(&true)) {
-            let entered = self.book.as_deref().map(|book| {
+            let entered = self.store.windows.as_deref().map(|book| {
                 let debits = batch.debits.iter().zip(&done.debits);
                 let new = debits.filter(|(_, outcome)| posted(outcome));
                 book.write(
@@ -170,7 +171,7 @@ impl Store {
                     &ended(batch.settlements, &done.settled),
                 )
             });
-            self.end(transaction).await?;
+            self.store.commit(transaction).await?;
             if let Some(entered) = entered {
                 entered.keep();
             }
@@ -182,7 +183,7 @@ impl Store {
             cache.put(account, wallet.written());
         }
         for account in done.unreferred {
-            cache.forget_wallet(account);
+            cache.invalidate_wallet(account);
         }
         Ok(Committed {
             debits: done.debits,
@@ -193,9 +194,9 @@ impl Store {
     }
 
     /// Writes everything but the COMMIT.
-    async fn write_batch(&self, cache: &WalletCache, batch: &Batch<'_>) -> Result<Written, Undone> {
-        let doubtful = doubtful_wallets(cache, batch.debits, batch.settlements);
-        let transaction = self.begin().await?;
+    async fn write_batch(self, cache: &WalletCache, batch: &Batch<'_>) -> Result<Written, Abort> {
+        let doubtful = unverified_wallets(cache, batch.debits, batch.settlements);
+        let transaction = self.store.begin().await?;
         let book = self.read_book(&transaction, batch.debits).await?;
         let loaded = statements::load_wallets(&transaction, &doubtful).await?;
         let endpoints = load_endpoints(&transaction, cache, batch.settlements).await?;
@@ -208,8 +209,8 @@ impl Store {
             book,
         };
         let done = match batch.pace {
-            Pace::Bold => write_boldly(&transaction, batch, &known).await?,
-            Pace::StepByStep => write(&transaction, batch, &known).await?,
+            WriteMode::Optimistic => write_boldly(&transaction, batch, &known).await?,
+            WriteMode::Stepwise => write(&transaction, batch, &known).await?,
         };
         Ok(Written {
             transaction,
@@ -222,16 +223,16 @@ impl Store {
     /// Returns the in-memory windows, if they are used, and loads them from the deliveries on first
     /// use.
     async fn read_book(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         debits: &[Debit],
-    ) -> Result<Option<&WindowBook>, StoreError> {
-        let Some(book) = self.book.as_deref() else {
+    ) -> Result<Option<&PhoneWindowCache>, StoreError> {
+        let Some(book) = self.store.windows.as_deref() else {
             return Ok(None);
         };
         let earliest_ms = debits.iter().map(|debit| debit.created_at_ms).min();
         if let (false, Some(now_ms)) = (book.is_read(), earliest_ms) {
-            book.read(&self.open_windows_on(transaction, now_ms).await?);
+            book.read(self.store.phone_windows().open_windows_on(transaction, now_ms).await?);
         }
         Ok(Some(book))
     }
@@ -252,7 +253,7 @@ struct Known<'k, W, E> {
     /// An account's active endpoints.
     endpoints: E,
     /// The in-memory windows, if they are not in a table.
-    book: Option<&'k WindowBook>,
+    book: Option<&'k PhoneWindowCache>,
 }
 
 /// What a transaction wrote.
@@ -267,7 +268,7 @@ struct Done {
 }
 
 impl Done {
-    fn of(deciding: Deciding<'_>, settled: Vec<bool>, webhooks: u64, kept: Vec<bool>) -> Done {
+    fn of(deciding: BatchDecision<'_>, settled: Vec<bool>, webhooks: u64, kept: Vec<bool>) -> Done {
         Done {
             kept,
             touched: deciding.touched(),
@@ -280,7 +281,7 @@ impl Done {
 }
 
 /// The commission that one delivered OTP earns for the referrer of its account.
-struct Earned {
+struct Commission {
     account_id: AccountId,
     delivery_id: DeliveryId,
     amount: Micros,
@@ -306,12 +307,12 @@ fn first_of_each(settlements: &[Settlement]) -> Vec<bool> {
 
 /// Returns the wallets that are not cached and those that are short by the cache: they may have
 /// been credited since.
-fn doubtful_wallets(
+fn unverified_wallets(
     cache: &WalletCache,
     debits: &[Debit],
     settlements: &[Settlement],
 ) -> HashSet<AccountId> {
-    let mut deciding = Deciding::new(debits, std::iter::empty(), |account| {
+    let mut deciding = BatchDecision::new(debits, std::iter::empty(), |account| {
         cache.wallet(account).map(|wallet| (wallet, false))
     });
     let unknown = debits
@@ -325,14 +326,14 @@ fn doubtful_wallets(
                 .map(|one| one.account_id),
         )
         .filter(|account| cache.wallet(*account).is_none());
-    let short = deciding.round().doubted;
+    let short = deciding.round().unverified;
     short.into_iter().chain(unknown).collect()
 }
 
 /// Returns what a settlement earns if its account was referred.
-fn earning(settlement: &Settlement) -> Option<Earned> {
+fn earning(settlement: &Settlement) -> Option<Commission> {
     let amount = commission(settlement.parts.total());
-    (settlement.status == Status::Delivered && amount > Micros::ZERO).then_some(Earned {
+    (settlement.status == Status::Delivered && amount > Micros::ZERO).then_some(Commission {
         account_id: settlement.account_id,
         delivery_id: settlement.delivery_id,
         amount,
@@ -344,7 +345,7 @@ fn earning(settlement: &Settlement) -> Option<Earned> {
 fn earned(
     ended: &[&Settlement],
     wallets: impl Fn(AccountId) -> Option<(Wallet, bool)>,
-) -> Vec<Earned> {
+) -> Vec<Commission> {
     let referred = |account| wallets(account).is_some_and(|(wallet, _)| wallet.referred);
     let all = ended.iter().filter_map(|settlement| earning(settlement));
     all.filter(|one| referred(one.account_id)).collect()
@@ -379,7 +380,7 @@ async fn write_boldly<'e>(
         impl Fn(AccountId) -> Option<(Wallet, bool)>,
         impl Fn(AccountId) -> Option<&'e Vec<EndpointId>>,
     >,
-) -> Result<Done, Undone> {
+) -> Result<Done, Abort> {
     let settled = first_of_each(batch.settlements);
     let ended = ended(batch.settlements, &settled);
     let mut script = Script::default();
@@ -389,22 +390,22 @@ async fn write_boldly<'e>(
         Some(book) => {
             decide_by_book(&mut deciding, batch.debits, &ended, book)?;
             // The same request may hold the window; the stepwise write checks the key first.
-            if deciding.has_keyed_late() {
-                return Err(Undone::Moved);
+            if deciding.has_keyed_window_conflict() {
+                return Err(Abort::Stale);
             }
         }
         None => {
             statements::push_releases(&mut script, &ended);
             let round = deciding.round();
-            if !round.doubted.is_empty() {
-                return Err(Undone::Moved);
+            if !round.unverified.is_empty() {
+                return Err(Abort::Stale);
             }
             statements::push_windows(&mut script, batch.debits, &round.claims);
             deciding.close_round(round, &HashMap::new());
             // A second debit for a phone of this batch waited for the first one's claim.
             let rest = deciding.round();
-            if !rest.claims.is_empty() || !rest.doubted.is_empty() {
-                return Err(Undone::TooBold);
+            if !rest.claims.is_empty() || !rest.unverified.is_empty() {
+                return Err(Abort::OptimismFailed);
             }
             deciding.close_round(rest, &HashMap::new());
         }
@@ -420,9 +421,9 @@ async fn write_boldly<'e>(
         Ok(written) if written == expected => {
             Ok(Done::of(deciding, settled, expected - before, kept))
         }
-        Ok(_) => Err(Undone::TooBold),
+        Ok(_) => Err(Abort::OptimismFailed),
         // The rows that follow from an earlier settlement exist already.
-        Err(error) if is_duplicate(&error) => Err(Undone::TooBold),
+        Err(error) if is_duplicate(&error) => Err(Abort::OptimismFailed),
         Err(error) => Err(error.into()),
     }
 }
@@ -440,21 +441,21 @@ async fn write<'e>(
         impl Fn(AccountId) -> Option<(Wallet, bool)>,
         impl Fn(AccountId) -> Option<&'e Vec<EndpointId>>,
     >,
-) -> Result<Done, Undone> {
+) -> Result<Done, Abort> {
     let settled = settle(transaction, batch).await?;
     let ended = ended(batch.settlements, &settled);
     let mut deciding = refund_and_decide(batch, &ended, &known.wallets);
-    deciding.take_out(&keys::taken(transaction, batch.debits).await?);
+    deciding.reject(&keys::taken(transaction, batch.debits).await?);
     match known.book {
         Some(book) => decide_by_book(&mut deciding, batch.debits, &ended, book)?,
         None => {
             let mut releases = Script::default();
             statements::push_releases(&mut releases, &ended);
             releases.execute(transaction).await?;
-            while deciding.undecided() {
+            while deciding.has_undecided() {
                 let round = deciding.round();
-                if !round.doubted.is_empty() {
-                    return Err(Undone::Moved);
+                if !round.unverified.is_empty() {
+                    return Err(Abort::Stale);
                 }
                 let lost =
                     statements::claim_windows(transaction, batch.debits, &round.claims).await?;
@@ -484,7 +485,7 @@ async fn write<'e>(
 /// commissions.
 async fn accrue(
     transaction: &DatabaseTransaction,
-    earned: &[Earned],
+    earned: &[Commission],
 ) -> Result<Vec<AccountId>, StoreError> {
     let mut script = Script::default();
     statements::push_commissions(&mut script, earned);
@@ -513,8 +514,8 @@ fn refund_and_decide<'d>(
     batch: &Batch<'d>,
     ended: &[&Settlement],
     wallets: impl Fn(AccountId) -> Option<(Wallet, bool)>,
-) -> Deciding<'d> {
-    let mut deciding = Deciding::new(batch.debits, refunded(batch.settlements), wallets);
+) -> BatchDecision<'d> {
+    let mut deciding = BatchDecision::new(batch.debits, refunded(batch.settlements), wallets);
     for settlement in ended.iter().filter(|s| s.refund) {
         deciding.refund(settlement.account_id, settlement.parts);
     }
@@ -523,15 +524,15 @@ fn refund_and_decide<'d>(
 
 /// Decides all debits by the in-memory windows.
 fn decide_by_book(
-    deciding: &mut Deciding<'_>,
+    deciding: &mut BatchDecision<'_>,
     debits: &[Debit],
     ended: &[&Settlement],
-    book: &WindowBook,
-) -> Result<(), Undone> {
-    while deciding.undecided() {
+    book: &PhoneWindowCache,
+) -> Result<(), Abort> {
+    while deciding.has_undecided() {
         let round = deciding.round();
-        if !round.doubted.is_empty() {
-            return Err(Undone::Moved);
+        if !round.unverified.is_empty() {
+            return Err(Abort::Stale);
         }
         let lost = book.lost(debits, &round.claims, ended);
         deciding.close_round(round, &lost);
@@ -545,7 +546,7 @@ fn push_records(
     script: &mut Script,
     transaction: &DatabaseTransaction,
     batch: &Batch<'_>,
-    deciding: &Deciding<'_>,
+    deciding: &BatchDecision<'_>,
     ended: &[&Settlement],
 ) {
     let posted: Vec<(&Debit, Parts)> = deciding
@@ -561,15 +562,15 @@ fn push_records(
 /// Writes the changed wallets. Recomputes those that another process changed.
 async fn write_wallets(
     transaction: &DatabaseTransaction,
-    deciding: &mut Deciding<'_>,
-) -> Result<(), Undone> {
+    deciding: &mut BatchDecision<'_>,
+) -> Result<(), Abort> {
     let moved = statements::write_wallets(transaction, &deciding.touched()).await?;
     if moved.is_empty() {
         return Ok(());
     }
     let fresh = statements::lock_wallets(transaction, &moved).await?;
     if !deciding.rebase(&fresh) {
-        return Err(Undone::Moved);
+        return Err(Abort::Stale);
     }
     let mut again = deciding.touched();
     again.retain(|account, _| moved.contains(account));
@@ -578,6 +579,6 @@ async fn write_wallets(
         .is_empty()
     {
         true => Ok(()),
-        false => Err(Undone::Moved),
+        false => Err(Abort::Stale),
     }
 }

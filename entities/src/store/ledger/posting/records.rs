@@ -81,12 +81,12 @@ pub struct Settlement {
     pub trace: Option<TraceParent>,
     /// The request whose stored answer is deleted, so that it can be retried: no gateway accepted
     /// the call.
-    pub frees: Option<Arc<IdempotentRequest>>,
+    pub releases_key: Option<Arc<IdempotentRequest>>,
 }
 
 /// A write of an idempotent answer apart from a debit.
 #[derive(Debug, Clone)]
-pub enum Keep {
+pub enum IdempotencyWrite {
     /// A gateway accepted the paid call: the answer stored with the debit becomes final.
     Accepted {
         request: Arc<IdempotentRequest>,

@@ -199,7 +199,7 @@ pub(super) static READ_KEYS: Bulk = Bulk::new(
      WHERE i.created_at_ms > v.column3",
 );
 
-pub(super) static LET_STAND: Bulk = Bulk::new(
+pub(super) static CONFIRM_KEYS: Bulk = Bulk::new(
     "UPDATE idempotency SET answered = TRUE",
     &[Id, Text, Id],
     "WHERE idempotency.key_id = v.column1 AND idempotency.idempotency_key = v.column2 \
@@ -253,7 +253,7 @@ mod tests {
             &KEEP_WITH_DEBITS,
             &KEEP_REFUSALS,
             &READ_KEYS,
-            &LET_STAND,
+            &CONFIRM_KEYS,
             &FREE_KEYS,
         ];
         for (bulk, rows) in bulks

@@ -16,9 +16,9 @@ use super::sql::{
     INSERT_DELIVERIES_FENCED, INSERT_ENTRIES, LOAD_ENDPOINTS, LOAD_WALLETS, LOCK_WALLETS,
     QUEUE_WEBHOOKS, READ_WINDOWS, RELEASE_WINDOWS, SETTLE, SETTLE_RETURNING, WRITE_WALLETS,
 };
-use super::{Debit, Earned, NodeEpoch, Settlement};
+use super::{Debit, Commission, NodeEpoch, Settlement};
 use crate::store::StoreError;
-use crate::store::sql::bulk::{Bulk, NONE, Rows, Script};
+use crate::store::sql::bulk::{Bulk, NULL_INT, Rows, Script};
 use crate::store::sql::record::realm;
 
 /// Reads the wallets of `accounts`. They may change before the transaction ends.
@@ -318,19 +318,19 @@ pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
             call.gateway.as_str().into(),
             call.call_id.as_str().into(),
             call.started_at_ms.into(),
-            call.accepted_at_ms.unwrap_or(NONE).into(),
-            call.ringing_at_ms.unwrap_or(NONE).into(),
-            call.answered_at_ms.unwrap_or(NONE).into(),
+            call.accepted_at_ms.unwrap_or(NULL_INT).into(),
+            call.ringing_at_ms.unwrap_or(NULL_INT).into(),
+            call.answered_at_ms.unwrap_or(NULL_INT).into(),
             call.ended_at_ms.into(),
-            call.sip_code.map_or(NONE, i64::from).into(),
+            call.sip_code.map_or(NULL_INT, i64::from).into(),
             call.end_reason.as_ref().into(),
             call.codec.as_deref().unwrap_or_default().into(),
             i64::from(call.packets_sent).into(),
-            call.packets_received.map_or(NONE, i64::from).into(),
-            quality.map_or(NONE, |q| q.loss_ppm.into()).into(),
-            quality.map_or(NONE, |q| q.jitter_us.into()).into(),
-            round_trip_us.map_or(NONE, i64::from).into(),
-            quality.map_or(NONE, |q| q.mos_hundredths.into()).into(),
+            call.packets_received.map_or(NULL_INT, i64::from).into(),
+            quality.map_or(NULL_INT, |q| q.loss_ppm.into()).into(),
+            quality.map_or(NULL_INT, |q| q.jitter_us.into()).into(),
+            round_trip_us.map_or(NULL_INT, i64::from).into(),
+            quality.map_or(NULL_INT, |q| q.mos_hundredths.into()).into(),
             steps::write(&call.steps).into(),
         ]);
     }
@@ -371,7 +371,7 @@ pub(super) fn push_webhooks<'e>(
 }
 
 /// Adds the commissions to the referrers' pending sums and entries.
-pub(super) fn push_commissions(script: &mut Script, earned: &[Earned]) {
+pub(super) fn push_commissions(script: &mut Script, earned: &[Commission]) {
     let mut sums: BTreeMap<AccountId, i64> = BTreeMap::new();
     let mut entries = INSERT_COMMISSIONS.rows(earned.len());
     for one in earned {
