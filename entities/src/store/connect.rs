@@ -71,11 +71,11 @@ impl Store {
         // The writer opens first: it creates the file and sets the journal mode to WAL.
         let fail_stop = Arc::new(FailStop::default());
         let mut options = sqlite_options(url, 1, sqlite_writer);
-        let judge = Arc::clone(&fail_stop);
+        let for_pool = Arc::clone(&fail_stop);
         options.map_sqlx_sqlite_pool_opts(move |pool| {
-            let judge = Arc::clone(&judge);
+            let for_pool = Arc::clone(&for_pool);
             pool.before_acquire(move |_, _| {
-                let is_sound = judge.is_sound();
+                let is_sound = for_pool.is_sound();
                 Box::pin(std::future::ready(Ok(is_sound)))
             })
         });
@@ -85,11 +85,11 @@ impl Store {
         let reader = Database::connect(sqlite_options(url, READ_CONNECTIONS, sqlite_reader))
             .await
             .map_err(|error| sqlite_error(path.clone(), error))?;
-        let book = Some(PhoneWindowCache::of(&path));
+        let windows = Some(PhoneWindowCache::of(&path));
         Ok(Store {
             writer,
             reader,
-            book,
+            windows,
             fail_stop,
         })
     }
@@ -115,7 +115,7 @@ impl Store {
         Ok(Store {
             writer: Database::connect(pool(lanes)).await?,
             reader: Database::connect(pool(READ_CONNECTIONS)).await?,
-            book: None,
+            windows: None,
             fail_stop: Arc::default(),
         })
     }

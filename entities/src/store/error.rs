@@ -118,7 +118,9 @@ impl StoreError {
     /// [`StoreError::InDoubt`], nothing was written.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            StoreError::Unreachable { .. } | StoreError::Timeout | StoreError::InDoubt { .. } => true,
+            StoreError::Unreachable { .. } | StoreError::Timeout | StoreError::InDoubt { .. } => {
+                true
+            }
             StoreError::Database(error) => is_unavailability(error),
             _ => false,
         }

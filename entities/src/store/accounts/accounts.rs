@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::record;
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Accounts;
+use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::account;
 use crate::tables::ledger::wallet;
 
@@ -112,7 +112,9 @@ impl Accounts<'_> {
 
     /// Returns the account, closed or not.
     pub async fn get(self, id: AccountId) -> Result<Option<Account>, StoreError> {
-        let row = account::Entity::find_by_id(id.0).one(self.store.reader).await?;
+        let row = account::Entity::find_by_id(id.0)
+            .one(&self.store.reader)
+            .await?;
         row.map(Account::from_row).transpose()
     }
 
@@ -120,7 +122,7 @@ impl Accounts<'_> {
     pub async fn by_email(self, email: &str) -> Result<Option<Account>, StoreError> {
         let row = account::Entity::find()
             .filter(account::Column::Email.eq(email.to_lowercase()))
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?;
         row.map(Account::from_row).transpose()
     }
@@ -130,7 +132,7 @@ impl Accounts<'_> {
         let rows = account::Entity::find()
             .order_by_asc(account::Column::CreatedAtMs)
             .order_by_asc(account::Column::Id)
-            .all(self.store.reader)
+            .all(&self.store.reader)
             .await?;
         rows.into_iter().map(Account::from_row).collect()
     }

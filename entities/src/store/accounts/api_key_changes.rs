@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Accounts;
+use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::{api_key, key_allowlist};
 
 impl Accounts<'_> {

@@ -14,8 +14,8 @@ use super::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::bulk::{Bulk, Column};
 use crate::store::sql::record;
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Accounts;
+use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::{account, api_key, key_allowlist};
 
 /// Maximum number of active keys per account.
@@ -131,7 +131,7 @@ impl Accounts<'_> {
             find = find.filter(api_key::Column::AccountId.eq(account.0));
         }
         let mut keys = Vec::new();
-        for row in find.all(self.store.reader).await? {
+        for row in find.all(&self.store.reader).await? {
             keys.push(Key {
                 id: KeyId(row.id),
                 account_id: AccountId(row.account_id),
@@ -176,13 +176,13 @@ impl Accounts<'_> {
     pub async fn key_by_hash(self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
         let key = api_key::Entity::find()
             .filter(api_key::Column::Hash.eq(hash.to_vec()))
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?;
         let Some(key) = key else {
             return Ok(None);
         };
         let account = account::Entity::find_by_id(key.account_id)
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?
             .ok_or(StoreError::Unreadable {
                 table: "api_keys",
@@ -206,7 +206,11 @@ impl Accounts<'_> {
         for (key, at_ms) in used {
             rows.push([key.0.into(), (*at_ms).into()]);
         }
-        self.store.check_write(RECORD_USE.execute(self.store.write_connection()?, &[], rows).await)?;
+        self.store.check_write(
+            RECORD_USE
+                .execute(self.store.write_connection()?, &[], rows)
+                .await,
+        )?;
         Ok(())
     }
 
@@ -214,7 +218,7 @@ impl Accounts<'_> {
         let rows = key_allowlist::Entity::find()
             .filter(key_allowlist::Column::KeyId.eq(key))
             .order_by_asc(key_allowlist::Column::Position)
-            .all(self.store.reader)
+            .all(&self.store.reader)
             .await?;
         Ok(rows.into_iter().map(|row| row.cidr).collect())
     }

@@ -9,8 +9,8 @@ use sea_orm::{
 
 use super::sessions::TokenHash;
 use crate::store::cluster::changes::{Change, append_change};
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Accounts;
+use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::account::{Column, Entity};
 use crate::tables::accounts::{password_reset, session};
 
@@ -79,7 +79,7 @@ impl Accounts<'_> {
     ) -> Result<Option<AccountId>, StoreError> {
         let row = password_reset::Entity::find_by_id(token_hash.to_vec())
             .filter(password_reset::Column::ExpiresAtMs.gt(now_ms))
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?;
         Ok(row.map(|row| AccountId(row.account_id)))
     }
@@ -128,11 +128,7 @@ impl Accounts<'_> {
     }
 
     /// Consumes the code of this time step. Returns false if it or a later one was used before.
-    pub async fn use_totp_step(
-        self,
-        account: AccountId,
-        step: i64,
-    ) -> Result<bool, StoreError> {
+    pub async fn use_totp_step(self, account: AccountId, step: i64) -> Result<bool, StoreError> {
         let taken = Entity::update_many()
             .col_expr(Column::TotpLastStep, Expr::value(step))
             .filter(Column::Id.eq(account.0))

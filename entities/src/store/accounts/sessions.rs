@@ -95,14 +95,14 @@ impl Accounts<'_> {
     ) -> Result<Option<(Session, Account)>, StoreError> {
         let Some(session) = Entity::find_by_id(token_hash.to_vec())
             .filter(Column::ExpiresAtMs.gt(now_ms))
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?
         else {
             return Ok(None);
         };
         let account = account::Entity::find_by_id(session.account_id)
             .filter(account::Column::ClosedAtMs.is_null())
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?;
         let Some(account) = account else {
             return Ok(None);
@@ -139,7 +139,7 @@ impl Accounts<'_> {
             .filter(Column::AccountId.eq(account.0))
             .filter(Column::ExpiresAtMs.gt(now_ms))
             .order_by_desc(Column::SeenAtMs)
-            .all(self.store.reader)
+            .all(&self.store.reader)
             .await?;
         Ok(rows.into_iter().map(Session::from).collect())
     }

@@ -12,10 +12,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::accounts::{ReferralVisit, NewAccount, open_account};
+use super::accounts::{NewAccount, ReferralVisit, open_account};
 use super::sessions::TokenHash;
-use crate::store::sql::record;
 use crate::store::StoreError;
+use crate::store::sql::record;
 use crate::store::views::Accounts;
 use crate::tables::accounts::pending_sign_up::{ActiveModel, Column, Entity, Model};
 use crate::tables::ledger::entry;
@@ -92,7 +92,7 @@ impl Accounts<'_> {
     ) -> Result<Option<String>, StoreError> {
         let row = Entity::find_by_id(token_hash.to_vec())
             .filter(Column::ExpiresAtMs.gt(now_ms))
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?;
         Ok(row.map(|row| row.email))
     }

@@ -18,8 +18,8 @@ use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Billing;
+use crate::store::{Conflict, StoreError};
 
 /// A payment as notified by the bank.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,10 @@ impl Billing<'_> {
     ///
     /// # Errors
     /// After an error nothing was recorded, and the bank may notify again.
-    pub async fn receive_payment(self, payment: NewPayment<'_>) -> Result<(PaymentOutcome, bool), StoreError> {
+    pub async fn receive_payment(
+        self,
+        payment: NewPayment<'_>,
+    ) -> Result<(PaymentOutcome, bool), StoreError> {
         let id = Uuid::now_v7();
         let transaction = self.store.begin().await?;
         let insert = "INSERT INTO bank_payments (id, bank_id, amount, currency, memo, \
@@ -89,7 +92,9 @@ impl Billing<'_> {
             payment.at_ms.into(),
             Kept::UnknownReference.as_str().into(),
         ];
-        let inserted = transaction.execute_raw(self.store.sql(insert, values)).await?;
+        let inserted = transaction
+            .execute_raw(self.store.sql(insert, values))
+            .await?;
         if inserted.rows_affected() == 0 {
             let sql = format!("{PAYMENT}WHERE bank_id = ?");
             let before = self.store.sql(&sql, [payment.bank_id.into()]);
@@ -306,7 +311,10 @@ impl Billing<'_> {
             subject: Some(&payment.bank_id),
             detail: Some(&format!("{amount} USD")),
         };
-        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
         append_change(&transaction, Change::Wallet(account), at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(Some(amount))
@@ -338,7 +346,10 @@ impl Billing<'_> {
             subject: Some(&bank_id),
             detail: Some(note),
         };
-        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
         self.store.commit(transaction).await?;
         Ok(true)
     }
@@ -359,7 +370,9 @@ fn taken(payment: &BankPayment) -> PaymentOutcome {
         payment.account_id,
         payment.credited,
     ) {
-        ("credited", Some(account_id), Some(amount)) => PaymentOutcome::Credited { account_id, amount },
+        ("credited", Some(account_id), Some(amount)) => {
+            PaymentOutcome::Credited { account_id, amount }
+        }
         ("kept", ..) => PaymentOutcome::Kept(kept.unwrap_or(Kept::UnknownReference)),
         _ => PaymentOutcome::Refused,
     }

@@ -11,8 +11,8 @@ use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Billing;
+use crate::store::{Conflict, StoreError};
 
 /// Maximum number of open deposits per account.
 pub const MAX_OPEN_DEPOSITS: usize = 10;
@@ -126,7 +126,11 @@ impl Billing<'_> {
             "{DEPOSIT}WHERE d.account_id = ? ORDER BY d.created_at_ms DESC, d.id DESC LIMIT ?"
         );
         let values = [account.0.into(), i64::from(limit).into()];
-        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         rows.iter().map(deposit).collect()
     }
 
@@ -169,7 +173,10 @@ impl Billing<'_> {
             subject: Some(&deposit.reference),
             detail: Some(&format!("{amount} USD")),
         };
-        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
         append_change(&transaction, Change::Wallet(deposit.account_id), at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(true)
@@ -199,7 +206,10 @@ impl Billing<'_> {
             subject: Some(&reference),
             detail: Some(reason),
         };
-        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
         self.store.commit(transaction).await?;
         Ok(true)
     }
@@ -216,7 +226,9 @@ impl Billing<'_> {
         let withdraw = "UPDATE deposits SET status = 'refused', closed_at_ms = ?, \
                         closed_by = 'customer' \
                         WHERE id = ? AND account_id = ? AND status = 'open'";
-        let withdraw = self.store.sql(withdraw, [at_ms.into(), id.into(), account.0.into()]);
+        let withdraw = self
+            .store
+            .sql(withdraw, [at_ms.into(), id.into(), account.0.into()]);
         let withdrawn = transaction.execute_raw(withdraw).await?.rows_affected() > 0;
         self.store.commit(transaction).await?;
         Ok(withdrawn)
@@ -253,7 +265,9 @@ impl Billing<'_> {
             amount.get().into(),
             deposit.id.into(),
         ];
-        let closed = transaction.execute_raw(self.store.sql(close, values)).await?;
+        let closed = transaction
+            .execute_raw(self.store.sql(close, values))
+            .await?;
         if closed.rows_affected() == 0 {
             return Ok(false);
         }

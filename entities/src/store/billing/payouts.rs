@@ -19,8 +19,8 @@ use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Billing;
+use crate::store::{Conflict, StoreError};
 
 /// A stored payout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +142,9 @@ impl Billing<'_> {
         let transaction = self.store.begin().await?;
         lock_payouts(&transaction).await?;
         let paid = "SELECT COUNT(*) FROM payouts WHERE account_id = ? AND month = ?";
-        let paid = self.store.sql(paid, [referrer.0.into(), month.to_string().into()]);
+        let paid = self
+            .store
+            .sql(paid, [referrer.0.into(), month.to_string().into()]);
         let paid = transaction.query_one_raw(paid).await?;
         if paid.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? > 0 {
             transaction.rollback().await?;
@@ -182,7 +184,10 @@ impl Billing<'_> {
             subject: Some(&month.to_string()),
             detail: Some(&format!("{amount} USD to {}", wallet.kind())),
         };
-        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
         append_change(&transaction, Change::Wallet(referrer), at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(Turn::Paid(id))
@@ -205,7 +210,10 @@ impl Billing<'_> {
                    WHERE r.referrer_id = ? AND r.pending_micros > 0 ORDER BY r.referred_id";
         let values = [referrer.0.into(), month.end_ms().into(), referrer.0.into()];
         let mut parts = Vec::new();
-        for row in transaction.query_all_raw(self.store.sql(sql, values)).await? {
+        for row in transaction
+            .query_all_raw(self.store.sql(sql, values))
+            .await?
+        {
             let pending = Micros::new(row.try_get_by_index(1)?);
             let part = due(pending, Micros::new(row.try_get_by_index(2)?));
             if part > Micros::ZERO {
@@ -290,7 +298,9 @@ impl Billing<'_> {
             ]
         };
         for (referred, part) in parts {
-            let taken = self.store.sql(take, [part.get().into(), (*referred).into()]);
+            let taken = self
+                .store
+                .sql(take, [part.get().into(), (*referred).into()]);
             transaction.execute_raw(taken).await?;
             let line = line(Some(*referred), "pending", -part.get());
             transaction.execute_raw(self.store.sql(entry, line)).await?;
@@ -319,7 +329,11 @@ impl Billing<'_> {
         }
         sql.push_str(" ORDER BY p.month DESC, a.email LIMIT ?");
         values.push(i64::from(limit).into());
-        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         rows.iter().map(payout).collect()
     }
 
@@ -335,7 +349,9 @@ impl Billing<'_> {
         let transaction = self.store.begin().await?;
         let sent = "UPDATE payouts SET sent_at_ms = ?, sent_reference = ? \
                     WHERE id = ? AND sent_at_ms IS NULL RETURNING account_id, month";
-        let sent = self.store.sql(sent, [at_ms.into(), reference.into(), id.into()]);
+        let sent = self
+            .store
+            .sql(sent, [at_ms.into(), reference.into(), id.into()]);
         let Some(row) = transaction.query_one_raw(sent).await? else {
             transaction.rollback().await?;
             return Ok(false);
@@ -347,7 +363,10 @@ impl Billing<'_> {
             subject: Some(&month),
             detail: Some(reference),
         };
-        self.store.operations().log(&transaction, by, action, at_ms).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
         self.store.commit(transaction).await?;
         Ok(true)
     }

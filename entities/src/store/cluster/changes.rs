@@ -11,9 +11,9 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::node_session::failed;
-use crate::store::error::code;
+use super::node_session::connection_error;
 use crate::store::StoreError;
+use crate::store::error::code;
 use crate::store::views::Cluster;
 use crate::tables::cluster::change;
 
@@ -107,18 +107,18 @@ pub(crate) async fn append_change(
     };
     change::Entity::insert(row).exec(transaction).await?;
     if transaction.get_database_backend() == DatabaseBackend::Postgres {
-        ring(transaction).await?;
+        notify(transaction).await?;
     }
     Ok(())
 }
 
 /// Notifies listeners when the transaction commits. A server without `NOTIFY` must not abort the
 /// change: followers also poll the feed.
-async fn ring(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
-    let within = transaction.begin().await?;
-    match within.execute_unprepared(&format!("NOTIFY {BELL}")).await {
-        Ok(_) => within.commit().await?,
-        Err(error) if code(&error).as_deref() == Some(NOT_SUPPORTED) => within.rollback().await?,
+async fn notify(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+    let nested = transaction.begin().await?;
+    match nested.execute_unprepared(&format!("NOTIFY {BELL}")).await {
+        Ok(_) => nested.commit().await?,
+        Err(error) if code(&error).as_deref() == Some(NOT_SUPPORTED) => nested.rollback().await?,
         Err(error) => return Err(error.into()),
     }
     Ok(())
@@ -133,8 +133,8 @@ impl ChangeListener {
     ///
     /// # Errors
     /// If the connection is lost and cannot be restored; the listener is unusable then.
-    pub async fn rung(&mut self) -> Result<(), StoreError> {
-        self.0.try_recv().await.map_err(failed)?;
+    pub async fn changed(&mut self) -> Result<(), StoreError> {
+        self.0.try_recv().await.map_err(connection_error)?;
         // Buffered notifications are answered by one read of the feed.
         while self.0.next_buffered().is_some() {}
         Ok(())
@@ -148,7 +148,7 @@ impl Cluster<'_> {
     /// # Errors
     /// Also fails if the server does not support `LISTEN`.
     pub async fn listen(self) -> Result<Option<ChangeListener>, StoreError> {
-        let Some(server) = self.server() else {
+        let Some(server) = self.postgres_options() else {
             return Ok(None);
         };
         let pool = PgPoolOptions::new()
@@ -157,8 +157,10 @@ impl Cluster<'_> {
             .max_lifetime(None)
             .acquire_timeout(LISTEN_TIMEOUT)
             .connect_lazy_with(server.as_ref().clone());
-        let mut listener = PgListener::connect_with(&pool).await.map_err(failed)?;
-        listener.listen(CHANNEL).await.map_err(failed)?;
+        let mut listener = PgListener::connect_with(&pool)
+            .await
+            .map_err(connection_error)?;
+        listener.listen(CHANNEL).await.map_err(connection_error)?;
         Ok(Some(ChangeListener(listener)))
     }
 
@@ -168,7 +170,7 @@ impl Cluster<'_> {
             .select_only()
             .column_as(change::Column::Seq.max(), "seq")
             .into_tuple()
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?;
         Ok(last.flatten().unwrap_or(0))
     }
@@ -179,7 +181,7 @@ impl Cluster<'_> {
             .filter(change::Column::Seq.gt(seq))
             .order_by_asc(change::Column::Seq)
             .limit(PAGE)
-            .all(self.store.reader)
+            .all(&self.store.reader)
             .await?;
         Ok(Changes {
             is_complete: (rows.len() as u64) < PAGE,

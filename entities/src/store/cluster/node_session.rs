@@ -13,8 +13,8 @@ use sea_orm::sqlx::{self, Connection, Row};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, RuntimeErr, Value};
 
 use super::nodes::now_ms;
-use crate::store::ledger::posting::NodeEpoch;
 use crate::store::StoreError;
+use crate::store::ledger::posting::NodeEpoch;
 use crate::store::views::Cluster;
 
 /// A node's session. Dropping it releases the name.
@@ -53,14 +53,14 @@ impl NodeSession {
             .bind(node.epoch)
             .execute(&mut self.connection)
             .await
-            .map_err(failed)?;
+            .map_err(connection_error)?;
         Ok(renewed.rows_affected() == 1)
     }
 
     /// Gives up the lease, so that a successor does not have to wait for its end.
     pub async fn release(mut self, node: &NodeEpoch) -> Result<(), StoreError> {
         self.renew(node, 0).await?;
-        self.connection.close().await.map_err(failed)
+        self.connection.close().await.map_err(connection_error)
     }
 }
 
@@ -68,10 +68,12 @@ impl Cluster<'_> {
     /// Opens a session for the node `name` and tries to lock the name. Returns `None` on SQLite,
     /// where the only process holds a file lock.
     pub async fn node_session(self, name: &str) -> Result<Option<NodeSession>, StoreError> {
-        let Some(server) = self.server() else {
+        let Some(server) = self.postgres_options() else {
             return Ok(None);
         };
-        let mut connection = PgConnection::connect_with(&server).await.map_err(failed)?;
+        let mut connection = PgConnection::connect_with(&server)
+            .await
+            .map_err(connection_error)?;
         let key = lock_key(name);
         let held: Result<bool, SqlxError> = sqlx::query("SELECT pg_try_advisory_lock($1)")
             .bind(key)
@@ -89,31 +91,38 @@ impl Cluster<'_> {
                     is_taken: false,
                 }));
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(connection_error(error)),
         };
         Ok(Some(NodeSession {
             connection,
-            is_locked: is_held && !self.could_lock(key).await?,
+            is_locked: is_held && !self.is_lock_ineffective(key).await?,
             is_taken: !is_held,
         }))
     }
 
     /// Returns whether a second session gets the same lock, which means that the lock is
     /// ineffective.
-    async fn could_lock(self, key: i64) -> Result<bool, StoreError> {
-        let statement = self.store.sql("SELECT pg_try_advisory_xact_lock(?)", [Value::from(key)]);
+    async fn is_lock_ineffective(self, key: i64) -> Result<bool, StoreError> {
+        let statement = self
+            .store
+            .sql("SELECT pg_try_advisory_xact_lock(?)", [Value::from(key)]);
         let row = self.store.reader.query_one_raw(statement).await?;
         Ok(row.map_or(Ok(true), |row| row.try_get_by_index(0))?)
     }
 
     /// Returns the connection options of the pools; `None` on SQLite.
-    pub(crate) fn server(self) -> Option<Arc<PgConnectOptions>> {
-        (!self.store.is_sqlite()).then(|| self.store.reader.get_postgres_connection_pool().connect_options())
+    pub(crate) fn postgres_options(self) -> Option<Arc<PgConnectOptions>> {
+        (!self.store.is_sqlite()).then(|| {
+            self.store
+                .reader
+                .get_postgres_connection_pool()
+                .connect_options()
+        })
     }
 }
 
 /// Converts an error of a connection outside the pools.
-pub(crate) fn failed(error: SqlxError) -> StoreError {
+pub(crate) fn connection_error(error: SqlxError) -> StoreError {
     StoreError::Database(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
 }
 

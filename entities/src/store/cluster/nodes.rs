@@ -18,8 +18,8 @@ use sea_orm::{
     QueryFilter, Value,
 };
 
-use crate::store::ledger::posting::NodeEpoch;
 use crate::store::StoreError;
+use crate::store::ledger::posting::NodeEpoch;
 use crate::store::views::Cluster;
 use crate::tables::deliveries::delivery;
 use crate::tables::webhooks::attempt;
@@ -59,7 +59,7 @@ pub struct NodeStart<'a> {
 
 impl<'a> NodeStart<'a> {
     /// For a node that is the only process on its database.
-    pub fn alone(name: &'a str, at_ms: i64) -> Self {
+    pub fn exclusive(name: &'a str, at_ms: i64) -> Self {
         Self {
             name,
             at_ms,
@@ -178,19 +178,6 @@ impl Cluster<'_> {
             node: Arc::clone(&dead.node),
             epoch,
         }))
-    }
-
-    /// Marks attempts as `unknown` that have been `sending` since before `before_ms`. A POST takes
-    /// seconds, so the process that sent them has exited.
-    pub async fn give_up_webhooks(self, before_ms: i64, at_ms: i64) -> Result<u64, StoreError> {
-        let given_up = attempt::Entity::update_many()
-            .col_expr(attempt::Column::Status, Expr::value("unknown"))
-            .col_expr(attempt::Column::FinishedAtMs, Expr::value(at_ms))
-            .filter(Expr::cust("status = 'sending'"))
-            .filter(attempt::Column::StartedAtMs.lt(before_ms))
-            .exec(self.store.writer)
-            .await?;
-        Ok(given_up.rows_affected)
     }
 
     /// Locks the node's row: waits for transactions that share it and excludes new ones.

@@ -15,7 +15,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::MigrationsMissing`], [`StoreError::MigrationUnknown`].
-    pub async fn migrations_current(&self, expected: &[String]) -> Result<(), StoreError> {
+    pub async fn check_migrations(&self, expected: &[String]) -> Result<(), StoreError> {
         let applied = self.applied_migrations().await?;
         if let Some(name) = applied.iter().find(|name| !expected.contains(name)) {
             let name = name.clone();

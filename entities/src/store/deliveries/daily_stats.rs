@@ -9,11 +9,11 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
+use crate::store::StoreError;
 use crate::store::sql::bulk::Bulk;
 use crate::store::sql::bulk::Column::{Int, Text, Uuid as Id};
-use crate::store::sql::id_time::{MAX_WRITE_DELAY_MS, min_id_at, id_time_ms};
+use crate::store::sql::id_time::{MAX_WRITE_DELAY_MS, id_time_ms, min_id_at};
 use crate::store::sql::record;
-use crate::store::StoreError;
 use crate::store::views::Deliveries;
 
 pub const DAY_MS: i64 = 86_400_000;
@@ -100,22 +100,24 @@ impl Deliveries<'_> {
     ///
     /// Several nodes may run it: each span is counted once.
     pub async fn update_daily_stats(self, now_ms: i64) -> Result<bool, StoreError> {
-        let kept = self.figures_until().await?;
+        let summed = self.summed_until().await?;
         let settled = self.settled_until(now_ms).await?;
-        let Some(from) = self.first_delivery_since(kept).await? else {
+        let Some(from) = self.first_delivery_since(summed).await? else {
             return Ok(false);
         };
         let until = Ord::min(settled, from + SPAN_MS);
-        if until <= kept {
+        if until <= summed {
             return Ok(false);
         }
         let range = [Value::from(min_id_at(from)), Value::from(min_id_at(until))];
         let days = self
-            .store.reader
+            .store
+            .reader
             .query_all_raw(self.store.sql(COUNT, range.clone()))
             .await?;
         let answers = self
-            .store.reader
+            .store
+            .reader
             .query_all_raw(self.store.sql(COUNT_ANSWERS, range))
             .await?;
         let mut day_rows = ADD_DAYS.rows(days.len());
@@ -140,7 +142,7 @@ impl Deliveries<'_> {
         let transaction = self.store.begin().await?;
         let moved = self.store.sql(
             "UPDATE figures_until SET until_ms = ? WHERE id = 1 AND until_ms = ?",
-            [until.into(), kept.into()],
+            [until.into(), summed.into()],
         );
         if transaction.execute_raw(moved).await?.rows_affected() == 0 {
             // Another node added the same span.
@@ -170,10 +172,10 @@ impl Deliveries<'_> {
              WHERE account_id = ? AND day >= ? ORDER BY day, carrier",
             of_account.clone(),
         );
-        let mut figures = AccountStats::default();
+        let mut stats = AccountStats::default();
         for row in self.store.reader.query_all_raw(statement).await? {
             add_day(
-                &mut figures.days,
+                &mut stats.days,
                 DailyStats {
                     day: row.try_get_by_index(0)?,
                     carrier: record::carrier("daily_figures", &row.try_get_by_index::<String>(1)?)?,
@@ -190,17 +192,17 @@ impl Deliveries<'_> {
         for row in self.store.reader.query_all_raw(statement).await? {
             let seconds: i64 = row.try_get_by_index(0)?;
             let calls: i64 = row.try_get_by_index(1)?;
-            figures
+            stats
                 .answers
                 .push((seconds.max(0) as u32, calls.unsigned_abs()));
         }
-        let until = self.figures_until().await?;
+        let until = self.summed_until().await?;
         let rest = self.first_delivery_since(until).await?;
         if rest.is_some_and(|first| now_ms - first <= MAX_LAG_MS) {
-            self.count_rest(account, until, first_day, &mut figures)
+            self.count_rest(account, until, first_day, &mut stats)
                 .await?;
         }
-        Ok(figures)
+        Ok(stats)
     }
 
     /// Counts the account's deliveries that are not summed yet.
@@ -209,7 +211,7 @@ impl Deliveries<'_> {
         account: AccountId,
         until: i64,
         first_day: i64,
-        figures: &mut AccountStats,
+        stats: &mut AccountStats,
     ) -> Result<(), StoreError> {
         let since = [
             Value::from(account.0),
@@ -231,14 +233,14 @@ impl Deliveries<'_> {
                 let day: i64 = row.try_get_by_index(0)?;
                 let count = row.try_get_by_index::<i64>(2)?.unsigned_abs();
                 let is_delivered = status == "delivered";
-                let figure = DailyStats {
+                let day_stats = DailyStats {
                     day,
                     carrier: record::carrier("deliveries", &row.try_get_by_index::<String>(1)?)?,
                     delivered: if is_delivered { count } else { 0 },
                     failed: if is_delivered { 0 } else { count },
                 };
                 if day >= first_day {
-                    add_day(&mut figures.days, figure);
+                    add_day(&mut stats.days, day_stats);
                 }
             }
         }
@@ -251,13 +253,15 @@ impl Deliveries<'_> {
         );
         for row in self.store.reader.query_all_raw(statement).await? {
             let seconds: i64 = row.try_get_by_index(0)?;
-            figures.answers.push((seconds.max(0) as u32, 1));
+            stats.answers.push((seconds.max(0) as u32, 1));
         }
         Ok(())
     }
 
-    async fn figures_until(self) -> Result<i64, StoreError> {
-        let statement = self.store.sql("SELECT until_ms FROM figures_until WHERE id = 1", []);
+    async fn summed_until(self) -> Result<i64, StoreError> {
+        let statement = self
+            .store
+            .sql("SELECT until_ms FROM figures_until WHERE id = 1", []);
         let row = self.store.reader.query_one_raw(statement).await?;
         Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
     }
@@ -287,14 +291,14 @@ impl Deliveries<'_> {
     }
 }
 
-fn add_day(days: &mut Vec<DailyStats>, figure: DailyStats) {
-    let same = |known: &&mut DailyStats| known.day == figure.day && known.carrier == figure.carrier;
+fn add_day(days: &mut Vec<DailyStats>, day: DailyStats) {
+    let same = |known: &&mut DailyStats| known.day == day.day && known.carrier == day.carrier;
     match days.iter_mut().find(same) {
         Some(known) => {
-            known.delivered += figure.delivered;
-            known.failed += figure.failed;
+            known.delivered += day.delivered;
+            known.failed += day.failed;
         }
-        None => days.push(figure),
+        None => days.push(day),
     }
 }
 
@@ -305,11 +309,11 @@ mod tests {
     #[test]
     fn the_median_is_the_answer_time_of_half_the_calls() {
         let median = |answers: &[(u32, u64)]| {
-            let figures = AccountStats {
+            let stats = AccountStats {
                 answers: answers.to_vec(),
                 ..Figures::default()
             };
-            figures.median_answer_seconds()
+            stats.median_answer_seconds()
         };
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[(7, 1)]), Some(7));

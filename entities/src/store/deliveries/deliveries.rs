@@ -10,9 +10,9 @@ use nexo_domain::phone::RecordedPhone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
+use crate::store::StoreError;
 use crate::store::ledger::posting::{CallAttempt, CallQuality};
 use crate::store::sql::record;
-use crate::store::StoreError;
 use crate::store::views::Deliveries;
 use crate::tables::deliveries::{call_attempt, delivery};
 
@@ -62,20 +62,17 @@ impl Deliveries<'_> {
     ) -> Result<Option<Delivery>, StoreError> {
         let row = delivery::Entity::find_by_id(id.0)
             .filter(delivery::Column::AccountId.eq(account.0))
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?;
         row.map(Delivery::from_row).transpose()
     }
 
     /// Returns the finished legs of a delivery in the order of dialling.
-    pub async fn call_attempts(
-        self,
-        delivery: DeliveryId,
-    ) -> Result<Vec<CallAttempt>, StoreError> {
+    pub async fn call_attempts(self, delivery: DeliveryId) -> Result<Vec<CallAttempt>, StoreError> {
         let rows = call_attempt::Entity::find()
             .filter(call_attempt::Column::DeliveryId.eq(delivery.0))
             .order_by_asc(call_attempt::Column::Number)
-            .all(self.store.reader)
+            .all(&self.store.reader)
             .await?;
         rows.into_iter().map(call_attempt).collect()
     }

@@ -11,10 +11,10 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
 use super::pages::DeliveryFilter;
+use crate::store::StoreError;
 use crate::store::sql::bloom;
 use crate::store::sql::bloom::Member;
-use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, MAX_WRITE_DELAY_MS, min_id_at, id_time_ms};
-use crate::store::StoreError;
+use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, MAX_WRITE_DELAY_MS, id_time_ms, min_id_at};
 use crate::store::views::Deliveries;
 
 /// Number of deliveries per filter.
@@ -234,7 +234,7 @@ impl Deliveries<'_> {
         account: AccountId,
         filter: &DeliveryFilter,
     ) -> Result<Vec<Range>, StoreError> {
-        let asked = SearchQuery::of(account, filter);
+        let query = SearchQuery::of(account, filter);
         // Everything without filters yet.
         let mut ranges = vec![Range {
             from_ms: match self.filters_until().await? {
@@ -253,7 +253,7 @@ impl Deliveries<'_> {
                     from_ms: row.try_get_by_index(1)?,
                     to_ms: row.try_get_by_index(2)?,
                 };
-                let admitted = asked.admits(row)?;
+                let admitted = query.admits(row)?;
                 match ranges.last_mut().filter(|_| follows) {
                     // Nothing lies between consecutive segments.
                     Some(newer) if admitted => newer.from_ms = newer.from_ms.min(range.from_ms),
@@ -300,16 +300,16 @@ impl Deliveries<'_> {
 /// Merges touching ranges, newest first.
 fn merge_ranges(mut ranges: Vec<Range>) -> Vec<Range> {
     ranges.sort_by_key(|range| std::cmp::Reverse(range.to_ms));
-    let mut merge_ranges: Vec<Range> = Vec::with_capacity(ranges.len());
+    let mut merged: Vec<Range> = Vec::with_capacity(ranges.len());
     for range in ranges {
-        match merge_ranges.last_mut() {
+        match merged.last_mut() {
             Some(newer) if range.to_ms >= newer.from_ms.saturating_sub(1) => {
                 newer.from_ms = newer.from_ms.min(range.from_ms);
             }
-            _ => merge_ranges.push(range),
+            _ => merged.push(range),
         }
     }
-    merge_ranges
+    merged
 }
 
 #[cfg(test)]
@@ -330,6 +330,9 @@ mod tests {
             merge_ranges(all),
             [range(80, i64::MAX), range(10, 30), range(1, 5)]
         );
-        assert_eq!(merge_ranges(vec![range(i64::MIN, i64::MAX), range(1, 2)]).len(), 1);
+        assert_eq!(
+            merge_ranges(vec![range(i64::MIN, i64::MAX), range(1, 2)]).len(),
+            1
+        );
     }
 }

@@ -55,7 +55,12 @@ impl Deliveries<'_> {
              WHERE created_at_ms <= ? ORDER BY created_at_ms LIMIT ?)",
             [Value::from(now_ms - KEPT_MS), i64::from(most).into()],
         );
-        Ok(self.store.writer.execute_raw(statement).await?.rows_affected())
+        Ok(self
+            .store
+            .writer
+            .execute_raw(statement)
+            .await?
+            .rows_affected())
     }
 }
 

@@ -57,13 +57,13 @@ impl Deliveries<'_> {
         limit: u32,
     ) -> Result<DeliveryPage, StoreError> {
         let mut rows = Vec::new();
-        for segment in self.stretches(account, filter, after).await? {
+        for part in self.filters_to_search(account, filter, after).await? {
             let missing = limit.saturating_sub(rows.len() as u32);
-            let statement = self.select_page(account, &segment, after, missing);
+            let statement = self.select_page(account, &part, after, missing);
             rows.extend(
                 Entity::find()
                     .from_raw_sql(statement)
-                    .all(self.store.reader)
+                    .all(&self.store.reader)
                     .await?,
             );
             if rows.len() > limit as usize {
@@ -86,7 +86,7 @@ impl Deliveries<'_> {
 
 impl Deliveries<'_> {
     /// Returns the filter, or one filter per time range to search, newest first.
-    async fn stretches(
+    async fn filters_to_search(
         self,
         account: AccountId,
         filter: &DeliveryFilter,
@@ -190,7 +190,8 @@ impl Deliveries<'_> {
         );
         let account = [Value::from(account.0)].into_iter();
         let limit = Value::from(i64::from(limit) + 1);
-        self.store.sql(&sql, account.chain(conditions.values).chain([limit]))
+        self.store
+            .sql(&sql, account.chain(conditions.values).chain([limit]))
     }
 }
 

@@ -9,11 +9,11 @@ use nexo_domain::phone::Phone;
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
+use crate::store::StoreError;
 use crate::store::sql::bulk::Bulk;
 use crate::store::sql::bulk::Column::{Text, Uuid as Id};
 use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
 use crate::store::sql::record;
-use crate::store::StoreError;
 use crate::store::views::Deliveries;
 
 static MASK_DELIVERIES: Bulk = Bulk::new(

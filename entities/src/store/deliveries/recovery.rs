@@ -11,8 +11,8 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, Quer
 use uuid::Uuid;
 
 use super::deliveries::Delivery;
-use crate::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
 use crate::store::StoreError;
+use crate::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
 use crate::store::views::Deliveries;
 use crate::tables::deliveries::delivery;
 use crate::tables::ledger::entry;
@@ -75,7 +75,11 @@ impl Deliveries<'_> {
                     }))
                 })
                 .collect::<Result<_, StoreError>>()?;
-            let committed = self.store.ledger().commit(cache, node, &[], &settlements).await?;
+            let committed = self
+                .store
+                .ledger()
+                .commit(cache, node, &[], &settlements)
+                .await?;
             settled += committed.settled.iter().filter(|done| **done).count();
         }
     }
@@ -104,7 +108,7 @@ impl Deliveries<'_> {
                     .add(later),
             );
         }
-        let rows = find.all(self.store.reader).await?;
+        let rows = find.all(&self.store.reader).await?;
         rows.into_iter().map(Delivery::from_row).collect()
     }
 
@@ -114,7 +118,7 @@ impl Deliveries<'_> {
         let entries = entry::Entity::find()
             .filter(entry::Column::DeliveryId.is_in(ids))
             .filter(entry::Column::Kind.eq(EntryKind::Debit.as_str()))
-            .all(self.store.reader)
+            .all(&self.store.reader)
             .await?;
         let mut paid: HashMap<Uuid, Parts> = HashMap::new();
         for entry in entries {

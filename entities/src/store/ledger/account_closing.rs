@@ -20,8 +20,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::wallets::buckets;
-use crate::store::cluster::changes::{Change, append_change};
 use crate::store::StoreError;
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::views::Ledger;
 use crate::tables::accounts::{account, api_key};
 use crate::tables::ledger::{entry, wallet};
@@ -70,7 +70,7 @@ impl Ledger<'_> {
             true => None,
             false => Some(empty(&transaction, id, taken, at_ms).await?),
         };
-        let under_way = self.under_way(&transaction, id).await?;
+        let under_way = self.count_sent(&transaction, id).await?;
         if new {
             self.end_referrals(&transaction, id, at_ms).await?;
             append_change(&transaction, Change::Account(id), at_ms).await?;
@@ -100,7 +100,7 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    async fn under_way(
+    async fn count_sent(
         self,
         transaction: &DatabaseTransaction,
         id: AccountId,

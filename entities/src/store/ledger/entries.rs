@@ -139,7 +139,11 @@ impl Ledger<'_> {
             .place()
             .chain(query.page(limit))
             .chain([Value::from(most + 1)]);
-        let row = self.store.reader.query_one_raw(self.store.sql(&sql, values)).await?;
+        let row = self
+            .store
+            .reader
+            .query_one_raw(self.store.sql(&sql, values))
+            .await?;
         let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
         Ok(count > most)
     }
@@ -169,7 +173,11 @@ impl Ledger<'_> {
             .place()
             .chain(query.page(limit))
             .chain(query.bounds.iter().cloned());
-        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         rows.into_iter()
             .map(|row| {
                 let newer = sums(&row, 9)?;

@@ -8,10 +8,10 @@ use nexo_domain::otp::Language;
 use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
+use crate::store::StoreError;
 use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::record;
-use crate::store::StoreError;
 use crate::store::views::Ledger;
 
 /// An account that was notified, for the e-mail to it.
@@ -54,7 +54,10 @@ impl Ledger<'_> {
     }
 
     /// Returns the total below which the account is notified, if set.
-    pub async fn low_balance_threshold(self, account: AccountId) -> Result<Option<Micros>, StoreError> {
+    pub async fn low_balance_threshold(
+        self,
+        account: AccountId,
+    ) -> Result<Option<Micros>, StoreError> {
         let sql = "SELECT threshold_micros FROM low_balance_notices WHERE account_id = ?";
         let statement = self.store.sql(sql, [account.0.into()]);
         let row = self.store.reader.query_one_raw(statement).await?;
@@ -68,8 +71,11 @@ impl Ledger<'_> {
     ///
     /// # Errors
     /// Accounts notified before the error stay marked.
-    pub async fn notify_low_balances(self, now_ms: i64) -> Result<Vec<NotifiedAccount>, StoreError> {
-        self.arm_notices().await?;
+    pub async fn notify_low_balances(
+        self,
+        now_ms: i64,
+    ) -> Result<Vec<NotifiedAccount>, StoreError> {
+        self.rearm_notices().await?;
         let sql = format!(
             "SELECT n.account_id, a.email, a.language, n.threshold_micros, w.free_micros, \
              w.bonus_micros, w.balance_micros FROM low_balance_notices AS n \
@@ -78,38 +84,52 @@ impl Ledger<'_> {
              WHERE n.told_at_ms IS NULL AND a.closed_at_ms IS NULL \
              AND a.suspended_at_ms IS NULL AND {BELOW}"
         );
-        let mut told = Vec::new();
-        for row in self.store.reader.query_all_raw(self.store.sql(&sql, [])).await? {
+        let mut notified = Vec::new();
+        for row in self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, []))
+            .await?
+        {
             let account = low_account(&row, now_ms)?;
-            if self.tell(&account, now_ms).await? {
-                told.push(account);
+            if self.notify(&account, now_ms).await? {
+                notified.push(account);
             }
         }
-        Ok(told)
+        Ok(notified)
     }
 
     /// Re-arms the accounts whose wallets are above the threshold again.
-    async fn arm_notices(self) -> Result<(), StoreError> {
+    async fn rearm_notices(self) -> Result<(), StoreError> {
         let sql = format!(
             "SELECT n.account_id FROM low_balance_notices AS n \
              JOIN wallets AS w ON w.account_id = n.account_id \
              WHERE n.told_at_ms IS NOT NULL AND NOT ({BELOW})"
         );
-        for row in self.store.reader.query_all_raw(self.store.sql(&sql, [])).await? {
+        for row in self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, []))
+            .await?
+        {
             let account: Uuid = row.try_get_by_index(0)?;
             let arm = "UPDATE low_balance_notices SET told_at_ms = NULL WHERE account_id = ?";
-            let armed = self.store.write_connection()?;
-            let armed = armed.execute_raw(self.store.sql(arm, [account.into()])).await;
+            let connection = self.store.write_connection()?;
+            let armed = connection
+                .execute_raw(self.store.sql(arm, [account.into()]))
+                .await;
             self.store.check_write(armed)?;
         }
         Ok(())
     }
 
-    async fn tell(self, account: &NotifiedAccount, now_ms: i64) -> Result<bool, StoreError> {
+    async fn notify(self, account: &NotifiedAccount, now_ms: i64) -> Result<bool, StoreError> {
         let transaction = self.store.begin().await?;
         let mark = "UPDATE low_balance_notices SET told_at_ms = ? \
                     WHERE account_id = ? AND told_at_ms IS NULL";
-        let mark = self.store.sql(mark, [now_ms.into(), account.account_id.0.into()]);
+        let mark = self
+            .store
+            .sql(mark, [now_ms.into(), account.account_id.0.into()]);
         if transaction.execute_raw(mark).await?.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(false);
@@ -133,7 +153,9 @@ impl Ledger<'_> {
                 body.as_str().into(),
                 now_ms.into(),
             ];
-            transaction.execute_raw(self.store.sql(queue, values)).await?;
+            transaction
+                .execute_raw(self.store.sql(queue, values))
+                .await?;
             append_change(&transaction, Change::WebhookAttempt(attempt), now_ms).await?;
         }
         self.store.commit(transaction).await?;

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Ledger;
+use crate::store::{Conflict, StoreError};
 use crate::tables::ledger::{entry, wallet};
 
 /// An incoming payment or credit.
@@ -67,7 +67,7 @@ impl Ledger<'_> {
     /// Returns the account's buckets; `None` for an unknown account.
     pub async fn wallet(self, account: AccountId) -> Result<Option<Buckets>, StoreError> {
         let row = wallet::Entity::find_by_id(account.0)
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?;
         Ok(row.as_ref().map(buckets))
     }
@@ -184,7 +184,10 @@ impl Ledger<'_> {
                     subject: Some(entry.reference),
                     detail: Some(&format!("{} USD to {bucket}", entry.amount)),
                 };
-                self.store.operations().log(&transaction, by, action, entry.at_ms).await?;
+                self.store
+                    .operations()
+                    .log(&transaction, by, action, entry.at_ms)
+                    .await?;
             }
             append_change(&transaction, Change::Wallet(account), entry.at_ms).await?;
         }
@@ -217,7 +220,7 @@ pub(crate) async fn post_entry(
         .col_expr(version, Expr::col(version).add(1))
         .filter(wallet::Column::AccountId.eq(by_hand.account_id.0))
         .filter(Expr::col(column).gte(amount.saturating_neg()))
-        .filter(Expr::col(column).lte(LARGEST.get() - Ord::max(amount, 0)))
+        .filter(Expr::col(column).lte(MAX_BUCKET.get() - Ord::max(amount, 0)))
         .exec(transaction)
         .await?;
     if added.rows_affected == 0 {
@@ -257,7 +260,7 @@ async fn refusal(
 }
 
 /// Maximum of one bucket, so that the sum of three stays within 64 bits.
-const LARGEST: Micros = Micros::new(i64::MAX / 4);
+const MAX_BUCKET: Micros = Micros::new(i64::MAX / 4);
 
 pub(crate) fn buckets(row: &wallet::Model) -> Buckets {
     Buckets {

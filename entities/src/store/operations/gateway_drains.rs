@@ -4,9 +4,9 @@ use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
 use super::operator_log::{Action, Operator};
+use crate::store::StoreError;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::id_time::min_id_at;
-use crate::store::StoreError;
 use crate::store::views::Operations;
 
 /// A gateway, identified by carrier and name.
@@ -53,7 +53,11 @@ impl Operations<'_> {
     /// Returns all drained gateways.
     pub async fn drained_gateways(self) -> Result<Vec<GatewayName>, StoreError> {
         let sql = "SELECT carrier, gateway FROM drained_gateways";
-        let rows = self.store.reader.query_all_raw(self.store.sql(sql, [])).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(sql, []))
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(GatewayName {
@@ -116,8 +120,15 @@ impl Operations<'_> {
                    FROM deliveries AS d JOIN call_attempts AS c ON c.delivery_id = d.id \
                    WHERE d.id >= ? AND c.started_at_ms >= ? AND NOT d.test \
                    GROUP BY d.carrier ORDER BY d.carrier";
-        let values = [min_id_at(since_ms - MAX_DELIVERY_MS).into(), since_ms.into()];
-        let rows = self.store.reader.query_all_raw(self.store.sql(sql, values)).await?;
+        let values = [
+            min_id_at(since_ms - MAX_DELIVERY_MS).into(),
+            since_ms.into(),
+        ];
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(sql, values))
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(CarrierStats {

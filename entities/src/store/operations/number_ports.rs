@@ -10,9 +10,9 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::store::StoreError;
 use crate::store::cluster::changes;
 use crate::store::cluster::changes::Change;
-use crate::store::StoreError;
 use crate::store::views::Operations;
 use crate::tables::cluster::{port_piece, port_set};
 
@@ -22,7 +22,11 @@ const PIECE_ROWS: usize = 100_000;
 impl Operations<'_> {
     /// Replaces the ported numbers. The previous set stays in effect until the new one is complete.
     /// Of concurrent imports the one that started last wins.
-    pub async fn replace_ported_numbers(self, table: &PortTable, at_ms: i64) -> Result<(), StoreError> {
+    pub async fn replace_ported_numbers(
+        self,
+        table: &PortTable,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
         let id = Uuid::now_v7();
         let names: Vec<&str> = Carrier::all().map(Carrier::name).collect();
         let set = port_set::ActiveModel {
@@ -32,7 +36,9 @@ impl Operations<'_> {
             imported_at_ms: Set(at_ms),
             in_force: Set(false),
         };
-        port_set::Entity::insert(set).exec(self.store.write_connection()?).await?;
+        port_set::Entity::insert(set)
+            .exec(self.store.write_connection()?)
+            .await?;
         let mut written = 0;
         for (place, packed) in table.packed(PIECE_ROWS).enumerate() {
             let piece = port_piece::ActiveModel {

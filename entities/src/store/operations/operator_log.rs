@@ -6,9 +6,9 @@ use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 
+use crate::store::StoreError;
 use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
-use crate::store::StoreError;
 use crate::store::views::Operations;
 
 /// The operator who acts.
@@ -184,7 +184,11 @@ impl Operations<'_> {
         let mut values: Vec<Value> = vec![before.unwrap_or(i64::MAX).into()];
         values.extend(account.map(|id| Value::from(id.0)));
         values.push(i64::from(limit).into());
-        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         rows.iter().map(logged).collect()
     }
 
@@ -206,15 +210,23 @@ impl Operations<'_> {
             i64::from(limit).into(),
             i64::from(skip).into(),
         ];
-        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         rows.iter().map(line).collect()
     }
 
     /// Returns one account as listed for operators.
-    pub async fn account_summary(self, id: AccountId) -> Result<Option<AccountSummary>, StoreError> {
+    pub async fn account_summary(
+        self,
+        id: AccountId,
+    ) -> Result<Option<AccountSummary>, StoreError> {
         let sql = format!("{LINE}WHERE a.id = ?");
         let row = self
-            .store.reader
+            .store
+            .reader
             .query_one_raw(self.store.sql(&sql, [id.0.into()]))
             .await?;
         row.as_ref().map(line).transpose()
@@ -240,7 +252,9 @@ impl Operations<'_> {
             action.subject.map(str::to_owned).into(),
             action.detail.map(str::to_owned).into(),
         ];
-        transaction.execute_raw(self.store.sql(insert, values)).await?;
+        transaction
+            .execute_raw(self.store.sql(insert, values))
+            .await?;
         Ok(())
     }
 }

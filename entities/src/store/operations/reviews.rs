@@ -6,9 +6,9 @@ use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
 use super::operator_log::{Action, Operator};
+use crate::store::StoreError;
 use crate::store::sql::bulk::{Bulk, Column};
 use crate::store::sql::id_time::min_id_at;
-use crate::store::StoreError;
 use crate::store::views::Operations;
 
 /// Maximum number of keys examined per window: those that sent most.
@@ -89,7 +89,9 @@ impl Operations<'_> {
     pub async fn claim_review_window(self, start_ms: i64) -> Result<bool, StoreError> {
         let claim = "INSERT INTO review_windows (start_ms) VALUES (?) ON CONFLICT DO NOTHING";
         let claim = self.store.sql(claim, [start_ms.into()]);
-        let claimed = self.store.check_write(self.store.write_connection()?.execute_raw(claim).await)?;
+        let claimed = self
+            .store
+            .check_write(self.store.write_connection()?.execute_raw(claim).await)?;
         Ok(claimed.rows_affected() > 0)
     }
 
@@ -107,7 +109,11 @@ impl Operations<'_> {
             end_ms.into(),
             MAX_KEYS.into(),
         ];
-        let rows = self.store.reader.query_all_raw(self.store.sql(TRAFFIC, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(TRAFFIC, values))
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(KeyTraffic {
@@ -149,7 +155,9 @@ impl Operations<'_> {
                 key.0.into(),
                 suspicion.as_str().into(),
             ];
-            let again = transaction.execute_raw(self.store.sql(again, values)).await?;
+            let again = transaction
+                .execute_raw(self.store.sql(again, values))
+                .await?;
             if again.rows_affected() > 0 {
                 continue;
             }
@@ -164,7 +172,9 @@ impl Operations<'_> {
                 end_ms.into(),
                 end_ms.into(),
             ];
-            transaction.execute_raw(self.store.sql(open, values)).await?;
+            transaction
+                .execute_raw(self.store.sql(open, values))
+                .await?;
             opened.push(*suspicion);
         }
         for (old, limit_ms) in [
@@ -200,7 +210,11 @@ impl Operations<'_> {
     /// Returns the number of open reviews.
     pub async fn open_review_count(self) -> Result<i64, StoreError> {
         let sql = "SELECT COUNT(*) FROM reviews WHERE closed_at_ms IS NULL";
-        let row = self.store.reader.query_one_raw(self.store.sql(sql, [])).await?;
+        let row = self
+            .store
+            .reader
+            .query_one_raw(self.store.sql(sql, []))
+            .await?;
         Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
     }
 

@@ -7,9 +7,9 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::phone::window::{WINDOW_MS, window_until_ms};
 use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
 
+use crate::store::StoreError;
 use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
 use crate::store::sql::record;
-use crate::store::StoreError;
 use crate::store::views::PhoneWindows;
 
 /// An open window.
@@ -26,7 +26,7 @@ pub struct OpenWindow {
 impl PhoneWindows<'_> {
     /// Returns the windows open at `now_ms`, which a carrier actor needs after a restart.
     pub async fn open_windows(self, now_ms: i64) -> Result<Vec<OpenWindow>, StoreError> {
-        self.open_windows_on(self.store.reader, now_ms).await
+        self.open_windows_on(&self.store.reader, now_ms).await
     }
 
     /// Like [`PhoneWindows::open_windows`], on a given connection.

@@ -15,7 +15,7 @@ pub(crate) const NULL_INT: i64 = -1;
 /// Row counts for which SQLite statements are prepared. Batches are padded with rows of nulls, so
 /// that few statements serve every batch size.
 const SIZES: [usize; 15] = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
-const LARGEST: usize = SIZES[SIZES.len() - 1];
+const MAX_ROWS: usize = SIZES[SIZES.len() - 1];
 
 /// The type of one column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,9 +157,9 @@ impl Bulk {
 
     fn sqlite_statements(&self, scalars: &[Value], mut rows: Rows) -> Vec<Statement> {
         let width = self.columns.len();
-        let mut statements = Vec::with_capacity(rows.len().div_ceil(LARGEST));
+        let mut statements = Vec::with_capacity(rows.len().div_ceil(MAX_ROWS));
         while !rows.is_empty() {
-            let count = rows.len().min(LARGEST);
+            let count = rows.len().min(MAX_ROWS);
             let rest = rows.values.split_off(count * width);
             statements.push(self.sqlite_statement(scalars, rows, size_for(count)));
             rows = Rows {
@@ -262,10 +262,7 @@ impl Script {
     }
 
     /// Executes the statements and returns the number of written rows.
-    pub(crate) async fn execute(
-        self,
-        connection: &impl ConnectionTrait,
-    ) -> Result<u64, DbErr> {
+    pub(crate) async fn execute(self, connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
         let backend = connection.get_database_backend();
         let statements = match backend {
             DatabaseBackend::Sqlite => self.on_sqlite(),
@@ -287,7 +284,7 @@ impl Script {
 
     fn on_sqlite(self) -> Vec<Statement> {
         let longest = self.parts.iter().map(|(_, _, rows)| rows.len()).max();
-        let Some(longest @ ..=LARGEST) = longest else {
+        let Some(longest @ ..=MAX_ROWS) = longest else {
             return self.one_by_one(DatabaseBackend::Sqlite);
         };
         let together = size_for(longest);

@@ -14,10 +14,7 @@ pub(crate) fn phone(table: &'static str, text: &str) -> Result<Phone, StoreError
     })
 }
 
-pub(crate) fn recorded_phone(
-    table: &'static str,
-    text: &str,
-) -> Result<RecordedPhone, StoreError> {
+pub(crate) fn recorded_phone(table: &'static str, text: &str) -> Result<RecordedPhone, StoreError> {
     RecordedPhone::from_record(text).ok_or(StoreError::Unreadable {
         table,
         column: "phone",

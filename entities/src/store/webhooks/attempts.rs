@@ -20,8 +20,8 @@ use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::posting::NodeEpoch;
 use crate::store::sql::bulk::Column::{Int, Text, Uuid as Id};
 use crate::store::sql::bulk::{Bulk, NULL_INT};
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Webhooks;
+use crate::store::{Conflict, StoreError};
 use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity, Model};
 use crate::tables::webhooks::endpoint;
 
@@ -100,6 +100,13 @@ const CANDIDATES: &str = "\
     WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
     AND (e.paused_at_ms IS NULL OR a.replay_of IS NOT NULL) ";
 
+/// Attempts of paused endpoints wait for the customer and do not count.
+const OLDEST: &str = "\
+    SELECT MIN(a.created_at_ms) FROM webhook_attempts AS a \
+    JOIN webhook_endpoints AS e ON e.id = a.endpoint_id \
+    WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
+    AND (e.paused_at_ms IS NULL OR a.replay_of IS NOT NULL)";
+
 static CLAIM: Bulk = Bulk::new(
     "UPDATE webhook_attempts SET status = 'sending', node = v.column2, started_at_ms = v.column3",
     &[Id, Text, Int],
@@ -149,7 +156,11 @@ impl Webhooks<'_> {
             Value::from(i64::from(limits.per_endpoint)),
             Value::from(i64::from(limits.attempts)),
         ]);
-        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         let mut attempts = candidates(&rows, now_ms)?;
         let mut with_these = in_flight.clone();
         attempts.retain(|attempt| {
@@ -164,7 +175,8 @@ impl Webhooks<'_> {
                 (&CLAIM_FENCED, vec![name.into(), epoch.into()])
             }
         };
-        self.claim(claim, &scalars, node, attempts, now_ms).await
+        self.mark_sending(claim, &scalars, node, attempts, now_ms)
+            .await
     }
 
     /// Claims one waiting attempt for a command, which has no epoch.
@@ -178,12 +190,14 @@ impl Webhooks<'_> {
         let statement = self.store.sql(&sql, [Value::from(id.0)]);
         let rows = self.store.reader.query_all_raw(statement).await?;
         let attempts = candidates(&rows, now_ms)?;
-        let claimed = self.claim(&CLAIM, &[], node, attempts, now_ms).await?;
+        let claimed = self
+            .mark_sending(&CLAIM, &[], node, attempts, now_ms)
+            .await?;
         Ok(claimed.into_iter().next())
     }
 
-    /// If two processes claim the same attempt, the update succeeds for one.
-    async fn claim(
+    /// Marks attempts as `sending`. If two processes claim the same attempt, the update succeeds for one.
+    async fn mark_sending(
         self,
         claim: &'static Bulk,
         scalars: &[Value],
@@ -196,9 +210,12 @@ impl Webhooks<'_> {
             let name = node.node.as_ref();
             rows.push([attempt.id.0.into(), name.into(), now_ms.into()]);
         }
-        let claimed = claim.query(self.store.write_connection()?, scalars, rows).await;
+        let claimed = claim
+            .query(self.store.write_connection()?, scalars, rows)
+            .await;
         let claimed: Vec<Uuid> = self
-            .store.check_write(claimed)?
+            .store
+            .check_write(claimed)?
             .iter()
             .map(|row| row.try_get_by_index(0))
             .collect::<Result<_, _>>()?;
@@ -220,12 +237,16 @@ impl Webhooks<'_> {
                 status.into(),
                 attempt.status_code.map_or(NULL_INT, i64::from).into(),
                 attempt.duration_ms.into(),
-                storable(attempt.response_head.as_deref()).into(),
-                storable(attempt.error.as_deref()).into(),
+                without_nul(attempt.response_head.as_deref()).into(),
+                without_nul(attempt.error.as_deref()).into(),
                 attempt.finished_at_ms.into(),
             ]);
         }
-        self.store.check_write(FINISH.execute(self.store.write_connection()?, &[], rows).await)
+        self.store.check_write(
+            FINISH
+                .execute(self.store.write_connection()?, &[], rows)
+                .await,
+        )
     }
 
     /// Queues the same body for the same endpoint again.
@@ -272,11 +293,8 @@ impl Webhooks<'_> {
     }
 
     /// Returns the attempt.
-    pub async fn attempt(
-        self,
-        id: WebhookAttemptId,
-    ) -> Result<Option<WebhookAttempt>, StoreError> {
-        let row = Entity::find_by_id(id.0).one(self.store.reader).await?;
+    pub async fn attempt(self, id: WebhookAttemptId) -> Result<Option<WebhookAttempt>, StoreError> {
+        let row = Entity::find_by_id(id.0).one(&self.store.reader).await?;
         Ok(row.map(attempt))
     }
 
@@ -289,7 +307,7 @@ impl Webhooks<'_> {
             .filter(Column::DeliveryId.eq(delivery.0))
             .order_by_asc(Column::CreatedAtMs)
             .order_by_asc(Column::Id)
-            .all(self.store.reader)
+            .all(&self.store.reader)
             .await?;
         Ok(rows.into_iter().map(attempt).collect())
     }
@@ -298,13 +316,39 @@ impl Webhooks<'_> {
     pub async fn backlog(self) -> Result<u64, StoreError> {
         Ok(Entity::find()
             .filter(Expr::cust("status = 'pending'"))
-            .count(self.store.reader)
+            .count(&self.store.reader)
             .await?)
+    }
+
+    /// Marks attempts as `unknown` that have been `sending` since before `before_ms`. A POST takes
+    /// seconds, so the process that sent them has exited.
+    pub async fn expire_stuck(self, before_ms: i64, at_ms: i64) -> Result<u64, StoreError> {
+        let expired = Entity::update_many()
+            .col_expr(Column::Status, Expr::value("unknown"))
+            .col_expr(Column::FinishedAtMs, Expr::value(at_ms))
+            .filter(Expr::cust("status = 'sending'"))
+            .filter(Column::StartedAtMs.lt(before_ms))
+            .exec(&self.store.writer)
+            .await?;
+        Ok(expired.rows_affected)
+    }
+
+    /// Returns when the oldest waiting webhook attempt was created; `None` if none waits.
+    pub async fn oldest_pending_ms(self) -> Result<Option<i64>, StoreError> {
+        let row = self
+            .store
+            .reader
+            .query_one_raw(self.store.sql(OLDEST, []))
+            .await?;
+        match row {
+            Some(row) => Ok(row.try_get_by_index(0)?),
+            None => Ok(None),
+        }
     }
 }
 
 /// PostgreSQL rejects NUL in text; a response may contain one.
-fn storable(text: Option<&str>) -> String {
+fn without_nul(text: Option<&str>) -> String {
     text.unwrap_or_default().replace('\0', "\u{fffd}")
 }
 

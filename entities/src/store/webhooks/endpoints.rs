@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Webhooks;
+use crate::store::{Conflict, StoreError};
 use crate::tables::webhooks::endpoint::{Column, Entity};
 use crate::tables::webhooks::{attempt, endpoint};
 
@@ -111,7 +111,7 @@ impl Webhooks<'_> {
         if let Some(account) = account {
             find = find.filter(Column::AccountId.eq(account.0));
         }
-        let rows = find.all(self.store.reader).await?;
+        let rows = find.all(&self.store.reader).await?;
         Ok(rows.into_iter().map(Endpoint::from).collect())
     }
 
@@ -124,7 +124,7 @@ impl Webhooks<'_> {
         let row = Entity::find_by_id(id.0)
             .filter(Column::AccountId.eq(account.0))
             .filter(Column::RemovedAtMs.is_null())
-            .one(self.store.reader)
+            .one(&self.store.reader)
             .await?;
         Ok(row.map(Endpoint::from))
     }

@@ -9,8 +9,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::attempts::{WebhookAttempt, attempt};
-use crate::store::cluster::changes::{Change, append_change};
 use crate::store::StoreError;
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::views::Webhooks;
 use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity};
 
@@ -68,7 +68,7 @@ impl Webhooks<'_> {
             .order_by_desc(Column::CreatedAtMs)
             .order_by_desc(Column::Id)
             .limit(limit + 1)
-            .all(self.store.reader)
+            .all(&self.store.reader)
             .await?;
         let is_last = rows.len() as u64 <= limit;
         rows.truncate(limit as usize);

@@ -1,6 +1,6 @@
 //! Invariants of commissions, payouts and deposits.
 
-use super::{Invariant, LATE_COMMIT_MS};
+use super::invariants::Invariant;
 
 pub(super) const INVARIANTS: [Invariant; 8] = [
     Invariant {
@@ -81,5 +81,3 @@ pub(super) const UNEARNED: &str = "SELECT COUNT(*) FROM referrals AS r \
      AND (r.ended_at_ms IS NULL OR d.completed_at_ms < r.ended_at_ms - ?) \
      AND NOT EXISTS (SELECT 1 FROM commission_entries AS e \
      WHERE e.delivery_id = d.id AND e.kind = 'commission')";
-
-pub(super) const SLACK_MS: i64 = LATE_COMMIT_MS;

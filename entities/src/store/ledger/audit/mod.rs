@@ -10,6 +10,9 @@ use crate::store::StoreError;
 use crate::store::views::Ledger;
 
 mod earnings;
+mod invariants;
+
+use invariants::{UNSENT, WALLET_INVARIANTS};
 
 /// A delivery older than this should have ended: a call takes at most 60 s.
 const OVERDUE_MS: i64 = 120_000;
@@ -29,108 +32,6 @@ pub struct Check {
     pub detail: String,
 }
 
-/// An invariant: a query that counts the rows that violate it.
-struct Invariant {
-    name: &'static str,
-    /// Describes a counted row.
-    broken: &'static str,
-    sql: &'static str,
-}
-
-const INVARIANTS: [Invariant; 10] = [
-    Invariant {
-        name: "wallets_equal_their_entries",
-        broken: "wallets with a bucket that is not the sum of its entries",
-        sql: "SELECT COUNT(*) FROM wallets AS w LEFT JOIN ( \
-              SELECT account_id, \
-              SUM(CASE WHEN bucket = 'free' THEN amount_micros ELSE 0 END) AS free, \
-              SUM(CASE WHEN bucket = 'bonus' THEN amount_micros ELSE 0 END) AS bonus, \
-              SUM(CASE WHEN bucket = 'balance' THEN amount_micros ELSE 0 END) AS balance \
-              FROM ledger_entries GROUP BY account_id) AS e ON e.account_id = w.account_id \
-              WHERE w.free_micros <> COALESCE(e.free, 0) \
-              OR w.bonus_micros <> COALESCE(e.bonus, 0) \
-              OR w.balance_micros <> COALESCE(e.balance, 0)",
-    },
-    Invariant {
-        name: "no_bucket_is_negative",
-        broken: "wallets with a negative bucket",
-        sql: "SELECT COUNT(*) FROM wallets \
-              WHERE free_micros < 0 OR bonus_micros < 0 OR balance_micros < 0",
-    },
-    Invariant {
-        name: "every_entry_has_its_wallet",
-        broken: "entries without a wallet",
-        sql: "SELECT COUNT(*) FROM ledger_entries AS e \
-              WHERE NOT EXISTS (SELECT 1 FROM wallets AS w WHERE w.account_id = e.account_id)",
-    },
-    Invariant {
-        name: "every_delivery_is_paid_exactly",
-        broken: "deliveries whose debits are not their cost",
-        sql: "SELECT COUNT(*) FROM deliveries AS d LEFT JOIN ( \
-              SELECT delivery_id, SUM(amount_micros) AS debited FROM ledger_entries \
-              WHERE kind = 'debit' GROUP BY delivery_id) AS e ON e.delivery_id = d.id \
-              WHERE d.cost_micros + COALESCE(e.debited, 0) <> 0",
-    },
-    Invariant {
-        name: "every_debit_has_its_delivery",
-        broken: "debits or refunds without a delivery of the same account",
-        sql: "SELECT COUNT(*) FROM ledger_entries AS e WHERE e.kind IN ('debit', 'refund') \
-              AND NOT EXISTS (SELECT 1 FROM deliveries AS d \
-              WHERE d.id = e.delivery_id AND d.account_id = e.account_id)",
-    },
-    Invariant {
-        name: "refunds_are_their_debits",
-        broken: "refunds of something else than what a failed delivery paid from that bucket",
-        sql: "SELECT COUNT(*) FROM ledger_entries AS r WHERE r.kind = 'refund' \
-              AND NOT EXISTS (SELECT 1 FROM ledger_entries AS d \
-              JOIN deliveries AS o ON o.id = d.delivery_id \
-              WHERE d.delivery_id = r.delivery_id AND d.kind = 'debit' \
-              AND d.bucket = r.bucket AND d.amount_micros + r.amount_micros = 0 \
-              AND o.status = 'failed')",
-    },
-    Invariant {
-        name: "refunds_are_whole",
-        broken: "deliveries that were refunded in part",
-        sql: "SELECT COUNT(*) FROM (SELECT delivery_id FROM ledger_entries \
-              WHERE kind IN ('debit', 'refund') GROUP BY delivery_id \
-              HAVING SUM(CASE WHEN kind = 'refund' THEN 1 ELSE 0 END) > 0 \
-              AND SUM(amount_micros) <> 0) AS p",
-    },
-    Invariant {
-        name: "deliveries_are_debited_and_refunded_once",
-        broken: "deliveries with more than one debit or refund",
-        sql: "SELECT COUNT(*) FROM (SELECT delivery_id, kind FROM ledger_entries \
-              WHERE kind IN ('debit', 'refund') GROUP BY delivery_id, kind \
-              HAVING COUNT(DISTINCT posting_id) > 1) AS p",
-    },
-    Invariant {
-        name: "references_correct_once",
-        broken: "references that corrected an account more than once",
-        sql: "SELECT COUNT(*) FROM (SELECT account_id, reference FROM ledger_entries \
-              WHERE kind = 'correction' \
-              GROUP BY account_id, reference HAVING COUNT(*) > 1) AS r",
-    },
-    Invariant {
-        name: "references_credit_once",
-        broken: "references that credited an account more than once",
-        sql: "SELECT COUNT(*) FROM (SELECT account_id, reference FROM ledger_entries \
-              WHERE kind IN ('deposit', 'grant') AND reference IS NOT NULL \
-              GROUP BY account_id, reference HAVING COUNT(*) > 1) AS r",
-    },
-];
-
-/// Ends of deliveries that an endpoint should have received and did not. Deliveries that no gateway
-/// accepted send no webhook. An endpoint counts only while it is certainly active: of a finished
-/// pause only the end is recorded.
-const UNTOLD: &str = "SELECT COUNT(*) FROM webhook_endpoints AS e \
-    JOIN deliveries AS d ON d.account_id = e.account_id \
-    WHERE d.completed_at_ms > COALESCE(e.resumed_at_ms, e.created_at_ms) + ? \
-    AND (e.paused_at_ms IS NULL OR d.completed_at_ms < e.paused_at_ms - ?) \
-    AND (e.removed_at_ms IS NULL OR d.completed_at_ms < e.removed_at_ms - ?) \
-    AND COALESCE(d.error_code, '') <> 'no_route' \
-    AND NOT EXISTS (SELECT 1 FROM webhook_attempts AS a \
-    WHERE a.delivery_id = d.id AND a.endpoint_id = e.id)";
-
 impl Ledger<'_> {
     /// Checks every invariant of the ledger in one consistent snapshot of the database.
     ///
@@ -138,8 +39,9 @@ impl Ledger<'_> {
     /// Database errors only; a violated invariant is a [`Check`] that is not ok.
     pub async fn audit(self, now_ms: i64) -> Result<Vec<Check>, StoreError> {
         let snapshot = self.snapshot().await?;
-        let mut checks = Vec::with_capacity(INVARIANTS.len() + earnings::INVARIANTS.len() + 5);
-        for invariant in INVARIANTS.iter().chain(&earnings::INVARIANTS) {
+        let mut checks =
+            Vec::with_capacity(WALLET_INVARIANTS.len() + earnings::INVARIANTS.len() + 6);
+        for invariant in WALLET_INVARIANTS.iter().chain(&earnings::INVARIANTS) {
             let broken = self.count(&snapshot, invariant.sql, []).await?;
             checks.push(Check {
                 name: invariant.name,
@@ -160,28 +62,30 @@ impl Ledger<'_> {
             ),
         });
         let slack = [UNKNOWN_ENDPOINT_MS, LATE_COMMIT_MS, LATE_COMMIT_MS];
-        let untold = self.count(&snapshot, UNTOLD, slack.map(Value::from)).await?;
+        let unsent = self
+            .count(&snapshot, UNSENT, slack.map(Value::from))
+            .await?;
         checks.push(Check {
             name: "every_end_is_told",
-            ok: untold == 0,
-            detail: format!("{untold} ends without an attempt for an active webhook endpoint"),
+            ok: unsent == 0,
+            detail: format!("{unsent} ends without an attempt for an active webhook endpoint"),
         });
-        let slack = Value::from(earnings::SLACK_MS);
+        let slack = Value::from(LATE_COMMIT_MS);
         let unearned = self.count(&snapshot, earnings::UNEARNED, [slack]).await?;
         checks.push(Check {
             name: "every_commission_accrues",
             ok: unearned == 0,
             detail: format!("{unearned} delivered OTPs of referred accounts without a commission"),
         });
-        checks.push(self.earned(&snapshot).await?);
-        checks.push(self.left_in_closed(&snapshot).await?);
-        checks.push(self.figures(&snapshot).await?);
+        checks.push(self.check_commissions(&snapshot).await?);
+        checks.push(self.count_closed(&snapshot).await?);
+        checks.push(self.check_totals(&snapshot).await?);
         snapshot.rollback().await?;
         Ok(checks)
     }
 
     /// Sums refunds to closed wallets. They violate nothing; they wait to be paid out.
-    async fn left_in_closed(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
+    async fn count_closed(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
         let left = "SELECT COUNT(*), \
                     CAST(COALESCE(SUM(w.free_micros + w.bonus_micros + w.balance_micros), 0) \
                     AS bigint) FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
@@ -198,14 +102,14 @@ impl Ledger<'_> {
     }
 
     /// Sums referral earnings by their whereabouts. The parts are checked by the invariants.
-    async fn earned(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
+    async fn check_commissions(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
         let sums = "SELECT CAST(COALESCE(SUM(accrued_micros), 0) AS bigint), \
                     CAST(COALESCE(SUM(pending_micros), 0) AS bigint), \
                     (SELECT CAST(COALESCE(SUM(amount_micros), 0) AS bigint) FROM payouts), \
                     (SELECT CAST(COALESCE(SUM(-amount_micros), 0) AS bigint) \
                     FROM commission_entries WHERE kind = 'revocation') FROM referrals";
         let row = self.one(snapshot, sums, []).await?;
-        let micros = |place| row.try_get_by_index(place).map(Micros::new);
+        let micros = |index| row.try_get_by_index(index).map(Micros::new);
         let (accrued, pending) = (micros(0)?, micros(1)?);
         let (paid, reversed) = (micros(2)?, micros(3)?);
         let elsewhere = pending.checked_add(paid);
@@ -220,7 +124,7 @@ impl Ledger<'_> {
     }
 
     /// Checks the totals: everything that came in is in a wallet, was spent or was paid out.
-    async fn figures(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
+    async fn check_totals(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
         let held = "SELECT CAST(COALESCE(SUM(free_micros + bonus_micros + balance_micros), 0) \
                     AS bigint) FROM wallets";
         let moved = "SELECT CAST(COALESCE(SUM(CASE WHEN kind IN ('debit', 'refund') \

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::ids::{AccountId, EndpointId};
 
-use super::{Debit, WriteMode, Settlement};
+use super::batch::WriteMode;
+use super::records::{Debit, Settlement};
 
 /// Above this number of accounts the cache is cleared, which bounds its memory to about 20 MB.
 const MAX_ACCOUNTS: usize = 100_000;
@@ -19,15 +20,15 @@ pub(super) struct Wallet {
     pub buckets: Buckets,
     pub version: i64,
     /// Whether the account is closed or suspended.
-    pub closed: bool,
+    pub is_closed: bool,
     /// Whether a referrer earns a commission on this account's deliveries. Never becomes true
     /// later.
-    pub referred: bool,
+    pub is_referred: bool,
 }
 
 impl Wallet {
     /// Returns the wallet as it is after its row was written.
-    pub(super) fn written(self) -> Wallet {
+    pub(super) fn after_write(self) -> Wallet {
         Wallet {
             version: self.version + 1,
             ..self
@@ -66,7 +67,7 @@ impl WalletCache {
     }
 
     /// Chooses the write mode of the next batch.
-    pub(super) fn pace(&mut self) -> WriteMode {
+    pub(super) fn write_mode(&mut self) -> WriteMode {
         match self.stepwise_left.checked_sub(1) {
             Some(left) => {
                 self.stepwise_left = left;
@@ -93,7 +94,7 @@ impl WalletCache {
         self.wallets.insert(account, wallet);
     }
 
-    pub(super) fn learn(
+    pub(super) fn insert_loaded(
         &mut self,
         wallets: HashMap<AccountId, Wallet>,
         endpoints: HashMap<AccountId, Vec<EndpointId>>,

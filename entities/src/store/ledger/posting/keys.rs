@@ -14,16 +14,17 @@ use nexo_domain::idempotency::{IdempotentRequest, KEPT_MS};
 use nexo_domain::ids::{DeliveryId, KeyId};
 use sea_orm::DatabaseTransaction;
 
-use super::deciding::BatchDecision;
-use super::sql::{FREE_KEYS, KEEP_REFUSALS, KEEP_WITH_DEBITS, CONFIRM_KEYS, READ_KEYS};
-use super::{Batch, Debit, IdempotencyWrite, Settlement, Abort};
+use super::batch::{Abort, Batch};
+use super::decision::BatchDecision;
+use super::records::{Debit, IdempotencyWrite, Settlement};
+use super::sql::{CONFIRM_ANSWERS, DELETE_ANSWERS, READ_KEYS, STORE_DEBIT_ANSWERS, STORE_REFUSALS};
 use crate::store::StoreError;
 use crate::store::sql::bulk::{Rows, Script};
 
 /// An API key and the idempotency key that a client sent.
-type Place<'r> = (KeyId, &'r str);
+type RequestKey<'r> = (KeyId, &'r str);
 
-fn place(request: &IdempotentRequest) -> Place<'_> {
+fn request_key(request: &IdempotentRequest) -> RequestKey<'_> {
     (request.key_id, request.key.as_str())
 }
 
@@ -49,15 +50,16 @@ pub(super) async fn taken(
     if found.is_empty() {
         return Ok(HashSet::new());
     }
-    let found: HashSet<Place<'_>> = found.iter().map(|(id, key)| (*id, key.as_str())).collect();
+    let found: HashSet<RequestKey<'_>> =
+        found.iter().map(|(id, key)| (*id, key.as_str())).collect();
     let is_taken = |debit: &Debit| {
         let request = debit.idempotent.as_deref();
-        request.is_some_and(|request| found.contains(&place(request)))
+        request.is_some_and(|request| found.contains(&request_key(request)))
     };
-    let places = debits.iter().enumerate();
-    Ok(places
+    let debits = debits.iter().enumerate();
+    Ok(debits
         .filter(|(_, debit)| is_taken(debit))
-        .map(|(place, _)| place)
+        .map(|(index, _)| index)
         .collect())
 }
 
@@ -66,18 +68,18 @@ pub(super) async fn taken(
 pub(super) fn push(
     script: &mut Script,
     batch: &Batch<'_>,
-    deciding: &BatchDecision<'_>,
+    decision: &BatchDecision<'_>,
     ended: &[&Settlement],
 ) -> Vec<bool> {
     let refusals = refusals(batch);
-    script.push(&FREE_KEYS, Vec::new(), freed(ended));
-    script.push(&CONFIRM_KEYS, Vec::new(), standing(batch.keep));
-    push_debit_answers(script, deciding);
-    script.push(&KEEP_REFUSALS, Vec::new(), refused(&refusals));
+    script.push(&DELETE_ANSWERS, Vec::new(), released_rows(ended));
+    script.push(&CONFIRM_ANSWERS, Vec::new(), confirmed_rows(batch.answers));
+    push_debit_answers(script, decision);
+    script.push(&STORE_REFUSALS, Vec::new(), refusal_rows(&refusals));
     batch
-        .keep
+        .answers
         .iter()
-        .map(|keep| is_written(keep, &refusals))
+        .map(|answer| is_written(answer, &refusals))
         .collect()
 }
 
@@ -85,54 +87,54 @@ pub(super) fn push(
 pub(super) async fn write(
     transaction: &DatabaseTransaction,
     batch: &Batch<'_>,
-    deciding: &BatchDecision<'_>,
+    decision: &BatchDecision<'_>,
     ended: &[&Settlement],
 ) -> Result<Vec<bool>, Abort> {
     let mut changes = Script::default();
-    changes.push(&FREE_KEYS, Vec::new(), freed(ended));
-    changes.push(&CONFIRM_KEYS, Vec::new(), standing(batch.keep));
+    changes.push(&DELETE_ANSWERS, Vec::new(), released_rows(ended));
+    changes.push(&CONFIRM_ANSWERS, Vec::new(), confirmed_rows(batch.answers));
     changes.execute(transaction).await?;
-    let mut kept = Script::default();
-    push_debit_answers(&mut kept, deciding);
-    let expected = kept.len();
-    if kept.execute(transaction).await? != expected {
+    let mut answers = Script::default();
+    push_debit_answers(&mut answers, decision);
+    let expected = answers.len();
+    if answers.execute(transaction).await? != expected {
         return Err(Abort::Stale);
     }
     let mut refusals = refusals(batch);
     let mut written: HashSet<(KeyId, String)> = HashSet::new();
-    let rows = refused(&refusals);
-    for row in KEEP_REFUSALS.query(transaction, &[], rows).await? {
+    let rows = refusal_rows(&refusals);
+    for row in STORE_REFUSALS.query(transaction, &[], rows).await? {
         written.insert((KeyId(row.try_get_by_index(0)?), row.try_get_by_index(1)?));
     }
     refusals.retain(|(id, key), _| written.contains(&(*id, (*key).to_owned())));
     Ok(batch
-        .keep
+        .answers
         .iter()
-        .map(|keep| is_written(keep, &refusals))
+        .map(|answer| is_written(answer, &refusals))
         .collect())
 }
 
-fn freed(ended: &[&Settlement]) -> Rows {
-    let freed = ended
+fn released_rows(ended: &[&Settlement]) -> Rows {
+    let released = ended
         .iter()
         .filter_map(|s| Some((s.releases_key.as_deref()?, s.delivery_id)));
-    rows_of(freed.collect(), FREE_KEYS.rows(0))
+    rows_of(released.collect(), DELETE_ANSWERS.rows(0))
 }
 
-fn standing(keep: &[IdempotencyWrite]) -> Rows {
-    let accepted = keep.iter().filter_map(|keep| match keep {
+fn confirmed_rows(answer: &[IdempotencyWrite]) -> Rows {
+    let accepted = answer.iter().filter_map(|answer| match answer {
         IdempotencyWrite::Accepted {
             request,
             delivery_id,
         } => Some((request.as_ref(), *delivery_id)),
         IdempotencyWrite::Refused { .. } => None,
     });
-    rows_of(accepted.collect(), CONFIRM_KEYS.rows(0))
+    rows_of(accepted.collect(), CONFIRM_ANSWERS.rows(0))
 }
 
 /// Sorts by key, the order in which every node locks rows.
 fn rows_of(mut requests: Vec<(&IdempotentRequest, DeliveryId)>, mut rows: Rows) -> Rows {
-    requests.sort_unstable_by_key(|(request, _)| place(request));
+    requests.sort_unstable_by_key(|(request, _)| request_key(request));
     for (request, delivery) in requests {
         rows.push([
             request.key_id.0.into(),
@@ -144,13 +146,13 @@ fn rows_of(mut requests: Vec<(&IdempotentRequest, DeliveryId)>, mut rows: Rows) 
 }
 
 /// Queues the answers to the posted debits.
-fn push_debit_answers(script: &mut Script, deciding: &BatchDecision<'_>) {
-    let mut posted: Vec<(&Arc<IdempotentRequest>, &Debit, Buckets)> = deciding
+fn push_debit_answers(script: &mut Script, decision: &BatchDecision<'_>) {
+    let mut posted: Vec<(&Arc<IdempotentRequest>, &Debit, Buckets)> = decision
         .posted()
         .filter_map(|(debit, _, after)| Some((debit.idempotent.as_ref()?, debit, after)))
         .collect();
-    posted.sort_unstable_by_key(|(request, ..)| place(request));
-    let mut rows = KEEP_WITH_DEBITS.rows(posted.len());
+    posted.sort_unstable_by_key(|(request, ..)| request_key(request));
+    let mut rows = STORE_DEBIT_ANSWERS.rows(posted.len());
     for (request, debit, after) in posted {
         let answer = Accepted {
             id: debit.delivery_id,
@@ -168,43 +170,46 @@ fn push_debit_answers(script: &mut Script, deciding: &BatchDecision<'_>) {
         ]);
     }
     let scalars = vec![i64::from(ACCEPTED_STATUS).into()];
-    script.push(&KEEP_WITH_DEBITS, scalars, rows);
+    script.push(&STORE_DEBIT_ANSWERS, scalars, rows);
 }
 
 /// Returns the first refusal of each key that no debit of the batch uses.
-fn refusals<'b>(batch: &Batch<'b>) -> BTreeMap<Place<'b>, &'b IdempotencyWrite> {
+fn refusals<'b>(batch: &Batch<'b>) -> BTreeMap<RequestKey<'b>, &'b IdempotencyWrite> {
     let mut first = BTreeMap::new();
-    for keep in batch.keep {
-        if let IdempotencyWrite::Refused { request, .. } = keep {
-            first.entry(place(request)).or_insert(keep);
+    for answer in batch.answers {
+        if let IdempotencyWrite::Refused { request, .. } = answer {
+            first.entry(request_key(request)).or_insert(answer);
         }
     }
     for debit in batch.debits {
         if let Some(request) = &debit.idempotent {
-            first.remove(&place(request));
+            first.remove(&request_key(request));
         }
     }
     first
 }
 
-fn is_written(keep: &IdempotencyWrite, refusals: &BTreeMap<Place<'_>, &IdempotencyWrite>) -> bool {
-    match keep {
+fn is_written(
+    answer: &IdempotencyWrite,
+    refusals: &BTreeMap<RequestKey<'_>, &IdempotencyWrite>,
+) -> bool {
+    match answer {
         IdempotencyWrite::Accepted { .. } => true,
         IdempotencyWrite::Refused { request, .. } => refusals
-            .get(&place(request))
-            .is_some_and(|written| std::ptr::eq(*written, keep)),
+            .get(&request_key(request))
+            .is_some_and(|written| std::ptr::eq(*written, answer)),
     }
 }
 
-fn refused(refusals: &BTreeMap<Place<'_>, &IdempotencyWrite>) -> Rows {
-    let mut rows = KEEP_REFUSALS.rows(refusals.len());
-    for keep in refusals.values() {
+fn refusal_rows(refusals: &BTreeMap<RequestKey<'_>, &IdempotencyWrite>) -> Rows {
+    let mut rows = STORE_REFUSALS.rows(refusals.len());
+    for answer in refusals.values() {
         if let IdempotencyWrite::Refused {
             request,
             status,
             body,
             at_ms,
-        } = keep
+        } = answer
         {
             rows.push([
                 request.key_id.0.into(),

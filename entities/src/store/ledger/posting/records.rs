@@ -149,5 +149,5 @@ pub struct Committed {
     /// Number of queued webhook attempts.
     pub webhooks: u64,
     /// False for a refusal whose key another request holds; nothing was written then.
-    pub kept: Vec<bool>,
+    pub answers: Vec<bool>,
 }

@@ -160,10 +160,10 @@ pub(super) static QUEUE_WEBHOOKS: Bulk = Bulk::new(
      WHERE e.removed_at_ms IS NULL AND e.paused_at_ms IS NULL",
 );
 
-/// Answers are stored for a day ([`RETENTION_MS`]); an older one is replaced.
+/// Answers are stored for a day ([`KEPT_MS`]); an older one is replaced.
 ///
-/// [`RETENTION_MS`]: nexo_domain::idempotency::KEPT_MS
-pub(super) static KEEP_WITH_DEBITS: Bulk = Bulk::new(
+/// [`KEPT_MS`]: nexo_domain::idempotency::KEPT_MS
+pub(super) static STORE_DEBIT_ANSWERS: Bulk = Bulk::new(
     "INSERT INTO idempotency (status_code, answered, key_id, idempotency_key, fingerprint, \
      delivery_id, answer, created_at_ms) \
      SELECT ?, FALSE, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6",
@@ -177,7 +177,7 @@ pub(super) static KEEP_WITH_DEBITS: Bulk = Bulk::new(
 );
 
 /// The same for refusals, returning those written.
-pub(super) static KEEP_REFUSALS: Bulk = Bulk::new(
+pub(super) static STORE_REFUSALS: Bulk = Bulk::new(
     "INSERT INTO idempotency (answered, key_id, idempotency_key, fingerprint, status_code, \
      answer, created_at_ms) \
      SELECT TRUE, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6",
@@ -199,14 +199,14 @@ pub(super) static READ_KEYS: Bulk = Bulk::new(
      WHERE i.created_at_ms > v.column3",
 );
 
-pub(super) static CONFIRM_KEYS: Bulk = Bulk::new(
+pub(super) static CONFIRM_ANSWERS: Bulk = Bulk::new(
     "UPDATE idempotency SET answered = TRUE",
     &[Id, Text, Id],
     "WHERE idempotency.key_id = v.column1 AND idempotency.idempotency_key = v.column2 \
      AND idempotency.delivery_id = v.column3",
 );
 
-pub(super) static FREE_KEYS: Bulk = Bulk::new(
+pub(super) static DELETE_ANSWERS: Bulk = Bulk::new(
     "DELETE FROM idempotency WHERE (key_id, idempotency_key, delivery_id) IN ( \
      SELECT v.column1, v.column2, v.column3",
     &[Id, Text, Id],
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn an_answer_makes_room_when_it_is_kept_no_longer() {
         let limit = format!("excluded.created_at_ms - {KEPT_MS}");
-        for bulk in [&KEEP_WITH_DEBITS, &KEEP_REFUSALS] {
+        for bulk in [&STORE_DEBIT_ANSWERS, &STORE_REFUSALS] {
             assert!(bulk.sqlite_text(1).contains(&limit));
         }
     }
@@ -250,11 +250,11 @@ mod tests {
             &QUEUE_WEBHOOKS,
             &ADD_PENDING,
             &INSERT_COMMISSIONS,
-            &KEEP_WITH_DEBITS,
-            &KEEP_REFUSALS,
+            &STORE_DEBIT_ANSWERS,
+            &STORE_REFUSALS,
             &READ_KEYS,
-            &CONFIRM_KEYS,
-            &FREE_KEYS,
+            &CONFIRM_ANSWERS,
+            &DELETE_ANSWERS,
         ];
         for (bulk, rows) in bulks
             .iter()

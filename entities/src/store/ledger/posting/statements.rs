@@ -10,13 +10,14 @@ use nexo_domain::webhook::event_type;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Value};
 use uuid::Uuid;
 
+use super::batch::Commission;
 use super::cache::Wallet;
+use super::records::{Debit, NodeEpoch, Settlement};
 use super::sql::{
     ADD_PENDING, CLAIM_WINDOWS, INSERT_CALL_ATTEMPTS, INSERT_COMMISSIONS, INSERT_DELIVERIES,
     INSERT_DELIVERIES_FENCED, INSERT_ENTRIES, LOAD_ENDPOINTS, LOAD_WALLETS, LOCK_WALLETS,
     QUEUE_WEBHOOKS, READ_WINDOWS, RELEASE_WINDOWS, SETTLE, SETTLE_RETURNING, WRITE_WALLETS,
 };
-use super::{Debit, Commission, NodeEpoch, Settlement};
 use crate::store::StoreError;
 use crate::store::sql::bulk::{Bulk, NULL_INT, Rows, Script};
 use crate::store::sql::record::realm;
@@ -54,7 +55,7 @@ async fn read_wallets(
     }
     let mut wallets = HashMap::with_capacity(accounts.len());
     for row in load.query(transaction, &[], rows).await? {
-        let micros = |place| row.try_get_by_index(place).map(Micros::new);
+        let micros = |index| row.try_get_by_index(index).map(Micros::new);
         let wallet = Wallet {
             buckets: Buckets {
                 free: micros(1)?,
@@ -62,8 +63,8 @@ async fn read_wallets(
                 balance: micros(3)?,
             },
             version: row.try_get_by_index(4)?,
-            closed: row.try_get_by_index::<Option<i64>>(5)?.is_some(),
-            referred: row.try_get_by_index::<Option<i64>>(6)?.is_some(),
+            is_closed: row.try_get_by_index::<Option<i64>>(5)?.is_some(),
+            is_referred: row.try_get_by_index::<Option<i64>>(6)?.is_some(),
         };
         wallets.insert(AccountId(row.try_get_by_index(0)?), wallet);
     }
@@ -139,7 +140,7 @@ pub(super) fn push_releases(script: &mut Script, ended: &[&Settlement]) {
 
 /// Claims the windows of the debits at `claims`.
 pub(super) fn push_windows(script: &mut Script, debits: &[Debit], claims: &[usize]) {
-    let mut in_order: Vec<&Debit> = claims.iter().map(|place| &debits[*place]).collect();
+    let mut in_order: Vec<&Debit> = claims.iter().map(|index| &debits[*index]).collect();
     // Every node locks phones in the same order, which prevents deadlocks.
     in_order.sort_unstable_by_key(|debit| (debit.test, debit.phone));
     let mut rows = CLAIM_WINDOWS.rows(claims.len());
@@ -169,10 +170,10 @@ pub(super) async fn claim_windows(
         return Ok(HashMap::new());
     }
     let mut rows = READ_WINDOWS.rows(claims.len());
-    let mut places = HashMap::with_capacity(claims.len());
-    for place in claims {
-        let debit = &debits[*place];
-        places.insert(debit.delivery_id.0, *place);
+    let mut indexes = HashMap::with_capacity(claims.len());
+    for index in claims {
+        let debit = &debits[*index];
+        indexes.insert(debit.delivery_id.0, *index);
         rows.push([
             realm(debit.test).into(),
             debit.phone.to_string().into(),
@@ -182,8 +183,8 @@ pub(super) async fn claim_windows(
     let mut lost = HashMap::new();
     for row in READ_WINDOWS.query(transaction, &[], rows).await? {
         let delivery: Uuid = row.try_get_by_index(0)?;
-        if let Some(place) = places.get(&delivery) {
-            lost.insert(*place, row.try_get_by_index(1)?);
+        if let Some(index) = indexes.get(&delivery) {
+            lost.insert(*index, row.try_get_by_index(1)?);
         }
     }
     Ok(lost)

@@ -8,7 +8,7 @@ use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
 
 use super::cache::Wallet;
-use super::{Debit, DebitOutcome};
+use super::records::{Debit, DebitOutcome};
 
 /// A phone and whether its window is a test window.
 type Window = (bool, Phone);
@@ -83,9 +83,9 @@ impl<'a> BatchDecision<'a> {
     }
 
     /// Rejects the debits at these indexes: their idempotency keys are taken.
-    pub(super) fn reject(&mut self, places: &HashSet<usize>) {
-        for place in places {
-            self.outcomes[*place] = Some(DebitOutcome::KeyTaken);
+    pub(super) fn reject(&mut self, indexes: &HashSet<usize>) {
+        for index in indexes {
+            self.outcomes[*index] = Some(DebitOutcome::KeyTaken);
         }
     }
 
@@ -136,7 +136,7 @@ impl<'a> BatchDecision<'a> {
                 return false;
             };
             match working.wallet.buckets.debit(debit.cost) {
-                Ok((after, parts)) if !working.wallet.closed => {
+                Ok((after, parts)) if !working.wallet.is_closed => {
                     working.wallet.buckets = after;
                     *outcome = Some(DebitOutcome::Posted { parts, after });
                 }
@@ -161,31 +161,31 @@ impl<'a> BatchDecision<'a> {
             unverified: HashSet::new(),
         };
         let mut claimed = HashSet::with_capacity(self.debits.len());
-        for (place, debit) in self.debits.iter().enumerate() {
-            if self.outcomes[place].is_some() {
+        for (index, debit) in self.debits.iter().enumerate() {
+            if self.outcomes[index].is_some() {
                 continue;
             }
             let window = (debit.test, debit.phone);
             let Some(working) = self.wallets.get_mut(&debit.account_id) else {
-                self.outcomes[place] = Some(DebitOutcome::AccountClosed);
+                self.outcomes[index] = Some(DebitOutcome::AccountClosed);
                 continue;
             };
-            if working.wallet.closed {
-                self.outcomes[place] = Some(DebitOutcome::AccountClosed);
+            if working.wallet.is_closed {
+                self.outcomes[index] = Some(DebitOutcome::AccountClosed);
             } else if let Some(until_ms) = self.taken.get(&window)
                 && *until_ms > debit.created_at_ms
             {
                 let until_ms = *until_ms;
-                self.outcomes[place] = Some(DebitOutcome::WindowClosed { until_ms });
+                self.outcomes[index] = Some(DebitOutcome::WindowClosed { until_ms });
             } else if !claimed.contains(&window) {
                 match working.tentative.debit(debit.cost) {
                     Ok((after, _)) => {
                         working.tentative = after;
                         claimed.insert(window);
-                        round.claims.push(place);
+                        round.claims.push(index);
                     }
                     Err(short) => {
-                        round.short.push((place, short.total));
+                        round.short.push((index, short.total));
                         if !working.is_fresh {
                             round.unverified.insert(debit.account_id);
                         }
@@ -198,12 +198,12 @@ impl<'a> BatchDecision<'a> {
 
     /// Posts the round's winners. `lost` maps claims that lost to the end of the winner's window.
     pub(super) fn close_round(&mut self, round: Round, lost: &HashMap<usize, i64>) {
-        for place in round.claims {
-            let debit = &self.debits[place];
+        for index in round.claims {
+            let debit = &self.debits[index];
             let window = (debit.test, debit.phone);
-            if let Some(until_ms) = lost.get(&place).copied() {
+            if let Some(until_ms) = lost.get(&index).copied() {
                 self.taken.insert(window, until_ms);
-                self.outcomes[place] = Some(DebitOutcome::WindowClosed { until_ms });
+                self.outcomes[index] = Some(DebitOutcome::WindowClosed { until_ms });
                 continue;
             }
             let working = self
@@ -218,11 +218,11 @@ impl<'a> BatchDecision<'a> {
             working.wallet.buckets = after;
             working.touched |= parts != Parts::default();
             self.taken.insert(window, debit.window_until_ms);
-            self.outcomes[place] = Some(DebitOutcome::Posted { parts, after });
+            self.outcomes[index] = Some(DebitOutcome::Posted { parts, after });
         }
         if lost.is_empty() {
-            for (place, total) in round.short {
-                self.outcomes[place] = Some(DebitOutcome::FundsShort { total });
+            for (index, total) in round.short {
+                self.outcomes[index] = Some(DebitOutcome::FundsShort { total });
             }
         }
     }
@@ -300,29 +300,31 @@ mod tests {
         }
     }
 
-    fn deciding(debits: &[Debit], balance: i64, is_fresh: bool) -> BatchDecision<'_> {
+    fn decision(debits: &[Debit], balance: i64, is_fresh: bool) -> BatchDecision<'_> {
         let wallet = Wallet {
             buckets: cash(balance),
             version: 7,
-            closed: false,
-            referred: false,
+            is_closed: false,
+            is_referred: false,
         };
-        BatchDecision::new(debits, std::iter::empty(), move |_| Some((wallet, is_fresh)))
+        BatchDecision::new(debits, std::iter::empty(), move |_| {
+            Some((wallet, is_fresh))
+        })
     }
 
     /// Decides the batch; the claims at `losers` are lost until 20,000.
-    fn outcomes(mut deciding: BatchDecision<'_>, losers: &[usize]) -> Vec<DebitOutcome> {
-        while deciding.has_undecided() {
-            let round = deciding.round();
+    fn outcomes(mut decision: BatchDecision<'_>, losers: &[usize]) -> Vec<DebitOutcome> {
+        while decision.has_undecided() {
+            let round = decision.round();
             let lost = round
                 .claims
                 .iter()
-                .filter(|place| losers.contains(place))
-                .map(|place| (*place, 20_000))
+                .filter(|index| losers.contains(index))
+                .map(|index| (*index, 20_000))
                 .collect();
-            deciding.close_round(round, &lost);
+            decision.close_round(round, &lost);
         }
-        deciding.into_outcomes()
+        decision.into_outcomes()
     }
 
     fn posted(paid: i64, left: i64) -> DebitOutcome {
@@ -345,23 +347,23 @@ mod tests {
     fn a_short_debit_fails_alone_and_a_cheaper_one_after_it_is_posted() {
         let debits = [debit(1, 6), debit(2, 6), debit(3, 4)];
         assert_eq!(
-            outcomes(deciding(&debits, 10, true), &[]),
+            outcomes(decision(&debits, 10, true), &[]),
             [posted(6, 4), short(4), posted(4, 0)]
         );
     }
 
     #[test]
-    fn what_a_loser_would_have_paid_goes_to_a_debit_that_was_short() {
+    fn the_money_of_a_losing_debit_is_available_to_a_short_one() {
         let debits = [debit(1, 8), debit(2, 9), debit(3, 2)];
         let closed = DebitOutcome::WindowClosed { until_ms: 20_000 };
         // The third debit was promised its two while the first still held eight, so the second is
         // short.
         assert_eq!(
-            outcomes(deciding(&debits, 10, true), &[0]),
+            outcomes(decision(&debits, 10, true), &[0]),
             [closed, short(8), posted(2, 8)]
         );
         assert_eq!(
-            outcomes(deciding(&debits[..2], 10, true), &[0]),
+            outcomes(decision(&debits[..2], 10, true), &[0]),
             [closed, posted(9, 1)]
         );
     }
@@ -371,27 +373,27 @@ mod tests {
         let debits = [debit(1, 2), debit(1, 2)];
         let until = |until_ms| DebitOutcome::WindowClosed { until_ms };
         assert_eq!(
-            outcomes(deciding(&debits, 10, true), &[]),
+            outcomes(decision(&debits, 10, true), &[]),
             [posted(2, 8), until(31_000)]
         );
         assert_eq!(
-            outcomes(deciding(&debits, 10, true), &[0]),
+            outcomes(decision(&debits, 10, true), &[0]),
             [until(20_000), until(20_000)]
         );
     }
 
     #[test]
-    fn a_wallet_of_the_cache_that_is_short_is_doubted_and_a_read_one_is_not() {
+    fn a_short_cached_wallet_is_unverified_and_a_fresh_one_is_not() {
         let debits = [debit(1, 11)];
-        let unverified = deciding(&debits, 10, false).round().unverified;
+        let unverified = decision(&debits, 10, false).round().unverified;
         assert_eq!(unverified, HashSet::from([ACCOUNT]));
-        assert!(deciding(&debits, 10, true).round().unverified.is_empty());
+        assert!(decision(&debits, 10, true).round().unverified.is_empty());
     }
 
     #[test]
     fn a_free_debit_needs_no_funds_and_touches_no_wallet() {
         let debits = [debit(1, 0)];
-        let mut free = deciding(&debits, 0, true);
+        let mut free = decision(&debits, 0, true);
         let round = free.round();
         free.close_round(round, &HashMap::new());
         assert!(free.touched().is_empty());
@@ -399,27 +401,27 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_wallet_is_charged_for_the_same_debits_or_for_none() {
+    fn a_changed_wallet_is_charged_for_the_same_debits_or_for_none() {
         let debits = [debit(1, 6), debit(2, 3)];
         let decided = || {
-            let mut deciding = deciding(&debits, 10, false);
-            deciding.refund(
+            let mut decision = decision(&debits, 10, false);
+            decision.refund(
                 ACCOUNT,
                 Parts {
                     balance: Micros::new(1),
                     ..Parts::default()
                 },
             );
-            let round = deciding.round();
-            deciding.close_round(round, &HashMap::new());
-            deciding
+            let round = decision.round();
+            decision.close_round(round, &HashMap::new());
+            decision
         };
         let moved = |balance| {
             let wallet = Wallet {
                 buckets: cash(balance),
                 version: 8,
-                closed: false,
-                referred: false,
+                is_closed: false,
+                is_referred: false,
             };
             HashMap::from([(ACCOUNT, wallet)])
         };
@@ -434,7 +436,7 @@ mod tests {
     #[test]
     fn an_unknown_account_is_closed() {
         let debits = [debit(1, 1)];
-        let nobody = BatchDecision::new(&debits, std::iter::empty(), |_| None);
-        assert_eq!(outcomes(nobody, &[]), [DebitOutcome::AccountClosed]);
+        let unknown = BatchDecision::new(&debits, std::iter::empty(), |_| None);
+        assert_eq!(outcomes(unknown, &[]), [DebitOutcome::AccountClosed]);
     }
 }
