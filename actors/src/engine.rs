@@ -80,7 +80,7 @@ impl Engine {
     /// # Errors
     /// When the change feed cannot be read.
     pub async fn start(parts: EngineParts) -> Result<Engine, StoreError> {
-        let feed_seq = parts.store.last_change().await?;
+        let feed_seq = parts.store.cluster().last_change().await?;
         let mut watcher = Watcher::default();
         let vitals = Arc::new(Vitals::default());
         let (live, lease) = (Arc::clone(&parts.live), Arc::clone(&parts.lease));
@@ -219,7 +219,11 @@ async fn hire_carriers(
     thread: &ArbiterHandle,
 ) -> Result<Vec<CarrierRoute>, StoreError> {
     // Before the first request, not only before the actors' first messages.
-    let windows = parts.store.open_windows(clock::unix_ms()).await?;
+    let windows = parts
+        .store
+        .phone_windows()
+        .open_windows(clock::unix_ms())
+        .await?;
     let mut routes = Vec::new();
     for (carrier, trunk) in Carrier::all().zip(&parts.trunks) {
         let admission = Admission::new(trunk.channels, trunk.calls_per_second);

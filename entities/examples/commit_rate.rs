@@ -36,7 +36,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn measure(name: &str, url: &str) -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::connect(url, 1).await?;
     nexo_migration::up(store.connection()).await?;
-    let node = store.start_node(NodeStart::alone("rate", 0)).await?;
+    let node = store
+        .cluster()
+        .start_node(NodeStart::exclusive("rate", 0))
+        .await?;
     let mut bench = Bench::new(&store, node).await?;
     for batch in BATCHES {
         bench.run(&store, batch, Duration::from_millis(300)).await?;
@@ -94,7 +97,8 @@ struct Bench {
 impl Bench {
     async fn new(store: &Store, node: NodeEpoch) -> Result<Self, StoreError> {
         let account_id = store
-            .create_account(NewAccount {
+            .accounts()
+            .create(NewAccount {
                 email: "rate@example.com",
                 password_hash: None,
                 operator: false,
@@ -110,7 +114,7 @@ impl Bench {
             reference: "rate",
             at_ms: 0,
         };
-        store.credit_wallet(credit).await?;
+        store.ledger().credit_wallet(credit).await?;
         Ok(Self {
             account_id,
             node,
@@ -132,6 +136,7 @@ impl Bench {
         while start.elapsed() < time {
             let debits: Vec<Debit> = (0..batch).map(|_| self.debit()).collect();
             let committed = store
+                .ledger()
                 .commit(&mut self.cache, &self.node, &debits, &[])
                 .await?;
             posted += committed

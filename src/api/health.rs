@@ -82,7 +82,7 @@ async fn problems(edge: &Edge) -> Vec<String> {
     if !edge.desk.lease.is_valid() {
         problems.push(NO_LEASE.to_owned());
     }
-    if let Some(reason) = edge.store.stopped() {
+    if let Some(reason) = edge.store.stop_reason() {
         problems.push(format!(
             "the disk failed under the database, and nothing more is accepted until a restart: {reason}"
         ));
@@ -96,7 +96,7 @@ async fn problems(edge: &Edge) -> Vec<String> {
 async fn database(store: &Store, migrations: &[String]) -> Vec<String> {
     let asked = async {
         store.ping().await?;
-        store.migrations_current(migrations).await
+        store.check_migrations(migrations).await
     };
     match tokio::time::timeout(ANSWER_WITHIN, asked).await {
         Ok(Ok(())) => Vec::new(),

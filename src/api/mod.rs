@@ -73,7 +73,7 @@ impl Edge {
         asked: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, ApiError> {
         let answer = tokio::time::timeout(READ_WITHIN, asked).await;
-        match answer.unwrap_or(Err(StoreError::Slow)) {
+        match answer.unwrap_or(Err(StoreError::Timeout)) {
             Ok(found) => Ok(found),
             Err(error) if error.is_outage() => {
                 tracing::error!(%error, "{what} could not be read");

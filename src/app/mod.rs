@@ -376,10 +376,10 @@ async fn flush_webhooks(store: &Store, posts: &Desk, give_up: Instant) {
     let mut look = tokio::time::interval(Duration::from_millis(50));
     while Instant::now() < give_up {
         look.tick().await;
-        let waiting = store.oldest_waiting_webhook_ms().await;
+        let waiting = store.webhooks().oldest_pending_ms().await;
         let is_told = match waiting {
             Ok(oldest_ms) => oldest_ms.is_none_or(|oldest| oldest > begun_ms),
-            Err(_) => store.stopped().is_some(),
+            Err(_) => store.stop_reason().is_some(),
         };
         if is_told && posts.is_idle() {
             return;
@@ -408,7 +408,7 @@ async fn begin_life(
     let holder = LeaseHolder::start(store, name, dispatch + ENDED_WITHIN, live)
         .await
         .map_err(|error| match error {
-            StoreError::NodeRuns { name, .. } => anyhow::anyhow!(
+            StoreError::NodeInUse { name, .. } => anyhow::anyhow!(
                 "node {name} runs already on this database: stop it, or give this one a name of its own in [cluster] node"
             ),
             error => error.into(),

@@ -112,7 +112,7 @@ pub async fn tidy(site: Arc<Site>) {
     loop {
         due.tick().await;
         site.throttle.tidy();
-        if let Err(error) = site.store.trim_expired(unix_ms()).await {
+        if let Err(error) = site.store.accounts().delete_expired(unix_ms()).await {
             tracing::warn!(%error, "sessions that have run out could not be forgotten");
         }
     }

@@ -107,7 +107,7 @@ impl TopUps {
             rate: self.rate,
             at_ms: unix_ms(),
         };
-        Ok(store.open_deposit(new).await?)
+        Ok(store.billing().open_deposit(new).await?)
     }
 
     /// How a top-up is paid. Nothing where its way is not configured any more.

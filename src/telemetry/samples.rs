@@ -109,7 +109,7 @@ async fn sample_holdings(store: Store, terms: Arc<Terms>) {
         let cost = terms.now().price;
         price.set(usd(cost.get()));
         // A database that is away says so elsewhere; the last figures stay.
-        let Ok(holdings) = store.holdings(cost).await else {
+        let Ok(holdings) = store.ledger().totals(cost).await else {
             continue;
         };
         for (bucket, gauge) in &held {

@@ -31,7 +31,7 @@ const SANDBOX_NAME: &str = "sandbox";
 
 /// Takes out of service what operators have drained, and back what they have not.
 pub async fn apply_drains<'t>(trunks: impl IntoIterator<Item = &'t Trunk>, store: &Store) {
-    let drained = match store.drained_gateways().await {
+    let drained = match store.operations().drained_gateways().await {
         Ok(drained) => drained,
         Err(error) => {
             tracing::warn!(%error, "which gateways are drained could not be read: it stays as it was");

@@ -29,7 +29,9 @@ use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::phone::window::{retry_after_seconds, window_until_ms};
-use nexo_entities::store::ledger::posting::{CallAttempt, Debit, DebitOutcome, Keep, NodeEpoch};
+use nexo_entities::store::ledger::posting::{
+    CallAttempt, Debit, DebitOutcome, IdempotencyWrite, NodeEpoch,
+};
 use nexo_voice::sip::message::hop::Hop;
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
@@ -179,7 +181,7 @@ impl DispatchDesk {
 
     /// Keeps an answer under an idempotency key. Returns whether it was written, once that is durable;
     /// `None` when it is not known to be.
-    pub async fn keep(&self, account: AccountId, keep: Keep) -> Option<bool> {
+    pub async fn keep(&self, account: AccountId, keep: IdempotencyWrite) -> Option<bool> {
         let (reply, written) = oneshot::channel();
         let order = KeepAnswer { keep, reply };
         self.wallets.of(account).try_send(order).ok()?;
@@ -397,7 +399,7 @@ impl DispatchDesk {
             return;
         };
         let delivery_id = paid.order.delivery_id;
-        let keep = Keep::Accepted {
+        let keep = IdempotencyWrite::Accepted {
             request,
             delivery_id,
         };

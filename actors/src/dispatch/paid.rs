@@ -77,7 +77,7 @@ impl Paid {
             refund: outcome.refund,
             release_window: settled == Settled::NoRoute,
             attempts,
-            frees: self
+            releases_key: self
                 .idempotent
                 .clone()
                 .filter(|_| settled == Settled::NoRoute),

@@ -17,11 +17,11 @@ pub async fn add_up(store: Store) {
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         due.tick().await;
-        let added_up = work_off(|| store.add_up_figures(clock::unix_ms())).await;
+        let added_up = work_off(|| store.deliveries().update_daily_stats(clock::unix_ms())).await;
         if let Err(error) = added_up {
             tracing::warn!(%error, "the days' figures could not be added up");
         }
-        let filtered = work_off(|| store.add_delivery_filter(clock::unix_ms())).await;
+        let filtered = work_off(|| store.deliveries().build_next_filter(clock::unix_ms())).await;
         if let Err(error) = filtered {
             tracing::warn!(%error, "old deliveries could not be given their filters");
         }

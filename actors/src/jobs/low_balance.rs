@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexo_entities::store::Store;
-use nexo_entities::store::ledger::low_balance::ToldAccount;
+use nexo_entities::store::ledger::low_balance::NotifiedAccount;
 
 use crate::clock;
 
@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Writes to a customer. Must not wait: who sends letters does so in a task of its own.
 pub trait WriteLowBalance: Send + Sync {
-    fn write(&self, account: &ToldAccount);
+    fn write(&self, account: &NotifiedAccount);
 }
 
 /// Tells of low balances until the process ends.
@@ -23,7 +23,7 @@ pub async fn tell(store: Store, letters: Arc<dyn WriteLowBalance>) {
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         due.tick().await;
-        match store.tell_low_balances(clock::unix_ms()).await {
+        match store.ledger().notify_low_balances(clock::unix_ms()).await {
             Ok(accounts) => {
                 told.increment(accounts.len() as u64);
                 accounts.iter().for_each(|account| letters.write(account));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use nexo_entities::store::Store;
-use nexo_entities::store::cluster::changes::{Change, ChangeBell};
+use nexo_entities::store::cluster::changes::{Change, ChangeListener};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
@@ -62,17 +62,17 @@ pub async fn follow(store: Store, mut seq: i64, rung: Arc<Notify>, follower: Fol
         }
         let asked_ms = clock::boot_ms();
         if asked_ms - last_ms > MISSED_AFTER_MS {
-            match store.last_change().await {
+            match store.cluster().last_change().await {
                 Ok(last) => seq = last,
                 Err(_) => continue,
             }
             (follower.forget_all)();
         }
-        match store.changes_since(seq).await {
+        match store.cluster().changes_since(seq).await {
             Ok(page) => {
                 page.changes.iter().for_each(&follower.tell);
                 (seq, last_ms) = (page.seq, asked_ms);
-                match page.is_whole {
+                match page.is_complete {
                     true => follower.freshness.knows(asked_ms),
                     false => rung.notify_one(),
                 }
@@ -86,7 +86,7 @@ pub async fn follow(store: Store, mut seq: i64, rung: Arc<Notify>, follower: Fol
 pub async fn listen(store: Store, rung: Arc<Notify>) {
     let mut said = false;
     loop {
-        match store.change_bell().await {
+        match store.cluster().listen().await {
             Ok(None) => return,
             Ok(Some(bell)) => {
                 said = false;
@@ -102,10 +102,10 @@ pub async fn listen(store: Store, rung: Arc<Notify>) {
     }
 }
 
-async fn ring_on(mut bell: ChangeBell, rung: &Notify) {
+async fn ring_on(mut bell: ChangeListener, rung: &Notify) {
     // Something may have changed before the bell was there.
     rung.notify_one();
-    while bell.rung().await.is_ok() {
+    while bell.changed().await.is_ok() {
         rung.notify_one();
     }
 }

@@ -133,7 +133,7 @@ impl LeaseHolder {
     /// cut, when its lease has ended.
     ///
     /// # Errors
-    /// [`StoreError::NodeRuns`] when another process renews the lease; what the database fails with.
+    /// [`StoreError::NodeInUse`] when another process renews the lease; what the database fails with.
     pub async fn start(
         store: &Store,
         name: &str,
@@ -192,7 +192,7 @@ impl Keeper {
         let mut seen_lease_ms = None;
         loop {
             match Keeper::try_begin(store, name, longest_call).await {
-                Err(StoreError::NodeRuns { lease_until_ms, .. })
+                Err(StoreError::NodeInUse { lease_until_ms, .. })
                     if seen_lease_ms.is_none_or(|seen| seen == lease_until_ms) =>
                 {
                     seen_lease_ms = Some(lease_until_ms);
@@ -208,7 +208,7 @@ impl Keeper {
         name: &str,
         longest_call: Duration,
     ) -> Result<Keeper, StoreError> {
-        let session = store.node_session(name).await?;
+        let session = store.cluster().node_session(name).await?;
         let (asked_ms, node) = start(store, name, longest_call, session.as_ref()).await?;
         let lease = Lease::alone(node);
         if session.is_some() {
@@ -246,7 +246,7 @@ impl Keeper {
         let Some(session) = self.session.take() else {
             return;
         };
-        let resigned = tokio::time::timeout(RENEW_WITHIN, session.resign(&node)).await;
+        let resigned = tokio::time::timeout(RENEW_WITHIN, session.release(&node)).await;
         if !matches!(resigned, Ok(Ok(()))) {
             tracing::warn!("the lease was not given back: it ends by itself");
         }
@@ -298,7 +298,7 @@ impl Keeper {
     async fn ask(&mut self, node: &NodeEpoch) -> Result<bool, StoreError> {
         // Our own last connection may have held the name for a moment longer: it is asked for again.
         if self.session.as_ref().is_none_or(NodeSession::is_taken) {
-            self.session = self.store.node_session(&node.node).await?;
+            self.session = self.store.cluster().node_session(&node.node).await?;
         }
         match &mut self.session {
             Some(session) => session.renew(node, millis(LASTS)).await,
@@ -322,7 +322,7 @@ impl Keeper {
                 live.expect_lost();
                 true
             }
-            Ok(Err(StoreError::NodeRuns { name, .. })) => {
+            Ok(Err(StoreError::NodeInUse { name, .. })) => {
                 tracing::error!(
                     name,
                     "another process runs as this node: give one of them another name in [cluster] node"
@@ -347,14 +347,15 @@ async fn start(
 ) -> Result<(i64, NodeEpoch), StoreError> {
     let asked_ms = clock::boot_ms();
     let node = store
+        .cluster()
         .start_node(NodeStart {
             name,
             at_ms: clock::unix_ms(),
             lease_ms: millis(LASTS),
             longest_call_ms: millis(longest_call),
             predecessor: match session {
-                None => Predecessor::Gone,
-                Some(session) if session.is_taken() => Predecessor::MayLive,
+                None => Predecessor::Dead,
+                Some(session) if session.is_taken() => Predecessor::MayBeAlive,
                 Some(_) => Predecessor::Unlocked,
             },
             is_locked: session.is_some_and(NodeSession::is_locked),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::webhook::Event;
-use nexo_entities::store::deliveries::recovery::Unfinished;
+use nexo_entities::store::deliveries::recovery::UnfinishedDelivery;
 use nexo_entities::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
 use nexo_entities::store::{Store, StoreError};
 
@@ -35,7 +35,7 @@ const KEEP_CHANGES_MS: i64 = 3_600_000;
 const LONGEST_POST_MS: i64 = 600_000;
 
 /// The end of a delivery that its process gave up.
-pub(crate) fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
+pub(crate) fn interrupted(unfinished: &UnfinishedDelivery, policy: RefundPolicy) -> Settlement {
     let delivery = &unfinished.delivery;
     let outcome = Outcome::of(&Ending::Interrupted, policy);
     let completed_at_ms = clock::unix_ms();
@@ -65,13 +65,16 @@ pub(crate) fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Sett
         attempts: Vec::new(),
         event: Some(event),
         trace: None,
-        frees: None,
+        releases_key: None,
     }
 }
 
 /// The end of a delivery that was given up before anybody was called: as if no gateway had taken it.
-/// `frees` is its request, where that may be made again under its idempotency key.
-fn never_dialled(unfinished: &Unfinished, frees: Option<Arc<IdempotentRequest>>) -> Settlement {
+/// `releases_key` is its request, where that may be made again under its idempotency key.
+fn never_dialled(
+    unfinished: &UnfinishedDelivery,
+    releases_key: Option<Arc<IdempotentRequest>>,
+) -> Settlement {
     Settlement {
         status: Status::Failed,
         error_code: Some(NO_ROUTE),
@@ -79,7 +82,7 @@ fn never_dialled(unfinished: &Unfinished, frees: Option<Arc<IdempotentRequest>>)
         refund: true,
         release_window: true,
         event: None,
-        frees,
+        releases_key,
         ..interrupted(unfinished, RefundPolicy::Carrier)
     }
 }
@@ -107,6 +110,7 @@ async fn settle(
     let mut cache = WalletCache::default();
     let at_work = live.snapshot();
     store
+        .deliveries()
         .settle_unfinished(
             &mut cache,
             node,
@@ -127,7 +131,7 @@ pub async fn reap(store: Store, lease: Arc<Lease>, live: Arc<Live>, policy: Refu
     look_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut looks, mut lost_until) = (0u64, 0);
     let mut tidy_due = tokio::time::interval(TIDY_EVERY);
-    while store.stopped().is_none() {
+    while store.stop_reason().is_none() {
         tokio::select! {
             _ = look_due.tick() => {
                 looks += 1;
@@ -162,11 +166,20 @@ pub async fn reap(store: Store, lease: Arc<Lease>, live: Arc<Live>, policy: Refu
 
 async fn tidy(store: &Store) -> Result<(), StoreError> {
     let now_ms = clock::unix_ms();
-    store.drop_windows(now_ms).await?;
-    store.trim_changes(now_ms - KEEP_CHANGES_MS).await?;
-    while store.drop_kept_answers(now_ms, ANSWERS_AT_ONCE).await? == u64::from(ANSWERS_AT_ONCE) {}
+    store.phone_windows().delete_ended(now_ms).await?;
+    store
+        .cluster()
+        .trim_changes(now_ms - KEEP_CHANGES_MS)
+        .await?;
+    while store
+        .deliveries()
+        .delete_expired_answers(now_ms, ANSWERS_AT_ONCE)
+        .await?
+        == u64::from(ANSWERS_AT_ONCE)
+    {}
     let given_up = store
-        .give_up_webhooks(now_ms - LONGEST_POST_MS, now_ms)
+        .webhooks()
+        .expire_stuck(now_ms - LONGEST_POST_MS, now_ms)
         .await?;
     if given_up > 0 {
         tracing::warn!(

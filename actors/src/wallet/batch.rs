@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use metrics::{Counter, Gauge, Histogram};
 use nexo_domain::money::Micros;
 use nexo_entities::store::ledger::posting::{
-    Committed, Debit, DebitOutcome, Keep, NodeEpoch, Settlement, WalletCache,
+    Committed, Debit, DebitOutcome, IdempotencyWrite, NodeEpoch, Settlement, WalletCache,
 };
 use nexo_entities::store::{Store, StoreError};
 
@@ -99,7 +99,7 @@ impl Batch {
             .into_iter()
             .map(|settle| (settle.settlement, settle.reply))
             .unzip();
-        let (keep, kept): (Vec<Keep>, Vec<_>) = self
+        let (keep, kept): (Vec<IdempotencyWrite>, Vec<_>) = self
             .answers
             .into_iter()
             .map(|answer| (answer.keep, answer.reply))
@@ -124,7 +124,7 @@ impl Batch {
                 for reply in settled {
                     let _ = reply.send(Ok(()));
                 }
-                for (reply, written) in kept.into_iter().zip(committed.kept) {
+                for (reply, written) in kept.into_iter().zip(committed.answers) {
                     let _ = reply.send(written);
                 }
                 let came_to = match committed.webhooks {
@@ -134,7 +134,7 @@ impl Batch {
                 (cache, came_to)
             }
             Err(error) => {
-                let has_stopped = store.stopped().is_some();
+                let has_stopped = store.stop_reason().is_some();
                 // Why it stopped was said when it did.
                 if !has_stopped {
                     tracing::error!(%error, debits = debits.len(), settlements = settlements.len(), "a commit failed");
@@ -145,7 +145,10 @@ impl Batch {
                         lease.lost(&self.node);
                         Refused::Overloaded
                     }
-                    _ if error.retryable() || error.unavailable() || error.wrote_nothing() => {
+                    _ if error.is_retryable()
+                        || error.is_unavailable()
+                        || error.wrote_nothing() =>
+                    {
                         Refused::Overloaded
                     }
                     _ if has_stopped => Refused::InDoubt,
@@ -203,7 +206,7 @@ async fn commit_patiently(
     store: &Store,
     cache: &mut WalletCache,
     node: &NodeEpoch,
-    work: (&[Debit], &[Settlement], &[Keep]),
+    work: (&[Debit], &[Settlement], &[IdempotencyWrite]),
     retries: &Counter,
 ) -> Result<Committed, StoreError> {
     let give_up = Instant::now() + WRITE_WITHIN;
@@ -211,10 +214,14 @@ async fn commit_patiently(
     let mut tries = 1;
     loop {
         let within = give_up.saturating_duration_since(Instant::now());
-        match store.commit_within(within, cache, node, work).await {
+        match store
+            .ledger()
+            .commit_within(within, cache, node, work)
+            .await
+        {
             // What is in doubt must not be posted again.
             Err(error)
-                if (error.retryable() || error.unavailable())
+                if (error.is_retryable() || error.is_unavailable())
                     && !matches!(error, StoreError::InDoubt { .. })
                     && tries < TRIES
                     && Instant::now() + wait < give_up =>

@@ -13,7 +13,7 @@ use actix::{
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::Store;
 use nexo_entities::store::ledger::posting::{
-    Debit, DebitOutcome, Keep, NodeEpoch, Settlement, WalletCache,
+    Debit, DebitOutcome, IdempotencyWrite, NodeEpoch, Settlement, WalletCache,
 };
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -84,7 +84,7 @@ impl Message for SettleDelivery {
 
 /// Keep an answer under an idempotency key.
 pub struct KeepAnswer {
-    pub keep: Keep,
+    pub keep: IdempotencyWrite,
     /// Told when it is durable, and whether it was written; dropped when that is not known.
     pub reply: oneshot::Sender<bool>,
 }
@@ -255,8 +255,8 @@ impl Wallet {
                         cache = WalletCache::default();
                     }
                     for account in wallet.stale.drain(..) {
-                        cache.forget_wallet(account);
-                        cache.forget_endpoints(account);
+                        cache.invalidate_wallet(account);
+                        cache.invalidate_endpoints(account);
                     }
                     wallet.cache = Some(cache);
                     match came_to {
@@ -376,8 +376,8 @@ impl Handler<ForgetWallet> for Wallet {
     fn handle(&mut self, ForgetWallet(account): ForgetWallet, _: &mut Context<Self>) {
         match &mut self.cache {
             Some(cache) => {
-                cache.forget_wallet(account);
-                cache.forget_endpoints(account);
+                cache.invalidate_wallet(account);
+                cache.invalidate_endpoints(account);
             }
             None => self.stale.push(account),
         }

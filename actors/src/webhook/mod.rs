@@ -230,7 +230,7 @@ impl WebhookDesk {
     ///
     /// The look is a task beside the actor: between a claim and its POST nothing may be lost.
     fn look(&mut self, ctx: &mut Context<Self>) {
-        if self.store.stopped().is_some() {
+        if self.store.stop_reason().is_some() {
             // Nothing can be claimed, and what was being sent stays to be shown as `unknown`.
             return;
         }
@@ -265,10 +265,10 @@ impl WebhookDesk {
     fn count_backlog(&self, ctx: &mut Context<Self>) {
         let (store, meters) = (self.store.clone(), self.meters.clone());
         let count = async move {
-            if let Ok(pending) = store.webhook_backlog().await {
+            if let Ok(pending) = store.webhooks().backlog().await {
                 meters.backlog.set(pending as f64);
             }
-            if let Ok(oldest) = store.oldest_waiting_webhook_ms().await {
+            if let Ok(oldest) = store.webhooks().oldest_pending_ms().await {
                 let age = oldest.map_or(0, |since| crate::clock::unix_ms() - since);
                 meters.oldest.set(age.max(0) as f64 / 1e3);
             }
@@ -376,7 +376,7 @@ async fn write_finished(store: &Store, desk: &Desk) {
     if finished.is_empty() {
         return;
     }
-    if let Err(error) = store.finish_webhooks(&finished).await {
+    if let Err(error) = store.webhooks().finish(&finished).await {
         tracing::warn!(%error, count = finished.len(), "webhook results are not written yet");
         desk.put_back(finished);
     }
@@ -399,7 +399,8 @@ async fn claim(store: &Store, lease: &Lease, desk: &Desk) -> (Arc<NodeEpoch>, Ve
     };
     let now_ms = crate::clock::unix_ms();
     let claimed = match store
-        .claim_webhooks(&node, &in_flight, limits, now_ms)
+        .webhooks()
+        .claim(&node, &in_flight, limits, now_ms)
         .await
     {
         Ok(claimed) => claimed

@@ -84,7 +84,7 @@ impl KeyRing {
             return Ok(Some(Arc::clone(&known)));
         }
         let changes = self.changes.load(Ordering::Acquire);
-        let Some(record) = store.key_by_hash(&hash).await? else {
+        let Some(record) = store.accounts().key_by_hash(&hash).await? else {
             return Ok(None);
         };
         if record.revoked || record.test != (key.mode() == KeyMode::Test) {
@@ -168,13 +168,13 @@ impl KeyRing {
     /// Writes when keys were last used. What is not known to be written is kept, for the next time: also where
     /// this is given up midway.
     pub async fn write_uses(&self, store: &Store) {
-        if store.stopped().is_some() {
+        if store.stop_reason().is_some() {
             return;
         }
         self.keep(self.keys.iter().filter_map(|key| key.take_use()));
         let uses: Vec<(KeyId, i64)> = self.unwritten().iter().map(|(k, at)| (*k, *at)).collect();
         for some in uses.chunks(NOTED_AT_ONCE) {
-            match store.note_key_use(some).await {
+            match store.accounts().record_key_use(some).await {
                 Ok(()) => {
                     let mut unwritten = self.unwritten();
                     for (key, at_ms) in some {

@@ -20,7 +20,7 @@ use nexo_actors::clock;
 use nexo_actors::dispatch::Dispatched;
 use nexo_actors::dispatch::inflight::{Flight, Landed, Turn};
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest};
-use nexo_entities::store::ledger::posting::Keep;
+use nexo_entities::store::ledger::posting::IdempotencyWrite;
 
 use super::send_otp::{Facts, check, json};
 use crate::api::Edge;
@@ -98,7 +98,10 @@ async fn decided(
     give_up: Instant,
 ) -> Result<Option<Landed>, ApiError> {
     loop {
-        let kept = edge.store.kept_answer(asked, clock::unix_ms());
+        let kept = edge
+            .store
+            .deliveries()
+            .idempotent_answer(asked, clock::unix_ms());
         let kept = edge.read("a kept answer", kept).await?;
         let Some(kept) = kept else {
             return Ok(None);
@@ -110,7 +113,7 @@ async fn decided(
         let is_ours = kept
             .delivery_id
             .is_some_and(|id| edge.desk.live.contains(id));
-        if kept.stands || is_ours {
+        if kept.is_final || is_ours {
             return Ok(Some(Landed {
                 status: kept.status,
                 body: kept.body.into(),
@@ -150,7 +153,10 @@ async fn first_answer(
 /// Whether the phone's window is closed by this very request, which another process has just accepted.
 async fn is_by_the_same(dispatched: &Dispatched, asked: &IdempotentRequest, edge: &Edge) -> bool {
     let kept = match dispatched {
-        Dispatched::WindowClosed { .. } => edge.store.kept_answer(asked, clock::unix_ms()),
+        Dispatched::WindowClosed { .. } => edge
+            .store
+            .deliveries()
+            .idempotent_answer(asked, clock::unix_ms()),
         _ => return false,
     };
     matches!(edge.read("a kept answer", kept).await, Ok(Some(_)))
@@ -167,7 +173,7 @@ async fn keep_refusal(
         status: refused.status().as_u16(),
         body: refused.body().into(),
     };
-    let keep = Keep::Refused {
+    let keep = IdempotencyWrite::Refused {
         request: Arc::clone(flight.request()),
         status: landed.status,
         body: landed.body.to_string(),

@@ -74,7 +74,7 @@ pub(in crate::api) fn json(status: StatusCode, body: String) -> HttpResponse {
 pub(in crate::api) fn check(key: &Key, body: &[u8], edge: &Edge) -> Result<OtpOrder, ApiError> {
     let (phone, code) = read_otp(body, edge)?;
     let carrier = edge.routing.carrier(phone).ok_or(ApiError::NoCarrier)?;
-    if edge.is_draining() || edge.store.stopped().is_some() {
+    if edge.is_draining() || edge.store.stop_reason().is_some() {
         return Err(ApiError::Overloaded);
     }
     let terms = edge.terms.now();

@@ -10,7 +10,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::deposit::Kept;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
-use nexo_entities::store::billing::bank_payments::{NewPayment, Taken};
+use nexo_entities::store::billing::bank_payments::{NewPayment, PaymentOutcome};
 use serde::Deserialize;
 
 use crate::api::error::ApiError;
@@ -127,23 +127,28 @@ async fn take(
         memo: &memo.replace(char::is_control, " "),
         at_ms: unix_ms(),
     };
-    let (taken, is_new) = desk.store.take_payment(payment).await.map_err(|error| {
-        tracing::error!(%error, "a bank's payment could not be taken");
-        match error.is_outage() {
-            true => ApiError::Overloaded,
-            false => ApiError::Internal,
-        }
-    })?;
+    let (taken, is_new) = desk
+        .store
+        .billing()
+        .receive_payment(payment)
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "a bank's payment could not be taken");
+            match error.is_outage() {
+                true => ApiError::Overloaded,
+                false => ApiError::Internal,
+            }
+        })?;
     if is_new {
         match &taken {
-            Taken::Credited { .. } => desk.credited.increment(1),
-            Taken::Kept(_) | Taken::Refused => desk.kept.increment(1),
+            PaymentOutcome::Credited { .. } => desk.credited.increment(1),
+            PaymentOutcome::Kept(_) | PaymentOutcome::Refused => desk.kept.increment(1),
         }
     }
     let (status, reason) = match &taken {
-        Taken::Credited { .. } => ("credited", None),
-        Taken::Kept(kept) => ("kept", Some(Kept::as_str(*kept))),
-        Taken::Refused => ("refused", None),
+        PaymentOutcome::Credited { .. } => ("credited", None),
+        PaymentOutcome::Kept(kept) => ("kept", Some(Kept::as_str(*kept))),
+        PaymentOutcome::Refused => ("refused", None),
     };
     let reason = serde_json::Value::from(reason);
     Ok(json(

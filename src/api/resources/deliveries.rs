@@ -8,7 +8,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::deliveries::deliveries::Delivery;
-use nexo_entities::store::deliveries::pages::{DeliveryFilter, DeliveryPage, DeliveryPlace};
+use nexo_entities::store::deliveries::pages::{DeliveryCursor, DeliveryFilter, DeliveryPage};
 use uuid::Uuid;
 
 use super::delivery_and_balance;
@@ -44,7 +44,7 @@ const COLUMNS: [&str; 9] = [
 struct Wanted {
     account: AccountId,
     filter: DeliveryFilter,
-    after: Option<DeliveryPlace>,
+    after: Option<DeliveryCursor>,
     limit: Option<u32>,
 }
 
@@ -108,7 +108,8 @@ fn carriers() -> Vec<(&'static str, Carrier)> {
 async fn page(edge: &Edge, wanted: &Wanted, rows: u32) -> Result<DeliveryPage, ApiError> {
     let page = edge
         .store
-        .delivery_page(wanted.account, &wanted.filter, wanted.after, rows);
+        .deliveries()
+        .page(wanted.account, &wanted.filter, wanted.after, rows);
     edge.read("a page of deliveries", page).await
 }
 
@@ -165,7 +166,7 @@ fn csv(edge: web::Data<Edge>, wanted: Wanted, first: &DeliveryPage) -> HttpRespo
     })
 }
 
-fn chunk(mut text: Csv, page: &DeliveryPage, is_all: bool) -> Chunk<DeliveryPlace> {
+fn chunk(mut text: Csv, page: &DeliveryPage, is_all: bool) -> Chunk<DeliveryCursor> {
     for delivery in &page.deliveries {
         write_row(&mut text, delivery);
     }
@@ -190,14 +191,14 @@ fn write_row(csv: &mut Csv, delivery: &Delivery) {
     ]);
 }
 
-pub fn text(place: DeliveryPlace) -> String {
+pub fn text(place: DeliveryCursor) -> String {
     let (high, low) = place.id.0.as_u64_pair();
     cursor::write(LIST, [place.created_at_ms as u64, high, low])
 }
 
-pub fn place(text: &str) -> Option<DeliveryPlace> {
+pub fn place(text: &str) -> Option<DeliveryCursor> {
     let [created_at_ms, high, low] = cursor::read(LIST, text)?;
-    Some(DeliveryPlace {
+    Some(DeliveryCursor {
         created_at_ms: created_at_ms as i64,
         id: DeliveryId(Uuid::from_u64_pair(high, low)),
     })
@@ -209,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_place_survives_being_a_cursor() {
-        let there = DeliveryPlace {
+        let there = DeliveryCursor {
             created_at_ms: 1_780_000_000_123,
             id: DeliveryId(Uuid::now_v7()),
         };

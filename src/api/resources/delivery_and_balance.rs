@@ -25,7 +25,10 @@ async fn read_delivery(request: &HttpRequest, id: &str, edge: &Edge) -> Result<S
     let key = authorize(request, edge).await?;
     let id: DeliveryId = id.parse().map_err(|_| ApiError::NotFound)?;
     let delivery = edge
-        .read("a delivery", edge.store.delivery(key.account_id, id))
+        .read(
+            "a delivery",
+            edge.store.deliveries().get(key.account_id, id),
+        )
         .await?
         .ok_or(ApiError::NotFound)?;
     Ok(format!(r#"{{"ok":true,{}}}"#, fields(&delivery)))
@@ -67,7 +70,7 @@ pub async fn balance(request: HttpRequest, edge: web::Data<Edge>) -> HttpRespons
 async fn read_balance(request: &HttpRequest, edge: &Edge) -> Result<String, ApiError> {
     let key = authorize(request, edge).await?;
     let wallet = edge
-        .read("a wallet", edge.store.wallet(key.account_id))
+        .read("a wallet", edge.store.ledger().wallet(key.account_id))
         .await?
         .ok_or(ApiError::NotFound)?;
     Ok(format!(

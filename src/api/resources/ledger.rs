@@ -6,7 +6,7 @@ use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::ledger::entries::{LedgerEntry, LedgerFilter, LedgerPage, LedgerPlace};
+use nexo_entities::store::ledger::entries::{LedgerCursor, LedgerEntry, LedgerFilter, LedgerPage};
 
 use crate::api::Edge;
 use crate::api::auth::caller::authorize;
@@ -39,7 +39,7 @@ const COLUMNS: [&str; 10] = [
 struct Wanted {
     account: AccountId,
     filter: LedgerFilter,
-    after: Option<LedgerPlace>,
+    after: Option<LedgerCursor>,
     limit: Option<u32>,
 }
 
@@ -89,7 +89,8 @@ async fn answer(request: &HttpRequest, edge: web::Data<Edge>) -> Result<HttpResp
 async fn page(edge: &Edge, wanted: &Wanted, rows: u32) -> Result<LedgerPage, ApiError> {
     let page = edge
         .store
-        .ledger_page(wanted.account, &wanted.filter, wanted.after, rows);
+        .ledger()
+        .entries(wanted.account, &wanted.filter, wanted.after, rows);
     edge.read("a page of the ledger", page).await
 }
 
@@ -163,7 +164,7 @@ pub async fn csv_of(edge: web::Data<Edge>, account: AccountId) -> Result<HttpRes
     Ok(csv(edge, wanted, &first))
 }
 
-fn chunk(mut text: Csv, page: &LedgerPage, is_all: bool) -> Chunk<LedgerPlace> {
+fn chunk(mut text: Csv, page: &LedgerPage, is_all: bool) -> Chunk<LedgerCursor> {
     for entry in &page.entries {
         write_row(&mut text, entry);
     }
@@ -191,19 +192,19 @@ fn write_row(csv: &mut Csv, entry: &LedgerEntry) {
 }
 
 /// The place as an opaque text.
-pub fn text(place: LedgerPlace) -> String {
+pub fn text(place: LedgerCursor) -> String {
     let held = Bucket::ALL.map(|bucket| place.held.of(bucket).get() as u64);
     cursor::write(LIST, [place.before as u64, held[0], held[1], held[2]])
 }
 
 /// What [`text`] wrote. `None` also for totals that no wallet holds: whoever makes a cursor up is told so.
-pub fn place(text: &str) -> Option<LedgerPlace> {
+pub fn place(text: &str) -> Option<LedgerCursor> {
     let [before, free, bonus, balance] = cursor::read(LIST, text)?;
     let micros = |number: u64| {
         let micros = Micros::new(number as i64);
         (Micros::ZERO..=LARGEST).contains(&micros).then_some(micros)
     };
-    Some(LedgerPlace {
+    Some(LedgerCursor {
         before: i64::try_from(before).ok()?,
         held: Buckets {
             free: micros(free)?,
@@ -220,8 +221,8 @@ const LARGEST: Micros = Micros::new(i64::MAX / 4);
 mod tests {
     use super::*;
 
-    fn at(before: i64, balance: i64) -> LedgerPlace {
-        LedgerPlace {
+    fn at(before: i64, balance: i64) -> LedgerCursor {
+        LedgerCursor {
             before,
             held: Buckets {
                 balance: Micros::new(balance),

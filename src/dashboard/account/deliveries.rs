@@ -110,7 +110,12 @@ async fn show(
     let l = member.language();
     let wanted = Wanted::of(&request);
     if let Ok(id) = wanted.search.parse::<DeliveryId>()
-        && site.store.delivery(member.id(), id).await?.is_some()
+        && site
+            .store
+            .deliveries()
+            .get(member.id(), id)
+            .await?
+            .is_some()
     {
         return Ok(go(&member, &format!("{HOME}/{id}")));
     }
@@ -119,7 +124,8 @@ async fn show(
     let page = match &filter {
         Ok(filter) => {
             site.store
-                .delivery_page(member.id(), filter, after, ON_A_PAGE)
+                .deliveries()
+                .page(member.id(), filter, after, ON_A_PAGE)
                 .await?
         }
         Err(()) => DeliveryPage {
@@ -284,13 +290,17 @@ async fn show_one(
     let l = member.language();
     let not_found = || Refused::not_found(&member);
     let id: DeliveryId = id.parse().map_err(|_| not_found())?;
-    let delivery = site.store.delivery(member.id(), id).await?;
+    let delivery = site.store.deliveries().get(member.id(), id).await?;
     let delivery = delivery.ok_or_else(not_found)?;
     let is_live = delivery.status == Status::Sent;
     let source = is_live.then(|| format!("{HOME}/{id}"));
-    let calls = site.store.call_attempts(id).await?;
-    let entries = site.store.delivery_entries(member.id(), id).await?;
-    let webhooks = site.store.webhook_attempts(id).await?;
+    let calls = site.store.deliveries().call_attempts(id).await?;
+    let entries = site
+        .store
+        .ledger()
+        .delivery_entries(member.id(), id)
+        .await?;
+    let webhooks = site.store.webhooks().delivery_attempts(id).await?;
     let body = html! {
         div #delivery data-live=[source] {
             (head(l.say(texts::ONE_TITLE), Some(&delivery.phone.to_string()), html! {

@@ -67,11 +67,14 @@ async fn draw(
     let l = member.language();
     let id = member.id();
     let store = &site.store;
-    let earned = store.earnings(id).await?;
-    let people = store.referrals(Some(id), skip, PEOPLE + 1).await?;
-    let latest = store.commission_entries(id, LATEST).await?;
-    let payouts = store.payouts(Some(id), None, PAYOUTS).await?;
-    let nominated = store.nominated_wallet(id).await?;
+    let earned = store.billing().earnings(id).await?;
+    let people = store
+        .billing()
+        .referrals(Some(id), skip, PEOPLE + 1)
+        .await?;
+    let latest = store.billing().commission_entries(id, LATEST).await?;
+    let payouts = store.billing().payouts(Some(id), None, PAYOUTS).await?;
+    let nominated = store.billing().payout_wallet(id).await?;
     let body = html! {
         (head(l.say(texts::TITLE), Some(l.say(texts::LEAD)), html! {}))
         @if saved { (notice(l.say(texts::WALLET_SAVED))) }
@@ -322,7 +325,8 @@ async fn nominate(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpR
         }
     };
     site.store
-        .nominate_wallet(member.id(), Some(&wallet), unix_ms())
+        .billing()
+        .set_payout_wallet(member.id(), Some(&wallet), unix_ms())
         .await?;
     Ok(go(&member, "/dashboard/referrals?done=wallet"))
 }

@@ -62,7 +62,11 @@ async fn page(
     status: StatusCode,
 ) -> Result<HttpResponse, Refused> {
     let l = member.language();
-    let sessions = site.store.sessions(member.id(), unix_ms()).await?;
+    let sessions = site
+        .store
+        .accounts()
+        .sessions(member.id(), unix_ms())
+        .await?;
     let has_factor = member.account.totp_sealed.is_some();
     let body = html! {
         (head(l.say(texts::TITLE), Some(&member.account.email), html! {}))
@@ -219,10 +223,14 @@ async fn set_languages(
         fields,
     } = posted;
     if let Some(pages) = Language::from_code(fields.get("pages")) {
-        site.store.set_page_language(member.id(), pages).await?;
+        site.store
+            .accounts()
+            .set_page_language(member.id(), pages)
+            .await?;
     }
     let calls = Language::from_code(fields.get("calls"));
     site.store
+        .accounts()
         .set_call_language(member.id(), calls, unix_ms())
         .await?;
     Ok(saved(&member))
@@ -255,7 +263,12 @@ async fn set_email(posted: Posted<Member>, site: web::Data<Site>) -> Result<Http
     if !is_password(&site, &member, &fields, "confirm").await? {
         return wrong(&site, &member, l.say(texts::PASSWORD_WRONG)).await;
     }
-    match site.store.set_email(member.id(), email.as_str()).await {
+    match site
+        .store
+        .accounts()
+        .set_email(member.id(), email.as_str())
+        .await
+    {
         Err(StoreError::Conflict(Conflict::EmailTaken)) => {
             return wrong(&site, &member, l.say(texts::EMAIL_TAKEN)).await;
         }
@@ -305,11 +318,12 @@ async fn set_password(
         None => None,
     };
     site.store
+        .accounts()
         .set_password(NewPassword {
             account_id: member.id(),
             hash,
             totp_sealed,
-            spared: Some(member.session.id),
+            kept_session: Some(member.session.id),
             at_ms: unix_ms(),
         })
         .await?;
@@ -341,7 +355,7 @@ async fn end_session(
     let member = posted.who;
     let not_found = || Refused::not_found(&member);
     let id: SessionId = id.parse().map_err(|_| not_found())?;
-    match site.store.end_session(member.id(), id).await? {
+    match site.store.accounts().end_session(member.id(), id).await? {
         true => Ok(saved(&member)),
         false => Err(not_found()),
     }

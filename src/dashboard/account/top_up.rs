@@ -44,7 +44,7 @@ async fn draw(
     wrong: Option<String>,
 ) -> Result<HttpResponse, Refused> {
     let l = member.language();
-    let deposits = site.store.deposits(member.id(), LISTED).await?;
+    let deposits = site.store.billing().deposits(member.id(), LISTED).await?;
     let ways: Vec<&str> = site.top_ups.names().collect();
     let lead = match ways.first() {
         Some(&"bank_transfer") => texts::TOP_UP_LEAD,
@@ -188,6 +188,7 @@ async fn own(member: &Member, site: &Site, id: &str) -> Result<Deposit, Refused>
     let missing = || Refused::not_found(member);
     let id: Uuid = id.parse().map_err(|_| missing())?;
     site.store
+        .billing()
         .deposit(member.id(), id)
         .await?
         .ok_or_else(missing)
@@ -269,6 +270,7 @@ async fn withdraw(
     let deposit = own(&member, &site, &id).await?;
     // One that was paid meanwhile stays paid, and its page says so.
     site.store
+        .billing()
         .withdraw_deposit(member.id(), deposit.id, unix_ms())
         .await?;
     let path = format!("/dashboard/wallet/top-up/{}", deposit.id);

@@ -62,11 +62,21 @@ async fn draw(
     let l = member.language();
     let place = after.and_then(ledger::place);
     let is_lost = after.is_some() && place.is_none();
-    let wallet = site.store.wallet(member.id()).await?.unwrap_or_default();
-    let threshold = site.store.low_balance(member.id()).await?;
+    let wallet = site
+        .store
+        .ledger()
+        .wallet(member.id())
+        .await?
+        .unwrap_or_default();
+    let threshold = site
+        .store
+        .ledger()
+        .low_balance_threshold(member.id())
+        .await?;
     let page = site
         .store
-        .ledger_page(member.id(), &LedgerFilter::default(), place, ROWS)
+        .ledger()
+        .entries(member.id(), &LedgerFilter::default(), place, ROWS)
         .await?;
     let actions = html! {
         a.button.second href="/dashboard/wallet/ledger.csv" { (l.say(texts::CSV)) }
@@ -196,7 +206,10 @@ async fn set_notice(
             }
         },
     };
-    site.store.set_low_balance(member.id(), threshold).await?;
+    site.store
+        .ledger()
+        .set_low_balance_threshold(member.id(), threshold)
+        .await?;
     Ok(match threshold {
         Some(_) => go(&member, "/dashboard/wallet?done=notice"),
         None => go(&member, "/dashboard/wallet?done=no-notice"),

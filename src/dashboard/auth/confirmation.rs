@@ -11,7 +11,7 @@ use nexo_domain::account::email::EmailAddress;
 use nexo_domain::billing::referral::ReferralCode;
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
-use nexo_entities::store::accounts::accounts::Landing;
+use nexo_entities::store::accounts::accounts::ReferralVisit;
 use nexo_entities::store::accounts::sign_up::PendingSignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
@@ -69,7 +69,7 @@ pub fn ask(site: &web::Data<Site>, visitor: &Visitor, wish: Wish) -> Result<Http
 
 async fn send_letter(site: &Site, wish: Wish) -> Result<(), StoreError> {
     let (l, email) = (wish.language, wish.email.as_str());
-    let (subject, text) = match site.store.account_by_email(email).await? {
+    let (subject, text) = match site.store.accounts().by_email(email).await? {
         Some(_) => {
             let link = site.public_url.link("/auth/sign-in");
             let text = l.tell(texts::KNOWN_MAIL_TEXT, &[("link", &link)]);
@@ -82,7 +82,7 @@ async fn send_letter(site: &Site, wish: Wish) -> Result<(), StoreError> {
                 email,
                 password_hash: wish.password_hash,
                 page_language: l,
-                landing: wish.landing.as_ref().map(|(code, account)| Landing {
+                landing: wish.landing.as_ref().map(|(code, account)| ReferralVisit {
                     code: code.as_str(),
                     signed_in_as: *account,
                 }),
@@ -90,6 +90,7 @@ async fn send_letter(site: &Site, wish: Wish) -> Result<(), StoreError> {
                 expires_at_ms: now + LINK_LASTS_MS,
             };
             site.store
+                .accounts()
                 .begin_sign_up(tokens::hash(&token), pending)
                 .await?;
             let path = format!("/auth/confirm?token={}", token.as_str());
@@ -116,7 +117,10 @@ async fn show(
     let email = match tokens::is_token(&token) {
         true => {
             let hash = tokens::hash(&token);
-            site.store.pending_sign_up(&hash, unix_ms()).await?
+            site.store
+                .accounts()
+                .pending_sign_up(&hash, unix_ms())
+                .await?
         }
         false => None,
     };
@@ -163,6 +167,7 @@ async fn confirm(posted: Posted<Visitor>, site: web::Data<Site>) -> Result<HttpR
     let free = site.terms.now().free_credit;
     let opened = site
         .store
+        .accounts()
         .finish_sign_up(&tokens::hash(token), free, unix_ms())
         .await;
     let account = match opened {

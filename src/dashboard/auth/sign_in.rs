@@ -145,7 +145,7 @@ async fn sign_in(posted: Posted<Visitor>, site: web::Data<Site>) -> Result<HttpR
     let email = given.parse::<EmailAddress>();
     // What is no address has no account, and is looked for like one.
     let wanted = email.as_ref().map_or("", EmailAddress::as_str);
-    let account = site.store.account_by_email(wanted).await?;
+    let account = site.store.accounts().by_email(wanted).await?;
     let account = account.filter(|account| account.closed_at_ms.is_none());
     let kept = account
         .as_ref()
@@ -188,6 +188,7 @@ pub async fn session_for(
     let token = tokens::new_token();
     let now = unix_ms();
     site.store
+        .accounts()
         .open_session(NewSession {
             token_hash: tokens::hash(&token),
             account_id: account,
@@ -283,7 +284,7 @@ async fn step(
     };
     let whose = ticket.account.to_string();
     throttled(&site, Attempt::SignIn, &visitor, &whose)?;
-    let account = site.store.account(ticket.account).await?;
+    let account = site.store.accounts().get(ticket.account).await?;
     let account = account.filter(|account| account.closed_at_ms.is_none());
     let is_right = match &account {
         Some(account) => takes(&site, account, &ticket, fields.trimmed("code")).await?,
@@ -316,8 +317,16 @@ async fn takes(
         return Ok(false);
     };
     if let Some(step) = secret.step_of(code, unix_ms()) {
-        return Ok(site.store.take_factor_step(account.id, step).await?);
+        return Ok(site
+            .store
+            .accounts()
+            .use_totp_step(account.id, step)
+            .await?);
     }
     let recovery = totp::recovery_hash(code);
-    Ok(site.store.take_recovery_code(account.id, recovery).await?)
+    Ok(site
+        .store
+        .accounts()
+        .use_recovery_code(account.id, recovery)
+        .await?)
 }

@@ -18,6 +18,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 async fn sign_out(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpResponse, Refused> {
     let member = posted.who;
     site.store
+        .accounts()
         .end_session(member.id(), member.session.id)
         .await?;
     Ok(gone(&member, &site))
@@ -28,7 +29,10 @@ async fn sign_out_everywhere(
     site: web::Data<Site>,
 ) -> Result<HttpResponse, Refused> {
     let member = posted.who;
-    site.store.end_sessions(member.id(), None).await?;
+    site.store
+        .accounts()
+        .end_sessions(member.id(), None)
+        .await?;
     Ok(gone(&member, &site))
 }
 

@@ -5,7 +5,7 @@ use maud::html;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
 use nexo_domain::account::password::{MIN_CHARACTERS, PasswordRefused};
-use nexo_entities::store::accounts::accounts::{Landing, NewAccount};
+use nexo_entities::store::accounts::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::accounts::sign_up::SignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
@@ -116,6 +116,7 @@ async fn sign_up(
     }
     let opened = site
         .store
+        .accounts()
         .sign_up(SignUp {
             account: NewAccount {
                 email: email.as_str(),
@@ -125,7 +126,7 @@ async fn sign_up(
                 page_language: Some(visitor.language),
                 created_at_ms: unix_ms(),
             },
-            landing: landing.as_ref().map(|(code, account)| Landing {
+            landing: landing.as_ref().map(|(code, account)| ReferralVisit {
                 code: code.as_str(),
                 signed_in_as: *account,
             }),

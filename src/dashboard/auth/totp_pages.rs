@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use maud::html;
 use nexo_actors::clock::unix_ms;
-use nexo_entities::store::accounts::passwords::NewFactor;
+use nexo_entities::store::accounts::passwords::NewTotp;
 
 use super::sign_in::{password_field, status};
 use super::totp;
@@ -96,13 +96,19 @@ async fn put(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpRespon
         .await?;
     let sealed = sealed.ok_or_else(|| Refused::because(Why::Internal).to(&member))?;
     let recovery = totp::new_recovery_code();
-    let factor = NewFactor {
+    let factor = NewTotp {
         sealed,
         recovery_hash: totp::recovery_hash(&recovery),
     };
-    site.store.set_factor(member.id(), Some(factor)).await?;
+    site.store
+        .accounts()
+        .set_totp(member.id(), Some(factor))
+        .await?;
     // The code that proved the app is used up.
-    site.store.take_factor_step(member.id(), step).await?;
+    site.store
+        .accounts()
+        .use_totp_step(member.id(), step)
+        .await?;
     let body = html! {
         (head(l.say(texts::FACTOR), None, html! {}))
         (shown_once(l, l.say(texts::FACTOR_DONE), &recovery))
@@ -138,6 +144,6 @@ async fn remove(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpRes
     if !is_password(&site, &member, &fields, "password").await? {
         return Ok(removal(&member, Some(texts::PASSWORD_WRONG)));
     }
-    site.store.set_factor(member.id(), None).await?;
+    site.store.accounts().set_totp(member.id(), None).await?;
     Ok(go(&member, "/dashboard/settings?saved=1"))
 }

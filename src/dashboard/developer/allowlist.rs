@@ -154,6 +154,7 @@ async fn save(
     let list: Vec<String> = list.iter().map(shown).collect();
     let saved = site
         .store
+        .accounts()
         .set_allowlist(member.id(), key.id, &list, unix_ms())
         .await?;
     match saved {

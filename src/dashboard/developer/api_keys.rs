@@ -47,7 +47,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 pub async fn key_of(site: &Site, member: &Member, id: &str) -> Result<Key, Refused> {
     let not_found = || Refused::not_found(member);
     let id: KeyId = id.parse().map_err(|_| not_found())?;
-    let keys = site.store.keys(Some(member.id())).await?;
+    let keys = site.store.accounts().keys(Some(member.id())).await?;
     keys.into_iter()
         .find(|key| key.id == id)
         .ok_or_else(not_found)
@@ -91,7 +91,7 @@ async fn list(
     status: StatusCode,
 ) -> Result<HttpResponse, Refused> {
     let l = member.language();
-    let keys = site.store.keys(Some(member.id())).await?;
+    let keys = site.store.accounts().keys(Some(member.id())).await?;
     let (active, revoked): (Vec<Key>, Vec<Key>) = keys
         .into_iter()
         .partition(|key| key.revoked_at_ms.is_none());
@@ -233,6 +233,7 @@ async fn create(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpRes
     let key = fresh(&member, mode)?;
     let created = site
         .store
+        .accounts()
         .create_key(NewKey {
             account_id: member.id(),
             name: &name,
@@ -322,6 +323,7 @@ async fn revoke(
     let member = posted.who;
     let key = key_of(&site, &member, &id).await?;
     site.store
+        .accounts()
         .revoke_key(key.id, Some(member.id()), unix_ms())
         .await?;
     let there = format!("/dashboard/api-keys?revoked={}", key.id);
@@ -355,6 +357,7 @@ async fn rotate(
     let key = fresh(&member, mode)?;
     let rotated = site
         .store
+        .accounts()
         .rotate_key(member.id(), old.id, key.hash(), key.hint(), unix_ms())
         .await?;
     match rotated {

@@ -48,7 +48,7 @@ async fn key_hint(
     site: &Site,
     account: nexo_domain::ids::AccountId,
 ) -> Result<Option<String>, Refused> {
-    let keys = site.store.keys(Some(account)).await?;
+    let keys = site.store.accounts().keys(Some(account)).await?;
     let mut active: Vec<_> = keys
         .iter()
         .filter(|key| key.revoked_at_ms.is_none())

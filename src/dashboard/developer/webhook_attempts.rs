@@ -7,7 +7,7 @@ use nexo_domain::billing::low_balance::LOW;
 use nexo_domain::ids::WebhookAttemptId;
 use nexo_domain::webhook::TEST_EVENT;
 use nexo_entities::store::webhooks::attempts::WebhookAttempt;
-use nexo_entities::store::webhooks::history::AttemptPlace;
+use nexo_entities::store::webhooks::history::AttemptCursor;
 use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
@@ -31,15 +31,15 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// A place as a link carries it.
-pub fn text(place: AttemptPlace) -> String {
+pub fn text(place: AttemptCursor) -> String {
     let (high, low) = place.id.0.as_u64_pair();
     cursor::write(LIST, [place.created_at_ms as u64, high, low])
 }
 
 /// The place of such a text.
-pub fn place(text: &str) -> Option<AttemptPlace> {
+pub fn place(text: &str) -> Option<AttemptCursor> {
     let [created_at_ms, high, low] = cursor::read(LIST, text)?;
-    Some(AttemptPlace {
+    Some(AttemptCursor {
         created_at_ms: created_at_ms as i64,
         id: WebhookAttemptId(Uuid::from_u64_pair(high, low)),
     })
@@ -115,7 +115,7 @@ fn replay_button(member: &Member, attempt: &WebhookAttempt) -> Markup {
 async fn attempt_of(site: &Site, member: &Member, id: &str) -> Result<WebhookAttempt, Refused> {
     let not_found = || Refused::not_found(member);
     let id: WebhookAttemptId = id.parse().map_err(|_| not_found())?;
-    let attempt = site.store.webhook_attempt(id).await?;
+    let attempt = site.store.webhooks().attempt(id).await?;
     attempt
         .filter(|attempt| attempt.account_id == member.id())
         .ok_or_else(not_found)
@@ -130,6 +130,7 @@ async fn show(
     let attempt = attempt_of(&site, &member, &id).await?;
     let endpoint = site
         .store
+        .webhooks()
         .endpoint(member.id(), attempt.endpoint_id)
         .await?;
     let (tone, word) = state(&attempt);
@@ -208,11 +209,12 @@ async fn replay(
     let attempt = attempt_of(&site, &member, &id).await?;
     let replayed = site
         .store
-        .replay_webhook(attempt.id, Some(member.id()), unix_ms())
+        .webhooks()
+        .replay(attempt.id, Some(member.id()), unix_ms())
         .await;
     match replayed {
         Ok(new) => Ok(go(&member, &format!("/dashboard/webhook-attempts/{new}"))),
-        Err(StoreError::Conflict(Conflict::EndpointRemoved | Conflict::AttemptUnknown)) => {
+        Err(StoreError::Conflict(Conflict::EndpointRemoved | Conflict::UnknownAttempt)) => {
             Err(Refused::not_found(&member))
         }
         Err(error) => Err(error.into()),
@@ -225,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_place_survives_its_link() {
-        let there = AttemptPlace {
+        let there = AttemptCursor {
             created_at_ms: 1_780_000_000_123,
             id: WebhookAttemptId(Uuid::now_v7()),
         };

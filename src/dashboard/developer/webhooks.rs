@@ -9,7 +9,7 @@ use nexo_domain::ids::{DeliveryId, EndpointId};
 use nexo_domain::timestamp::{self, rfc3339};
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS, test_body};
 use nexo_entities::store::webhooks::endpoints::{Endpoint, EndpointChange, NewEndpoint};
-use nexo_entities::store::webhooks::history::MOST_REPLAYED;
+use nexo_entities::store::webhooks::history::MAX_REPLAYED;
 use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
@@ -58,7 +58,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 async fn endpoint_of(site: &Site, member: &Member, id: &str) -> Result<Endpoint, Refused> {
     let not_found = || Refused::not_found(member);
     let id: EndpointId = id.parse().map_err(|_| not_found())?;
-    let endpoint = site.store.endpoint(member.id(), id).await?;
+    let endpoint = site.store.webhooks().endpoint(member.id(), id).await?;
     endpoint.ok_or_else(not_found)
 }
 
@@ -74,7 +74,7 @@ async fn list(
     status: StatusCode,
 ) -> Result<HttpResponse, Refused> {
     let l = member.language();
-    let endpoints = site.store.endpoints(Some(member.id())).await?;
+    let endpoints = site.store.webhooks().endpoints(Some(member.id())).await?;
     let active = endpoints
         .iter()
         .filter(|endpoint| endpoint.paused_at_ms.is_none())
@@ -175,6 +175,7 @@ async fn add(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpRespon
     let secret = new_secret();
     let added = site
         .store
+        .webhooks()
         .add_endpoint(NewEndpoint {
             account_id: member.id(),
             url: url.as_str(),
@@ -184,11 +185,11 @@ async fn add(posted: Posted<Member>, site: web::Data<Site>) -> Result<HttpRespon
         .await;
     match added {
         Ok(id) => Ok(made(&member, id, url.as_str(), &secret)),
-        Err(StoreError::Conflict(Conflict::TooManyEndpoints { max })) => {
+        Err(StoreError::Conflict(Conflict::TooManyActiveEndpoints { max })) => {
             let told = l.tell(texts::TOO_MANY, &[("most", &max)]);
             list(&site, &member, Some(told), given, StatusCode::CONFLICT).await
         }
-        Err(StoreError::Conflict(Conflict::EndpointsKept { max })) => {
+        Err(StoreError::Conflict(Conflict::TooManyStoredEndpoints { max })) => {
             let told = l.tell(texts::TOO_MANY_KEPT, &[("most", &max)]);
             list(&site, &member, Some(told), given, StatusCode::CONFLICT).await
         }
@@ -235,6 +236,7 @@ async fn show_one(
     let after = query(&request, "after").and_then(|text| webhook_attempts::place(&text));
     let page = site
         .store
+        .webhooks()
         .attempt_page(member.id(), endpoint.id, after, ATTEMPTS_ON_A_PAGE)
         .await?;
     let next = page.next.map(|next| {
@@ -306,7 +308,7 @@ fn replay_form(member: &Member, endpoint: &Endpoint) -> Markup {
     html! {
         section.card {
             h2 { (l.say(texts::REPLAY_ALL)) }
-            p.lead { (l.tell(texts::REPLAY_TELL, &[("most", &MOST_REPLAYED)])) }
+            p.lead { (l.tell(texts::REPLAY_TELL, &[("most", &MAX_REPLAYED)])) }
             form.row.tight method="post" action={ (path_of(endpoint.id)) "/replay-failed" } {
                 (form_token(member))
                 (field(&Field {
@@ -334,9 +336,10 @@ async fn change(
     let endpoint = endpoint_of(site, &member, id).await?;
     let changed = site
         .store
+        .webhooks()
         .change_endpoint(member.id(), endpoint.id, change, unix_ms())
         .await;
-    if let Err(StoreError::Conflict(Conflict::TooManyEndpoints { .. })) = changed {
+    if let Err(StoreError::Conflict(Conflict::TooManyActiveEndpoints { .. })) = changed {
         return Ok(go(&member, &format!("{}?told=full", path_of(endpoint.id))));
     }
     changed?;
@@ -418,6 +421,7 @@ async fn rotate(
     let secret = new_secret();
     let rotated = site
         .store
+        .webhooks()
         .rotate_secret(
             member.id(),
             endpoint.id,
@@ -448,6 +452,7 @@ async fn test(
     let now = unix_ms();
     let body = test_body(delivery, now);
     site.store
+        .webhooks()
         .queue_test_event(member.id(), endpoint.id, delivery, body, now)
         .await?;
     Ok(go(&member, &format!("{}?told=test", path_of(endpoint.id))))
@@ -469,6 +474,7 @@ async fn replay_failed(
     };
     let count = site
         .store
+        .webhooks()
         .replay_failed(member.id(), endpoint.id, since, unix_ms())
         .await?;
     Ok(go(&member, &format!("{path}?told={count}")))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nexo_actors::jobs::low_balance::WriteLowBalance;
 use nexo_domain::otp::Language;
-use nexo_entities::store::ledger::low_balance::ToldAccount;
+use nexo_entities::store::ledger::low_balance::NotifiedAccount;
 
 use crate::dashboard::texts::{Say, wallet as texts};
 use crate::dashboard::{Letter, Site};
@@ -21,12 +21,12 @@ impl LowBalanceLetters {
 }
 
 impl WriteLowBalance for LowBalanceLetters {
-    fn write(&self, account: &ToldAccount) {
+    fn write(&self, account: &NotifiedAccount) {
         self.site.mailer.post(letter(&self.site, account));
     }
 }
 
-fn letter(site: &Site, account: &ToldAccount) -> Letter {
+fn letter(site: &Site, account: &NotifiedAccount) -> Letter {
     let language = account.language.unwrap_or(Language::En);
     let notice = &account.notice;
     let link = site.public_url.link("/dashboard/wallet/top-up");

@@ -8,7 +8,7 @@ use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
 use nexo_entities::store::billing::referrals::Referral;
 use nexo_entities::store::ledger::wallets::Credit;
-use nexo_entities::store::operations::operator_log::AccountLine;
+use nexo_entities::store::operations::operator_log::AccountSummary;
 use serde::Deserialize;
 
 use super::{Came, back, decider, language, note, outcome, said, trail};
@@ -53,9 +53,14 @@ async fn list(
     let l = language(&operator);
     let found = site
         .store
+        .operations()
         .find_accounts(&asked.q, asked.skip, ROWS + 1)
         .await?;
-    let actions = site.store.operator_actions(None, None, TRAIL).await?;
+    let actions = site
+        .store
+        .operations()
+        .operator_actions(None, None, TRAIL)
+        .await?;
     let title = l.say(frame::ACCOUNTS);
     let body = html! {
         (head(title, Some(l.say(texts::ACCOUNTS_LEAD)), html! {}))
@@ -91,7 +96,7 @@ fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-fn table(l: Language, found: &[AccountLine]) -> Markup {
+fn table(l: Language, found: &[AccountSummary]) -> Markup {
     html! {
         @if found.is_empty() {
             (nothing(l.say(texts::NO_ACCOUNT)))
@@ -118,7 +123,7 @@ fn table(l: Language, found: &[AccountLine]) -> Markup {
     }
 }
 
-fn state(l: Language, account: &AccountLine) -> Markup {
+fn state(l: Language, account: &AccountSummary) -> Markup {
     let (tone, text): (Tone, Text) = match (account.closed_at_ms, account.suspended_at_ms) {
         (Some(_), _) => (Tone::Plain, texts::CLOSED),
         (None, Some(_)) => (Tone::Bad, texts::SUSPENDED),
@@ -128,10 +133,14 @@ fn state(l: Language, account: &AccountLine) -> Markup {
     pill(tone, l.say(text))
 }
 
-async fn found(operator: &Operator, site: &Site, id: &str) -> Result<AccountLine, Refused> {
+async fn found(operator: &Operator, site: &Site, id: &str) -> Result<AccountSummary, Refused> {
     let missing = || Refused::not_found(operator);
     let id: AccountId = id.parse().map_err(|_| missing())?;
-    site.store.account_line(id).await?.ok_or_else(missing)
+    site.store
+        .operations()
+        .account_summary(id)
+        .await?
+        .ok_or_else(missing)
 }
 
 async fn one(
@@ -142,9 +151,10 @@ async fn one(
 ) -> Result<HttpResponse, Refused> {
     let l = language(&operator);
     let account = found(&operator, &site, &id).await?;
-    let referral = site.store.referral_of(account.id).await?;
+    let referral = site.store.billing().referral_of(account.id).await?;
     let actions = site
         .store
+        .operations()
         .operator_actions(Some(account.id), None, TRAIL)
         .await?;
     let body = html! {
@@ -164,7 +174,7 @@ async fn one(
     Ok(Page::at(Place::Accounts, &account.email, body).answer(&operator))
 }
 
-fn facts(l: Language, account: &AccountLine, referral: Option<&Referral>) -> Markup {
+fn facts(l: Language, account: &AccountSummary, referral: Option<&Referral>) -> Markup {
     html! {
         section.card {
             dl.facts {
@@ -191,7 +201,7 @@ fn facts(l: Language, account: &AccountLine, referral: Option<&Referral>) -> Mar
     }
 }
 
-fn suspension(operator: &Operator, account: &AccountLine) -> Markup {
+fn suspension(operator: &Operator, account: &AccountSummary) -> Markup {
     let l = language(operator);
     let path = format!("/dashboard/operators/accounts/{}", account.id);
     html! {
@@ -224,7 +234,7 @@ fn line(id: &str, name: &str, label: &str) -> Markup {
     }
 }
 
-fn crediting(operator: &Operator, account: &AccountLine) -> Markup {
+fn crediting(operator: &Operator, account: &AccountSummary) -> Markup {
     let l = language(operator);
     html! {
         section.card {
@@ -248,7 +258,7 @@ fn crediting(operator: &Operator, account: &AccountLine) -> Markup {
     }
 }
 
-fn noting(operator: &Operator, account: &AccountLine) -> Markup {
+fn noting(operator: &Operator, account: &AccountSummary) -> Markup {
     let l = language(operator);
     html! {
         section.card {
@@ -273,6 +283,7 @@ async fn suspend(
         Err(came) => came,
         Ok(reason) => outcome(
             site.store
+                .operations()
                 .suspend_account(decider(operator), account.id, &reason, unix_ms())
                 .await,
         )?,
@@ -289,6 +300,7 @@ async fn resume(
     let account = found(operator, &site, &id).await?;
     let resumed = site
         .store
+        .operations()
         .resume_account(decider(operator), account.id, unix_ms());
     let came = outcome(resumed.await)?;
     Ok(to(operator, &account, came))
@@ -317,7 +329,11 @@ async fn credit(
                 reference: &reference,
                 at_ms: unix_ms(),
             };
-            let credited = site.store.credit_wallet_as(decider(operator), credit).await;
+            let credited = site
+                .store
+                .ledger()
+                .credit_wallet_as(decider(operator), credit)
+                .await;
             outcome(credited.map(|credited| credited.new))?
         }
     };
@@ -335,7 +351,8 @@ async fn add_note(
         Err(came) => came,
         Ok(text) => {
             site.store
-                .note_account(decider(operator), account.id, &text, unix_ms())
+                .operations()
+                .add_account_note(decider(operator), account.id, &text, unix_ms())
                 .await?;
             Came::Done
         }
@@ -343,7 +360,7 @@ async fn add_note(
     Ok(to(operator, &account, came))
 }
 
-fn to(operator: &Operator, account: &AccountLine, came: Came) -> HttpResponse {
+fn to(operator: &Operator, account: &AccountSummary, came: Came) -> HttpResponse {
     let path = format!("/dashboard/operators/accounts/{}", account.id);
     back(operator, &path, came)
 }

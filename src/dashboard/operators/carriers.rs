@@ -8,7 +8,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::CarrierRoute;
 use nexo_actors::trunk::gateway::Gateway;
 use nexo_domain::otp::Language;
-use nexo_entities::store::operations::gateway_drains::{CallFigures, GatewayName};
+use nexo_entities::store::operations::gateway_drains::{CarrierStats, GatewayName};
 use serde::Deserialize;
 
 use super::{Came, back, decider, language, said};
@@ -46,8 +46,8 @@ async fn show(
     let mut figures = Vec::with_capacity(MINUTES.len());
     for minutes in MINUTES {
         let since_ms = now_ms - minutes * 60_000;
-        let found = site.store.call_figures(since_ms).await?;
-        let by_carrier: HashMap<String, CallFigures> = found
+        let found = site.store.operations().carrier_stats(since_ms).await?;
+        let by_carrier: HashMap<String, CarrierStats> = found
             .into_iter()
             .map(|one| (one.carrier.clone(), one))
             .collect();
@@ -71,7 +71,7 @@ async fn show(
 fn channels(
     l: Language,
     routes: &[CarrierRoute],
-    figures: &[(i64, HashMap<String, CallFigures>)],
+    figures: &[(i64, HashMap<String, CarrierStats>)],
 ) -> Markup {
     html! {
         div.table tabindex="0" role="region" aria-label=(l.say(frame::CARRIERS)) {
@@ -108,8 +108,8 @@ fn channels(
     }
 }
 
-fn went(figures: Option<&CallFigures>) -> Markup {
-    let nothing = CallFigures::default();
+fn went(figures: Option<&CarrierStats>) -> Markup {
+    let nothing = CarrierStats::default();
     let figures = figures.unwrap_or(&nothing);
     let percent = figures.asr_percent().map(|asr| format!("{asr} %"));
     let acd = figures.acd_ms().map(seconds);
@@ -225,7 +225,8 @@ async fn drain(posted: Posted<Operator>, site: web::Data<Site>) -> Result<HttpRe
     };
     let changed = site
         .store
-        .drain_gateway(decider(operator), &name, drained, unix_ms())
+        .operations()
+        .set_gateway_drained(decider(operator), &name, drained, unix_ms())
         .await?;
     // The other nodes hear of it by the feed; this one need not wait.
     gateway.state.drain(drained);

@@ -43,8 +43,8 @@ async fn show(
     asked: web::Query<Asked>,
 ) -> Result<HttpResponse, Refused> {
     let l = language(&operator);
-    let payments = site.store.kept_payments(ROWS).await?;
-    let deposits = site.store.open_deposits(ROWS).await?;
+    let payments = site.store.billing().kept_payments(ROWS).await?;
+    let deposits = site.store.billing().open_deposits(ROWS).await?;
     let title = l.say(frame::DEPOSITS);
     let body = html! {
         (head(title, Some(l.say(texts::DEPOSITS_LEAD)), html! {}))
@@ -166,7 +166,10 @@ async fn approve(
 ) -> Result<HttpResponse, Refused> {
     let operator = &posted.who;
     let id = parsed(operator, &id)?;
-    let approved = site.store.approve_deposit(decider(operator), id, unix_ms());
+    let approved = site
+        .store
+        .billing()
+        .approve_deposit(decider(operator), id, unix_ms());
     let came = outcome(approved.await)?;
     Ok(back(operator, PATH, came))
 }
@@ -182,6 +185,7 @@ async fn refuse(
         Err(came) => came,
         Ok(reason) => outcome(
             site.store
+                .billing()
                 .refuse_deposit(decider(operator), id, &reason, unix_ms())
                 .await,
         )?,
@@ -197,13 +201,14 @@ async fn credit_payment(
     let operator = &posted.who;
     let id = parsed(operator, &id)?;
     let email = posted.fields.trimmed("account");
-    let account = site.store.account_by_email(email).await?;
+    let account = site.store.accounts().by_email(email).await?;
     let Some(account) = account.filter(|account| account.closed_at_ms.is_none()) else {
         return Ok(back(operator, PATH, Came::WrongAccount));
     };
     let rate = site.top_ups.rate;
     let credited = site
         .store
+        .billing()
         .credit_payment(decider(operator), id, account.id, rate, unix_ms())
         .await;
     let came = outcome(credited.map(|amount| amount.is_some()))?;
@@ -221,6 +226,7 @@ async fn refuse_payment(
         Err(came) => came,
         Ok(text) => outcome(
             site.store
+                .billing()
                 .refuse_payment(decider(operator), id, &text, unix_ms())
                 .await,
         )?,

@@ -44,7 +44,7 @@ async fn show(
     asked: web::Query<Asked>,
 ) -> Result<HttpResponse, Refused> {
     let l = language(&operator);
-    let payouts = site.store.payouts(None, None, ROWS).await?;
+    let payouts = site.store.billing().payouts(None, None, ROWS).await?;
     let title = l.say(frame::PAYOUTS);
     let this_month: String = rfc3339(unix_ms()).chars().take(7).collect();
     let body = html! {
@@ -122,6 +122,7 @@ async fn run(posted: Posted<Operator>, site: web::Data<Site>) -> Result<HttpResp
     };
     let ran = site
         .store
+        .billing()
         .run_payouts(decider(operator), month, unix_ms())
         .await?;
     let (made, waiting) = (ran.made.len(), ran.waiting.len());
@@ -142,7 +143,8 @@ async fn sent(
         Err(_) => Came::WrongReference,
         Ok(reference) => outcome(
             site.store
-                .note_payout_sent(decider(operator), id, &reference, unix_ms())
+                .billing()
+                .mark_payout_sent(decider(operator), id, &reference, unix_ms())
                 .await,
         )?,
     };

@@ -39,7 +39,11 @@ async fn show(
     asked: web::Query<Asked>,
 ) -> Result<HttpResponse, Refused> {
     let l = language(&operator);
-    let reviews = site.store.reviews(asked.all.is_none(), ROWS).await?;
+    let reviews = site
+        .store
+        .operations()
+        .reviews(asked.all.is_none(), ROWS)
+        .await?;
     let title = l.say(frame::REVIEWS);
     let switch = html! {
         @match asked.all {
@@ -122,6 +126,7 @@ async fn close(
         Err(came) => came,
         Ok(text) => outcome(
             site.store
+                .operations()
                 .close_review(decider(operator), id, &text, unix_ms())
                 .await,
         )?,

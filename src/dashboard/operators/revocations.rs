@@ -40,7 +40,11 @@ async fn show(
     asked: web::Query<Asked>,
 ) -> Result<HttpResponse, Refused> {
     let l = language(&operator);
-    let found = site.store.referrals(None, asked.skip, ROWS + 1).await?;
+    let found = site
+        .store
+        .billing()
+        .referrals(None, asked.skip, ROWS + 1)
+        .await?;
     let title = l.say(frame::REVOCATIONS);
     let body = html! {
         (head(title, Some(l.say(texts::REVOCATIONS_LEAD)), html! {}))
@@ -114,6 +118,7 @@ async fn revoke(
         Ok(reason) => {
             let revoked = site
                 .store
+                .billing()
                 .revoke_referral(decider(operator), referred, &reason, unix_ms())
                 .await;
             outcome(revoked.map(|reversed| reversed.is_some()))?

@@ -125,7 +125,11 @@ impl Visitor {
         let mut signed_in = None;
         let mut token = None;
         if let Some(held) = cookie(session_cookie_name(site)) {
-            signed_in = site.store.session(&tokens::hash(&held), now).await?;
+            signed_in = site
+                .store
+                .accounts()
+                .session(&tokens::hash(&held), now)
+                .await?;
             match signed_in {
                 Some(_) => token = Some(held),
                 None => cookies.push(session_cookie(site, None)),
@@ -136,7 +140,10 @@ impl Visitor {
         {
             let until = now + SESSION_LASTS_MS;
             let address = address.to_string();
-            let noted = site.store.note_session(session.id, &address, now, until);
+            let noted = site
+                .store
+                .accounts()
+                .touch_session(session.id, &address, now, until);
             // A page is not refused because this could not be written.
             if let Err(error) = noted.await {
                 tracing::warn!(%error, "a session could not be noted as seen");
@@ -155,7 +162,10 @@ impl Visitor {
         if let Some(language) = chosen {
             cookies.push(language_cookie(site, language));
             if let Some(account) = account.filter(|a| a.page_language != Some(language)) {
-                site.store.set_page_language(account.id, language).await?;
+                site.store
+                    .accounts()
+                    .set_page_language(account.id, language)
+                    .await?;
             }
         }
         let kept = request
