@@ -18,6 +18,7 @@ use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
+use crate::store::sql::rows::Columns;
 use crate::store::views::Billing;
 use crate::store::{Conflict, StoreError};
 
@@ -104,10 +105,10 @@ impl Billing<'_> {
                 table: "bank_payments",
                 column: "bank_id",
             })?;
-            return Ok((taken(&bank_payment(&before)?), false));
+            return Ok((outcome(&bank_payment(&before)?), false));
         }
         let (found, kept) = self.fit(&transaction, &payment).await?;
-        let came_to = match (found, kept) {
+        let outcome = match (found, kept) {
             (Some(deposit), None) => {
                 self.credit_fitting(&transaction, id, &deposit, payment.at_ms)
                     .await?
@@ -119,7 +120,7 @@ impl Billing<'_> {
             }
         };
         self.store.commit(transaction).await?;
-        Ok((came_to, true))
+        Ok((outcome, true))
     }
 
     /// Returns the deposit that a payment names, and why they do not match.
@@ -338,8 +339,7 @@ impl Billing<'_> {
             transaction.rollback().await?;
             return Ok(false);
         };
-        let account: Option<Uuid> = row.try_get_by_index(0)?;
-        let bank_id: String = row.try_get_by_index(1)?;
+        let (account, bank_id): (Option<Uuid>, String) = row.try_get_many_by_index()?;
         let action = Action {
             action: "refuse_payment",
             account: account.map(AccountId),
@@ -363,7 +363,7 @@ impl Billing<'_> {
     }
 }
 
-fn taken(payment: &BankPayment) -> PaymentOutcome {
+fn outcome(payment: &BankPayment) -> PaymentOutcome {
     let kept = payment.reason.as_deref().and_then(Kept::named);
     match (
         payment.status.as_str(),
@@ -379,19 +379,18 @@ fn taken(payment: &BankPayment) -> PaymentOutcome {
 }
 
 fn bank_payment(row: &QueryResult) -> Result<BankPayment, StoreError> {
-    let account: Option<Uuid> = row.try_get_by_index(9)?;
-    let credited: Option<i64> = row.try_get_by_index(10)?;
+    let mut row = Columns::of(row);
     Ok(BankPayment {
-        id: row.try_get_by_index(0)?,
-        bank_id: row.try_get_by_index(1)?,
-        amount: row.try_get_by_index(2)?,
-        currency: row.try_get_by_index(3)?,
-        memo: row.try_get_by_index(4)?,
-        received_at_ms: row.try_get_by_index(5)?,
-        status: row.try_get_by_index(6)?,
-        reason: row.try_get_by_index(7)?,
-        deposit_id: row.try_get_by_index(8)?,
-        account_id: account.map(AccountId),
-        credited: credited.map(Micros::new),
+        id: row.get()?,
+        bank_id: row.get()?,
+        amount: row.get()?,
+        currency: row.get()?,
+        memo: row.get()?,
+        received_at_ms: row.get()?,
+        status: row.get()?,
+        reason: row.get()?,
+        deposit_id: row.get()?,
+        account_id: row.get::<Option<Uuid>>()?.map(AccountId),
+        credited: row.get::<Option<i64>>()?.map(Micros::new),
     })
 }

@@ -11,6 +11,7 @@ use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
+use crate::store::sql::rows::{Columns, scalar};
 use crate::store::views::Billing;
 use crate::store::{Conflict, StoreError};
 
@@ -69,8 +70,7 @@ impl Billing<'_> {
         lock_open_account(&transaction, new.account_id).await?;
         let open = "SELECT COUNT(*) FROM deposits WHERE account_id = ? AND status = 'open'";
         let open = self.store.sql(open, [new.account_id.0.into()]);
-        let open = transaction.query_one_raw(open).await?;
-        let open: i64 = open.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+        let open: i64 = scalar(&transaction, open).await?.unwrap_or(0);
         if open >= MAX_OPEN_DEPOSITS as i64 {
             let max = MAX_OPEN_DEPOSITS;
             return Err(Conflict::TooManyDeposits { max }.into());
@@ -199,10 +199,10 @@ impl Billing<'_> {
             transaction.rollback().await?;
             return Ok(false);
         };
-        let reference: String = row.try_get_by_index(1)?;
+        let (account, reference): (Uuid, String) = row.try_get_many_by_index()?;
         let action = Action {
             action: "refuse_deposit",
-            account: Some(AccountId(row.try_get_by_index(0)?)),
+            account: Some(AccountId(account)),
             subject: Some(&reference),
             detail: Some(reason),
         };
@@ -286,21 +286,21 @@ impl Billing<'_> {
 }
 
 pub(crate) fn deposit(row: &QueryResult) -> Result<Deposit, StoreError> {
-    let credited: Option<i64> = row.try_get_by_index(12)?;
+    let mut row = Columns::of(row);
     Ok(Deposit {
-        id: row.try_get_by_index(0)?,
-        account_id: AccountId(row.try_get_by_index(1)?),
-        email: row.try_get_by_index(2)?,
-        provider: row.try_get_by_index(3)?,
-        reference: row.try_get_by_index(4)?,
-        amount: Micros::new(row.try_get_by_index(5)?),
-        vnd: row.try_get_by_index(6)?,
-        vnd_per_usd: row.try_get_by_index(7)?,
-        status: row.try_get_by_index(8)?,
-        created_at_ms: row.try_get_by_index(9)?,
-        closed_at_ms: row.try_get_by_index(10)?,
-        closed_by: row.try_get_by_index(11)?,
-        credited: credited.map(Micros::new),
-        note: row.try_get_by_index(13)?,
+        id: row.get()?,
+        account_id: AccountId(row.get()?),
+        email: row.get()?,
+        provider: row.get()?,
+        reference: row.get()?,
+        amount: row.micros()?,
+        vnd: row.get()?,
+        vnd_per_usd: row.get()?,
+        status: row.get()?,
+        created_at_ms: row.get()?,
+        closed_at_ms: row.get()?,
+        closed_by: row.get()?,
+        credited: row.get::<Option<i64>>()?.map(Micros::new),
+        note: row.get()?,
     })
 }

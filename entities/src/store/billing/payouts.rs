@@ -19,6 +19,7 @@ use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
+use crate::store::sql::rows::{Columns, scalar};
 use crate::store::views::Billing;
 use crate::store::{Conflict, StoreError};
 
@@ -50,10 +51,10 @@ pub struct PayoutRun {
 }
 
 /// The result of a run for one referrer.
-enum Turn {
+enum Outcome {
     Paid(Uuid),
-    Waits(Micros),
-    Nothing,
+    Waiting(Micros),
+    NotDue,
 }
 
 const PAYOUT: &str = "SELECT p.id, p.account_id, a.email, p.month, p.amount_micros, \
@@ -124,9 +125,9 @@ impl Billing<'_> {
         for row in self.store.reader.query_all_raw(statement).await? {
             let referrer = AccountId(row.try_get_by_index(0)?);
             match self.pay_referrer(by, referrer, month, at_ms).await? {
-                Turn::Paid(id) => run.made.push(id),
-                Turn::Waits(amount) => run.waiting.push((referrer, amount)),
-                Turn::Nothing => {}
+                Outcome::Paid(id) => run.made.push(id),
+                Outcome::Waiting(amount) => run.waiting.push((referrer, amount)),
+                Outcome::NotDue => {}
             }
         }
         Ok(run)
@@ -138,27 +139,27 @@ impl Billing<'_> {
         referrer: AccountId,
         month: Month,
         at_ms: i64,
-    ) -> Result<Turn, StoreError> {
+    ) -> Result<Outcome, StoreError> {
         let transaction = self.store.begin().await?;
         lock_payouts(&transaction).await?;
         let paid = "SELECT COUNT(*) FROM payouts WHERE account_id = ? AND month = ?";
         let paid = self
             .store
             .sql(paid, [referrer.0.into(), month.to_string().into()]);
-        let paid = transaction.query_one_raw(paid).await?;
-        if paid.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? > 0 {
+        let paid: Option<i64> = scalar(&transaction, paid).await?;
+        if paid.unwrap_or(0) > 0 {
             transaction.rollback().await?;
-            return Ok(Turn::Nothing);
+            return Ok(Outcome::NotDue);
         }
         let parts = self.due_parts(&transaction, referrer, month).await?;
         let amount = Micros::new(parts.iter().map(|(_, part)| part.get()).sum());
         if amount <= Micros::ZERO {
             transaction.rollback().await?;
-            return Ok(Turn::Nothing);
+            return Ok(Outcome::NotDue);
         }
         let Some(wallet) = self.payable_wallet(&transaction, referrer).await? else {
             transaction.rollback().await?;
-            return Ok(Turn::Waits(amount));
+            return Ok(Outcome::Waiting(amount));
         };
         let id = Uuid::now_v7();
         self.insert_payout(&transaction, (id, referrer, month), amount, &wallet, at_ms)
@@ -190,7 +191,7 @@ impl Billing<'_> {
             .await?;
         append_change(&transaction, Change::Wallet(referrer), at_ms).await?;
         self.store.commit(transaction).await?;
-        Ok(Turn::Paid(id))
+        Ok(Outcome::Paid(id))
     }
 
     /// Returns the due amount of each of the referrer's referrals.
@@ -214,10 +215,10 @@ impl Billing<'_> {
             .query_all_raw(self.store.sql(sql, values))
             .await?
         {
-            let pending = Micros::new(row.try_get_by_index(1)?);
-            let part = due(pending, Micros::new(row.try_get_by_index(2)?));
+            let (referred, pending, later): (Uuid, i64, i64) = row.try_get_many_by_index()?;
+            let part = due(Micros::new(pending), Micros::new(later));
             if part > Micros::ZERO {
-                parts.push((row.try_get_by_index(0)?, part));
+                parts.push((referred, part));
             }
         }
         Ok(parts)
@@ -356,10 +357,10 @@ impl Billing<'_> {
             transaction.rollback().await?;
             return Ok(false);
         };
-        let month: String = row.try_get_by_index(1)?;
+        let (account, month): (Uuid, String) = row.try_get_many_by_index()?;
         let action = Action {
             action: "payout_sent",
-            account: Some(AccountId(row.try_get_by_index(0)?)),
+            account: Some(AccountId(account)),
             subject: Some(&month),
             detail: Some(reference),
         };
@@ -373,8 +374,7 @@ impl Billing<'_> {
 }
 
 fn wallet(row: &QueryResult) -> Result<PayoutWallet, StoreError> {
-    let kind: String = row.try_get_by_index(0)?;
-    let address: String = row.try_get_by_index(1)?;
+    let (kind, address): (String, String) = row.try_get_many_by_index()?;
     PayoutWallet::parse(&kind, &address).map_err(|_| StoreError::Unreadable {
         table: "payout_wallets",
         column: "address",
@@ -382,16 +382,17 @@ fn wallet(row: &QueryResult) -> Result<PayoutWallet, StoreError> {
 }
 
 fn payout(row: &QueryResult) -> Result<Payout, StoreError> {
+    let mut row = Columns::of(row);
     Ok(Payout {
-        id: row.try_get_by_index(0)?,
-        account_id: AccountId(row.try_get_by_index(1)?),
-        email: row.try_get_by_index(2)?,
-        month: row.try_get_by_index(3)?,
-        amount: Micros::new(row.try_get_by_index(4)?),
-        wallet_kind: row.try_get_by_index(5)?,
-        wallet_address: row.try_get_by_index(6)?,
-        created_at_ms: row.try_get_by_index(7)?,
-        sent_at_ms: row.try_get_by_index(8)?,
-        sent_reference: row.try_get_by_index(9)?,
+        id: row.get()?,
+        account_id: AccountId(row.get()?),
+        email: row.get()?,
+        month: row.get()?,
+        amount: row.micros()?,
+        wallet_kind: row.get()?,
+        wallet_address: row.get()?,
+        created_at_ms: row.get()?,
+        sent_at_ms: row.get()?,
+        sent_reference: row.get()?,
     })
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::store::StoreError;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::operations::operator_log::{Action, Operator};
+use crate::store::sql::rows::Columns;
 use crate::store::views::Billing;
 
 /// An account's earnings from referrals.
@@ -78,11 +79,12 @@ impl Billing<'_> {
         let Some(row) = row else {
             return Ok(Earnings::default());
         };
+        let mut row = Columns::of(&row);
         Ok(Earnings {
-            people: row.try_get_by_index(0)?,
-            accrued: Micros::new(row.try_get_by_index(1)?),
-            pending: Micros::new(row.try_get_by_index(2)?),
-            paid: Micros::new(row.try_get_by_index(3)?),
+            people: row.get()?,
+            accrued: row.micros()?,
+            pending: row.micros()?,
+            paid: row.micros()?,
         })
     }
 
@@ -137,17 +139,16 @@ impl Billing<'_> {
             .await?;
         rows.iter()
             .map(|row| {
-                let referred: Option<Uuid> = row.try_get_by_index(1)?;
-                let delivery: Option<Uuid> = row.try_get_by_index(3)?;
+                let mut row = Columns::of(row);
                 Ok(CommissionEntry {
-                    id: row.try_get_by_index(0)?,
-                    referred: referred.map(AccountId),
-                    email: row.try_get_by_index(2)?,
-                    delivery_id: delivery.map(DeliveryId),
-                    kind: row.try_get_by_index(4)?,
-                    amount: Micros::new(row.try_get_by_index(5)?),
-                    note: row.try_get_by_index(6)?,
-                    created_at_ms: row.try_get_by_index(7)?,
+                    id: row.get()?,
+                    referred: row.get::<Option<Uuid>>()?.map(AccountId),
+                    email: row.get()?,
+                    delivery_id: row.get::<Option<Uuid>>()?.map(DeliveryId),
+                    kind: row.get()?,
+                    amount: row.micros()?,
+                    note: row.get()?,
+                    created_at_ms: row.get()?,
                 })
             })
             .collect()
@@ -181,8 +182,7 @@ impl Billing<'_> {
             table: "referrals",
             column: "referrer_id",
         })?;
-        let referrer: Uuid = row.try_get_by_index(0)?;
-        let pending: i64 = row.try_get_by_index(1)?;
+        let (referrer, pending): (Uuid, i64) = row.try_get_many_by_index()?;
         if pending > 0 {
             let posting = [
                 "UPDATE referrals SET pending_micros = 0 WHERE referred_id = ?",
@@ -232,17 +232,17 @@ pub(crate) async fn lock_payouts(transaction: &DatabaseTransaction) -> Result<()
 }
 
 fn referral(row: &QueryResult) -> Result<Referral, StoreError> {
-    let ended_by: Option<String> = row.try_get_by_index(8)?;
+    let mut row = Columns::of(row);
     Ok(Referral {
-        referred: AccountId(row.try_get_by_index(0)?),
-        referrer: AccountId(row.try_get_by_index(1)?),
-        email: row.try_get_by_index(2)?,
-        referrer_email: row.try_get_by_index(3)?,
-        created_at_ms: row.try_get_by_index(4)?,
-        accrued: Micros::new(row.try_get_by_index(5)?),
-        pending: Micros::new(row.try_get_by_index(6)?),
-        ended_at_ms: row.try_get_by_index(7)?,
-        revoked: ended_by.as_deref() == Some("revocation"),
-        ended_for: row.try_get_by_index(9)?,
+        referred: AccountId(row.get()?),
+        referrer: AccountId(row.get()?),
+        email: row.get()?,
+        referrer_email: row.get()?,
+        created_at_ms: row.get()?,
+        accrued: row.micros()?,
+        pending: row.micros()?,
+        ended_at_ms: row.get()?,
+        revoked: row.get::<Option<String>>()?.as_deref() == Some("revocation"),
+        ended_for: row.get()?,
     })
 }

@@ -15,6 +15,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, RuntimeErr, Value};
 use super::nodes::now_ms;
 use crate::store::StoreError;
 use crate::store::ledger::posting::NodeEpoch;
+use crate::store::sql::rows::scalar;
 use crate::store::views::Cluster;
 
 /// A node's session. Dropping it releases the name.
@@ -106,8 +107,8 @@ impl Cluster<'_> {
         let statement = self
             .store
             .sql("SELECT pg_try_advisory_xact_lock(?)", [Value::from(key)]);
-        let row = self.store.reader.query_one_raw(statement).await?;
-        Ok(row.map_or(Ok(true), |row| row.try_get_by_index(0))?)
+        let is_locked = scalar(&self.store.reader, statement).await?;
+        Ok(is_locked.unwrap_or(true))
     }
 
     /// Returns the connection options of the pools; `None` on SQLite.

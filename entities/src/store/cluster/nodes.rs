@@ -20,6 +20,7 @@ use sea_orm::{
 
 use crate::store::StoreError;
 use crate::store::ledger::posting::NodeEpoch;
+use crate::store::sql::rows::scalar;
 use crate::store::views::Cluster;
 use crate::tables::deliveries::delivery;
 use crate::tables::webhooks::attempt;
@@ -101,18 +102,18 @@ impl Cluster<'_> {
                 (start.predecessor == Predecessor::Unlocked).into(),
             ],
         );
-        let Some(row) = transaction.query_one_raw(statement).await? else {
+        let epoch: Option<i64> = scalar(&transaction, statement).await?;
+        let Some(epoch) = epoch else {
             let of_other = self.store.sql(
                 "SELECT lease_until_ms FROM nodes WHERE name = ?",
                 [start.name.into()],
             );
-            let row = transaction.query_one_raw(of_other).await?;
+            let lease_until_ms = scalar(&transaction, of_other).await?;
             return Err(StoreError::NodeInUse {
                 name: start.name.to_owned(),
-                lease_until_ms: row.map_or(Ok(0), |row| row.try_get_by_index(0))?,
+                lease_until_ms: lease_until_ms.unwrap_or(0),
             });
         };
-        let epoch: i64 = row.try_get_by_index(0)?;
         inherit(&transaction, start.name, epoch, start.at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(NodeEpoch {
@@ -136,9 +137,10 @@ impl Cluster<'_> {
         );
         let rows = self.store.reader.query_all_raw(statement).await?;
         let nodes = rows.iter().map(|row| {
+            let (name, epoch): (String, i64) = row.try_get_many_by_index()?;
             Ok(NodeEpoch {
-                node: Arc::from(row.try_get_by_index::<String>(0)?),
-                epoch: row.try_get_by_index(1)?,
+                node: Arc::from(name.as_str()),
+                epoch,
             })
         });
         Ok(nodes.collect::<Result<_, DbErr>>()?)
@@ -168,10 +170,10 @@ impl Cluster<'_> {
                 Value::from(dead.epoch),
             ],
         );
-        let Some(row) = transaction.query_one_raw(statement).await? else {
+        let epoch: Option<i64> = scalar(&transaction, statement).await?;
+        let Some(epoch) = epoch else {
             return Ok(None);
         };
-        let epoch: i64 = row.try_get_by_index(0)?;
         inherit(&transaction, &dead.node, epoch, at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(Some(NodeEpoch {

@@ -14,6 +14,7 @@ use crate::store::sql::bulk::Bulk;
 use crate::store::sql::bulk::Column::{Int, Text, Uuid as Id};
 use crate::store::sql::id_time::{MAX_WRITE_DELAY_MS, id_time_ms, min_id_at};
 use crate::store::sql::record;
+use crate::store::sql::rows::{Columns, scalar};
 use crate::store::views::Deliveries;
 
 pub const DAY_MS: i64 = 86_400_000;
@@ -122,21 +123,23 @@ impl Deliveries<'_> {
             .await?;
         let mut day_rows = ADD_DAYS.rows(days.len());
         for row in &days {
+            let mut row = Columns::of(row);
             day_rows.push([
-                row.try_get_by_index::<Uuid>(0)?.into(),
-                row.try_get_by_index::<i64>(1)?.into(),
-                row.try_get_by_index::<String>(2)?.into(),
-                row.try_get_by_index::<i64>(3)?.into(),
-                row.try_get_by_index::<i64>(4)?.into(),
+                row.get::<Uuid>()?.into(),
+                row.get::<i64>()?.into(),
+                row.get::<String>()?.into(),
+                row.get::<i64>()?.into(),
+                row.get::<i64>()?.into(),
             ]);
         }
         let mut answer_rows = ADD_ANSWERS.rows(answers.len());
         for row in &answers {
+            let mut row = Columns::of(row);
             answer_rows.push([
-                row.try_get_by_index::<Uuid>(0)?.into(),
-                row.try_get_by_index::<i64>(1)?.into(),
-                row.try_get_by_index::<i64>(2)?.into(),
-                row.try_get_by_index::<i64>(3)?.into(),
+                row.get::<Uuid>()?.into(),
+                row.get::<i64>()?.into(),
+                row.get::<i64>()?.into(),
+                row.get::<i64>()?.into(),
             ]);
         }
         let transaction = self.store.begin().await?;
@@ -174,13 +177,15 @@ impl Deliveries<'_> {
         );
         let mut stats = AccountStats::default();
         for row in self.store.reader.query_all_raw(statement).await? {
+            let (day, carrier, delivered, failed): (i64, String, i64, i64) =
+                row.try_get_many_by_index()?;
             add_day(
                 &mut stats.days,
                 DailyStats {
-                    day: row.try_get_by_index(0)?,
-                    carrier: record::carrier("daily_figures", &row.try_get_by_index::<String>(1)?)?,
-                    delivered: row.try_get_by_index::<i64>(2)?.unsigned_abs(),
-                    failed: row.try_get_by_index::<i64>(3)?.unsigned_abs(),
+                    day,
+                    carrier: record::carrier("daily_figures", &carrier)?,
+                    delivered: delivered.unsigned_abs(),
+                    failed: failed.unsigned_abs(),
                 },
             );
         }
@@ -190,8 +195,7 @@ impl Deliveries<'_> {
             of_account,
         );
         for row in self.store.reader.query_all_raw(statement).await? {
-            let seconds: i64 = row.try_get_by_index(0)?;
-            let calls: i64 = row.try_get_by_index(1)?;
+            let (seconds, calls): (i64, i64) = row.try_get_many_by_index()?;
             stats
                 .answers
                 .push((seconds.max(0) as u32, calls.unsigned_abs()));
@@ -230,12 +234,12 @@ impl Deliveries<'_> {
                 since.clone(),
             );
             for row in self.store.reader.query_all_raw(statement).await? {
-                let day: i64 = row.try_get_by_index(0)?;
-                let count = row.try_get_by_index::<i64>(2)?.unsigned_abs();
+                let (day, carrier, count): (i64, String, i64) = row.try_get_many_by_index()?;
+                let count = count.unsigned_abs();
                 let is_delivered = status == "delivered";
                 let day_stats = DailyStats {
                     day,
-                    carrier: record::carrier("deliveries", &row.try_get_by_index::<String>(1)?)?,
+                    carrier: record::carrier("deliveries", &carrier)?,
                     delivered: if is_delivered { count } else { 0 },
                     failed: if is_delivered { 0 } else { count },
                 };
@@ -262,8 +266,8 @@ impl Deliveries<'_> {
         let statement = self
             .store
             .sql("SELECT until_ms FROM figures_until WHERE id = 1", []);
-        let row = self.store.reader.query_one_raw(statement).await?;
-        Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
+        let until = scalar(&self.store.reader, statement).await?;
+        Ok(until.unwrap_or(0))
     }
 
     /// Returns the time before which all deliveries have ended and are written.
@@ -272,8 +276,8 @@ impl Deliveries<'_> {
             "SELECT MIN(created_at_ms) FROM deliveries WHERE status = 'sent'",
             [],
         );
-        let row = self.store.reader.query_one_raw(statement).await?;
-        let oldest: Option<i64> = row.map_or(Ok(None), |row| row.try_get_by_index(0))?;
+        let oldest: Option<Option<i64>> = scalar(&self.store.reader, statement).await?;
+        let oldest = oldest.flatten();
         let young = now_ms - MIN_AGE_MS;
         Ok(oldest.map_or(young, |oldest| Ord::min(young, oldest - MAX_WRITE_DELAY_MS)))
     }
@@ -284,10 +288,8 @@ impl Deliveries<'_> {
             "SELECT id FROM deliveries WHERE id >= ? ORDER BY id LIMIT 1",
             [min_id_at(since_ms).into()],
         );
-        match self.store.reader.query_one_raw(statement).await? {
-            Some(row) => Ok(Some(id_time_ms(row.try_get_by_index(0)?).max(since_ms))),
-            None => Ok(None),
-        }
+        let id: Option<Uuid> = scalar(&self.store.reader, statement).await?;
+        Ok(id.map(|id| id_time_ms(id).max(since_ms)))
     }
 }
 

@@ -7,14 +7,16 @@
 use std::collections::HashSet;
 
 use nexo_domain::ids::{AccountId, DeliveryId};
+use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
-use super::pages::DeliveryFilter;
 use crate::store::StoreError;
 use crate::store::sql::bloom;
 use crate::store::sql::bloom::Member;
 use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, MAX_WRITE_DELAY_MS, id_time_ms, min_id_at};
+use crate::store::sql::rows::scalar;
 use crate::store::views::Deliveries;
 
 /// Number of deliveries per filter.
@@ -29,21 +31,33 @@ pub(crate) struct Range {
     pub to_ms: i64,
 }
 
+/// A search for a phone or a carrier of an account.
+pub(crate) struct SearchQuery {
+    pub account: AccountId,
+    pub phone: Option<Phone>,
+    pub carrier: Option<Carrier>,
+    /// Accepted at this time or later.
+    pub from_ms: i64,
+    /// Accepted before this time.
+    pub to_ms: i64,
+}
+
 /// The members that the filters are tested for.
-struct SearchQuery {
+struct Wanted {
     phone: Option<Member>,
     carrier: Option<Member>,
 }
 
-impl SearchQuery {
-    fn of(account: AccountId, filter: &DeliveryFilter) -> SearchQuery {
-        SearchQuery {
-            phone: filter
+impl Wanted {
+    fn of(query: &SearchQuery) -> Wanted {
+        let account = query.account.0;
+        Wanted {
+            phone: query
                 .phone
-                .map(|phone| phone_of(account.0, &phone.to_string())),
-            carrier: filter
+                .map(|phone| phone_of(account, &phone.to_string())),
+            carrier: query
                 .carrier
-                .map(|carrier| carrier_of(account.0, carrier.name())),
+                .map(|carrier| carrier_of(account, carrier.name())),
         }
     }
 
@@ -90,16 +104,14 @@ impl Segment {
             carriers: HashSet::new(),
         };
         for row in rows {
-            segment.until = row.try_get_by_index(0)?;
-            let account: Uuid = row.try_get_by_index(1)?;
-            let phone: String = row.try_get_by_index(2)?;
+            let (id, account, phone, carrier, at_ms): (Uuid, Uuid, String, String, i64) =
+                row.try_get_many_by_index()?;
+            segment.until = id;
             // A masked phone cannot be searched for.
             if !phone.contains('*') {
                 segment.phones.insert(phone_of(account, &phone));
             }
-            let carrier: String = row.try_get_by_index(3)?;
             segment.carriers.insert(carrier_of(account, &carrier));
-            let at_ms: i64 = row.try_get_by_index(4)?;
             segment.range.from_ms = segment.range.from_ms.min(at_ms);
             segment.range.to_ms = segment.range.to_ms.max(at_ms);
         }
@@ -227,14 +239,10 @@ impl Deliveries<'_> {
         Ok(())
     }
 
-    /// Returns when deliveries that match `filter` may have been accepted: disjoint ranges, newest
+    /// Returns when deliveries that match `query` may have been accepted: disjoint ranges, newest
     /// first.
-    pub(crate) async fn ranges(
-        self,
-        account: AccountId,
-        filter: &DeliveryFilter,
-    ) -> Result<Vec<Range>, StoreError> {
-        let query = SearchQuery::of(account, filter);
+    pub(crate) async fn ranges(self, query: &SearchQuery) -> Result<Vec<Range>, StoreError> {
+        let wanted = Wanted::of(query);
         // Everything without filters yet.
         let mut ranges = vec![Range {
             from_ms: match self.filters_until().await? {
@@ -246,14 +254,12 @@ impl Deliveries<'_> {
         let mut before: Uuid = Uuid::max();
         let mut follows = true;
         loop {
-            let rows = self.filters_before(before, filter).await?;
+            let rows = self.filters_before(before, query).await?;
             for row in &rows {
-                before = row.try_get_by_index(0)?;
-                let range = Range {
-                    from_ms: row.try_get_by_index(1)?,
-                    to_ms: row.try_get_by_index(2)?,
-                };
-                let admitted = query.admits(row)?;
+                let (until, from_ms, to_ms): (Uuid, i64, i64) = row.try_get_many_by_index()?;
+                before = until;
+                let range = Range { from_ms, to_ms };
+                let admitted = wanted.admits(row)?;
                 match ranges.last_mut().filter(|_| follows) {
                     // Nothing lies between consecutive segments.
                     Some(newer) if admitted => newer.from_ms = newer.from_ms.min(range.from_ms),
@@ -271,7 +277,7 @@ impl Deliveries<'_> {
     async fn filters_before(
         self,
         before: Uuid,
-        filter: &DeliveryFilter,
+        query: &SearchQuery,
     ) -> Result<Vec<QueryResult>, StoreError> {
         let statement = self.store.sql(
             "SELECT until_id, first_ms, last_ms, phones, carriers FROM delivery_filters \
@@ -279,8 +285,8 @@ impl Deliveries<'_> {
              ORDER BY until_id DESC LIMIT ?",
             [
                 before.into(),
-                filter.from_ms.unwrap_or(i64::MIN).into(),
-                filter.to_ms.unwrap_or(i64::MAX).into(),
+                query.from_ms.into(),
+                query.to_ms.into(),
                 FILTERS_PER_READ.into(),
             ],
         );
@@ -292,8 +298,8 @@ impl Deliveries<'_> {
             "SELECT until_id FROM delivery_filters_until WHERE id = 1",
             [],
         );
-        let row = self.store.reader.query_one_raw(statement).await?;
-        Ok(row.map_or(Ok(None), |row| row.try_get_by_index(0))?)
+        let until: Option<Option<Uuid>> = scalar(&self.store.reader, statement).await?;
+        Ok(until.flatten())
     }
 }
 

@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
 use crate::store::StoreError;
+use crate::store::sql::rows::Columns;
 use crate::store::views::Deliveries;
 
 /// The answer stored under an idempotency key.
@@ -21,7 +22,7 @@ pub struct IdempotentAnswer {
     /// False while the OTP is paid but no gateway accepted its call: the answer may still change
     /// and the key be freed. If the delivery has ended, this is its answer; if its process died,
     /// the phone is not called again under this key.
-    pub stands: bool,
+    pub is_final: bool,
 }
 
 impl Deliveries<'_> {
@@ -44,7 +45,7 @@ impl Deliveries<'_> {
             ],
         );
         let row = self.store.reader.query_one_raw(statement).await?;
-        row.as_ref().map(kept).transpose()
+        row.as_ref().map(answer).transpose()
     }
 
     /// Deletes at most `most` answers that have expired at `now_ms` and returns their number.
@@ -64,24 +65,27 @@ impl Deliveries<'_> {
     }
 }
 
-fn kept(row: &QueryResult) -> Result<IdempotentAnswer, StoreError> {
+fn answer(row: &QueryResult) -> Result<IdempotentAnswer, StoreError> {
     let unreadable = |column| StoreError::Unreadable {
         table: "idempotency",
         column,
     };
-    let fingerprint: Vec<u8> = row.try_get_by_index(0)?;
+    let mut row = Columns::of(row);
+    let fingerprint: Vec<u8> = row.get()?;
     let fingerprint = fingerprint
         .try_into()
         .map_err(|_| unreadable("fingerprint"))?;
-    let status: i16 = row.try_get_by_index(1)?;
-    let answered: bool = row.try_get_by_index(4)?;
-    let delivery: Option<Uuid> = row.try_get_by_index(5)?;
-    let completed_at_ms: Option<i64> = row.try_get_by_index(6)?;
+    let status: i16 = row.get()?;
+    let body = row.get()?;
+    let delivery_id: Option<Uuid> = row.get()?;
+    let is_answered: bool = row.get()?;
+    let delivery: Option<Uuid> = row.get()?;
+    let completed_at_ms: Option<i64> = row.get()?;
     Ok(IdempotentAnswer {
         fingerprint: Fingerprint::from_record(fingerprint),
         status: u16::try_from(status).map_err(|_| unreadable("status_code"))?,
-        body: row.try_get_by_index(2)?,
-        delivery_id: row.try_get_by_index::<Option<Uuid>>(3)?.map(DeliveryId),
-        stands: answered || delivery.is_none() || completed_at_ms.is_some(),
+        body,
+        delivery_id: delivery_id.map(DeliveryId),
+        is_final: is_answered || delivery.is_none() || completed_at_ms.is_some(),
     })
 }

@@ -14,7 +14,7 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{EntityTrait, Statement, Value};
 
 use super::deliveries::Delivery;
-use super::filters::Range;
+use super::filters::{Range, SearchQuery};
 use crate::store::StoreError;
 use crate::store::views::Deliveries;
 use crate::tables::deliveries::delivery::Entity;
@@ -98,12 +98,19 @@ impl Deliveries<'_> {
             return Ok(vec![*filter]);
         }
         let to_ms = after.map_or(i64::MAX, |place| place.created_at_ms.saturating_add(1));
-        let asked = DeliveryFilter {
+        let searched = DeliveryFilter {
             to_ms: Some(filter.to_ms.unwrap_or(i64::MAX).min(to_ms)),
             ..*filter
         };
-        let ranges = self.ranges(account, &asked).await?.into_iter();
-        let within = ranges.filter_map(|range| within(&asked, range));
+        let query = SearchQuery {
+            account,
+            phone: filter.phone,
+            carrier: filter.carrier,
+            from_ms: searched.from_ms.unwrap_or(i64::MIN),
+            to_ms: searched.to_ms.unwrap_or(i64::MAX),
+        };
+        let ranges = self.ranges(&query).await?.into_iter();
+        let within = ranges.filter_map(|range| within(&searched, range));
         Ok(within.collect())
     }
 }

@@ -70,8 +70,7 @@ impl Deliveries<'_> {
         let mut webhooks = MASK_WEBHOOKS.rows(found.len());
         let mut last = None;
         for row in &found {
-            let id: Uuid = row.try_get_by_index(0)?;
-            let phone: String = row.try_get_by_index(1)?;
+            let (id, phone): (Uuid, String) = row.try_get_many_by_index()?;
             let phone = record::phone("deliveries", &phone)?;
             deliveries.push([id.into(), phone.masked().into()]);
             let [abroad, home] = [phone.international(), phone.national()];

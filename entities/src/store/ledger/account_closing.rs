@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::wallets::buckets;
 use crate::store::StoreError;
 use crate::store::cluster::changes::{Change, append_change};
+use crate::store::sql::rows::scalar;
 use crate::store::views::Ledger;
 use crate::tables::accounts::{account, api_key};
 use crate::tables::ledger::{entry, wallet};
@@ -111,9 +112,8 @@ impl Ledger<'_> {
              SELECT COUNT(*) FROM sent WHERE account_id = ?",
             [id.0.into()],
         );
-        let row = transaction.query_one_raw(statement).await?;
-        let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-        Ok(count.unsigned_abs())
+        let count: Option<i64> = scalar(transaction, statement).await?;
+        Ok(count.unwrap_or(0).unsigned_abs())
     }
 }
 

@@ -12,6 +12,7 @@ use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
 use crate::store::StoreError;
+use crate::store::sql::rows::{Columns, scalar};
 use crate::store::views::Ledger;
 
 /// A ledger entry and the wallet after it.
@@ -139,13 +140,8 @@ impl Ledger<'_> {
             .place()
             .chain(query.page(limit))
             .chain([Value::from(most + 1)]);
-        let row = self
-            .store
-            .reader
-            .query_one_raw(self.store.sql(&sql, values))
-            .await?;
-        let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-        Ok(count > most)
+        let count: Option<i64> = scalar(&self.store.reader, self.store.sql(&sql, values)).await?;
+        Ok(count.unwrap_or(0) > most)
     }
 
     /// Returns the page's rows with the sum of each row and all newer entries, in one walk over the
@@ -241,16 +237,21 @@ impl Ledger<'_> {
         };
         let mut entries = Vec::new();
         for row in self.store.reader.query_all_raw(statement).await? {
-            if row.try_get_by_index::<Uuid>(4)? != account.0 {
+            let (kind, bucket, amount, created_at_ms, of_account): (
+                String,
+                String,
+                i64,
+                i64,
+                Uuid,
+            ) = row.try_get_many_by_index()?;
+            if of_account != account.0 {
                 continue;
             }
-            let kind: String = row.try_get_by_index(0)?;
-            let bucket: String = row.try_get_by_index(1)?;
             entries.push(DeliveryEntry {
                 kind: EntryKind::named(&kind).ok_or(unreadable("kind"))?,
                 bucket: Bucket::named(&bucket).ok_or(unreadable("bucket"))?,
-                amount: Micros::new(row.try_get_by_index(2)?),
-                created_at_ms: row.try_get_by_index(3)?,
+                amount: Micros::new(amount),
+                created_at_ms,
             });
         }
         Ok(entries)
@@ -266,14 +267,10 @@ impl Ledger<'_> {
                 held: Buckets::default(),
             });
         };
-        let micros = |place| row.try_get_by_index(place).map(Micros::new);
+        let mut row = Columns::of(&row);
         Ok(LedgerCursor {
-            before: row.try_get_by_index::<Option<i64>>(3)?.unwrap_or(0) + 1,
-            held: Buckets {
-                free: micros(0)?,
-                bonus: micros(1)?,
-                balance: micros(2)?,
-            },
+            held: row.buckets()?,
+            before: row.get::<Option<i64>>()?.unwrap_or(0) + 1,
         })
     }
 }
@@ -375,27 +372,27 @@ fn entry(row: &QueryResult, start: Buckets, newer: Buckets) -> Result<LedgerEntr
         table: "ledger_entries",
         column,
     };
-    let kind: String = row.try_get_by_index(3)?;
-    let bucket: String = row.try_get_by_index(4)?;
-    let bucket = Bucket::named(&bucket).ok_or(unreadable("bucket"))?;
-    let amount = Micros::new(row.try_get_by_index(5)?);
+    let mut row = Columns::of(row);
     let before = Buckets {
         free: minus(start.free, newer.free),
         bonus: minus(start.bonus, newer.bonus),
         balance: minus(start.balance, newer.balance),
     };
-    Ok(LedgerEntry {
-        id: row.try_get_by_index(0)?,
-        posting_id: row.try_get_by_index(1)?,
-        delivery_id: row.try_get_by_index::<Option<Uuid>>(2)?.map(DeliveryId),
-        kind: EntryKind::named(&kind).ok_or(unreadable("kind"))?,
-        bucket,
-        amount,
-        reference: row.try_get_by_index(6)?,
-        note: row.try_get_by_index(7)?,
-        created_at_ms: row.try_get_by_index(8)?,
-        after: less(before, bucket, Micros::new(amount.get().wrapping_neg())),
-    })
+    let mut entry = LedgerEntry {
+        id: row.get()?,
+        posting_id: row.get()?,
+        delivery_id: row.get::<Option<Uuid>>()?.map(DeliveryId),
+        kind: EntryKind::named(&row.get::<String>()?).ok_or(unreadable("kind"))?,
+        bucket: Bucket::named(&row.get::<String>()?).ok_or(unreadable("bucket"))?,
+        amount: row.micros()?,
+        reference: row.get()?,
+        note: row.get()?,
+        created_at_ms: row.get()?,
+        after: before,
+    };
+    let negated = Micros::new(entry.amount.get().wrapping_neg());
+    entry.after = less(before, entry.bucket, negated);
+    Ok(entry)
 }
 
 fn less(mut held: Buckets, bucket: Bucket, amount: Micros) -> Buckets {

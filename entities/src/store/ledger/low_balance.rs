@@ -1,6 +1,5 @@
 //! Low-balance notifications: sent once each time a wallet falls below its account's threshold.
 
-use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::billing::low_balance::{LOW, LowBalance};
 use nexo_domain::ids::{AccountId, EndpointId, WebhookAttemptId};
 use nexo_domain::money::Micros;
@@ -12,6 +11,7 @@ use crate::store::StoreError;
 use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::record;
+use crate::store::sql::rows::{Columns, scalar};
 use crate::store::views::Ledger;
 
 /// An account that was notified, for the e-mail to it.
@@ -60,8 +60,7 @@ impl Ledger<'_> {
     ) -> Result<Option<Micros>, StoreError> {
         let sql = "SELECT threshold_micros FROM low_balance_notices WHERE account_id = ?";
         let statement = self.store.sql(sql, [account.0.into()]);
-        let row = self.store.reader.query_one_raw(statement).await?;
-        let micros: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?;
+        let micros: Option<i64> = scalar(&self.store.reader, statement).await?;
         Ok(micros.map(Micros::new))
     }
 
@@ -164,20 +163,15 @@ impl Ledger<'_> {
 }
 
 fn low_account(row: &QueryResult, now_ms: i64) -> Result<NotifiedAccount, StoreError> {
-    let language: Option<String> = row.try_get_by_index(2)?;
-    let micros = |place| row.try_get_by_index(place).map(Micros::new);
+    let mut row = Columns::of(row);
     Ok(NotifiedAccount {
-        account_id: AccountId(row.try_get_by_index(0)?),
-        email: row.try_get_by_index(1)?,
-        language: record::language(language.as_deref())?,
+        account_id: AccountId(row.get()?),
+        email: row.get()?,
+        language: record::language(row.get::<Option<String>>()?.as_deref())?,
         notice: LowBalance {
             id: Uuid::now_v7(),
-            held: Buckets {
-                free: micros(4)?,
-                bonus: micros(5)?,
-                balance: micros(6)?,
-            },
-            threshold: micros(3)?,
+            threshold: row.micros()?,
+            held: row.buckets()?,
             at_ms: now_ms,
         },
     })

@@ -5,6 +5,7 @@ use nexo_domain::money::Micros;
 use sea_orm::ConnectionTrait;
 
 use crate::store::StoreError;
+use crate::store::sql::rows::Columns;
 use crate::store::views::Ledger;
 
 /// Totals of the wallets of all open accounts.
@@ -40,16 +41,11 @@ impl Ledger<'_> {
         let Some(row) = self.store.reader.query_one_raw(statement).await? else {
             return Ok(WalletTotals::default());
         };
-        let sum = |index: usize| row.try_get_by_index::<i64>(index);
-        let count = |index| sum(index).map(|n| u64::try_from(n).unwrap_or(0));
+        let mut row = Columns::of(&row);
         Ok(WalletTotals {
-            held: Buckets {
-                free: Micros::new(sum(0)?),
-                bonus: Micros::new(sum(1)?),
-                balance: Micros::new(sum(2)?),
-            },
-            funded: count(3)?,
-            out_of_funds: count(4)?,
+            held: row.buckets()?,
+            funded: row.get::<i64>()?.unsigned_abs(),
+            out_of_funds: row.get::<i64>()?.unsigned_abs(),
         })
     }
 }

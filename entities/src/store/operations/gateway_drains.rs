@@ -7,6 +7,7 @@ use super::operator_log::{Action, Operator};
 use crate::store::StoreError;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::id_time::min_id_at;
+use crate::store::sql::rows::Columns;
 use crate::store::views::Operations;
 
 /// A gateway, identified by carrier and name.
@@ -60,10 +61,8 @@ impl Operations<'_> {
             .await?;
         rows.iter()
             .map(|row| {
-                Ok(GatewayName {
-                    carrier: row.try_get_by_index(0)?,
-                    gateway: row.try_get_by_index(1)?,
-                })
+                let (carrier, gateway) = row.try_get_many_by_index()?;
+                Ok(GatewayName { carrier, gateway })
             })
             .collect()
     }
@@ -131,13 +130,14 @@ impl Operations<'_> {
             .await?;
         rows.iter()
             .map(|row| {
+                let mut row = Columns::of(row);
                 Ok(CarrierStats {
-                    carrier: row.try_get_by_index(0)?,
-                    attempts: row.try_get_by_index(1)?,
-                    answered: row.try_get_by_index(2)?,
-                    answered_ms: row.try_get_by_index(3)?,
-                    rang: row.try_get_by_index(4)?,
-                    until_ringing_ms: row.try_get_by_index(5)?,
+                    carrier: row.get()?,
+                    attempts: row.get()?,
+                    answered: row.get()?,
+                    answered_ms: row.get()?,
+                    rang: row.get()?,
+                    until_ringing_ms: row.get()?,
                 })
             })
             .collect()

@@ -3,12 +3,13 @@
 
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::ids::AccountId;
-use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
+use uuid::Uuid;
 
 use crate::store::StoreError;
 use crate::store::accounts::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
+use crate::store::sql::rows::Columns;
 use crate::store::views::Operations;
 
 /// The operator who acts.
@@ -68,7 +69,7 @@ pub struct AccountSummary {
     pub held: Buckets,
 }
 
-const LINE: &str = "SELECT a.id, a.email, a.operator, a.created_at_ms, a.closed_at_ms, \
+const SUMMARY: &str = "SELECT a.id, a.email, a.operator, a.created_at_ms, a.closed_at_ms, \
      a.suspended_at_ms, a.suspended_for, w.free_micros, w.bonus_micros, w.balance_micros \
      FROM accounts AS a JOIN wallets AS w ON w.account_id = a.id ";
 
@@ -202,7 +203,7 @@ impl Operations<'_> {
     ) -> Result<Vec<AccountSummary>, StoreError> {
         let pattern = format!("%{}%", escaped(&text.trim().to_lowercase()));
         let sql = format!(
-            "{LINE}WHERE a.email LIKE ? ESCAPE '\\' \
+            "{SUMMARY}WHERE a.email LIKE ? ESCAPE '\\' \
              ORDER BY a.created_at_ms DESC, a.id DESC LIMIT ? OFFSET ?"
         );
         let values = [
@@ -215,7 +216,7 @@ impl Operations<'_> {
             .reader
             .query_all_raw(self.store.sql(&sql, values))
             .await?;
-        rows.iter().map(line).collect()
+        rows.iter().map(summary).collect()
     }
 
     /// Returns one account as listed for operators.
@@ -223,13 +224,13 @@ impl Operations<'_> {
         self,
         id: AccountId,
     ) -> Result<Option<AccountSummary>, StoreError> {
-        let sql = format!("{LINE}WHERE a.id = ?");
+        let sql = format!("{SUMMARY}WHERE a.id = ?");
         let row = self
             .store
             .reader
             .query_one_raw(self.store.sql(&sql, [id.0.into()]))
             .await?;
-        row.as_ref().map(line).transpose()
+        row.as_ref().map(summary).transpose()
     }
 
     /// Appends to the log within the transaction of the action.
@@ -272,34 +273,29 @@ fn escaped(text: &str) -> String {
 }
 
 fn logged(row: &QueryResult) -> Result<LoggedAction, StoreError> {
+    let mut row = Columns::of(row);
     Ok(LoggedAction {
-        id: row.try_get_by_index(0)?,
-        at_ms: row.try_get_by_index(1)?,
-        operator: row.try_get_by_index(2)?,
-        action: row.try_get_by_index(3)?,
-        account_id: row
-            .try_get_by_index::<Option<uuid::Uuid>>(4)?
-            .map(AccountId),
-        email: row.try_get_by_index(5)?,
-        subject: row.try_get_by_index(6)?,
-        detail: row.try_get_by_index(7)?,
+        id: row.get()?,
+        at_ms: row.get()?,
+        operator: row.get()?,
+        action: row.get()?,
+        account_id: row.get::<Option<Uuid>>()?.map(AccountId),
+        email: row.get()?,
+        subject: row.get()?,
+        detail: row.get()?,
     })
 }
 
-fn line(row: &QueryResult) -> Result<AccountSummary, StoreError> {
-    let micros = |place| row.try_get_by_index(place).map(Micros::new);
+fn summary(row: &QueryResult) -> Result<AccountSummary, StoreError> {
+    let mut row = Columns::of(row);
     Ok(AccountSummary {
-        id: AccountId(row.try_get_by_index(0)?),
-        email: row.try_get_by_index(1)?,
-        operator: row.try_get_by_index(2)?,
-        created_at_ms: row.try_get_by_index(3)?,
-        closed_at_ms: row.try_get_by_index(4)?,
-        suspended_at_ms: row.try_get_by_index(5)?,
-        suspended_for: row.try_get_by_index(6)?,
-        held: Buckets {
-            free: micros(7)?,
-            bonus: micros(8)?,
-            balance: micros(9)?,
-        },
+        id: AccountId(row.get()?),
+        email: row.get()?,
+        operator: row.get()?,
+        created_at_ms: row.get()?,
+        closed_at_ms: row.get()?,
+        suspended_at_ms: row.get()?,
+        suspended_for: row.get()?,
+        held: row.buckets()?,
     })
 }

@@ -9,6 +9,7 @@ use super::operator_log::{Action, Operator};
 use crate::store::StoreError;
 use crate::store::sql::bulk::{Bulk, Column};
 use crate::store::sql::id_time::min_id_at;
+use crate::store::sql::rows::{Columns, scalar};
 use crate::store::views::Operations;
 
 /// Maximum number of keys examined per window: those that sent most.
@@ -116,17 +117,18 @@ impl Operations<'_> {
             .await?;
         rows.iter()
             .map(|row| {
+                let mut row = Columns::of(row);
                 Ok(KeyTraffic {
-                    key_id: KeyId(row.try_get_by_index(0)?),
-                    account_id: AccountId(row.try_get_by_index(1)?),
+                    key_id: KeyId(row.get()?),
+                    account_id: AccountId(row.get()?),
                     traffic: Traffic {
-                        otps: row.try_get_by_index(2)?,
-                        sequential: row.try_get_by_index(3)?,
-                        ended: row.try_get_by_index(4)?,
-                        answered: row.try_get_by_index(5)?,
-                        usual_milli: row.try_get_by_index(6)?,
+                        otps: row.get()?,
+                        sequential: row.get()?,
+                        ended: row.get()?,
+                        answered: row.get()?,
+                        usual_milli: row.get()?,
                     },
-                    seen_at_ms: row.try_get_by_index(7)?,
+                    seen_at_ms: row.get()?,
                 })
             })
             .collect()
@@ -210,12 +212,8 @@ impl Operations<'_> {
     /// Returns the number of open reviews.
     pub async fn open_review_count(self) -> Result<i64, StoreError> {
         let sql = "SELECT COUNT(*) FROM reviews WHERE closed_at_ms IS NULL";
-        let row = self
-            .store
-            .reader
-            .query_one_raw(self.store.sql(sql, []))
-            .await?;
-        Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
+        let count = scalar(&self.store.reader, self.store.sql(sql, [])).await?;
+        Ok(count.unwrap_or(0))
     }
 
     /// Closes a review with a note. Returns false if it is closed or unknown. The same suspicion
@@ -236,10 +234,10 @@ impl Operations<'_> {
             transaction.rollback().await?;
             return Ok(false);
         };
-        let suspicion: String = row.try_get_by_index(1)?;
+        let (account, suspicion): (Uuid, String) = row.try_get_many_by_index()?;
         let action = Action {
             action: "close_review",
-            account: Some(AccountId(row.try_get_by_index(0)?)),
+            account: Some(AccountId(account)),
             subject: Some(&suspicion),
             detail: Some(note),
         };
@@ -250,24 +248,23 @@ impl Operations<'_> {
 }
 
 fn review(row: &QueryResult) -> Result<Review, StoreError> {
-    let suspicion: String = row.try_get_by_index(5)?;
-    let name: Option<String> = row.try_get_by_index(2)?;
+    let mut row = Columns::of(row);
     Ok(Review {
-        id: row.try_get_by_index(0)?,
-        key_id: KeyId(row.try_get_by_index(1)?),
-        key_name: name.unwrap_or_default(),
-        account_id: AccountId(row.try_get_by_index(3)?),
-        email: row.try_get_by_index(4)?,
-        suspicion: Suspicion::named(&suspicion).ok_or(StoreError::Unreadable {
+        id: row.get()?,
+        key_id: KeyId(row.get()?),
+        key_name: row.get::<Option<String>>()?.unwrap_or_default(),
+        account_id: AccountId(row.get()?),
+        email: row.get()?,
+        suspicion: Suspicion::named(&row.get::<String>()?).ok_or(StoreError::Unreadable {
             table: "reviews",
             column: "suspicion",
         })?,
-        detail: row.try_get_by_index(6)?,
-        windows: row.try_get_by_index(7)?,
-        opened_at_ms: row.try_get_by_index(8)?,
-        seen_at_ms: row.try_get_by_index(9)?,
-        closed_at_ms: row.try_get_by_index(10)?,
-        closed_by: row.try_get_by_index(11)?,
-        note: row.try_get_by_index(12)?,
+        detail: row.get()?,
+        windows: row.get()?,
+        opened_at_ms: row.get()?,
+        seen_at_ms: row.get()?,
+        closed_at_ms: row.get()?,
+        closed_by: row.get()?,
+        note: row.get()?,
     })
 }

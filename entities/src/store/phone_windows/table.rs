@@ -6,6 +6,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::phone::window::{WINDOW_MS, window_until_ms};
 use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
+use uuid::Uuid;
 
 use crate::store::StoreError;
 use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
@@ -86,26 +87,25 @@ impl PhoneWindows<'_> {
 }
 
 fn of_window(row: &QueryResult) -> Result<OpenWindow, StoreError> {
-    let realm: String = row.try_get_by_index(0)?;
-    let phone: String = row.try_get_by_index(1)?;
-    let carrier: String = row.try_get_by_index(4)?;
+    let (realm, phone, until_ms, delivery_id, carrier): (String, String, i64, Uuid, String) =
+        row.try_get_many_by_index()?;
     Ok(OpenWindow {
         test: realm == record::realm(true),
         phone: record::phone("phone_windows", &phone)?,
-        until_ms: row.try_get_by_index(2)?,
-        delivery_id: DeliveryId(row.try_get_by_index(3)?),
+        until_ms,
+        delivery_id: DeliveryId(delivery_id),
         carrier: record::carrier("deliveries", &carrier)?,
     })
 }
 
 fn of_delivery(row: &QueryResult) -> Result<OpenWindow, StoreError> {
-    let phone: String = row.try_get_by_index(1)?;
-    let carrier: String = row.try_get_by_index(4)?;
+    let (test, phone, created_at_ms, delivery_id, carrier): (bool, String, i64, Uuid, String) =
+        row.try_get_many_by_index()?;
     Ok(OpenWindow {
-        test: row.try_get_by_index(0)?,
+        test,
         phone: record::phone("deliveries", &phone)?,
-        until_ms: window_until_ms(row.try_get_by_index(2)?),
-        delivery_id: DeliveryId(row.try_get_by_index(3)?),
+        until_ms: window_until_ms(created_at_ms),
+        delivery_id: DeliveryId(delivery_id),
         carrier: record::carrier("deliveries", &carrier)?,
     })
 }

@@ -4,3 +4,4 @@ pub(super) mod bloom;
 pub(super) mod bulk;
 pub(super) mod id_time;
 pub(super) mod record;
+pub(super) mod rows;

@@ -20,6 +20,7 @@ use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::posting::NodeEpoch;
 use crate::store::sql::bulk::Column::{Int, Text, Uuid as Id};
 use crate::store::sql::bulk::{Bulk, NULL_INT};
+use crate::store::sql::rows::{Columns, scalar};
 use crate::store::views::Webhooks;
 use crate::store::{Conflict, StoreError};
 use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity, Model};
@@ -335,15 +336,9 @@ impl Webhooks<'_> {
 
     /// Returns when the oldest waiting webhook attempt was created; `None` if none waits.
     pub async fn oldest_pending_ms(self) -> Result<Option<i64>, StoreError> {
-        let row = self
-            .store
-            .reader
-            .query_one_raw(self.store.sql(OLDEST, []))
-            .await?;
-        match row {
-            Some(row) => Ok(row.try_get_by_index(0)?),
-            None => Ok(None),
-        }
+        let oldest = self.store.sql(OLDEST, []);
+        let at_ms: Option<Option<i64>> = scalar(&self.store.reader, oldest).await?;
+        Ok(at_ms.flatten())
     }
 }
 
@@ -357,23 +352,27 @@ fn candidates(rows: &[QueryResult], now_ms: i64) -> Result<Vec<ClaimedAttempt>, 
 }
 
 fn candidate(row: &QueryResult, now_ms: i64) -> Result<ClaimedAttempt, DbErr> {
-    let old: Option<String> = row.try_get_by_index(9)?;
-    let old_until: Option<i64> = row.try_get_by_index(10)?;
-    let trace: Option<String> = row.try_get_by_index(11)?;
-    let signs_too = old_until.is_some_and(|until| now_ms < until);
-    Ok(ClaimedAttempt {
-        id: WebhookAttemptId(row.try_get_by_index(0)?),
-        endpoint_id: EndpointId(row.try_get_by_index(1)?),
-        account_id: AccountId(row.try_get_by_index(2)?),
-        delivery_id: DeliveryId(row.try_get_by_index(3)?),
-        event_type: row.try_get_by_index(4)?,
-        body: row.try_get_by_index(5)?,
-        url: row.try_get_by_index(6)?,
-        secret: HashedSecret::from_record(row.try_get_by_index(7)?),
-        created_at_ms: row.try_get_by_index(8)?,
-        old_secret: old.filter(|_| signs_too).map(HashedSecret::from_record),
-        trace: trace.and_then(|trace| trace.parse().ok()),
-    })
+    let mut row = Columns::of(row);
+    let mut attempt = ClaimedAttempt {
+        id: WebhookAttemptId(row.get()?),
+        endpoint_id: EndpointId(row.get()?),
+        account_id: AccountId(row.get()?),
+        delivery_id: DeliveryId(row.get()?),
+        event_type: row.get()?,
+        body: row.get()?,
+        url: row.get()?,
+        secret: HashedSecret::from_record(row.get()?),
+        created_at_ms: row.get()?,
+        old_secret: row.get::<Option<String>>()?.map(HashedSecret::from_record),
+        trace: None,
+    };
+    let old_until_ms: Option<i64> = row.get()?;
+    if old_until_ms.is_none_or(|until_ms| now_ms >= until_ms) {
+        attempt.old_secret = None;
+    }
+    let trace: Option<String> = row.get()?;
+    attempt.trace = trace.and_then(|trace| trace.parse().ok());
+    Ok(attempt)
 }
 
 pub(crate) fn attempt(row: Model) -> WebhookAttempt {

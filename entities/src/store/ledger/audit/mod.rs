@@ -7,6 +7,7 @@ use sea_orm::{
 };
 
 use crate::store::StoreError;
+use crate::store::sql::rows::Columns;
 use crate::store::views::Ledger;
 
 mod earnings;
@@ -92,8 +93,8 @@ impl Ledger<'_> {
                     WHERE a.closed_at_ms IS NOT NULL \
                     AND w.free_micros + w.bonus_micros + w.balance_micros <> 0";
         let row = self.one(snapshot, left, []).await?;
-        let accounts: i64 = row.try_get_by_index(0)?;
-        let micros = Micros::new(row.try_get_by_index(1)?);
+        let (accounts, micros): (i64, i64) = row.try_get_many_by_index()?;
+        let micros = Micros::new(micros);
         Ok(Check {
             name: "closed_accounts",
             ok: true,
@@ -109,9 +110,9 @@ impl Ledger<'_> {
                     (SELECT CAST(COALESCE(SUM(-amount_micros), 0) AS bigint) \
                     FROM commission_entries WHERE kind = 'revocation') FROM referrals";
         let row = self.one(snapshot, sums, []).await?;
-        let micros = |index| row.try_get_by_index(index).map(Micros::new);
-        let (accrued, pending) = (micros(0)?, micros(1)?);
-        let (paid, reversed) = (micros(2)?, micros(3)?);
+        let mut row = Columns::of(&row);
+        let (accrued, pending) = (row.micros()?, row.micros()?);
+        let (paid, reversed) = (row.micros()?, row.micros()?);
         let elsewhere = pending.checked_add(paid);
         let balanced = elsewhere.and_then(|sum| sum.checked_add(reversed)) == Some(accrued);
         Ok(Check {
@@ -136,10 +137,9 @@ impl Ledger<'_> {
                      FROM ledger_entries";
         let held = Micros::new(self.count(snapshot, held, []).await?);
         let row = self.one(snapshot, moved, []).await?;
-        let came_in = Micros::new(row.try_get_by_index(0)?);
-        let went_out = Micros::new(row.try_get_by_index(1)?);
-        let spent = Micros::new(row.try_get_by_index(2)?);
-        let entries: i64 = row.try_get_by_index(3)?;
+        let mut row = Columns::of(&row);
+        let (came_in, went_out, spent) = (row.micros()?, row.micros()?, row.micros()?);
+        let entries: i64 = row.get()?;
         let elsewhere = spent.checked_add(went_out);
         let balanced = elsewhere.and_then(|sum| sum.checked_add(held)) == Some(came_in);
         Ok(Check {

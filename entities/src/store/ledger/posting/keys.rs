@@ -12,7 +12,7 @@ use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::call::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::idempotency::{IdempotentRequest, KEPT_MS};
 use nexo_domain::ids::{DeliveryId, KeyId};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, DbErr, QueryResult};
 
 use super::batch::{Abort, Batch};
 use super::decision::BatchDecision;
@@ -26,6 +26,12 @@ type RequestKey<'r> = (KeyId, &'r str);
 
 fn request_key(request: &IdempotentRequest) -> RequestKey<'_> {
     (request.key_id, request.key.as_str())
+}
+
+/// Reads a key from a row of its two columns.
+fn stored_key(row: &QueryResult) -> Result<(KeyId, String), DbErr> {
+    let (id, key) = row.try_get_many_by_index()?;
+    Ok((KeyId(id), key))
 }
 
 /// Returns the indexes of the debits whose keys are taken.
@@ -45,7 +51,7 @@ pub(super) async fn taken(
     }
     let mut found: HashSet<(KeyId, String)> = HashSet::new();
     for row in READ_KEYS.query(transaction, &[], rows).await? {
-        found.insert((KeyId(row.try_get_by_index(0)?), row.try_get_by_index(1)?));
+        found.insert(stored_key(&row)?);
     }
     if found.is_empty() {
         return Ok(HashSet::new());
@@ -104,7 +110,7 @@ pub(super) async fn write(
     let mut written: HashSet<(KeyId, String)> = HashSet::new();
     let rows = refusal_rows(&refusals);
     for row in STORE_REFUSALS.query(transaction, &[], rows).await? {
-        written.insert((KeyId(row.try_get_by_index(0)?), row.try_get_by_index(1)?));
+        written.insert(stored_key(&row)?);
     }
     refusals.retain(|(id, key), _| written.contains(&(*id, (*key).to_owned())));
     Ok(batch

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use nexo_domain::billing::ledger::{Buckets, EntryKind, Parts};
+use nexo_domain::billing::ledger::{EntryKind, Parts};
 use nexo_domain::call::steps;
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
 use nexo_domain::money::Micros;
@@ -21,6 +21,7 @@ use super::sql::{
 use crate::store::StoreError;
 use crate::store::sql::bulk::{Bulk, NULL_INT, Rows, Script};
 use crate::store::sql::record::realm;
+use crate::store::sql::rows::Columns;
 
 /// Reads the wallets of `accounts`. They may change before the transaction ends.
 pub(super) async fn load_wallets(
@@ -55,18 +56,15 @@ async fn read_wallets(
     }
     let mut wallets = HashMap::with_capacity(accounts.len());
     for row in load.query(transaction, &[], rows).await? {
-        let micros = |index| row.try_get_by_index(index).map(Micros::new);
+        let mut row = Columns::of(&row);
+        let account = AccountId(row.get()?);
         let wallet = Wallet {
-            buckets: Buckets {
-                free: micros(1)?,
-                bonus: micros(2)?,
-                balance: micros(3)?,
-            },
-            version: row.try_get_by_index(4)?,
-            is_closed: row.try_get_by_index::<Option<i64>>(5)?.is_some(),
-            is_referred: row.try_get_by_index::<Option<i64>>(6)?.is_some(),
+            buckets: row.buckets()?,
+            version: row.get()?,
+            is_closed: row.get::<Option<i64>>()?.is_some(),
+            is_referred: row.get::<Option<i64>>()?.is_some(),
         };
-        wallets.insert(AccountId(row.try_get_by_index(0)?), wallet);
+        wallets.insert(account, wallet);
     }
     Ok(wallets)
 }
@@ -83,9 +81,9 @@ pub(super) async fn load_endpoints(
         endpoints.insert(*account, Vec::new());
     }
     for row in LOAD_ENDPOINTS.query(transaction, &[], rows).await? {
-        let account = AccountId(row.try_get_by_index(0)?);
-        let endpoint = EndpointId(row.try_get_by_index(1)?);
-        endpoints.entry(account).or_default().push(endpoint);
+        let (account, endpoint) = row.try_get_many_by_index()?;
+        let of_account = endpoints.entry(AccountId(account)).or_default();
+        of_account.push(EndpointId(endpoint));
     }
     Ok(endpoints)
 }
@@ -182,9 +180,9 @@ pub(super) async fn claim_windows(
     }
     let mut lost = HashMap::new();
     for row in READ_WINDOWS.query(transaction, &[], rows).await? {
-        let delivery: Uuid = row.try_get_by_index(0)?;
+        let (delivery, until_ms): (Uuid, i64) = row.try_get_many_by_index()?;
         if let Some(index) = indexes.get(&delivery) {
-            lost.insert(*index, row.try_get_by_index(1)?);
+            lost.insert(*index, until_ms);
         }
     }
     Ok(lost)
