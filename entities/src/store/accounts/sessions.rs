@@ -118,14 +118,14 @@ impl Accounts<'_> {
         seen_at_ms: i64,
         expires_at_ms: i64,
     ) -> Result<(), StoreError> {
-        let noted = Entity::update_many()
+        let updated = Entity::update_many()
             .col_expr(Column::SeenAtMs, Expr::value(seen_at_ms))
             .col_expr(Column::ExpiresAtMs, Expr::value(expires_at_ms))
             .col_expr(Column::Address, Expr::value(address))
             .filter(Column::Id.eq(id.0))
             .exec(self.store.write_connection()?)
             .await;
-        self.store.check_write(noted)?;
+        self.store.check_write(updated)?;
         Ok(())
     }
 

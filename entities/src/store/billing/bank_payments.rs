@@ -264,14 +264,7 @@ impl Billing<'_> {
             None => None,
         };
         let meant = meant.filter(|deposit| deposit.account_id == account);
-        let rate = meant
-            .as_ref()
-            .and_then(|deposit| VndRate::per_dollar(deposit.vnd_per_usd))
-            .unwrap_or(rate);
-        let worth = rate.dollars(payment.amount);
-        let amount = worth
-            .filter(|_| payment.currency == "VND")
-            .ok_or(Conflict::PaymentNotConvertible)?;
+        let amount = worth(&payment, meant.as_ref(), rate)?;
         let deposit_id = meant.as_ref().map(|deposit| deposit.id);
         let marked = self
             .mark_credited(
@@ -361,6 +354,20 @@ impl Billing<'_> {
         let rows = self.store.reader.query_all_raw(statement).await?;
         rows.iter().map(bank_payment).collect()
     }
+}
+
+/// Returns what a payment is worth: at the rate of its deposit, otherwise at `rate`.
+fn worth(
+    payment: &BankPayment,
+    deposit: Option<&Deposit>,
+    rate: VndRate,
+) -> Result<Micros, Conflict> {
+    let rate = deposit
+        .and_then(|deposit| VndRate::per_dollar(deposit.vnd_per_usd))
+        .unwrap_or(rate);
+    rate.dollars(payment.amount)
+        .filter(|_| payment.currency == "VND")
+        .ok_or(Conflict::PaymentNotConvertible)
 }
 
 fn outcome(payment: &BankPayment) -> PaymentOutcome {

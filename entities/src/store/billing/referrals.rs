@@ -95,12 +95,12 @@ impl Billing<'_> {
         skip: u32,
         limit: u32,
     ) -> Result<Vec<Referral>, StoreError> {
-        let whose = match referrer {
+        let filter = match referrer {
             Some(_) => "WHERE r.referrer_id = ? ",
             None => "",
         };
         let sql = format!(
-            "{REFERRAL}{whose}ORDER BY r.created_at_ms DESC, r.referred_id DESC LIMIT ? OFFSET ?"
+            "{REFERRAL}{filter}ORDER BY r.created_at_ms DESC, r.referred_id DESC LIMIT ? OFFSET ?"
         );
         let mut values: Vec<Value> = referrer.map(|id| Value::from(id.0)).into_iter().collect();
         values.extend([Value::from(i64::from(limit)), i64::from(skip).into()]);

@@ -104,11 +104,11 @@ impl Cluster<'_> {
         );
         let epoch: Option<i64> = scalar(&transaction, statement).await?;
         let Some(epoch) = epoch else {
-            let of_other = self.store.sql(
+            let lease = self.store.sql(
                 "SELECT lease_until_ms FROM nodes WHERE name = ?",
                 [start.name.into()],
             );
-            let lease_until_ms = scalar(&transaction, of_other).await?;
+            let lease_until_ms = scalar(&transaction, lease).await?;
             return Err(StoreError::NodeInUse {
                 name: start.name.to_owned(),
                 lease_until_ms: lease_until_ms.unwrap_or(0),

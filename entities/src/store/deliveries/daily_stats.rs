@@ -278,8 +278,10 @@ impl Deliveries<'_> {
         );
         let oldest: Option<Option<i64>> = scalar(&self.store.reader, statement).await?;
         let oldest = oldest.flatten();
-        let young = now_ms - MIN_AGE_MS;
-        Ok(oldest.map_or(young, |oldest| Ord::min(young, oldest - MAX_WRITE_DELAY_MS)))
+        let newest_settled = now_ms - MIN_AGE_MS;
+        Ok(oldest.map_or(newest_settled, |oldest| {
+            Ord::min(newest_settled, oldest - MAX_WRITE_DELAY_MS)
+        }))
     }
 
     /// Returns when the first delivery at or after `since_ms` was created, by its id.

@@ -92,9 +92,9 @@ impl Deliveries<'_> {
         filter: &DeliveryFilter,
         after: Option<DeliveryCursor>,
     ) -> Result<Vec<DeliveryFilter>, StoreError> {
-        let is_rare = filter.phone.is_some() || filter.carrier.is_some();
+        let may_be_rare = filter.phone.is_some() || filter.carrier.is_some();
         // There are few `sent` deliveries; all are read.
-        if !is_rare || filter.status == Some(Status::Sent) {
+        if !may_be_rare || filter.status == Some(Status::Sent) {
             return Ok(vec![*filter]);
         }
         let to_ms = after.map_or(i64::MAX, |place| place.created_at_ms.saturating_add(1));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_page_is_found_in_an_index_alone_on_sqlite() {
+    async fn every_page_is_found_by_a_covering_index_on_sqlite() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/plans.db", folder.path().display());
         let store = Store::connect(&url, 1).await.unwrap();

@@ -173,14 +173,14 @@ impl Operations<'_> {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<LoggedAction>, StoreError> {
-        let about = match account {
+        let filter = match account {
             Some(_) => "AND o.account_id = ? ",
             None => "",
         };
         let sql = format!(
             "SELECT o.id, o.at_ms, o.operator, o.action, o.account_id, a.email, o.subject, o.detail \
              FROM operator_actions AS o LEFT JOIN accounts AS a ON a.id = o.account_id \
-             WHERE o.id < ? {about}ORDER BY o.id DESC LIMIT ?"
+             WHERE o.id < ? {filter}ORDER BY o.id DESC LIMIT ?"
         );
         let mut values: Vec<Value> = vec![before.unwrap_or(i64::MAX).into()];
         values.extend(account.map(|id| Value::from(id.0)));

@@ -199,11 +199,11 @@ impl Operations<'_> {
 
     /// Returns reviews, latest first: the open ones or all.
     pub async fn reviews(self, open_only: bool, limit: u32) -> Result<Vec<Review>, StoreError> {
-        let which = match open_only {
+        let filter = match open_only {
             true => "WHERE r.closed_at_ms IS NULL ",
             false => "",
         };
-        let sql = format!("{REVIEW}{which}ORDER BY r.opened_at_ms DESC, r.id DESC LIMIT ?");
+        let sql = format!("{REVIEW}{filter}ORDER BY r.opened_at_ms DESC, r.id DESC LIMIT ?");
         let statement = self.store.sql(&sql, [Value::from(i64::from(limit))]);
         let rows = self.store.reader.query_all_raw(statement).await?;
         rows.iter().map(review).collect()

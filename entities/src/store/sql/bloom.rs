@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn every_member_is_found_and_hardly_anything_else() {
+    fn every_member_is_found_and_few_other_values_are() {
         let members: HashSet<Member> = (0..8_000).map(member).collect();
         let filter = filter(&members);
         assert_eq!(filter.len(), 12_000);
@@ -89,13 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_filter_has_nothing() {
+    fn an_empty_filter_contains_nothing() {
         assert_eq!(filter(&HashSet::new()), Vec::<u8>::new());
         assert!(!may_have(&[], member(1)));
     }
 
     #[test]
-    fn a_filter_says_the_same_for_ever() {
+    fn the_bytes_of_a_filter_are_stable() {
         let filter = filter(&HashSet::from([member(1), member(2)]));
         assert_eq!(filter, [202, 165, 126]);
     }

@@ -287,12 +287,12 @@ impl Script {
         let Some(longest @ ..=MAX_ROWS) = longest else {
             return self.one_by_one(DatabaseBackend::Sqlite);
         };
-        let together = size_for(longest);
+        let shared_size = size_for(longest);
         let statements: Vec<Statement> = self
             .parts
             .into_iter()
             .map(|(bulk, scalars, rows)| {
-                let size = if rows.len() == 1 { 0 } else { together };
+                let size = if rows.len() == 1 { 0 } else { shared_size };
                 bulk.sqlite_statement(&scalars, rows, size)
             })
             .collect();
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn sqlite_gets_few_sizes_filled_up_with_nulls() {
+    fn sqlite_statements_are_padded_to_few_sizes() {
         let statements = INSERT.statements(DatabaseBackend::Sqlite, &["n1".into()], rows(3));
         let [statement] = statements.as_slice() else {
             panic!("one statement, not {}", statements.len());
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn more_rows_than_the_largest_size_take_several_statements() {
+    fn rows_beyond_the_largest_size_take_several_statements() {
         let statements = INSERT.statements(DatabaseBackend::Sqlite, &["n1".into()], rows(800));
         let counts: Vec<usize> = statements
             .iter()
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn postgres_gets_one_array_a_column_after_the_scalars() {
+    fn postgres_binds_one_array_per_column_after_the_scalars() {
         let statements = INSERT.statements(DatabaseBackend::Postgres, &["n1".into()], rows(800));
         assert_eq!(statements.len(), 1);
         assert_eq!(
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rows_are_no_statement() {
+    fn no_rows_make_no_statement() {
         assert!(
             INSERT
                 .statements(DatabaseBackend::Sqlite, &[], rows(0))

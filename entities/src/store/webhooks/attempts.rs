@@ -163,9 +163,9 @@ impl Webhooks<'_> {
             .query_all_raw(self.store.sql(&sql, values))
             .await?;
         let mut attempts = candidates(&rows, now_ms)?;
-        let mut with_these = in_flight.clone();
+        let mut counts = in_flight.clone();
         attempts.retain(|attempt| {
-            let count = with_these.entry(attempt.endpoint_id).or_default();
+            let count = counts.entry(attempt.endpoint_id).or_default();
             *count += 1;
             *count <= limits.per_endpoint
         });

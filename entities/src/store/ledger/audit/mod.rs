@@ -113,8 +113,8 @@ impl Ledger<'_> {
         let mut row = Columns::of(&row);
         let (accrued, pending) = (row.micros()?, row.micros()?);
         let (paid, reversed) = (row.micros()?, row.micros()?);
-        let elsewhere = pending.checked_add(paid);
-        let balanced = elsewhere.and_then(|sum| sum.checked_add(reversed)) == Some(accrued);
+        let accounted = pending.checked_add(paid);
+        let balanced = accounted.and_then(|sum| sum.checked_add(reversed)) == Some(accrued);
         Ok(Check {
             name: "commissions_balance",
             ok: balanced,
@@ -140,8 +140,8 @@ impl Ledger<'_> {
         let mut row = Columns::of(&row);
         let (came_in, went_out, spent) = (row.micros()?, row.micros()?, row.micros()?);
         let entries: i64 = row.get()?;
-        let elsewhere = spent.checked_add(went_out);
-        let balanced = elsewhere.and_then(|sum| sum.checked_add(held)) == Some(came_in);
+        let accounted = spent.checked_add(went_out);
+        let balanced = accounted.and_then(|sum| sum.checked_add(held)) == Some(came_in);
         Ok(Check {
             name: "totals_balance",
             ok: balanced,

@@ -222,7 +222,7 @@ mod tests {
     use nexo_domain::idempotency::KEPT_MS;
 
     #[test]
-    fn an_answer_makes_room_when_it_is_kept_no_longer() {
+    fn an_expired_answer_is_replaced() {
         let limit = format!("excluded.created_at_ms - {KEPT_MS}");
         for bulk in [&STORE_DEBIT_ANSWERS, &STORE_REFUSALS] {
             assert!(bulk.sqlite_text(1).contains(&limit));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_statement_of_a_batch_goes_through_a_whole_table_on_sqlite() {
+    async fn no_statement_of_a_batch_scans_a_table_on_sqlite() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/plans.db", folder.path().display());
         let store = Store::connect(&url, 1).await.unwrap();
@@ -264,11 +264,11 @@ mod tests {
             let explain = Statement::from_string(DatabaseBackend::Sqlite, sql.as_str());
             for step in store.connection().query_all_raw(explain).await.unwrap() {
                 let step: String = step.try_get_by_index(3).unwrap();
-                let is_of_rows =
+                let reads_bulk_rows =
                     step.contains(" v") || step.contains("CONSTANT") || step.contains("VALUES");
-                let goes_through = step.starts_with("SCAN") && !is_of_rows;
+                let is_scan = step.starts_with("SCAN") && !reads_bulk_rows;
                 assert!(
-                    !goes_through && !step.contains("AUTOMATIC"),
+                    !is_scan && !step.contains("AUTOMATIC"),
                     "{step}: {sql:.120}"
                 );
             }
