@@ -10,6 +10,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::accounts::lock_open_account;
+use super::api_keys::write_allowlist;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::views::Accounts;
 use crate::store::{Conflict, StoreError};
@@ -116,26 +117,4 @@ async fn lock_active_key(
         .exec(transaction)
         .await?;
     Ok(held.rows_affected > 0)
-}
-
-async fn write_allowlist(
-    transaction: &DatabaseTransaction,
-    id: KeyId,
-    allowlist: &[String],
-) -> Result<(), StoreError> {
-    if allowlist.is_empty() {
-        return Ok(());
-    }
-    let entries = allowlist
-        .iter()
-        .zip(0..)
-        .map(|(cidr, position)| key_allowlist::ActiveModel {
-            key_id: Set(id.0),
-            position: Set(position),
-            cidr: Set(cidr.clone()),
-        });
-    key_allowlist::Entity::insert_many(entries)
-        .exec(transaction)
-        .await?;
-    Ok(())
 }

@@ -6,7 +6,8 @@ use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::otp::Language;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder,
 };
 use uuid::Uuid;
 
@@ -103,20 +104,7 @@ impl Accounts<'_> {
             revoked_at_ms: Set(None),
         };
         api_key::Entity::insert(key).exec(&transaction).await?;
-        let entries =
-            new.allowlist
-                .iter()
-                .zip(0..)
-                .map(|(cidr, position)| key_allowlist::ActiveModel {
-                    key_id: Set(id.0),
-                    position: Set(position),
-                    cidr: Set(cidr.clone()),
-                });
-        if !new.allowlist.is_empty() {
-            key_allowlist::Entity::insert_many(entries)
-                .exec(&transaction)
-                .await?;
-        }
+        write_allowlist(&transaction, id, new.allowlist).await?;
         append_change(&transaction, Change::Key(id), new.created_at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(id)
@@ -222,4 +210,27 @@ impl Accounts<'_> {
             .await?;
         Ok(rows.into_iter().map(|row| row.cidr).collect())
     }
+}
+
+/// Inserts the allowlist of a key that has none.
+pub(super) async fn write_allowlist(
+    transaction: &DatabaseTransaction,
+    id: KeyId,
+    allowlist: &[String],
+) -> Result<(), StoreError> {
+    if allowlist.is_empty() {
+        return Ok(());
+    }
+    let entries = allowlist
+        .iter()
+        .zip(0..)
+        .map(|(cidr, position)| key_allowlist::ActiveModel {
+            key_id: Set(id.0),
+            position: Set(position),
+            cidr: Set(cidr.clone()),
+        });
+    key_allowlist::Entity::insert_many(entries)
+        .exec(transaction)
+        .await?;
+    Ok(())
 }
