@@ -126,6 +126,11 @@ impl StoreError {
         }
     }
 
+    /// A stored value that this version cannot parse.
+    pub(super) fn unreadable(table: &'static str, column: &'static str) -> StoreError {
+        StoreError::Unreadable { table, column }
+    }
+
     /// Classifies an error of COMMIT. If the server rejected it, nothing was written; otherwise the
     /// outcome is unknown.
     pub(super) fn from_commit(error: DbErr) -> StoreError {

@@ -172,10 +172,7 @@ impl Accounts<'_> {
         let account = account::Entity::find_by_id(key.account_id)
             .one(&self.store.reader)
             .await?
-            .ok_or(StoreError::Unreadable {
-                table: "api_keys",
-                column: "account_id",
-            })?;
+            .ok_or(StoreError::unreadable("api_keys", "account_id"))?;
         Ok(Some(KeyRecord {
             key_id: KeyId(key.id),
             account_id: AccountId(key.account_id),

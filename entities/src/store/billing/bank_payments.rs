@@ -101,10 +101,7 @@ impl Billing<'_> {
             let before = self.store.sql(&sql, [payment.bank_id.into()]);
             let before = transaction.query_one_raw(before).await?;
             transaction.rollback().await?;
-            let before = before.ok_or(StoreError::Unreadable {
-                table: "bank_payments",
-                column: "bank_id",
-            })?;
+            let before = before.ok_or(StoreError::unreadable("bank_payments", "bank_id"))?;
             return Ok((outcome(&bank_payment(&before)?), false));
         }
         let (found, kept) = self.fit(&transaction, &payment).await?;

@@ -375,10 +375,8 @@ impl Billing<'_> {
 
 fn wallet(row: &QueryResult) -> Result<PayoutWallet, StoreError> {
     let (kind, address): (String, String) = row.try_get_many_by_index()?;
-    PayoutWallet::parse(&kind, &address).map_err(|_| StoreError::Unreadable {
-        table: "payout_wallets",
-        column: "address",
-    })
+    PayoutWallet::parse(&kind, &address)
+        .map_err(|_| StoreError::unreadable("payout_wallets", "address"))
 }
 
 fn payout(row: &QueryResult) -> Result<Payout, StoreError> {

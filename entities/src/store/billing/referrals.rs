@@ -178,10 +178,7 @@ impl Billing<'_> {
         let held = "SELECT referrer_id, pending_micros FROM referrals WHERE referred_id = ?";
         let held = self.store.sql(held, [referred.0.into()]);
         let row = transaction.query_one_raw(held).await?;
-        let row = row.ok_or(StoreError::Unreadable {
-            table: "referrals",
-            column: "referrer_id",
-        })?;
+        let row = row.ok_or(StoreError::unreadable("referrals", "referrer_id"))?;
         let (referrer, pending): (Uuid, i64) = row.try_get_many_by_index()?;
         if pending > 0 {
             let posting = [

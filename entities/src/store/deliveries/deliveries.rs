@@ -79,10 +79,7 @@ impl Deliveries<'_> {
 }
 
 fn call_attempt(row: call_attempt::Model) -> Result<CallAttempt, StoreError> {
-    let unreadable = |column| StoreError::Unreadable {
-        table: "call_attempts",
-        column,
-    };
+    let unreadable = |column| StoreError::unreadable("call_attempts", column);
     let count = |value: Option<i64>, column| {
         let count = value.map(u32::try_from).transpose();
         count.map_err(|_| unreadable(column))

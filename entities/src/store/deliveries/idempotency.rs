@@ -66,10 +66,7 @@ impl Deliveries<'_> {
 }
 
 fn answer(row: &QueryResult) -> Result<IdempotentAnswer, StoreError> {
-    let unreadable = |column| StoreError::Unreadable {
-        table: "idempotency",
-        column,
-    };
+    let unreadable = |column| StoreError::unreadable("idempotency", column);
     let mut row = Columns::of(row);
     let fingerprint: Vec<u8> = row.get()?;
     let fingerprint = fingerprint

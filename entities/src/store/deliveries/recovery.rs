@@ -64,10 +64,10 @@ impl Deliveries<'_> {
                 .map(|delivery| {
                     let paid = paid.remove(&delivery.id.0).unwrap_or_default();
                     // Only ended deliveries are masked.
-                    let phone = delivery.phone.whole().ok_or(StoreError::Unreadable {
-                        table: "deliveries",
-                        column: "phone",
-                    })?;
+                    let phone = delivery
+                        .phone
+                        .whole()
+                        .ok_or(StoreError::unreadable("deliveries", "phone"))?;
                     Ok(settlement(&UnfinishedDelivery {
                         delivery,
                         phone,
@@ -130,10 +130,7 @@ impl Deliveries<'_> {
                 Some(Bucket::Bonus) => &mut parts.bonus,
                 Some(Bucket::Balance) => &mut parts.balance,
                 None => {
-                    return Err(StoreError::Unreadable {
-                        table: "ledger_entries",
-                        column: "bucket",
-                    });
+                    return Err(StoreError::unreadable("ledger_entries", "bucket"));
                 }
             };
             *part = Micros::new(-entry.amount_micros);

@@ -231,10 +231,7 @@ impl Ledger<'_> {
              WHERE delivery_id = ? ORDER BY id",
             [delivery.0.into()],
         );
-        let unreadable = |column| StoreError::Unreadable {
-            table: "ledger_entries",
-            column,
-        };
+        let unreadable = |column| StoreError::unreadable("ledger_entries", column);
         let mut entries = Vec::new();
         for row in self.store.reader.query_all_raw(statement).await? {
             let (kind, bucket, amount, created_at_ms, of_account): (
@@ -368,10 +365,7 @@ fn plus(one: Buckets, other: Buckets) -> Buckets {
 }
 
 fn entry(row: &QueryResult, start: Buckets, newer: Buckets) -> Result<LedgerEntry, StoreError> {
-    let unreadable = |column| StoreError::Unreadable {
-        table: "ledger_entries",
-        column,
-    };
+    let unreadable = |column| StoreError::unreadable("ledger_entries", column);
     let mut row = Columns::of(row);
     let before = Buckets {
         free: minus(start.free, newer.free),

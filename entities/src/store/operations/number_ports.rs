@@ -107,10 +107,7 @@ impl Operations<'_> {
         let pieces = pieces.iter().map(Vec::as_slice);
         let table = PortTable::unpacked(pieces, &carriers.unwrap_or_default()).ok();
         let whole = table.filter(|table| table.len() as i64 == count);
-        whole.ok_or(StoreError::Unreadable {
-            table: "port_pieces",
-            column: "packed",
-        })
+        whole.ok_or(StoreError::unreadable("port_pieces", "packed"))
     }
 
     /// Deletes these sets and their pieces.

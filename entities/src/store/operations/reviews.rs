@@ -255,10 +255,8 @@ fn review(row: &QueryResult) -> Result<Review, StoreError> {
         key_name: row.get::<Option<String>>()?.unwrap_or_default(),
         account_id: AccountId(row.get()?),
         email: row.get()?,
-        suspicion: Suspicion::named(&row.get::<String>()?).ok_or(StoreError::Unreadable {
-            table: "reviews",
-            column: "suspicion",
-        })?,
+        suspicion: Suspicion::named(&row.get::<String>()?)
+            .ok_or(StoreError::unreadable("reviews", "suspicion"))?,
         detail: row.get()?,
         windows: row.get()?,
         opened_at_ms: row.get()?,

@@ -8,41 +8,24 @@ use nexo_domain::phone::{Phone, RecordedPhone};
 use crate::store::StoreError;
 
 pub(crate) fn phone(table: &'static str, text: &str) -> Result<Phone, StoreError> {
-    Phone::from_record(text).ok_or(StoreError::Unreadable {
-        table,
-        column: "phone",
-    })
+    Phone::from_record(text).ok_or(StoreError::unreadable(table, "phone"))
 }
 
 pub(crate) fn recorded_phone(table: &'static str, text: &str) -> Result<RecordedPhone, StoreError> {
-    RecordedPhone::from_record(text).ok_or(StoreError::Unreadable {
-        table,
-        column: "phone",
-    })
+    RecordedPhone::from_record(text).ok_or(StoreError::unreadable(table, "phone"))
 }
 
 pub(crate) fn carrier(table: &'static str, name: &str) -> Result<Carrier, StoreError> {
-    Carrier::named(name).ok_or(StoreError::Unreadable {
-        table,
-        column: "carrier",
-    })
+    Carrier::named(name).ok_or(StoreError::unreadable(table, "carrier"))
 }
 
 pub(crate) fn status(name: &str) -> Result<Status, StoreError> {
-    Status::named(name).ok_or(StoreError::Unreadable {
-        table: "deliveries",
-        column: "status",
-    })
+    Status::named(name).ok_or(StoreError::unreadable("deliveries", "status"))
 }
 
 pub(crate) fn language(code: Option<&str>) -> Result<Option<Language>, StoreError> {
-    code.map(|code| {
-        Language::from_code(code).ok_or(StoreError::Unreadable {
-            table: "accounts",
-            column: "language",
-        })
-    })
-    .transpose()
+    code.map(|code| Language::from_code(code).ok_or(StoreError::unreadable("accounts", "language")))
+        .transpose()
 }
 
 /// Returns `live` or `test`. A phone has one window in each realm.

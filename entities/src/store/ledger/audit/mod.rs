@@ -179,9 +179,6 @@ impl Ledger<'_> {
         values: impl IntoIterator<Item = Value>,
     ) -> Result<QueryResult, StoreError> {
         let row = snapshot.query_one_raw(self.store.sql(sql, values)).await?;
-        row.ok_or(StoreError::Unreadable {
-            table: "ledger_entries",
-            column: "amount_micros",
-        })
+        row.ok_or(StoreError::unreadable("ledger_entries", "amount_micros"))
     }
 }
