@@ -40,7 +40,7 @@ async fn a_backup_taken_under_load_and_restored_elsewhere_passes_the_audit() {
     // Nothing is written over.
     let (code, _, error) = nexo(&["backup", copy.to_str().unwrap()], &gateway.database_url());
     assert_eq!(code, Some(1));
-    assert!(error.contains("is there already"), "{error}");
+    assert!(error.contains("already exists"), "{error}");
     let nowhere = elsewhere.path().join("no/such/dir/copy.db");
     let (code, _, error) = nexo(
         &["backup", nowhere.to_str().unwrap()],

@@ -34,7 +34,8 @@ const SETTINGS: [(&str, &str); 6] = [
 
 async fn customer(store: &Store) -> ApiKey {
     let account_id = store
-        .create_account(NewAccount {
+        .accounts()
+        .create(NewAccount {
             email: "a@example.com",
             password_hash: None,
             operator: false,
@@ -45,6 +46,7 @@ async fn customer(store: &Store) -> ApiKey {
         .await
         .unwrap();
     store
+        .ledger()
         .credit_wallet(Credit {
             account_id,
             bucket: Bucket::Balance,
@@ -57,6 +59,7 @@ async fn customer(store: &Store) -> ApiKey {
     let random: Vec<u8> = (0..96).collect();
     let key = ApiKey::from_random(KeyMode::Live, &random).unwrap();
     store
+        .accounts()
         .create_key(NewKey {
             account_id,
             name: "test",
@@ -178,7 +181,7 @@ async fn is_ready_within_a_second(url: &str) {
 async fn settled(app: &App, store: &Store) {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
-        let checks = store.audit(unix_ms()).await.unwrap();
+        let checks = store.ledger().audit(unix_ms()).await.unwrap();
         let broken: Vec<_> = checks.iter().filter(|check| !check.ok).collect();
         if broken.is_empty() && app.engine.live.is_empty() {
             return;

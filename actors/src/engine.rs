@@ -76,7 +76,7 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read.
     pub async fn start(parts: EngineParts) -> Result<Engine, StoreError> {
-        let last_change = parts.store.last_change().await?;
+        let last_change = parts.store.cluster().last_change().await?;
         let mut supervisor = Supervisor::default();
         let webhook_state = Arc::<WebhookState>::default();
         let webhooks = spawn_webhook_actor(&mut supervisor, &parts, &webhook_state);
@@ -218,7 +218,11 @@ async fn spawn_carriers(
     thread: &ArbiterHandle,
 ) -> Result<Vec<CarrierRoute>, StoreError> {
     // The windows must be known before the first request, not only before the actors' first messages.
-    let windows = parts.store.open_windows(clock::unix_ms()).await?;
+    let windows = parts
+        .store
+        .phone_windows()
+        .open_windows(clock::unix_ms())
+        .await?;
     let mut routes = Vec::new();
     for (carrier, trunk) in Carrier::all().zip(&parts.trunks) {
         let admission = Admission::new(trunk.channels, trunk.calls_per_second);

@@ -1,8 +1,8 @@
-//! Debits per second by batch size, each with its delivery, its ledger entry and its phone window, beside
-//! the least that could be done: one row and one balance in the same kind of transaction.
+//! Measures debits per second by batch size, each with its delivery, ledger entry and phone window,
+//! and the minimum: one row and one balance in the same kind of transaction.
 //!
-//! SQLite in a temporary directory, and PostgreSQL where `NEXO_TEST_POSTGRES_URL` names a fresh
-//! database. Run it with `--release`; the two columns of one run can be compared, those of two cannot.
+//! Uses SQLite in a temporary directory, and PostgreSQL if `NEXO_TEST_POSTGRES_URL` names a fresh
+//! database. Run with `--release`. Compare the two columns of one run, not of two runs.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn measure(name: &str, url: &str) -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::connect(url, 1).await?;
     nexo_migration::up(store.connection()).await?;
-    let node = store.start_node(NodeStart::alone("rate", 0)).await?;
+    let node = store
+        .cluster()
+        .start_node(NodeStart::exclusive("rate", 0))
+        .await?;
     let mut bench = Bench::new(&store, node).await?;
     for batch in BATCHES {
         bench.run(&store, batch, Duration::from_millis(300)).await?;
@@ -53,7 +56,7 @@ fn per_second(count: usize, elapsed: Duration) -> u128 {
     count as u128 * 1_000_000_000 / elapsed.as_nanos()
 }
 
-/// Rows per second of a bare balance and a bare table without an index.
+/// Returns rows per second of a bare balance and a table without an index.
 async fn least(store: &Store, batch: usize) -> Result<u128, sea_orm::DbErr> {
     let connection = store.connection();
     for sql in [
@@ -94,7 +97,8 @@ struct Bench {
 impl Bench {
     async fn new(store: &Store, node: NodeEpoch) -> Result<Self, StoreError> {
         let account_id = store
-            .create_account(NewAccount {
+            .accounts()
+            .create(NewAccount {
                 email: "rate@example.com",
                 password_hash: None,
                 operator: false,
@@ -110,7 +114,7 @@ impl Bench {
             reference: "rate",
             at_ms: 0,
         };
-        store.credit_wallet(credit).await?;
+        store.ledger().credit_wallet(credit).await?;
         Ok(Self {
             account_id,
             node,
@@ -132,6 +136,7 @@ impl Bench {
         while start.elapsed() < time {
             let debits: Vec<Debit> = (0..batch).map(|_| self.debit()).collect();
             let committed = store
+                .ledger()
                 .commit(&mut self.cache, &self.node, &debits, &[])
                 .await?;
             posted += committed
@@ -143,7 +148,8 @@ impl Bench {
         Ok((posted, start.elapsed()))
     }
 
-    /// A debit for the next of ten million phones, in an order that is no order to the database.
+    /// Returns a debit for the next of ten million phones, in an order that looks random to the
+    /// database.
     fn debit(&mut self) -> Debit {
         self.number = (self.number + 7_368_787) % 10_000_000;
         self.made += 1;

@@ -1,7 +1,6 @@
-//! The tables of NEXO ROUTE and every query on them.
+//! The database of NEXO ROUTE: entities of its tables and every query on them.
 //!
-//! A file a table holds its sea-orm entity; `store` holds the queries, a file an aggregate. The
-//! rest of the product speaks to [`Store`] in the domain's own types.
+//! The other crates use [`Store`] with the domain's types.
 
 pub mod store;
 pub mod tables;

@@ -106,7 +106,7 @@ async fn problems(state: &ApiState) -> Vec<String> {
     if !state.dispatcher.lease.is_valid() {
         problems.push(NO_LEASE.to_owned());
     }
-    if let Some(reason) = state.store.stopped() {
+    if let Some(reason) = state.store.stop_reason() {
         problems.push(format!(
             "the database's disk failed; nothing is accepted until a restart: {reason}"
         ));
@@ -120,7 +120,7 @@ async fn problems(state: &ApiState) -> Vec<String> {
 async fn database(store: &Store, migrations: &[String]) -> Vec<String> {
     let probe = async {
         store.ping().await?;
-        store.migrations_current(migrations).await
+        store.check_migrations(migrations).await
     };
     match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
         Ok(Ok(())) => Vec::new(),

@@ -66,7 +66,7 @@ impl ApiState {
         query: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, ApiError> {
         let result = tokio::time::timeout(READ_TIMEOUT, query).await;
-        result.unwrap_or(Err(StoreError::Slow)).map_err(|error| {
+        result.unwrap_or(Err(StoreError::Timeout)).map_err(|error| {
             tracing::error!(%error, "reading {what} failed");
             match error.is_outage() {
                 true => ApiError::Overloaded,

@@ -258,14 +258,16 @@ async fn start_node(
     let name = config.cluster.node_name();
     // A call dialled at the end of the lease may be accepted this much later.
     let dispatch = Duration::from_millis(config.calls.dispatch_timeout_ms);
-    let holder = LeaseHolder::start(store, name, dispatch + CALL_END_TIMEOUT, move || live.expect_lost())
-        .await
-        .map_err(|error| match error {
-            StoreError::NodeRuns { name, .. } => anyhow::anyhow!(
-                "node {name} already runs on this database: stop it, or set another [cluster] node"
-            ),
-            error => error.into(),
-        })?;
+    let holder = LeaseHolder::start(store, name, dispatch + CALL_END_TIMEOUT, move || {
+        live.expect_lost()
+    })
+    .await
+    .map_err(|error| match error {
+        StoreError::NodeInUse { name, .. } => anyhow::anyhow!(
+            "node {name} already runs on this database: stop it, or set another [cluster] node"
+        ),
+        error => error.into(),
+    })?;
     let node = holder.lease.node();
     let settled = reaper::recover(store, &node, config.billing.refund).await?;
     tracing::info!(node = name, epoch = node.epoch, settled, "recovered");

@@ -69,9 +69,9 @@ async fn flush_webhooks(store: &Store, webhooks: &WebhookState, deadline: Instan
     let mut poll = tokio::time::interval(POLL_INTERVAL);
     while Instant::now() < deadline {
         poll.tick().await;
-        let are_sent = match store.oldest_waiting_webhook_ms().await {
+        let are_sent = match store.webhooks().oldest_pending_ms().await {
             Ok(oldest_ms) => oldest_ms.is_none_or(|oldest| oldest > started_ms),
-            Err(_) => store.stopped().is_some(),
+            Err(_) => store.stop_reason().is_some(),
         };
         if are_sent && webhooks.is_idle() {
             return;

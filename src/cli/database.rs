@@ -20,7 +20,7 @@ const LANES: u32 = 1;
 pub async fn open(config: &Config) -> anyhow::Result<Store> {
     let store = present(config).await?;
     store
-        .migrations_current(&nexo_migration::names())
+        .check_migrations(&nexo_migration::names())
         .await
         .with_context(|| format!("the database {} is not ready", config.database.masked_url()))?;
     Ok(store)
@@ -52,7 +52,7 @@ pub async fn connect(config: &Config) -> anyhow::Result<Store> {
 /// # Errors
 /// When there is none.
 pub async fn account(store: &Store, email: &str) -> anyhow::Result<Account> {
-    let account = store.account_by_email(email).await?;
+    let account = store.accounts().by_email(email).await?;
     account.with_context(|| {
         format!("there is no account {email}: `nexo account list` shows those that are there")
     })
@@ -75,6 +75,6 @@ pub async fn open_account(store: &Store, email: &str) -> anyhow::Result<Account>
 /// # Errors
 /// What the database fails with.
 pub async fn emails(store: &Store) -> anyhow::Result<HashMap<AccountId, String>> {
-    let accounts = store.accounts().await?;
+    let accounts = store.accounts().all().await?;
     Ok(accounts.into_iter().map(|a| (a.id, a.email)).collect())
 }

@@ -94,7 +94,7 @@ impl TopUps {
             rate: self.rate,
             at_ms: unix_ms(),
         };
-        Ok(store.open_deposit(new).await?)
+        Ok(store.billing().open_deposit(new).await?)
     }
 
     /// The payment instructions of a top-up; empty if its method is no longer configured.

@@ -113,7 +113,7 @@ async fn sample_totals(store: Store, terms: Arc<Terms>) {
         let cost = terms.current().price;
         price.set(usd(cost.get()));
         // Other metrics show a database outage; the last values stay.
-        let Ok(totals) = store.holdings(cost).await else {
+        let Ok(totals) = store.ledger().totals(cost).await else {
             continue;
         };
         for (bucket, gauge) in &held {

@@ -31,7 +31,7 @@ const SANDBOX_NAME: &str = "sandbox";
 
 /// Drains the gateways that operators have drained, and returns the others to service.
 pub async fn apply_drains<'t>(trunks: impl IntoIterator<Item = &'t Trunk>, store: &Store) {
-    let drained = match store.drained_gateways().await {
+    let drained = match store.operations().drained_gateways().await {
         Ok(drained) => drained,
         Err(error) => {
             tracing::warn!(%error, "reading the drained gateways failed; nothing changes");

@@ -207,7 +207,7 @@ fn a_password_is_kept_hashed_and_may_come_from_standard_input() {
         assert_eq!(ran.code, 0, "{ran:?}");
         nexo.with_store(async |store| {
             for email in ["a@example.com", "b@example.com"] {
-                let account = store.account_by_email(email).await.unwrap().unwrap();
+                let account = store.accounts().by_email(email).await.unwrap().unwrap();
                 let hash = account.password_hash.unwrap();
                 assert!(
                     hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),

@@ -61,6 +61,7 @@ fn a_key_is_made_listed_and_revoked() {
         nexo.with_store(async |store| {
             assert!(
                 store
+                    .accounts()
                     .key_by_hash(&key.hash())
                     .await
                     .unwrap()
@@ -89,7 +90,12 @@ fn a_keys_plaintext_is_shown_once_and_never_kept() {
             "{listed}"
         );
         nexo.with_store(async |store| {
-            let kept = store.key_by_hash(&key.hash()).await.unwrap().unwrap();
+            let kept = store
+                .accounts()
+                .key_by_hash(&key.hash())
+                .await
+                .unwrap()
+                .unwrap();
             assert!(kept.test && !kept.revoked);
         });
     });

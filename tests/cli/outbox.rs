@@ -26,7 +26,8 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> Waiting {
     let node = NodeEpoch {
         node: Arc::from("test"),
         epoch: store
-            .start_node(NodeStart::alone("test", 1))
+            .cluster()
+            .start_node(NodeStart::exclusive("test", 1))
             .await
             .unwrap()
             .epoch,
@@ -48,6 +49,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> Waiting {
     };
     let mut cache = WalletCache::default();
     let committed = store
+        .ledger()
         .commit(&mut cache, &node, &[debit], &[])
         .await
         .unwrap();
@@ -79,13 +81,18 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> Waiting {
         attempts: Vec::new(),
         event: Some(event),
         trace: None,
-        frees: None,
+        releases_key: None,
     };
     store
+        .ledger()
         .commit(&mut cache, &node, &[], &[settlement])
         .await
         .unwrap();
-    let attempts = store.webhook_attempts(delivery_id).await.unwrap();
+    let attempts = store
+        .webhooks()
+        .delivery_attempts(delivery_id)
+        .await
+        .unwrap();
     assert_eq!(attempts.len(), 1);
     Waiting {
         id: attempts[0].id,

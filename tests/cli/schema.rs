@@ -165,7 +165,7 @@ fn a_file_that_is_no_database_is_said_in_one_line() {
     nexo.write("data/nexo.db", &"This is a letter. ".repeat(100));
     assert_eq!(
         nexo.fail(1, &["account", "list"]),
-        "error: data/nexo.db is no SQLite database: move it away, or set database.url to another place"
+        "error: data/nexo.db is not an SQLite database: move it away, or set database.url to another place"
     );
 }
 

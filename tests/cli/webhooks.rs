@@ -170,10 +170,10 @@ fn a_replay_sends_the_same_signed_bytes_without_a_gateway() {
 
         nexo.with_store(async |store| {
             let id = attempt.parse().unwrap();
-            let kept = store.webhook_attempt(id).await.unwrap().unwrap();
+            let kept = store.webhooks().attempt(id).await.unwrap().unwrap();
             assert_eq!(kept.status, "delivered");
             assert_eq!(kept.replay_of, Some(first.id));
-            let original = store.webhook_attempt(first.id).await.unwrap().unwrap();
+            let original = store.webhooks().attempt(first.id).await.unwrap().unwrap();
             assert_eq!(original.status, "pending", "only the gateway sends it");
         });
     });
@@ -242,7 +242,7 @@ fn a_replay_beside_a_running_gateway_is_sent_once() {
         assert!(listener.accept().is_err(), "it was sent twice");
         nexo.with_store(async |store| {
             let id = answer["attempt_id"].as_str().unwrap().parse().unwrap();
-            let kept = store.webhook_attempt(id).await.unwrap().unwrap();
+            let kept = store.webhooks().attempt(id).await.unwrap().unwrap();
             assert_eq!(
                 (kept.status.as_str(), kept.status_code),
                 ("delivered", Some(200))

@@ -36,13 +36,14 @@ pub struct Past {
 impl Past {
     pub async fn of(gateway: &Gateway, customer: &Customer, email: &str) -> Past {
         let store = Store::connect(&gateway.database_url(), 2).await.unwrap();
-        let account = store.account_by_email(email).await.unwrap().unwrap();
+        let account = store.accounts().by_email(email).await.unwrap().unwrap();
         Past {
             // It lives for as long as the test: the gateway would take over what a dead one has left.
             node: store
+                .cluster()
                 .start_node(NodeStart {
                     lease_ms: 3_600_000,
-                    ..NodeStart::alone("past", now_ms())
+                    ..NodeStart::exclusive("past", now_ms())
                 })
                 .await
                 .unwrap(),
@@ -61,6 +62,7 @@ impl Past {
             let debits: Vec<Debit> = numbers.iter().map(|n| self.debit(*n, &plan)).collect();
             let committed = self
                 .store
+                .ledger()
                 .commit(&mut self.cache, &self.node, &debits, &[])
                 .await
                 .unwrap();
@@ -72,6 +74,7 @@ impl Past {
                 .collect();
             let ended = self
                 .store
+                .ledger()
                 .commit(&mut self.cache, &self.node, &[], &ends)
                 .await
                 .unwrap();
@@ -135,6 +138,6 @@ fn end(debit: &Debit, outcome: &DebitOutcome, failed: bool) -> Settlement {
         attempts: Vec::new(),
         event: Some(event),
         trace: None,
-        frees: None,
+        releases_key: None,
     }
 }

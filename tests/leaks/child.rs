@@ -158,7 +158,7 @@ async fn customer(store: &Store, hook: &str) -> ApiKey {
         page_language: None,
         created_at_ms: now_ms,
     };
-    let account_id = store.create_account(account).await.unwrap();
+    let account_id = store.accounts().create(account).await.unwrap();
     let credit = Credit {
         account_id,
         bucket: Bucket::Balance,
@@ -166,14 +166,14 @@ async fn customer(store: &Store, hook: &str) -> ApiKey {
         reference: "start",
         at_ms: now_ms,
     };
-    store.credit_wallet(credit).await.unwrap();
+    store.ledger().credit_wallet(credit).await.unwrap();
     let endpoint = NewEndpoint {
         account_id,
         url: hook,
         secret: HashedSecret::of("whsec_test"),
         created_at_ms: now_ms,
     };
-    store.add_endpoint(endpoint).await.unwrap();
+    store.webhooks().add_endpoint(endpoint).await.unwrap();
     let random: Vec<u8> = (0..96).collect();
     let key = ApiKey::from_random(KeyMode::Live, &random).unwrap();
     let new = NewKey {
@@ -185,6 +185,6 @@ async fn customer(store: &Store, hook: &str) -> ApiKey {
         allowlist: &[],
         created_at_ms: now_ms,
     };
-    store.create_key(new).await.unwrap();
+    store.accounts().create_key(new).await.unwrap();
     key
 }

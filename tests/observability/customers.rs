@@ -27,7 +27,8 @@ impl Buyer {
     pub async fn create(app: &App, email: &str, cash: i64, webhook: Option<&str>) -> Buyer {
         let (store, created_at_ms) = (&app.store, unix_ms());
         let account_id = store
-            .create_account(NewAccount {
+            .accounts()
+            .create(NewAccount {
                 email,
                 password_hash: None,
                 operator: false,
@@ -44,7 +45,7 @@ impl Buyer {
             reference: "start",
             at_ms: created_at_ms,
         };
-        store.credit_wallet(credit).await.unwrap();
+        store.ledger().credit_wallet(credit).await.unwrap();
         if let Some(url) = webhook {
             let endpoint = NewEndpoint {
                 account_id,
@@ -52,12 +53,13 @@ impl Buyer {
                 secret: HashedSecret::of("whsec_test"),
                 created_at_ms,
             };
-            store.add_endpoint(endpoint).await.unwrap();
+            store.webhooks().add_endpoint(endpoint).await.unwrap();
         }
         let mut random = [0; 96];
         rand::rng().fill_bytes(&mut random);
         let key = ApiKey::from_random(KeyMode::Live, &random).unwrap();
         store
+            .accounts()
             .create_key(NewKey {
                 account_id,
                 name: "test",

@@ -63,13 +63,17 @@ pub async fn suspicion(gateway: &Gateway, email: &str) {
     let key = gateway.nexo(&["key", "create", "--account", email, "--name", "suspected"]);
     let key = KeyId(key["id"].as_str().unwrap().parse().unwrap());
     let store = Store::connect(&gateway.database_url(), 1).await.unwrap();
-    let account = store.account_by_email(email).await.unwrap().unwrap();
+    let account = store.accounts().by_email(email).await.unwrap().unwrap();
     let why = "1 of 40 answered".to_owned();
     let findings = Findings {
         suspicions: vec![(key, account.id, Suspicion::LowAnswerRate, why)],
         ..Findings::default()
     };
-    let opened = store.keep_findings(&findings, now_ms()).await.unwrap();
+    let opened = store
+        .operations()
+        .record_findings(&findings, now_ms())
+        .await
+        .unwrap();
     assert_eq!(opened, [Suspicion::LowAnswerRate]);
 }
 

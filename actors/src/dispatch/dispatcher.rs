@@ -10,7 +10,7 @@ use nexo_domain::call::CallLimits;
 use nexo_domain::call::outcome::RefundPolicy;
 use nexo_domain::ids::AccountId;
 use nexo_domain::phone::carrier_plan::Carrier;
-use nexo_entities::store::ledger::posting::Keep;
+use nexo_entities::store::ledger::posting::IdempotencyWrite;
 use tokio::sync::oneshot;
 
 use crate::dispatch::inflight::InFlightRequests;
@@ -86,7 +86,7 @@ impl Dispatcher {
 
     /// Stores a response under an idempotency key. Returns whether it was written, once that is durable. `None`
     /// when that is not known.
-    pub async fn store_response(&self, account: AccountId, keep: Keep) -> Option<bool> {
+    pub async fn store_response(&self, account: AccountId, keep: IdempotencyWrite) -> Option<bool> {
         let (reply, written) = oneshot::channel();
         let order = StoreResponse { keep, reply };
         self.wallets.of(account).try_send(order).ok()?;

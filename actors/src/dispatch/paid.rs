@@ -30,7 +30,7 @@ pub(super) struct Paid {
     /// The epoch in which it was debited.
     pub node: Arc<NodeEpoch>,
     /// Held until the call is over.
-    #[expect(dead_code, reason = "its drop frees the channel")]
+    #[expect(dead_code, reason = "its drop releases_key the channel")]
     pub channel: Channel,
     pub live: LiveDelivery,
 }
@@ -77,7 +77,7 @@ impl Paid {
             refund: outcome.refund,
             release_window: settled == Settled::NoRoute,
             attempts,
-            frees: self
+            releases_key: self
                 .idempotent
                 .clone()
                 .filter(|_| settled == Settled::NoRoute),

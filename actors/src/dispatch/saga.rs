@@ -8,7 +8,9 @@ use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome, Status};
 use nexo_domain::call::{CallEnd, Refusal};
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::phone::window::{retry_after_seconds, window_until_ms};
-use nexo_entities::store::ledger::posting::{CallAttempt, Debit, DebitOutcome, Keep, NodeEpoch};
+use nexo_entities::store::ledger::posting::{
+    CallAttempt, Debit, DebitOutcome, IdempotencyWrite, NodeEpoch,
+};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
@@ -287,7 +289,7 @@ impl Dispatcher {
             return;
         };
         let delivery_id = paid.order.delivery_id;
-        let keep = Keep::Accepted {
+        let keep = IdempotencyWrite::Accepted {
             request,
             delivery_id,
         };

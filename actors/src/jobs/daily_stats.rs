@@ -16,11 +16,12 @@ pub async fn update_daily_stats(store: Store) {
     let mut due = clock::interval(INTERVAL);
     loop {
         due.tick().await;
-        let stats = drain_backlog(|| store.add_up_figures(clock::unix_ms())).await;
+        let stats = drain_backlog(|| store.deliveries().update_daily_stats(clock::unix_ms())).await;
         if let Err(error) = stats {
             tracing::warn!(%error, "the daily statistics could not be updated");
         }
-        let filters = drain_backlog(|| store.add_delivery_filter(clock::unix_ms())).await;
+        let filters =
+            drain_backlog(|| store.deliveries().build_next_filter(clock::unix_ms())).await;
         if let Err(error) = filters {
             tracing::warn!(%error, "the filters of old deliveries could not be written");
         }

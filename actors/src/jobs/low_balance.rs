@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexo_entities::store::Store;
-use nexo_entities::store::ledger::low_balance::ToldAccount;
+use nexo_entities::store::ledger::low_balance::NotifiedAccount;
 
 use crate::clock;
 
@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Notifies a customer, for example by e-mail. Must not block: slow work belongs in a task of its own.
 pub trait LowBalanceNotifier: Send + Sync {
-    fn notify(&self, account: &ToldAccount);
+    fn notify(&self, account: &NotifiedAccount);
 }
 
 /// Notifies accounts whose balance is low, until the process ends.
@@ -22,7 +22,7 @@ pub async fn notify_low_balances(store: Store, notifier: Arc<dyn LowBalanceNotif
     let mut due = clock::interval(INTERVAL);
     loop {
         due.tick().await;
-        match store.tell_low_balances(clock::unix_ms()).await {
+        match store.ledger().notify_low_balances(clock::unix_ms()).await {
             Ok(accounts) => {
                 notices.increment(accounts.len() as u64);
                 accounts.iter().for_each(|account| notifier.notify(account));

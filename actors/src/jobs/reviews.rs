@@ -63,7 +63,7 @@ pub async fn review_traffic(store: Store, settings: ReviewSettings) {
                 tracing::warn!(%error, "the traffic of the API keys could not be checked")
             }
         }
-        if let Ok(open) = store.open_review_count().await {
+        if let Ok(open) = store.operations().open_review_count().await {
             meters.open.set(open as f64);
         }
         next_end += window_ms;
@@ -76,12 +76,12 @@ async fn check_window(
     limits: &Limits,
     (start_ms, end_ms): (i64, i64),
 ) -> Result<Vec<Suspicion>, StoreError> {
-    if !store.claim_review_window(start_ms).await? {
+    if !store.operations().claim_review_window(start_ms).await? {
         return Ok(Vec::new());
     }
     let window_ms = end_ms - start_ms;
     let mut findings = Findings::default();
-    for key in store.key_traffic(start_ms, end_ms).await? {
+    for key in store.operations().key_traffic(start_ms, end_ms).await? {
         let silent_ms = key.seen_at_ms.map_or(0, |seen| start_ms - seen);
         let traffic = key.traffic.after_silence(silent_ms / window_ms);
         findings
@@ -102,5 +102,5 @@ async fn check_window(
     if findings.usual_milli.is_empty() {
         return Ok(Vec::new());
     }
-    store.keep_findings(&findings, end_ms).await
+    store.operations().record_findings(&findings, end_ms).await
 }

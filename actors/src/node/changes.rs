@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use nexo_entities::store::Store;
-use nexo_entities::store::cluster::changes::{Change, ChangeBell};
+use nexo_entities::store::cluster::changes::{Change, ChangeListener};
 use tokio::sync::Notify;
 
 use crate::clock;
@@ -61,17 +61,17 @@ pub async fn follow(store: Store, mut seq: i64, wake: Arc<Notify>, follower: Fol
         }
         let read_at_ms = clock::boot_ms();
         if read_at_ms - last_ms > GAP_AFTER_MS {
-            match store.last_change().await {
+            match store.cluster().last_change().await {
                 Ok(last) => seq = last,
                 Err(_) => continue,
             }
             (follower.on_gap)();
         }
-        match store.changes_since(seq).await {
+        match store.cluster().changes_since(seq).await {
             Ok(page) => {
                 page.changes.iter().for_each(&follower.on_change);
                 (seq, last_ms) = (page.seq, read_at_ms);
-                match page.is_whole {
+                match page.is_complete {
                     true => follower.freshness.update(read_at_ms),
                     false => wake.notify_one(),
                 }
@@ -85,7 +85,7 @@ pub async fn follow(store: Store, mut seq: i64, wake: Arc<Notify>, follower: Fol
 pub async fn listen(store: Store, wake: Arc<Notify>) {
     let mut is_logged = false;
     loop {
-        match store.change_bell().await {
+        match store.cluster().listen().await {
             Ok(None) => return,
             Ok(Some(bell)) => {
                 is_logged = false;
@@ -101,10 +101,10 @@ pub async fn listen(store: Store, wake: Arc<Notify>) {
     }
 }
 
-async fn forward(mut bell: ChangeBell, wake: &Notify) {
+async fn forward(mut bell: ChangeListener, wake: &Notify) {
     // Changes may have been made before the connection listened.
     wake.notify_one();
-    while bell.rung().await.is_ok() {
+    while bell.changed().await.is_ok() {
         wake.notify_one();
     }
 }

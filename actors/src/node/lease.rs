@@ -131,7 +131,7 @@ impl LeaseHolder {
     /// example after a power cut, this waits until its lease has expired.
     ///
     /// # Errors
-    /// [`StoreError::NodeRuns`] when another process renews the lease, and errors of the database.
+    /// [`StoreError::NodeInUse`] when another process renews the lease, and errors of the database.
     pub async fn start(
         store: &Store,
         name: &str,
@@ -186,7 +186,7 @@ impl Renewer {
         let mut seen_lease_ms = None;
         loop {
             match Renewer::try_begin(store, name, max_call).await {
-                Err(StoreError::NodeRuns { lease_until_ms, .. })
+                Err(StoreError::NodeInUse { lease_until_ms, .. })
                     if seen_lease_ms.is_none_or(|seen| seen == lease_until_ms) =>
                 {
                     seen_lease_ms = Some(lease_until_ms);
@@ -202,7 +202,7 @@ impl Renewer {
         name: &str,
         max_call: Duration,
     ) -> Result<Renewer, StoreError> {
-        let session = store.node_session(name).await?;
+        let session = store.cluster().node_session(name).await?;
         let (requested_ms, node) = start(store, name, max_call, session.as_ref()).await?;
         let lease = Lease::alone(node);
         if session.is_some() {
@@ -236,7 +236,7 @@ impl Renewer {
         let Some(session) = self.session.take() else {
             return;
         };
-        let resigned = tokio::time::timeout(RENEWAL_TIMEOUT, session.resign(&node)).await;
+        let resigned = tokio::time::timeout(RENEWAL_TIMEOUT, session.release(&node)).await;
         if !matches!(resigned, Ok(Ok(()))) {
             tracing::warn!("the lease could not be resigned; it expires by itself");
         }
@@ -287,7 +287,7 @@ impl Renewer {
     async fn renew_session(&mut self, node: &NodeEpoch) -> Result<bool, StoreError> {
         // Our own last connection may have held the node's lock a moment longer. Try to take the lock again.
         if self.session.as_ref().is_none_or(NodeSession::is_taken) {
-            self.session = self.store.node_session(&node.node).await?;
+            self.session = self.store.cluster().node_session(&node.node).await?;
         }
         match &mut self.session {
             Some(session) => session.renew(node, millis(DURATION)).await,
@@ -315,7 +315,7 @@ impl Renewer {
                 on_new_epoch();
                 true
             }
-            Ok(Err(StoreError::NodeRuns { name, .. })) => {
+            Ok(Err(StoreError::NodeInUse { name, .. })) => {
                 tracing::error!(
                     name,
                     "another process runs under this node's name; set a different [cluster] node for one of them"
@@ -340,14 +340,15 @@ async fn start(
 ) -> Result<(i64, NodeEpoch), StoreError> {
     let requested_ms = clock::boot_ms();
     let node = store
+        .cluster()
         .start_node(NodeStart {
             name,
             at_ms: clock::unix_ms(),
             lease_ms: millis(DURATION),
             longest_call_ms: millis(max_call),
             predecessor: match session {
-                None => Predecessor::Gone,
-                Some(session) if session.is_taken() => Predecessor::MayLive,
+                None => Predecessor::Dead,
+                Some(session) if session.is_taken() => Predecessor::MayBeAlive,
                 Some(_) => Predecessor::Unlocked,
             },
             is_locked: session.is_some_and(NodeSession::is_locked),

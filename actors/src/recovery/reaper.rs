@@ -7,7 +7,7 @@ use std::time::Duration;
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::webhook::Event;
-use nexo_entities::store::deliveries::recovery::Unfinished;
+use nexo_entities::store::deliveries::recovery::UnfinishedDelivery;
 use nexo_entities::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
 use nexo_entities::store::{Store, StoreError};
 
@@ -34,7 +34,7 @@ const CHANGE_RETENTION_MS: i64 = 3_600_000;
 const MAX_POST_MS: i64 = 600_000;
 
 /// The settlement of a delivery whose call was interrupted.
-pub(crate) fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Settlement {
+pub(crate) fn interrupted(unfinished: &UnfinishedDelivery, policy: RefundPolicy) -> Settlement {
     let delivery = &unfinished.delivery;
     let outcome = Outcome::of(&Ending::Interrupted, policy);
     let completed_at_ms = clock::unix_ms();
@@ -64,13 +64,16 @@ pub(crate) fn interrupted(unfinished: &Unfinished, policy: RefundPolicy) -> Sett
         attempts: Vec::new(),
         event: Some(event),
         trace: None,
-        frees: None,
+        releases_key: None,
     }
 }
 
 /// The settlement of a delivery that was never dialled: the same as if no gateway had accepted it.
-/// `frees` is its request, if that may be repeated under its idempotency key.
-fn never_dialled(unfinished: &Unfinished, frees: Option<Arc<IdempotentRequest>>) -> Settlement {
+/// `releases_key` is its request, if that may be repeated under its idempotency key.
+fn never_dialled(
+    unfinished: &UnfinishedDelivery,
+    releases_key: Option<Arc<IdempotentRequest>>,
+) -> Settlement {
     Settlement {
         status: Status::Failed,
         error_code: Some(NO_ROUTE),
@@ -78,7 +81,7 @@ fn never_dialled(unfinished: &Unfinished, frees: Option<Arc<IdempotentRequest>>)
         refund: true,
         release_window: true,
         event: None,
-        frees,
+        releases_key,
         ..interrupted(unfinished, RefundPolicy::Carrier)
     }
 }
@@ -106,6 +109,7 @@ async fn settle(
     let mut cache = WalletCache::default();
     let in_progress = live.snapshot();
     store
+        .deliveries()
         .settle_unfinished(
             &mut cache,
             node,
@@ -130,7 +134,7 @@ pub async fn reap(
     let mut scan_due = clock::interval(SCAN_INTERVAL);
     let (mut ticks, mut scan_until) = (0u64, 0);
     let mut cleanup_due = clock::interval(CLEANUP_INTERVAL);
-    while store.stopped().is_none() {
+    while store.stop_reason().is_none() {
         tokio::select! {
             _ = scan_due.tick() => {
                 ticks += 1;
@@ -165,12 +169,21 @@ pub async fn reap(
 
 async fn clean_up(store: &Store) -> Result<(), StoreError> {
     let now_ms = clock::unix_ms();
-    store.drop_windows(now_ms).await?;
-    store.trim_changes(now_ms - CHANGE_RETENTION_MS).await?;
-    while store.drop_kept_answers(now_ms, RESPONSES_PER_BATCH).await?
+    store.phone_windows().delete_ended(now_ms).await?;
+    store
+        .cluster()
+        .trim_changes(now_ms - CHANGE_RETENTION_MS)
+        .await?;
+    while store
+        .deliveries()
+        .delete_expired_answers(now_ms, RESPONSES_PER_BATCH)
+        .await?
         == u64::from(RESPONSES_PER_BATCH)
     {}
-    let given_up = store.give_up_webhooks(now_ms - MAX_POST_MS, now_ms).await?;
+    let given_up = store
+        .webhooks()
+        .expire_stuck(now_ms - MAX_POST_MS, now_ms)
+        .await?;
     if given_up > 0 {
         tracing::warn!(
             given_up,

@@ -44,15 +44,20 @@ async fn scan(
     takeovers: &Counter,
 ) -> Result<usize, StoreError> {
     let mut settled = 0;
-    for dead in store.dead_nodes(&own.node).await? {
+    for dead in store.cluster().dead_nodes(&own.node).await? {
         let now_ms = clock::unix_ms();
-        let Some(taken) = store.take_over(&dead, TAKEOVER_LEASE_MS, now_ms).await? else {
+        let Some(taken) = store
+            .cluster()
+            .take_over(&dead, TAKEOVER_LEASE_MS, now_ms)
+            .await?
+        else {
             continue;
         };
         takeovers.increment(1);
         let mut cache = WalletCache::default();
         let none = HashSet::new();
         let count = store
+            .deliveries()
             .settle_unfinished(&mut cache, &taken, i64::MAX, &none, |unfinished| {
                 interrupted(unfinished, policy)
             })

@@ -168,7 +168,7 @@ supervised!(CarrierActor);
 
 /// Fills `admission` with the windows that the database holds for `carrier`'s phones.
 async fn load_windows(store: &Store, admission: &Admission, carrier: Carrier) {
-    match store.open_windows(clock::unix_ms()).await {
+    match store.phone_windows().open_windows(clock::unix_ms()).await {
         Ok(windows) => learn_windows(&windows, admission, carrier),
         // The tables outlive the actor, and the database checks each claim again.
         Err(error) => tracing::error!(%carrier, %error, "the phone windows could not be reloaded"),

@@ -174,8 +174,8 @@ impl Wallet {
                         cache = WalletCache::default();
                     }
                     for account in wallet.stale.drain(..) {
-                        cache.forget_wallet(account);
-                        cache.forget_endpoints(account);
+                        cache.invalidate_wallet(account);
+                        cache.invalidate_endpoints(account);
                     }
                     wallet.cache = Some(cache);
                     match result {
@@ -292,8 +292,8 @@ impl Handler<ForgetWallet> for Wallet {
     fn handle(&mut self, ForgetWallet(account): ForgetWallet, _: &mut Context<Self>) {
         match &mut self.cache {
             Some(cache) => {
-                cache.forget_wallet(account);
-                cache.forget_endpoints(account);
+                cache.invalidate_wallet(account);
+                cache.invalidate_endpoints(account);
             }
             None => self.stale.push(account),
         }

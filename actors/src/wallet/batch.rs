@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use metrics::{Counter, Gauge, Histogram};
 use nexo_domain::money::Micros;
 use nexo_entities::store::ledger::posting::{
-    Committed, Debit, DebitOutcome, Keep, NodeEpoch, Settlement, WalletCache,
+    Committed, Debit, DebitOutcome, IdempotencyWrite, NodeEpoch, Settlement, WalletCache,
 };
 use nexo_entities::store::{Store, StoreError};
 
@@ -102,7 +102,7 @@ impl Batch {
             .into_iter()
             .map(|settle| (settle.settlement, settle.reply))
             .unzip();
-        let (keep, kept): (Vec<Keep>, Vec<_>) = self
+        let (keep, kept): (Vec<IdempotencyWrite>, Vec<_>) = self
             .answers
             .into_iter()
             .map(|answer| (answer.keep, answer.reply))
@@ -127,7 +127,7 @@ impl Batch {
                 for reply in settled {
                     let _ = reply.send(Ok(()));
                 }
-                for (reply, written) in kept.into_iter().zip(committed.kept) {
+                for (reply, written) in kept.into_iter().zip(committed.answers) {
                     let _ = reply.send(written);
                 }
                 let batch_result = match committed.webhooks {
@@ -137,7 +137,7 @@ impl Batch {
                 (cache, batch_result)
             }
             Err(error) => {
-                let has_stopped = store.stopped().is_some();
+                let has_stopped = store.stop_reason().is_some();
                 // The reason was logged when the store stopped.
                 if !has_stopped {
                     tracing::error!(%error, debits = debits.len(), settlements = settlements.len(), "a commit failed");
@@ -148,7 +148,10 @@ impl Batch {
                         lease.lost(&self.node);
                         DebitError::Overloaded
                     }
-                    _ if error.retryable() || error.unavailable() || error.wrote_nothing() => {
+                    _ if error.is_retryable()
+                        || error.is_unavailable()
+                        || error.wrote_nothing() =>
+                    {
                         DebitError::Overloaded
                     }
                     _ if has_stopped => DebitError::InDoubt,
@@ -206,7 +209,7 @@ async fn commit_with_retries(
     store: &Store,
     cache: &mut WalletCache,
     node: &NodeEpoch,
-    work: (&[Debit], &[Settlement], &[Keep]),
+    work: (&[Debit], &[Settlement], &[IdempotencyWrite]),
     retries: &Counter,
 ) -> Result<Committed, StoreError> {
     let give_up = Instant::now() + COMMIT_TIMEOUT;
@@ -214,10 +217,10 @@ async fn commit_with_retries(
     let mut attempts = 1;
     loop {
         let left = give_up.saturating_duration_since(Instant::now());
-        match store.commit_within(left, cache, node, work).await {
+        match store.ledger().commit_within(left, cache, node, work).await {
             // A commit in doubt must not be repeated: it may have been posted.
             Err(error)
-                if (error.retryable() || error.unavailable())
+                if (error.is_retryable() || error.is_unavailable())
                     && !matches!(error, StoreError::InDoubt { .. })
                     && attempts < MAX_ATTEMPTS
                     && Instant::now() + wait < give_up =>

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use actix::Message;
 use nexo_domain::ids::AccountId;
-use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, Keep, NodeEpoch, Settlement};
+use nexo_entities::store::ledger::posting::{
+    Debit, DebitOutcome, IdempotencyWrite, NodeEpoch, Settlement,
+};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -53,7 +55,7 @@ pub struct StoreStopped;
 
 /// Stores a response under an idempotency key.
 pub struct StoreResponse {
-    pub keep: Keep,
+    pub keep: IdempotencyWrite,
     /// Receives, once that is durable, whether the response was written. Dropped when that is not known.
     pub reply: oneshot::Sender<bool>,
 }

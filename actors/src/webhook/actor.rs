@@ -59,7 +59,7 @@ impl WebhookActor {
     /// The scan is a task beside the actor, so that an attempt is not lost between its claim and its POST if the
     /// actor dies.
     fn scan(&mut self, ctx: &mut Context<Self>) {
-        if self.store.stopped().is_some() {
+        if self.store.stop_reason().is_some() {
             // Nothing can be claimed. The POSTs in progress will be shown as `unknown`.
             return;
         }
@@ -94,10 +94,10 @@ impl WebhookActor {
     fn measure_backlog(&self, ctx: &mut Context<Self>) {
         let (store, meters) = (self.store.clone(), self.sender.meters.clone());
         let measure = async move {
-            if let Ok(pending) = store.webhook_backlog().await {
+            if let Ok(pending) = store.webhooks().backlog().await {
                 meters.backlog.set(pending as f64);
             }
-            if let Ok(oldest) = store.oldest_waiting_webhook_ms().await {
+            if let Ok(oldest) = store.webhooks().oldest_pending_ms().await {
                 let age = oldest.map_or(0, |since| clock::unix_ms() - since);
                 meters.oldest.set(age.max(0) as f64 / 1e3);
             }

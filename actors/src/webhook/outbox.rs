@@ -20,7 +20,7 @@ pub(super) async fn write_finished(store: &Store, state: &WebhookState) {
     if finished.is_empty() {
         return;
     }
-    if let Err(error) = store.finish_webhooks(&finished).await {
+    if let Err(error) = store.webhooks().finish(&finished).await {
         tracing::warn!(%error, count = finished.len(), "webhook results are not written yet");
         state.put_back(finished);
     }
@@ -42,7 +42,9 @@ pub(super) async fn claim(
         attempts: room,
         per_endpoint: MAX_PER_ENDPOINT,
     };
-    let claimed = store.claim_webhooks(&node, &in_flight, limits, clock::unix_ms());
+    let claimed = store
+        .webhooks()
+        .claim(&node, &in_flight, limits, clock::unix_ms());
     let claimed = match claimed.await {
         Ok(claimed) => claimed
             .into_iter()

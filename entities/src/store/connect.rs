@@ -1,4 +1,4 @@
-//! Opening the database, and saying plainly why that fails.
+//! Opens the database. Each way in which that fails has its own error.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,43 +13,44 @@ use tokio::time::timeout;
 
 use super::connection::fail_stop::FailStop;
 use super::error::code;
-use super::phone_windows::cache::WindowBook;
+use super::phone_windows::cache::PhoneWindowCache;
 use super::{Store, StoreError};
 
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a query waits for a free connection of its pool.
+/// How long a query waits for a free SQLite connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same on PostgreSQL: while it is away a customer is told so soon.
+/// How long a query waits for a free PostgreSQL connection. Short, so that clients get an error
+/// soon during an outage.
 const ACQUIRE_SERVER_TIMEOUT: Duration = Duration::from_secs(3);
-/// How PostgreSQL guards itself against a client that has stopped, or has gone without a word: what it holds
-/// in a transaction is given up soon, lest other nodes wait for it.
-const GUARDS: [(&str, &str); 5] = [
+/// Settings with which PostgreSQL drops clients that hang or vanish, so that their open
+/// transactions do not block other nodes.
+const SERVER_SETTINGS: [(&str, &str); 5] = [
     ("idle_in_transaction_session_timeout", "5s"),
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "10s"),
 ];
-/// How long the database server may take for its first answer.
+/// How long connecting to the database server may take.
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections that only read.
-const READERS: u32 = 4;
+/// Number of read-only connections.
+const READ_CONNECTIONS: u32 = 4;
 /// Enough for every size of every bulk statement.
 const PREPARED_STATEMENTS: usize = 512;
-/// A connection idle for longer is asked whether it still lives before it is used.
+/// A connection that was idle for longer is pinged before it is used.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(15);
 
 impl Store {
-    /// Opens `sqlite://FILE`, creating it and its folder, or connects to `postgres://…`.
+    /// Opens `sqlite://FILE`, creating the file and its folder, or connects to `postgres://…`.
     ///
-    /// `lanes` is how many transactions write at once on PostgreSQL; SQLite has one writer.
+    /// `lanes` is the number of concurrent write transactions on PostgreSQL. SQLite has one writer.
     ///
-    /// A connection to PostgreSQL lives on the runtime that opened it. All are opened here, so the runtime
-    /// that calls this has to outlive the store.
+    /// PostgreSQL connections belong to the runtime that opened them. All are opened here, so the
+    /// calling runtime must outlive the store.
     ///
     /// # Errors
-    /// Each cause that an operator can mend has its own [`StoreError`].
+    /// Each cause that an operator can fix has its own [`StoreError`].
     pub async fn connect(url: &str, lanes: u32) -> Result<Store, StoreError> {
         if url.starts_with("sqlite:") {
             Self::open_sqlite(url).await
@@ -67,28 +68,28 @@ impl Store {
         let file = SqliteConnectOptions::from_str(url).map_err(|_| StoreError::BadUrl)?;
         let path = file.get_filename().to_path_buf();
         create_folder(&path)?;
-        // The writer comes first: it creates the file and makes WAL its journal.
+        // The writer opens first: it creates the file and sets the journal mode to WAL.
         let fail_stop = Arc::new(FailStop::default());
         let mut options = sqlite_options(url, 1, sqlite_writer);
-        let judge = Arc::clone(&fail_stop);
+        let for_pool = Arc::clone(&fail_stop);
         options.map_sqlx_sqlite_pool_opts(move |pool| {
-            let judge = Arc::clone(&judge);
+            let for_pool = Arc::clone(&for_pool);
             pool.before_acquire(move |_, _| {
-                let is_sound = judge.is_sound();
+                let is_sound = for_pool.is_sound();
                 Box::pin(std::future::ready(Ok(is_sound)))
             })
         });
         let writer = Database::connect(options)
             .await
             .map_err(|error| sqlite_error(path.clone(), error))?;
-        let reader = Database::connect(sqlite_options(url, READERS, sqlite_reader))
+        let reader = Database::connect(sqlite_options(url, READ_CONNECTIONS, sqlite_reader))
             .await
             .map_err(|error| sqlite_error(path.clone(), error))?;
-        let book = Some(WindowBook::of(&path));
+        let windows = Some(PhoneWindowCache::of(&path));
         Ok(Store {
             writer,
             reader,
-            book,
+            windows,
             fail_stop,
         })
     }
@@ -104,7 +105,7 @@ impl Store {
                 .acquire_timeout(ACQUIRE_SERVER_TIMEOUT)
                 .idle_timeout(None::<Duration>)
                 .max_lifetime(None::<Duration>)
-                .map_sqlx_postgres_opts(|server| server.options(GUARDS))
+                .map_sqlx_postgres_opts(|server| server.options(SERVER_SETTINGS))
                 .test_before_acquire(false)
                 .test_before_acquire_if_idle_for(IDLE_BEFORE_PING)
                 .set_application_name("nexo")
@@ -113,8 +114,8 @@ impl Store {
         };
         Ok(Store {
             writer: Database::connect(pool(lanes)).await?,
-            reader: Database::connect(pool(READERS)).await?,
-            book: None,
+            reader: Database::connect(pool(READ_CONNECTIONS)).await?,
+            windows: None,
             fail_stop: Arc::default(),
         })
     }
@@ -130,7 +131,7 @@ fn sqlite_options(
         .min_connections(1)
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A connection to a file does not go stale, and its prepared statements are worth keeping.
+        // Connections to a file do not go stale, and their prepared statements are worth keeping.
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
         .test_before_acquire(false)
@@ -142,14 +143,14 @@ fn sqlite_options(
 fn sqlite_writer(file: SqliteConnectOptions) -> SqliteConnectOptions {
     file.create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // NORMAL loses acknowledged rows at a power cut.
+        // NORMAL loses acknowledged rows in a power failure.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true)
         .statement_cache_capacity(PREPARED_STATEMENTS)
-        // 64 MiB of pages: the indexes' inner pages stay in memory.
+        // 64 MiB of pages: the inner pages of the indexes stay in memory.
         .pragma("cache_size", "-65536")
-        // A checkpoint every 16 MiB of log writes a hot page once instead of four times.
+        // Checkpointing every 16 MiB of WAL writes a hot page once instead of four times.
         .pragma("wal_autocheckpoint", "4096")
         .pragma("temp_store", "MEMORY")
 }
@@ -168,7 +169,7 @@ fn create_folder(file: &Path) -> Result<(), StoreError> {
     })
 }
 
-/// SQLite's result codes: 8 read-only, 14 cannot open, 26 not a database.
+/// Maps SQLite result codes: 8 read-only, 14 cannot open, 26 not a database.
 fn sqlite_error(path: PathBuf, source: DbErr) -> StoreError {
     let result = code(&source).and_then(|code| code.parse::<u32>().ok());
     match result.map(|code| code & 0xff) {
@@ -182,7 +183,7 @@ fn sqlite_error(path: PathBuf, source: DbErr) -> StoreError {
     }
 }
 
-/// One connection outside the pool: a pool would go on trying in silence.
+/// Opens one connection outside the pool, because a pool retries silently.
 async fn reach(server: &PgConnectOptions) -> Result<(), StoreError> {
     let unreachable = |source| StoreError::Unreachable {
         host: server.get_host().to_owned(),
@@ -199,7 +200,7 @@ async fn reach(server: &PgConnectOptions) -> Result<(), StoreError> {
     }
 }
 
-/// The server's own word against this user or database, or the error back.
+/// Maps the server's rejection of this user or database; returns any other error unchanged.
 fn refusal(server: &PgConnectOptions, error: SqlxError) -> Result<StoreError, SqlxError> {
     let code = match &error {
         sqlx::Error::Database(e) => e.code().map(|code| code.into_owned()),

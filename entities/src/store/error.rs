@@ -1,4 +1,4 @@
-//! What can go wrong with the database, each case with its own mend.
+//! The store's errors, one variant for each remedy.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 use thiserror::Error;
 
-/// An error of the store. No variant carries a password or any other secret of the URL.
+/// An error of the store. No variant contains a password or another secret of the URL.
 #[derive(Debug, Error)]
 pub enum StoreError {
     #[error("the database URL is neither sqlite://FILE nor postgres://USER@HOST/DATABASE")]
@@ -19,7 +19,7 @@ pub enum StoreError {
     CannotCreateDirectory { path: PathBuf, source: io::Error },
     #[error("cannot write to {path}: make it writable for this user, or give another file")]
     NotWritable { path: PathBuf, source: DbErr },
-    #[error("{path} is no SQLite database")]
+    #[error("{path} is not an SQLite database")]
     NotADatabase { path: PathBuf, source: DbErr },
     #[error("cannot open the database {path}")]
     CannotOpen { path: PathBuf, source: DbErr },
@@ -45,50 +45,48 @@ pub enum StoreError {
     #[error("other writers kept changing the same wallets")]
     Contended,
     #[error("another process runs as node {name}")]
-    NodeRuns { name: String, lease_until_ms: i64 },
-    #[error("this node was taken for dead: its epoch is over, and nothing was written")]
+    NodeInUse { name: String, lease_until_ms: i64 },
+    #[error("this node's epoch has ended: another node took over, nothing was written")]
     Fenced,
     #[error("the database did not answer in time; nothing was written")]
-    Slow,
-    #[error("the database failed while it committed: what was to be written may be")]
+    Timeout,
+    #[error("the database failed during COMMIT: the write may have taken effect")]
     InDoubt { source: Option<DbErr> },
-    #[error("the {column} of a row of {table} cannot be read")]
+    #[error("cannot read column {column} of a row of {table}")]
     Unreadable {
         table: &'static str,
         column: &'static str,
     },
-    #[error(
-        "the disk failed under the database: nothing is written until this process is started anew"
-    )]
+    #[error("the disk under the database failed: nothing is written until this process restarts")]
     Stopped,
     #[error("the database failed: {0}")]
     Database(#[from] DbErr),
 }
 
-/// A write that the present data does not allow.
+/// A write that the current data does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Conflict {
     #[error("an account with this e-mail address exists")]
     EmailTaken,
-    #[error("there is no such account, or it is closed")]
+    #[error("no such account, or it is closed")]
     AccountClosed,
     #[error("an account has at most {max} active keys: revoke one first")]
     TooManyKeys { max: usize },
     #[error("a key has at most {max} allowlist entries")]
     AllowlistTooLong { max: usize },
     #[error("an account has at most {max} active webhook endpoints: pause or remove one first")]
-    TooManyEndpoints { max: usize },
+    TooManyActiveEndpoints { max: usize },
     #[error(
         "an account keeps at most {max} webhook endpoints, paused ones included: remove one first"
     )]
-    EndpointsKept { max: usize },
-    #[error("there is no such webhook endpoint, or it was removed")]
+    TooManyStoredEndpoints { max: usize },
+    #[error("no such webhook endpoint, or it was removed")]
     EndpointRemoved,
-    #[error("there is no such webhook attempt")]
-    AttemptUnknown,
-    #[error("a credit is more than zero")]
+    #[error("no such webhook attempt")]
+    UnknownAttempt,
+    #[error("a credit must be more than zero")]
     CreditNotPositive,
-    #[error("a wallet cannot hold that much")]
+    #[error("the wallet cannot hold that much")]
     WalletFull,
     #[error("an account has at most {max} open top-ups: pay or withdraw one first")]
     TooManyDeposits { max: usize },
@@ -96,41 +94,49 @@ pub enum Conflict {
         "this payment is not in đồng, or worth nothing: credit the wallet by hand and refuse it here"
     )]
     PaymentNotConvertible,
-    #[error("a correction is not zero")]
+    #[error("a correction must not be zero")]
     CorrectionZero,
     #[error("the bucket holds {held} USD: a correction cannot take more than is there")]
     BucketShort { held: Micros },
 }
 
 impl StoreError {
-    /// Whether the same call may succeed when made again: another writer was in the way.
-    pub fn retryable(&self) -> bool {
+    /// Whether the same call may succeed when repeated: another writer interfered.
+    pub fn is_retryable(&self) -> bool {
         match self {
-            StoreError::Contended | StoreError::Slow => true,
+            StoreError::Contended | StoreError::Timeout => true,
             StoreError::Database(DbErr::ConnectionAcquire(_)) => true,
             StoreError::Database(error) => is_contention(error),
             _ => false,
         }
     }
 
-    /// Whether the database is down, in the way of another, or out of room, rather than asked for something
-    /// that it cannot do. The same call may succeed later.
+    /// Whether the database is unavailable, contended or out of space, rather than rejecting the
+    /// statement. The same call may succeed later.
     pub fn is_outage(&self) -> bool {
-        self.retryable() || self.unavailable() || self.wrote_nothing()
+        self.is_retryable() || self.is_unavailable() || self.wrote_nothing()
     }
 
-    /// Whether the database cannot be reached, or is not ready to serve: the same call may succeed once it
-    /// is. Unless this is [`StoreError::InDoubt`], nothing was written.
-    pub fn unavailable(&self) -> bool {
+    /// Whether the database cannot be reached or does not serve. Unless this is
+    /// [`StoreError::InDoubt`], nothing was written.
+    pub fn is_unavailable(&self) -> bool {
         match self {
-            StoreError::Unreachable { .. } | StoreError::Slow | StoreError::InDoubt { .. } => true,
+            StoreError::Unreachable { .. } | StoreError::Timeout | StoreError::InDoubt { .. } => {
+                true
+            }
             StoreError::Database(error) => is_unavailability(error),
             _ => false,
         }
     }
 
-    /// The error of a COMMIT. What the server itself gave up was not written; for the rest nobody can know.
-    pub(super) fn of_commit(error: DbErr) -> StoreError {
+    /// A stored value that this version cannot parse.
+    pub(super) fn unreadable(table: &'static str, column: &'static str) -> StoreError {
+        StoreError::Unreadable { table, column }
+    }
+
+    /// Classifies an error of COMMIT. If the server rejected it, nothing was written; otherwise the
+    /// outcome is unknown.
+    pub(super) fn from_commit(error: DbErr) -> StoreError {
         let error = StoreError::Database(error);
         match error {
             StoreError::Database(lost) if is_unavailability(&lost) => {
@@ -140,11 +146,12 @@ impl StoreError {
         }
     }
 
-    /// Whether it is certain that nothing was written: the store had stopped before, or its disk is full.
+    /// Whether it is certain that nothing was written: the store was stopped or the disk is full.
     pub fn wrote_nothing(&self) -> bool {
         match self {
             StoreError::Stopped => true,
-            // PostgreSQL's disk_full. That of its write-ahead log ends the server instead.
+            // PostgreSQL's disk_full. If its write-ahead log runs out of space, the server stops
+            // instead.
             StoreError::Database(error) => {
                 sqlite_result(error) == Some(13) || code(error).as_deref() == Some("53100")
             }
@@ -152,34 +159,36 @@ impl StoreError {
         }
     }
 
-    /// Whether the state of SQLite's file is not known any more: an I/O error (10), a malformed file (11),
-    /// a file that is no database (26).
-    pub(super) fn disk_failed(&self) -> bool {
+    /// Whether the state of the SQLite file is unknown: I/O error (10), malformed file (11) or not
+    /// a database (26).
+    pub(super) fn is_disk_failure(&self) -> bool {
         matches!(self, StoreError::Database(error)
             if matches!(sqlite_result(error), Some(10 | 11 | 26)))
     }
 
-    /// Whether PostgreSQL gave this transaction up in favour of another one.
-    pub(super) fn lost_to_another(&self) -> bool {
+    /// Whether PostgreSQL aborted this transaction in favour of another (serialization failure or
+    /// deadlock).
+    pub(super) fn is_serialization_failure(&self) -> bool {
         matches!(self, StoreError::Database(error)
             if matches!(code(error).as_deref(), Some("40001" | "40P01")))
     }
 }
 
-/// SQLite: busy or locked, in any of their extended forms. PostgreSQL: serialization or deadlock.
+/// SQLite: busy or locked, with extended codes. PostgreSQL: serialization failure or deadlock.
 fn is_contention(error: &DbErr) -> bool {
     matches!(code(error).as_deref(), Some("40001" | "40P01"))
         || matches!(sqlite_result(error), Some(5 | 6))
 }
 
-/// SQLite's primary result code. An SQLSTATE has five characters, which none of SQLite's codes has.
+/// Returns SQLite's primary result code. An SQLSTATE has five characters, SQLite's codes have
+/// fewer.
 fn sqlite_result(error: &DbErr) -> Option<u32> {
     let code = code(error).filter(|code| code.len() < 5)?;
     code.parse().ok().map(|code: u32| code & 0xff)
 }
 
-/// PostgreSQL's classes 08 (connection), 53 (resources) and 57P (the server ends or begins), 25P03 (a
-/// transaction that was idle for too long) and 25006 (a standby).
+/// PostgreSQL's classes 08 (connection), 53 (resources) and 57P (shutdown or startup), 25P03 (idle
+/// in transaction timeout) and 25006 (a standby).
 fn is_unavailability(error: &DbErr) -> bool {
     let source = match error {
         DbErr::ConnectionAcquire(_) => return true,
@@ -207,7 +216,7 @@ fn is_unavailability(error: &DbErr) -> bool {
     }
 }
 
-/// The database's own code for the error: SQLSTATE, or SQLite's extended result code.
+/// Returns the database's own error code: SQLSTATE, or SQLite's extended result code.
 pub(super) fn code(error: &DbErr) -> Option<String> {
     let source = match error {
         DbErr::Conn(RuntimeErr::SqlxError(e))

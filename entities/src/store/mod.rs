@@ -1,12 +1,7 @@
-//! Every query. A method is named for what it answers or does; reads take a read connection, and
-//! each write is one transaction.
-
-use std::sync::Arc;
-
-use sea_orm::{
-    DatabaseBackend, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait, Value,
-};
+//! All queries of the product, grouped by subject.
+//!
+//! [`Store`] is the handle. Its methods return a view per subject, such as
+//! [`store.ledger()`](Store::ledger). Reads use a read connection, and each write is one transaction.
 
 pub mod accounts;
 pub mod billing;
@@ -21,61 +16,11 @@ pub(crate) mod sql;
 pub mod webhooks;
 
 mod connect;
+mod database;
+mod views;
 
-use connection::fail_stop::FailStop;
+pub use database::Store;
 pub use error::{Conflict, StoreError};
-use phone_windows::cache::WindowBook;
-
-/// The database, ready for queries. Clones share the same connections.
-#[derive(Clone, Debug)]
-pub struct Store {
-    /// SQLite: one connection, since it takes one writer at a time. PostgreSQL: the writers' lanes.
-    writer: DatabaseConnection,
-    reader: DatabaseConnection,
-    /// On SQLite. PostgreSQL keeps the windows in a table, for all its nodes.
-    book: Option<Arc<WindowBook>>,
-    fail_stop: Arc<FailStop>,
-}
-
-impl Store {
-    /// The connection for what is no query of this crate: the migrations.
-    pub fn connection(&self) -> &DatabaseConnection {
-        &self.writer
-    }
-
-    /// Whether this is SQLite; otherwise it is PostgreSQL.
-    pub fn is_sqlite(&self) -> bool {
-        self.backend() == DatabaseBackend::Sqlite
-    }
-
-    /// Waits for what is under way and closes the connections.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`] when a connection cannot be closed in order.
-    pub async fn close(self) -> Result<(), StoreError> {
-        self.reader.close().await?;
-        self.writer.close().await?;
-        Ok(())
-    }
-
-    fn backend(&self) -> DatabaseBackend {
-        self.writer.get_database_backend()
-    }
-
-    /// A transaction that may write. SQLite takes its lock at once (`BEGIN IMMEDIATE`): a lock
-    /// taken later could not be waited for, since commands write to the same file.
-    async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
-        self.may_write()?;
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        self.noted(self.writer.begin_with_options(options).await)
-    }
-
-    /// A statement whose parameters are written `?`.
-    fn sql(&self, text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
-        let text = sql::bulk::numbered(text, self.backend());
-        Statement::from_sql_and_values(self.backend(), text, values)
-    }
-}
+pub use views::{
+    Accounts, Billing, Cluster, Deliveries, Ledger, Operations, PhoneWindows, Webhooks,
+};

@@ -1,4 +1,4 @@
-//! The sea-orm entity of each table.
+//! sea-orm entities of the tables that are not queried by plain SQL alone.
 
 pub mod accounts;
 pub mod cluster;

@@ -58,9 +58,10 @@ async fn an_account_is_found_by_its_address_in_any_case(database: Arc<Database>)
         page_language: None,
         created_at_ms: NOW,
     };
-    let id = store.create_account(new.clone()).await.unwrap();
+    let id = store.accounts().create(new.clone()).await.unwrap();
     let account = store
-        .account_by_email("LAN@example.COM")
+        .accounts()
+        .by_email("LAN@example.COM")
         .await
         .unwrap()
         .unwrap();
@@ -72,15 +73,16 @@ async fn an_account_is_found_by_its_address_in_any_case(database: Arc<Database>)
     assert!(account.operator && account.closed_at_ms.is_none());
     assert_eq!(account.password_hash.as_deref(), Some("$argon2id$v=19$x"));
     assert_eq!(
-        conflict(store.create_account(new).await),
+        conflict(store.accounts().create(new).await),
         Conflict::EmailTaken
     );
-    assert_eq!(store.accounts().await.unwrap().len(), 1);
-    let wallet = store.wallet(id).await.unwrap().unwrap();
+    assert_eq!(store.accounts().all().await.unwrap().len(), 1);
+    let wallet = store.ledger().wallet(id).await.unwrap().unwrap();
     assert_eq!(wallet.total(), Micros::ZERO);
     assert!(
         store
-            .account_by_email("nobody@example.com")
+            .accounts()
+            .by_email("nobody@example.com")
             .await
             .unwrap()
             .is_none()
@@ -94,38 +96,57 @@ async fn a_key_is_found_by_its_hash_with_all_that_it_decides(database: Arc<Datab
         .to_vec();
     let live = world
         .store
+        .accounts()
         .create_key(key(world.account, 1, &networks))
         .await
         .unwrap();
     let test = world
         .store
+        .accounts()
         .create_key(key(world.account, 2, &[]))
         .await
         .unwrap();
 
-    let record = world.store.key_by_hash(&[1; 32]).await.unwrap().unwrap();
+    let record = world
+        .store
+        .accounts()
+        .key_by_hash(&[1; 32])
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((record.key_id, record.account_id), (live, world.account));
     assert_eq!(record.allowlist, networks);
     assert!(!record.test && !record.revoked && record.language.is_none());
     assert!(
         world
             .store
+            .accounts()
             .key_by_hash(&[2; 32])
             .await
             .unwrap()
             .unwrap()
             .test
     );
-    assert_eq!(world.store.key_by_hash(&[3; 32]).await.unwrap(), None);
+    assert_eq!(
+        world.store.accounts().key_by_hash(&[3; 32]).await.unwrap(),
+        None
+    );
 
     world
         .store
-        .note_key_use(&[(live, NOW + 5), (test, NOW + 6)])
+        .accounts()
+        .record_key_use(&[(live, NOW + 5), (test, NOW + 6)])
         .await
         .unwrap();
-    world.store.note_key_use(&[(live, NOW + 4)]).await.unwrap();
+    world
+        .store
+        .accounts()
+        .record_key_use(&[(live, NOW + 4)])
+        .await
+        .unwrap();
     let used: Vec<Option<i64>> = world
         .store
+        .accounts()
         .keys(None)
         .await
         .unwrap()
@@ -138,38 +159,86 @@ async fn a_key_is_found_by_its_hash_with_all_that_it_decides(database: Arc<Datab
 async fn a_revoked_key_is_known_as_revoked(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
-    let id = store.create_key(key(world.account, 1, &[])).await.unwrap();
+    let id = store
+        .accounts()
+        .create_key(key(world.account, 1, &[]))
+        .await
+        .unwrap();
     let foreign = Some(AccountId(Uuid::from_u128(1)));
-    assert!(!store.revoke_key(id, foreign, NOW).await.unwrap());
-    assert!(!store.key_by_hash(&[1; 32]).await.unwrap().unwrap().revoked);
+    assert!(!store.accounts().revoke_key(id, foreign, NOW).await.unwrap());
+    assert!(
+        !store
+            .accounts()
+            .key_by_hash(&[1; 32])
+            .await
+            .unwrap()
+            .unwrap()
+            .revoked
+    );
     assert!(
         store
+            .accounts()
             .revoke_key(id, Some(world.account), NOW)
             .await
             .unwrap()
     );
-    assert!(!store.revoke_key(id, None, NOW).await.unwrap());
+    assert!(!store.accounts().revoke_key(id, None, NOW).await.unwrap());
     assert!(
         !store
+            .accounts()
             .revoke_key(KeyId(Uuid::from_u128(1)), None, NOW)
             .await
             .unwrap()
     );
-    assert!(store.key_by_hash(&[1; 32]).await.unwrap().unwrap().revoked);
+    assert!(
+        store
+            .accounts()
+            .key_by_hash(&[1; 32])
+            .await
+            .unwrap()
+            .unwrap()
+            .revoked
+    );
 }
 
 async fn a_closed_account_takes_its_keys_along(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
-    store.create_key(key(world.account, 1, &[])).await.unwrap();
-    let closing = store.close_account(world.account, NOW).await.unwrap();
+    store
+        .accounts()
+        .create_key(key(world.account, 1, &[]))
+        .await
+        .unwrap();
+    let closing = store
+        .ledger()
+        .close_account(world.account, NOW)
+        .await
+        .unwrap();
     assert!(closing.unwrap().new);
-    let again = store.close_account(world.account, NOW).await.unwrap();
+    let again = store
+        .ledger()
+        .close_account(world.account, NOW)
+        .await
+        .unwrap();
     assert!(!again.unwrap().new);
     let nobody = AccountId(Uuid::nil());
-    assert_eq!(store.close_account(nobody, NOW).await.unwrap(), None);
-    assert!(store.key_by_hash(&[1; 32]).await.unwrap().unwrap().revoked);
-    let refused = store.create_key(key(world.account, 2, &[])).await;
+    assert_eq!(
+        store.ledger().close_account(nobody, NOW).await.unwrap(),
+        None
+    );
+    assert!(
+        store
+            .accounts()
+            .key_by_hash(&[1; 32])
+            .await
+            .unwrap()
+            .unwrap()
+            .revoked
+    );
+    let refused = store
+        .accounts()
+        .create_key(key(world.account, 2, &[]))
+        .await;
     assert_eq!(conflict(refused), Conflict::AccountClosed);
 }
 
@@ -184,7 +253,7 @@ async fn of_a_thousand_keys_made_at_once_ten_are(database: Arc<Database>) {
             hash,
             ..key(world.account, 1, &[])
         };
-        made.spawn(async move { store.create_key(new).await });
+        made.spawn(async move { store.accounts().create_key(new).await });
     }
     let mut made_at_once = 0;
     while let Some(made) = made.join_next().await {
@@ -196,7 +265,12 @@ async fn of_a_thousand_keys_made_at_once_ten_are(database: Arc<Database>) {
         }
     }
     assert_eq!(made_at_once, 10);
-    let kept = world.store.keys(Some(world.account)).await.unwrap();
+    let kept = world
+        .store
+        .accounts()
+        .keys(Some(world.account))
+        .await
+        .unwrap();
     assert_eq!(kept.len(), 10);
 }
 
@@ -205,12 +279,14 @@ async fn a_key_with_too_long_an_allowlist_is_refused(database: Arc<Database>) {
     let mut networks = vec!["10.0.0.0/8".to_owned(); MAX_ALLOWLIST];
     world
         .store
+        .accounts()
         .create_key(key(world.account, 1, &networks))
         .await
         .unwrap();
     networks.push("192.168.0.0/16".to_owned());
     let refused = world
         .store
+        .accounts()
         .create_key(key(world.account, 2, &networks))
         .await;
     assert_eq!(
@@ -234,7 +310,11 @@ async fn a_credit_that_cannot_be_is_refused(database: Arc<Database>) {
         (i64::MAX, world.account, Conflict::WalletFull),
         (1, AccountId(Uuid::from_u128(1)), Conflict::AccountClosed),
     ] {
-        let refused = world.store.credit_wallet(credit(amount, account)).await;
+        let refused = world
+            .store
+            .ledger()
+            .credit_wallet(credit(amount, account))
+            .await;
         assert_eq!(conflict(refused), reason);
     }
     assert_eq!(world.held().await.total(), Micros::ZERO);
@@ -244,13 +324,17 @@ async fn a_credit_that_cannot_be_is_refused(database: Arc<Database>) {
 async fn every_command_leaves_its_change_in_the_feed(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let (store, account) = (&world.store, world.account);
-    let start = store.last_change().await.unwrap();
-    let key = store.create_key(key(account, 1, &[])).await.unwrap();
+    let start = store.cluster().last_change().await.unwrap();
+    let key = store
+        .accounts()
+        .create_key(key(account, 1, &[]))
+        .await
+        .unwrap();
     crate::world::credit(store, account, Bucket::Free, 1).await;
     crate::world::endpoint(store, account, "https://example.com").await;
-    store.revoke_key(key, None, NOW).await.unwrap();
-    store.close_account(account, NOW).await.unwrap();
-    let feed = store.changes_since(start).await.unwrap();
+    store.accounts().revoke_key(key, None, NOW).await.unwrap();
+    store.ledger().close_account(account, NOW).await.unwrap();
+    let feed = store.cluster().changes_since(start).await.unwrap();
     let expected = [
         Change::Key(key),
         Change::Wallet(account),
@@ -259,9 +343,17 @@ async fn every_command_leaves_its_change_in_the_feed(database: Arc<Database>) {
         Change::Account(account),
     ];
     assert_eq!(feed.changes, expected);
-    assert_eq!(feed.seq, store.last_change().await.unwrap());
-    assert_eq!(store.changes_since(feed.seq).await.unwrap().changes, []);
-    store.trim_changes(NOW + 1).await.unwrap();
-    let trimmed = store.changes_since(0).await.unwrap();
+    assert_eq!(feed.seq, store.cluster().last_change().await.unwrap());
+    assert_eq!(
+        store
+            .cluster()
+            .changes_since(feed.seq)
+            .await
+            .unwrap()
+            .changes,
+        []
+    );
+    store.cluster().trim_changes(NOW + 1).await.unwrap();
+    let trimmed = store.cluster().changes_since(0).await.unwrap();
     assert_eq!(trimmed.changes, []);
 }

@@ -66,7 +66,12 @@ impl Side {
                     reference: &now_ms.to_string(),
                     at_ms: now_ms,
                 };
-                self.world.store.credit_wallet(credit).await.unwrap();
+                self.world
+                    .store
+                    .ledger()
+                    .credit_wallet(credit)
+                    .await
+                    .unwrap();
             }
             Step::Crash => {
                 let half = self.world.store.connection().begin().await.unwrap();

@@ -26,7 +26,7 @@ on_both!(
 );
 
 async fn broken(world: &World, at_ms: i64) -> Vec<&'static str> {
-    let checks = world.store.audit(at_ms).await.unwrap();
+    let checks = world.store.ledger().audit(at_ms).await.unwrap();
     checks
         .iter()
         .filter(|check| !check.ok)
@@ -42,7 +42,7 @@ async fn a_sound_ledger_passes_with_its_figures(database: Arc<Database>) {
         .settle(&[refunded(&debits[0], paid(&outcomes[0]))])
         .await;
     assert_eq!(broken(&world, NOW).await, Vec::<&str>::new());
-    let checks = world.store.audit(NOW).await.unwrap();
+    let checks = world.store.ledger().audit(NOW).await.unwrap();
     let totals = &checks.last().unwrap().detail;
     assert_eq!(
         totals,
@@ -147,7 +147,12 @@ async fn a_reference_that_corrects_twice_is_named(database: Arc<Database>) {
         note: None,
         at_ms: NOW,
     };
-    world.store.correct_wallet(correction).await.unwrap();
+    world
+        .store
+        .ledger()
+        .correct_wallet(correction)
+        .await
+        .unwrap();
     world.assert_sound().await;
     let again = "INSERT INTO ledger_entries (account_id, posting_id, kind, bucket, amount_micros, \
                  reference, created_at_ms) SELECT account_id, posting_id, kind, 'bonus', \
@@ -214,19 +219,21 @@ async fn a_pause_excuses_what_ended_in_it(database: Arc<Database>) {
     let debits = [otp(world.account, 1), otp(world.account, 2)];
     let outcomes = world.debit(&debits).await;
     let change = async |world: &World, change, at: i64| {
-        let changed = world
-            .store
-            .change_endpoint(world.account, endpoint, change, NOW + at);
+        let changed =
+            world
+                .store
+                .webhooks()
+                .change_endpoint(world.account, endpoint, change, NOW + at);
         assert!(changed.await.unwrap());
     };
     change(&world, EndpointChange::Pause, 100_000).await;
-    world.cache.forget_endpoints(world.account);
+    world.cache.invalidate_endpoints(world.account);
     world
         .settle(&[told(delivered(&debits[0], paid(&outcomes[0])), 150_000)])
         .await;
     world.assert_sound().await;
     change(&world, EndpointChange::Resume, 200_000).await;
-    world.cache.forget_endpoints(world.account);
+    world.cache.invalidate_endpoints(world.account);
     world.assert_sound().await;
     // After the resumption there is no excuse.
     let untold = Settlement {
@@ -255,7 +262,7 @@ async fn the_audit_sees_one_moment_while_the_wallet_moves(database: Arc<Database
     };
     let auditing = async {
         for _ in 0..20 {
-            let checks = store.audit(NOW).await.unwrap();
+            let checks = store.ledger().audit(NOW).await.unwrap();
             let broken: Vec<_> = checks.iter().filter(|check| !check.ok).collect();
             assert!(broken.is_empty(), "{broken:?}");
         }

@@ -34,7 +34,8 @@ fn held(free: i64, bonus: i64, balance: i64) -> Buckets {
 async fn entries(world: &World) -> Vec<(EntryKind, Bucket, i64, Option<String>)> {
     let page = world
         .store
-        .ledger_page(world.account, &LedgerFilter::default(), None, 1_000)
+        .ledger()
+        .entries(world.account, &LedgerFilter::default(), None, 1_000)
         .await
         .unwrap();
     let entry = |e: nexo_entities::store::ledger::entries::LedgerEntry| {
@@ -49,7 +50,12 @@ async fn closing_pays_the_cash_out_and_forfeits_the_rest(database: Arc<Database>
     credit(&world.store, world.account, Bucket::Bonus, 7).await;
     let debit = otp(world.account, 1);
     world.debit(std::slice::from_ref(&debit)).await;
-    let closing = world.store.close_account(world.account, NOW).await.unwrap();
+    let closing = world
+        .store
+        .ledger()
+        .close_account(world.account, NOW)
+        .await
+        .unwrap();
     let closing = closing.unwrap();
     assert!(closing.new);
     assert_eq!(closing.taken, held(0, 0, 9 * COST + 12));
@@ -75,7 +81,12 @@ async fn a_refund_after_the_closing_is_paid_out_by_the_next(database: Arc<Databa
     let debits = [otp(world.account, 1), otp(world.account, 2)];
     let outcomes = world.debit(&debits).await;
     let close = async |world: &World| {
-        let closing = world.store.close_account(world.account, NOW).await.unwrap();
+        let closing = world
+            .store
+            .ledger()
+            .close_account(world.account, NOW)
+            .await
+            .unwrap();
         closing.unwrap()
     };
     let first = close(&world).await;
@@ -160,13 +171,18 @@ async fn whatever_is_in_flight_a_closed_wallet_is_exact(database: Arc<Database>)
     };
     let closing = async {
         started.notified().await;
-        let closing = command.close_account(account, NOW).await.unwrap();
+        let closing = command.ledger().close_account(account, NOW).await.unwrap();
         closing.unwrap()
     };
     let ((), first) = tokio::join!(traffic, closing);
     assert!(first.new && first.taken.balance.get() > 0);
     world.assert_sound().await;
-    let second = command.close_account(account, NOW).await.unwrap().unwrap();
+    let second = command
+        .ledger()
+        .close_account(account, NOW)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(world.held().await, Buckets::default());
     world.assert_sound().await;
     let sum = |kind: EntryKind, entries: &[(EntryKind, Bucket, i64, Option<String>)]| {
@@ -205,9 +221,9 @@ async fn a_correction_takes_once_and_never_more_than_is_there(database: Arc<Data
         correction(0, "fix-3"),
         correction(COST, "fix-4"),
     );
-    let first = store.correct_wallet(take).await.unwrap();
+    let first = store.ledger().correct_wallet(take).await.unwrap();
     assert_eq!((first.new, first.buckets), (true, held(0, 0, 6 * COST)));
-    let again = store.correct_wallet(take).await.unwrap();
+    let again = store.ledger().correct_wallet(take).await.unwrap();
     assert_eq!((again.new, again.buckets), (false, held(0, 0, 6 * COST)));
     for (correction, conflict) in [
         (
@@ -218,19 +234,20 @@ async fn a_correction_takes_once_and_never_more_than_is_there(database: Arc<Data
         ),
         (nothing, Conflict::CorrectionZero),
     ] {
-        match store.correct_wallet(correction).await.unwrap_err() {
+        match store.ledger().correct_wallet(correction).await.unwrap_err() {
             StoreError::Conflict(found) => assert_eq!(found, conflict),
             other => panic!("{other}"),
         }
     }
-    let back = store.correct_wallet(back).await.unwrap();
+    let back = store.ledger().correct_wallet(back).await.unwrap();
     assert_eq!(back.buckets, held(0, 0, 7 * COST));
     let outcomes = world.debit(&[otp(world.account, 2)]).await;
     assert!(
         matches!(outcomes[0], DebitOutcome::Posted { after, .. } if after == held(0, 0, 6 * COST))
     );
     let page = store
-        .ledger_page(world.account, &LedgerFilter::default(), None, 3)
+        .ledger()
+        .entries(world.account, &LedgerFilter::default(), None, 3)
         .await
         .unwrap();
     assert_eq!(page.entries[2].note.as_deref(), Some("credited twice"));
@@ -426,7 +443,10 @@ async fn each_refund_policy_does_what_it_says_of_every_end(database: Arc<Databas
                 false => before.debit(Micros::new(COST)).unwrap().0,
             };
             assert_eq!(world.held().await, after, "{what}");
-            let kept = world.store.delivery(world.account, debit.delivery_id);
+            let kept = world
+                .store
+                .deliveries()
+                .get(world.account, debit.delivery_id);
             assert_eq!(kept.await.unwrap().unwrap().status, status, "{what}");
         }
     }

@@ -8,7 +8,7 @@ use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::billing::payout::{Month, PayoutWallet};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
-use nexo_entities::store::accounts::accounts::{Landing, NewAccount};
+use nexo_entities::store::accounts::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::ledger::posting::{Debit, Settlement};
 use nexo_entities::store::operations::operator_log::Operator;
 use proptest::prelude::*;
@@ -115,19 +115,21 @@ async fn people(world: &World, case: u32) -> (AccountId, Vec<AccountId>) {
     let store = &world.store;
     let referrer = account(store, &format!("r{case}@example.com")).await;
     let code = store
-        .account(referrer)
+        .accounts()
+        .get(referrer)
         .await
         .unwrap()
         .unwrap()
         .referral_code;
     let bank = PayoutWallet::parse("bank", "970436 0123456789 NGUYEN VAN A").unwrap();
     store
-        .nominate_wallet(referrer, Some(&bank), NOW)
+        .billing()
+        .set_payout_wallet(referrer, Some(&bank), NOW)
         .await
         .unwrap();
     let mut friends = Vec::new();
     for number in 0..FRIENDS {
-        let landing = Landing {
+        let landing = ReferralVisit {
             code: &code,
             signed_in_as: None,
         };
@@ -140,7 +142,8 @@ async fn people(world: &World, case: u32) -> (AccountId, Vec<AccountId>) {
             created_at_ms: NOW,
         };
         let friend = store
-            .create_account_through(Some(landing), new)
+            .accounts()
+            .create_referred(Some(landing), new)
             .await
             .unwrap();
         credit(store, friend, Bucket::ALL[number], 100_000_000).await;
@@ -202,7 +205,11 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
                 // All were delivered, or none was.
                 for (debit, (friend, cost)) in debits.iter().zip(&otps) {
                     let account = friends[*friend];
-                    let found = world.store.delivery(account, debit.delivery_id).await;
+                    let found = world
+                        .store
+                        .deliveries()
+                        .get(account, debit.delivery_id)
+                        .await;
                     let found = found.unwrap().unwrap();
                     if found.status == nexo_domain::call::outcome::Status::Delivered {
                         model.earn(*friend, *cost, now_ms);
@@ -211,7 +218,9 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
             }
             Step::Revoke(friend) => {
                 let store = &world.store;
-                let revoked = store.revoke_referral(BY, friends[friend], "x", now_ms);
+                let revoked = store
+                    .billing()
+                    .revoke_referral(BY, friends[friend], "x", now_ms);
                 let reversed = revoked.await.unwrap();
                 let expected = (!model.revoked[friend]).then(|| model.pending(friend));
                 assert_eq!(reversed.map(Micros::get), expected);
@@ -225,7 +234,9 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
                 let month = Month::parse(&text[..7]).unwrap();
                 let runs = (0..times).map(|_| {
                     let store = world.store.clone();
-                    tokio::spawn(async move { store.run_payouts(BY, month, now_ms).await })
+                    tokio::spawn(
+                        async move { store.billing().run_payouts(BY, month, now_ms).await },
+                    )
                 });
                 for run in runs.collect::<Vec<_>>() {
                     run.await.unwrap().unwrap();
@@ -233,7 +244,7 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
                 model.pay(month);
             }
         }
-        let earnings = world.store.earnings(referrer).await.unwrap();
+        let earnings = world.store.billing().earnings(referrer).await.unwrap();
         let pending: i64 = (0..FRIENDS).map(|friend| model.pending(friend)).sum();
         let accrued = model.earned.iter().flatten().map(|(_, amount)| amount);
         assert_eq!(earnings.pending.get(), pending);

@@ -8,7 +8,7 @@ use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_entities::Store;
 use nexo_entities::store::deliveries::deliveries::Delivery;
-use nexo_entities::store::deliveries::pages::{DeliveryFilter, DeliveryPlace};
+use nexo_entities::store::deliveries::pages::{DeliveryCursor, DeliveryFilter};
 use nexo_entities::store::ledger::posting::Debit;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -43,10 +43,11 @@ async fn walk(
     limit: u32,
 ) -> Vec<Delivery> {
     let mut all = Vec::new();
-    let mut after: Option<DeliveryPlace> = None;
+    let mut after: Option<DeliveryCursor> = None;
     loop {
         let page = store
-            .delivery_page(account, filter, after, limit)
+            .deliveries()
+            .page(account, filter, after, limit)
             .await
             .unwrap();
         assert!(page.deliveries.len() <= limit as usize);
@@ -73,7 +74,8 @@ async fn pages_make_the_whole_while_new_deliveries_arrive(database: Arc<Database
     loop {
         let page = world
             .store
-            .delivery_page(world.account, &DeliveryFilter::default(), after, 6)
+            .deliveries()
+            .page(world.account, &DeliveryFilter::default(), after, 6)
             .await
             .unwrap();
         seen.extend(page.deliveries.iter().map(|d| d.id));
@@ -174,12 +176,14 @@ async fn nobody_sees_anothers_deliveries(database: Arc<Database>) {
     // Another's place says where to go on in one's own list, and nothing else.
     let page = world
         .store
-        .delivery_page(world.account, &DeliveryFilter::default(), None, 1)
+        .deliveries()
+        .page(world.account, &DeliveryFilter::default(), None, 1)
         .await
         .unwrap();
     let beyond = world
         .store
-        .delivery_page(other, &DeliveryFilter::default(), page.next, 5)
+        .deliveries()
+        .page(other, &DeliveryFilter::default(), page.next, 5)
         .await
         .unwrap();
     assert!(beyond.deliveries.iter().all(|d| d.account_id == other));
@@ -272,13 +276,23 @@ async fn what_has_filters_is_found_as_before(database: Arc<Database>) {
     );
     // A part of them has filters, then all but the last few.
     for at_ms in [NOW + 70_000, NOW + 1_000_000] {
-        while world.store.add_filter_of(7, at_ms).await.unwrap() {}
+        while world
+            .store
+            .deliveries()
+            .build_filter_of(7, at_ms)
+            .await
+            .unwrap()
+        {}
         assert_eq!(lists(&world.store, mine, &filters).await, before);
     }
     // Whoever reads the database when phones are masked does not learn from filters whom they had.
     let filled = "SELECT COUNT(*) FROM delivery_filters WHERE length(phones) > 0";
     assert!(count(&world.store, filled).await > 20);
-    let masked = world.store.mask_phones(None, NOW + 1_000_000, 1_000).await;
+    let masked = world
+        .store
+        .deliveries()
+        .mask_phones(None, NOW + 1_000_000, 1_000)
+        .await;
     assert_eq!(masked.unwrap().deliveries, 2 * numbers.len() as u64);
     assert_eq!(count(&world.store, filled).await, 0);
     let after = lists(&world.store, mine, &filters).await;
@@ -302,16 +316,31 @@ async fn filters_know_no_phone_that_was_masked_meanwhile(database: Arc<Database>
     for (masked, filled_then) in [(5, 0), (5, 0), (3, 1), (0, 2)] {
         let mask = async || {
             if masked > 0 {
-                let done = store.mask_phones(None, later, masked).await.unwrap();
+                let done = store
+                    .deliveries()
+                    .mask_phones(None, later, masked)
+                    .await
+                    .unwrap();
                 assert_eq!(done.deliveries, u64::from(masked));
             }
         };
-        assert!(store.add_filter_while(5, later, mask).await.unwrap());
+        assert!(
+            store
+                .deliveries()
+                .build_filter_while(5, later, mask)
+                .await
+                .unwrap()
+        );
         assert_eq!(count(store, filled).await, filled_then);
     }
     // Whatever is left is forgotten with the rest.
     assert_eq!(
-        store.mask_phones(None, later, 99).await.unwrap().deliveries,
+        store
+            .deliveries()
+            .mask_phones(None, later, 99)
+            .await
+            .unwrap()
+            .deliveries,
         7
     );
     assert_eq!(count(store, filled).await, 0);

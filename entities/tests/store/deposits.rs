@@ -8,7 +8,7 @@ use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_entities::Store;
-use nexo_entities::store::billing::bank_payments::{NewPayment, Taken};
+use nexo_entities::store::billing::bank_payments::{NewPayment, PaymentOutcome};
 use nexo_entities::store::billing::deposits::{Deposit, MAX_OPEN_DEPOSITS, NewDeposit};
 use nexo_entities::store::ledger::posting::DebitOutcome;
 use nexo_entities::store::ledger::wallets::Credit;
@@ -51,11 +51,16 @@ async fn open(store: &Store, account_id: AccountId, number: u8) -> Deposit {
         rate: rate(),
         at_ms: NOW,
     };
-    let id = store.open_deposit(new).await.unwrap();
-    store.deposit(account_id, id).await.unwrap().unwrap()
+    let id = store.billing().open_deposit(new).await.unwrap();
+    store
+        .billing()
+        .deposit(account_id, id)
+        .await
+        .unwrap()
+        .unwrap()
 }
 
-async fn pay(store: &Store, bank_id: &str, amount: i64, memo: &str) -> (Taken, bool) {
+async fn pay(store: &Store, bank_id: &str, amount: i64, memo: &str) -> (PaymentOutcome, bool) {
     let payment = NewPayment {
         bank_id,
         amount,
@@ -63,11 +68,18 @@ async fn pay(store: &Store, bank_id: &str, amount: i64, memo: &str) -> (Taken, b
         memo,
         at_ms: NOW + 5,
     };
-    store.take_payment(payment).await.unwrap()
+    store.billing().receive_payment(payment).await.unwrap()
 }
 
 async fn balance(store: &Store, account: AccountId) -> i64 {
-    store.wallet(account).await.unwrap().unwrap().balance.get()
+    store
+        .ledger()
+        .wallet(account)
+        .await
+        .unwrap()
+        .unwrap()
+        .balance
+        .get()
 }
 
 async fn an_exact_payment_is_credited_once(database: Arc<Database>) {
@@ -76,7 +88,7 @@ async fn an_exact_payment_is_credited_once(database: Arc<Database>) {
     let deposit = open(store, world.account, 1).await;
     assert_eq!((deposit.vnd, deposit.status.as_str()), (260_000, "open"));
     let memo = format!("MBVCB.77.{}.CT TU 0123", deposit.reference.to_lowercase());
-    let credited = Taken::Credited {
+    let credited = PaymentOutcome::Credited {
         account_id: world.account,
         amount: Micros::new(10_000_000),
     };
@@ -86,10 +98,11 @@ async fn an_exact_payment_is_credited_once(database: Arc<Database>) {
     );
     assert_eq!(pay(store, "FT1", 260_000, &memo).await, (credited, false));
     assert_eq!(balance(store, world.account).await, 10_000_000);
-    let used = Taken::Kept(HoldReason::ReferenceUsed);
+    let used = PaymentOutcome::Kept(HoldReason::ReferenceUsed);
     assert_eq!(pay(store, "FT2", 260_000, &memo).await, (used, true));
     assert_eq!(balance(store, world.account).await, 10_000_000);
     let closed = store
+        .billing()
         .deposit(world.account, deposit.id)
         .await
         .unwrap()
@@ -97,7 +110,10 @@ async fn an_exact_payment_is_credited_once(database: Arc<Database>) {
     assert_eq!(closed.status, "credited");
     assert_eq!(closed.closed_by.as_deref(), Some("bank"));
     let stranger = account(store, "b@example.com").await;
-    assert_eq!(store.deposit(stranger, deposit.id).await.unwrap(), None);
+    assert_eq!(
+        store.billing().deposit(stranger, deposit.id).await.unwrap(),
+        None
+    );
     world.assert_sound().await;
 }
 
@@ -123,15 +139,18 @@ async fn many_notifications_at_once_credit_once(database: Arc<Database>) {
         let (taken, is_new) = task.await.unwrap();
         new += i32::from(is_new);
         match taken {
-            Taken::Credited { .. } => {
+            PaymentOutcome::Credited { .. } => {
                 credited.insert(n % 3);
             }
-            taken => assert_eq!(taken, Taken::Kept(HoldReason::ReferenceUsed)),
+            taken => assert_eq!(taken, PaymentOutcome::Kept(HoldReason::ReferenceUsed)),
         }
     }
     assert_eq!((credited.len(), new), (1, 3));
     assert_eq!(balance(&world.store, world.account).await, 10_000_000);
-    assert_eq!(world.store.kept_payments(10).await.unwrap().len(), 2);
+    assert_eq!(
+        world.store.billing().kept_payments(10).await.unwrap().len(),
+        2
+    );
     world.assert_sound().await;
 }
 
@@ -153,7 +172,7 @@ async fn a_payment_that_does_not_fit_is_kept_and_put_right(database: Arc<Databas
     ] {
         assert_eq!(
             pay(store, bank_id, amount, memo).await,
-            (Taken::Kept(kept), true)
+            (PaymentOutcome::Kept(kept), true)
         );
     }
     let dollars = NewPayment {
@@ -163,14 +182,15 @@ async fn a_payment_that_does_not_fit_is_kept_and_put_right(database: Arc<Databas
         memo: &second.reference,
         at_ms: NOW,
     };
-    let (taken, _) = store.take_payment(dollars).await.unwrap();
-    assert_eq!(taken, Taken::Kept(HoldReason::WrongCurrency));
+    let (taken, _) = store.billing().receive_payment(dollars).await.unwrap();
+    assert_eq!(taken, PaymentOutcome::Kept(HoldReason::WrongCurrency));
     assert_eq!(balance(store, world.account).await, 0);
-    let kept = store.kept_payments(10).await.unwrap();
+    let kept = store.billing().kept_payments(10).await.unwrap();
     assert_eq!(kept.len(), 4);
     let id = |bank_id: &str| kept.iter().find(|p| p.bank_id == bank_id).unwrap().id;
     let credit = async |bank_id: &str| {
         store
+            .billing()
             .credit_payment(BY, id(bank_id), world.account, rate(), NOW + 9)
             .await
     };
@@ -179,6 +199,7 @@ async fn a_payment_that_does_not_fit_is_kept_and_put_right(database: Arc<Databas
     assert_eq!(credit("B").await.unwrap(), Some(worth));
     assert_eq!(credit("B").await.unwrap(), None);
     let closed = store
+        .billing()
         .deposit(world.account, first.id)
         .await
         .unwrap()
@@ -195,23 +216,32 @@ async fn a_payment_that_does_not_fit_is_kept_and_put_right(database: Arc<Databas
     ));
     assert!(
         store
+            .billing()
             .refuse_payment(BY, id("D"), "sent back", NOW)
             .await
             .unwrap()
     );
     assert!(
         !store
+            .billing()
             .refuse_payment(BY, id("D"), "sent back", NOW)
             .await
             .unwrap()
     );
-    assert_eq!(pay(store, "D", 10, "x").await, (Taken::Refused, false));
+    assert_eq!(
+        pay(store, "D", 10, "x").await,
+        (PaymentOutcome::Refused, false)
+    );
     assert_eq!(balance(store, world.account).await, 19_999_961);
-    assert_eq!(store.kept_payments(10).await.unwrap().len(), 1);
+    assert_eq!(store.billing().kept_payments(10).await.unwrap().len(), 1);
     // An account that has gone.
-    store.close_account(world.account, NOW + 10).await.unwrap();
+    store
+        .ledger()
+        .close_account(world.account, NOW + 10)
+        .await
+        .unwrap();
     let gone = pay(store, "E", 260_000, &second.reference).await;
-    assert_eq!(gone.0, Taken::Kept(HoldReason::AccountClosed));
+    assert_eq!(gone.0, PaymentOutcome::Kept(HoldReason::AccountClosed));
     world.assert_sound().await;
 }
 
@@ -221,10 +251,13 @@ async fn an_approval_and_a_payment_credit_once(database: Arc<Database>) {
         let deposit = open(&world.store, world.account, number).await;
         let bank_id = format!("FT{number}");
         let (approved, (taken, _)) = tokio::join!(
-            world.store.approve_deposit(BY, deposit.id, NOW + 3),
+            world
+                .store
+                .billing()
+                .approve_deposit(BY, deposit.id, NOW + 3),
             pay(&world.store, &bank_id, 260_000, &deposit.reference),
         );
-        let by_bank = matches!(taken, Taken::Credited { .. });
+        let by_bank = matches!(taken, PaymentOutcome::Credited { .. });
         assert!(approved.unwrap() != by_bank, "{number}");
     }
     assert_eq!(balance(&world.store, world.account).await, 60_000_000);
@@ -247,45 +280,60 @@ async fn top_ups_are_refused_withdrawn_and_limited(database: Arc<Database>) {
         rate: rate(),
         at_ms: NOW,
     };
-    let refused = store.open_deposit(one_more.clone()).await.unwrap_err();
+    let refused = store
+        .billing()
+        .open_deposit(one_more.clone())
+        .await
+        .unwrap_err();
     assert!(matches!(
         refused,
         StoreError::Conflict(Conflict::TooManyDeposits { .. })
     ));
     assert!(
         store
+            .billing()
             .refuse_deposit(BY, all[0].id, "no money came", NOW)
             .await
             .unwrap()
     );
     assert!(
         !store
+            .billing()
             .refuse_deposit(BY, all[0].id, "again", NOW)
             .await
             .unwrap()
     );
-    assert!(!store.approve_deposit(BY, all[0].id, NOW).await.unwrap());
+    assert!(
+        !store
+            .billing()
+            .approve_deposit(BY, all[0].id, NOW)
+            .await
+            .unwrap()
+    );
     let stranger = account(store, "b@example.com").await;
     assert!(
         !store
+            .billing()
             .withdraw_deposit(stranger, all[1].id, NOW)
             .await
             .unwrap()
     );
     assert!(
         store
+            .billing()
             .withdraw_deposit(world.account, all[1].id, NOW)
             .await
             .unwrap()
     );
     assert!(
         !store
+            .billing()
             .withdraw_deposit(world.account, all[1].id, NOW)
             .await
             .unwrap()
     );
-    store.open_deposit(one_more).await.unwrap();
-    let open = store.open_deposits(100).await.unwrap();
+    store.billing().open_deposit(one_more).await.unwrap();
+    let open = store.billing().open_deposits(100).await.unwrap();
     assert_eq!(open.len(), MAX_OPEN_DEPOSITS - 1);
     assert_eq!(balance(store, world.account).await, 0);
     world.assert_sound().await;
@@ -295,15 +343,20 @@ async fn a_low_balance_is_told_once_each_time(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 3 * COST).await;
     let store = world.store.clone();
     endpoint(&store, world.account, "https://example.com/hook").await;
-    let tell = async || store.tell_low_balances(NOW + 7).await.unwrap();
+    let tell = async || store.ledger().notify_low_balances(NOW + 7).await.unwrap();
     assert!(tell().await.is_empty());
     let threshold = Micros::new(3 * COST);
     store
-        .set_low_balance(world.account, Some(threshold))
+        .ledger()
+        .set_low_balance_threshold(world.account, Some(threshold))
         .await
         .unwrap();
     assert_eq!(
-        store.low_balance(world.account).await.unwrap(),
+        store
+            .ledger()
+            .low_balance_threshold(world.account)
+            .await
+            .unwrap(),
         Some(threshold)
     );
     // Exactly at the threshold is not below it.
@@ -328,13 +381,24 @@ async fn a_low_balance_is_told_once_each_time(database: Arc<Database>) {
     // Above it, and below again.
     credit(&store, world.account, Bucket::Bonus, 5 * COST).await;
     assert!(tell().await.is_empty());
-    world.cache.forget_wallet(world.account);
+    world.cache.invalidate_wallet(world.account);
     let debits: Vec<_> = (2..7).map(|n| otp(world.account, n)).collect();
     world.debit(&debits).await;
     assert_eq!(tell().await.len(), 1);
     assert_eq!(bodies().await.len(), 2);
-    store.set_low_balance(world.account, None).await.unwrap();
-    assert_eq!(store.low_balance(world.account).await.unwrap(), None);
+    store
+        .ledger()
+        .set_low_balance_threshold(world.account, None)
+        .await
+        .unwrap();
+    assert_eq!(
+        store
+            .ledger()
+            .low_balance_threshold(world.account)
+            .await
+            .unwrap(),
+        None
+    );
     world.assert_sound_at(NOW + 1).await;
 }
 
@@ -345,17 +409,19 @@ async fn a_suspended_account_debits_nothing_and_keeps_everything(database: Arc<D
     let outcomes = world.debit(&debits).await;
     assert!(
         store
+            .operations()
             .suspend_account(BY, world.account, "fraud", NOW)
             .await
             .unwrap()
     );
     assert!(
         !store
+            .operations()
             .suspend_account(BY, world.account, "fraud", NOW)
             .await
             .unwrap()
     );
-    let kept = store.account(world.account).await.unwrap().unwrap();
+    let kept = store.accounts().get(world.account).await.unwrap().unwrap();
     assert_eq!(kept.suspended_for.as_deref(), Some("fraud"));
     // Its wallet was cached: the debit is refused all the same.
     let refused = world.debit(&[otp(world.account, 3)]).await;
@@ -367,9 +433,21 @@ async fn a_suspended_account_debits_nothing_and_keeps_everything(database: Arc<D
     ];
     assert_eq!(world.settle(&ends).await, [true, true]);
     assert_eq!(world.held().await.total(), Micros::new(9 * COST));
-    assert!(store.resume_account(BY, world.account, NOW).await.unwrap());
-    assert!(!store.resume_account(BY, world.account, NOW).await.unwrap());
-    world.cache.forget_wallet(world.account);
+    assert!(
+        store
+            .operations()
+            .resume_account(BY, world.account, NOW)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .operations()
+            .resume_account(BY, world.account, NOW)
+            .await
+            .unwrap()
+    );
+    world.cache.invalidate_wallet(world.account);
     let posted = world.debit(&[otp(world.account, 4)]).await;
     assert!(matches!(posted[0], DebitOutcome::Posted { .. }));
     world.assert_sound().await;
@@ -384,7 +462,8 @@ async fn what_operators_do_is_logged_for_good(database: Arc<Database>) {
         name: "op@example.com",
     };
     store
-        .note_account(by, world.account, "called them", NOW)
+        .operations()
+        .add_account_note(by, world.account, "called them", NOW)
         .await
         .unwrap();
     let credit = Credit {
@@ -394,9 +473,27 @@ async fn what_operators_do_is_logged_for_good(database: Arc<Database>) {
         reference: "sorry-1",
         at_ms: NOW + 1,
     };
-    assert!(store.credit_wallet_as(by, credit).await.unwrap().new);
-    assert!(!store.credit_wallet_as(by, credit).await.unwrap().new);
-    let actions = store.operator_actions(None, None, 10).await.unwrap();
+    assert!(
+        store
+            .ledger()
+            .credit_wallet_as(by, credit)
+            .await
+            .unwrap()
+            .new
+    );
+    assert!(
+        !store
+            .ledger()
+            .credit_wallet_as(by, credit)
+            .await
+            .unwrap()
+            .new
+    );
+    let actions = store
+        .operations()
+        .operator_actions(None, None, 10)
+        .await
+        .unwrap();
     let told: Vec<_> = actions
         .iter()
         .map(|a| (a.action.as_str(), a.operator.as_str(), a.detail.as_deref()))
@@ -409,12 +506,14 @@ async fn what_operators_do_is_logged_for_good(database: Arc<Database>) {
         ]
     );
     let older = store
+        .operations()
         .operator_actions(None, Some(actions[0].id), 10)
         .await
         .unwrap();
     assert_eq!(older, actions[1..]);
     assert!(
         store
+            .operations()
             .operator_actions(Some(operator), None, 10)
             .await
             .unwrap()
@@ -465,6 +564,7 @@ async fn traffic_is_added_up_a_key(database: Arc<Database>) {
         .unwrap();
     let traffic = world
         .store
+        .operations()
         .key_traffic(now_ms, now_ms + 30_000)
         .await
         .unwrap();
@@ -485,9 +585,15 @@ async fn traffic_is_added_up_a_key(database: Arc<Database>) {
         usual_milli: vec![(traffic[0].key_id, 4_000)],
         suspicions: Vec::new(),
     };
-    world.store.keep_findings(&paces, now_ms).await.unwrap();
+    world
+        .store
+        .operations()
+        .record_findings(&paces, now_ms)
+        .await
+        .unwrap();
     let again = world
         .store
+        .operations()
         .key_traffic(now_ms, now_ms + 30_000)
         .await
         .unwrap();
@@ -495,6 +601,7 @@ async fn traffic_is_added_up_a_key(database: Arc<Database>) {
     assert_eq!(again[0].seen_at_ms, Some(now_ms));
     let later = world
         .store
+        .operations()
         .key_traffic(now_ms + 30_000, now_ms + 90_000)
         .await
         .unwrap();
@@ -504,8 +611,8 @@ async fn traffic_is_added_up_a_key(database: Arc<Database>) {
 async fn a_review_is_opened_once_and_seen_again(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
-    assert!(store.claim_review_window(1_000).await.unwrap());
-    assert!(!store.claim_review_window(1_000).await.unwrap());
+    assert!(store.operations().claim_review_window(1_000).await.unwrap());
+    assert!(!store.operations().claim_review_window(1_000).await.unwrap());
     let key = KeyId(uuid::Uuid::from_u128(7));
     let found = |detail: &str| Findings {
         usual_milli: vec![(key, 1_000)],
@@ -519,45 +626,56 @@ async fn a_review_is_opened_once_and_seen_again(database: Arc<Database>) {
             ),
         ],
     };
-    let opened = store.keep_findings(&found("first"), NOW).await.unwrap();
+    let opened = store
+        .operations()
+        .record_findings(&found("first"), NOW)
+        .await
+        .unwrap();
     assert_eq!(opened, [Suspicion::RateJump, Suspicion::LowAnswerRate]);
     assert!(
         store
-            .keep_findings(&found("second"), NOW + 1)
+            .operations()
+            .record_findings(&found("second"), NOW + 1)
             .await
             .unwrap()
             .is_empty()
     );
-    let reviews = store.reviews(true, 10).await.unwrap();
+    let reviews = store.operations().reviews(true, 10).await.unwrap();
     assert_eq!(reviews.len(), 2);
     assert!(
         reviews
             .iter()
             .all(|r| r.windows == 2 && r.detail == "second")
     );
-    assert_eq!(store.open_review_count().await.unwrap(), 2);
+    assert_eq!(store.operations().open_review_count().await.unwrap(), 2);
     let id = reviews[0].id;
     assert!(
         store
+            .operations()
             .close_review(BY, id, "a campaign", NOW + 2)
             .await
             .unwrap()
     );
     assert!(
         !store
+            .operations()
             .close_review(BY, id, "a campaign", NOW + 2)
             .await
             .unwrap()
     );
     assert_eq!(
         store
-            .keep_findings(&found("third"), NOW + 3)
+            .operations()
+            .record_findings(&found("third"), NOW + 3)
             .await
             .unwrap()
             .len(),
         1
     );
-    assert_eq!(store.reviews(false, 10).await.unwrap().len(), 3);
+    assert_eq!(
+        store.operations().reviews(false, 10).await.unwrap().len(),
+        3
+    );
 }
 
 async fn accounts_are_found_by_their_address(database: Arc<Database>) {
@@ -566,14 +684,27 @@ async fn accounts_are_found_by_their_address(database: Arc<Database>) {
     account(store, "under_score@example.com").await;
     account(store, "other@example.org").await;
     let found = async |text: &str| -> Vec<String> {
-        let lines = store.find_accounts(text, 0, 10).await.unwrap();
+        let lines = store.operations().find_accounts(text, 0, 10).await.unwrap();
         lines.into_iter().map(|line| line.email).collect()
     };
     assert_eq!(found("").await.len(), 3);
     assert_eq!(found(" A@EXAMPLE ").await, ["a@example.com"]);
     assert_eq!(found("r_s").await, ["under_score@example.com"]);
     assert!(found("%").await.is_empty());
-    let line = store.account_line(world.account).await.unwrap().unwrap();
+    let line = store
+        .operations()
+        .account_summary(world.account)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(line.held.balance, Micros::new(COST));
-    assert_eq!(store.find_accounts("", 2, 10).await.unwrap().len(), 1);
+    assert_eq!(
+        store
+            .operations()
+            .find_accounts("", 2, 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }

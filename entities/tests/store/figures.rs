@@ -23,14 +23,21 @@ async fn ended(world: &mut World, number: u32, at_ms: i64) {
 }
 
 async fn add_up(world: &World, now_ms: i64) {
-    while world.store.add_up_figures(now_ms).await.unwrap() {}
+    while world
+        .store
+        .deliveries()
+        .update_daily_stats(now_ms)
+        .await
+        .unwrap()
+    {}
 }
 
 /// What a day came to: delivered and failed.
 async fn day(world: &World, day: i64, now_ms: i64) -> (u64, u64) {
     let figures = world
         .store
-        .account_figures(world.account, day, now_ms)
+        .deliveries()
+        .account_stats(world.account, day, now_ms)
         .await
         .unwrap();
     let of_day = figures.days.iter().filter(|figure| figure.day == day);
@@ -70,14 +77,16 @@ async fn days_are_added_up_once_and_what_rings_holds_them_up(database: Arc<Datab
     assert_eq!(day(&world, first + 1, now).await, (6, 2));
     let figures = world
         .store
-        .account_figures(world.account, first, now)
+        .deliveries()
+        .account_stats(world.account, first, now)
         .await
         .unwrap();
     assert_eq!(figures.median_answer_seconds(), Some(4));
     let other = account(&world.store, "eve@example.com").await;
     let figures = world
         .store
-        .account_figures(other, first, now)
+        .deliveries()
+        .account_stats(other, first, now)
         .await
         .unwrap();
     assert_eq!(figures.days, []);

@@ -6,7 +6,7 @@ use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_entities::store::ledger::posting::{CallAttempt, Debit, Settlement};
-use nexo_entities::store::operations::gateway_drains::CallFigures;
+use nexo_entities::store::operations::gateway_drains::CarrierStats;
 
 use crate::database::Database;
 use crate::world::{NOW, World, call, delivered, otp_at, paid};
@@ -118,18 +118,23 @@ async fn a_carriers_figures_are_those_of_its_live_attempts_in_the_last_minutes(
     )
     .await;
 
-    let silent = CallFigures {
+    let silent = CarrierStats {
         carrier: "mobifone".to_owned(),
         attempts: 1,
         ..CallFigures::default()
     };
     let within = async |span_ms: i64| {
-        let figures = world.store.call_figures(NOW - span_ms).await.unwrap();
+        let figures = world
+            .store
+            .operations()
+            .carrier_stats(NOW - span_ms)
+            .await
+            .unwrap();
         assert_eq!(figures.len(), 2, "{figures:?}");
         assert_eq!(figures[0], silent);
         figures[1].clone()
     };
-    let five_minutes = CallFigures {
+    let five_minutes = CarrierStats {
         carrier: "viettel".to_owned(),
         attempts: 5,
         answered: 3,
@@ -137,7 +142,7 @@ async fn a_carriers_figures_are_those_of_its_live_attempts_in_the_last_minutes(
         rang: 3,
         until_ringing_ms: 900 + 2_150 + 1_000,
     };
-    let hour = CallFigures {
+    let hour = CarrierStats {
         carrier: "viettel".to_owned(),
         attempts: 7,
         answered: 4,
@@ -153,7 +158,7 @@ async fn a_carriers_figures_are_those_of_its_live_attempts_in_the_last_minutes(
         (five_minutes, Some(60), Some(13_500), Some(1_350)),
         (hour, Some(57), Some(11_625), Some(1_020)),
         (silent.clone(), Some(0), None, None),
-        (CallFigures::default(), None, None, None),
+        (CarrierStats::default(), None, None, None),
     ] {
         assert_eq!(
             (figures.asr_percent(), figures.acd_ms(), figures.pdd_ms()),

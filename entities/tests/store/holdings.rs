@@ -21,13 +21,13 @@ async fn open_wallets_are_added_up_and_the_empty_told_from_the_new(database: Arc
     credit(&world.store, rich, Bucket::Bonus, 5 * COST).await;
     account(&world.store, "new@example.com").await;
     let price = Micros::new(COST);
-    let before = world.store.holdings(price).await.unwrap();
+    let before = world.store.ledger().totals(price).await.unwrap();
     assert_eq!((before.funded, before.out_of_funds), (2, 0));
     assert_eq!(before.held.balance, Micros::new(COST));
     assert_eq!(before.held.bonus, Micros::new(5 * COST));
     let debit = otp(world.account, 1);
     world.debit(&[debit]).await;
-    let after = world.store.holdings(price).await.unwrap();
+    let after = world.store.ledger().totals(price).await.unwrap();
     assert_eq!((after.funded, after.out_of_funds), (1, 1));
     assert_eq!(after.held.balance, Micros::ZERO);
     assert_eq!(after.held.total(), Micros::new(5 * COST));
@@ -35,7 +35,7 @@ async fn open_wallets_are_added_up_and_the_empty_told_from_the_new(database: Arc
 
 async fn the_oldest_waiting_webhook_is_told_unless_its_endpoint_is_paused(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
-    let oldest = async |world: &World| world.store.oldest_waiting_webhook_ms().await.unwrap();
+    let oldest = async |world: &World| world.store.webhooks().oldest_pending_ms().await.unwrap();
     assert_eq!(oldest(&world).await, None);
     let url = "https://one.example.com";
     let endpoint = endpoint(&world.store, world.account, url).await;
@@ -51,6 +51,7 @@ async fn the_oldest_waiting_webhook_is_told_unless_its_endpoint_is_paused(databa
     let pause = EndpointChange::Pause;
     world
         .store
+        .webhooks()
         .change_endpoint(world.account, endpoint, pause, NOW + 1)
         .await
         .unwrap();

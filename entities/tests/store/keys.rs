@@ -8,8 +8,8 @@ use nexo_domain::call::outcome::NO_ROUTE;
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest, RETENTION_MS};
 use nexo_domain::ids::KeyId;
 use nexo_domain::money::Micros;
-use nexo_entities::store::deliveries::idempotency::KeptAnswer;
-use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, Keep, Settlement};
+use nexo_entities::store::deliveries::idempotency::IdempotentAnswer;
+use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, IdempotencyWrite, Settlement};
 use uuid::Uuid;
 
 use crate::database::Database;
@@ -44,25 +44,31 @@ fn keyed(world: &World, number: u32, key: &str) -> Debit {
     }
 }
 
-async fn kept(world: &World, key: &str, now_ms: i64) -> Option<KeptAnswer> {
+async fn kept(world: &World, key: &str, now_ms: i64) -> Option<IdempotentAnswer> {
     let asked = request(key, "whatever");
-    world.store.kept_answer(&asked, now_ms).await.unwrap()
-}
-
-async fn keep(world: &mut World, keep: &[Keep]) -> Vec<bool> {
     world
         .store
+        .deliveries()
+        .idempotent_answer(&asked, now_ms)
+        .await
+        .unwrap()
+}
+
+async fn keep(world: &mut World, keep: &[IdempotencyWrite]) -> Vec<bool> {
+    world
+        .store
+        .ledger()
         .commit_within(PATIENCE, &mut world.cache, &world.node, (&[], &[], keep))
         .await
         .unwrap()
-        .kept
+        .answers
 }
 
 fn rejected(debit: &Debit, outcome: &DebitOutcome) -> Settlement {
     Settlement {
         error_code: Some(NO_ROUTE),
         release_window: true,
-        frees: debit.idempotent.clone(),
+        releases_key: debit.idempotent.clone(),
         ..refunded(debit, paid(outcome))
     }
 }
@@ -73,7 +79,7 @@ async fn a_debit_and_its_answer_are_written_together(database: Arc<Database>) {
     let outcome = world.debit(std::slice::from_ref(&debit)).await[0];
     let answer = kept(&world, "k", NOW).await.unwrap();
     assert_eq!(answer.fingerprint, request("k", "body").fingerprint);
-    assert_eq!((answer.status, answer.stands), (202, false));
+    assert_eq!((answer.status, answer.is_final), (202, false));
     assert_eq!(answer.delivery_id, Some(debit.delivery_id));
     let id = debit.delivery_id;
     assert_eq!(
@@ -83,18 +89,18 @@ async fn a_debit_and_its_answer_are_written_together(database: Arc<Database>) {
             debit.carrier
         )
     );
-    let accepted = Keep::Accepted {
+    let accepted = IdempotencyWrite::Accepted {
         request: request("k", "body"),
         delivery_id: id,
     };
     assert_eq!(keep(&mut world, &[accepted]).await, [true]);
-    assert!(kept(&world, "k", NOW).await.unwrap().stands);
+    assert!(kept(&world, "k", NOW).await.unwrap().is_final);
     // One whose process died before it was marked stands as soon as it is settled.
     let lost = keyed(&world, 2, "l");
     let parts = paid(&world.debit(std::slice::from_ref(&lost)).await[0]);
-    assert!(!kept(&world, "l", NOW).await.unwrap().stands);
+    assert!(!kept(&world, "l", NOW).await.unwrap().is_final);
     assert_eq!(world.settle(&[refunded(&lost, parts)]).await, [true]);
-    assert!(kept(&world, "l", NOW).await.unwrap().stands);
+    assert!(kept(&world, "l", NOW).await.unwrap().is_final);
     assert_eq!(
         world.settle(&[delivered(&debit, paid(&outcome))]).await,
         [true]
@@ -122,7 +128,16 @@ async fn a_debit_whose_key_is_taken_fails_alone_and_before_its_window_is_looked_
     paid(&outcomes[2]);
     assert_eq!(outcomes[3], DebitOutcome::KeyTaken);
     assert_eq!(world.held().await.total(), Micros::new(7 * COST));
-    assert_eq!(world.store.open_windows(NOW).await.unwrap().len(), 3);
+    assert_eq!(
+        world
+            .store
+            .phone_windows()
+            .open_windows(NOW)
+            .await
+            .unwrap()
+            .len(),
+        3
+    );
     world.assert_sound().await;
 }
 
@@ -161,7 +176,7 @@ async fn a_refund_frees_only_its_own_key(database: Arc<Database>) {
 
 async fn a_refusal_is_kept_once(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
-    let refused = |key: &str, body: &str| Keep::Refused {
+    let refused = |key: &str, body: &str| IdempotencyWrite::Refused {
         request: request(key, body),
         status: 400,
         body: format!("no {body}"),
@@ -173,7 +188,7 @@ async fn a_refusal_is_kept_once(database: Arc<Database>) {
     assert_eq!(keep(&mut world, &again).await, [false, true]);
     let answer = kept(&world, "k", NOW).await.unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (400, "no a"));
-    assert_eq!((answer.delivery_id, answer.stands), (None, true));
+    assert_eq!((answer.delivery_id, answer.is_final), (None, true));
     // Neither gets the other's key.
     assert_eq!(
         world.debit(&[keyed(&world, 1, "k")]).await,
@@ -209,17 +224,28 @@ async fn a_day_later_a_key_is_free_and_its_row_is_swept(database: Arc<Database>)
     assert_eq!(
         world
             .store
-            .drop_kept_answers(a_day_later - 1, 9)
+            .deliveries()
+            .delete_expired_answers(a_day_later - 1, 9)
             .await
             .unwrap(),
         0
     );
     assert_eq!(
-        world.store.drop_kept_answers(a_day_later, 3).await.unwrap(),
+        world
+            .store
+            .deliveries()
+            .delete_expired_answers(a_day_later, 3)
+            .await
+            .unwrap(),
         3
     );
     assert_eq!(
-        world.store.drop_kept_answers(a_day_later, 3).await.unwrap(),
+        world
+            .store
+            .deliveries()
+            .delete_expired_answers(a_day_later, 3)
+            .await
+            .unwrap(),
         1
     );
     let answer = kept(&world, "k0", a_day_later).await.unwrap();

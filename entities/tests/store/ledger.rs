@@ -32,14 +32,15 @@ async fn walk(
     let mut after = None;
     loop {
         let page = store
-            .ledger_page(account, filter, after, limit)
+            .ledger()
+            .entries(account, filter, after, limit)
             .await
             .unwrap();
         assert!(page.next.is_none() || page.entries.len() == limit as usize);
         // However much of the ledger it takes, it is the same page; the first one may have moved on.
         for most in [0, 3].into_iter().filter(|_| after.is_some()) {
             let place = (after, limit);
-            let other = store.ledger_page_walking(most, account, filter, place);
+            let other = store.ledger().entries_walking(most, account, filter, place);
             assert_eq!(other.await.unwrap(), page);
         }
         all.extend(page.entries);
@@ -160,7 +161,8 @@ async fn check(
         }
         let latest = world
             .store
-            .ledger_page(world.account, &LedgerFilter::default(), None, 1)
+            .ledger()
+            .entries(world.account, &LedgerFilter::default(), None, 1)
             .await
             .unwrap();
         let held = world.held().await;
@@ -195,7 +197,8 @@ async fn pages_agree_while_the_wallet_moves_on(database: Arc<Database>) {
     for number in 100.. {
         let page = world
             .store
-            .ledger_page(world.account, &only_debits, after, 3)
+            .ledger()
+            .entries(world.account, &only_debits, after, 3)
             .await
             .unwrap();
         seen.extend(page.entries);
@@ -267,7 +270,8 @@ async fn an_account_without_entries_has_an_empty_ledger(database: Arc<Database>)
     for nobody in [other, AccountId(uuid::Uuid::nil())] {
         let page = world
             .store
-            .ledger_page(nobody, &LedgerFilter::default(), None, 5)
+            .ledger()
+            .entries(nobody, &LedgerFilter::default(), None, 5)
             .await
             .unwrap();
         assert!(page.entries.is_empty() && page.next.is_none());
@@ -275,12 +279,14 @@ async fn an_account_without_entries_has_an_empty_ledger(database: Arc<Database>)
     // Another's place shows nothing of theirs.
     let page = world
         .store
-        .ledger_page(world.account, &LedgerFilter::default(), None, 1)
+        .ledger()
+        .entries(world.account, &LedgerFilter::default(), None, 1)
         .await
         .unwrap();
     let beyond = world
         .store
-        .ledger_page(other, &LedgerFilter::default(), page.next, 5)
+        .ledger()
+        .entries(other, &LedgerFilter::default(), page.next, 5)
         .await
         .unwrap();
     assert!(page.next.is_some() && beyond.entries.is_empty());

@@ -27,8 +27,8 @@ on_both!(
 fn start(name: &str) -> NodeStart<'_> {
     NodeStart {
         lease_ms: 60_000,
-        predecessor: Predecessor::MayLive,
-        ..NodeStart::alone(name, NOW)
+        predecessor: Predecessor::MayBeAlive,
+        ..NodeStart::exclusive(name, NOW)
     }
 }
 
@@ -36,47 +36,57 @@ fn start(name: &str) -> NodeStart<'_> {
 async fn dead(store: &Store, name: &str) -> NodeEpoch {
     let long_ago = NodeStart {
         lease_ms: -60_000,
-        ..NodeStart::alone(name, NOW)
+        ..NodeStart::exclusive(name, NOW)
     };
-    store.start_node(long_ago).await.unwrap()
+    store.cluster().start_node(long_ago).await.unwrap()
 }
 
 async fn a_living_nodes_name_is_not_given_away(database: Arc<Database>) {
     let store = database.migrated().await;
-    assert_eq!(store.start_node(start("n1")).await.unwrap().epoch, 1);
-    for predecessor in [Predecessor::MayLive, Predecessor::Unlocked] {
+    assert_eq!(
+        store.cluster().start_node(start("n1")).await.unwrap().epoch,
+        1
+    );
+    for predecessor in [Predecessor::MayBeAlive, Predecessor::Unlocked] {
         // The first one holds no lock, so that a free lock says nothing.
         let second = NodeStart {
             predecessor,
             ..start("n1")
         };
-        let refused = store.start_node(second).await.unwrap_err();
+        let refused = store.cluster().start_node(second).await.unwrap_err();
         assert!(
-            matches!(&refused, StoreError::NodeRuns { name, lease_until_ms }
+            matches!(&refused, StoreError::NodeInUse { name, lease_until_ms }
                 if name == "n1" && *lease_until_ms > 0),
             "{refused:?}"
         );
     }
-    assert_eq!(store.start_node(start("n2")).await.unwrap().epoch, 1);
+    assert_eq!(
+        store.cluster().start_node(start("n2")).await.unwrap().epoch,
+        1
+    );
     let after_it = NodeStart {
-        predecessor: Predecessor::Gone,
+        predecessor: Predecessor::Dead,
         is_locked: true,
         ..start("n1")
     };
-    assert_eq!(store.start_node(after_it).await.unwrap().epoch, 2);
+    assert_eq!(store.cluster().start_node(after_it).await.unwrap().epoch, 2);
     let unlocked = NodeStart {
         predecessor: Predecessor::Unlocked,
         lease_ms: 0,
         ..start("n1")
     };
-    assert_eq!(store.start_node(unlocked).await.unwrap().epoch, 3);
+    assert_eq!(store.cluster().start_node(unlocked).await.unwrap().epoch, 3);
     // Its lease has ended.
-    assert_eq!(store.start_node(start("n1")).await.unwrap().epoch, 4);
+    assert_eq!(
+        store.cluster().start_node(start("n1")).await.unwrap().epoch,
+        4
+    );
 }
 
 async fn settle_for(store: &Store, node: &NodeEpoch) -> usize {
     let mut cache = WalletCache::new();
     store
+        .deliveries()
         .settle_unfinished(&mut cache, node, i64::MAX, &HashSet::new(), interrupted)
         .await
         .unwrap()
@@ -89,19 +99,23 @@ async fn a_dead_node_is_taken_over_by_one_and_settled_once(database: Arc<Databas
     let three = one.beside(&database, "n3").await;
     one.node = dead(&one.store, "n1").await;
     assert_eq!(
-        two.store.dead_nodes("n2").await.unwrap(),
+        two.store.cluster().dead_nodes("n2").await.unwrap(),
         [],
         "nothing to settle"
     );
     let debit = otp(one.account, 1);
     let parts = paid(&one.debit(std::slice::from_ref(&debit)).await[0]);
 
-    assert_eq!(one.store.dead_nodes("n1").await.unwrap(), [], "not itself");
-    let found = two.store.dead_nodes("n2").await.unwrap();
+    assert_eq!(
+        one.store.cluster().dead_nodes("n1").await.unwrap(),
+        [],
+        "not itself"
+    );
+    let found = two.store.cluster().dead_nodes("n2").await.unwrap();
     assert_eq!(found, std::slice::from_ref(&one.node));
     let (by_two, by_three) = tokio::join!(
-        two.store.take_over(&one.node, 30_000, NOW),
-        three.store.take_over(&one.node, 30_000, NOW)
+        two.store.cluster().take_over(&one.node, 30_000, NOW),
+        three.store.cluster().take_over(&one.node, 30_000, NOW)
     );
     let taken: Vec<NodeEpoch> = [by_two.unwrap(), by_three.unwrap()]
         .into_iter()
@@ -110,7 +124,7 @@ async fn a_dead_node_is_taken_over_by_one_and_settled_once(database: Arc<Databas
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0].epoch, one.node.epoch + 1);
     assert_eq!(
-        three.store.dead_nodes("n3").await.unwrap(),
+        three.store.cluster().dead_nodes("n3").await.unwrap(),
         [],
         "it is seen to"
     );
@@ -121,7 +135,7 @@ async fn a_dead_node_is_taken_over_by_one_and_settled_once(database: Arc<Databas
     assert_eq!(settle_for(&two.store, &taken[0]).await, 0);
     assert_eq!(one.settle(&[refunded(&debit, parts)]).await, [false]);
     assert_eq!(one.held().await.total().get(), 10 * COST);
-    assert_eq!(one.store.webhook_backlog().await.unwrap(), 1);
+    assert_eq!(one.store.webhooks().backlog().await.unwrap(), 1);
     // Its window is kept: the phone may have rung.
     let mut two = two;
     let again = two.debit(&[otp(one.account, 1)]).await;
@@ -153,14 +167,27 @@ async fn what_a_dead_node_was_sending_is_unknown(database: Arc<Database>) {
     };
     let sending = one
         .store
-        .claim_webhooks(&one.node, &nothing, limits(1), NOW);
+        .webhooks()
+        .claim(&one.node, &nothing, limits(1), NOW);
     let sending = sending.await.unwrap().remove(0);
-    let dead = two.store.dead_nodes("n2").await.unwrap().remove(0);
-    let taken = two.store.take_over(&dead, 30_000, NOW + 5).await.unwrap();
+    let dead = two
+        .store
+        .cluster()
+        .dead_nodes("n2")
+        .await
+        .unwrap()
+        .remove(0);
+    let taken = two
+        .store
+        .cluster()
+        .take_over(&dead, 30_000, NOW + 5)
+        .await
+        .unwrap();
     assert!(taken.is_some());
     let attempt = two
         .store
-        .webhook_attempt(sending.id)
+        .webhooks()
+        .attempt(sending.id)
         .await
         .unwrap()
         .unwrap();
@@ -171,7 +198,8 @@ async fn what_a_dead_node_was_sending_is_unknown(database: Arc<Database>) {
     // The other one was never claimed, and is sent by whoever lives.
     let rest = two
         .store
-        .claim_webhooks(&two.node, &nothing, limits(10), NOW);
+        .webhooks()
+        .claim(&two.node, &nothing, limits(10), NOW);
     assert_eq!(rest.await.unwrap().len(), 1);
 }
 
@@ -183,14 +211,16 @@ async fn a_taker_that_dies_is_followed(database: Arc<Database>) {
     // It has taken over, and settles nothing.
     let first = two
         .store
+        .cluster()
         .take_over(&one.node, -1, NOW)
         .await
         .unwrap()
         .unwrap();
-    let found = two.store.dead_nodes("n2").await.unwrap();
+    let found = two.store.cluster().dead_nodes("n2").await.unwrap();
     assert_eq!(found, std::slice::from_ref(&first));
     let second = two
         .store
+        .cluster()
         .take_over(&first, 30_000, NOW)
         .await
         .unwrap()
@@ -216,7 +246,8 @@ async fn an_epoch_that_is_over_posts_no_debit_and_claims_no_webhook(database: Ar
     }
     let next = one
         .store
-        .start_node(NodeStart::alone("n1", NOW))
+        .cluster()
+        .start_node(NodeStart::exclusive("n1", NOW))
         .await
         .unwrap();
     for debits in [
@@ -225,6 +256,7 @@ async fn an_epoch_that_is_over_posts_no_debit_and_claims_no_webhook(database: Ar
     ] {
         let fenced = one
             .store
+            .ledger()
             .commit(&mut one.cache, &one.node, &debits, &[])
             .await;
         assert!(matches!(fenced, Err(StoreError::Fenced)), "{fenced:?}");
@@ -236,12 +268,14 @@ async fn an_epoch_that_is_over_posts_no_debit_and_claims_no_webhook(database: Ar
     };
     let claimed = one
         .store
-        .claim_webhooks(&one.node, &HashMap::new(), limits, NOW)
+        .webhooks()
+        .claim(&one.node, &HashMap::new(), limits, NOW)
         .await;
     assert_eq!(claimed.unwrap(), []);
     let claimed = one
         .store
-        .claim_webhooks(&next, &HashMap::new(), limits, NOW)
+        .webhooks()
+        .claim(&next, &HashMap::new(), limits, NOW)
         .await;
     assert_eq!(claimed.unwrap().len(), 1);
     // Nor did the refused debits take their phones' windows.
@@ -266,7 +300,12 @@ async fn a_takeover_waits_for_a_debit_under_way(database: Arc<Database>) {
     for round in 0..20 {
         let node = dead(&one.store, "n1").await;
         let taking = async {
-            let dead = one.store.take_over(&node, 30_000, NOW).await.unwrap();
+            let dead = one
+                .store
+                .cluster()
+                .take_over(&node, 30_000, NOW)
+                .await
+                .unwrap();
             let Some(taken) = dead else { return 0 };
             settle_for(&one.store, &taken).await
         };
@@ -275,7 +314,11 @@ async fn a_takeover_waits_for_a_debit_under_way(database: Arc<Database>) {
             let debit = otp(one.account, round * 4 + lane);
             async move {
                 let mut cache = WalletCache::new();
-                match store.commit(&mut cache, &node, &[debit], &[]).await {
+                match store
+                    .ledger()
+                    .commit(&mut cache, &node, &[debit], &[])
+                    .await
+                {
                     Ok(_) => 1,
                     Err(StoreError::Fenced) => 0,
                     Err(error) => panic!("{error}"),
@@ -299,16 +342,16 @@ async fn a_takeover_waits_for_a_debit_under_way(database: Arc<Database>) {
 
 async fn a_session_holds_its_name_and_renews_only_its_own_epoch(database: Arc<Database>) {
     let store = database.migrated().await;
-    let node = store.start_node(start("n1")).await.unwrap();
-    let session = store.node_session("n1").await.unwrap();
+    let node = store.cluster().start_node(start("n1")).await.unwrap();
+    let session = store.cluster().node_session("n1").await.unwrap();
     let Some(mut session) = session else {
         assert!(store.is_sqlite());
         return;
     };
     assert!(session.is_locked() && !session.is_taken());
-    let second = store.node_session("n1").await.unwrap().unwrap();
+    let second = store.cluster().node_session("n1").await.unwrap().unwrap();
     assert!(second.is_taken() && !second.is_locked());
-    let other_name = store.node_session("n2").await.unwrap().unwrap();
+    let other_name = store.cluster().node_session("n2").await.unwrap().unwrap();
     assert!(other_name.is_locked());
     assert!(session.renew(&node, 10_000).await.unwrap());
     let over = NodeEpoch {
@@ -322,9 +365,16 @@ async fn a_session_holds_its_name_and_renews_only_its_own_epoch(database: Arc<Da
         predecessor: Predecessor::Unlocked,
         ..start("n1")
     };
-    assert_eq!(store.start_node(unlocked).await.unwrap().epoch, 2);
+    assert_eq!(store.cluster().start_node(unlocked).await.unwrap().epoch, 2);
     let mut tries = 0;
-    while !store.node_session("n1").await.unwrap().unwrap().is_locked() {
+    while !store
+        .cluster()
+        .node_session("n1")
+        .await
+        .unwrap()
+        .unwrap()
+        .is_locked()
+    {
         tries += 1;
         assert!(tries < 500, "the name is not let go");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -333,7 +383,7 @@ async fn a_session_holds_its_name_and_renews_only_its_own_epoch(database: Arc<Da
 
 async fn a_change_rings(database: Arc<Database>) {
     let store = database.migrated().await;
-    let Some(mut bell) = store.change_bell().await.unwrap() else {
+    let Some(mut bell) = store.cluster().listen().await.unwrap() else {
         assert!(store.is_sqlite());
         return;
     };

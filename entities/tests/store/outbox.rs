@@ -67,7 +67,8 @@ async fn claim_at(
     let sending = sending.iter().copied().collect();
     let claimed = world
         .store
-        .claim_webhooks(&world.node, &sending, limits, now_ms)
+        .webhooks()
+        .claim(&world.node, &sending, limits, now_ms)
         .await;
     claimed.unwrap()
 }
@@ -91,7 +92,8 @@ async fn a_settlement_queues_one_attempt_for_each_active_endpoint(database: Arc<
     assert_eq!(
         world
             .store
-            .webhook_attempts(settlement.delivery_id)
+            .webhooks()
+            .delivery_attempts(settlement.delivery_id)
             .await
             .unwrap(),
         []
@@ -104,17 +106,19 @@ async fn a_settlement_queues_one_attempt_for_each_active_endpoint(database: Arc<
     assert!(
         world
             .store
+            .webhooks()
             .change_endpoint(world.account, paused, pause, NOW)
             .await
             .unwrap()
     );
-    world.cache.forget_endpoints(world.account);
+    world.cache.invalidate_endpoints(world.account);
     let (settlement, queued) = announce(&mut world, 2).await;
     assert_eq!(queued, 2);
     let body = body_of(&settlement);
     let attempts = world
         .store
-        .webhook_attempts(settlement.delivery_id)
+        .webhooks()
+        .delivery_attempts(settlement.delivery_id)
         .await
         .unwrap();
     assert_eq!(attempts.len(), 2);
@@ -128,7 +132,7 @@ async fn a_settlement_queues_one_attempt_for_each_active_endpoint(database: Arc<
             ("pending", "otp.delivered")
         );
     }
-    assert_eq!(world.store.webhook_backlog().await.unwrap(), 2);
+    assert_eq!(world.store.webhooks().backlog().await.unwrap(), 2);
 }
 
 async fn an_endpoint_removed_behind_the_cache_gets_nothing(database: Arc<Database>) {
@@ -139,6 +143,7 @@ async fn an_endpoint_removed_behind_the_cache_gets_nothing(database: Arc<Databas
     assert!(
         world
             .store
+            .webhooks()
             .change_endpoint(world.account, gone, remove, NOW)
             .await
             .unwrap()
@@ -167,9 +172,15 @@ async fn an_attempt_is_claimed_once_and_finished_once(database: Arc<Database>) {
 
     let (good, bad) = (finished(ids[0], true), finished(ids[1], false));
     let both = [good.clone(), bad.clone()];
-    assert_eq!(world.store.finish_webhooks(&both).await.unwrap(), 2);
-    assert_eq!(world.store.finish_webhooks(&[good]).await.unwrap(), 0);
-    let kept = world.store.webhook_attempt(ids[0]).await.unwrap().unwrap();
+    assert_eq!(world.store.webhooks().finish(&both).await.unwrap(), 2);
+    assert_eq!(world.store.webhooks().finish(&[good]).await.unwrap(), 0);
+    let kept = world
+        .store
+        .webhooks()
+        .attempt(ids[0])
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (kept.status.as_str(), kept.status_code),
         ("delivered", Some(204))
@@ -179,23 +190,31 @@ async fn an_attempt_is_claimed_once_and_finished_once(database: Arc<Database>) {
         (kept.duration_ms, kept.finished_at_ms),
         (Some(31), Some(NOW + 31))
     );
-    let kept = world.store.webhook_attempt(ids[1]).await.unwrap().unwrap();
+    let kept = world
+        .store
+        .webhooks()
+        .attempt(ids[1])
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((kept.status.as_str(), kept.status_code), ("failed", None));
     assert_eq!(kept.error.as_deref(), Some("timed out after 5 s"));
 
     // The death of one node makes only its own attempts unknown.
     world.node = world
         .store
-        .start_node(NodeStart::alone("n1", NOW + 9))
+        .cluster()
+        .start_node(NodeStart::exclusive("n1", NOW + 9))
         .await
         .unwrap();
     other.node = other
         .store
-        .start_node(NodeStart::alone("n2", NOW + 9))
+        .cluster()
+        .start_node(NodeStart::exclusive("n2", NOW + 9))
         .await
         .unwrap();
     for id in &ids[2..] {
-        let attempt = world.store.webhook_attempt(*id).await.unwrap().unwrap();
+        let attempt = world.store.webhooks().attempt(*id).await.unwrap().unwrap();
         assert_eq!(
             (attempt.status.as_str(), attempt.finished_at_ms),
             ("unknown", Some(NOW + 9))
@@ -234,7 +253,7 @@ async fn a_busy_endpoint_holds_no_other_up(database: Arc<Database>) {
         per_endpoint: 100,
     };
     assert_eq!(claim(&world, &[], one).await.len(), 1);
-    assert_eq!(world.store.webhook_backlog().await.unwrap(), 1);
+    assert_eq!(world.store.webhooks().backlog().await.unwrap(), 1);
 }
 
 async fn a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it(database: Arc<Database>) {
@@ -244,7 +263,7 @@ async fn a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it(database:
     let (settlement, _) = announce(&mut world, 1).await;
     let store = world.store.clone();
     let account = world.account;
-    let change = |id, change| store.change_endpoint(account, id, change, NOW);
+    let change = |id, change| store.webhooks().change_endpoint(account, id, change, NOW);
     assert!(change(removed, EndpointChange::Remove).await.unwrap());
     assert!(!change(removed, EndpointChange::Remove).await.unwrap());
     assert!(!change(removed, EndpointChange::Pause).await.unwrap());
@@ -253,7 +272,8 @@ async fn a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it(database:
     assert_eq!(claim(&world, &[], ALL).await, []);
     let attempts = world
         .store
-        .webhook_attempts(settlement.delivery_id)
+        .webhooks()
+        .delivery_attempts(settlement.delivery_id)
         .await
         .unwrap();
     let status = |id| {
@@ -265,7 +285,12 @@ async fn a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it(database:
     assert!(change(paused, EndpointChange::Resume).await.unwrap());
     assert!(!change(paused, EndpointChange::Resume).await.unwrap());
     assert_eq!(claim(&world, &[], ALL).await.len(), 1);
-    let left = world.store.endpoints(Some(account)).await.unwrap();
+    let left = world
+        .store
+        .webhooks()
+        .endpoints(Some(account))
+        .await
+        .unwrap();
     assert_eq!(
         left.iter().map(|endpoint| endpoint.id).collect::<Vec<_>>(),
         [paused]
@@ -279,19 +304,22 @@ async fn a_replay_sends_the_same_bytes_once_more(database: Arc<Database>) {
     let old = claim(&world, &[], ALL).await.remove(0);
     world
         .store
-        .finish_webhooks(&[finished(old.id, false)])
+        .webhooks()
+        .finish(&[finished(old.id, false)])
         .await
         .unwrap();
 
     let account = Some(world.account);
     let replay = world
         .store
-        .replay_webhook(old.id, account, NOW + 60_000)
+        .webhooks()
+        .replay(old.id, account, NOW + 60_000)
         .await
         .unwrap();
     let claimed = world
         .store
-        .claim_webhook(&world.node, replay, NOW)
+        .webhooks()
+        .claim_one(&world.node, replay, NOW)
         .await
         .unwrap()
         .unwrap();
@@ -303,38 +331,54 @@ async fn a_replay_sends_the_same_bytes_once_more(database: Arc<Database>) {
     assert_eq!(
         world
             .store
-            .claim_webhook(&world.node, replay, NOW)
+            .webhooks()
+            .claim_one(&world.node, replay, NOW)
             .await
             .unwrap(),
         None
     );
-    let kept = world.store.webhook_attempt(replay).await.unwrap().unwrap();
+    let kept = world
+        .store
+        .webhooks()
+        .attempt(replay)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (kept.replay_of, kept.created_at_ms),
         (Some(old.id), NOW + 60_000)
     );
-    let untouched = world.store.webhook_attempt(old.id).await.unwrap().unwrap();
+    let untouched = world
+        .store
+        .webhooks()
+        .attempt(old.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(untouched.status, "failed");
 
     let foreign = Some(nexo_domain::ids::AccountId(Uuid::from_u128(1)));
     let unknown = world
         .store
-        .replay_webhook(old.id, foreign, NOW)
+        .webhooks()
+        .replay(old.id, foreign, NOW)
         .await
         .unwrap_err();
     assert!(matches!(
         unknown,
-        StoreError::Conflict(Conflict::AttemptUnknown)
+        StoreError::Conflict(Conflict::UnknownAttempt)
     ));
     let remove = EndpointChange::Remove;
     world
         .store
+        .webhooks()
         .change_endpoint(world.account, target, remove, NOW)
         .await
         .unwrap();
     let gone = world
         .store
-        .replay_webhook(old.id, account, NOW)
+        .webhooks()
+        .replay(old.id, account, NOW)
         .await
         .unwrap_err();
     assert!(matches!(
@@ -364,46 +408,64 @@ async fn an_account_has_five_endpoints_at_most(database: Arc<Database>) {
     };
     let full = world
         .store
+        .webhooks()
         .add_endpoint(one_more.clone())
         .await
         .unwrap_err();
     let max = MAX_ENDPOINTS;
     assert!(
-        matches!(full, StoreError::Conflict(Conflict::TooManyEndpoints { max: m }) if m == max)
+        matches!(full, StoreError::Conflict(Conflict::TooManyActiveEndpoints { max: m }) if m == max)
     );
     let remove = EndpointChange::Remove;
     world
         .store
+        .webhooks()
         .change_endpoint(world.account, ids[0], remove, NOW)
         .await
         .unwrap();
-    let resumed = world.store.add_endpoint(one_more.clone()).await.unwrap();
+    let resumed = world
+        .store
+        .webhooks()
+        .add_endpoint(one_more.clone())
+        .await
+        .unwrap();
     // One that is paused is not active: another takes its place, which it does not get back.
     let change = async |id, change| {
         world
             .store
+            .webhooks()
             .change_endpoint(world.account, id, change, NOW)
             .await
     };
     assert!(change(resumed, EndpointChange::Pause).await.unwrap());
-    let another = world.store.add_endpoint(one_more.clone()).await.unwrap();
+    let another = world
+        .store
+        .webhooks()
+        .add_endpoint(one_more.clone())
+        .await
+        .unwrap();
     let full = change(resumed, EndpointChange::Resume).await.unwrap_err();
     assert!(matches!(
         full,
-        StoreError::Conflict(Conflict::TooManyEndpoints { .. })
+        StoreError::Conflict(Conflict::TooManyActiveEndpoints { .. })
     ));
     assert!(change(another, EndpointChange::Remove).await.unwrap());
     assert!(change(resumed, EndpointChange::Resume).await.unwrap());
     // What is paused is kept, but not without end.
     let mut kept = MAX_ENDPOINTS;
     let refused = loop {
-        let paused = world.store.endpoints(Some(world.account)).await.unwrap();
+        let paused = world
+            .store
+            .webhooks()
+            .endpoints(Some(world.account))
+            .await
+            .unwrap();
         let active = paused
             .iter()
             .find(|one| one.paused_at_ms.is_none())
             .unwrap();
         assert!(change(active.id, EndpointChange::Pause).await.unwrap());
-        match world.store.add_endpoint(one_more.clone()).await {
+        match world.store.webhooks().add_endpoint(one_more.clone()).await {
             Ok(_) => kept += 1,
             Err(refused) => break refused,
         }
@@ -411,7 +473,7 @@ async fn an_account_has_five_endpoints_at_most(database: Arc<Database>) {
     assert_eq!(kept, 20);
     assert!(matches!(
         refused,
-        StoreError::Conflict(Conflict::EndpointsKept { max: 20 })
+        StoreError::Conflict(Conflict::TooManyStoredEndpoints { max: 20 })
     ));
 }
 
@@ -435,6 +497,7 @@ async fn the_secret_before_signs_until_its_time_and_no_longer(database: Arc<Data
     let (account, until_ms) = (world.account, NOW + DAY_MS);
     let rotated = world
         .store
+        .webhooks()
         .rotate_secret(account, target, new.clone(), until_ms)
         .await;
     assert!(rotated.unwrap());
@@ -453,10 +516,11 @@ async fn the_secret_before_signs_until_its_time_and_no_longer(database: Arc<Data
             "after {after_ms} ms"
         );
         // A replay is claimed by itself.
-        let replay = world.store.replay_webhook(before.id, None, now_ms).await;
+        let replay = world.store.webhooks().replay(before.id, None, now_ms).await;
         let claimed = world
             .store
-            .claim_webhook(&world.node, replay.unwrap(), now_ms)
+            .webhooks()
+            .claim_one(&world.node, replay.unwrap(), now_ms)
             .await
             .unwrap()
             .unwrap();

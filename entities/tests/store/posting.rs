@@ -48,7 +48,11 @@ async fn a_posted_debit_is_a_delivery_an_entry_and_a_window(database: Arc<Databa
     assert_eq!(outcome, [DebitOutcome::Posted { parts, after }]);
     assert_eq!(world.held().await, after);
 
-    let delivery = world.store.delivery(world.account, debit.delivery_id).await;
+    let delivery = world
+        .store
+        .deliveries()
+        .get(world.account, debit.delivery_id)
+        .await;
     let delivery = delivery.unwrap().unwrap();
     assert_eq!(delivery.status, Status::Sent);
     assert_eq!(
@@ -61,10 +65,14 @@ async fn a_posted_debit_is_a_delivery_an_entry_and_a_window(database: Arc<Databa
         (None, None)
     );
     let foreign = AccountId(Uuid::from_u128(1));
-    let hidden = world.store.delivery(foreign, debit.delivery_id).await;
+    let hidden = world
+        .store
+        .deliveries()
+        .get(foreign, debit.delivery_id)
+        .await;
     assert_eq!(hidden.unwrap(), None);
 
-    let open = world.store.open_windows(NOW).await.unwrap();
+    let open = world.store.phone_windows().open_windows(NOW).await.unwrap();
     assert_eq!(open.len(), 1);
     assert_eq!(
         (open[0].phone, open[0].until_ms),
@@ -74,10 +82,31 @@ async fn a_posted_debit_is_a_delivery_an_entry_and_a_window(database: Arc<Databa
         (open[0].delivery_id, open[0].carrier),
         (debit.delivery_id, debit.carrier)
     );
-    assert_eq!(world.store.open_windows(NOW + 30_000).await.unwrap(), []);
-    assert_eq!(world.store.drop_windows(NOW + 29_999).await.unwrap(), 0);
+    assert_eq!(
+        world
+            .store
+            .phone_windows()
+            .open_windows(NOW + 30_000)
+            .await
+            .unwrap(),
+        []
+    );
+    assert_eq!(
+        world
+            .store
+            .phone_windows()
+            .delete_ended(NOW + 29_999)
+            .await
+            .unwrap(),
+        0
+    );
     let in_a_table = u64::from(!world.store.is_sqlite());
-    let dropped = world.store.drop_windows(NOW + 30_000).await.unwrap();
+    let dropped = world
+        .store
+        .phone_windows()
+        .delete_ended(NOW + 30_000)
+        .await
+        .unwrap();
     assert_eq!(dropped, in_a_table);
     world.assert_sound().await;
 }
@@ -95,18 +124,33 @@ async fn a_short_debit_in_a_batch_fails_alone(database: Arc<Database>) {
     assert_eq!(world.held().await.total(), Micros::ZERO);
     let none = world
         .store
-        .delivery(world.account, debits[2].delivery_id)
+        .deliveries()
+        .get(world.account, debits[2].delivery_id)
         .await;
     assert_eq!(none.unwrap(), None);
     // The phone of the short one was not claimed.
-    assert_eq!(world.store.open_windows(NOW).await.unwrap().len(), 3);
+    assert_eq!(
+        world
+            .store
+            .phone_windows()
+            .open_windows(NOW)
+            .await
+            .unwrap()
+            .len(),
+        3
+    );
     world.assert_sound().await;
 }
 
 async fn a_debit_for_a_closed_account_is_refused_though_the_cache_is_warm(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 100_000).await;
     paid(&world.debit(&[otp(world.account, 1)]).await[0]);
-    let closing = world.store.close_account(world.account, NOW).await.unwrap();
+    let closing = world
+        .store
+        .ledger()
+        .close_account(world.account, NOW)
+        .await
+        .unwrap();
     assert!(closing.unwrap().new);
     let outcomes = world.debit(&[otp(world.account, 2)]).await;
     assert_eq!(outcomes, [DebitOutcome::AccountClosed]);
@@ -201,13 +245,22 @@ async fn a_settlement_is_written_once(database: Arc<Database>) {
     assert_eq!(world.settle(&[late, failed.clone()]).await, [false, false]);
     assert_eq!(world.held().await, cash(COST));
 
-    let delivery = world.store.delivery(world.account, debit.delivery_id).await;
+    let delivery = world
+        .store
+        .deliveries()
+        .get(world.account, debit.delivery_id)
+        .await;
     let delivery = delivery.unwrap().unwrap();
     assert_eq!(delivery.status, Status::Failed);
     assert_eq!(delivery.error_code.as_deref(), Some("carrier_error"));
     assert_eq!(delivery.carrier_status.as_deref(), Some("503"));
     assert_eq!(delivery.completed_at_ms, Some(NOW + 25_000));
-    let calls = world.store.call_attempts(debit.delivery_id).await.unwrap();
+    let calls = world
+        .store
+        .deliveries()
+        .call_attempts(debit.delivery_id)
+        .await
+        .unwrap();
     assert_eq!(calls, failed.attempts);
     world.assert_sound().await;
 }
@@ -218,7 +271,8 @@ async fn a_settlement_of_an_earlier_life_is_not_written(database: Arc<Database>)
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
     let next_life = world
         .store
-        .start_node(NodeStart::alone("n1", NOW))
+        .cluster()
+        .start_node(NodeStart::exclusive("n1", NOW))
         .await
         .unwrap();
     assert_eq!(next_life.epoch, world.node.epoch + 1);
@@ -265,7 +319,7 @@ async fn a_released_window_lets_the_next_otp_in(database: Arc<Database>) {
     paid(&committed.debits[0]);
     // The window is the second one's now: settling the first again releases nothing.
     assert_eq!(world.settle(&[rejected]).await, [false]);
-    let open = world.store.open_windows(NOW).await.unwrap();
+    let open = world.store.phone_windows().open_windows(NOW).await.unwrap();
     assert_eq!(open.len(), 1);
     assert_eq!(
         (open[0].phone, open[0].delivery_id),

@@ -98,7 +98,8 @@ async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>
     let node = world.node.clone();
     let claimed = world
         .store
-        .claim_webhooks(&node, &HashMap::new(), limits, NOW)
+        .webhooks()
+        .claim(&node, &HashMap::new(), limits, NOW)
         .await;
     // The receivers answer with the number, each in its own way.
     let answered: Vec<FinishedAttempt> = claimed
@@ -115,10 +116,15 @@ async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>
             finished_at_ms: NOW,
         })
         .collect();
-    world.store.finish_webhooks(&answered).await.unwrap();
+    world.store.webhooks().finish(&answered).await.unwrap();
 
     let before_ms = NOW - 30 * DAY_MS;
-    let masked = world.store.mask_phones(None, before_ms, 100).await.unwrap();
+    let masked = world
+        .store
+        .deliveries()
+        .mask_phones(None, before_ms, 100)
+        .await
+        .unwrap();
     assert_eq!((masked.deliveries, masked.next), (2, None));
     let told = texts(&world).await;
     for number in [1_234_567, 7_654_321] {
@@ -131,7 +137,10 @@ async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>
     assert!(told.contains("\"phone\":\"+8498***4567\""), "{told}");
     assert!(told.contains("no such customer: 098***4567"), "{told}");
 
-    let read = world.store.delivery(world.account, debits[0].delivery_id);
+    let read = world
+        .store
+        .deliveries()
+        .get(world.account, debits[0].delivery_id);
     let read = read.await.unwrap().unwrap();
     assert_eq!(read.phone.to_string(), "+8498***4567");
     assert_eq!(read.phone.whole(), None);
@@ -140,16 +149,29 @@ async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>
             phone: Some(phone(number)),
             ..DeliveryFilter::default()
         };
-        let page = world.store.delivery_page(world.account, &filter, None, 9);
+        let page = world
+            .store
+            .deliveries()
+            .page(world.account, &filter, None, 9);
         assert_eq!(page.await.unwrap().deliveries.len(), found, "{number}");
     }
-    let again = world.store.mask_phones(None, before_ms, 100).await.unwrap();
+    let again = world
+        .store
+        .deliveries()
+        .mask_phones(None, before_ms, 100)
+        .await
+        .unwrap();
     assert_eq!((again.deliveries, again.next), (0, None));
     // What was not ended is masked once it is.
     world
         .settle(&[ended(&debits[2], delivered(&debits[2], paid(&outcomes[2])))])
         .await;
-    let rest = world.store.mask_phones(None, before_ms, 100).await.unwrap();
+    let rest = world
+        .store
+        .deliveries()
+        .mask_phones(None, before_ms, 100)
+        .await
+        .unwrap();
     assert_eq!(rest.deliveries, 1);
 }
 
@@ -163,14 +185,23 @@ async fn a_masking_that_is_cut_off_goes_on_where_it_was(database: Arc<Database>)
         .map(|(debit, outcome)| ended(debit, delivered(debit, paid(outcome))))
         .collect();
     world.settle(&ends).await;
-    let first = world.store.mask_phones(None, NOW, 10).await.unwrap();
+    let first = world
+        .store
+        .deliveries()
+        .mask_phones(None, NOW, 10)
+        .await
+        .unwrap();
     assert_eq!(first.deliveries, 10);
     // Another process knows nothing of the first one's place.
     let other = database.open().await;
     let mut after = None;
     let mut masked = 0;
     loop {
-        let batch = other.mask_phones(after, NOW, 10).await.unwrap();
+        let batch = other
+            .deliveries()
+            .mask_phones(after, NOW, 10)
+            .await
+            .unwrap();
         masked += batch.deliveries;
         after = batch.next;
         if after.is_none() {

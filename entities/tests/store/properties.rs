@@ -156,7 +156,11 @@ fn debits(world: &World, case: u32, costs: &[(i64, u32)], now_ms: i64) -> Vec<De
 
 /// How the delivery stands, if it was ever committed.
 async fn status(world: &World, debit: &Debit) -> Option<Status> {
-    let delivery = world.store.delivery(world.account, debit.delivery_id).await;
+    let delivery = world
+        .store
+        .deliveries()
+        .get(world.account, debit.delivery_id)
+        .await;
     delivery.unwrap().map(|delivery| delivery.status)
 }
 

@@ -115,7 +115,7 @@ async fn a_reference_credits_once_however_many_try(database: Arc<Database>) {
                 reference: "invoice 7",
                 at_ms: NOW,
             };
-            store.credit_wallet(credit).await.unwrap()
+            store.ledger().credit_wallet(credit).await.unwrap()
         }));
     }
     let mut new = 0;
@@ -144,7 +144,7 @@ async fn an_account_has_ten_active_keys_however_many_are_asked_for(database: Arc
                 allowlist: &[],
                 created_at_ms: NOW,
             };
-            store.create_key(new).await
+            store.accounts().create_key(new).await
         }));
     }
     let mut created = 0;
@@ -158,7 +158,7 @@ async fn an_account_has_ten_active_keys_however_many_are_asked_for(database: Arc
         }
     }
     assert_eq!(created, MAX_ACTIVE_KEYS);
-    let listed = world.store.keys(Some(account_id)).await.unwrap();
+    let listed = world.store.accounts().keys(Some(account_id)).await.unwrap();
     assert_eq!(listed.len(), MAX_ACTIVE_KEYS);
 }
 
@@ -172,6 +172,7 @@ async fn a_commit_cut_off_anywhere_leaves_wallet_and_cache_true(database: Arc<Da
         let time = Duration::from_micros(u64::from(round) * 40);
         let commit = world
             .store
+            .ledger()
             .commit(&mut world.cache, &world.node, &debits, &[]);
         if tokio::time::timeout(time, commit).await.is_err() {
             cut_off += 1;

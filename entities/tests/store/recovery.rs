@@ -21,6 +21,7 @@ on_both!(
 async fn settle_all(world: &mut World, live: &HashSet<nexo_domain::ids::DeliveryId>) -> usize {
     world
         .store
+        .deliveries()
         .settle_unfinished(&mut world.cache, &world.node, NOW + 1, live, interrupted)
         .await
         .unwrap()
@@ -43,7 +44,8 @@ async fn a_restarted_node_refunds_and_announces_what_it_left_unfinished(database
 
     world.node = world
         .store
-        .start_node(NodeStart::alone("n1", NOW))
+        .cluster()
+        .start_node(NodeStart::exclusive("n1", NOW))
         .await
         .unwrap();
     world.cache = WalletCache::new();
@@ -52,15 +54,21 @@ async fn a_restarted_node_refunds_and_announces_what_it_left_unfinished(database
     let spent = before.total().checked_sub(world.held().await.total());
     assert_eq!(spent, Some(Micros::new(COST)));
     assert_eq!(world.held().await.free, before.free);
-    assert_eq!(world.store.webhook_backlog().await.unwrap(), 599);
+    assert_eq!(world.store.webhooks().backlog().await.unwrap(), 599);
     let delivery = world
         .store
-        .delivery(world.account, debits[0].delivery_id)
+        .deliveries()
+        .get(world.account, debits[0].delivery_id)
         .await;
     let delivery = delivery.unwrap().unwrap();
     assert_eq!(delivery.status, Status::Failed);
     assert_eq!(delivery.error_code.as_deref(), Some("interrupted"));
-    let attempts = world.store.webhook_attempts(delivery.id).await.unwrap();
+    let attempts = world
+        .store
+        .webhooks()
+        .delivery_attempts(delivery.id)
+        .await
+        .unwrap();
     let body = &attempts[0].body;
     assert!(body.contains(r#""phone":"+84980000000""#), "{body}");
     assert!(
@@ -88,7 +96,11 @@ async fn a_live_or_young_delivery_is_left_alone_by_the_reaper(database: Arc<Data
         (live, Status::Sent),
         (young, Status::Sent),
     ] {
-        let delivery = world.store.delivery(world.account, debit.delivery_id).await;
+        let delivery = world
+            .store
+            .deliveries()
+            .get(world.account, debit.delivery_id)
+            .await;
         assert_eq!(delivery.unwrap().unwrap().status, status);
     }
     world.assert_sound().await;
@@ -101,7 +113,8 @@ async fn another_nodes_deliveries_are_not_touched(database: Arc<Database>) {
     let parts = paid(&one.debit(std::slice::from_ref(&debit)).await[0]);
     two.node = two
         .store
-        .start_node(NodeStart::alone("n2", NOW))
+        .cluster()
+        .start_node(NodeStart::exclusive("n2", NOW))
         .await
         .unwrap();
     assert_eq!(settle_all(&mut two, &HashSet::new()).await, 0);

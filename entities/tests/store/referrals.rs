@@ -9,7 +9,7 @@ use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::Store;
-use nexo_entities::store::accounts::accounts::{Landing, NewAccount};
+use nexo_entities::store::accounts::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::accounts::sign_up::PendingSignUp;
 use nexo_entities::store::billing::payouts::PayoutRun;
 use nexo_entities::store::operations::operator_log::Operator;
@@ -45,7 +45,13 @@ const SHARE: i64 = COST / 10;
 const DAY_MS: i64 = 86_400_000;
 
 async fn code(store: &Store, account: AccountId) -> String {
-    store.account(account).await.unwrap().unwrap().referral_code
+    store
+        .accounts()
+        .get(account)
+        .await
+        .unwrap()
+        .unwrap()
+        .referral_code
 }
 
 async fn sign_up(store: &Store, email: &str, code: &str) -> AccountId {
@@ -66,8 +72,8 @@ async fn sign_up_from(
         page_language: None,
         created_at_ms: NOW,
     };
-    let landing = Landing { code, signed_in_as };
-    let opened = store.create_account_through(Some(landing), new).await;
+    let landing = ReferralVisit { code, signed_in_as };
+    let opened = store.accounts().create_referred(Some(landing), new).await;
     opened.unwrap()
 }
 
@@ -100,12 +106,19 @@ async fn deliver(world: &mut World, first: u32, count: u32, at_ms: i64) {
 }
 
 async fn pending(store: &Store, account: AccountId) -> i64 {
-    store.earnings(account).await.unwrap().pending.get()
+    store
+        .billing()
+        .earnings(account)
+        .await
+        .unwrap()
+        .pending
+        .get()
 }
 
 async fn run(store: &Store, month: &str) -> PayoutRun {
     let month = Month::parse(month).unwrap();
     store
+        .billing()
         .run_payouts(BY, month, NOW + 40 * DAY_MS)
         .await
         .unwrap()
@@ -114,7 +127,8 @@ async fn run(store: &Store, month: &str) -> PayoutRun {
 async fn nominate(store: &Store, account: AccountId) {
     let wallet = PayoutWallet::parse("bank", "970436 0123456789 NGUYEN VAN A").unwrap();
     store
-        .nominate_wallet(account, Some(&wallet), NOW)
+        .billing()
+        .set_payout_wallet(account, Some(&wallet), NOW)
         .await
         .unwrap();
 }
@@ -126,7 +140,7 @@ async fn a_first_sign_up_by_anothers_link_is_referred_once(database: Arc<Databas
     assert_eq!(code.len(), 12);
     let upper = code.to_uppercase();
     let friend = sign_up(store, "friend@example.com", &upper).await;
-    let referral = store.referral_of(friend).await.unwrap().unwrap();
+    let referral = store.billing().referral_of(friend).await.unwrap().unwrap();
     assert_eq!(
         (referral.referrer, referral.referred),
         (world.account, friend)
@@ -134,17 +148,22 @@ async fn a_first_sign_up_by_anothers_link_is_referred_once(database: Arc<Databas
     assert_eq!(referral.ended_at_ms, None);
     // Not the first sign-up of this person.
     let again = sign_up(store, "friend+2@example.com", &code).await;
-    assert!(store.referral_of(again).await.unwrap().is_none());
+    assert!(store.billing().referral_of(again).await.unwrap().is_none());
     // An unknown code, or none at all, is no reason to refuse a customer.
     for wrong in ["ffffffffffff", "'; --", ""] {
         let email = format!("{}@example.org", wrong.len());
         let newcomer = sign_up(store, &email, wrong).await;
         assert!(
-            store.referral_of(newcomer).await.unwrap().is_none(),
+            store
+                .billing()
+                .referral_of(newcomer)
+                .await
+                .unwrap()
+                .is_none(),
             "{wrong}"
         );
     }
-    let earnings = store.earnings(world.account).await.unwrap();
+    let earnings = store.billing().earnings(world.account).await.unwrap();
     assert_eq!(earnings.people, 1);
     world.assert_sound().await;
 }
@@ -153,7 +172,7 @@ async fn a_sign_up_that_is_confirmed_later_is_referred_all_the_same(database: Ar
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     let code = code(store, world.account).await;
-    let landing = |signed_in_as| Landing {
+    let landing = |signed_in_as| ReferralVisit {
         code: &code,
         signed_in_as,
     };
@@ -166,39 +185,66 @@ async fn a_sign_up_that_is_confirmed_later_is_referred_all_the_same(database: Ar
         expires_at_ms: NOW + 1_000,
     };
     let friend = pending("friend@example.com", landing(None));
-    store.begin_sign_up([1; 32], friend.clone()).await.unwrap();
-    store.begin_sign_up([2; 32], friend).await.unwrap();
+    store
+        .accounts()
+        .begin_sign_up([1; 32], friend.clone())
+        .await
+        .unwrap();
+    store
+        .accounts()
+        .begin_sign_up([2; 32], friend)
+        .await
+        .unwrap();
     let own = pending("other@example.com", landing(Some(world.account)));
-    store.begin_sign_up([3; 32], own).await.unwrap();
-    let waiting = store.pending_sign_up(&[1; 32], NOW + 999).await.unwrap();
+    store.accounts().begin_sign_up([3; 32], own).await.unwrap();
+    let waiting = store
+        .accounts()
+        .pending_sign_up(&[1; 32], NOW + 999)
+        .await
+        .unwrap();
     assert_eq!(waiting.as_deref(), Some("friend@example.com"));
     assert_eq!(
-        store.pending_sign_up(&[1; 32], NOW + 1_000).await.unwrap(),
+        store
+            .accounts()
+            .pending_sign_up(&[1; 32], NOW + 1_000)
+            .await
+            .unwrap(),
         None
     );
     let free = Micros::new(5 * COST);
     let finish = |token: u8, at_ms| async move {
         let hash = [token; 32];
-        store.finish_sign_up(&hash, free, at_ms).await
+        store.accounts().finish_sign_up(&hash, free, at_ms).await
     };
     assert_eq!(finish(1, NOW + 1_000).await.unwrap(), None);
     assert_eq!(finish(9, NOW).await.unwrap(), None);
     let opened = finish(2, NOW + 5).await.unwrap().expect("an account");
     assert_eq!(finish(2, NOW + 5).await.unwrap(), None);
-    let wallet = store.wallet(opened).await.unwrap().unwrap();
+    let wallet = store.ledger().wallet(opened).await.unwrap().unwrap();
     assert_eq!(wallet.free, free);
-    let referral = store.referral_of(opened).await.unwrap().unwrap();
+    let referral = store.billing().referral_of(opened).await.unwrap().unwrap();
     assert_eq!(referral.referrer, world.account);
     let own = finish(3, NOW + 5).await.unwrap().expect("an account");
-    assert!(store.referral_of(own).await.unwrap().is_none());
+    assert!(store.billing().referral_of(own).await.unwrap().is_none());
     let taken = pending("friend@example.com", landing(None));
-    store.begin_sign_up([4; 32], taken).await.unwrap();
+    store
+        .accounts()
+        .begin_sign_up([4; 32], taken)
+        .await
+        .unwrap();
     assert!(matches!(
         finish(4, NOW + 5).await,
         Err(StoreError::Conflict(Conflict::EmailTaken))
     ));
-    store.trim_expired(NOW + 1_000).await.unwrap();
-    assert_eq!(store.pending_sign_up(&[4; 32], NOW).await.unwrap(), None);
+    store.accounts().delete_expired(NOW + 1_000).await.unwrap();
+    assert_eq!(
+        store
+            .accounts()
+            .pending_sign_up(&[4; 32], NOW)
+            .await
+            .unwrap(),
+        None
+    );
     world.assert_sound().await;
 }
 
@@ -214,26 +260,44 @@ async fn nobody_brings_themselves(database: Arc<Database>) {
     ] {
         let newcomer = sign_up_from(store, email, &code, signed_in_as).await;
         assert!(
-            store.referral_of(newcomer).await.unwrap().is_none(),
+            store
+                .billing()
+                .referral_of(newcomer)
+                .await
+                .unwrap()
+                .is_none(),
             "{email}"
         );
     }
     // Who is signed in as somebody else comes by this link all the same.
     let other = sign_up_from(store, "other@example.com", &code, Some(world.account)).await;
-    assert!(store.referral_of(other).await.unwrap().is_some());
+    assert!(store.billing().referral_of(other).await.unwrap().is_some());
 }
 
 async fn a_closed_referrer_brings_nobody_and_earns_nothing_more(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     let code = code(&world.store, referrer).await;
     deliver(&mut world, 0, 3, NOW).await;
-    world.store.close_account(referrer, NOW + 1).await.unwrap();
+    world
+        .store
+        .ledger()
+        .close_account(referrer, NOW + 1)
+        .await
+        .unwrap();
     // The node has not heard of it.
     deliver(&mut world, 10, 3, NOW + 2).await;
     deliver(&mut world, 20, 3, NOW + 3).await;
     assert_eq!(pending(&world.store, referrer).await, 3 * SHARE);
     let late = sign_up(&world.store, "late@example.com", &code).await;
-    assert!(world.store.referral_of(late).await.unwrap().is_none());
+    assert!(
+        world
+            .store
+            .billing()
+            .referral_of(late)
+            .await
+            .unwrap()
+            .is_none()
+    );
     world.assert_sound_at(NOW + DAY_MS).await;
 }
 
@@ -267,7 +331,7 @@ async fn an_account_gets_its_person_and_a_referral_code_of_its_own(database: Arc
     for (email, person) in persons {
         assert_eq!(stored[email], person, "{email}");
     }
-    let accounts = store.accounts().await.unwrap();
+    let accounts = store.accounts().all().await.unwrap();
     let codes: HashSet<String> = accounts.into_iter().map(|it| it.referral_code).collect();
     assert_eq!(codes.len(), persons.len() + 1);
 }
@@ -276,10 +340,15 @@ async fn a_tenth_accrues_whatever_bucket_paid(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     credit(&world.store, world.account, Bucket::Free, COST).await;
     credit(&world.store, world.account, Bucket::Bonus, COST + 5).await;
-    world.cache.forget_wallet(world.account);
+    world.cache.invalidate_wallet(world.account);
     deliver(&mut world, 0, 4, NOW).await;
     assert_eq!(pending(&world.store, referrer).await, 4 * SHARE);
-    let entries = world.store.commission_entries(referrer, 10).await.unwrap();
+    let entries = world
+        .store
+        .billing()
+        .commission_entries(referrer, 10)
+        .await
+        .unwrap();
     assert_eq!(entries.len(), 4);
     let friend = Some("friend@example.com");
     assert!(entries.iter().all(|entry| entry.email.as_deref() == friend
@@ -345,18 +414,23 @@ async fn a_revocation_reverses_what_is_pending(database: Arc<Database>) {
     deliver(&mut world, 10, 1, NOW).await;
     let store = world.store.clone();
     let revoke = async || {
-        let revoked = store.revoke_referral(BY, friend, "bots", NOW + 1);
+        let revoked = store.billing().revoke_referral(BY, friend, "bots", NOW + 1);
         revoked.await.unwrap()
     };
     assert_eq!(revoke().await, Some(Micros::new(3 * SHARE)));
     assert_eq!(revoke().await, None);
     assert_eq!(pending(&store, referrer).await, SHARE);
-    let referral = store.referral_of(friend).await.unwrap().unwrap();
+    let referral = store.billing().referral_of(friend).await.unwrap().unwrap();
     assert!(referral.revoked && referral.ended_for.as_deref() == Some("bots"));
     assert_eq!(referral.accrued, Micros::new(3 * SHARE));
-    let unknown = store.revoke_referral(BY, referrer, "x", NOW).await.unwrap();
+    let unknown = store
+        .billing()
+        .revoke_referral(BY, referrer, "x", NOW)
+        .await
+        .unwrap();
     assert_eq!(unknown, None);
     let actions = store
+        .operations()
         .operator_actions(Some(friend), None, 10)
         .await
         .unwrap();
@@ -372,6 +446,7 @@ async fn a_revocation_between_batches_is_noticed(database: Arc<Database>) {
     deliver(&mut world, 0, 2, NOW).await;
     world
         .store
+        .billing()
         .revoke_referral(BY, friend, "abuse", NOW + 1)
         .await
         .unwrap();
@@ -390,11 +465,16 @@ async fn a_month_is_paid_once(database: Arc<Database>) {
     let first = run(&world.store, MAY).await;
     assert_eq!((first.made.len(), first.waiting.len()), (1, 0));
     assert_eq!(run(&world.store, MAY).await, PayoutRun::default());
-    let payouts = world.store.payouts(Some(referrer), None, 10).await.unwrap();
+    let payouts = world
+        .store
+        .billing()
+        .payouts(Some(referrer), None, 10)
+        .await
+        .unwrap();
     assert_eq!(payouts.len(), 1);
     assert_eq!(payouts[0].amount, Micros::new(5 * SHARE));
     assert_eq!(payouts[0].wallet_address, "970436 0123456789 NGUYEN VAN A");
-    let earnings = world.store.earnings(referrer).await.unwrap();
+    let earnings = world.store.billing().earnings(referrer).await.unwrap();
     assert_eq!(earnings.pending, Micros::ZERO);
     assert_eq!(
         (earnings.paid, earnings.accrued),
@@ -403,6 +483,7 @@ async fn a_month_is_paid_once(database: Arc<Database>) {
     // What is paid is not reversed.
     let revoked = world
         .store
+        .billing()
         .revoke_referral(BY, world.account, "late", NOW)
         .await;
     assert_eq!(revoked.unwrap(), Some(Micros::ZERO));
@@ -410,7 +491,8 @@ async fn a_month_is_paid_once(database: Arc<Database>) {
     let sent = async || {
         world
             .store
-            .note_payout_sent(BY, id, "FT1", NOW + 9)
+            .billing()
+            .mark_payout_sent(BY, id, "FT1", NOW + 9)
             .await
             .unwrap()
     };
@@ -434,10 +516,14 @@ async fn a_month_is_paid_once_by_many_at_a_time(database: Arc<Database>) {
     );
     let made: usize = [a, b, c, d].iter().map(|run| run.made.len()).sum();
     assert!((1..=2).contains(&made), "{made}");
-    let earnings = store.earnings(referrer).await.unwrap();
+    let earnings = store.billing().earnings(referrer).await.unwrap();
     assert_eq!(earnings.accrued, Micros::new(12 * SHARE));
     assert_eq!(earnings.pending.get() + earnings.paid.get(), 12 * SHARE);
-    let payouts = store.payouts(Some(referrer), None, 10).await.unwrap();
+    let payouts = store
+        .billing()
+        .payouts(Some(referrer), None, 10)
+        .await
+        .unwrap();
     assert_eq!(payouts.len(), made);
     world.assert_sound_at(NOW + DAY_MS).await;
 }
@@ -449,7 +535,12 @@ async fn what_a_later_month_earned_waits_for_it(database: Arc<Database>) {
     deliver(&mut world, 10, 3, NOW + 20 * DAY_MS).await;
     let amount = async |month: &str| {
         let made = run(&world.store, month).await.made;
-        let payouts = world.store.payouts(Some(referrer), None, 10).await.unwrap();
+        let payouts = world
+            .store
+            .billing()
+            .payouts(Some(referrer), None, 10)
+            .await
+            .unwrap();
         let made: Vec<i64> = payouts
             .iter()
             .filter(|payout| made.contains(&payout.id))
@@ -473,12 +564,19 @@ async fn a_payout_waits_for_a_wallet(database: Arc<Database>) {
     let store = world.store.clone();
     assert!(
         store
+            .operations()
             .suspend_account(BY, referrer, "a look", NOW)
             .await
             .unwrap()
     );
     assert_eq!(run(&store, MAY).await.waiting, due);
-    assert!(store.resume_account(BY, referrer, NOW).await.unwrap());
+    assert!(
+        store
+            .operations()
+            .resume_account(BY, referrer, NOW)
+            .await
+            .unwrap()
+    );
     assert_eq!(run(&store, MAY).await.made.len(), 1);
     world.assert_sound_at(NOW + DAY_MS).await;
 }
@@ -488,19 +586,36 @@ async fn a_payout_into_ones_own_wallet_is_cash(database: Arc<Database>) {
     let own = PayoutWallet::Balance;
     world
         .store
-        .nominate_wallet(referrer, Some(&own), NOW)
+        .billing()
+        .set_payout_wallet(referrer, Some(&own), NOW)
         .await
         .unwrap();
     deliver(&mut world, 0, 2, NOW).await;
     assert_eq!(run(&world.store, MAY).await.made.len(), 1);
-    let held = world.store.wallet(referrer).await.unwrap().unwrap();
+    let held = world
+        .store
+        .ledger()
+        .wallet(referrer)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(held.balance, Micros::new(2 * SHARE));
-    let payouts = world.store.payouts(Some(referrer), None, 1).await.unwrap();
+    let payouts = world
+        .store
+        .billing()
+        .payouts(Some(referrer), None, 1)
+        .await
+        .unwrap();
     assert_eq!(payouts[0].sent_reference.as_deref(), Some("payout-2026-05"));
     world.assert_sound_at(NOW + DAY_MS).await;
     // A closed wallet takes nothing: it waits for another one.
     deliver(&mut world, 10, 2, NOW).await;
-    world.store.close_account(referrer, NOW + 1).await.unwrap();
+    world
+        .store
+        .ledger()
+        .close_account(referrer, NOW + 1)
+        .await
+        .unwrap();
     assert_eq!(run(&world.store, "2026-06").await.waiting.len(), 1);
     world.assert_sound_at(NOW + DAY_MS).await;
 }
@@ -510,7 +625,7 @@ async fn a_broken_commission_is_found(database: Arc<Database>) {
     deliver(&mut world, 0, 2, NOW).await;
     let connection = world.store.connection();
     let broken = async || -> Vec<&'static str> {
-        let checks = world.store.audit(NOW).await.unwrap();
+        let checks = world.store.ledger().audit(NOW).await.unwrap();
         let broken = checks.iter().filter(|check| !check.ok);
         broken.map(|check| check.name).collect()
     };

@@ -20,27 +20,27 @@ async fn migrations_go_up_and_down_and_say_where_they_stand(database: Arc<Databa
     let store = database.open().await;
     store.ping().await.unwrap();
     let names = nexo_migration::names();
-    let missing = store.migrations_current(&names).await.unwrap_err();
+    let missing = store.check_migrations(&names).await.unwrap_err();
     assert!(matches!(missing, StoreError::MigrationsMissing { missing } if missing == names.len()));
     let status = nexo_migration::status(store.connection()).await.unwrap();
     assert!(status.iter().all(|step| !step.applied));
 
     nexo_migration::up(store.connection()).await.unwrap();
     nexo_migration::up(store.connection()).await.unwrap();
-    store.migrations_current(&names).await.unwrap();
+    store.check_migrations(&names).await.unwrap();
     let status = nexo_migration::status(store.connection()).await.unwrap();
     assert!(status.iter().all(|step| step.applied));
     assert_eq!(
         status.iter().map(|step| &step.name).collect::<Vec<_>>(),
         names.iter().collect::<Vec<_>>()
     );
-    let unknown = store.migrations_current(&names[1..]).await.unwrap_err();
+    let unknown = store.check_migrations(&names[1..]).await.unwrap_err();
     assert!(matches!(unknown, StoreError::MigrationUnknown { name } if name == names[0]));
 
     let mut world = World::with_balance(&database, COST).await;
     world.debit(&[otp(world.account, 1)]).await;
     nexo_migration::down(store.connection(), 1).await.unwrap();
-    let missing = store.migrations_current(&names).await.unwrap_err();
+    let missing = store.check_migrations(&names).await.unwrap_err();
     assert!(matches!(
         missing,
         StoreError::MigrationsMissing { missing: 1 }
@@ -50,8 +50,8 @@ async fn migrations_go_up_and_down_and_say_where_they_stand(database: Arc<Databa
         .await
         .unwrap();
     nexo_migration::up(store.connection()).await.unwrap();
-    store.migrations_current(&names).await.unwrap();
-    assert!(store.accounts().await.unwrap().is_empty());
+    store.check_migrations(&names).await.unwrap();
+    assert!(store.accounts().all().await.unwrap().is_empty());
 }
 
 async fn two_nodes_may_migrate_at_once(database: Arc<Database>) {
@@ -62,7 +62,7 @@ async fn two_nodes_may_migrate_at_once(database: Arc<Database>) {
     );
     first.unwrap();
     second.unwrap();
-    one.migrations_current(&nexo_migration::names())
+    one.check_migrations(&nexo_migration::names())
         .await
         .unwrap();
 }

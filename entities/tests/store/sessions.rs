@@ -8,7 +8,7 @@ use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::Store;
 use nexo_entities::store::accounts::accounts::NewAccount;
-use nexo_entities::store::accounts::passwords::{NewFactor, NewPassword};
+use nexo_entities::store::accounts::passwords::{NewPassword, NewTotp};
 use nexo_entities::store::accounts::sessions::NewSession;
 use nexo_entities::store::accounts::sign_up::SignUp;
 use nexo_entities::store::{Conflict, StoreError};
@@ -41,25 +41,31 @@ fn lan(email: &str) -> SignUp<'_> {
 
 async fn a_sign_up_is_an_account_with_its_credit_and_the_entry_or_nothing(database: Arc<Database>) {
     let store = database.migrated().await;
-    let id = store.sign_up(lan("Lan@Example.com")).await.unwrap();
-    let account = store.account(id).await.unwrap().unwrap();
+    let id = store
+        .accounts()
+        .sign_up(lan("Lan@Example.com"))
+        .await
+        .unwrap();
+    let account = store.accounts().get(id).await.unwrap().unwrap();
     assert_eq!(account.email, "lan@example.com");
     assert_eq!(account.page_language, Some(Language::Vi));
-    let wallet = store.wallet(id).await.unwrap().unwrap();
+    let wallet = store.ledger().wallet(id).await.unwrap().unwrap();
     assert_eq!(wallet.of(Bucket::Free), Micros::new(110_000));
     assert_eq!(wallet.total(), Micros::new(110_000));
-    let again = store.sign_up(lan("lan@example.COM")).await;
+    let again = store.accounts().sign_up(lan("lan@example.COM")).await;
     assert!(matches!(
         again,
         Err(StoreError::Conflict(Conflict::EmailTaken))
     ));
     let page = store
-        .ledger_page(id, &Default::default(), None, 10)
+        .ledger()
+        .entries(id, &Default::default(), None, 10)
         .await
         .unwrap();
     assert_eq!(page.entries.len(), 1);
     assert_eq!(page.entries[0].reference.as_deref(), Some("signup"));
     let broken: Vec<_> = store
+        .ledger()
         .audit(NOW)
         .await
         .unwrap()
@@ -78,7 +84,7 @@ async fn open(store: &Store, account: AccountId, token: u8, at_ms: i64) -> Sessi
         created_at_ms: at_ms,
         expires_at_ms: at_ms + 1_000,
     };
-    store.open_session(new).await.unwrap()
+    store.accounts().open_session(new).await.unwrap()
 }
 
 async fn a_session_is_found_by_its_token_until_it_ends(database: Arc<Database>) {
@@ -87,49 +93,82 @@ async fn a_session_is_found_by_its_token_until_it_ends(database: Arc<Database>) 
     let other = account(&store, "eve@example.com").await;
     let first = open(&store, id, 1, NOW).await;
     let second = open(&store, id, 2, NOW + 10).await;
-    let (session, owner) = store.session(&[1; 32], NOW + 999).await.unwrap().unwrap();
+    let (session, owner) = store
+        .accounts()
+        .session(&[1; 32], NOW + 999)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((session.id, owner.id), (first, id));
     assert!(
         store
+            .accounts()
             .session(&[1; 32], NOW + 1_000)
             .await
             .unwrap()
             .is_none()
     );
-    assert!(store.session(&[9; 32], NOW).await.unwrap().is_none());
+    assert!(
+        store
+            .accounts()
+            .session(&[9; 32], NOW)
+            .await
+            .unwrap()
+            .is_none()
+    );
     store
-        .note_session(first, "203.0.113.6", NOW + 500, NOW + 5_000)
+        .accounts()
+        .touch_session(first, "203.0.113.6", NOW + 500, NOW + 5_000)
         .await
         .unwrap();
-    let (session, _) = store.session(&[1; 32], NOW + 1_000).await.unwrap().unwrap();
+    let (session, _) = store
+        .accounts()
+        .session(&[1; 32], NOW + 1_000)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (session.address.as_str(), session.seen_at_ms),
         ("203.0.113.6", NOW + 500)
     );
-    assert!(!store.end_session(other, first).await.unwrap());
-    assert!(store.end_session(id, first).await.unwrap());
+    assert!(!store.accounts().end_session(other, first).await.unwrap());
+    assert!(store.accounts().end_session(id, first).await.unwrap());
     assert!(
         store
+            .accounts()
             .session(&[1; 32], NOW + 1_000)
             .await
             .unwrap()
             .is_none()
     );
-    let left = store.sessions(id, NOW + 20).await.unwrap();
+    let left = store.accounts().sessions(id, NOW + 20).await.unwrap();
     assert_eq!(left.iter().map(|s| s.id).collect::<Vec<_>>(), [second]);
-    assert_eq!(store.trim_expired(NOW + 1_009).await.unwrap(), 0);
-    assert_eq!(store.trim_expired(NOW + 1_010).await.unwrap(), 1);
+    assert_eq!(
+        store.accounts().delete_expired(NOW + 1_009).await.unwrap(),
+        0
+    );
+    assert_eq!(
+        store.accounts().delete_expired(NOW + 1_010).await.unwrap(),
+        1
+    );
     open(&store, id, 3, NOW).await;
-    store.close_account(id, NOW).await.unwrap();
-    assert!(store.session(&[3; 32], NOW).await.unwrap().is_none());
+    store.ledger().close_account(id, NOW).await.unwrap();
+    assert!(
+        store
+            .accounts()
+            .session(&[3; 32], NOW)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
-fn password(account_id: AccountId, hash: &str, spared: Option<SessionId>) -> NewPassword {
+fn password(account_id: AccountId, hash: &str, kept_session: Option<SessionId>) -> NewPassword {
     NewPassword {
         account_id,
         hash: hash.to_owned(),
         totp_sealed: None,
-        spared,
+        kept_session,
         at_ms: NOW + 100,
     }
 }
@@ -143,68 +182,130 @@ async fn a_new_password_ends_other_sessions_and_a_reset_link_works_once(database
     open(&store, other, 3, NOW).await;
     assert!(
         store
+            .accounts()
             .set_password(password(id, "first", Some(here)))
             .await
             .unwrap()
     );
-    assert!(store.session(&[1; 32], NOW).await.unwrap().is_some());
-    assert!(store.session(&[2; 32], NOW).await.unwrap().is_none());
-    assert!(store.session(&[3; 32], NOW).await.unwrap().is_some());
+    assert!(
+        store
+            .accounts()
+            .session(&[1; 32], NOW)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        store
+            .accounts()
+            .session(&[2; 32], NOW)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .accounts()
+            .session(&[3; 32], NOW)
+            .await
+            .unwrap()
+            .is_some()
+    );
 
     store
+        .accounts()
         .begin_reset(id, [7; 32], NOW, NOW + 1_000)
         .await
         .unwrap();
     store
+        .accounts()
         .begin_reset(id, [8; 32], NOW, NOW + 1_000)
         .await
         .unwrap();
-    assert_eq!(store.reset_account(&[7; 32], NOW).await.unwrap(), None);
-    assert_eq!(store.reset_account(&[8; 32], NOW).await.unwrap(), Some(id));
     assert_eq!(
-        store.reset_account(&[8; 32], NOW + 1_000).await.unwrap(),
+        store.accounts().reset_account(&[7; 32], NOW).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        store.accounts().reset_account(&[8; 32], NOW).await.unwrap(),
+        Some(id)
+    );
+    assert_eq!(
+        store
+            .accounts()
+            .reset_account(&[8; 32], NOW + 1_000)
+            .await
+            .unwrap(),
         None
     );
     let foreign = store
+        .accounts()
         .finish_reset(&[8; 32], password(other, "stolen", None))
         .await;
     assert!(!foreign.unwrap());
     assert!(
         store
+            .accounts()
             .finish_reset(&[8; 32], password(id, "second", None))
             .await
             .unwrap()
     );
     assert!(
         !store
+            .accounts()
             .finish_reset(&[8; 32], password(id, "third", None))
             .await
             .unwrap()
     );
-    let kept = store.account(id).await.unwrap().unwrap();
+    let kept = store.accounts().get(id).await.unwrap().unwrap();
     assert_eq!(kept.password_hash.as_deref(), Some("second"));
-    assert!(store.session(&[1; 32], NOW).await.unwrap().is_none());
+    assert!(
+        store
+            .accounts()
+            .session(&[1; 32], NOW)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 async fn a_code_of_the_second_factor_is_taken_once(database: Arc<Database>) {
     let store = database.migrated().await;
     let id = account(&store, "lan@example.com").await;
-    let factor = NewFactor {
+    let factor = NewTotp {
         sealed: vec![1, 2, 3],
         recovery_hash: [5; 32],
     };
-    store.set_factor(id, Some(factor)).await.unwrap();
+    store.accounts().set_totp(id, Some(factor)).await.unwrap();
     for (step, taken) in [(10, true), (10, false), (9, false), (11, true)] {
         assert_eq!(
-            store.take_factor_step(id, step).await.unwrap(),
+            store.accounts().use_totp_step(id, step).await.unwrap(),
             taken,
             "{step}"
         );
     }
-    assert!(!store.take_recovery_code(id, [6; 32]).await.unwrap());
-    assert!(store.take_recovery_code(id, [5; 32]).await.unwrap());
-    assert!(!store.take_recovery_code(id, [5; 32]).await.unwrap());
-    let kept = store.account(id).await.unwrap().unwrap();
+    assert!(
+        !store
+            .accounts()
+            .use_recovery_code(id, [6; 32])
+            .await
+            .unwrap()
+    );
+    assert!(
+        store
+            .accounts()
+            .use_recovery_code(id, [5; 32])
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .accounts()
+            .use_recovery_code(id, [5; 32])
+            .await
+            .unwrap()
+    );
+    let kept = store.accounts().get(id).await.unwrap().unwrap();
     assert_eq!(kept.totp_sealed, None);
 }
 
@@ -212,12 +313,16 @@ async fn an_address_has_one_account_also_when_it_is_changed(database: Arc<Databa
     let store = database.migrated().await;
     let id = account(&store, "lan@example.com").await;
     account(&store, "eve@example.com").await;
-    let taken = store.set_email(id, "Eve@example.com").await;
+    let taken = store.accounts().set_email(id, "Eve@example.com").await;
     assert!(matches!(
         taken,
         Err(StoreError::Conflict(Conflict::EmailTaken))
     ));
-    store.set_email(id, "New@example.com").await.unwrap();
-    let found = store.account_by_email("new@example.com").await.unwrap();
+    store
+        .accounts()
+        .set_email(id, "New@example.com")
+        .await
+        .unwrap();
+    let found = store.accounts().by_email("new@example.com").await.unwrap();
     assert_eq!(found.map(|account| account.id), Some(id));
 }

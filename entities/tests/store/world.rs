@@ -14,7 +14,7 @@ use nexo_domain::webhook::{Event, HashedSecret};
 use nexo_entities::Store;
 use nexo_entities::store::accounts::accounts::NewAccount;
 use nexo_entities::store::cluster::nodes::NodeStart;
-use nexo_entities::store::deliveries::recovery::Unfinished;
+use nexo_entities::store::deliveries::recovery::UnfinishedDelivery;
 use nexo_entities::store::ledger::posting::{
     CallAttempt, CallQuality, Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
 };
@@ -51,7 +51,11 @@ impl World {
     }
 
     async fn of(store: Store, node: &str, account: AccountId) -> World {
-        let node = store.start_node(NodeStart::alone(node, NOW)).await.unwrap();
+        let node = store
+            .cluster()
+            .start_node(NodeStart::exclusive(node, NOW))
+            .await
+            .unwrap();
         World {
             store,
             node,
@@ -70,6 +74,7 @@ impl World {
 
     pub async fn commit(&mut self, debits: &[Debit], settlements: &[Settlement]) -> Committed {
         self.store
+            .ledger()
             .commit(&mut self.cache, &self.node, debits, settlements)
             .await
             .unwrap()
@@ -85,6 +90,7 @@ impl World {
     ) {
         let commit = self
             .store
+            .ledger()
             .commit(&mut self.cache, &self.node, debits, settlements);
         let mut commit = std::pin::pin!(commit);
         std::future::poll_fn(|context| {
@@ -103,6 +109,7 @@ impl World {
         let node = self.node.node.clone();
         *self = World::of(database.open().await, &node, self.account).await;
         self.store
+            .deliveries()
             .settle_unfinished(
                 &mut self.cache,
                 &self.node,
@@ -115,7 +122,12 @@ impl World {
     }
 
     pub async fn held(&self) -> Buckets {
-        self.store.wallet(self.account).await.unwrap().unwrap()
+        self.store
+            .ledger()
+            .wallet(self.account)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// Fails with the broken invariants, if there are any.
@@ -124,7 +136,7 @@ impl World {
     }
 
     pub async fn assert_sound_at(&self, now_ms: i64) {
-        let checks = self.store.audit(now_ms).await.unwrap();
+        let checks = self.store.ledger().audit(now_ms).await.unwrap();
         let broken: Vec<_> = checks.iter().filter(|check| !check.ok).collect();
         assert!(broken.is_empty(), "{broken:?}");
     }
@@ -139,7 +151,7 @@ pub async fn account(store: &Store, email: &str) -> AccountId {
         page_language: None,
         created_at_ms: NOW,
     };
-    store.create_account(new).await.unwrap()
+    store.accounts().create(new).await.unwrap()
 }
 
 pub async fn credit(store: &Store, account: AccountId, bucket: Bucket, amount: i64) {
@@ -151,7 +163,7 @@ pub async fn credit(store: &Store, account: AccountId, bucket: Bucket, amount: i
         reference: &reference,
         at_ms: NOW,
     };
-    assert!(store.credit_wallet(credit).await.unwrap().new);
+    assert!(store.ledger().credit_wallet(credit).await.unwrap().new);
 }
 
 pub async fn endpoint(store: &Store, account: AccountId, url: &str) -> EndpointId {
@@ -161,7 +173,7 @@ pub async fn endpoint(store: &Store, account: AccountId, url: &str) -> EndpointI
         secret: HashedSecret::of("whsec_test"),
         created_at_ms: NOW,
     };
-    store.add_endpoint(new).await.unwrap()
+    store.webhooks().add_endpoint(new).await.unwrap()
 }
 
 pub fn phone(number: u32) -> Phone {
@@ -235,7 +247,7 @@ pub fn delivered(debit: &Debit, parts: Parts) -> Settlement {
         attempts: vec![call(1)],
         event: None,
         trace: None,
-        frees: None,
+        releases_key: None,
     }
 }
 
@@ -250,7 +262,7 @@ pub fn refunded(debit: &Debit, parts: Parts) -> Settlement {
 }
 
 /// The end of a delivery that its process gave up.
-pub fn interrupted(unfinished: &Unfinished) -> Settlement {
+pub fn interrupted(unfinished: &UnfinishedDelivery) -> Settlement {
     let delivery = &unfinished.delivery;
     Settlement {
         delivery_id: delivery.id,
@@ -276,7 +288,7 @@ pub fn interrupted(unfinished: &Unfinished) -> Settlement {
             completed_at_ms: NOW + 1,
         }),
         trace: None,
-        frees: None,
+        releases_key: None,
     }
 }
 

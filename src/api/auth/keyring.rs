@@ -87,7 +87,7 @@ impl KeyRing {
             return Ok(Some(Arc::clone(&known)));
         }
         let changes = self.changes.load(Ordering::Acquire);
-        let Some(record) = store.key_by_hash(&hash).await? else {
+        let Some(record) = store.accounts().key_by_hash(&hash).await? else {
             return Ok(None);
         };
         if record.revoked || record.test != (key.mode() == KeyMode::Test) {
@@ -165,7 +165,7 @@ impl KeyRing {
     /// Writes the times of last use. A time stays remembered until its write has succeeded, also if this future is
     /// dropped.
     pub async fn write_uses(&self, store: &Store) {
-        if store.stopped().is_some() {
+        if store.stop_reason().is_some() {
             return;
         }
         self.remember(self.keys.iter().filter_map(|key| key.take_use()));
@@ -176,7 +176,7 @@ impl KeyRing {
             .map(|(k, at)| (*k, *at))
             .collect();
         for batch in uses.chunks(MAX_KEYS_PER_UPDATE) {
-            match store.note_key_use(batch).await {
+            match store.accounts().record_key_use(batch).await {
                 Ok(()) => {
                     let mut unwritten = self.unwritten.lock();
                     for (key, at_ms) in batch {

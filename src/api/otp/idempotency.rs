@@ -20,7 +20,7 @@ use nexo_actors::clock;
 use nexo_actors::dispatch::Dispatched;
 use nexo_actors::dispatch::inflight::{Entered, InFlight, StoredResponse};
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest};
-use nexo_entities::store::ledger::posting::Keep;
+use nexo_entities::store::ledger::posting::IdempotencyWrite;
 
 use super::order::{OrderFacts, order};
 use crate::api::auth::caller::presented_key;
@@ -106,7 +106,10 @@ async fn stored_answer(
     give_up: Instant,
 ) -> Result<Option<StoredResponse>, ApiError> {
     loop {
-        let kept = state.store.kept_answer(request, clock::unix_ms());
+        let kept = state
+            .store
+            .deliveries()
+            .idempotent_answer(request, clock::unix_ms());
         let kept = state.read("a stored answer", kept).await?;
         let Some(kept) = kept else {
             return Ok(None);
@@ -118,7 +121,7 @@ async fn stored_answer(
         let is_ours = kept
             .delivery_id
             .is_some_and(|id| state.dispatcher.live.contains(id));
-        if kept.stands || is_ours {
+        if kept.is_final || is_ours {
             return Ok(Some(StoredResponse {
                 status: kept.status,
                 body: kept.body.into(),
@@ -162,7 +165,10 @@ async fn is_same_request(
     state: &ApiState,
 ) -> bool {
     let kept = match dispatched {
-        Dispatched::WindowClosed { .. } => state.store.kept_answer(request, clock::unix_ms()),
+        Dispatched::WindowClosed { .. } => state
+            .store
+            .deliveries()
+            .idempotent_answer(request, clock::unix_ms()),
         _ => return false,
     };
     matches!(state.read("a stored answer", kept).await, Ok(Some(_)))
@@ -179,7 +185,7 @@ async fn store_refusal(
         status: refused.status().as_u16(),
         body: refused.body().into(),
     };
-    let keep = Keep::Refused {
+    let keep = IdempotencyWrite::Refused {
         request: Arc::clone(flight.request()),
         status: landed.status,
         body: landed.body.to_string(),

@@ -38,7 +38,7 @@ pub(in crate::api) struct SendOtp<'a> {
 pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder, ApiError> {
     let (phone, code) = read_otp(body, state)?;
     let carrier = state.routing.carrier(phone).ok_or(ApiError::NoCarrier)?;
-    if state.is_draining() || state.store.stopped().is_some() {
+    if state.is_draining() || state.store.stop_reason().is_some() {
         return Err(ApiError::Overloaded);
     }
     let terms = state.terms.current();

@@ -20,7 +20,7 @@ impl Routing {
     pub async fn load(store: &Store) -> Result<Routing, StoreError> {
         Ok(Routing {
             plan: CarrierPlan::vietnam(),
-            ports: ArcSwap::from_pointee(store.ports().await?),
+            ports: ArcSwap::from_pointee(store.operations().ported_numbers().await?),
         })
     }
 
@@ -29,7 +29,7 @@ impl Routing {
     /// # Errors
     /// Those of the database.
     pub async fn reload(&self, store: &Store) -> Result<(), StoreError> {
-        let ports = store.ports().await?;
+        let ports = store.operations().ported_numbers().await?;
         tracing::info!(rows = ports.len(), "ported numbers replaced");
         self.ports.store(ports.into());
         Ok(())

@@ -9,7 +9,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::deposit::HoldReason;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
-use nexo_entities::store::billing::bank_payments::{NewPayment, Taken};
+use nexo_entities::store::billing::bank_payments::{NewPayment, PaymentOutcome};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -168,23 +168,28 @@ async fn take(
         memo: &memo.replace(char::is_control, " "),
         at_ms: unix_ms(),
     };
-    let (taken, is_new) = state.store.take_payment(payment).await.map_err(|error| {
-        tracing::error!(%error, "storing a bank payment failed");
-        match error.is_outage() {
-            true => ApiError::Overloaded,
-            false => ApiError::Internal,
-        }
-    })?;
+    let (taken, is_new) = state
+        .store
+        .billing()
+        .receive_payment(payment)
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "storing a bank payment failed");
+            match error.is_outage() {
+                true => ApiError::Overloaded,
+                false => ApiError::Internal,
+            }
+        })?;
     if is_new {
         match &taken {
-            Taken::Credited { .. } => state.credited.increment(1),
-            Taken::Kept(_) | Taken::Refused => state.kept.increment(1),
+            PaymentOutcome::Credited { .. } => state.credited.increment(1),
+            PaymentOutcome::Kept(_) | PaymentOutcome::Refused => state.kept.increment(1),
         }
     }
     let (status, reason) = match &taken {
-        Taken::Credited { .. } => ("credited", None),
-        Taken::Kept(kept) => ("kept", Some(HoldReason::as_str(*kept))),
-        Taken::Refused => ("refused", None),
+        PaymentOutcome::Credited { .. } => ("credited", None),
+        PaymentOutcome::Kept(kept) => ("kept", Some(HoldReason::as_str(*kept))),
+        PaymentOutcome::Refused => ("refused", None),
     };
     Ok(body::ok(&BankNotificationTaken {
         ok: true,

@@ -7,7 +7,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::deliveries::deliveries::Delivery;
-use nexo_entities::store::deliveries::pages::{DeliveryFilter, DeliveryPlace};
+use nexo_entities::store::deliveries::pages::{DeliveryCursor, DeliveryFilter};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -106,7 +106,7 @@ impl List for Deliveries {
     const FILE_NAME: &'static str = "deliveries.csv";
     type Filter = DeliveryFilter;
     type Row = Delivery;
-    type Place = DeliveryPlace;
+    type Place = DeliveryCursor;
 
     fn filter(parameters: &Parameters, state: &ApiState) -> Result<DeliveryFilter, ApiError> {
         let phone = |text: &str| Phone::parse(text, &state.routing.plan).ok();
@@ -131,7 +131,8 @@ impl List for Deliveries {
     ) -> Result<Page<Self>, ApiError> {
         let page = state
             .store
-            .delivery_page(query.account, &query.filter, query.after, rows);
+            .deliveries()
+            .page(query.account, &query.filter, query.after, rows);
         let page = state.read("a page of deliveries", page).await?;
         Ok(Page {
             rows: page.deliveries,
@@ -162,25 +163,25 @@ impl List for Deliveries {
         ]
     }
 
-    fn cursor(place: DeliveryPlace) -> String {
+    fn cursor(place: DeliveryCursor) -> String {
         write_cursor(place)
     }
 
-    fn place(cursor: &str) -> Option<DeliveryPlace> {
+    fn place(cursor: &str) -> Option<DeliveryCursor> {
         read_cursor(cursor)
     }
 }
 
 /// A place in the list as a cursor.
-pub fn write_cursor(place: DeliveryPlace) -> String {
+pub fn write_cursor(place: DeliveryCursor) -> String {
     let (high, low) = place.id.0.as_u64_pair();
     cursor::write(CURSOR_TAG, [place.created_at_ms as u64, high, low])
 }
 
 /// The place of a cursor; `None` if it is not one of this list.
-pub fn read_cursor(text: &str) -> Option<DeliveryPlace> {
+pub fn read_cursor(text: &str) -> Option<DeliveryCursor> {
     let [created_at_ms, high, low] = cursor::read(CURSOR_TAG, text)?;
-    Some(DeliveryPlace {
+    Some(DeliveryCursor {
         created_at_ms: created_at_ms as i64,
         id: DeliveryId(Uuid::from_u64_pair(high, low)),
     })
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_place_survives_being_a_cursor() {
-        let place = DeliveryPlace {
+        let place = DeliveryCursor {
             created_at_ms: 1_780_000_000_123,
             id: DeliveryId(Uuid::now_v7()),
         };

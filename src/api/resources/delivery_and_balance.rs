@@ -107,7 +107,10 @@ pub async fn delivery(
     let key = authorize(&request, &state).await?;
     let id: DeliveryId = id.parse().map_err(|_| ApiError::NotFound)?;
     let delivery = state
-        .read("a delivery", state.store.delivery(key.account_id, id))
+        .read(
+            "a delivery",
+            state.store.deliveries().get(key.account_id, id),
+        )
         .await?
         .ok_or(ApiError::NotFound)?;
     Ok(body::ok(&Delivery {
@@ -134,7 +137,7 @@ pub async fn balance(
 ) -> Result<HttpResponse, ApiError> {
     let key = authorize(&request, &state).await?;
     let wallet = state
-        .read("a wallet", state.store.wallet(key.account_id))
+        .read("a wallet", state.store.ledger().wallet(key.account_id))
         .await?
         .ok_or(ApiError::NotFound)?;
     Ok(body::ok(&Balance {

@@ -5,7 +5,7 @@ use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::money::Micros;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::ledger::entries::{LedgerEntry as Record, LedgerFilter, LedgerPlace};
+use nexo_entities::store::ledger::entries::{LedgerCursor, LedgerEntry as Record, LedgerFilter};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -139,7 +139,7 @@ impl List for Ledger {
     const FILE_NAME: &'static str = "ledger.csv";
     type Filter = LedgerFilter;
     type Row = Record;
-    type Place = LedgerPlace;
+    type Place = LedgerCursor;
 
     fn filter(parameters: &Parameters, _: &ApiState) -> Result<LedgerFilter, ApiError> {
         Ok(LedgerFilter {
@@ -157,7 +157,8 @@ impl List for Ledger {
     ) -> Result<Page<Self>, ApiError> {
         let page = state
             .store
-            .ledger_page(query.account, &query.filter, query.after, rows);
+            .ledger()
+            .entries(query.account, &query.filter, query.after, rows);
         let page = state.read("a page of the ledger", page).await?;
         Ok(Page {
             rows: page.entries,
@@ -203,23 +204,23 @@ impl List for Ledger {
         ]
     }
 
-    fn cursor(place: LedgerPlace) -> String {
+    fn cursor(place: LedgerCursor) -> String {
         write_cursor(place)
     }
 
-    fn place(cursor: &str) -> Option<LedgerPlace> {
+    fn place(cursor: &str) -> Option<LedgerCursor> {
         read_cursor(cursor)
     }
 }
 
 /// A place in the list as a cursor.
-pub fn write_cursor(place: LedgerPlace) -> String {
+pub fn write_cursor(place: LedgerCursor) -> String {
     let held = Bucket::ALL.map(|bucket| place.held.of(bucket).get() as u64);
     cursor::write(CURSOR_TAG, [place.before as u64, held[0], held[1], held[2]])
 }
 
 /// The place of a cursor; `None` if it is not one of this list, or if its totals are impossible.
-pub fn read_cursor(text: &str) -> Option<LedgerPlace> {
+pub fn read_cursor(text: &str) -> Option<LedgerCursor> {
     let [before, free, bonus, balance] = cursor::read(CURSOR_TAG, text)?;
     let micros = |number: u64| {
         let micros = Micros::new(number as i64);
@@ -227,7 +228,7 @@ pub fn read_cursor(text: &str) -> Option<LedgerPlace> {
             .contains(&micros)
             .then_some(micros)
     };
-    Some(LedgerPlace {
+    Some(LedgerCursor {
         before: i64::try_from(before).ok()?,
         held: Buckets {
             free: micros(free)?,
@@ -241,8 +242,8 @@ pub fn read_cursor(text: &str) -> Option<LedgerPlace> {
 mod tests {
     use super::*;
 
-    fn at(before: i64, balance: i64) -> LedgerPlace {
-        LedgerPlace {
+    fn at(before: i64, balance: i64) -> LedgerCursor {
+        LedgerCursor {
             before,
             held: Buckets {
                 balance: Micros::new(balance),

@@ -13,7 +13,7 @@ use crate::config::Config;
 /// When the database cannot be read; a broken invariant is an answer that failed.
 pub async fn run(config: &Config) -> anyhow::Result<Answer> {
     let store = database::open(config).await?;
-    let checks = store.audit(unix_ms()).await?;
+    let checks = store.ledger().audit(unix_ms()).await?;
     let broken: Vec<&str> = checks.iter().filter(|c| !c.ok).map(|c| c.name).collect();
     let rows: Vec<_> = checks
         .iter()

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::accounts::accounts::{Landing, NewAccount};
+use nexo_entities::store::accounts::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::operations::operator_log::Operator;
 use nexo_entities::store::{Conflict, Store, StoreError};
 use serde_json::json;
@@ -90,7 +90,7 @@ async fn create(
     operator: bool,
     referred_by: Option<String>,
 ) -> anyhow::Result<Answer> {
-    let landing = referred_by.as_deref().map(|code| Landing {
+    let landing = referred_by.as_deref().map(|code| ReferralVisit {
         code,
         signed_in_as: None,
     });
@@ -102,7 +102,8 @@ async fn create(
         Some(given) => Some(password::hash(&given, email)?),
     };
     let created = store
-        .create_account_through(
+        .accounts()
+        .create_referred(
             landing,
             NewAccount {
                 email,
@@ -140,7 +141,7 @@ fn password_from_stdin() -> anyhow::Result<Zeroizing<String>> {
 }
 
 async fn list(store: &Store) -> anyhow::Result<Answer> {
-    let accounts = store.accounts().await?;
+    let accounts = store.accounts().all().await?;
     let list: Vec<_> = accounts
         .iter()
         .map(|account| {
@@ -185,6 +186,7 @@ async fn suspend(store: &Store, email: &str, reason: &str) -> anyhow::Result<Ans
     let account = database::open_account(store, email).await?;
     let by = Operator::COMMAND_LINE;
     let new = store
+        .operations()
         .suspend_account(by, account.id, reason, unix_ms())
         .await?;
     let text = match new {
@@ -202,7 +204,11 @@ async fn suspend(store: &Store, email: &str, reason: &str) -> anyhow::Result<Ans
 async fn resume(store: &Store, email: &str) -> anyhow::Result<Answer> {
     let account = database::open_account(store, email).await?;
     let by = Operator::COMMAND_LINE;
-    let text = match store.resume_account(by, account.id, unix_ms()).await? {
+    let text = match store
+        .operations()
+        .resume_account(by, account.id, unix_ms())
+        .await?
+    {
         true => format!("{email} is suspended no more. Its keys work again."),
         false => format!("{email} is not suspended."),
     };
@@ -215,6 +221,7 @@ async fn resume(store: &Store, email: &str) -> anyhow::Result<Answer> {
 async fn close(store: &Store, email: &str) -> anyhow::Result<Answer> {
     let account = database::account(store, email).await?;
     let closing = store
+        .ledger()
         .close_account(account.id, unix_ms())
         .await?
         .with_context(|| format!("there is no account {email}"))?;

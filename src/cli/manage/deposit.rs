@@ -90,7 +90,11 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
         Command::List => list(&store).await,
         Command::Approve { reference } => {
             let deposit = wanted(&store, &reference).await?;
-            if !store.approve_deposit(by, deposit.id, unix_ms()).await? {
+            if !store
+                .billing()
+                .approve_deposit(by, deposit.id, unix_ms())
+                .await?
+            {
                 bail!("{reference} is {} already", deposit.status);
             }
             Ok(Answer::with_json_text(
@@ -105,6 +109,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
         Command::Refuse { reference, reason } => {
             let deposit = wanted(&store, &reference).await?;
             let refused = store
+                .billing()
                 .refuse_deposit(by, deposit.id, &reason, unix_ms())
                 .await?;
             if !refused {
@@ -119,6 +124,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
             let owner = database::open_account(&store, &account).await?;
             let rate = config.deposits.rate;
             let credited = store
+                .billing()
                 .credit_payment(by, id, owner.id, rate, unix_ms())
                 .await?;
             let Some(credited) = credited else {
@@ -133,7 +139,11 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
             ))
         }
         Command::RefusePayment { id, note } => {
-            if !store.refuse_payment(by, id, &note, unix_ms()).await? {
+            if !store
+                .billing()
+                .refuse_payment(by, id, &note, unix_ms())
+                .await?
+            {
                 bail!("there is no kept payment {id}: `nexo deposit list` shows them");
             }
             Ok(Answer::new(
@@ -145,7 +155,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
 }
 
 async fn wanted(store: &Store, reference: &DepositReference) -> anyhow::Result<Deposit> {
-    let deposit = store.deposit_by_reference(reference).await?;
+    let deposit = store.billing().deposit_by_reference(reference).await?;
     deposit
         .with_context(|| format!("there is no top-up {reference}: `nexo deposit list` shows them"))
 }
@@ -167,7 +177,7 @@ async fn open(
     }
     let owner = database::open_account(store, account).await?;
     let id = top_ups.open(store, owner.id, provider, amount).await?;
-    let deposit = store.deposit(owner.id, id).await?;
+    let deposit = store.billing().deposit(owner.id, id).await?;
     let deposit = deposit.context("the top-up was just opened")?;
     let how = top_ups.instructions(&deposit);
     let to = match &how.account {
@@ -198,8 +208,8 @@ async fn open(
 }
 
 async fn list(store: &Store) -> anyhow::Result<Answer> {
-    let deposits = store.open_deposits(MOST).await?;
-    let payments = store.kept_payments(MOST).await?;
+    let deposits = store.billing().open_deposits(MOST).await?;
+    let payments = store.billing().kept_payments(MOST).await?;
     let mut parts = Vec::new();
     if !deposits.is_empty() {
         let rows: Vec<_> = deposits.iter().map(deposit_row).collect();

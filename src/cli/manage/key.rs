@@ -82,6 +82,7 @@ async fn create(
     let mode = if test { KeyMode::Test } else { KeyMode::Live };
     let key = new_api_key(mode)?;
     let id = store
+        .accounts()
         .create_key(NewKey {
             account_id: account.id,
             name,
@@ -109,7 +110,7 @@ async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<Answer> {
         None => None,
         Some(email) => Some(database::account(store, email).await?.id),
     };
-    let keys = store.keys(account).await?;
+    let keys = store.accounts().keys(account).await?;
     let emails = database::emails(store).await?;
     let email_of = |key: &Key| emails.get(&key.account_id).cloned().unwrap_or_default();
     let list: Vec<_> = keys
@@ -161,11 +162,12 @@ fn row(key: &Key, email: String) -> [String; 7] {
 }
 
 async fn revoke(store: &Store, id: KeyId) -> anyhow::Result<Answer> {
-    let now = store.revoke_key(id, None, unix_ms()).await?;
+    let now = store.accounts().revoke_key(id, None, unix_ms()).await?;
     let text = match now {
         true => format!("Revoked the key {id}. Requests with it are refused within a second."),
         false => {
             store
+                .accounts()
                 .keys(None)
                 .await?
                 .into_iter()

@@ -50,7 +50,10 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
                 Some(email) => Some(database::account(&store, &email).await?.id),
                 None => None,
             };
-            let actions = store.operator_actions(account, None, limit).await?;
+            let actions = store
+                .operations()
+                .operator_actions(account, None, limit)
+                .await?;
             let rows: Vec<_> = actions
                 .iter()
                 .map(|action| {
@@ -87,7 +90,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
             Ok(Answer::new(text, json!({ "actions": list })))
         }
         Command::Reviews { all } => {
-            let reviews = store.reviews(!all, 10_000).await?;
+            let reviews = store.operations().reviews(!all, 10_000).await?;
             let rows: Vec<_> = reviews
                 .iter()
                 .map(|review| {
@@ -125,7 +128,11 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
         }
         Command::CloseReview { id, note } => {
             let by = Operator::COMMAND_LINE;
-            if !store.close_review(by, id, &note, unix_ms()).await? {
+            if !store
+                .operations()
+                .close_review(by, id, &note, unix_ms())
+                .await?
+            {
                 bail!("there is no open review {id}: `nexo operator reviews` shows them");
             }
             Ok(Answer::new(

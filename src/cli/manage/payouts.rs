@@ -76,8 +76,8 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
                 bail!("{month} has not begun: run a month that has");
             }
             let by = Operator::COMMAND_LINE;
-            let run = store.run_payouts(by, month, unix_ms()).await?;
-            let mut made = store.payouts(None, Some(month), MOST).await?;
+            let run = store.billing().run_payouts(by, month, unix_ms()).await?;
+            let mut made = store.billing().payouts(None, Some(month), MOST).await?;
             made.retain(|payout| run.made.contains(&payout.id));
             let total: i64 = made.iter().map(|payout| payout.amount.get()).sum();
             let total = Micros::new(total);
@@ -113,7 +113,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
                 Some(email) => Some(database::account(&store, &email).await?.id),
                 None => None,
             };
-            let payouts = store.payouts(account, month, MOST).await?;
+            let payouts = store.billing().payouts(account, month, MOST).await?;
             let text = match payouts.is_empty() {
                 true => "No payout yet: nexo payouts run --month YYYY-MM".to_owned(),
                 false => shown(&payouts),
@@ -124,7 +124,8 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
         Command::Sent { id, reference } => {
             let by = Operator::COMMAND_LINE;
             match store
-                .note_payout_sent(by, id, &reference, unix_ms())
+                .billing()
+                .mark_payout_sent(by, id, &reference, unix_ms())
                 .await?
             {
                 true => Ok(Answer::new(
@@ -144,7 +145,8 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
             let wallet = PayoutWallet::parse(&kind, &address).context("no such wallet")?;
             let owner = database::open_account(&store, &account).await?;
             store
-                .nominate_wallet(owner.id, Some(&wallet), unix_ms())
+                .billing()
+                .set_payout_wallet(owner.id, Some(&wallet), unix_ms())
                 .await?;
             Ok(Answer::new(
                 format!(

@@ -34,7 +34,10 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
     let Command::Import { file } = command;
     let store = database::open(config).await?;
     let table = read(&file)?;
-    store.replace_ports(&table, unix_ms()).await?;
+    store
+        .operations()
+        .replace_ported_numbers(&table, unix_ms())
+        .await?;
     let rows = table.len();
     let text = format!(
         "Imported {rows} ported numbers in place of the older ones; a running gateway routes by them within a second."

@@ -53,11 +53,11 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
                 Some(email) => Some(database::account(&store, &email).await?.id),
                 None => None,
             };
-            Ok(listed(&store.referrals(referrer, 0, MOST).await?))
+            Ok(listed(&store.billing().referrals(referrer, 0, MOST).await?))
         }
         Command::Show { account } => {
             let owner = database::account(&store, &account).await?;
-            let earned = store.earnings(owner.id).await?;
+            let earned = store.billing().earnings(owner.id).await?;
             let code = &owner.referral_code;
             let link = format!(
                 "{}/en?ref={code}",
@@ -87,6 +87,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
             let owner = database::account(&store, &account).await?;
             let by = Operator::COMMAND_LINE;
             let reversed = store
+                .billing()
                 .revoke_referral(by, owner.id, &reason, unix_ms())
                 .await?;
             let Some(reversed) = reversed else {

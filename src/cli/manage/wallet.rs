@@ -64,6 +64,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
         } => {
             let owner = database::open_account(&store, &account).await?;
             let credited = store
+                .ledger()
                 .credit_wallet_as(
                     Operator::COMMAND_LINE,
                     Credit {
@@ -92,6 +93,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
         } => {
             let owner = database::open_account(&store, &account).await?;
             let corrected = store
+                .ledger()
                 .correct_wallet_as(
                     Operator::COMMAND_LINE,
                     Correction {

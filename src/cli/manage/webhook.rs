@@ -71,6 +71,7 @@ async fn add(config: &Config, store: &Store, email: &str, url: &str) -> anyhow::
         .with_context(|| format!("{url} cannot be a webhook endpoint"))?;
     let secret = new_webhook_secret();
     let id = store
+        .webhooks()
         .add_endpoint(NewEndpoint {
             account_id: account.id,
             url: url.as_str(),
@@ -97,7 +98,7 @@ async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<Answer> {
         None => None,
         Some(email) => Some(database::account(store, email).await?.id),
     };
-    let endpoints = store.endpoints(account).await?;
+    let endpoints = store.webhooks().endpoints(account).await?;
     let emails = database::emails(store).await?;
     let email_of = |account| emails.get(&account).cloned().unwrap_or_default();
     let list: Vec<_> = endpoints
@@ -141,8 +142,8 @@ struct Replayed {
 }
 
 async fn replay(config: &Config, store: &Store, id: WebhookAttemptId) -> anyhow::Result<Answer> {
-    let replay = match store.replay_webhook(id, None, unix_ms()).await {
-        Err(StoreError::Conflict(Conflict::AttemptUnknown)) => {
+    let replay = match store.webhooks().replay(id, None, unix_ms()).await {
+        Err(StoreError::Conflict(Conflict::UnknownAttempt)) => {
             bail!("there is no webhook attempt {id}: its id came as X-NEXO-Attempt-Id")
         }
         replay => replay?,
@@ -178,7 +179,7 @@ async fn send(
         node: config.cluster.node_name().into(),
         epoch: 0,
     };
-    let Some(claimed) = store.claim_webhook(&node, id, unix_ms()).await? else {
+    let Some(claimed) = store.webhooks().claim_one(&node, id, unix_ms()).await? else {
         return Ok(None);
     };
     let timeout = Duration::from_millis(config.webhooks.timeout_ms);
@@ -186,7 +187,7 @@ async fn send(
     let outgoing = outgoing(claimed);
     let sent = client.send(&outgoing).await;
     let end = finished(&outgoing, sent);
-    store.finish_webhooks(std::slice::from_ref(&end)).await?;
+    store.webhooks().finish(std::slice::from_ref(&end)).await?;
     Ok(Some(Replayed {
         status_code: end.status_code,
         duration_ms: end.duration_ms,
@@ -205,7 +206,7 @@ async fn sent_by_gateway(
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             look.tick().await;
-            let attempt = store.webhook_attempt(id).await?;
+            let attempt = store.webhooks().attempt(id).await?;
             let ended = attempt.filter(|attempt| attempt.finished_at_ms.is_some());
             if let Some(attempt) = ended {
                 return anyhow::Ok(attempt);

@@ -138,7 +138,8 @@ impl Drop for Scratch {
 /// An account with a key, credit and a webhook endpoint. Gives the key and the webhook's secret.
 async fn furnish(store: &Store, receiver_url: &str) -> anyhow::Result<(String, String)> {
     let account_id = store
-        .create_account(NewAccount {
+        .accounts()
+        .create(NewAccount {
             email: "demo@localhost",
             password_hash: None,
             operator: false,
@@ -148,6 +149,7 @@ async fn furnish(store: &Store, receiver_url: &str) -> anyhow::Result<(String, S
         })
         .await?;
     store
+        .ledger()
         .credit_wallet(Credit {
             account_id,
             bucket: Bucket::Balance,
@@ -160,6 +162,7 @@ async fn furnish(store: &Store, receiver_url: &str) -> anyhow::Result<(String, S
     let secret = crate::secrets::new_webhook_secret();
     let hashed = HashedSecret::of(&secret);
     store
+        .webhooks()
         .add_endpoint(NewEndpoint {
             account_id,
             url: receiver_url,

@@ -124,11 +124,12 @@ impl Reloads {
 
 /// A fresh database gets an account to try things with. Gives its key, to be shown once.
 async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<ApiKey>> {
-    if !store.accounts().await?.is_empty() {
+    if !store.accounts().all().await?.is_empty() {
         return Ok(None);
     }
     let created = store
-        .create_account(NewAccount {
+        .accounts()
+        .create(NewAccount {
             email: DEMO_EMAIL,
             password_hash: None,
             operator: false,
@@ -149,6 +150,7 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
         .unwrap_or(Micros::ZERO);
     if free > Micros::ZERO {
         store
+            .ledger()
             .credit_wallet(Credit {
                 account_id,
                 bucket: Bucket::Free,
@@ -169,6 +171,7 @@ pub(in crate::cli) async fn create_key(
 ) -> anyhow::Result<ApiKey> {
     let key = new_api_key(KeyMode::Live)?;
     store
+        .accounts()
         .create_key(NewKey {
             account_id,
             name,

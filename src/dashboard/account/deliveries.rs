@@ -104,16 +104,23 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
     let l = member.language();
     let form = SearchForm::of(&request);
     if let Ok(id) = form.search.parse::<DeliveryId>()
-        && site.store.delivery(member.id(), id).await?.is_some()
+        && site
+            .store
+            .deliveries()
+            .get(member.id(), id)
+            .await?
+            .is_some()
     {
         return Ok(redirect(&member, &format!("{PATH}/{id}")));
     }
-    let after = query(&request, "after").and_then(|text| api::resources::deliveries::read_cursor(&text));
+    let after =
+        query(&request, "after").and_then(|text| api::resources::deliveries::read_cursor(&text));
     let filter = form.filter(&site);
     let page = match &filter {
         Ok(filter) => {
             site.store
-                .delivery_page(member.id(), filter, after, PAGE_SIZE)
+                .deliveries()
+                .page(member.id(), filter, after, PAGE_SIZE)
                 .await?
         }
         Err(()) => DeliveryPage {
@@ -191,13 +198,17 @@ async fn show_one(member: Member, id: Id, site: Site) -> PageResult {
     let l = member.language();
     let not_found = || PageError::not_found(l);
     let id: DeliveryId = id.parse().map_err(|_| not_found())?;
-    let delivery = site.store.delivery(member.id(), id).await?;
+    let delivery = site.store.deliveries().get(member.id(), id).await?;
     let delivery = delivery.ok_or_else(not_found)?;
     let is_live = delivery.status == Status::Sent;
     let source = is_live.then(|| format!("{PATH}/{id}"));
-    let calls = site.store.call_attempts(id).await?;
-    let entries = site.store.delivery_entries(member.id(), id).await?;
-    let webhooks = site.store.webhook_attempts(id).await?;
+    let calls = site.store.deliveries().call_attempts(id).await?;
+    let entries = site
+        .store
+        .ledger()
+        .delivery_entries(member.id(), id)
+        .await?;
+    let webhooks = site.store.webhooks().delivery_attempts(id).await?;
     let body = html! {
         div #delivery data-live=[source] {
             (page_head(l.t(texts::ONE_TITLE), Some(&delivery.phone.to_string()), html! {

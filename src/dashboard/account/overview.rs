@@ -8,7 +8,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::call::outcome::Status;
 use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::deliveries::daily_stats::{DAY_MS, Figures};
+use nexo_entities::store::deliveries::daily_stats::{AccountStats, DAY_MS};
 use nexo_entities::store::deliveries::pages::DeliveryFilter;
 
 use crate::dashboard::components::charts::{CarrierRate, Day, rate_percent};
@@ -36,14 +36,15 @@ async fn show(member: Member, site: Site) -> PageResult {
         status: Some(Status::Failed),
         ..DeliveryFilter::default()
     };
-    let wallet = store.wallet(id).await?.unwrap_or_default();
-    let figures = store.account_figures(id, first_day, now).await?;
-    let failures = store.delivery_page(id, &failed, None, FAILURES).await?;
+    let wallet = store.ledger().wallet(id).await?.unwrap_or_default();
+    let figures = store.deliveries().account_stats(id, first_day, now).await?;
+    let failures = store.deliveries().page(id, &failed, None, FAILURES).await?;
     let newest = store
-        .delivery_page(id, &DeliveryFilter::default(), None, 1)
+        .deliveries()
+        .page(id, &DeliveryFilter::default(), None, 1)
         .await?;
-    let keys = store.keys(Some(id)).await?;
-    let has_endpoint = !store.endpoints(Some(id)).await?.is_empty();
+    let keys = store.accounts().keys(Some(id)).await?;
+    let has_endpoint = !store.webhooks().endpoints(Some(id)).await?.is_empty();
     let has_sent = !newest.deliveries.is_empty();
     let has_key = keys.iter().any(|key| key.revoked_at_ms.is_none());
     let body = html! {
@@ -92,7 +93,7 @@ fn next_steps(l: Language, has_key: bool, has_sent: bool, has_endpoint: bool) ->
     }
 }
 
-fn recent_days(l: Language, figures: &Figures, first_day: i64) -> Markup {
+fn recent_days(l: Language, figures: &AccountStats, first_day: i64) -> Markup {
     let mut days: Vec<Day> = (first_day..first_day + DAYS)
         .map(|day| Day {
             label: rfc3339(day * DAY_MS).chars().skip(5).take(5).collect(),

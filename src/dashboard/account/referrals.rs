@@ -57,11 +57,14 @@ async fn draw(
     let l = member.language();
     let id = member.id();
     let store = &site.store;
-    let earnings = store.earnings(id).await?;
-    let referrals = store.referrals(Some(id), skip, PAGE_SIZE + 1).await?;
-    let commissions = store.commission_entries(id, COMMISSIONS).await?;
-    let payouts = store.payouts(Some(id), None, PAYOUTS).await?;
-    let wallet = store.nominated_wallet(id).await?;
+    let earnings = store.billing().earnings(id).await?;
+    let referrals = store
+        .billing()
+        .referrals(Some(id), skip, PAGE_SIZE + 1)
+        .await?;
+    let commissions = store.billing().commission_entries(id, COMMISSIONS).await?;
+    let payouts = store.billing().payouts(Some(id), None, PAYOUTS).await?;
+    let wallet = store.billing().payout_wallet(id).await?;
     let body = html! {
         (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), html! {}))
         @if is_saved { (success_notice(l.t(texts::WALLET_SAVED))) }
@@ -234,7 +237,8 @@ async fn set_wallet(Posted(member, fields): Posted<Member>, site: Site) -> PageR
         }
     };
     site.store
-        .nominate_wallet(member.id(), Some(&wallet), unix_ms())
+        .billing()
+        .set_payout_wallet(member.id(), Some(&wallet), unix_ms())
         .await?;
     Ok(redirect(&member, "/dashboard/referrals?done=wallet"))
 }

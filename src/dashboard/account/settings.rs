@@ -58,7 +58,11 @@ async fn draw(
     status: StatusCode,
 ) -> PageResult {
     let l = member.language();
-    let sessions = site.store.sessions(member.id(), unix_ms()).await?;
+    let sessions = site
+        .store
+        .accounts()
+        .sessions(member.id(), unix_ms())
+        .await?;
     let has_factor = member.account.totp_sealed.is_some();
     let body = html! {
         (page_head(l.t(texts::TITLE), Some(&member.account.email), html! {}))
@@ -180,10 +184,14 @@ fn browser_name(l: Language, text: &str) -> String {
 
 async fn set_languages(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     if let Some(pages) = Language::from_code(fields.get("pages")) {
-        site.store.set_page_language(member.id(), pages).await?;
+        site.store
+            .accounts()
+            .set_page_language(member.id(), pages)
+            .await?;
     }
     let calls = Language::from_code(fields.get("calls"));
     site.store
+        .accounts()
         .set_call_language(member.id(), calls, unix_ms())
         .await?;
     Ok(saved(&member))
@@ -197,7 +205,12 @@ async fn set_email(Posted(member, fields): Posted<Member>, site: Site) -> PageRe
     if !is_password(&site, &member, &fields, "confirm").await? {
         return rejected(&site, &member, l.t(texts::PASSWORD_WRONG)).await;
     }
-    match site.store.set_email(member.id(), email.as_str()).await {
+    match site
+        .store
+        .accounts()
+        .set_email(member.id(), email.as_str())
+        .await
+    {
         Err(StoreError::Conflict(Conflict::EmailTaken)) => {
             return rejected(&site, &member, l.t(texts::EMAIL_TAKEN)).await;
         }
@@ -231,11 +244,12 @@ async fn set_password(Posted(member, fields): Posted<Member>, site: Site) -> Pag
         None => None,
     };
     site.store
+        .accounts()
         .set_password(NewPassword {
             account_id: member.id(),
             hash,
             totp_sealed,
-            spared: Some(member.session.id),
+            kept_session: Some(member.session.id),
             at_ms: unix_ms(),
         })
         .await?;
@@ -262,7 +276,7 @@ async fn reseal_totp(
 async fn end_session(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let not_found = || PageError::not_found(member.language());
     let id: SessionId = id.parse().map_err(|_| not_found())?;
-    match site.store.end_session(member.id(), id).await? {
+    match site.store.accounts().end_session(member.id(), id).await? {
         true => Ok(saved(&member)),
         false => Err(not_found()),
     }

@@ -39,7 +39,7 @@ async fn draw(
     error: Option<String>,
 ) -> PageResult {
     let l = member.language();
-    let deposits = site.store.deposits(member.id(), LISTED).await?;
+    let deposits = site.store.billing().deposits(member.id(), LISTED).await?;
     let methods: Vec<&str> = site.top_ups.names().collect();
     let lead = match methods.first() {
         Some(&"bank_transfer") => texts::TOP_UP_LEAD,
@@ -140,6 +140,7 @@ async fn deposit_of(member: &Member, site: &SiteState, id: &str) -> Result<Depos
     let not_found = || PageError::not_found(member.language());
     let id: Uuid = id.parse().map_err(|_| not_found())?;
     site.store
+        .billing()
         .deposit(member.id(), id)
         .await?
         .ok_or_else(not_found)
@@ -205,6 +206,7 @@ async fn cancel(Posted(member, _): Posted<Member>, site: Site, id: Id) -> PageRe
     let deposit = deposit_of(&member, &site, &id).await?;
     // A top-up that was paid in the meantime stays paid.
     site.store
+        .billing()
         .withdraw_deposit(member.id(), deposit.id, unix_ms())
         .await?;
     Ok(redirect(&member, &path_of(&deposit)))

@@ -57,11 +57,21 @@ async fn draw(
     let l = member.language();
     let cursor = after.and_then(ledger::read_cursor);
     let is_wrong_cursor = after.is_some() && cursor.is_none();
-    let wallet = site.store.wallet(member.id()).await?.unwrap_or_default();
-    let threshold = site.store.low_balance(member.id()).await?;
+    let wallet = site
+        .store
+        .ledger()
+        .wallet(member.id())
+        .await?
+        .unwrap_or_default();
+    let threshold = site
+        .store
+        .ledger()
+        .low_balance_threshold(member.id())
+        .await?;
     let page = site
         .store
-        .ledger_page(member.id(), &LedgerFilter::default(), cursor, PAGE_SIZE)
+        .ledger()
+        .entries(member.id(), &LedgerFilter::default(), cursor, PAGE_SIZE)
         .await?;
     let actions = html! {
         a.button.second href="/dashboard/wallet/ledger.csv" { (l.t(texts::CSV)) }
@@ -167,7 +177,10 @@ async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageR
             }
         },
     };
-    site.store.set_low_balance(member.id(), threshold).await?;
+    site.store
+        .ledger()
+        .set_low_balance_threshold(member.id(), threshold)
+        .await?;
     Ok(match threshold {
         Some(_) => redirect(&member, "/dashboard/wallet?done=notice"),
         None => redirect(&member, "/dashboard/wallet?done=no-notice"),

@@ -11,7 +11,7 @@ use nexo_domain::account::email::EmailAddress;
 use nexo_domain::billing::referral::ReferralCode;
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
-use nexo_entities::store::accounts::accounts::Landing;
+use nexo_entities::store::accounts::accounts::ReferralVisit;
 use nexo_entities::store::accounts::sign_up::PendingSignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
@@ -59,7 +59,7 @@ pub fn request(site: &Site, visitor: &Visitor, request: SignUpRequest) -> PageRe
 
 async fn send_link(site: &SiteState, request: SignUpRequest) -> Result<(), StoreError> {
     let (l, email) = (request.language, request.email.as_str());
-    let (subject, text) = match site.store.account_by_email(email).await? {
+    let (subject, text) = match site.store.accounts().by_email(email).await? {
         Some(_) => {
             let link = site.public_url.link("/auth/sign-in");
             let text = l.t_with(texts::KNOWN_MAIL_TEXT, &[("link", &link)]);
@@ -72,14 +72,18 @@ async fn send_link(site: &SiteState, request: SignUpRequest) -> Result<(), Store
                 email,
                 password_hash: request.password_hash,
                 page_language: l,
-                landing: request.landing.as_ref().map(|(code, account)| Landing {
-                    code: code.as_str(),
-                    signed_in_as: *account,
-                }),
+                landing: request
+                    .landing
+                    .as_ref()
+                    .map(|(code, account)| ReferralVisit {
+                        code: code.as_str(),
+                        signed_in_as: *account,
+                    }),
                 created_at_ms: now,
                 expires_at_ms: now + LINK_TTL_MS,
             };
             site.store
+                .accounts()
                 .begin_sign_up(tokens::hash(&token), pending)
                 .await?;
             let path = format!("/auth/confirm?token={}", token.as_str());
@@ -102,7 +106,10 @@ async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> PageResult 
     let email = match tokens::is_token(&token) {
         true => {
             let hash = tokens::hash(&token);
-            site.store.pending_sign_up(&hash, unix_ms()).await?
+            site.store
+                .accounts()
+                .pending_sign_up(&hash, unix_ms())
+                .await?
         }
         false => None,
     };
@@ -144,6 +151,7 @@ async fn confirm(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let free = site.terms.current().free_credit;
     let opened = site
         .store
+        .accounts()
         .finish_sign_up(&tokens::hash(token), free, unix_ms())
         .await;
     match opened {

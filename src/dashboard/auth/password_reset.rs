@@ -69,13 +69,14 @@ async fn send_link(
     email: &EmailAddress,
     language: Language,
 ) -> Result<(), StoreError> {
-    let account = site.store.account_by_email(email.as_str()).await?;
+    let account = site.store.accounts().by_email(email.as_str()).await?;
     let Some(account) = account.filter(|account| account.closed_at_ms.is_none()) else {
         return Ok(());
     };
     let token = tokens::new_token();
     let now = unix_ms();
     site.store
+        .accounts()
         .begin_reset(account.id, tokens::hash(&token), now, now + LINK_TTL_MS)
         .await?;
     let language = account.page_language.unwrap_or(language);
@@ -96,10 +97,15 @@ async fn account_of(site: &SiteState, token: &str) -> Result<Option<Account>, Pa
         return Ok(None);
     }
     let hash = tokens::hash(token);
-    let Some(id) = site.store.reset_account(&hash, unix_ms()).await? else {
+    let Some(id) = site
+        .store
+        .accounts()
+        .reset_account(&hash, unix_ms())
+        .await?
+    else {
         return Ok(None);
     };
-    let account = site.store.account(id).await?;
+    let account = site.store.accounts().get(id).await?;
     Ok(account.filter(|account| account.closed_at_ms.is_none()))
 }
 
@@ -151,7 +157,12 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
     };
     if account.totp_sealed.is_some() {
         let code = totp::recovery_hash(fields.get("recovery"));
-        if !site.store.take_recovery_code(account.id, code).await? {
+        if !site
+            .store
+            .accounts()
+            .use_recovery_code(account.id, code)
+            .await?
+        {
             let error = visitor.language.t(texts::CODE_WRONG);
             return Ok(form(&visitor, &account, token, Some(error)));
         }
@@ -160,10 +171,15 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
         account_id: account.id,
         hash,
         totp_sealed: None,
-        spared: None,
+        kept_session: None,
         at_ms: unix_ms(),
     };
-    match site.store.finish_reset(&tokens::hash(token), new).await? {
+    match site
+        .store
+        .accounts()
+        .finish_reset(&tokens::hash(token), new)
+        .await?
+    {
         true => Ok(redirect(&visitor, "/auth/sign-in")),
         false => Ok(expired(&visitor)),
     }

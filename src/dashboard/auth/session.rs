@@ -22,6 +22,7 @@ pub async fn open_session(
     let token = tokens::new_token();
     let now = unix_ms();
     site.store
+        .accounts()
         .open_session(NewSession {
             token_hash: tokens::hash(&token),
             account_id: account,

@@ -70,7 +70,7 @@ async fn sign_in(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let email = typed.parse::<EmailAddress>();
     // A malformed address is looked up too, so that it takes as long as any other.
     let email = email.as_ref().map_or("", EmailAddress::as_str);
-    let account = site.store.account_by_email(email).await?;
+    let account = site.store.accounts().by_email(email).await?;
     let account = account.filter(|account| account.closed_at_ms.is_none());
     let hash = account
         .as_ref()
@@ -144,7 +144,7 @@ async fn step(
         &visitor,
         &ticket.account.to_string(),
     )?;
-    let account = site.store.account(ticket.account).await?;
+    let account = site.store.accounts().get(ticket.account).await?;
     let account = account.filter(|account| account.closed_at_ms.is_none());
     let is_right = match &account {
         Some(account) => check_code(&site, account, &ticket, fields.trimmed("code")).await?,
@@ -171,8 +171,16 @@ async fn check_code(
         return Ok(false);
     };
     if let Some(step) = secret.step_of(code, unix_ms()) {
-        return Ok(site.store.take_factor_step(account.id, step).await?);
+        return Ok(site
+            .store
+            .accounts()
+            .use_totp_step(account.id, step)
+            .await?);
     }
     let recovery = totp::recovery_hash(code);
-    Ok(site.store.take_recovery_code(account.id, recovery).await?)
+    Ok(site
+        .store
+        .accounts()
+        .use_recovery_code(account.id, recovery)
+        .await?)
 }

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, web};
 use maud::html;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
-use nexo_entities::store::accounts::accounts::{Landing, NewAccount};
+use nexo_entities::store::accounts::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::accounts::sign_up::SignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
@@ -83,6 +83,7 @@ async fn sign_up(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     }
     let opened = site
         .store
+        .accounts()
         .sign_up(SignUp {
             account: NewAccount {
                 email: email.as_str(),
@@ -92,7 +93,7 @@ async fn sign_up(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
                 page_language: Some(l),
                 created_at_ms: unix_ms(),
             },
-            landing: landing.as_ref().map(|(code, account)| Landing {
+            landing: landing.as_ref().map(|(code, account)| ReferralVisit {
                 code: code.as_str(),
                 signed_in_as: *account,
             }),

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use maud::html;
 use nexo_actors::clock::unix_ms;
-use nexo_entities::store::accounts::passwords::NewFactor;
+use nexo_entities::store::accounts::passwords::NewTotp;
 
 use super::credentials::{form_status, is_password, password_field};
 use super::totp;
@@ -77,13 +77,19 @@ async fn turn_on(Posted(member, fields): Posted<Member>, site: Site) -> PageResu
         .seal(&site.hasher, fields.secret("password"), member.id())
         .await?;
     let recovery = totp::new_recovery_code();
-    let factor = NewFactor {
+    let factor = NewTotp {
         sealed: sealed.ok_or_else(|| PageError::internal(l))?,
         recovery_hash: totp::recovery_hash(&recovery),
     };
-    site.store.set_factor(member.id(), Some(factor)).await?;
+    site.store
+        .accounts()
+        .set_totp(member.id(), Some(factor))
+        .await?;
     // The code of this form cannot be used again for sign-in.
-    site.store.take_factor_step(member.id(), step).await?;
+    site.store
+        .accounts()
+        .use_totp_step(member.id(), step)
+        .await?;
     let body = html! {
         (page_head(l.t(texts::FACTOR), None, html! {}))
         (secret_once(l, l.t(texts::FACTOR_DONE), &recovery))
@@ -115,6 +121,6 @@ async fn turn_off(Posted(member, fields): Posted<Member>, site: Site) -> PageRes
     if !is_password(&site, &member, &fields, "password").await? {
         return Ok(removal_form(&member, Some(texts::PASSWORD_WRONG)));
     }
-    site.store.set_factor(member.id(), None).await?;
+    site.store.accounts().set_totp(member.id(), None).await?;
     Ok(redirect(&member, "/dashboard/settings?saved=1"))
 }

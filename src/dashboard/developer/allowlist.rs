@@ -129,6 +129,7 @@ async fn save(Posted(member, fields): Posted<Member>, id: Id, site: Site) -> Pag
     let list: Vec<String> = list.iter().map(entry_text).collect();
     let saved = site
         .store
+        .accounts()
         .set_allowlist(member.id(), key.id, &list, unix_ms())
         .await?;
     match saved {

@@ -60,7 +60,7 @@ async fn list(
     status: StatusCode,
 ) -> PageResult {
     let l = member.language();
-    let keys = site.store.keys(Some(member.id())).await?;
+    let keys = site.store.accounts().keys(Some(member.id())).await?;
     let (active, revoked): (Vec<Key>, Vec<Key>) = keys
         .into_iter()
         .partition(|key| key.revoked_at_ms.is_none());
@@ -168,6 +168,7 @@ async fn create(Posted(member, fields): Posted<Member>, site: Site) -> PageResul
     let key = new_api_key(mode).map_err(|_| PageError::internal(member.language()))?;
     let created = site
         .store
+        .accounts()
         .create_key(NewKey {
             account_id: member.id(),
             name: &name,
@@ -234,6 +235,7 @@ async fn confirm_revoke(member: Member, id: Id, site: Site) -> PageResult {
 async fn revoke(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let key = key_of(&site, &member, &id).await?;
     site.store
+        .accounts()
         .revoke_key(key.id, Some(member.id()), unix_ms())
         .await?;
     let path = format!("/dashboard/api-keys?revoked={}", key.id);
@@ -255,6 +257,7 @@ async fn rotate(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageRe
     let key = new_api_key(mode).map_err(|_| PageError::internal(member.language()))?;
     let rotated = site
         .store
+        .accounts()
         .rotate_key(member.id(), old.id, key.hash(), key.hint(), unix_ms())
         .await?;
     match rotated {

@@ -36,7 +36,7 @@ async fn show_member(member: Member, site: Site) -> PageResult {
 
 /// The account's newest active key, masked; a live key comes before test keys.
 async fn masked_key(site: &SiteState, account: AccountId) -> Result<Option<String>, PageError> {
-    let keys = site.store.keys(Some(account)).await?;
+    let keys = site.store.accounts().keys(Some(account)).await?;
     let active = keys.iter().filter(|key| key.revoked_at_ms.is_none());
     let preferred = active.min_by_key(|key| (key.test, std::cmp::Reverse(key.created_at_ms)));
     Ok(preferred.map(masked))

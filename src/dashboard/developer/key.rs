@@ -12,7 +12,7 @@ use crate::dashboard::web::*;
 pub async fn key_of(site: &SiteState, member: &Member, id: &str) -> Result<Key, PageError> {
     let not_found = || PageError::not_found(member.language());
     let id: KeyId = id.parse().map_err(|_| not_found())?;
-    let keys = site.store.keys(Some(member.id())).await?;
+    let keys = site.store.accounts().keys(Some(member.id())).await?;
     keys.into_iter()
         .find(|key| key.id == id)
         .ok_or_else(not_found)

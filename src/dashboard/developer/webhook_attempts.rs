@@ -26,7 +26,7 @@ async fn attempt_of(
 ) -> Result<WebhookAttempt, PageError> {
     let not_found = || PageError::not_found(member.language());
     let id: WebhookAttemptId = id.parse().map_err(|_| not_found())?;
-    let attempt = site.store.webhook_attempt(id).await?;
+    let attempt = site.store.webhooks().attempt(id).await?;
     attempt
         .filter(|attempt| attempt.account_id == member.id())
         .ok_or_else(not_found)
@@ -37,6 +37,7 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
     let attempt = attempt_of(&site, &member, &id).await?;
     let endpoint = site
         .store
+        .webhooks()
         .endpoint(member.id(), attempt.endpoint_id)
         .await?;
     let is_live = !is_finished(&attempt);
@@ -106,11 +107,12 @@ async fn replay(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageRe
     let attempt = attempt_of(&site, &member, &id).await?;
     let replayed = site
         .store
-        .replay_webhook(attempt.id, Some(member.id()), unix_ms())
+        .webhooks()
+        .replay(attempt.id, Some(member.id()), unix_ms())
         .await;
     match replayed {
         Ok(new) => Ok(redirect(&member, &attempt_path(new))),
-        Err(StoreError::Conflict(Conflict::EndpointRemoved | Conflict::AttemptUnknown)) => {
+        Err(StoreError::Conflict(Conflict::EndpointRemoved | Conflict::UnknownAttempt)) => {
             Err(PageError::not_found(member.language()))
         }
         Err(error) => Err(error.into()),

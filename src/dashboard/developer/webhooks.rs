@@ -9,7 +9,7 @@ use nexo_domain::ids::{DeliveryId, EndpointId, WebhookAttemptId};
 use nexo_domain::timestamp::{self, rfc3339};
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS, test_body};
 use nexo_entities::store::webhooks::endpoints::{Endpoint, EndpointChange, NewEndpoint};
-use nexo_entities::store::webhooks::history::{AttemptPlace, MOST_REPLAYED};
+use nexo_entities::store::webhooks::history::{AttemptCursor, MAX_REPLAYED};
 use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
@@ -45,14 +45,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/webhooks/{id}/replay-failed").post(replay_failed));
 }
 
-fn write_cursor(place: AttemptPlace) -> String {
+fn write_cursor(place: AttemptCursor) -> String {
     let (high, low) = place.id.0.as_u64_pair();
     cursor::write(CURSOR_KIND, [place.created_at_ms as u64, high, low])
 }
 
-fn parse_cursor(text: &str) -> Option<AttemptPlace> {
+fn parse_cursor(text: &str) -> Option<AttemptCursor> {
     let [created_at_ms, high, low] = cursor::read(CURSOR_KIND, text)?;
-    Some(AttemptPlace {
+    Some(AttemptCursor {
         created_at_ms: created_at_ms as i64,
         id: WebhookAttemptId(Uuid::from_u64_pair(high, low)),
     })
@@ -61,7 +61,7 @@ fn parse_cursor(text: &str) -> Option<AttemptPlace> {
 async fn endpoint_of(site: &SiteState, member: &Member, id: &str) -> Result<Endpoint, PageError> {
     let not_found = || PageError::not_found(member.language());
     let id: EndpointId = id.parse().map_err(|_| not_found())?;
-    let endpoint = site.store.endpoint(member.id(), id).await?;
+    let endpoint = site.store.webhooks().endpoint(member.id(), id).await?;
     endpoint.ok_or_else(not_found)
 }
 
@@ -77,7 +77,7 @@ async fn list(
     status: StatusCode,
 ) -> PageResult {
     let l = member.language();
-    let endpoints = site.store.endpoints(Some(member.id())).await?;
+    let endpoints = site.store.webhooks().endpoints(Some(member.id())).await?;
     let active = endpoints
         .iter()
         .filter(|endpoint| endpoint.paused_at_ms.is_none())
@@ -159,6 +159,7 @@ async fn add(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let secret = new_webhook_secret();
     let added = site
         .store
+        .webhooks()
         .add_endpoint(NewEndpoint {
             account_id: member.id(),
             url: url.as_str(),
@@ -168,11 +169,11 @@ async fn add(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
         .await;
     match added {
         Ok(id) => Ok(secret_page(&member, id, url.as_str(), &secret)),
-        Err(StoreError::Conflict(Conflict::TooManyEndpoints { max })) => {
+        Err(StoreError::Conflict(Conflict::TooManyActiveEndpoints { max })) => {
             let error = l.t_with(texts::TOO_MANY, &[("most", &max)]);
             list(&site, &member, Some(error), typed, StatusCode::CONFLICT).await
         }
-        Err(StoreError::Conflict(Conflict::EndpointsKept { max })) => {
+        Err(StoreError::Conflict(Conflict::TooManyStoredEndpoints { max })) => {
             let error = l.t_with(texts::TOO_MANY_STORED, &[("most", &max)]);
             list(&site, &member, Some(error), typed, StatusCode::CONFLICT).await
         }
@@ -214,6 +215,7 @@ async fn show_one(request: HttpRequest, member: Member, id: Id, site: Site) -> P
     let after = query(&request, "after").and_then(|text| parse_cursor(&text));
     let page = site
         .store
+        .webhooks()
         .attempt_page(member.id(), endpoint.id, after, PAGE_SIZE)
         .await?;
     let path = path_of(endpoint.id);
@@ -270,7 +272,7 @@ fn replay_form(member: &Member, endpoint: &Endpoint) -> Markup {
     html! {
         section.card {
             h2 { (l.t(texts::REPLAY_ALL)) }
-            p.lead { (l.t_with(texts::REPLAY_TEXT, &[("most", &MOST_REPLAYED)])) }
+            p.lead { (l.t_with(texts::REPLAY_TEXT, &[("most", &MAX_REPLAYED)])) }
             form.row.tight method="post" action={ (path_of(endpoint.id)) "/replay-failed" } {
                 (form_token(member))
                 (Field::new("since", l.t(texts::REPLAY_SINCE)).kind("datetime-local").value(&since))
@@ -289,9 +291,10 @@ async fn change(
     let endpoint = endpoint_of(site, &member, id).await?;
     let changed = site
         .store
+        .webhooks()
         .change_endpoint(member.id(), endpoint.id, change, unix_ms())
         .await;
-    if let Err(StoreError::Conflict(Conflict::TooManyEndpoints { .. })) = changed {
+    if let Err(StoreError::Conflict(Conflict::TooManyActiveEndpoints { .. })) = changed {
         return Ok(redirect(
             &member,
             &format!("{}?told=full", path_of(endpoint.id)),
@@ -350,6 +353,7 @@ async fn rotate(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageRe
     let secret = new_webhook_secret();
     let rotated = site
         .store
+        .webhooks()
         .rotate_secret(
             member.id(),
             endpoint.id,
@@ -375,6 +379,7 @@ async fn test(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResu
     let now = unix_ms();
     let body = test_body(delivery, now);
     site.store
+        .webhooks()
         .queue_test_event(member.id(), endpoint.id, delivery, body, now)
         .await?;
     Ok(redirect(
@@ -391,6 +396,7 @@ async fn replay_failed(Posted(member, fields): Posted<Member>, id: Id, site: Sit
     };
     let count = site
         .store
+        .webhooks()
         .replay_failed(member.id(), endpoint.id, since, unix_ms())
         .await?;
     Ok(redirect(&member, &format!("{path}?told={count}")))
@@ -422,7 +428,7 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_its_link() {
-        let place = AttemptPlace {
+        let place = AttemptCursor {
             created_at_ms: 1_780_000_000_123,
             id: WebhookAttemptId(Uuid::now_v7()),
         };

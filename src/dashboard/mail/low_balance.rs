@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nexo_actors::jobs::low_balance::LowBalanceNotifier;
 use nexo_domain::otp::Language;
-use nexo_entities::store::ledger::low_balance::ToldAccount;
+use nexo_entities::store::ledger::low_balance::NotifiedAccount;
 
 use super::Email;
 use crate::dashboard::texts::{Translate, wallet as texts};
@@ -22,7 +22,7 @@ impl LowBalanceEmails {
 }
 
 impl LowBalanceNotifier for LowBalanceEmails {
-    fn notify(&self, account: &ToldAccount) {
+    fn notify(&self, account: &NotifiedAccount) {
         let language = account.language.unwrap_or(Language::En);
         let notice = &account.notice;
         let link = self.site.public_url.link("/dashboard/wallet/top-up");

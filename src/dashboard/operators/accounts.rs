@@ -8,7 +8,7 @@ use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
 use nexo_entities::store::billing::referrals::Referral;
 use nexo_entities::store::ledger::wallets::Credit;
-use nexo_entities::store::operations::operator_log::AccountLine;
+use nexo_entities::store::operations::operator_log::AccountSummary;
 use serde::Deserialize;
 
 use super::decision::{
@@ -46,8 +46,16 @@ struct Query {
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
     let l = operator.language();
     let Query { q, skip, .. } = query.into_inner();
-    let accounts = site.store.find_accounts(&q, skip, PAGE_SIZE + 1).await?;
-    let actions = site.store.operator_actions(None, None, LOG_ENTRIES).await?;
+    let accounts = site
+        .store
+        .operations()
+        .find_accounts(&q, skip, PAGE_SIZE + 1)
+        .await?;
+    let actions = site
+        .store
+        .operations()
+        .operator_actions(None, None, LOG_ENTRIES)
+        .await?;
     let title = l.t(frame::ACCOUNTS);
     let path = NavItem::Accounts.path();
     let body = html! {
@@ -63,7 +71,7 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
     Ok(Page::new(NavItem::Accounts, title, body).respond(&operator))
 }
 
-fn account_table(l: Language, accounts: &[AccountLine]) -> Markup {
+fn account_table(l: Language, accounts: &[AccountSummary]) -> Markup {
     if accounts.is_empty() {
         return empty_state(l.t(texts::NO_ACCOUNT));
     }
@@ -83,7 +91,7 @@ fn account_table(l: Language, accounts: &[AccountLine]) -> Markup {
     }
 }
 
-fn state(l: Language, account: &AccountLine) -> Markup {
+fn state(l: Language, account: &AccountSummary) -> Markup {
     let (tone, text) = match (account.closed_at_ms, account.suspended_at_ms) {
         (Some(_), _) => (Tone::Plain, texts::CLOSED),
         (None, Some(_)) => (Tone::Bad, texts::SUSPENDED),
@@ -97,22 +105,23 @@ async fn account_of(
     operator: &Operator,
     site: &SiteState,
     id: &str,
-) -> Result<AccountLine, PageError> {
+) -> Result<AccountSummary, PageError> {
     let id: AccountId = parse_id(operator, id)?;
-    let account = site.store.account_line(id).await?;
+    let account = site.store.operations().account_summary(id).await?;
     account.ok_or_else(|| PageError::not_found(operator.language()))
 }
 
-fn path_of(account: &AccountLine) -> String {
+fn path_of(account: &AccountSummary) -> String {
     format!("/dashboard/operators/accounts/{}", account.id)
 }
 
 async fn show_one(operator: Operator, site: Site, id: Id, query: web::Query<Query>) -> PageResult {
     let l = operator.language();
     let account = account_of(&operator, &site, &id).await?;
-    let referral = site.store.referral_of(account.id).await?;
+    let referral = site.store.billing().referral_of(account.id).await?;
     let actions = site
         .store
+        .operations()
         .operator_actions(Some(account.id), None, LOG_ENTRIES)
         .await?;
     let body = html! {
@@ -132,7 +141,7 @@ async fn show_one(operator: Operator, site: Site, id: Id, query: web::Query<Quer
     Ok(Page::new(NavItem::Accounts, &account.email, body).respond(&operator))
 }
 
-fn facts(l: Language, account: &AccountLine, referral: Option<&Referral>) -> Markup {
+fn facts(l: Language, account: &AccountSummary, referral: Option<&Referral>) -> Markup {
     html! {
         section.card {
             dl.facts {
@@ -155,7 +164,7 @@ fn facts(l: Language, account: &AccountLine, referral: Option<&Referral>) -> Mar
     }
 }
 
-fn suspension_form(operator: &Operator, account: &AccountLine) -> Markup {
+fn suspension_form(operator: &Operator, account: &AccountSummary) -> Markup {
     let l = operator.language();
     let path = path_of(account);
     html! {
@@ -188,7 +197,7 @@ fn required_field(id: &str, name: &str, label: &str) -> Markup {
     }
 }
 
-fn credit_form(operator: &Operator, account: &AccountLine) -> Markup {
+fn credit_form(operator: &Operator, account: &AccountSummary) -> Markup {
     let l = operator.language();
     let buckets = [Bucket::Balance, Bucket::Bonus, Bucket::Free];
     let buckets = buckets.map(|bucket| (bucket.as_str(), l.t(bucket_name(bucket))));
@@ -207,7 +216,7 @@ fn credit_form(operator: &Operator, account: &AccountLine) -> Markup {
     }
 }
 
-fn note_form(operator: &Operator, account: &AccountLine) -> Markup {
+fn note_form(operator: &Operator, account: &AccountSummary) -> Markup {
     let l = operator.language();
     html! {
         section.card {
@@ -228,6 +237,7 @@ async fn suspend(Posted(operator, fields): Posted<Operator>, site: Site, id: Id)
         let reason = note(&fields, "reason")?;
         let suspended = site
             .store
+            .operations()
             .suspend_account(by, account.id, &reason, unix_ms());
         Ok::<_, Rejection>(suspended.await?)
     };
@@ -237,7 +247,11 @@ async fn suspend(Posted(operator, fields): Posted<Operator>, site: Site, id: Id)
 async fn resume(Posted(operator, _): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let account = account_of(&operator, &site, &id).await?;
     let by = decided_by(&operator);
-    let resumed = site.store.resume_account(by, account.id, unix_ms()).await;
+    let resumed = site
+        .store
+        .operations()
+        .resume_account(by, account.id, unix_ms())
+        .await;
     finish(&operator, &path_of(&account), resumed.map_err(Into::into))
 }
 
@@ -254,7 +268,7 @@ async fn credit(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) 
             reference: &reference(&fields)?,
             at_ms: unix_ms(),
         };
-        let credited = site.store.credit_wallet_as(by, credit).await?;
+        let credited = site.store.ledger().credit_wallet_as(by, credit).await?;
         Ok::<_, Rejection>(credited.new)
     };
     finish(&operator, &path_of(&account), decision.await)
@@ -265,7 +279,10 @@ async fn add_note(Posted(operator, fields): Posted<Operator>, site: Site, id: Id
     let by = decided_by(&operator);
     let decision = async {
         let text = note(&fields, "note")?;
-        let added = site.store.note_account(by, account.id, &text, unix_ms());
+        let added = site
+            .store
+            .operations()
+            .add_account_note(by, account.id, &text, unix_ms());
         added.await?;
         Ok::<_, Rejection>(Outcome::Done)
     };

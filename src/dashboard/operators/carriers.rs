@@ -8,7 +8,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::CarrierRoute;
 use nexo_actors::trunk::gateway::Gateway;
 use nexo_domain::otp::Language;
-use nexo_entities::store::operations::gateway_drains::{CallFigures, GatewayName};
+use nexo_entities::store::operations::gateway_drains::{CarrierStats, GatewayName};
 use serde::Deserialize;
 
 use super::decision::{decided_by, finish, outcome_notice};
@@ -38,8 +38,8 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
     let mut figures = Vec::with_capacity(MINUTES.len());
     for minutes in MINUTES {
         let since_ms = now_ms - minutes * 60_000;
-        let found = site.store.call_figures(since_ms).await?;
-        let by_carrier: HashMap<String, CallFigures> = found
+        let found = site.store.operations().carrier_stats(since_ms).await?;
+        let by_carrier: HashMap<String, CarrierStats> = found
             .into_iter()
             .map(|one| (one.carrier.clone(), one))
             .collect();
@@ -63,7 +63,7 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
 fn channel_table(
     l: Language,
     routes: &[CarrierRoute],
-    figures: &[(i64, HashMap<String, CallFigures>)],
+    figures: &[(i64, HashMap<String, CarrierStats>)],
 ) -> Markup {
     html! {
         div.table tabindex="0" role="region" aria-label=(l.t(frame::CARRIERS)) {
@@ -100,8 +100,8 @@ fn channel_table(
     }
 }
 
-fn figure_cells(figures: Option<&CallFigures>) -> Markup {
-    let none = CallFigures::default();
+fn figure_cells(figures: Option<&CarrierStats>) -> Markup {
+    let none = CarrierStats::default();
     let figures = figures.unwrap_or(&none);
     let percent = figures.asr_percent().map(|asr| format!("{asr} %"));
     let acd = figures.acd_ms().map(seconds);
@@ -209,7 +209,8 @@ async fn drain(Posted(operator, fields): Posted<Operator>, site: Site) -> PageRe
     let by = decided_by(&operator);
     let changed = site
         .store
-        .drain_gateway(by, &name, is_drained, unix_ms())
+        .operations()
+        .set_gateway_drained(by, &name, is_drained, unix_ms())
         .await?;
     // The other nodes learn of it from the change feed; this node applies it at once.
     gateway.state.set_drained(is_drained);

@@ -35,8 +35,8 @@ struct Query {
 
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
     let l = operator.language();
-    let payments = site.store.kept_payments(MAX_ROWS).await?;
-    let deposits = site.store.open_deposits(MAX_ROWS).await?;
+    let payments = site.store.billing().kept_payments(MAX_ROWS).await?;
+    let deposits = site.store.billing().open_deposits(MAX_ROWS).await?;
     let title = l.t(frame::DEPOSITS);
     let body = html! {
         (page_head(title, Some(l.t(texts::DEPOSITS_LEAD)), html! {}))
@@ -124,7 +124,11 @@ fn reason_name(reason: Kept) -> Text {
 async fn approve(Posted(operator, _): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let id: Uuid = parse_id(&operator, &id)?;
     let by = decided_by(&operator);
-    let approved = site.store.approve_deposit(by, id, unix_ms()).await;
+    let approved = site
+        .store
+        .billing()
+        .approve_deposit(by, id, unix_ms())
+        .await;
     finish(&operator, PATH, approved.map_err(Into::into))
 }
 
@@ -133,7 +137,10 @@ async fn refuse(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) 
     let by = decided_by(&operator);
     let decision = async {
         let reason = note(&fields, "reason")?;
-        let refused = site.store.refuse_deposit(by, id, &reason, unix_ms());
+        let refused = site
+            .store
+            .billing()
+            .refuse_deposit(by, id, &reason, unix_ms());
         Ok::<_, Rejection>(refused.await?)
     };
     finish(&operator, PATH, decision.await)
@@ -149,13 +156,15 @@ async fn credit_payment(
     let decision = async {
         let account = site
             .store
-            .account_by_email(fields.trimmed("account"))
+            .accounts()
+            .by_email(fields.trimmed("account"))
             .await?;
         let account = account.filter(|account| account.closed_at_ms.is_none());
         let account = account.ok_or(Outcome::WrongAccount)?;
         let rate = site.top_ups.rate;
         let credited = site
             .store
+            .billing()
             .credit_payment(by, id, account.id, rate, unix_ms());
         Ok::<_, Rejection>(credited.await?.is_some())
     };
@@ -171,7 +180,10 @@ async fn refuse_payment(
     let by = decided_by(&operator);
     let decision = async {
         let text = note(&fields, "note")?;
-        let refused = site.store.refuse_payment(by, id, &text, unix_ms());
+        let refused = site
+            .store
+            .billing()
+            .refuse_payment(by, id, &text, unix_ms());
         Ok::<_, Rejection>(refused.await?)
     };
     finish(&operator, PATH, decision.await)

@@ -36,7 +36,7 @@ struct Query {
 
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
     let l = operator.language();
-    let payouts = site.store.payouts(None, None, MAX_ROWS).await?;
+    let payouts = site.store.billing().payouts(None, None, MAX_ROWS).await?;
     let title = l.t(frame::PAYOUTS);
     let this_month: String = rfc3339(unix_ms()).chars().take(7).collect();
     let body = html! {
@@ -94,7 +94,11 @@ async fn run(Posted(operator, fields): Posted<Operator>, site: Site) -> PageResu
         return finish(&operator, PATH, Ok(Outcome::WrongMonth));
     };
     let by = decided_by(&operator);
-    let run = site.store.run_payouts(by, month, unix_ms()).await?;
+    let run = site
+        .store
+        .billing()
+        .run_payouts(by, month, unix_ms())
+        .await?;
     let (made, waiting) = (run.made.len(), run.waiting.len());
     let path = format!("{PATH}?made={made}&waiting={waiting}");
     Ok(redirect(&operator, &path))
@@ -105,7 +109,10 @@ async fn mark_sent(Posted(operator, fields): Posted<Operator>, site: Site, id: I
     let by = decided_by(&operator);
     let decision = async {
         let reference = reference(&fields)?;
-        let marked = site.store.note_payout_sent(by, id, &reference, unix_ms());
+        let marked = site
+            .store
+            .billing()
+            .mark_payout_sent(by, id, &reference, unix_ms());
         Ok::<_, Rejection>(marked.await?)
     };
     finish(&operator, PATH, decision.await)

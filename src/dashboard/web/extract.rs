@@ -166,7 +166,12 @@ async fn session(
         return Ok((None, None));
     };
     let now = unix_ms();
-    let Some((session, account)) = site.store.session(&tokens::hash(&token), now).await? else {
+    let Some((session, account)) = site
+        .store
+        .accounts()
+        .session(&tokens::hash(&token), now)
+        .await?
+    else {
         cookies.push(session_cookie(site, None));
         return Ok((None, None));
     };
@@ -174,7 +179,8 @@ async fn session(
         let (address, expires_at) = (address.to_string(), now + SESSION_TTL_MS);
         let updated = site
             .store
-            .note_session(session.id, &address, now, expires_at);
+            .accounts()
+            .touch_session(session.id, &address, now, expires_at);
         // The page is shown even if this write fails.
         if let Err(error) = updated.await {
             tracing::warn!(%error, "the last use of a session could not be recorded");
@@ -199,7 +205,10 @@ async fn language(
     if let Some(language) = chosen {
         cookies.push(language_cookie(site, language));
         if let Some(account) = account.filter(|a| a.page_language != Some(language)) {
-            site.store.set_page_language(account.id, language).await?;
+            site.store
+                .accounts()
+                .set_page_language(account.id, language)
+                .await?;
         }
     }
     let remembered = || {

@@ -109,7 +109,7 @@ pub async fn remove_expired(site: Arc<SiteState>) {
     loop {
         interval.tick().await;
         site.throttle.remove_idle();
-        if let Err(error) = site.store.trim_expired(unix_ms()).await {
+        if let Err(error) = site.store.accounts().delete_expired(unix_ms()).await {
             tracing::warn!(%error, "expired sessions could not be removed");
         }
     }

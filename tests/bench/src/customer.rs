@@ -33,6 +33,7 @@ impl Customer {
             .collect();
         let key = ApiKey::from_random(KeyMode::Live, &random)?;
         store
+            .accounts()
             .create_key(NewKey {
                 account_id,
                 name: "bench",
@@ -50,7 +51,8 @@ impl Customer {
 /// An account of this address that no run makes poor.
 pub async fn rich_account(store: &Store, email: &str) -> anyhow::Result<AccountId> {
     let account_id = store
-        .create_account(NewAccount {
+        .accounts()
+        .create(NewAccount {
             email,
             password_hash: None,
             operator: false,
@@ -60,6 +62,7 @@ pub async fn rich_account(store: &Store, email: &str) -> anyhow::Result<AccountI
         })
         .await?;
     store
+        .ledger()
         .credit_wallet(Credit {
             account_id,
             bucket: Bucket::Balance,

@@ -204,7 +204,7 @@ pub async fn serve_accepting_gateway(args: GatewayArgs) -> anyhow::Result<()> {
     while !app.engine.live.is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let audit = store.audit(unix_ms()).await?;
+    let audit = store.ledger().audit(unix_ms()).await?;
     let broken: Vec<_> = audit.iter().filter(|check| !check.ok).collect();
     ensure!(broken.is_empty(), "the audit fails: {broken:?}");
     app.shutdown().await;

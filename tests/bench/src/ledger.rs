@@ -103,7 +103,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     println!(
         "  (the UPDATE writes a balance; a debit also its delivery, ledger entry and phone window)"
     );
-    let audit = store.audit(unix_ms()).await?;
+    let audit = store.ledger().audit(unix_ms()).await?;
     let broken: Vec<_> = audit.iter().filter(|check| !check.ok).collect();
     ensure!(broken.is_empty(), "the audit fails: {broken:?}");
     plain.close().await?;
@@ -121,7 +121,8 @@ struct Payers {
 /// One wallet actor, as the gateway has on SQLite, and the webhook actor that it tells of its commits.
 async fn hire(store: &Store) -> anyhow::Result<(Wallets, Arc<NodeEpoch>)> {
     let node = store
-        .start_node(NodeStart::alone("bench", unix_ms()))
+        .cluster()
+        .start_node(NodeStart::exclusive("bench", unix_ms()))
         .await?;
     let lease = Lease::alone(node);
     let node = lease.node();

@@ -78,11 +78,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         created_at_ms: unix_ms(),
     };
     let mut filling = Filling {
-        operator: store.create_account(operator).await?,
-        endpoint: store.add_endpoint(endpoint).await?,
+        operator: store.accounts().create(operator).await?,
+        endpoint: store.webhooks().add_endpoint(endpoint).await?,
         customer,
         node: store
-            .start_node(NodeStart::alone("past", unix_ms()))
+            .cluster()
+            .start_node(NodeStart::exclusive("past", unix_ms()))
             .await?,
         cache: WalletCache::new(),
         phones: Phones::new(),
@@ -169,6 +170,7 @@ impl Filling {
     ) -> anyhow::Result<Vec<DebitOutcome>> {
         let done = self
             .store
+            .ledger()
             .commit(&mut self.cache, &self.node, debits, ends)
             .await?;
         ensure!(
@@ -201,7 +203,7 @@ fn ended(debit: &Debit, outcome: DebitOutcome, failed: bool) -> anyhow::Result<S
         attempts: Vec::new(),
         event: None,
         trace: None,
-        frees: None,
+        releases_key: None,
     })
 }
 
@@ -260,8 +262,18 @@ async fn measure(
         key: filling.customer.key.reveal().to_owned(),
     };
     // Whoever looks has the filters made by then; the gateway makes one stretch after another.
-    while filling.store.add_delivery_filter(unix_ms()).await? {}
-    while filling.store.add_up_figures(unix_ms()).await? {}
+    while filling
+        .store
+        .deliveries()
+        .build_next_filter(unix_ms())
+        .await?
+    {}
+    while filling
+        .store
+        .deliveries()
+        .update_daily_stats(unix_ms())
+        .await?
+    {}
     let mut lines = Vec::new();
     for (what, path) in &asks {
         let took = median(async || customer.page(path).await).await?;
@@ -381,6 +393,7 @@ async fn sign_in(store: &Store, account_id: AccountId) -> anyhow::Result<String>
     let token = format!("{}{}", Uuid::new_v4().simple(), "x".repeat(11));
     let now = unix_ms();
     store
+        .accounts()
         .open_session(NewSession {
             token_hash: Sha256::digest(token.as_bytes()).into(),
             account_id,

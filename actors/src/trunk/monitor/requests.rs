@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexo_voice::endpoint::{Endpoint, OutOfDialogRequest, RequestKind, RequestOutcome, TraceSender};
+use nexo_voice::endpoint::{
+    Endpoint, OutOfDialogRequest, RequestKind, RequestOutcome, TraceSender,
+};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -30,7 +32,12 @@ pub(super) fn new_call_id() -> String {
 impl Requests<'_> {
     /// Sends a request to the gateway's first target. If a target does not answer, the next one is tried (RFC 3263
     /// §4.3), and the silent one moves behind the others, for calls too.
-    pub async fn send(&mut self, ask: Ask, timeout: Duration, trace: Option<TraceSender>) -> RequestOutcome {
+    pub async fn send(
+        &mut self,
+        ask: Ask,
+        timeout: Duration,
+        trace: Option<TraceSender>,
+    ) -> RequestOutcome {
         let gateway = self.gateway;
         let mut answer = RequestOutcome::TransportFailed { cseq: *self.cseq };
         for target in gateway.state.targets().iter().take(MAX_TARGETS) {

@@ -11,61 +11,62 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::cluster::changes::{Change, append};
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::record;
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::views::Accounts;
+use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::account;
 use crate::tables::ledger::wallet;
 
-/// An account to be opened.
+/// Parameters of a new account.
 #[derive(Clone)]
 pub struct NewAccount<'a> {
-    /// Lower-cased before it is kept.
+    /// Stored in lower case.
     pub email: &'a str,
-    /// Argon2id, in PHC's text form. Without one nobody signs in.
+    /// Argon2id in PHC string format. Without it the account cannot sign in.
     pub password_hash: Option<String>,
     pub operator: bool,
-    /// Of its calls.
+    /// The language of its calls.
     pub language: Option<Language>,
-    /// Of its pages and mails.
+    /// The language of its pages and e-mails.
     pub page_language: Option<Language>,
     pub created_at_ms: i64,
 }
 
-/// What is known of how somebody came here.
+/// The referral link that led a visitor here.
 #[derive(Debug, Clone, Copy)]
-pub struct Landing<'a> {
-    /// The code of the link.
+pub struct ReferralVisit<'a> {
+    /// The code in the link.
     pub code: &'a str,
-    /// Whose session the browser has, where it has one: nobody brings themselves.
+    /// The account signed in in the same browser, if any: an account cannot refer itself.
     pub signed_in_as: Option<AccountId>,
 }
 
-/// An account as it is kept.
+/// A stored account.
 #[derive(Clone)]
 pub struct Account {
     pub id: AccountId,
     pub email: String,
     pub password_hash: Option<String>,
     pub operator: bool,
-    /// Of its calls.
+    /// The language of its calls.
     pub language: Option<Language>,
-    /// Of its pages and mails.
+    /// The language of its pages and e-mails.
     pub page_language: Option<Language>,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
-    /// Since when its keys do not work, by an operator's decision.
+    /// When an operator suspended it; its keys do not work since.
     pub suspended_at_ms: Option<i64>,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     pub suspended_for: Option<String>,
-    /// What its referral link carries, for good.
+    /// The permanent code of its referral link.
     pub referral_code: String,
-    /// The second factor's secret as it was sealed, where the account has one.
+    /// The sealed TOTP secret, if the account uses a second factor.
     pub totp_sealed: Option<Vec<u8>>,
 }
 
 impl Account {
-    pub(in crate::store) fn from_row(row: account::Model) -> Result<Account, StoreError> {
+    pub(crate) fn from_row(row: account::Model) -> Result<Account, StoreError> {
         Ok(Account {
             id: AccountId(row.id),
             email: row.email,
@@ -83,70 +84,64 @@ impl Account {
     }
 }
 
-impl Store {
-    /// Opens an account with an empty wallet.
+impl Accounts<'_> {
+    /// Creates an account with an empty wallet.
     ///
     /// # Errors
-    /// [`Conflict::EmailTaken`]; what the database fails with.
-    pub async fn create_account(&self, new: NewAccount<'_>) -> Result<AccountId, StoreError> {
-        self.create_account_through(None, new).await
+    /// [`Conflict::EmailTaken`].
+    pub async fn create(self, new: NewAccount<'_>) -> Result<AccountId, StoreError> {
+        self.create_referred(None, new).await
     }
 
-    /// Opens an account with an empty wallet. Where it was brought by somebody else, and is this person's first,
-    /// the database's trigger makes the referral in the same transaction; otherwise it silently makes none.
+    /// Creates an account with an empty wallet. If another account's link led here and this is the
+    /// person's first account, a database trigger creates the referral in the same transaction;
+    /// otherwise there is silently none.
     ///
     /// # Errors
-    /// [`Conflict::EmailTaken`]; what the database fails with.
-    pub async fn create_account_through(
-        &self,
-        landing: Option<Landing<'_>>,
+    /// [`Conflict::EmailTaken`].
+    pub async fn create_referred(
+        self,
+        landing: Option<ReferralVisit<'_>>,
         new: NewAccount<'_>,
     ) -> Result<AccountId, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let id = open_account(&transaction, &new, landing.as_ref(), Micros::ZERO).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
-    /// The account, closed or not.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
-        let row = account::Entity::find_by_id(id.0).one(&self.reader).await?;
-        row.map(Account::from_row).transpose()
-    }
-
-    /// The account of this address, in whatever case it is written.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
-        let row = account::Entity::find()
-            .filter(account::Column::Email.eq(email.to_lowercase()))
-            .one(&self.reader)
+    /// Returns the account, closed or not.
+    pub async fn get(self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        let row = account::Entity::find_by_id(id.0)
+            .one(&self.store.reader)
             .await?;
         row.map(Account::from_row).transpose()
     }
 
-    /// Every account, oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+    /// Returns the account with this e-mail address, ignoring case.
+    pub async fn by_email(self, email: &str) -> Result<Option<Account>, StoreError> {
+        let row = account::Entity::find()
+            .filter(account::Column::Email.eq(email.to_lowercase()))
+            .one(&self.store.reader)
+            .await?;
+        row.map(Account::from_row).transpose()
+    }
+
+    /// Returns all accounts, oldest first.
+    pub async fn all(self) -> Result<Vec<Account>, StoreError> {
         let rows = account::Entity::find()
             .order_by_asc(account::Column::CreatedAtMs)
             .order_by_asc(account::Column::Id)
-            .all(&self.reader)
+            .all(&self.store.reader)
             .await?;
         rows.into_iter().map(Account::from_row).collect()
     }
 }
 
-/// The landing's code, unless it is the signed-in account's own.
-async fn others_code(
+/// Returns the referral code unless it belongs to the signed-in account.
+async fn referrer_code(
     transaction: &DatabaseTransaction,
-    landing: &Landing<'_>,
+    landing: &ReferralVisit<'_>,
 ) -> Result<Option<String>, StoreError> {
     let Some(code) = ReferralCode::parse(landing.code) else {
         return Ok(None);
@@ -162,16 +157,16 @@ async fn others_code(
     Ok(Some(code.as_str().to_owned()))
 }
 
-/// Opens an account whose wallet holds `free` credit. The credit's entry is the caller's to write.
-pub(in crate::store) async fn open_account(
+/// Inserts an account whose wallet holds `free` credit. The caller writes the entry of the credit.
+pub(crate) async fn open_account(
     transaction: &DatabaseTransaction,
     new: &NewAccount<'_>,
-    landing: Option<&Landing<'_>>,
+    landing: Option<&ReferralVisit<'_>>,
     free: Micros,
 ) -> Result<AccountId, StoreError> {
     let id = AccountId(Uuid::now_v7());
     let referred_by_code = match landing {
-        Some(landing) => others_code(transaction, landing).await?,
+        Some(landing) => referrer_code(transaction, landing).await?,
         None => None,
     };
     let account = account::ActiveModel {
@@ -207,14 +202,14 @@ pub(in crate::store) async fn open_account(
         version: Set(0),
     };
     wallet::Entity::insert(wallet).exec(transaction).await?;
-    append(transaction, Change::Account(id), new.created_at_ms).await?;
+    append_change(transaction, Change::Account(id), new.created_at_ms).await?;
     Ok(id)
 }
 
-/// Holds the open account's row until `transaction` ends, so that what is counted stays true.
+/// Locks the row of an open account until `transaction` ends, so that counts made in it stay true.
 ///
-/// An update that changes nothing does so on both databases.
-pub(in crate::store) async fn hold_open_account(
+/// An update that changes nothing locks the row on both databases.
+pub(crate) async fn lock_open_account(
     transaction: &DatabaseTransaction,
     id: AccountId,
 ) -> Result<(), StoreError> {

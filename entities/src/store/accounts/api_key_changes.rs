@@ -1,4 +1,4 @@
-//! What an account's owner changes about a key: its allowlist, and the key itself.
+//! Changes to API keys: replacing the allowlist and rotating the key.
 
 use nexo_domain::account::api_key::KeyHash;
 use nexo_domain::account::client_ip::MAX_ALLOWLIST;
@@ -9,19 +9,21 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::{Conflict, Store, StoreError};
+use super::accounts::lock_open_account;
+use super::api_keys::write_allowlist;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::views::Accounts;
+use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::{api_key, key_allowlist};
 
-impl Store {
-    /// Replaces the allowlist of an active key of the account: networks in CIDR notation, none lets every
-    /// address in. False when the account has no such active key.
+impl Accounts<'_> {
+    /// Replaces the allowlist of an active key with networks in CIDR notation; an empty list admits
+    /// every address. Returns false if the account has no such active key.
     ///
     /// # Errors
-    /// [`Conflict::AllowlistTooLong`]; what the database fails with.
+    /// [`Conflict::AllowlistTooLong`].
     pub async fn set_allowlist(
-        &self,
+        self,
         account: AccountId,
         id: KeyId,
         allowlist: &[String],
@@ -30,8 +32,8 @@ impl Store {
         if allowlist.len() > MAX_ALLOWLIST {
             return Err(Conflict::AllowlistTooLong { max: MAX_ALLOWLIST }.into());
         }
-        let transaction = self.begin().await?;
-        if !hold_active(&transaction, account, id).await? {
+        let transaction = self.store.begin().await?;
+        if !lock_active_key(&transaction, account, id).await? {
             transaction.rollback().await?;
             return Ok(false);
         }
@@ -40,26 +42,26 @@ impl Store {
             .exec(&transaction)
             .await?;
         write_allowlist(&transaction, id, allowlist).await?;
-        append(&transaction, Change::Key(id), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Key(id), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
-    /// Revokes an active key of the account and keeps another in its place, with the same name, mode and
-    /// allowlist. `None` when the account has no such active key.
+    /// Revokes an active key and creates a replacement with the same name, mode and allowlist.
+    /// Returns `None` if the account has no such active key.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`]; what the database fails with.
+    /// [`Conflict::AccountClosed`].
     pub async fn rotate_key(
-        &self,
+        self,
         account: AccountId,
         id: KeyId,
         hash: KeyHash,
         hint: &str,
         at_ms: i64,
     ) -> Result<Option<KeyId>, StoreError> {
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, account).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, account).await?;
         let revoked = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAtMs, Expr::value(at_ms))
             .filter(api_key::Column::Id.eq(id.0))
@@ -94,15 +96,15 @@ impl Store {
         };
         api_key::Entity::insert(key).exec(&transaction).await?;
         write_allowlist(&transaction, new, &allowlist).await?;
-        append(&transaction, Change::Key(id), at_ms).await?;
-        append(&transaction, Change::Key(new), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Key(id), at_ms).await?;
+        append_change(&transaction, Change::Key(new), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(Some(new))
     }
 }
 
-/// Holds the row of an active key, so that nobody replaces its allowlist meanwhile.
-async fn hold_active(
+/// Locks the row of an active key, which excludes concurrent changes of its allowlist.
+async fn lock_active_key(
     transaction: &DatabaseTransaction,
     account: AccountId,
     id: KeyId,
@@ -115,26 +117,4 @@ async fn hold_active(
         .exec(transaction)
         .await?;
     Ok(held.rows_affected > 0)
-}
-
-async fn write_allowlist(
-    transaction: &DatabaseTransaction,
-    id: KeyId,
-    allowlist: &[String],
-) -> Result<(), StoreError> {
-    if allowlist.is_empty() {
-        return Ok(());
-    }
-    let entries = allowlist
-        .iter()
-        .zip(0..)
-        .map(|(cidr, position)| key_allowlist::ActiveModel {
-            key_id: Set(id.0),
-            position: Set(position),
-            cidr: Set(cidr.clone()),
-        });
-    key_allowlist::Entity::insert_many(entries)
-        .exec(transaction)
-        .await?;
-    Ok(())
 }

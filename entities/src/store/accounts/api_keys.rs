@@ -6,28 +6,30 @@ use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::otp::Language;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder,
 };
 use uuid::Uuid;
 
-use super::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
+use super::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::bulk::{Bulk, Column};
 use crate::store::sql::record;
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::views::Accounts;
+use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::{account, api_key, key_allowlist};
 
-/// The most keys that an account has active at a time.
+/// Maximum number of active keys per account.
 pub const MAX_ACTIVE_KEYS: usize = 10;
 
-static NOTE_USE: Bulk = Bulk::new(
+static RECORD_USE: Bulk = Bulk::new(
     "UPDATE api_keys SET last_used_at_ms = v.column2",
     &[Column::Uuid, Column::Int],
     "WHERE api_keys.id = v.column1 \
      AND (api_keys.last_used_at_ms IS NULL OR api_keys.last_used_at_ms < v.column2)",
 );
 
-/// A key to be kept; its text is not.
+/// Parameters of a new key. Only the hash of its text is stored.
 #[derive(Debug, Clone)]
 pub struct NewKey<'a> {
     pub account_id: AccountId,
@@ -36,12 +38,12 @@ pub struct NewKey<'a> {
     /// The last four characters.
     pub hint: &'a str,
     pub test: bool,
-    /// Networks in CIDR notation; none lets every address in.
+    /// Networks in CIDR notation; an empty list admits every address.
     pub allowlist: &'a [String],
     pub created_at_ms: i64,
 }
 
-/// A key as it is listed.
+/// A stored key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     pub id: KeyId,
@@ -55,33 +57,32 @@ pub struct Key {
     pub revoked_at_ms: Option<i64>,
 }
 
-/// All that a request's key decides.
+/// What a key authorizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
     pub key_id: KeyId,
     pub account_id: AccountId,
     pub test: bool,
-    /// Networks in CIDR notation; none lets every address in.
+    /// Networks in CIDR notation; an empty list admits every address.
     pub allowlist: Vec<String>,
-    /// The account's own language, where it chose one.
+    /// The account's own language, if set.
     pub language: Option<Language>,
     /// Whether the key was revoked, or its account closed or suspended.
     pub revoked: bool,
 }
 
-impl Store {
-    /// Keeps a new key.
+impl Accounts<'_> {
+    /// Creates a key.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyKeys`], [`Conflict::AllowlistTooLong`]; what the
-    /// database fails with.
-    pub async fn create_key(&self, new: NewKey<'_>) -> Result<KeyId, StoreError> {
+    /// [`Conflict::AccountClosed`], [`Conflict::TooManyKeys`], [`Conflict::AllowlistTooLong`].
+    pub async fn create_key(self, new: NewKey<'_>) -> Result<KeyId, StoreError> {
         if new.allowlist.len() > MAX_ALLOWLIST {
             return Err(Conflict::AllowlistTooLong { max: MAX_ALLOWLIST }.into());
         }
         let id = KeyId(Uuid::now_v7());
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, new.account_id).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, new.account_id).await?;
         let active = api_key::Entity::find()
             .filter(api_key::Column::AccountId.eq(new.account_id.0))
             .filter(api_key::Column::RevokedAtMs.is_null())
@@ -103,30 +104,14 @@ impl Store {
             revoked_at_ms: Set(None),
         };
         api_key::Entity::insert(key).exec(&transaction).await?;
-        let entries =
-            new.allowlist
-                .iter()
-                .zip(0..)
-                .map(|(cidr, position)| key_allowlist::ActiveModel {
-                    key_id: Set(id.0),
-                    position: Set(position),
-                    cidr: Set(cidr.clone()),
-                });
-        if !new.allowlist.is_empty() {
-            key_allowlist::Entity::insert_many(entries)
-                .exec(&transaction)
-                .await?;
-        }
-        append(&transaction, Change::Key(id), new.created_at_ms).await?;
-        self.end(transaction).await?;
+        write_allowlist(&transaction, id, new.allowlist).await?;
+        append_change(&transaction, Change::Key(id), new.created_at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
-    /// Every key, or one account's, oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn keys(&self, account: Option<AccountId>) -> Result<Vec<Key>, StoreError> {
+    /// Returns all keys, or those of one account, oldest first.
+    pub async fn keys(self, account: Option<AccountId>) -> Result<Vec<Key>, StoreError> {
         let mut find = api_key::Entity::find()
             .order_by_asc(api_key::Column::CreatedAtMs)
             .order_by_asc(api_key::Column::Id);
@@ -134,7 +119,7 @@ impl Store {
             find = find.filter(api_key::Column::AccountId.eq(account.0));
         }
         let mut keys = Vec::new();
-        for row in find.all(&self.reader).await? {
+        for row in find.all(&self.store.reader).await? {
             keys.push(Key {
                 id: KeyId(row.id),
                 account_id: AccountId(row.account_id),
@@ -150,18 +135,15 @@ impl Store {
         Ok(keys)
     }
 
-    /// Revokes a key. False when it was revoked already or is unknown. `account` limits it to that
-    /// account's keys.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Revokes a key; `account` restricts it to that account's keys. Returns false if the key is
+    /// unknown or was revoked before.
     pub async fn revoke_key(
-        &self,
+        self,
         id: KeyId,
         account: Option<AccountId>,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let mut update = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAtMs, Expr::value(at_ms))
             .filter(api_key::Column::Id.eq(id.0))
@@ -173,30 +155,24 @@ impl Store {
             transaction.rollback().await?;
             return Ok(false);
         }
-        append(&transaction, Change::Key(id), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Key(id), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
-    /// The key with this hash, revoked or not.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn key_by_hash(&self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
+    /// Returns the key with this hash, revoked or not.
+    pub async fn key_by_hash(self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
         let key = api_key::Entity::find()
             .filter(api_key::Column::Hash.eq(hash.to_vec()))
-            .one(&self.reader)
+            .one(&self.store.reader)
             .await?;
         let Some(key) = key else {
             return Ok(None);
         };
         let account = account::Entity::find_by_id(key.account_id)
-            .one(&self.reader)
+            .one(&self.store.reader)
             .await?
-            .ok_or(StoreError::Unreadable {
-                table: "api_keys",
-                column: "account_id",
-            })?;
+            .ok_or(StoreError::unreadable("api_keys", "account_id"))?;
         Ok(Some(KeyRecord {
             key_id: KeyId(key.id),
             account_id: AccountId(key.account_id),
@@ -209,25 +185,49 @@ impl Store {
         }))
     }
 
-    /// Notes when keys were last used, many at once.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn note_key_use(&self, used: &[(KeyId, i64)]) -> Result<(), StoreError> {
-        let mut rows = NOTE_USE.rows(used.len());
+    /// Records when keys were last used.
+    pub async fn record_key_use(self, used: &[(KeyId, i64)]) -> Result<(), StoreError> {
+        let mut rows = RECORD_USE.rows(used.len());
         for (key, at_ms) in used {
             rows.push([key.0.into(), (*at_ms).into()]);
         }
-        self.noted(NOTE_USE.execute(self.writing()?, &[], rows).await)?;
+        self.store.check_write(
+            RECORD_USE
+                .execute(self.store.write_connection()?, &[], rows)
+                .await,
+        )?;
         Ok(())
     }
 
-    async fn allowlist(&self, key: Uuid) -> Result<Vec<String>, StoreError> {
+    async fn allowlist(self, key: Uuid) -> Result<Vec<String>, StoreError> {
         let rows = key_allowlist::Entity::find()
             .filter(key_allowlist::Column::KeyId.eq(key))
             .order_by_asc(key_allowlist::Column::Position)
-            .all(&self.reader)
+            .all(&self.store.reader)
             .await?;
         Ok(rows.into_iter().map(|row| row.cidr).collect())
     }
+}
+
+/// Inserts the allowlist of a key that has none.
+pub(super) async fn write_allowlist(
+    transaction: &DatabaseTransaction,
+    id: KeyId,
+    allowlist: &[String],
+) -> Result<(), StoreError> {
+    if allowlist.is_empty() {
+        return Ok(());
+    }
+    let entries = allowlist
+        .iter()
+        .zip(0..)
+        .map(|(cidr, position)| key_allowlist::ActiveModel {
+            key_id: Set(id.0),
+            position: Set(position),
+            cidr: Set(cidr.clone()),
+        });
+    key_allowlist::Entity::insert_many(entries)
+        .exec(transaction)
+        .await?;
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! What an account's owner changes about signing in: the password, the second factor, the languages.
+//! Sign-in settings of an account: password, second factor, e-mail address and languages.
 
 use nexo_domain::ids::{AccountId, SessionId};
 use nexo_domain::otp::Language;
@@ -8,61 +8,56 @@ use sea_orm::{
 };
 
 use super::sessions::TokenHash;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::views::Accounts;
+use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::account::{Column, Entity};
 use crate::tables::accounts::{password_reset, session};
 
-/// A new password.
+/// Parameters of a password change.
 #[derive(Clone)]
 pub struct NewPassword {
     pub account_id: AccountId,
-    /// Argon2id, in PHC's text form.
+    /// Argon2id in PHC string format.
     pub hash: String,
-    /// The second factor's secret, sealed under the new password; `None` takes the factor away.
+    /// The TOTP secret sealed under the new password; `None` removes the second factor.
     pub totp_sealed: Option<Vec<u8>>,
-    /// The one session that goes on.
-    pub spared: Option<SessionId>,
+    /// The session that stays signed in.
+    pub kept_session: Option<SessionId>,
     pub at_ms: i64,
 }
 
-/// A second factor that is put in place.
+/// A new second factor.
 #[derive(Clone)]
-pub struct NewFactor {
+pub struct NewTotp {
     /// Its secret, sealed under the password.
     pub sealed: Vec<u8>,
-    /// SHA-256 of the code that stands for it when it is lost.
+    /// SHA-256 of the recovery code.
     pub recovery_hash: [u8; 32],
 }
 
-impl Store {
-    /// Sets a new password, ends the account's other sessions and voids its reset links. False when the
-    /// account is closed or unknown.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn set_password(&self, new: NewPassword) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+impl Accounts<'_> {
+    /// Sets a new password, ends the account's other sessions and revokes its reset links. Returns
+    /// false if the account is closed or unknown.
+    pub async fn set_password(self, new: NewPassword) -> Result<bool, StoreError> {
+        let transaction = self.store.begin().await?;
         let is_set = write_password(&transaction, &new).await?;
         match is_set {
-            true => self.end(transaction).await?,
+            true => self.store.commit(transaction).await?,
             false => transaction.rollback().await?,
         }
         Ok(is_set)
     }
 
-    /// Keeps the token of a reset link in the place of all earlier ones of the account.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Stores the token of a reset link, replacing earlier ones of the account.
     pub async fn begin_reset(
-        &self,
+        self,
         account: AccountId,
         token_hash: TokenHash,
         at_ms: i64,
         expires_at_ms: i64,
     ) -> Result<(), StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         forget_resets(&transaction, account).await?;
         let reset = password_reset::ActiveModel {
             token_hash: Set(token_hash.to_vec()),
@@ -73,35 +68,30 @@ impl Store {
         password_reset::Entity::insert(reset)
             .exec_without_returning(&transaction)
             .await?;
-        self.end(transaction).await
+        self.store.commit(transaction).await
     }
 
-    /// The account that a reset link is for, if the link still counts at `now_ms`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the account of a reset link that is valid at `now_ms`.
     pub async fn reset_account(
-        &self,
+        self,
         token_hash: &TokenHash,
         now_ms: i64,
     ) -> Result<Option<AccountId>, StoreError> {
         let row = password_reset::Entity::find_by_id(token_hash.to_vec())
             .filter(password_reset::Column::ExpiresAtMs.gt(now_ms))
-            .one(&self.reader)
+            .one(&self.store.reader)
             .await?;
         Ok(row.map(|row| AccountId(row.account_id)))
     }
 
-    /// Uses a reset link up and sets the new password. False when the link was used or has run out.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Consumes a reset link and sets the new password. Returns false if the link was used or has
+    /// expired.
     pub async fn finish_reset(
-        &self,
+        self,
         token_hash: &TokenHash,
         new: NewPassword,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let used = password_reset::Entity::delete_many()
             .filter(password_reset::Column::TokenHash.eq(token_hash.to_vec()))
             .filter(password_reset::Column::AccountId.eq(new.account_id.0))
@@ -112,18 +102,15 @@ impl Store {
             transaction.rollback().await?;
             return Ok(false);
         }
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
-    /// Puts a second factor in place, or takes it away.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn set_factor(
-        &self,
+    /// Sets or removes the second factor.
+    pub async fn set_totp(
+        self,
         account: AccountId,
-        factor: Option<NewFactor>,
+        factor: Option<NewTotp>,
     ) -> Result<(), StoreError> {
         let (sealed, recovery) = match factor {
             Some(factor) => (Some(factor.sealed), Some(factor.recovery_hash.to_vec())),
@@ -134,21 +121,14 @@ impl Store {
             .col_expr(Column::RecoveryHash, Expr::value(Value::Bytes(recovery)))
             .col_expr(Column::TotpLastStep, Expr::value(Value::BigInt(None)))
             .filter(Column::Id.eq(account.0))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        self.noted(written)?;
+        self.store.check_write(written)?;
         Ok(())
     }
 
-    /// Takes the code of this time step, once: false when it, or a later one, was taken before.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn take_factor_step(
-        &self,
-        account: AccountId,
-        step: i64,
-    ) -> Result<bool, StoreError> {
+    /// Consumes the code of this time step. Returns false if it or a later one was used before.
+    pub async fn use_totp_step(self, account: AccountId, step: i64) -> Result<bool, StoreError> {
         let taken = Entity::update_many()
             .col_expr(Column::TotpLastStep, Expr::value(step))
             .filter(Column::Id.eq(account.0))
@@ -157,17 +137,15 @@ impl Store {
                     .is_null()
                     .or(Column::TotpLastStep.lt(step)),
             )
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        Ok(self.noted(taken)?.rows_affected > 0)
+        Ok(self.store.check_write(taken)?.rows_affected > 0)
     }
 
-    /// Takes the recovery code, once, and the second factor away with it. False when it is not the code.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn take_recovery_code(
-        &self,
+    /// Consumes the recovery code and removes the second factor. Returns false if the code does not
+    /// match.
+    pub async fn use_recovery_code(
+        self,
         account: AccountId,
         code_hash: [u8; 32],
     ) -> Result<bool, StoreError> {
@@ -176,66 +154,60 @@ impl Store {
             .col_expr(Column::RecoveryHash, Expr::value(Value::Bytes(None)))
             .filter(Column::Id.eq(account.0))
             .filter(Column::RecoveryHash.eq(code_hash.to_vec()))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        Ok(self.noted(taken)?.rows_affected > 0)
+        Ok(self.store.check_write(taken)?.rows_affected > 0)
     }
 
-    /// Gives the account another address.
+    /// Changes the account's e-mail address.
     ///
     /// # Errors
-    /// [`Conflict::EmailTaken`]; what the database fails with.
-    pub async fn set_email(&self, account: AccountId, email: &str) -> Result<(), StoreError> {
+    /// [`Conflict::EmailTaken`].
+    pub async fn set_email(self, account: AccountId, email: &str) -> Result<(), StoreError> {
         let written = Entity::update_many()
             .col_expr(Column::Email, Expr::value(email.to_lowercase()))
             .filter(Column::Id.eq(account.0))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
         match written.as_ref().map_err(DbErr::sql_err) {
             Err(Some(SqlErr::UniqueConstraintViolation(_))) => Err(Conflict::EmailTaken.into()),
             Ok(_) | Err(_) => {
-                self.noted(written)?;
+                self.store.check_write(written)?;
                 Ok(())
             }
         }
     }
 
-    /// Sets the language of the account's calls; `None` leaves it to the configuration.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Sets the language of the account's calls; `None` selects the configured language.
     pub async fn set_call_language(
-        &self,
+        self,
         account: AccountId,
         language: Option<Language>,
         at_ms: i64,
     ) -> Result<(), StoreError> {
         let code = language.map(|language| language.code().to_owned());
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         Entity::update_many()
             .col_expr(Column::Language, Expr::value(Value::String(code)))
             .filter(Column::Id.eq(account.0))
             .exec(&transaction)
             .await?;
-        append(&transaction, Change::Account(account), at_ms).await?;
-        self.end(transaction).await
+        append_change(&transaction, Change::Account(account), at_ms).await?;
+        self.store.commit(transaction).await
     }
 
-    /// Sets the language of the account's pages and mails.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Sets the language of the account's pages and e-mails.
     pub async fn set_page_language(
-        &self,
+        self,
         account: AccountId,
         language: Language,
     ) -> Result<(), StoreError> {
         let written = Entity::update_many()
             .col_expr(Column::PageLanguage, Expr::value(language.code()))
             .filter(Column::Id.eq(account.0))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        self.noted(written)?;
+        self.store.check_write(written)?;
         Ok(())
     }
 }
@@ -272,8 +244,8 @@ async fn write_password(
     forget_resets(transaction, new.account_id).await?;
     let mut others =
         session::Entity::delete_many().filter(session::Column::AccountId.eq(new.account_id.0));
-    if let Some(spared) = new.spared {
-        others = others.filter(session::Column::Id.ne(spared.0));
+    if let Some(kept_session) = new.kept_session {
+        others = others.filter(session::Column::Id.ne(kept_session.0));
     }
     others.exec(transaction).await?;
     Ok(true)

@@ -1,6 +1,6 @@
-//! Signing up: the account, its wallet and its free credit are one transaction.
+//! Sign-up: account, wallet and free credit in one transaction.
 //!
-//! Where letters can be sent, a sign-up first waits for its e-mail address to be confirmed.
+//! If e-mail is configured, a sign-up first waits for its address to be confirmed.
 
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
 use nexo_domain::ids::AccountId;
@@ -12,57 +12,55 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::accounts::{Landing, NewAccount, open_account};
+use super::accounts::{NewAccount, ReferralVisit, open_account};
 use super::sessions::TokenHash;
+use crate::store::StoreError;
 use crate::store::sql::record;
-use crate::store::{Store, StoreError};
+use crate::store::views::Accounts;
 use crate::tables::accounts::pending_sign_up::{ActiveModel, Column, Entity, Model};
 use crate::tables::ledger::entry;
 
-/// The reference of the credit that a new account is given.
+/// The reference of the credit of a new account.
 pub const SIGN_UP_REFERENCE: &str = "signup";
 
-/// Somebody who signs up.
+/// Parameters of a sign-up.
 #[derive(Clone)]
 pub struct SignUp<'a> {
     pub account: NewAccount<'a>,
-    /// Through whose link they come, where they do.
-    pub landing: Option<Landing<'a>>,
-    /// What the new wallet holds as free credit; zero writes no entry.
+    /// The referral link, if any.
+    pub landing: Option<ReferralVisit<'a>>,
+    /// Free credit of the new wallet; zero writes no entry.
     pub free: Micros,
 }
 
-/// Somebody who signs up, and is still to follow the link in a letter.
+/// A sign-up that waits for its e-mail address to be confirmed.
 #[derive(Clone)]
 pub struct PendingSignUp<'a> {
     pub email: &'a str,
-    /// Argon2id, in PHC's text form.
+    /// Argon2id in PHC string format.
     pub password_hash: String,
-    /// Of the account's pages and mails.
+    /// The language of the account's pages and e-mails.
     pub page_language: Language,
-    pub landing: Option<Landing<'a>>,
+    pub landing: Option<ReferralVisit<'a>>,
     pub created_at_ms: i64,
     pub expires_at_ms: i64,
 }
 
-impl Store {
-    /// Opens an account whose wallet holds the free credit, with the grant's entry.
+impl Accounts<'_> {
+    /// Creates an account with its free credit and the grant's entry.
     ///
     /// # Errors
-    /// [`crate::store::Conflict::EmailTaken`]; what the database fails with.
-    pub async fn sign_up(&self, new: SignUp<'_>) -> Result<AccountId, StoreError> {
-        let transaction = self.begin().await?;
+    /// [`crate::store::Conflict::EmailTaken`].
+    pub async fn sign_up(self, new: SignUp<'_>) -> Result<AccountId, StoreError> {
+        let transaction = self.store.begin().await?;
         let id = open(&transaction, &new).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
-    /// Keeps a sign-up until its link is followed.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Stores a sign-up until its link is followed.
     pub async fn begin_sign_up(
-        &self,
+        self,
         token_hash: TokenHash,
         new: PendingSignUp<'_>,
     ) -> Result<(), StoreError> {
@@ -80,45 +78,42 @@ impl Store {
             expires_at_ms: Set(new.expires_at_ms),
         };
         let kept = Entity::insert(pending)
-            .exec_without_returning(self.writing()?)
+            .exec_without_returning(self.store.write_connection()?)
             .await;
-        self.noted(kept)?;
+        self.store.check_write(kept)?;
         Ok(())
     }
 
-    /// The e-mail address that a link confirms, if the link still counts at `now_ms`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the e-mail address of a link that is valid at `now_ms`.
     pub async fn pending_sign_up(
-        &self,
+        self,
         token_hash: &TokenHash,
         now_ms: i64,
     ) -> Result<Option<String>, StoreError> {
         let row = Entity::find_by_id(token_hash.to_vec())
             .filter(Column::ExpiresAtMs.gt(now_ms))
-            .one(&self.reader)
+            .one(&self.store.reader)
             .await?;
         Ok(row.map(|row| row.email))
     }
 
-    /// Uses a link up and opens its account, whose wallet holds `free` as free credit. `None` when the link was
-    /// used or has run out.
+    /// Consumes a link and creates its account with `free` as free credit. Returns `None` if the
+    /// link was used or has expired.
     ///
     /// # Errors
-    /// [`crate::store::Conflict::EmailTaken`]; what the database fails with.
+    /// [`crate::store::Conflict::EmailTaken`].
     pub async fn finish_sign_up(
-        &self,
+        self,
         token_hash: &TokenHash,
         free: Micros,
         now_ms: i64,
     ) -> Result<Option<AccountId>, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let Some(pending) = take_pending(&transaction, token_hash, now_ms).await? else {
             transaction.rollback().await?;
             return Ok(None);
         };
-        let landing = pending.landing_code.as_deref().map(|code| Landing {
+        let landing = pending.landing_code.as_deref().map(|code| ReferralVisit {
             code,
             signed_in_as: pending.signed_in_as.map(AccountId),
         });
@@ -136,12 +131,12 @@ impl Store {
             free,
         };
         let id = open(&transaction, &new).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(Some(id))
     }
 }
 
-/// Takes the sign-up of this link away, so that nobody else uses it; `None` where there is none that counts.
+/// Deletes the sign-up of this link, so that it is used once; `None` if it is not valid.
 async fn take_pending(
     transaction: &DatabaseTransaction,
     token_hash: &TokenHash,

@@ -1,10 +1,10 @@
-//! Payments that a bank tells of: credited where they fit an open top-up, kept for an operator where not.
+//! Bank payments: credited if they match an open deposit, otherwise kept for an operator.
 //!
-//! | what comes | what happens |
+//! | notification | effect |
 //! |---|---|
-//! | the exact amount with an open reference | credited, once |
-//! | the same notification again, also at the same time | what was decided stands |
-//! | another amount, an unknown or used reference, a closed account, another currency | kept, with the reason |
+//! | exact amount with the reference of an open deposit | credited once |
+//! | the same notification again, even concurrently | the first decision stands |
+//! | another amount, an unknown or used reference, a closed account, another currency | kept with the reason |
 
 use nexo_domain::billing::deposit::{DepositReference, HoldReason, VndRate};
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
@@ -14,16 +14,18 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
 use super::deposits::{DEPOSIT, Deposit, deposit};
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::ledger::wallets::{ByHand, post};
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::sql::rows::Columns;
+use crate::store::views::Billing;
+use crate::store::{Conflict, StoreError};
 
-/// A payment as a bank tells of it.
+/// A payment as notified by the bank.
 #[derive(Debug, Clone, Copy)]
 pub struct NewPayment<'a> {
-    /// The bank's own name for it: the same one is taken once.
+    /// The bank's id of the payment, which is accepted once.
     pub bank_id: &'a str,
     /// In whole units of its currency.
     pub amount: i64,
@@ -33,20 +35,20 @@ pub struct NewPayment<'a> {
     pub at_ms: i64,
 }
 
-/// What became of a payment.
+/// The state of a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
+pub enum PaymentOutcome {
     Credited {
         account_id: AccountId,
         amount: Micros,
     },
-    /// An operator has to look at it.
+    /// Waits for an operator's decision.
     Kept(HoldReason),
-    /// An operator has refused it since.
+    /// Refused by an operator.
     Refused,
 }
 
-/// A payment as it is kept.
+/// A stored payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BankPayment {
     pub id: Uuid,
@@ -67,14 +69,18 @@ pub struct BankPayment {
 const PAYMENT: &str = "SELECT id, bank_id, amount, currency, memo, received_at_ms, status, reason, \
      deposit_id, account_id, credited_micros FROM bank_payments ";
 
-impl Store {
-    /// Takes a payment, once, and credits it if it fits. Also says whether it is new.
+impl Billing<'_> {
+    /// Records a payment once and credits it if it matches a deposit. Also returns whether it is
+    /// new.
     ///
     /// # Errors
-    /// What the database fails with; then nothing was taken, and the bank may tell of it again.
-    pub async fn take_payment(&self, payment: NewPayment<'_>) -> Result<(Taken, bool), StoreError> {
+    /// After an error nothing was recorded, and the bank may notify again.
+    pub async fn receive_payment(
+        self,
+        payment: NewPayment<'_>,
+    ) -> Result<(PaymentOutcome, bool), StoreError> {
         let id = Uuid::now_v7();
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let insert = "INSERT INTO bank_payments (id, bank_id, amount, currency, memo, \
                       received_at_ms, status, reason) VALUES (?, ?, ?, ?, ?, ?, 'kept', ?) \
                       ON CONFLICT (bank_id) DO NOTHING";
@@ -87,20 +93,19 @@ impl Store {
             payment.at_ms.into(),
             HoldReason::UnknownReference.as_str().into(),
         ];
-        let inserted = transaction.execute_raw(self.sql(insert, values)).await?;
+        let inserted = transaction
+            .execute_raw(self.store.sql(insert, values))
+            .await?;
         if inserted.rows_affected() == 0 {
             let sql = format!("{PAYMENT}WHERE bank_id = ?");
-            let before = self.sql(&sql, [payment.bank_id.into()]);
+            let before = self.store.sql(&sql, [payment.bank_id.into()]);
             let before = transaction.query_one_raw(before).await?;
             transaction.rollback().await?;
-            let before = before.ok_or(StoreError::Unreadable {
-                table: "bank_payments",
-                column: "bank_id",
-            })?;
-            return Ok((taken(&bank_payment(&before)?), false));
+            let before = before.ok_or(StoreError::unreadable("bank_payments", "bank_id"))?;
+            return Ok((outcome(&bank_payment(&before)?), false));
         }
         let (found, kept) = self.fit(&transaction, &payment).await?;
-        let came_to = match (found, kept) {
+        let outcome = match (found, kept) {
             (Some(deposit), None) => {
                 self.credit_fitting(&transaction, id, &deposit, payment.at_ms)
                     .await?
@@ -108,23 +113,23 @@ impl Store {
             (found, kept) => {
                 let kept = kept.unwrap_or(HoldReason::UnknownReference);
                 self.keep(&transaction, id, kept, found.as_ref()).await?;
-                Taken::Kept(kept)
+                PaymentOutcome::Kept(kept)
             }
         };
-        self.end(transaction).await?;
-        Ok((came_to, true))
+        self.store.commit(transaction).await?;
+        Ok((outcome, true))
     }
 
-    /// The deposit that a payment is meant for, and why it does not fit it.
+    /// Returns the deposit that a payment names, and why they do not match.
     async fn fit(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         payment: &NewPayment<'_>,
     ) -> Result<(Option<Deposit>, Option<HoldReason>), StoreError> {
         let mut found = Vec::new();
         for reference in DepositReference::found_in(payment.memo) {
             let sql = format!("{DEPOSIT}WHERE d.reference = ?");
-            let statement = self.sql(&sql, [reference.as_str().into()]);
+            let statement = self.store.sql(&sql, [reference.as_str().into()]);
             let row = transaction.query_one_raw(statement).await?;
             found.extend(row.as_ref().map(deposit).transpose()?);
         }
@@ -146,12 +151,12 @@ impl Store {
     }
 
     async fn credit_fitting(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         id: Uuid,
         deposit: &Deposit,
         at_ms: i64,
-    ) -> Result<Taken, StoreError> {
+    ) -> Result<PaymentOutcome, StoreError> {
         let amount = deposit.amount;
         let credited = self
             .credit_deposit(transaction, deposit, amount, "bank", at_ms)
@@ -164,7 +169,7 @@ impl Store {
         };
         if let Some(kept) = kept {
             self.keep(transaction, id, kept, Some(deposit)).await?;
-            return Ok(Taken::Kept(kept));
+            return Ok(PaymentOutcome::Kept(kept));
         }
         let account = deposit.account_id;
         self.mark_credited(
@@ -176,15 +181,15 @@ impl Store {
             at_ms,
         )
         .await?;
-        append(transaction, Change::Wallet(account), at_ms).await?;
-        Ok(Taken::Credited {
+        append_change(transaction, Change::Wallet(account), at_ms).await?;
+        Ok(PaymentOutcome::Credited {
             account_id: account,
             amount,
         })
     }
 
     async fn keep(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         id: Uuid,
         kept: HoldReason,
@@ -198,13 +203,13 @@ impl Store {
             meant.map(|deposit| deposit.account_id.0).into(),
             id.into(),
         ];
-        transaction.execute_raw(self.sql(sql, values)).await?;
+        transaction.execute_raw(self.store.sql(sql, values)).await?;
         Ok(())
     }
 
-    /// False where it was not kept any more.
+    /// Returns false if the payment is no longer `kept`.
     async fn mark_credited(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         id: Uuid,
         (account, amount): (AccountId, Micros),
@@ -223,29 +228,29 @@ impl Store {
             by.into(),
             id.into(),
         ];
-        let marked = transaction.execute_raw(self.sql(sql, values)).await?;
+        let marked = transaction.execute_raw(self.store.sql(sql, values)).await?;
         Ok(marked.rows_affected() > 0)
     }
 
-    /// Credits a kept payment to `account` with what it is worth: by the rate of its own deposit, where it names
-    /// one of this account, else by `rate`. A deposit that was open is closed by it. Returns what was credited;
-    /// `None` where the payment is not kept any more.
+    /// Credits a kept payment to `account`: at the rate of its own deposit if it names one of this
+    /// account, otherwise at `rate`. An open deposit is closed by it. Returns the credited amount;
+    /// `None` if the payment is no longer kept.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::PaymentNotConvertible`]; what the database fails with.
+    /// [`Conflict::AccountClosed`], [`Conflict::PaymentNotConvertible`].
     pub async fn credit_payment(
-        &self,
+        self,
         by: Operator<'_>,
         id: Uuid,
         account: AccountId,
         rate: VndRate,
         at_ms: i64,
     ) -> Result<Option<Micros>, StoreError> {
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, account).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, account).await?;
         let sql = format!("{PAYMENT}WHERE id = ? AND status = 'kept'");
         let row = transaction
-            .query_one_raw(self.sql(&sql, [id.into()]))
+            .query_one_raw(self.store.sql(&sql, [id.into()]))
             .await?;
         let Some(payment) = row.as_ref().map(bank_payment).transpose()? else {
             transaction.rollback().await?;
@@ -256,14 +261,7 @@ impl Store {
             None => None,
         };
         let meant = meant.filter(|deposit| deposit.account_id == account);
-        let rate = meant
-            .as_ref()
-            .and_then(|deposit| VndRate::per_dollar(deposit.vnd_per_usd))
-            .unwrap_or(rate);
-        let worth = rate.dollars(payment.amount);
-        let amount = worth
-            .filter(|_| payment.currency == "VND")
-            .ok_or(Conflict::PaymentNotConvertible)?;
+        let amount = worth(&payment, meant.as_ref(), rate)?;
         let deposit_id = meant.as_ref().map(|deposit| deposit.id);
         let marked = self
             .mark_credited(
@@ -287,7 +285,7 @@ impl Store {
             None => false,
         };
         if !by_deposit {
-            let entry = ByHand {
+            let entry = ManualEntry {
                 account_id: account,
                 kind: EntryKind::Deposit,
                 bucket: Bucket::Balance,
@@ -296,7 +294,7 @@ impl Store {
                 note: None,
                 at_ms,
             };
-            post(&transaction, &entry).await?;
+            post_entry(&transaction, &entry).await?;
         }
         let action = Action {
             action: "credit_payment",
@@ -304,85 +302,99 @@ impl Store {
             subject: Some(&payment.bank_id),
             detail: Some(&format!("{amount} USD")),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Wallet(account), at_ms).await?;
-        self.end(transaction).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
+        append_change(&transaction, Change::Wallet(account), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(Some(amount))
     }
 
-    /// Refuses a kept payment, with what was done about it: it was sent back, say. False where it is not kept any
-    /// more.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Refuses a kept payment with a note, for example that it was sent back. Returns false if it
+    /// is no longer kept.
     pub async fn refuse_payment(
-        &self,
+        self,
         by: Operator<'_>,
         id: Uuid,
         note: &str,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let refuse = "UPDATE bank_payments SET status = 'refused', closed_at_ms = ?, closed_by = ?, \
                       note = ? WHERE id = ? AND status = 'kept' RETURNING account_id, bank_id";
         let values = [at_ms.into(), by.name.into(), note.into(), id.into()];
-        let refused = self.sql(refuse, values);
+        let refused = self.store.sql(refuse, values);
         let Some(row) = transaction.query_one_raw(refused).await? else {
             transaction.rollback().await?;
             return Ok(false);
         };
-        let account: Option<Uuid> = row.try_get_by_index(0)?;
-        let bank_id: String = row.try_get_by_index(1)?;
+        let (account, bank_id): (Option<Uuid>, String) = row.try_get_many_by_index()?;
         let action = Action {
             action: "refuse_payment",
             account: account.map(AccountId),
             subject: Some(&bank_id),
             detail: Some(note),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        self.end(transaction).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
-    /// The payments that wait for an operator, the oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn kept_payments(&self, limit: u32) -> Result<Vec<BankPayment>, StoreError> {
+    /// Returns the payments waiting for an operator, oldest first.
+    pub async fn kept_payments(self, limit: u32) -> Result<Vec<BankPayment>, StoreError> {
         let sql = format!("{PAYMENT}WHERE status = 'kept' ORDER BY received_at_ms, id LIMIT ?");
-        let statement = self.sql(&sql, [Value::from(i64::from(limit))]);
-        let rows = self.reader.query_all_raw(statement).await?;
+        let statement = self.store.sql(&sql, [Value::from(i64::from(limit))]);
+        let rows = self.store.reader.query_all_raw(statement).await?;
         rows.iter().map(bank_payment).collect()
     }
 }
 
-fn taken(payment: &BankPayment) -> Taken {
+/// Returns what a payment is worth: at the rate of its deposit, otherwise at `rate`.
+fn worth(
+    payment: &BankPayment,
+    deposit: Option<&Deposit>,
+    rate: VndRate,
+) -> Result<Micros, Conflict> {
+    let rate = deposit
+        .and_then(|deposit| VndRate::per_dollar(deposit.vnd_per_usd))
+        .unwrap_or(rate);
+    rate.dollars(payment.amount)
+        .filter(|_| payment.currency == "VND")
+        .ok_or(Conflict::PaymentNotConvertible)
+}
+
+fn outcome(payment: &BankPayment) -> PaymentOutcome {
     let kept = payment.reason.as_deref().and_then(HoldReason::named);
     match (
         payment.status.as_str(),
         payment.account_id,
         payment.credited,
     ) {
-        ("credited", Some(account_id), Some(amount)) => Taken::Credited { account_id, amount },
-        ("kept", ..) => Taken::Kept(kept.unwrap_or(HoldReason::UnknownReference)),
-        _ => Taken::Refused,
+        ("credited", Some(account_id), Some(amount)) => {
+            PaymentOutcome::Credited { account_id, amount }
+        }
+        ("kept", ..) => PaymentOutcome::Kept(kept.unwrap_or(HoldReason::UnknownReference)),
+        _ => PaymentOutcome::Refused,
     }
 }
 
 fn bank_payment(row: &QueryResult) -> Result<BankPayment, StoreError> {
-    let account: Option<Uuid> = row.try_get_by_index(9)?;
-    let credited: Option<i64> = row.try_get_by_index(10)?;
+    let mut row = Columns::of(row);
     Ok(BankPayment {
-        id: row.try_get_by_index(0)?,
-        bank_id: row.try_get_by_index(1)?,
-        amount: row.try_get_by_index(2)?,
-        currency: row.try_get_by_index(3)?,
-        memo: row.try_get_by_index(4)?,
-        received_at_ms: row.try_get_by_index(5)?,
-        status: row.try_get_by_index(6)?,
-        reason: row.try_get_by_index(7)?,
-        deposit_id: row.try_get_by_index(8)?,
-        account_id: account.map(AccountId),
-        credited: credited.map(Micros::new),
+        id: row.get()?,
+        bank_id: row.get()?,
+        amount: row.get()?,
+        currency: row.get()?,
+        memo: row.get()?,
+        received_at_ms: row.get()?,
+        status: row.get()?,
+        reason: row.get()?,
+        deposit_id: row.get()?,
+        account_id: row.get::<Option<Uuid>>()?.map(AccountId),
+        credited: row.get::<Option<i64>>()?.map(Micros::new),
     })
 }

@@ -1,4 +1,4 @@
-//! Top-ups that customers ask for: each has a reference of its own, and is credited once.
+//! Deposits requested by customers: each has a unique reference and is credited once.
 
 use nexo_domain::billing::deposit::{DepositReference, VndRate};
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
@@ -7,31 +7,33 @@ use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::ledger::wallets::{ByHand, post};
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::sql::rows::{Columns, scalar};
+use crate::store::views::Billing;
+use crate::store::{Conflict, StoreError};
 
-/// The most top-ups that an account has open at a time.
+/// Maximum number of open deposits per account.
 pub const MAX_OPEN_DEPOSITS: usize = 10;
 
-/// A top-up that is asked for.
+/// Parameters of a new deposit.
 #[derive(Debug, Clone)]
 pub struct NewDeposit<'a> {
     pub account_id: AccountId,
-    /// By which way it is to be paid.
+    /// The payment method.
     pub provider: &'a str,
     pub reference: DepositReference,
-    /// What is credited.
+    /// The amount to credit.
     pub amount: Micros,
-    /// What is to be paid.
+    /// The amount to pay.
     pub vnd: i64,
     pub rate: VndRate,
     pub at_ms: i64,
 }
 
-/// A top-up as it is kept.
+/// A stored deposit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deposit {
     pub id: Uuid,
@@ -46,30 +48,29 @@ pub struct Deposit {
     pub status: String,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
-    /// The operator, the customer, or `bank`.
+    /// The operator's name, `customer` or `bank`.
     pub closed_by: Option<String>,
     pub credited: Option<Micros>,
     pub note: Option<String>,
 }
 
-pub(in crate::store) const DEPOSIT: &str = "SELECT d.id, d.account_id, a.email, d.provider, d.reference, \
+pub(crate) const DEPOSIT: &str = "SELECT d.id, d.account_id, a.email, d.provider, d.reference, \
      d.amount_micros, d.amount_vnd, d.vnd_per_usd, d.status, d.created_at_ms, d.closed_at_ms, \
      d.closed_by, d.credited_micros, d.note FROM deposits AS d \
      JOIN accounts AS a ON a.id = d.account_id ";
 
-impl Store {
-    /// Keeps what a customer asks for.
+impl Billing<'_> {
+    /// Creates a deposit.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyDeposits`]; what the database fails with.
-    pub async fn open_deposit(&self, new: NewDeposit<'_>) -> Result<Uuid, StoreError> {
+    /// [`Conflict::AccountClosed`], [`Conflict::TooManyDeposits`].
+    pub async fn open_deposit(self, new: NewDeposit<'_>) -> Result<Uuid, StoreError> {
         let id = Uuid::now_v7();
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, new.account_id).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, new.account_id).await?;
         let open = "SELECT COUNT(*) FROM deposits WHERE account_id = ? AND status = 'open'";
-        let open = self.sql(open, [new.account_id.0.into()]);
-        let open = transaction.query_one_raw(open).await?;
-        let open: i64 = open.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+        let open = self.store.sql(open, [new.account_id.0.into()]);
+        let open: i64 = scalar(&transaction, open).await?.unwrap_or(0);
         if open >= MAX_OPEN_DEPOSITS as i64 {
             let max = MAX_OPEN_DEPOSITS;
             return Err(Conflict::TooManyDeposits { max }.into());
@@ -87,46 +88,37 @@ impl Store {
             new.rate.get().into(),
             new.at_ms.into(),
         ];
-        transaction.execute_raw(self.sql(sql, values)).await?;
-        self.end(transaction).await?;
+        transaction.execute_raw(self.store.sql(sql, values)).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
-    /// The top-up, where it is this account's.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the deposit if it belongs to the account.
     pub async fn deposit(
-        &self,
+        self,
         account: AccountId,
         id: Uuid,
     ) -> Result<Option<Deposit>, StoreError> {
         let sql = format!("{DEPOSIT}WHERE d.id = ? AND d.account_id = ?");
-        let statement = self.sql(&sql, [id.into(), account.0.into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+        let statement = self.store.sql(&sql, [id.into(), account.0.into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         row.as_ref().map(deposit).transpose()
     }
 
-    /// The top-up with this reference, whoever's it is.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the deposit with this reference, of any account.
     pub async fn deposit_by_reference(
-        &self,
+        self,
         reference: &DepositReference,
     ) -> Result<Option<Deposit>, StoreError> {
         let sql = format!("{DEPOSIT}WHERE d.reference = ?");
-        let statement = self.sql(&sql, [reference.as_str().into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+        let statement = self.store.sql(&sql, [reference.as_str().into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         row.as_ref().map(deposit).transpose()
     }
 
-    /// An account's top-ups, the latest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the account's deposits, latest first.
     pub async fn deposits(
-        &self,
+        self,
         account: AccountId,
         limit: u32,
     ) -> Result<Vec<Deposit>, StoreError> {
@@ -134,33 +126,35 @@ impl Store {
             "{DEPOSIT}WHERE d.account_id = ? ORDER BY d.created_at_ms DESC, d.id DESC LIMIT ?"
         );
         let values = [account.0.into(), i64::from(limit).into()];
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         rows.iter().map(deposit).collect()
     }
 
-    /// Everybody's open top-ups, the oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn open_deposits(&self, limit: u32) -> Result<Vec<Deposit>, StoreError> {
+    /// Returns the open deposits of all accounts, oldest first.
+    pub async fn open_deposits(self, limit: u32) -> Result<Vec<Deposit>, StoreError> {
         let sql =
             format!("{DEPOSIT}WHERE d.status = 'open' ORDER BY d.created_at_ms, d.id LIMIT ?");
-        let statement = self.sql(&sql, [Value::from(i64::from(limit))]);
-        let rows = self.reader.query_all_raw(statement).await?;
+        let statement = self.store.sql(&sql, [Value::from(i64::from(limit))]);
+        let rows = self.store.reader.query_all_raw(statement).await?;
         rows.iter().map(deposit).collect()
     }
 
-    /// Credits an open top-up in full: an operator has seen the money. False where it is not open any more.
+    /// Credits an open deposit in full after an operator saw the payment. Returns false if it is no
+    /// longer open.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::WalletFull`]; what the database fails with.
+    /// [`Conflict::AccountClosed`], [`Conflict::WalletFull`].
     pub async fn approve_deposit(
-        &self,
+        self,
         by: Operator<'_>,
         id: Uuid,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let Some(deposit) = self.deposit_on(&transaction, id).await? else {
             transaction.rollback().await?;
             return Ok(false);
@@ -179,86 +173,90 @@ impl Store {
             subject: Some(&deposit.reference),
             detail: Some(&format!("{amount} USD")),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Wallet(deposit.account_id), at_ms).await?;
-        self.end(transaction).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
+        append_change(&transaction, Change::Wallet(deposit.account_id), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
-    /// Refuses an open top-up, with the reason. False where it is not open any more.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Refuses an open deposit with a reason. Returns false if it is no longer open.
     pub async fn refuse_deposit(
-        &self,
+        self,
         by: Operator<'_>,
         id: Uuid,
         reason: &str,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let refuse = "UPDATE deposits SET status = 'refused', closed_at_ms = ?, closed_by = ?, \
                       note = ? WHERE id = ? AND status = 'open' RETURNING account_id, reference";
         let values = [at_ms.into(), by.name.into(), reason.into(), id.into()];
-        let refused = self.sql(refuse, values);
+        let refused = self.store.sql(refuse, values);
         let Some(row) = transaction.query_one_raw(refused).await? else {
             transaction.rollback().await?;
             return Ok(false);
         };
-        let reference: String = row.try_get_by_index(1)?;
+        let (account, reference): (Uuid, String) = row.try_get_many_by_index()?;
         let action = Action {
             action: "refuse_deposit",
-            account: Some(AccountId(row.try_get_by_index(0)?)),
+            account: Some(AccountId(account)),
             subject: Some(&reference),
             detail: Some(reason),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        self.end(transaction).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
-    /// Takes an open top-up back, as its customer wishes. False where it is not open, or not theirs.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Withdraws an open deposit at the customer's request. Returns false if it is not open or
+    /// belongs to another account.
     pub async fn withdraw_deposit(
-        &self,
+        self,
         account: AccountId,
         id: Uuid,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let withdraw = "UPDATE deposits SET status = 'refused', closed_at_ms = ?, \
                         closed_by = 'customer' \
                         WHERE id = ? AND account_id = ? AND status = 'open'";
-        let withdraw = self.sql(withdraw, [at_ms.into(), id.into(), account.0.into()]);
+        let withdraw = self
+            .store
+            .sql(withdraw, [at_ms.into(), id.into(), account.0.into()]);
         let withdrawn = transaction.execute_raw(withdraw).await?.rows_affected() > 0;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(withdrawn)
     }
 
-    pub(in crate::store) async fn deposit_on(
-        &self,
+    pub(crate) async fn deposit_on(
+        self,
         transaction: &DatabaseTransaction,
         id: Uuid,
     ) -> Result<Option<Deposit>, StoreError> {
         let sql = format!("{DEPOSIT}WHERE d.id = ?");
         let row = transaction
-            .query_one_raw(self.sql(&sql, [id.into()]))
+            .query_one_raw(self.store.sql(&sql, [id.into()]))
             .await?;
         row.as_ref().map(deposit).transpose()
     }
 
-    /// Credits a deposit with what came in, if it is open still. Whoever comes second finds that it is not.
-    pub(in crate::store) async fn credit_deposit(
-        &self,
+    /// Credits an open deposit with the received amount. Returns false if it was closed
+    /// concurrently.
+    pub(crate) async fn credit_deposit(
+        self,
         transaction: &DatabaseTransaction,
         deposit: &Deposit,
         amount: Micros,
         by: &str,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        hold_open_account(transaction, deposit.account_id).await?;
+        lock_open_account(transaction, deposit.account_id).await?;
         let close = "UPDATE deposits SET status = 'credited', closed_at_ms = ?, closed_by = ?, \
                      credited_micros = ? WHERE id = ? AND status = 'open'";
         let values = [
@@ -267,11 +265,13 @@ impl Store {
             amount.get().into(),
             deposit.id.into(),
         ];
-        let closed = transaction.execute_raw(self.sql(close, values)).await?;
+        let closed = transaction
+            .execute_raw(self.store.sql(close, values))
+            .await?;
         if closed.rows_affected() == 0 {
             return Ok(false);
         }
-        let entry = ByHand {
+        let entry = ManualEntry {
             account_id: deposit.account_id,
             kind: EntryKind::Deposit,
             bucket: Bucket::Balance,
@@ -280,27 +280,27 @@ impl Store {
             note: None,
             at_ms,
         };
-        post(transaction, &entry).await?;
+        post_entry(transaction, &entry).await?;
         Ok(true)
     }
 }
 
-pub(in crate::store) fn deposit(row: &QueryResult) -> Result<Deposit, StoreError> {
-    let credited: Option<i64> = row.try_get_by_index(12)?;
+pub(crate) fn deposit(row: &QueryResult) -> Result<Deposit, StoreError> {
+    let mut row = Columns::of(row);
     Ok(Deposit {
-        id: row.try_get_by_index(0)?,
-        account_id: AccountId(row.try_get_by_index(1)?),
-        email: row.try_get_by_index(2)?,
-        provider: row.try_get_by_index(3)?,
-        reference: row.try_get_by_index(4)?,
-        amount: Micros::new(row.try_get_by_index(5)?),
-        vnd: row.try_get_by_index(6)?,
-        vnd_per_usd: row.try_get_by_index(7)?,
-        status: row.try_get_by_index(8)?,
-        created_at_ms: row.try_get_by_index(9)?,
-        closed_at_ms: row.try_get_by_index(10)?,
-        closed_by: row.try_get_by_index(11)?,
-        credited: credited.map(Micros::new),
-        note: row.try_get_by_index(13)?,
+        id: row.get()?,
+        account_id: AccountId(row.get()?),
+        email: row.get()?,
+        provider: row.get()?,
+        reference: row.get()?,
+        amount: row.micros()?,
+        vnd: row.get()?,
+        vnd_per_usd: row.get()?,
+        status: row.get()?,
+        created_at_ms: row.get()?,
+        closed_at_ms: row.get()?,
+        closed_by: row.get()?,
+        credited: row.get::<Option<i64>>()?.map(Micros::new),
+        note: row.get()?,
     })
 }

@@ -1,11 +1,11 @@
-//! Monthly payouts of commissions, and the wallets that they go to.
+//! Monthly payouts of commissions, and the payout wallets.
 //!
-//! | what | how |
+//! | requirement | how |
 //! |---|---|
-//! | once a month | an account and a month have one payout, by the table's key |
-//! | nothing twice | what is paid leaves `pending` in the payout's own transaction |
-//! | cut off in the middle | each referrer is a transaction; the next run goes on |
-//! | no wallet nominated, or suspended | waits; the next run finds it |
+//! | once a month | the table's key allows one payout per account and month |
+//! | nothing twice | the payout's own transaction takes the amount from `pending` |
+//! | interruption | each referrer is a transaction; the next run continues |
+//! | no payout wallet, or suspended | the commission waits for the next run |
 
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
 use nexo_domain::billing::payout::{Month, PayoutWallet, due};
@@ -14,70 +14,72 @@ use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
-use super::referrals::hold_payouts;
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::ledger::wallets::{ByHand, post};
+use super::referrals::lock_payouts;
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::sql::rows::{Columns, scalar};
+use crate::store::views::Billing;
+use crate::store::{Conflict, StoreError};
 
-/// A payout as it is kept.
+/// A stored payout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payout {
     pub id: Uuid,
     pub account_id: AccountId,
     pub email: String,
-    /// `2026-11`.
+    /// For example `2026-11`.
     pub month: String,
     pub amount: Micros,
     /// `bank`, `usdt` or `balance`.
     pub wallet_kind: String,
     pub wallet_address: String,
     pub created_at_ms: i64,
-    /// When the money was sent; `None` while it is to be.
+    /// When the money was sent; `None` until then.
     pub sent_at_ms: Option<i64>,
     pub sent_reference: Option<String>,
 }
 
-/// What a run has done.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PayoutRun {
-    /// The payouts that this run made.
+    /// Payouts made by this run.
     pub made: Vec<Uuid>,
-    /// Who has something due and was not paid, and how much.
+    /// Accounts with a due amount that could not be paid, and the amount.
     pub waiting: Vec<(AccountId, Micros)>,
 }
 
-/// What a referrer's turn came to.
-enum Turn {
+/// The result of a run for one referrer.
+enum Outcome {
     Paid(Uuid),
-    Waits(Micros),
-    Nothing,
+    Waiting(Micros),
+    NotDue,
 }
 
 const PAYOUT: &str = "SELECT p.id, p.account_id, a.email, p.month, p.amount_micros, \
      p.wallet_kind, p.wallet_address, p.created_at_ms, p.sent_at_ms, p.sent_reference \
      FROM payouts AS p JOIN accounts AS a ON a.id = p.account_id ";
 
-impl Store {
-    /// Nominates where an account's commissions are paid to. `None` nominates nothing.
+impl Billing<'_> {
+    /// Sets the wallet that the account's commissions are paid to; `None` removes it.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`]; what the database fails with.
-    pub async fn nominate_wallet(
-        &self,
+    /// [`Conflict::AccountClosed`].
+    pub async fn set_payout_wallet(
+        self,
         account: AccountId,
         wallet: Option<&PayoutWallet>,
         at_ms: i64,
     ) -> Result<(), StoreError> {
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, account).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, account).await?;
         let statement = match wallet {
-            None => self.sql(
+            None => self.store.sql(
                 "DELETE FROM payout_wallets WHERE account_id = ?",
                 [account.0.into()],
             ),
-            Some(wallet) => self.sql(
+            Some(wallet) => self.store.sql(
                 "INSERT INTO payout_wallets (account_id, kind, address, set_at_ms) \
                  VALUES (?, ?, ?, ?) ON CONFLICT (account_id) DO UPDATE SET kind = excluded.kind, \
                  address = excluded.address, set_at_ms = excluded.set_at_ms",
@@ -90,29 +92,27 @@ impl Store {
             ),
         };
         transaction.execute_raw(statement).await?;
-        self.end(transaction).await
+        self.store.commit(transaction).await
     }
 
-    /// Where an account's commissions are paid to, if it has said so.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn nominated_wallet(
-        &self,
+    /// Returns the wallet that the account's commissions are paid to, if set.
+    pub async fn payout_wallet(
+        self,
         account: AccountId,
     ) -> Result<Option<PayoutWallet>, StoreError> {
         let sql = "SELECT kind, address FROM payout_wallets WHERE account_id = ?";
-        let statement = self.sql(sql, [account.0.into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+        let statement = self.store.sql(sql, [account.0.into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         row.as_ref().map(wallet).transpose()
     }
 
-    /// Pays out what was earned until the end of `month` and is pending, once for each account and month.
+    /// Pays out the pending commissions earned until the end of `month`, once per account and
+    /// month.
     ///
     /// # Errors
-    /// What the database fails with; what was paid before stays so, and the next run does the rest.
+    /// Earlier payouts of the run stay; the next run makes the rest.
     pub async fn run_payouts(
-        &self,
+        self,
         by: Operator<'_>,
         month: Month,
         at_ms: i64,
@@ -120,51 +120,53 @@ impl Store {
         let owed = "SELECT DISTINCT r.referrer_id FROM referrals AS r WHERE r.pending_micros > 0 \
                     AND NOT EXISTS (SELECT 1 FROM payouts AS p \
                     WHERE p.account_id = r.referrer_id AND p.month = ?) ORDER BY r.referrer_id";
-        let statement = self.sql(owed, [month.to_string().into()]);
+        let statement = self.store.sql(owed, [month.to_string().into()]);
         let mut run = PayoutRun::default();
-        for row in self.reader.query_all_raw(statement).await? {
+        for row in self.store.reader.query_all_raw(statement).await? {
             let referrer = AccountId(row.try_get_by_index(0)?);
             match self.pay_referrer(by, referrer, month, at_ms).await? {
-                Turn::Paid(id) => run.made.push(id),
-                Turn::Waits(amount) => run.waiting.push((referrer, amount)),
-                Turn::Nothing => {}
+                Outcome::Paid(id) => run.made.push(id),
+                Outcome::Waiting(amount) => run.waiting.push((referrer, amount)),
+                Outcome::NotDue => {}
             }
         }
         Ok(run)
     }
 
     async fn pay_referrer(
-        &self,
+        self,
         by: Operator<'_>,
         referrer: AccountId,
         month: Month,
         at_ms: i64,
-    ) -> Result<Turn, StoreError> {
-        let transaction = self.begin().await?;
-        hold_payouts(&transaction).await?;
+    ) -> Result<Outcome, StoreError> {
+        let transaction = self.store.begin().await?;
+        lock_payouts(&transaction).await?;
         let paid = "SELECT COUNT(*) FROM payouts WHERE account_id = ? AND month = ?";
-        let paid = self.sql(paid, [referrer.0.into(), month.to_string().into()]);
-        let paid = transaction.query_one_raw(paid).await?;
-        if paid.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? > 0 {
+        let paid = self
+            .store
+            .sql(paid, [referrer.0.into(), month.to_string().into()]);
+        let paid: Option<i64> = scalar(&transaction, paid).await?;
+        if paid.unwrap_or(0) > 0 {
             transaction.rollback().await?;
-            return Ok(Turn::Nothing);
+            return Ok(Outcome::NotDue);
         }
         let parts = self.due_parts(&transaction, referrer, month).await?;
         let amount = Micros::new(parts.iter().map(|(_, part)| part.get()).sum());
         if amount <= Micros::ZERO {
             transaction.rollback().await?;
-            return Ok(Turn::Nothing);
+            return Ok(Outcome::NotDue);
         }
         let Some(wallet) = self.payable_wallet(&transaction, referrer).await? else {
             transaction.rollback().await?;
-            return Ok(Turn::Waits(amount));
+            return Ok(Outcome::Waiting(amount));
         };
         let id = Uuid::now_v7();
         self.insert_payout(&transaction, (id, referrer, month), amount, &wallet, at_ms)
             .await?;
-        // As everywhere, wallets are held before referrals.
+        // Lock wallets before referrals, as everywhere.
         if wallet == PayoutWallet::Balance {
-            let entry = ByHand {
+            let entry = ManualEntry {
                 account_id: referrer,
                 kind: EntryKind::Commission,
                 bucket: Bucket::Balance,
@@ -173,7 +175,7 @@ impl Store {
                 note: None,
                 at_ms,
             };
-            post(&transaction, &entry).await?;
+            post_entry(&transaction, &entry).await?;
         }
         self.post_payout(&transaction, (id, referrer), &parts, amount, at_ms)
             .await?;
@@ -183,20 +185,24 @@ impl Store {
             subject: Some(&month.to_string()),
             detail: Some(&format!("{amount} USD to {}", wallet.kind())),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Wallet(referrer), at_ms).await?;
-        self.end(transaction).await?;
-        Ok(Turn::Paid(id))
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
+        append_change(&transaction, Change::Wallet(referrer), at_ms).await?;
+        self.store.commit(transaction).await?;
+        Ok(Outcome::Paid(id))
     }
 
-    /// What is due of each of the referrer's referrals.
+    /// Returns the due amount of each of the referrer's referrals.
     async fn due_parts(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         referrer: AccountId,
         month: Month,
     ) -> Result<Vec<(Uuid, Micros)>, StoreError> {
-        // One statement, one moment: what accrues meanwhile is in both figures or in none.
+        // One statement reads one snapshot: a concurrent commission is in both columns or in
+        // neither.
         let sql = "SELECT r.referred_id, r.pending_micros, \
                    CAST(COALESCE(l.earned, 0) AS bigint) FROM referrals AS r LEFT JOIN ( \
                    SELECT referred_id, SUM(amount_micros) AS earned FROM commission_entries \
@@ -205,31 +211,35 @@ impl Store {
                    WHERE r.referrer_id = ? AND r.pending_micros > 0 ORDER BY r.referred_id";
         let values = [referrer.0.into(), month.end_ms().into(), referrer.0.into()];
         let mut parts = Vec::new();
-        for row in transaction.query_all_raw(self.sql(sql, values)).await? {
-            let pending = Micros::new(row.try_get_by_index(1)?);
-            let part = due(pending, Micros::new(row.try_get_by_index(2)?));
+        for row in transaction
+            .query_all_raw(self.store.sql(sql, values))
+            .await?
+        {
+            let (referred, pending, later): (Uuid, i64, i64) = row.try_get_many_by_index()?;
+            let part = due(Micros::new(pending), Micros::new(later));
             if part > Micros::ZERO {
-                parts.push((row.try_get_by_index(0)?, part));
+                parts.push((referred, part));
             }
         }
         Ok(parts)
     }
 
-    /// Where the referrer can be paid now. Who is suspended waits, and nobody pays into a closed wallet.
+    /// Returns the wallet to pay into now. Suspended accounts wait, and nothing is paid into a
+    /// closed wallet.
     async fn payable_wallet(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         referrer: AccountId,
     ) -> Result<Option<PayoutWallet>, StoreError> {
         let sql = "SELECT w.kind, w.address FROM payout_wallets AS w \
                    JOIN accounts AS a ON a.id = w.account_id WHERE w.account_id = ? \
                    AND a.suspended_at_ms IS NULL AND (a.closed_at_ms IS NULL OR w.kind <> 'balance')";
-        let statement = self.sql(sql, [referrer.0.into()]);
+        let statement = self.store.sql(sql, [referrer.0.into()]);
         let row = transaction.query_one_raw(statement).await?;
         let found = row.as_ref().map(wallet).transpose()?;
         if found == Some(PayoutWallet::Balance) {
-            // Nobody closes it meanwhile.
-            match hold_open_account(transaction, referrer).await {
+            // Locks the account against concurrent closing.
+            match lock_open_account(transaction, referrer).await {
                 Err(StoreError::Conflict(Conflict::AccountClosed)) => return Ok(None),
                 held => held?,
             }
@@ -238,7 +248,7 @@ impl Store {
     }
 
     async fn insert_payout(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         (id, referrer, month): (Uuid, AccountId, Month),
         amount: Micros,
@@ -260,13 +270,13 @@ impl Store {
             sent.then_some(at_ms).into(),
             sent.then(|| format!("payout-{month}")).into(),
         ];
-        transaction.execute_raw(self.sql(sql, values)).await?;
+        transaction.execute_raw(self.store.sql(sql, values)).await?;
         Ok(())
     }
 
-    /// Pending to paid.
+    /// Moves the amount from `pending` to `paid`.
     async fn post_payout(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         (id, referrer): (Uuid, AccountId),
         parts: &[(Uuid, Micros)],
@@ -289,22 +299,21 @@ impl Store {
             ]
         };
         for (referred, part) in parts {
-            let taken = self.sql(take, [part.get().into(), (*referred).into()]);
+            let taken = self
+                .store
+                .sql(take, [part.get().into(), (*referred).into()]);
             transaction.execute_raw(taken).await?;
             let line = line(Some(*referred), "pending", -part.get());
-            transaction.execute_raw(self.sql(entry, line)).await?;
+            transaction.execute_raw(self.store.sql(entry, line)).await?;
         }
         let line = line(None, "paid", amount.get());
-        transaction.execute_raw(self.sql(entry, line)).await?;
+        transaction.execute_raw(self.store.sql(entry, line)).await?;
         Ok(())
     }
 
-    /// Payouts, the latest month first: one account's or all, of one month or all.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns payouts, latest month first, optionally of one account or month.
     pub async fn payouts(
-        &self,
+        self,
         account: Option<AccountId>,
         month: Option<Month>,
         limit: u32,
@@ -321,63 +330,67 @@ impl Store {
         }
         sql.push_str(" ORDER BY p.month DESC, a.email LIMIT ?");
         values.push(i64::from(limit).into());
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         rows.iter().map(payout).collect()
     }
 
-    /// Notes that a payout's money was sent, with the transfer's own reference. False where it was noted before
-    /// or there is no such payout.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn note_payout_sent(
-        &self,
+    /// Records that a payout was sent, with the reference of the transfer. Returns false if it was
+    /// recorded before or there is no such payout.
+    pub async fn mark_payout_sent(
+        self,
         by: Operator<'_>,
         id: Uuid,
         reference: &str,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let sent = "UPDATE payouts SET sent_at_ms = ?, sent_reference = ? \
                     WHERE id = ? AND sent_at_ms IS NULL RETURNING account_id, month";
-        let sent = self.sql(sent, [at_ms.into(), reference.into(), id.into()]);
+        let sent = self
+            .store
+            .sql(sent, [at_ms.into(), reference.into(), id.into()]);
         let Some(row) = transaction.query_one_raw(sent).await? else {
             transaction.rollback().await?;
             return Ok(false);
         };
-        let month: String = row.try_get_by_index(1)?;
+        let (account, month): (Uuid, String) = row.try_get_many_by_index()?;
         let action = Action {
             action: "payout_sent",
-            account: Some(AccountId(row.try_get_by_index(0)?)),
+            account: Some(AccountId(account)),
             subject: Some(&month),
             detail: Some(reference),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        self.end(transaction).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 }
 
 fn wallet(row: &QueryResult) -> Result<PayoutWallet, StoreError> {
-    let kind: String = row.try_get_by_index(0)?;
-    let address: String = row.try_get_by_index(1)?;
-    PayoutWallet::parse(&kind, &address).map_err(|_| StoreError::Unreadable {
-        table: "payout_wallets",
-        column: "address",
-    })
+    let (kind, address): (String, String) = row.try_get_many_by_index()?;
+    PayoutWallet::parse(&kind, &address)
+        .map_err(|_| StoreError::unreadable("payout_wallets", "address"))
 }
 
 fn payout(row: &QueryResult) -> Result<Payout, StoreError> {
+    let mut row = Columns::of(row);
     Ok(Payout {
-        id: row.try_get_by_index(0)?,
-        account_id: AccountId(row.try_get_by_index(1)?),
-        email: row.try_get_by_index(2)?,
-        month: row.try_get_by_index(3)?,
-        amount: Micros::new(row.try_get_by_index(4)?),
-        wallet_kind: row.try_get_by_index(5)?,
-        wallet_address: row.try_get_by_index(6)?,
-        created_at_ms: row.try_get_by_index(7)?,
-        sent_at_ms: row.try_get_by_index(8)?,
-        sent_reference: row.try_get_by_index(9)?,
+        id: row.get()?,
+        account_id: AccountId(row.get()?),
+        email: row.get()?,
+        month: row.get()?,
+        amount: row.micros()?,
+        wallet_kind: row.get()?,
+        wallet_address: row.get()?,
+        created_at_ms: row.get()?,
+        sent_at_ms: row.get()?,
+        sent_reference: row.get()?,
     })
 }

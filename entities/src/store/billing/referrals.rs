@@ -1,42 +1,44 @@
-//! Referrals: who was brought, what that has earned, and its revocation.
+//! Referrals: accounts brought by others, their earnings, and revocation.
 //!
-//! A referral is made by a trigger as its account is opened, and accrues in the transaction that makes an OTP
-//! delivered ([`Store::commit`]). What is done here is done by hand.
+//! A database trigger creates a referral with its account, and commissions accrue in the
+//! transaction that delivers an OTP ([`Ledger::commit`]). This module reads and revokes them.
 
 use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
-use crate::store::cluster::changes::{Change, append};
+use crate::store::StoreError;
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Store, StoreError};
+use crate::store::sql::rows::Columns;
+use crate::store::views::Billing;
 
-/// What an account has earned by those whom it brought.
+/// An account's earnings from referrals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Earnings {
-    /// How many it brought, those whose referral has ended included.
+    /// Number of referred accounts, including ended referrals.
     pub people: i64,
-    /// Everything that was ever earned.
+    /// Everything earned so far.
     pub accrued: Micros,
-    /// What is still to be paid out.
+    /// The part to be paid out.
     pub pending: Micros,
     pub paid: Micros,
 }
 
-/// One account that was brought.
+/// A referral.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Referral {
     pub referred: AccountId,
     pub referrer: AccountId,
-    /// Not for the referrer's eyes as it stands.
+    /// Must not be shown to the referrer unmasked.
     pub email: String,
     pub referrer_email: String,
     pub created_at_ms: i64,
     pub accrued: Micros,
     pub pending: Micros,
     pub ended_at_ms: Option<i64>,
-    /// Whether an operator revoked it; otherwise its referrer's account was closed.
+    /// Whether an operator revoked it; otherwise the referrer's account was closed.
     pub revoked: bool,
     pub ended_for: Option<String>,
 }
@@ -46,7 +48,7 @@ pub struct Referral {
 pub struct CommissionEntry {
     pub id: i64,
     pub referred: Option<AccountId>,
-    /// The address of whom it was earned by.
+    /// The e-mail address of the referred account.
     pub email: Option<String>,
     pub delivery_id: Option<DeliveryId>,
     /// `commission`, `revocation` or `payout`.
@@ -61,69 +63,66 @@ const REFERRAL: &str = "SELECT r.referred_id, r.referrer_id, a.email, b.email, r
      FROM referrals AS r JOIN accounts AS a ON a.id = r.referred_id \
      JOIN accounts AS b ON b.id = r.referrer_id ";
 
-impl Store {
-    /// What `account` has earned.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn earnings(&self, account: AccountId) -> Result<Earnings, StoreError> {
+impl Billing<'_> {
+    /// Returns what `account` has earned.
+    pub async fn earnings(self, account: AccountId) -> Result<Earnings, StoreError> {
         let sums = "SELECT COUNT(*), CAST(COALESCE(SUM(accrued_micros), 0) AS bigint), \
                     CAST(COALESCE(SUM(pending_micros), 0) AS bigint), \
                     (SELECT CAST(COALESCE(SUM(amount_micros), 0) AS bigint) FROM payouts \
                     WHERE account_id = ?) FROM referrals WHERE referrer_id = ?";
         let values = [account.0.into(), account.0.into()];
-        let row = self.reader.query_one_raw(self.sql(sums, values)).await?;
+        let row = self
+            .store
+            .reader
+            .query_one_raw(self.store.sql(sums, values))
+            .await?;
         let Some(row) = row else {
             return Ok(Earnings::default());
         };
+        let mut row = Columns::of(&row);
         Ok(Earnings {
-            people: row.try_get_by_index(0)?,
-            accrued: Micros::new(row.try_get_by_index(1)?),
-            pending: Micros::new(row.try_get_by_index(2)?),
-            paid: Micros::new(row.try_get_by_index(3)?),
+            people: row.get()?,
+            accrued: row.micros()?,
+            pending: row.micros()?,
+            paid: row.micros()?,
         })
     }
 
-    /// Whom `referrer` brought, or all referrals, the latest first. `skip` leaves out the first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the referrals of `referrer`, or all, latest first, without the first `skip`.
     pub async fn referrals(
-        &self,
+        self,
         referrer: Option<AccountId>,
         skip: u32,
         limit: u32,
     ) -> Result<Vec<Referral>, StoreError> {
-        let whose = match referrer {
+        let filter = match referrer {
             Some(_) => "WHERE r.referrer_id = ? ",
             None => "",
         };
         let sql = format!(
-            "{REFERRAL}{whose}ORDER BY r.created_at_ms DESC, r.referred_id DESC LIMIT ? OFFSET ?"
+            "{REFERRAL}{filter}ORDER BY r.created_at_ms DESC, r.referred_id DESC LIMIT ? OFFSET ?"
         );
         let mut values: Vec<Value> = referrer.map(|id| Value::from(id.0)).into_iter().collect();
         values.extend([Value::from(i64::from(limit)), i64::from(skip).into()]);
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         rows.iter().map(referral).collect()
     }
 
-    /// By whom `referred` was brought, if by anybody.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn referral_of(&self, referred: AccountId) -> Result<Option<Referral>, StoreError> {
+    /// Returns the referral that brought `referred`, if any.
+    pub async fn referral_of(self, referred: AccountId) -> Result<Option<Referral>, StoreError> {
         let sql = format!("{REFERRAL}WHERE r.referred_id = ?");
-        let statement = self.sql(&sql, [referred.0.into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+        let statement = self.store.sql(&sql, [referred.0.into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         row.as_ref().map(referral).transpose()
     }
 
-    /// The lines of `account`'s pending commissions, the latest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the lines of the account's pending commissions, latest first.
     pub async fn commission_entries(
-        &self,
+        self,
         account: AccountId,
         limit: u32,
     ) -> Result<Vec<CommissionEntry>, StoreError> {
@@ -133,57 +132,54 @@ impl Store {
                    WHERE e.account_id = ? AND e.bucket = 'pending' \
                    ORDER BY e.created_at_ms DESC, e.id DESC LIMIT ?";
         let values = [account.0.into(), i64::from(limit).into()];
-        let rows = self.reader.query_all_raw(self.sql(sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(sql, values))
+            .await?;
         rows.iter()
             .map(|row| {
-                let referred: Option<Uuid> = row.try_get_by_index(1)?;
-                let delivery: Option<Uuid> = row.try_get_by_index(3)?;
+                let mut row = Columns::of(row);
                 Ok(CommissionEntry {
-                    id: row.try_get_by_index(0)?,
-                    referred: referred.map(AccountId),
-                    email: row.try_get_by_index(2)?,
-                    delivery_id: delivery.map(DeliveryId),
-                    kind: row.try_get_by_index(4)?,
-                    amount: Micros::new(row.try_get_by_index(5)?),
-                    note: row.try_get_by_index(6)?,
-                    created_at_ms: row.try_get_by_index(7)?,
+                    id: row.get()?,
+                    referred: row.get::<Option<Uuid>>()?.map(AccountId),
+                    email: row.get()?,
+                    delivery_id: row.get::<Option<Uuid>>()?.map(DeliveryId),
+                    kind: row.get()?,
+                    amount: row.micros()?,
+                    note: row.get()?,
+                    created_at_ms: row.get()?,
                 })
             })
             .collect()
     }
 
-    /// Ends a referral for good and reverses what is pending of it, by a posting. Returns how much that was;
-    /// `None` where there is no referral, or it was revoked before. What was paid out stays paid.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Ends a referral permanently and reverses its pending commission by a posting. Returns the
+    /// reversed amount; `None` if there is no referral or it was revoked before. Paid commissions
+    /// stay paid.
     pub async fn revoke_referral(
-        &self,
+        self,
         by: Operator<'_>,
         referred: AccountId,
         reason: &str,
         at_ms: i64,
     ) -> Result<Option<Micros>, StoreError> {
-        let transaction = self.begin().await?;
-        hold_payouts(&transaction).await?;
+        let transaction = self.store.begin().await?;
+        lock_payouts(&transaction).await?;
         let end = "UPDATE referrals SET ended_at_ms = COALESCE(ended_at_ms, ?), \
                    ended_by = 'revocation', ended_for = ? \
                    WHERE referred_id = ? AND COALESCE(ended_by, '') <> 'revocation'";
         let values = [at_ms.into(), reason.into(), referred.0.into()];
-        let ended = transaction.execute_raw(self.sql(end, values)).await?;
+        let ended = transaction.execute_raw(self.store.sql(end, values)).await?;
         if ended.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(None);
         }
         let held = "SELECT referrer_id, pending_micros FROM referrals WHERE referred_id = ?";
-        let held = self.sql(held, [referred.0.into()]);
+        let held = self.store.sql(held, [referred.0.into()]);
         let row = transaction.query_one_raw(held).await?;
-        let row = row.ok_or(StoreError::Unreadable {
-            table: "referrals",
-            column: "referrer_id",
-        })?;
-        let referrer: Uuid = row.try_get_by_index(0)?;
-        let pending: i64 = row.try_get_by_index(1)?;
+        let row = row.ok_or(StoreError::unreadable("referrals", "referrer_id"))?;
+        let (referrer, pending): (Uuid, i64) = row.try_get_many_by_index()?;
         if pending > 0 {
             let posting = [
                 "UPDATE referrals SET pending_micros = 0 WHERE referred_id = ?",
@@ -191,7 +187,7 @@ impl Store {
                  amount_micros, note, created_at_ms) \
                  VALUES (?, ?, ?, 'revocation', 'pending', ?, ?, ?)",
             ];
-            let none = self.sql(posting[0], [referred.0.into()]);
+            let none = self.store.sql(posting[0], [referred.0.into()]);
             transaction.execute_raw(none).await?;
             let values = [
                 referrer.into(),
@@ -202,7 +198,7 @@ impl Store {
                 at_ms.into(),
             ];
             transaction
-                .execute_raw(self.sql(posting[1], values))
+                .execute_raw(self.store.sql(posting[1], values))
                 .await?;
         }
         let pending = Micros::new(pending);
@@ -212,17 +208,18 @@ impl Store {
             subject: Some(&pending.to_string()),
             detail: Some(reason),
         };
-        self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Account(referred), at_ms).await?;
-        self.end(transaction).await?;
+        self.store
+            .operations()
+            .log(&transaction, by, action, at_ms)
+            .await?;
+        append_change(&transaction, Change::Account(referred), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(Some(pending))
     }
 }
 
-/// Lets one at a time take from what is pending. Commissions may accrue meanwhile.
-pub(in crate::store) async fn hold_payouts(
-    transaction: &DatabaseTransaction,
-) -> Result<(), StoreError> {
+/// Serializes transactions that take from pending commissions. Commissions may accrue meanwhile.
+pub(crate) async fn lock_payouts(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
     if transaction.get_database_backend() == DatabaseBackend::Postgres {
         transaction
             .execute_unprepared("LOCK TABLE payouts IN EXCLUSIVE MODE")
@@ -232,17 +229,17 @@ pub(in crate::store) async fn hold_payouts(
 }
 
 fn referral(row: &QueryResult) -> Result<Referral, StoreError> {
-    let ended_by: Option<String> = row.try_get_by_index(8)?;
+    let mut row = Columns::of(row);
     Ok(Referral {
-        referred: AccountId(row.try_get_by_index(0)?),
-        referrer: AccountId(row.try_get_by_index(1)?),
-        email: row.try_get_by_index(2)?,
-        referrer_email: row.try_get_by_index(3)?,
-        created_at_ms: row.try_get_by_index(4)?,
-        accrued: Micros::new(row.try_get_by_index(5)?),
-        pending: Micros::new(row.try_get_by_index(6)?),
-        ended_at_ms: row.try_get_by_index(7)?,
-        revoked: ended_by.as_deref() == Some("revocation"),
-        ended_for: row.try_get_by_index(9)?,
+        referred: AccountId(row.get()?),
+        referrer: AccountId(row.get()?),
+        email: row.get()?,
+        referrer_email: row.get()?,
+        created_at_ms: row.get()?,
+        accrued: row.micros()?,
+        pending: row.micros()?,
+        ended_at_ms: row.get()?,
+        revoked: row.get::<Option<String>>()?.as_deref() == Some("revocation"),
+        ended_for: row.get()?,
     })
 }

@@ -1,4 +1,4 @@
-//! The feed of changes: how a running node notices within a second what a command changed.
+//! The change feed: running nodes notice within a second what other processes changed.
 
 use std::time::Duration;
 
@@ -11,15 +11,16 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::node_session::failed;
+use super::node_session::connection_error;
+use crate::store::StoreError;
 use crate::store::error::code;
-use crate::store::{Store, StoreError};
+use crate::store::views::Cluster;
 use crate::tables::cluster::change;
 
-/// What was changed, by whom it concerns.
+/// A change and its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The account was created, closed or given other settings.
+    /// The account was created, closed or its settings changed.
     Account(AccountId),
     /// The key was created or revoked.
     Key(KeyId),
@@ -27,11 +28,11 @@ pub enum Change {
     Wallet(AccountId),
     /// A webhook endpoint of the account was added, paused, resumed or removed.
     Endpoints(AccountId),
-    /// A webhook attempt waits to be sent.
+    /// A webhook attempt is waiting to be sent.
     WebhookAttempt(WebhookAttemptId),
-    /// The ported numbers were replaced, by this set.
+    /// The ported numbers were replaced by this set.
     Ports(Uuid),
-    /// A gateway was taken out of service, or back into it.
+    /// A gateway was drained or put back into service.
     Gateways(Uuid),
 }
 
@@ -48,7 +49,7 @@ impl Change {
         }
     }
 
-    /// `None` for a kind that a newer version of the program wrote.
+    /// Returns `None` for a kind that a newer version of the program wrote.
     fn from_record(kind: &str, subject: Uuid) -> Option<Change> {
         match kind {
             "account" => Some(Change::Account(AccountId(subject))),
@@ -67,27 +68,27 @@ impl Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
     pub changes: Vec<Change>,
-    /// Where the next page starts.
+    /// The sequence number to read the next page after.
     pub seq: i64,
-    /// Whether there was no more when it was read.
-    pub is_whole: bool,
+    /// Whether the page reached the end of the feed.
+    pub is_complete: bool,
 }
 
 /// The channel of `NOTIFY`.
-const BELL: &str = "nexo_changes";
-/// How long the bell's connection may take.
-const BELL_WITHIN: Duration = Duration::from_secs(5);
-/// SQLSTATE of a feature that the server does not have.
+const CHANNEL: &str = "nexo_changes";
+/// How long opening the listener's connection may take.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// SQLSTATE feature_not_supported.
 const NOT_SUPPORTED: &str = "0A000";
 
-/// The most changes that one page holds.
+/// Maximum number of changes per page.
 const PAGE: u64 = 1_000;
 
 /// Appends to the feed, as the last write of `transaction`.
 ///
-/// On PostgreSQL one writer at a time may do so: numbers are drawn before COMMIT, and a reader must
-/// never see a number while a smaller one is still to come.
-pub(in crate::store) async fn append(
+/// On PostgreSQL this locks the feed: sequence numbers are drawn before COMMIT, and a reader must
+/// never see a number while a smaller one is uncommitted.
+pub(crate) async fn append_change(
     transaction: &DatabaseTransaction,
     change: Change,
     at_ms: i64,
@@ -106,87 +107,84 @@ pub(in crate::store) async fn append(
     };
     change::Entity::insert(row).exec(transaction).await?;
     if transaction.get_database_backend() == DatabaseBackend::Postgres {
-        ring(transaction).await?;
+        notify(transaction).await?;
     }
     Ok(())
 }
 
-/// Tells those who listen, when the transaction commits. A server that cannot do that must not undo the
-/// change: whoever follows the feed looks at it anyway.
-async fn ring(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
-    let within = transaction.begin().await?;
-    match within.execute_unprepared(&format!("NOTIFY {BELL}")).await {
-        Ok(_) => within.commit().await?,
-        Err(error) if code(&error).as_deref() == Some(NOT_SUPPORTED) => within.rollback().await?,
+/// Notifies listeners when the transaction commits. A server without `NOTIFY` must not abort the
+/// change: followers also poll the feed.
+async fn notify(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+    let nested = transaction.begin().await?;
+    match nested.execute_unprepared(&format!("NOTIFY {BELL}")).await {
+        Ok(_) => nested.commit().await?,
+        Err(error) if code(&error).as_deref() == Some(NOT_SUPPORTED) => nested.rollback().await?,
         Err(error) => return Err(error.into()),
     }
     Ok(())
 }
 
-/// Rings when something was appended to the feed.
-pub struct ChangeBell(PgListener);
+/// Notifies when the feed was appended to.
+pub struct ChangeListener(PgListener);
 
-impl ChangeBell {
-    /// Waits for the bell. It also rings when the connection was lost and is there again, since one may
-    /// have been missed meanwhile.
+impl ChangeListener {
+    /// Waits for a notification. Also returns after a lost connection was restored, since a
+    /// notification may have been missed.
     ///
     /// # Errors
-    /// When the connection is lost and does not come back; then this bell rings no more.
-    pub async fn rung(&mut self) -> Result<(), StoreError> {
-        self.0.try_recv().await.map_err(failed)?;
-        // Many changes are one look.
+    /// If the connection is lost and cannot be restored; the listener is unusable then.
+    pub async fn changed(&mut self) -> Result<(), StoreError> {
+        self.0.try_recv().await.map_err(connection_error)?;
+        // Buffered notifications are answered by one read of the feed.
         while self.0.next_buffered().is_some() {}
         Ok(())
     }
 }
 
-impl Store {
-    /// A bell on a connection of its own. `None` on SQLite, where nobody can ring.
+impl Cluster<'_> {
+    /// Opens a listener on its own connection. Returns `None` on SQLite, which has no
+    /// notifications.
     ///
     /// # Errors
-    /// What the database fails with, also where it knows no `LISTEN`.
-    pub async fn change_bell(&self) -> Result<Option<ChangeBell>, StoreError> {
-        let Some(server) = self.server() else {
+    /// Also fails if the server does not support `LISTEN`.
+    pub async fn listen(self) -> Result<Option<ChangeListener>, StoreError> {
+        let Some(server) = self.postgres_options() else {
             return Ok(None);
         };
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .acquire_timeout(BELL_WITHIN)
+            .acquire_timeout(LISTEN_TIMEOUT)
             .connect_lazy_with(server.as_ref().clone());
-        let mut listener = PgListener::connect_with(&pool).await.map_err(failed)?;
-        listener.listen(BELL).await.map_err(failed)?;
-        Ok(Some(ChangeBell(listener)))
+        let mut listener = PgListener::connect_with(&pool)
+            .await
+            .map_err(connection_error)?;
+        listener.listen(CHANNEL).await.map_err(connection_error)?;
+        Ok(Some(ChangeListener(listener)))
     }
 
-    /// The end of the feed: where a node starts to follow it before it fills its caches.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn last_change(&self) -> Result<i64, StoreError> {
+    /// Returns the last sequence number of the feed. A node reads it before it fills its caches.
+    pub async fn last_change(self) -> Result<i64, StoreError> {
         let last: Option<Option<i64>> = change::Entity::find()
             .select_only()
             .column_as(change::Column::Seq.max(), "seq")
             .into_tuple()
-            .one(&self.reader)
+            .one(&self.store.reader)
             .await?;
         Ok(last.flatten().unwrap_or(0))
     }
 
-    /// What was changed after `seq`, in order, a page at most.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn changes_since(&self, seq: i64) -> Result<Changes, StoreError> {
+    /// Returns the changes after `seq` in order, at most one page.
+    pub async fn changes_since(self, seq: i64) -> Result<Changes, StoreError> {
         let rows = change::Entity::find()
             .filter(change::Column::Seq.gt(seq))
             .order_by_asc(change::Column::Seq)
             .limit(PAGE)
-            .all(&self.reader)
+            .all(&self.store.reader)
             .await?;
         Ok(Changes {
-            is_whole: (rows.len() as u64) < PAGE,
+            is_complete: (rows.len() as u64) < PAGE,
             seq: rows.last().map_or(seq, |row| row.seq),
             changes: rows
                 .iter()
@@ -195,15 +193,12 @@ impl Store {
         })
     }
 
-    /// Forgets changes older than `before_ms`, which every running node has long seen.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn trim_changes(&self, before_ms: i64) -> Result<u64, StoreError> {
+    /// Deletes changes older than `before_ms`, which every running node has read.
+    pub async fn trim_changes(self, before_ms: i64) -> Result<u64, StoreError> {
         let trimmed = change::Entity::delete_many()
             .filter(change::Column::AtMs.lt(before_ms))
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        Ok(self.noted(trimmed)?.rows_affected)
+        Ok(self.store.check_write(trimmed)?.rows_affected)
     }
 }

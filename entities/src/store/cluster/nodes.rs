@@ -1,14 +1,14 @@
-//! Whose life it is: a node's epoch, its lease, and who takes over what it leaves behind.
+//! Nodes: epochs, leases and takeover.
 //!
-//! | what | by |
+//! | event | effect |
 //! |---|---|
-//! | a life begins | its epoch is one higher; what is `sent` under its name becomes its own |
-//! | the lease is renewed | [`NodeSession::renew`](super::node_session::NodeSession::renew) |
-//! | a debit, a claim of webhooks | the row of the node is held while its epoch is ours (a key share) |
-//! | a settlement | its delivery has our epoch |
-//! | a node is dead | its lease has ended, and so have its calls: another one makes its epoch one higher |
+//! | a node starts | its epoch increases by one; it owns the `sent` deliveries under its name |
+//! | its lease is renewed | [`NodeSession::renew`](super::node_session::NodeSession::renew) |
+//! | a debit or webhook claim | locks the node's row (key share) if the epoch matches |
+//! | a settlement | applies only to deliveries of the same epoch |
+//! | a node dies | its lease and its longest call end; another node increases its epoch by one |
 //!
-//! Times are those of the database's clock, so that the nodes' clocks need not agree.
+//! Times are those of the database clock, so that node clocks need not agree.
 
 use std::sync::Arc;
 
@@ -18,69 +18,71 @@ use sea_orm::{
     QueryFilter, Value,
 };
 
+use crate::store::StoreError;
 use crate::store::ledger::posting::NodeEpoch;
-use crate::store::{Store, StoreError};
+use crate::store::sql::rows::scalar;
+use crate::store::views::Cluster;
 use crate::tables::deliveries::delivery;
 use crate::tables::webhooks::attempt;
 
-/// The time of the database in milliseconds since 1970.
-pub(in crate::store) fn now_ms(backend: DatabaseBackend) -> &'static str {
+/// SQL for the database's time in milliseconds since 1970.
+pub(crate) fn now_ms(backend: DatabaseBackend) -> &'static str {
     match backend {
         DatabaseBackend::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
         _ => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)",
     }
 }
 
-/// What is known of the process that ran under the same name before.
+/// What is known about the previous process with the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Predecessor {
-    /// It is gone, whatever its lease says.
-    Gone,
-    /// Its lock on the name is free: it is gone if it held one.
+    /// It has exited, whatever its lease says.
+    Dead,
+    /// Its name lock is free: it has exited if it held one.
     Unlocked,
-    /// It lives as long as its lease.
-    MayLive,
+    /// It may run until its lease ends.
+    MayBeAlive,
 }
 
-/// A life that begins.
+/// Parameters of [`Cluster::start_node`].
 #[derive(Debug, Clone, Copy)]
 pub struct NodeStart<'a> {
     pub name: &'a str,
-    /// Of the records that are written, by the node's clock.
+    /// The node's own time, for written records.
     pub at_ms: i64,
     pub lease_ms: i64,
-    /// How long after its lease's end one of its calls may still be up.
+    /// How long after the end of the lease a call of this node may still last.
     pub longest_call_ms: i64,
     pub predecessor: Predecessor,
-    /// Whether this life holds the name by a lock.
+    /// Whether the name is held by an effective lock.
     pub is_locked: bool,
 }
 
 impl<'a> NodeStart<'a> {
-    /// Of a node that nobody else can run as: the only process that serves its database.
-    pub fn alone(name: &'a str, at_ms: i64) -> Self {
+    /// For a node that is the only process on its database.
+    pub fn exclusive(name: &'a str, at_ms: i64) -> Self {
         Self {
             name,
             at_ms,
             lease_ms: 0,
             longest_call_ms: 0,
-            predecessor: Predecessor::Gone,
+            predecessor: Predecessor::Dead,
             is_locked: false,
         }
     }
 }
 
-impl Store {
-    /// Begins a new life of a node: its epoch grows, what is left `sent` is its to settle, and webhook
-    /// attempts that were being sent become `unknown`, since a receiver may have had them.
+impl Cluster<'_> {
+    /// Starts a node: increases its epoch, adopts its `sent` deliveries, and marks webhook attempts
+    /// that were `sending` as `unknown`, since the receiver may have received them.
     ///
     /// # Errors
-    /// [`StoreError::NodeRuns`] where its predecessor may still live; what the database fails with.
-    pub async fn start_node(&self, start: NodeStart<'_>) -> Result<NodeEpoch, StoreError> {
-        let transaction = self.begin().await?;
-        self.hold_node(&transaction, start.name).await?;
-        let now_ms = now_ms(self.backend());
-        let statement = self.sql(
+    /// [`StoreError::NodeInUse`] if the previous process may still run.
+    pub async fn start_node(self, start: NodeStart<'_>) -> Result<NodeEpoch, StoreError> {
+        let transaction = self.store.begin().await?;
+        self.lock_node(&transaction, start.name).await?;
+        let now_ms = now_ms(self.store.backend());
+        let statement = self.store.sql(
             &format!(
                 "INSERT INTO nodes (name, epoch, lease_until_ms, longest_call_ms, is_locked) \
                  VALUES (?, 1, {now_ms} + ?, ?, ?) \
@@ -96,76 +98,71 @@ impl Store {
                 start.lease_ms.into(),
                 start.longest_call_ms.into(),
                 start.is_locked.into(),
-                (start.predecessor == Predecessor::Gone).into(),
+                (start.predecessor == Predecessor::Dead).into(),
                 (start.predecessor == Predecessor::Unlocked).into(),
             ],
         );
-        let Some(row) = transaction.query_one_raw(statement).await? else {
-            let of_other = self.sql(
+        let epoch: Option<i64> = scalar(&transaction, statement).await?;
+        let Some(epoch) = epoch else {
+            let lease = self.store.sql(
                 "SELECT lease_until_ms FROM nodes WHERE name = ?",
                 [start.name.into()],
             );
-            let row = transaction.query_one_raw(of_other).await?;
-            return Err(StoreError::NodeRuns {
+            let lease_until_ms = scalar(&transaction, lease).await?;
+            return Err(StoreError::NodeInUse {
                 name: start.name.to_owned(),
-                lease_until_ms: row.map_or(Ok(0), |row| row.try_get_by_index(0))?,
+                lease_until_ms: lease_until_ms.unwrap_or(0),
             });
         };
-        let epoch: i64 = row.try_get_by_index(0)?;
         inherit(&transaction, start.name, epoch, start.at_ms).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(NodeEpoch {
             node: Arc::from(start.name),
             epoch,
         })
     }
 
-    /// The nodes whose lease has ended so long ago that none of their calls can be up, and that have
-    /// left something to be settled. Without `own`.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn dead_nodes(&self, own: &str) -> Result<Vec<NodeEpoch>, StoreError> {
-        let statement = self.sql(
+    /// Returns the nodes other than `own` whose lease and longest possible call have ended and that
+    /// left unsettled work.
+    pub async fn dead_nodes(self, own: &str) -> Result<Vec<NodeEpoch>, StoreError> {
+        let statement = self.store.sql(
             &format!(
                 "SELECT n.name, n.epoch FROM nodes AS n WHERE n.name <> ? AND {} AND (EXISTS \
                  (SELECT 1 FROM deliveries AS d WHERE d.node = n.name AND d.status = 'sent') \
                  OR EXISTS (SELECT 1 FROM webhook_attempts AS a WHERE a.status = 'sending' \
                  AND a.node = n.name))",
-                is_dead(self.backend())
+                is_dead(self.store.backend())
             ),
             [Value::from(own)],
         );
-        let rows = self.reader.query_all_raw(statement).await?;
+        let rows = self.store.reader.query_all_raw(statement).await?;
         let nodes = rows.iter().map(|row| {
+            let (name, epoch): (String, i64) = row.try_get_many_by_index()?;
             Ok(NodeEpoch {
-                node: Arc::from(row.try_get_by_index::<String>(0)?),
-                epoch: row.try_get_by_index(1)?,
+                node: Arc::from(name.as_str()),
+                epoch,
             })
         });
         Ok(nodes.collect::<Result<_, DbErr>>()?)
     }
 
-    /// Takes over what a dead node has left: its epoch grows, so that nothing that it may still try to
-    /// write is written. The epoch under which it is to be settled; `None` where the node is alive again, or
-    /// another one was first. Others leave it alone for `for_ms`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Takes over a dead node: increases its epoch, which fences its later writes. Returns the
+    /// epoch to settle under, or `None` if the node is alive again or another node took over first.
+    /// Other nodes do not take it over for `for_ms`.
     pub async fn take_over(
-        &self,
+        self,
         dead: &NodeEpoch,
         for_ms: i64,
         at_ms: i64,
     ) -> Result<Option<NodeEpoch>, StoreError> {
-        let transaction = self.begin().await?;
-        self.hold_node(&transaction, &dead.node).await?;
-        let now_ms = now_ms(self.backend());
-        let statement = self.sql(
+        let transaction = self.store.begin().await?;
+        self.lock_node(&transaction, &dead.node).await?;
+        let now_ms = now_ms(self.store.backend());
+        let statement = self.store.sql(
             &format!(
                 "UPDATE nodes AS n SET epoch = n.epoch + 1, taken_until_ms = {now_ms} + ? \
                  WHERE n.name = ? AND n.epoch = ? AND {} RETURNING epoch",
-                is_dead(self.backend())
+                is_dead(self.store.backend())
             ),
             [
                 for_ms.into(),
@@ -173,47 +170,31 @@ impl Store {
                 Value::from(dead.epoch),
             ],
         );
-        let Some(row) = transaction.query_one_raw(statement).await? else {
+        let epoch: Option<i64> = scalar(&transaction, statement).await?;
+        let Some(epoch) = epoch else {
             return Ok(None);
         };
-        let epoch: i64 = row.try_get_by_index(0)?;
         inherit(&transaction, &dead.node, epoch, at_ms).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(Some(NodeEpoch {
             node: Arc::clone(&dead.node),
             epoch,
         }))
     }
 
-    /// Calls the attempts `unknown` that have been `sending` since before `before_ms`: a POST takes seconds,
-    /// so whoever sent them, a command perhaps, is gone.
+    /// Locks the node's row: waits for transactions that share it and excludes new ones.
     ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn give_up_webhooks(&self, before_ms: i64, at_ms: i64) -> Result<u64, StoreError> {
-        let given_up = attempt::Entity::update_many()
-            .col_expr(attempt::Column::Status, Expr::value("unknown"))
-            .col_expr(attempt::Column::FinishedAtMs, Expr::value(at_ms))
-            .filter(Expr::cust("status = 'sending'"))
-            .filter(attempt::Column::StartedAtMs.lt(before_ms))
-            .exec(&self.writer)
-            .await?;
-        Ok(given_up.rows_affected)
-    }
-
-    /// Waits for the transactions that hold the node's row as theirs, and keeps new ones off it.
-    ///
-    /// A renewal of the lease keeps nobody off, nor is it kept off by them.
-    async fn hold_node(
-        &self,
+    /// Lease renewals neither block nor are blocked.
+    async fn lock_node(
+        self,
         transaction: &DatabaseTransaction,
         name: &str,
     ) -> Result<(), StoreError> {
-        if self.is_sqlite() {
-            // All that is written waits for all that is written.
+        if self.store.is_sqlite() {
+            // SQLite runs one write transaction at a time.
             return Ok(());
         }
-        let hold = self.sql(
+        let hold = self.store.sql(
             "SELECT epoch FROM nodes WHERE name = ? FOR UPDATE",
             [Value::from(name)],
         );
@@ -222,13 +203,13 @@ impl Store {
     }
 }
 
-/// The condition that a row `n` of `nodes` is a dead node that nobody sees to.
+/// Returns the condition that row `n` of `nodes` is dead and not taken over.
 fn is_dead(backend: DatabaseBackend) -> String {
     let now_ms = now_ms(backend);
     format!("n.lease_until_ms + n.longest_call_ms < {now_ms} AND n.taken_until_ms < {now_ms}")
 }
 
-/// Makes what is `sent` under the name the epoch's, and calls `unknown` what was being sent.
+/// Moves the node's `sent` deliveries to `epoch` and marks its `sending` attempts as `unknown`.
 async fn inherit(
     transaction: &DatabaseTransaction,
     name: &str,

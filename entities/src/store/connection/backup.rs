@@ -1,4 +1,4 @@
-//! A copy of an SQLite database, made while others read and write it.
+//! Online backup of an SQLite database.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,25 +8,25 @@ use thiserror::Error;
 
 use crate::store::Store;
 
-/// Why no copy was made.
+/// Why a backup failed.
 #[derive(Debug, Error)]
 pub enum BackupError {
-    #[error("only SQLite is copied so")]
+    #[error("backup is available for SQLite only; use pg_dump for PostgreSQL")]
     NotSqlite,
-    #[error("{} is there already: name another file", .0.display())]
+    #[error("{} already exists: choose another file", .0.display())]
     Exists(PathBuf),
-    #[error("{} cannot be written", path.display())]
+    #[error("cannot write {}", path.display())]
     CannotWrite { path: PathBuf, source: io::Error },
-    #[error("the database could not be copied")]
+    #[error("cannot copy the database")]
     Database(#[from] DbErr),
 }
 
 impl Store {
-    /// Copies the database as it is at one moment into `file`, which must not be there, and syncs it to the disk.
-    /// Nobody waits for it: it reads one snapshot. Returns how many bytes the copy has.
+    /// Writes a consistent copy of the database to `file`, which must not exist, and syncs it to
+    /// disk. Reads one snapshot and blocks no writer. Returns the size of the copy in bytes.
     ///
     /// # Errors
-    /// See [`BackupError`]; what was begun is removed again.
+    /// See [`BackupError`]; a partial copy is removed.
     pub async fn back_up(&self, file: &Path) -> Result<u64, BackupError> {
         if self.backend() != DatabaseBackend::Sqlite {
             return Err(BackupError::NotSqlite);
@@ -34,13 +34,14 @@ impl Store {
         if file.exists() {
             return Err(BackupError::Exists(file.to_owned()));
         }
-        // Under another name until it is whole: a copy that was cut off must not be taken for one.
+        // Written under a temporary name until complete, so that a truncated copy is not mistaken
+        // for a backup.
         let mut partial = file.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
         let copied = self.copy_into(&partial, file).await;
         if copied.is_err() {
-            // There may be nothing to remove.
+            // The partial file may not exist.
             let _ = std::fs::remove_file(&partial);
         }
         copied
@@ -51,7 +52,7 @@ impl Store {
             let path = path.to_owned();
             move |source| BackupError::CannotWrite { path, source }
         };
-        // Made by us, so that what keeps it from being made is told in plain words.
+        // Created here, so that a failure is reported as a file error and not as an SQL error.
         std::fs::File::options()
             .write(true)
             .create(true)

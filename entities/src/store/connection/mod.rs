@@ -1,4 +1,4 @@
-//! What holds for the connection: failing disks, backups, the schema's state.
+//! Connection-level concerns: disk failures, backups and the schema version.
 
 pub mod backup;
 pub(super) mod fail_stop;

@@ -1,24 +1,21 @@
-//! Whether the database is there and has the schema that this program was built for.
+//! Checks that the database responds and has the schema of this program version.
 
 use sea_orm::{ConnectionTrait, DatabaseBackend};
 
 use crate::store::{Store, StoreError};
 
 impl Store {
-    /// Asks the database for a sign of life.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Checks that the database responds.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.reader.query_one_raw(self.sql("SELECT 1", [])).await?;
         Ok(())
     }
 
-    /// Checks that exactly the migrations in `expected` were applied.
+    /// Checks that exactly the `expected` migrations were applied.
     ///
     /// # Errors
-    /// [`StoreError::MigrationsMissing`], [`StoreError::MigrationUnknown`]; what the database fails with.
-    pub async fn migrations_current(&self, expected: &[String]) -> Result<(), StoreError> {
+    /// [`StoreError::MigrationsMissing`], [`StoreError::MigrationUnknown`].
+    pub async fn check_migrations(&self, expected: &[String]) -> Result<(), StoreError> {
         let applied = self.applied_migrations().await?;
         if let Some(name) = applied.iter().find(|name| !expected.contains(name)) {
             let name = name.clone();

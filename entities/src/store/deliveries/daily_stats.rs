@@ -1,29 +1,31 @@
-//! What an account's days came to.
+//! Daily statistics of accounts.
 //!
-//! Deliveries are added up beside the hot path, by their ids, which begin with their time. What is added up
-//! has ended; what still rings holds the rest up. Of the last minutes, which are not added up yet, a reader
-//! counts the deliveries themselves.
+//! Ended deliveries are summed outside the hot path, by their ids, which start with their time. A
+//! delivery that has not ended delays the summing of later ones. For the last minutes, which are
+//! not summed yet, a reader counts the deliveries themselves.
 
 use nexo_domain::ids::AccountId;
 use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
+use crate::store::StoreError;
 use crate::store::sql::bulk::Bulk;
 use crate::store::sql::bulk::Column::{Int, Text, Uuid as Id};
-use crate::store::sql::id_time::{WRITTEN_WITHIN_MS, first_id, time_of};
+use crate::store::sql::id_time::{MAX_WRITE_DELAY_MS, id_time_ms, min_id_at};
 use crate::store::sql::record;
-use crate::store::{Store, StoreError};
+use crate::store::sql::rows::{Columns, scalar};
+use crate::store::views::Deliveries;
 
 pub const DAY_MS: i64 = 86_400_000;
-/// A delivery that is younger may not be written yet.
-const SETTLES_WITHIN_MS: i64 = 90_000;
-/// So much is added up at once.
-const STRETCH_MS: i64 = DAY_MS;
-/// Where the figures lag behind by more, a page does not count the rest itself.
-const MOST_COUNTED_MS: i64 = 15 * 60_000;
-/// Of the last minutes, the answer times of so many calls are looked at.
-const MOST_ANSWERS: i64 = 500;
+/// A younger delivery may not be written yet.
+const MIN_AGE_MS: i64 = 90_000;
+/// The time span summed at once.
+const SPAN_MS: i64 = DAY_MS;
+/// If the statistics lag behind by more, a page does not count the rest itself.
+const MAX_LAG_MS: i64 = 15 * 60_000;
+/// Maximum number of recent calls whose answer times are read.
+const MAX_ANSWERS: i64 = 500;
 
 static ADD_DAYS: Bulk = Bulk::new(
     "INSERT INTO daily_figures (account_id, day, carrier, delivered, failed) \
@@ -42,9 +44,9 @@ static ADD_ANSWERS: Bulk = Bulk::new(
      calls = answer_times.calls + excluded.calls",
 );
 
-/// One day of one carrier.
+/// The statistics of one carrier on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DayFigures {
+pub struct DailyStats {
     /// Days since 1970-01-01, UTC.
     pub day: i64,
     pub carrier: Carrier,
@@ -52,17 +54,17 @@ pub struct DayFigures {
     pub failed: u64,
 }
 
-/// An account's last days.
+/// The statistics of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Figures {
-    /// By day, then carrier. Days without a delivery are not there.
-    pub days: Vec<DayFigures>,
-    /// From the INVITE to the answer: whole seconds, and how many calls took them.
+pub struct AccountStats {
+    /// Ordered by day and carrier. Days without a delivery are absent.
+    pub days: Vec<DailyStats>,
+    /// Whole seconds from INVITE to answer, and the number of calls.
     pub answers: Vec<(u32, u64)>,
 }
 
-impl Figures {
-    /// The seconds that half of the answered calls took at most; `None` where none was answered.
+impl AccountStats {
+    /// Returns the median of the answer times; `None` if no call was answered.
     pub fn median_answer_seconds(&self) -> Option<u32> {
         let all: u64 = self.answers.iter().map(|(_, calls)| calls).sum();
         let mut sorted = self.answers.clone();
@@ -93,58 +95,60 @@ const COUNT_ANSWERS: &str = "\
     (c.answered_at_ms - c.started_at_ms + 500) / 1000 \
     ORDER BY d.account_id, day, seconds";
 
-impl Store {
-    /// Adds up what has ended since the last time, a stretch of it. Whether there is more to do at once.
+impl Deliveries<'_> {
+    /// Adds the deliveries that ended since the last run, up to one span. Returns whether more can
+    /// be added at once.
     ///
-    /// Several nodes may do so: each stretch counts once.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn add_up_figures(&self, now_ms: i64) -> Result<bool, StoreError> {
-        let kept = self.figures_until().await?;
+    /// Several nodes may run it: each span is counted once.
+    pub async fn update_daily_stats(self, now_ms: i64) -> Result<bool, StoreError> {
+        let summed = self.summed_until().await?;
         let settled = self.settled_until(now_ms).await?;
-        let Some(from) = self.first_delivery_since(kept).await? else {
+        let Some(from) = self.first_delivery_since(summed).await? else {
             return Ok(false);
         };
-        let until = Ord::min(settled, from + STRETCH_MS);
-        if until <= kept {
+        let until = Ord::min(settled, from + SPAN_MS);
+        if until <= summed {
             return Ok(false);
         }
-        let range = [Value::from(first_id(from)), Value::from(first_id(until))];
+        let range = [Value::from(min_id_at(from)), Value::from(min_id_at(until))];
         let days = self
+            .store
             .reader
-            .query_all_raw(self.sql(COUNT, range.clone()))
+            .query_all_raw(self.store.sql(COUNT, range.clone()))
             .await?;
         let answers = self
+            .store
             .reader
-            .query_all_raw(self.sql(COUNT_ANSWERS, range))
+            .query_all_raw(self.store.sql(COUNT_ANSWERS, range))
             .await?;
         let mut day_rows = ADD_DAYS.rows(days.len());
         for row in &days {
+            let mut row = Columns::of(row);
             day_rows.push([
-                row.try_get_by_index::<Uuid>(0)?.into(),
-                row.try_get_by_index::<i64>(1)?.into(),
-                row.try_get_by_index::<String>(2)?.into(),
-                row.try_get_by_index::<i64>(3)?.into(),
-                row.try_get_by_index::<i64>(4)?.into(),
+                row.get::<Uuid>()?.into(),
+                row.get::<i64>()?.into(),
+                row.get::<String>()?.into(),
+                row.get::<i64>()?.into(),
+                row.get::<i64>()?.into(),
             ]);
         }
         let mut answer_rows = ADD_ANSWERS.rows(answers.len());
         for row in &answers {
+            let mut row = Columns::of(row);
             answer_rows.push([
-                row.try_get_by_index::<Uuid>(0)?.into(),
-                row.try_get_by_index::<i64>(1)?.into(),
-                row.try_get_by_index::<i64>(2)?.into(),
-                row.try_get_by_index::<i64>(3)?.into(),
+                row.get::<Uuid>()?.into(),
+                row.get::<i64>()?.into(),
+                row.get::<i64>()?.into(),
+                row.get::<i64>()?.into(),
             ]);
         }
-        let transaction = self.begin().await?;
-        let moved = self.sql(
+        let transaction = self.store.begin().await?;
+        let moved = self.store.sql(
             "UPDATE figures_until SET until_ms = ? WHERE id = 1 AND until_ms = ?",
-            [until.into(), kept.into()],
+            [until.into(), summed.into()],
         );
         if transaction.execute_raw(moved).await?.rows_affected() == 0 {
-            // Another node has added the same up.
+            // Another node added the same span.
             transaction.rollback().await?;
             return Ok(true);
         }
@@ -154,75 +158,73 @@ impl Store {
         if !answer_rows.is_empty() {
             ADD_ANSWERS.execute(&transaction, &[], answer_rows).await?;
         }
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(until < settled)
     }
 
-    /// The account's days from `first_day` on, up to now.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn account_figures(
-        &self,
+    /// Returns the account's statistics from `first_day` up to now.
+    pub async fn account_stats(
+        self,
         account: AccountId,
         first_day: i64,
         now_ms: i64,
-    ) -> Result<Figures, StoreError> {
+    ) -> Result<AccountStats, StoreError> {
         let of_account = [Value::from(account.0), Value::from(first_day)];
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT day, carrier, delivered, failed FROM daily_figures \
              WHERE account_id = ? AND day >= ? ORDER BY day, carrier",
             of_account.clone(),
         );
-        let mut figures = Figures::default();
-        for row in self.reader.query_all_raw(statement).await? {
+        let mut stats = AccountStats::default();
+        for row in self.store.reader.query_all_raw(statement).await? {
+            let (day, carrier, delivered, failed): (i64, String, i64, i64) =
+                row.try_get_many_by_index()?;
             add_day(
-                &mut figures.days,
-                DayFigures {
-                    day: row.try_get_by_index(0)?,
-                    carrier: record::carrier("daily_figures", &row.try_get_by_index::<String>(1)?)?,
-                    delivered: row.try_get_by_index::<i64>(2)?.unsigned_abs(),
-                    failed: row.try_get_by_index::<i64>(3)?.unsigned_abs(),
+                &mut stats.days,
+                DailyStats {
+                    day,
+                    carrier: record::carrier("daily_figures", &carrier)?,
+                    delivered: delivered.unsigned_abs(),
+                    failed: failed.unsigned_abs(),
                 },
             );
         }
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT seconds, CAST(SUM(calls) AS bigint) FROM answer_times \
              WHERE account_id = ? AND day >= ? GROUP BY seconds ORDER BY seconds",
             of_account,
         );
-        for row in self.reader.query_all_raw(statement).await? {
-            let seconds: i64 = row.try_get_by_index(0)?;
-            let calls: i64 = row.try_get_by_index(1)?;
-            figures
+        for row in self.store.reader.query_all_raw(statement).await? {
+            let (seconds, calls): (i64, i64) = row.try_get_many_by_index()?;
+            stats
                 .answers
                 .push((seconds.max(0) as u32, calls.unsigned_abs()));
         }
-        let until = self.figures_until().await?;
+        let until = self.summed_until().await?;
         let rest = self.first_delivery_since(until).await?;
-        if rest.is_some_and(|first| now_ms - first <= MOST_COUNTED_MS) {
-            self.count_rest(account, until, first_day, &mut figures)
+        if rest.is_some_and(|first| now_ms - first <= MAX_LAG_MS) {
+            self.count_rest(account, until, first_day, &mut stats)
                 .await?;
         }
-        Ok(figures)
+        Ok(stats)
     }
 
-    /// Counts the account's deliveries that are not added up yet.
+    /// Counts the account's deliveries that are not summed yet.
     async fn count_rest(
-        &self,
+        self,
         account: AccountId,
         until: i64,
         first_day: i64,
-        figures: &mut Figures,
+        stats: &mut AccountStats,
     ) -> Result<(), StoreError> {
         let since = [
             Value::from(account.0),
             Value::from(until),
-            Value::from(first_id(until)),
+            Value::from(min_id_at(until)),
         ];
-        // With the words of the index of what has ended: it holds all that is asked for.
+        // With the condition of the partial index of ended deliveries, which covers this query.
         for status in ["delivered", "failed"] {
-            let statement = self.sql(
+            let statement = self.store.sql(
                 &format!(
                     "SELECT created_at_ms / 86400000 AS day, carrier, COUNT(*) FROM deliveries \
                      WHERE account_id = ? AND status = '{status}' AND status <> 'sent' \
@@ -231,74 +233,76 @@ impl Store {
                 ),
                 since.clone(),
             );
-            for row in self.reader.query_all_raw(statement).await? {
-                let day: i64 = row.try_get_by_index(0)?;
-                let count = row.try_get_by_index::<i64>(2)?.unsigned_abs();
+            for row in self.store.reader.query_all_raw(statement).await? {
+                let (day, carrier, count): (i64, String, i64) = row.try_get_many_by_index()?;
+                let count = count.unsigned_abs();
                 let is_delivered = status == "delivered";
-                let figure = DayFigures {
+                let day_stats = DailyStats {
                     day,
-                    carrier: record::carrier("deliveries", &row.try_get_by_index::<String>(1)?)?,
+                    carrier: record::carrier("deliveries", &carrier)?,
                     delivered: if is_delivered { count } else { 0 },
                     failed: if is_delivered { 0 } else { count },
                 };
                 if day >= first_day {
-                    add_day(&mut figures.days, figure);
+                    add_day(&mut stats.days, day_stats);
                 }
             }
         }
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT (c.answered_at_ms - c.started_at_ms + 500) / 1000 FROM ( \
              SELECT id FROM deliveries WHERE account_id = ? AND created_at_ms >= ? AND id >= ? \
              AND NOT test ORDER BY created_at_ms DESC, id LIMIT ?) AS d \
              JOIN call_attempts AS c ON c.delivery_id = d.id WHERE c.answered_at_ms IS NOT NULL",
-            since.into_iter().chain([MOST_ANSWERS.into()]),
+            since.into_iter().chain([MAX_ANSWERS.into()]),
         );
-        for row in self.reader.query_all_raw(statement).await? {
+        for row in self.store.reader.query_all_raw(statement).await? {
             let seconds: i64 = row.try_get_by_index(0)?;
-            figures.answers.push((seconds.max(0) as u32, 1));
+            stats.answers.push((seconds.max(0) as u32, 1));
         }
         Ok(())
     }
 
-    async fn figures_until(&self) -> Result<i64, StoreError> {
-        let statement = self.sql("SELECT until_ms FROM figures_until WHERE id = 1", []);
-        let row = self.reader.query_one_raw(statement).await?;
-        Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
+    async fn summed_until(self) -> Result<i64, StoreError> {
+        let statement = self
+            .store
+            .sql("SELECT until_ms FROM figures_until WHERE id = 1", []);
+        let until = scalar(&self.store.reader, statement).await?;
+        Ok(until.unwrap_or(0))
     }
 
-    /// Everything that is older has ended, and is written.
-    async fn settled_until(&self, now_ms: i64) -> Result<i64, StoreError> {
-        let statement = self.sql(
+    /// Returns the time before which all deliveries have ended and are written.
+    async fn settled_until(self, now_ms: i64) -> Result<i64, StoreError> {
+        let statement = self.store.sql(
             "SELECT MIN(created_at_ms) FROM deliveries WHERE status = 'sent'",
             [],
         );
-        let row = self.reader.query_one_raw(statement).await?;
-        let oldest: Option<i64> = row.map_or(Ok(None), |row| row.try_get_by_index(0))?;
-        let young = now_ms - SETTLES_WITHIN_MS;
-        Ok(oldest.map_or(young, |oldest| Ord::min(young, oldest - WRITTEN_WITHIN_MS)))
+        let oldest: Option<Option<i64>> = scalar(&self.store.reader, statement).await?;
+        let oldest = oldest.flatten();
+        let newest_settled = now_ms - MIN_AGE_MS;
+        Ok(oldest.map_or(newest_settled, |oldest| {
+            Ord::min(newest_settled, oldest - MAX_WRITE_DELAY_MS)
+        }))
     }
 
-    /// When the first delivery that was made at `since_ms` or later was made; its id says so.
-    async fn first_delivery_since(&self, since_ms: i64) -> Result<Option<i64>, StoreError> {
-        let statement = self.sql(
+    /// Returns when the first delivery at or after `since_ms` was created, by its id.
+    async fn first_delivery_since(self, since_ms: i64) -> Result<Option<i64>, StoreError> {
+        let statement = self.store.sql(
             "SELECT id FROM deliveries WHERE id >= ? ORDER BY id LIMIT 1",
-            [first_id(since_ms).into()],
+            [min_id_at(since_ms).into()],
         );
-        match self.reader.query_one_raw(statement).await? {
-            Some(row) => Ok(Some(time_of(row.try_get_by_index(0)?).max(since_ms))),
-            None => Ok(None),
-        }
+        let id: Option<Uuid> = scalar(&self.store.reader, statement).await?;
+        Ok(id.map(|id| id_time_ms(id).max(since_ms)))
     }
 }
 
-fn add_day(days: &mut Vec<DayFigures>, figure: DayFigures) {
-    let same = |known: &&mut DayFigures| known.day == figure.day && known.carrier == figure.carrier;
+fn add_day(days: &mut Vec<DailyStats>, day: DailyStats) {
+    let same = |known: &&mut DailyStats| known.day == day.day && known.carrier == day.carrier;
     match days.iter_mut().find(same) {
         Some(known) => {
-            known.delivered += figure.delivered;
-            known.failed += figure.failed;
+            known.delivered += day.delivered;
+            known.failed += day.failed;
         }
-        None => days.push(figure),
+        None => days.push(day),
     }
 }
 
@@ -307,13 +311,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_what_half_of_the_calls_took_at_most() {
+    fn the_median_is_the_answer_time_of_half_the_calls() {
         let median = |answers: &[(u32, u64)]| {
-            let figures = Figures {
+            let stats = AccountStats {
                 answers: answers.to_vec(),
                 ..Figures::default()
             };
-            figures.median_answer_seconds()
+            stats.median_answer_seconds()
         };
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[(7, 1)]), Some(7));

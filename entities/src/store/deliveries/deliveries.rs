@@ -1,4 +1,4 @@
-//! Deliveries and their call attempts, for those who ask.
+//! Reads deliveries and their call attempts.
 
 use std::borrow::Cow;
 
@@ -10,19 +10,20 @@ use nexo_domain::phone::RecordedPhone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
+use crate::store::StoreError;
 use crate::store::ledger::posting::{CallAttempt, CallQuality};
 use crate::store::sql::record;
-use crate::store::{Store, StoreError};
+use crate::store::views::Deliveries;
 use crate::tables::deliveries::{call_attempt, delivery};
 
-/// A delivery as it is kept.
+/// A stored delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub id: DeliveryId,
     pub account_id: AccountId,
     pub key_id: KeyId,
     pub test: bool,
-    /// Masked where it was kept long enough.
+    /// Masked after the retention time.
     pub phone: RecordedPhone,
     pub carrier: Carrier,
     pub status: Status,
@@ -34,7 +35,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub(in crate::store) fn from_row(row: delivery::Model) -> Result<Delivery, StoreError> {
+    pub(crate) fn from_row(row: delivery::Model) -> Result<Delivery, StoreError> {
         Ok(Delivery {
             id: DeliveryId(row.id),
             account_id: AccountId(row.account_id),
@@ -52,45 +53,33 @@ impl Delivery {
     }
 }
 
-impl Store {
-    /// The delivery, if it is this account's.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn delivery(
-        &self,
+impl Deliveries<'_> {
+    /// Returns the delivery if it belongs to the account.
+    pub async fn get(
+        self,
         account: AccountId,
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError> {
         let row = delivery::Entity::find_by_id(id.0)
             .filter(delivery::Column::AccountId.eq(account.0))
-            .one(&self.reader)
+            .one(&self.store.reader)
             .await?;
         row.map(Delivery::from_row).transpose()
     }
 
-    /// The finished legs of a delivery, in the order of dialling.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn call_attempts(
-        &self,
-        delivery: DeliveryId,
-    ) -> Result<Vec<CallAttempt>, StoreError> {
+    /// Returns the finished legs of a delivery in the order of dialling.
+    pub async fn call_attempts(self, delivery: DeliveryId) -> Result<Vec<CallAttempt>, StoreError> {
         let rows = call_attempt::Entity::find()
             .filter(call_attempt::Column::DeliveryId.eq(delivery.0))
             .order_by_asc(call_attempt::Column::Number)
-            .all(&self.reader)
+            .all(&self.store.reader)
             .await?;
         rows.into_iter().map(call_attempt).collect()
     }
 }
 
 fn call_attempt(row: call_attempt::Model) -> Result<CallAttempt, StoreError> {
-    let unreadable = |column| StoreError::Unreadable {
-        table: "call_attempts",
-        column,
-    };
+    let unreadable = |column| StoreError::unreadable("call_attempts", column);
     let count = |value: Option<i64>, column| {
         let count = value.map(u32::try_from).transpose();
         count.map_err(|_| unreadable(column))

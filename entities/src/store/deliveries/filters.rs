@@ -1,52 +1,67 @@
-//! Which stretches of deliveries a search has to look through.
+//! Bloom filters that tell which segments of deliveries a search must read.
 //!
-//! A stretch is some thousand deliveries with consecutive ids, of all accounts. Once all of it is written, it is
-//! given Bloom filters of what it holds; they are made beside the hot path, and cost it nothing. What has none
-//! yet is looked through.
+//! A segment is some thousand deliveries with consecutive ids, of all accounts. Once it is
+//! completely written, it gets Bloom filters of its phones and carriers. They are built outside the
+//! hot path. Segments without filters are always searched.
 
 use std::collections::HashSet;
 
 use nexo_domain::ids::{AccountId, DeliveryId};
+use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
-use super::pages::DeliveryFilter;
+use crate::store::StoreError;
 use crate::store::sql::bloom;
 use crate::store::sql::bloom::Member;
-use crate::store::sql::id_time::{ID_AHEAD_MS, WRITTEN_WITHIN_MS, first_id, time_of};
-use crate::store::{Store, StoreError};
+use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, MAX_WRITE_DELAY_MS, id_time_ms, min_id_at};
+use crate::store::sql::rows::scalar;
+use crate::store::views::Deliveries;
 
-/// How many deliveries share a filter.
-const STRETCH: usize = 8_192;
-/// So many filters are read at once.
-const AT_ONCE: i64 = 256;
+/// Number of deliveries per filter.
+const SEGMENT_LEN: usize = 8_192;
+/// Number of filters read at once.
+const FILTERS_PER_READ: i64 = 256;
 
-/// A range of times at which deliveries were accepted, both ends included.
+/// A range of acceptance times, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct Range {
+pub(crate) struct Range {
     pub from_ms: i64,
     pub to_ms: i64,
 }
 
-/// What the filters are asked.
-struct Asked {
+/// A search for a phone or a carrier of an account.
+pub(crate) struct SearchQuery {
+    pub account: AccountId,
+    pub phone: Option<Phone>,
+    pub carrier: Option<Carrier>,
+    /// Accepted at this time or later.
+    pub from_ms: i64,
+    /// Accepted before this time.
+    pub to_ms: i64,
+}
+
+/// The members that the filters are tested for.
+struct Wanted {
     phone: Option<Member>,
     carrier: Option<Member>,
 }
 
-impl Asked {
-    fn of(account: AccountId, filter: &DeliveryFilter) -> Asked {
-        Asked {
-            phone: filter
+impl Wanted {
+    fn of(query: &SearchQuery) -> Wanted {
+        let account = query.account.0;
+        Wanted {
+            phone: query
                 .phone
-                .map(|phone| phone_of(account.0, &phone.to_string())),
-            carrier: filter
+                .map(|phone| phone_of(account, &phone.to_string())),
+            carrier: query
                 .carrier
-                .map(|carrier| carrier_of(account.0, carrier.name())),
+                .map(|carrier| carrier_of(account, carrier.name())),
         }
     }
 
-    /// Whether the stretch may hold such deliveries.
+    /// Returns whether the segment may contain matching deliveries.
     fn admits(&self, row: &QueryResult) -> Result<bool, StoreError> {
         for (member, column) in [(self.carrier, 4), (self.phone, 3)] {
             if let Some(member) = member {
@@ -68,18 +83,18 @@ fn carrier_of(account: Uuid, carrier: &str) -> Member {
     Member::of(&[account.as_bytes(), carrier.as_bytes()])
 }
 
-/// A stretch and its filters.
-struct Stretch {
+/// A segment and the members of its filters.
+struct Segment {
     until: Uuid,
     range: Range,
     phones: HashSet<Member>,
     carriers: HashSet<Member>,
 }
 
-impl Stretch {
-    /// Of its deliveries in the order of their ids; `None` where there are none.
-    fn of(rows: &[QueryResult]) -> Result<Option<Stretch>, StoreError> {
-        let mut stretch = Stretch {
+impl Segment {
+    /// Builds a segment from its deliveries in id order; `None` if there are none.
+    fn of(rows: &[QueryResult]) -> Result<Option<Segment>, StoreError> {
+        let mut segment = Segment {
             until: Uuid::nil(),
             range: Range {
                 from_ms: i64::MAX,
@@ -89,57 +104,48 @@ impl Stretch {
             carriers: HashSet::new(),
         };
         for row in rows {
-            stretch.until = row.try_get_by_index(0)?;
-            let account: Uuid = row.try_get_by_index(1)?;
-            let phone: String = row.try_get_by_index(2)?;
-            // A phone that is masked already is searched for by nobody.
+            let (id, account, phone, carrier, at_ms): (Uuid, Uuid, String, String, i64) =
+                row.try_get_many_by_index()?;
+            segment.until = id;
+            // A masked phone cannot be searched for.
             if !phone.contains('*') {
-                stretch.phones.insert(phone_of(account, &phone));
+                segment.phones.insert(phone_of(account, &phone));
             }
-            let carrier: String = row.try_get_by_index(3)?;
-            stretch.carriers.insert(carrier_of(account, &carrier));
-            let at_ms: i64 = row.try_get_by_index(4)?;
-            stretch.range.from_ms = stretch.range.from_ms.min(at_ms);
-            stretch.range.to_ms = stretch.range.to_ms.max(at_ms);
+            segment.carriers.insert(carrier_of(account, &carrier));
+            segment.range.from_ms = segment.range.from_ms.min(at_ms);
+            segment.range.to_ms = segment.range.to_ms.max(at_ms);
         }
-        Ok((!rows.is_empty()).then_some(stretch))
+        Ok((!rows.is_empty()).then_some(segment))
     }
 }
 
-impl Store {
-    /// Gives the next stretch its filters, if all of it is written. Whether there may be more to do at once.
+impl Deliveries<'_> {
+    /// Builds the filters of the next segment if it is completely written. Returns whether another
+    /// segment may follow at once.
     ///
-    /// Several nodes may do so: each stretch is written once.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn add_delivery_filter(&self, now_ms: i64) -> Result<bool, StoreError> {
-        self.add_filter_of(STRETCH, now_ms).await
+    /// Several nodes may run it: each segment is written once.
+    pub async fn build_next_filter(self, now_ms: i64) -> Result<bool, StoreError> {
+        self.build_filter_of(SEGMENT_LEN, now_ms).await
     }
 
-    /// The same with a stretch of another length, for tests.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Like [`Deliveries::build_next_filter`], with a given segment length; for tests.
     #[doc(hidden)]
-    pub async fn add_filter_of(&self, length: usize, now_ms: i64) -> Result<bool, StoreError> {
-        self.add_filter_while(length, now_ms, async || ()).await
+    pub async fn build_filter_of(self, length: usize, now_ms: i64) -> Result<bool, StoreError> {
+        self.build_filter_while(length, now_ms, async || ()).await
     }
 
-    /// The same with something that happens between reading the stretch and writing its filters, for tests.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Like [`Deliveries::build_filter_of`], running `meanwhile` between reading and writing; for
+    /// tests.
     #[doc(hidden)]
-    pub async fn add_filter_while(
-        &self,
+    pub async fn build_filter_while(
+        self,
         length: usize,
         now_ms: i64,
         meanwhile: impl AsyncFnOnce(),
     ) -> Result<bool, StoreError> {
         let kept = self.filters_until().await?;
-        let written = first_id(now_ms - WRITTEN_WITHIN_MS - ID_AHEAD_MS);
-        let statement = self.sql(
+        let written = min_id_at(now_ms - MAX_WRITE_DELAY_MS - ID_CLOCK_SKEW_MS);
+        let statement = self.store.sql(
             "SELECT id, account_id, phone, carrier, created_at_ms FROM deliveries \
              WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
             [
@@ -148,57 +154,57 @@ impl Store {
                 (length as i64).into(),
             ],
         );
-        let rows = self.reader.query_all_raw(statement).await?;
+        let rows = self.store.reader.query_all_raw(statement).await?;
         if rows.len() < length {
             return Ok(false);
         }
-        let Some(stretch) = Stretch::of(&rows)? else {
+        let Some(segment) = Segment::of(&rows)? else {
             return Ok(false);
         };
         meanwhile().await;
-        let transaction = self.begin().await?;
-        let moved = self.sql(
+        let transaction = self.store.begin().await?;
+        let moved = self.store.sql(
             "UPDATE delivery_filters_until SET until_id = ? \
              WHERE id = 1 AND COALESCE(until_id, ?) = ?",
             [
-                stretch.until.into(),
+                segment.until.into(),
                 Uuid::nil().into(),
                 kept.unwrap_or(Uuid::nil()).into(),
             ],
         );
         if transaction.execute_raw(moved).await?.rows_affected() == 0 {
-            // Another node was quicker.
+            // Another node was faster.
             transaction.rollback().await?;
             return Ok(true);
         }
-        let phones = match self.is_masked(&transaction, stretch.until).await? {
+        let phones = match self.is_masked(&transaction, segment.until).await? {
             true => Vec::new(),
-            false => bloom::filter(&stretch.phones),
+            false => bloom::filter(&segment.phones),
         };
-        let insert = self.sql(
+        let insert = self.store.sql(
             "INSERT INTO delivery_filters (until_id, first_ms, last_ms, phones, carriers) \
              VALUES (?, ?, ?, ?, ?)",
             [
-                stretch.until.into(),
-                stretch.range.from_ms.into(),
-                stretch.range.to_ms.into(),
+                segment.until.into(),
+                segment.range.from_ms.into(),
+                segment.range.to_ms.into(),
                 phones.into(),
-                bloom::filter(&stretch.carriers).into(),
+                bloom::filter(&segment.carriers).into(),
             ],
         );
         transaction.execute_raw(insert).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
-    /// Whether this delivery's phone has been masked: of a stretch that ends with it no phone is to be known
-    /// any more, though some were read before that.
+    /// Returns whether this delivery's phone was masked. If so, the segment that ends with it must
+    /// not contain phones, even if they were read before.
     async fn is_masked(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         id: Uuid,
     ) -> Result<bool, StoreError> {
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT id FROM deliveries WHERE id = ? AND phone LIKE '%*%'",
             [id.into()],
         );
@@ -206,13 +212,12 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Keeps filters from being made until the transaction ends: those that are made afterwards see what it
-    /// wrote.
-    pub(in crate::store) async fn hold_filters(
-        &self,
+    /// Locks filter building until the transaction ends: later filters see its writes.
+    pub(crate) async fn lock_filters(
+        self,
         transaction: &DatabaseTransaction,
     ) -> Result<(), StoreError> {
-        let statement = self.sql(
+        let statement = self.store.sql(
             "UPDATE delivery_filters_until SET id = 1 WHERE id = ?",
             [1.into()],
         );
@@ -220,13 +225,13 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets the phones of the stretches that end with this delivery or before.
-    pub(in crate::store) async fn empty_phone_filters(
-        &self,
+    /// Clears the phones of the segments that end at this delivery or before.
+    pub(crate) async fn empty_phone_filters(
+        self,
         transaction: &DatabaseTransaction,
         until: DeliveryId,
     ) -> Result<(), StoreError> {
-        let statement = self.sql(
+        let statement = self.store.sql(
             "UPDATE delivery_filters SET phones = ? WHERE until_id <= ? AND length(phones) > 0",
             [Value::from(Vec::<u8>::new()), until.0.into()],
         );
@@ -234,17 +239,14 @@ impl Store {
         Ok(())
     }
 
-    /// When what passes `filter` may have been accepted: the newest range first, none touching another.
-    pub(in crate::store) async fn ranges(
-        &self,
-        account: AccountId,
-        filter: &DeliveryFilter,
-    ) -> Result<Vec<Range>, StoreError> {
-        let asked = Asked::of(account, filter);
-        // Whatever has no filters yet.
+    /// Returns when deliveries that match `query` may have been accepted: disjoint ranges, newest
+    /// first.
+    pub(crate) async fn ranges(self, query: &SearchQuery) -> Result<Vec<Range>, StoreError> {
+        let wanted = Wanted::of(query);
+        // Everything without filters yet.
         let mut ranges = vec![Range {
             from_ms: match self.filters_until().await? {
-                Some(until) => time_of(until) - ID_AHEAD_MS,
+                Some(until) => id_time_ms(until) - ID_CLOCK_SKEW_MS,
                 None => i64::MIN,
             },
             to_ms: i64::MAX,
@@ -252,70 +254,68 @@ impl Store {
         let mut before: Uuid = Uuid::max();
         let mut follows = true;
         loop {
-            let rows = self.filters_before(before, filter).await?;
+            let rows = self.filters_before(before, query).await?;
             for row in &rows {
-                before = row.try_get_by_index(0)?;
-                let range = Range {
-                    from_ms: row.try_get_by_index(1)?,
-                    to_ms: row.try_get_by_index(2)?,
-                };
-                let admitted = asked.admits(row)?;
+                let (until, from_ms, to_ms): (Uuid, i64, i64) = row.try_get_many_by_index()?;
+                before = until;
+                let range = Range { from_ms, to_ms };
+                let admitted = wanted.admits(row)?;
                 match ranges.last_mut().filter(|_| follows) {
-                    // Nothing lies between two stretches that follow each other.
+                    // Nothing lies between consecutive segments.
                     Some(newer) if admitted => newer.from_ms = newer.from_ms.min(range.from_ms),
                     _ if admitted => ranges.push(range),
                     _ => {}
                 }
                 follows = admitted;
             }
-            if (rows.len() as i64) < AT_ONCE {
-                return Ok(apart(ranges));
+            if (rows.len() as i64) < FILTERS_PER_READ {
+                return Ok(merge_ranges(ranges));
             }
         }
     }
 
     async fn filters_before(
-        &self,
+        self,
         before: Uuid,
-        filter: &DeliveryFilter,
+        query: &SearchQuery,
     ) -> Result<Vec<QueryResult>, StoreError> {
-        let statement = self.sql(
+        let statement = self.store.sql(
             "SELECT until_id, first_ms, last_ms, phones, carriers FROM delivery_filters \
              WHERE until_id < ? AND last_ms >= ? AND first_ms < ? \
              ORDER BY until_id DESC LIMIT ?",
             [
                 before.into(),
-                filter.from_ms.unwrap_or(i64::MIN).into(),
-                filter.to_ms.unwrap_or(i64::MAX).into(),
-                AT_ONCE.into(),
+                query.from_ms.into(),
+                query.to_ms.into(),
+                FILTERS_PER_READ.into(),
             ],
         );
-        Ok(self.reader.query_all_raw(statement).await?)
+        Ok(self.store.reader.query_all_raw(statement).await?)
     }
 
-    async fn filters_until(&self) -> Result<Option<Uuid>, StoreError> {
-        let statement = self.sql(
+    async fn filters_until(self) -> Result<Option<Uuid>, StoreError> {
+        let statement = self.store.sql(
             "SELECT until_id FROM delivery_filters_until WHERE id = 1",
             [],
         );
-        let row = self.reader.query_one_raw(statement).await?;
-        Ok(row.map_or(Ok(None), |row| row.try_get_by_index(0))?)
+        let until: Option<Option<Uuid>> = scalar(&self.store.reader, statement).await?;
+        Ok(until.flatten())
     }
 }
 
-/// The same times in ranges that do not touch, the newest first.
-fn apart(mut ranges: Vec<Range>) -> Vec<Range> {
+/// Merges touching ranges, newest first.
+fn merge_ranges(mut ranges: Vec<Range>) -> Vec<Range> {
     ranges.sort_by_key(|range| std::cmp::Reverse(range.to_ms));
-    let mut apart: Vec<Range> = Vec::with_capacity(ranges.len());
+    let mut merged: Vec<Range> = Vec::with_capacity(ranges.len());
     for range in ranges {
-        match apart.last_mut() {
+        match merged.last_mut() {
             Some(newer) if range.to_ms >= newer.from_ms.saturating_sub(1) => {
                 newer.from_ms = newer.from_ms.min(range.from_ms);
             }
-            _ => apart.push(range),
+            _ => merged.push(range),
         }
     }
-    apart
+    merged
 }
 
 #[cfg(test)]
@@ -333,9 +333,12 @@ mod tests {
             range(1, 5),
         ];
         assert_eq!(
-            apart(all),
+            merge_ranges(all),
             [range(80, i64::MAX), range(10, 30), range(1, 5)]
         );
-        assert_eq!(apart(vec![range(i64::MIN, i64::MAX), range(1, 2)]).len(), 1);
+        assert_eq!(
+            merge_ranges(vec![range(i64::MIN, i64::MAX), range(1, 2)]).len(),
+            1
+        );
     }
 }

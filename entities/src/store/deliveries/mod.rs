@@ -1,4 +1,4 @@
-//! OTPs: reading, searching, masking, recovering.
+//! Deliveries: reading, searching, masking and recovering them.
 
 pub mod daily_stats;
 pub mod deliveries;

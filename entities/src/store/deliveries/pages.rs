@@ -1,11 +1,11 @@
-//! An account's deliveries, newest first, a page at a time.
+//! Pages of an account's deliveries, newest first.
 //!
-//! A page starts after a place, not after a count of rows, so each costs the same however deep it lies,
-//! and none is seen twice or missed because new ones arrive. Within a millisecond the order is that of the
-//! index: by id, ascending.
+//! A page starts after a position and not after a number of rows, so its cost does not depend on
+//! its depth, and new deliveries cause no duplicates or gaps. Within a millisecond the order is
+//! that of the index: by id, ascending.
 //!
-//! What is asked for by phone or carrier may be rare: such a page is put together from the ranges of time at which
-//! it may have been accepted ([`super::filters`]).
+//! Matches for a phone or carrier may be rare. Such a page is collected from the time ranges in
+//! which matches may exist ([`super::filters`]).
 
 use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId};
@@ -14,11 +14,12 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{EntityTrait, Statement, Value};
 
 use super::deliveries::Delivery;
-use super::filters::Range;
-use crate::store::{Store, StoreError};
+use super::filters::{Range, SearchQuery};
+use crate::store::StoreError;
+use crate::store::views::Deliveries;
 use crate::tables::deliveries::delivery::Entity;
 
-/// Which deliveries are meant. All of the account, where nothing is given.
+/// Selects deliveries of an account; the default selects all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeliveryFilter {
     pub status: Option<Status>,
@@ -30,9 +31,9 @@ pub struct DeliveryFilter {
     pub to_ms: Option<i64>,
 }
 
-/// A delivery's place in the order of pages.
+/// A position in the order of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeliveryPlace {
+pub struct DeliveryCursor {
     pub created_at_ms: i64,
     pub id: DeliveryId,
 }
@@ -41,31 +42,28 @@ pub struct DeliveryPlace {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryPage {
     pub deliveries: Vec<Delivery>,
-    /// What the next page starts after; `None` where this is the last one.
-    pub next: Option<DeliveryPlace>,
+    /// The cursor of the next page; `None` on the last page.
+    pub next: Option<DeliveryCursor>,
 }
 
-impl Store {
-    /// The account's deliveries that pass `filter`, newest first: those after the place `after`, at most
-    /// `limit`.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn delivery_page(
-        &self,
+impl Deliveries<'_> {
+    /// Returns at most `limit` deliveries of the account that match `filter`, newest first, after
+    /// the position `after`.
+    pub async fn page(
+        self,
         account: AccountId,
         filter: &DeliveryFilter,
-        after: Option<DeliveryPlace>,
+        after: Option<DeliveryCursor>,
         limit: u32,
     ) -> Result<DeliveryPage, StoreError> {
         let mut rows = Vec::new();
-        for stretch in self.stretches(account, filter, after).await? {
+        for part in self.filters_to_search(account, filter, after).await? {
             let missing = limit.saturating_sub(rows.len() as u32);
-            let statement = self.select_page(account, &stretch, after, missing);
+            let statement = self.select_page(account, &part, after, missing);
             rows.extend(
                 Entity::find()
                     .from_raw_sql(statement)
-                    .all(&self.reader)
+                    .all(&self.store.reader)
                     .await?,
             );
             if rows.len() > limit as usize {
@@ -74,7 +72,7 @@ impl Store {
         }
         let is_last = rows.len() <= limit as usize;
         rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| !is_last).map(|row| DeliveryPlace {
+        let next = rows.last().filter(|_| !is_last).map(|row| DeliveryCursor {
             created_at_ms: row.created_at_ms,
             id: DeliveryId(row.id),
         });
@@ -86,31 +84,38 @@ impl Store {
     }
 }
 
-impl Store {
-    /// The filter, or the same for one range of times after another, the newest first.
-    async fn stretches(
-        &self,
+impl Deliveries<'_> {
+    /// Returns the filter, or one filter per time range to search, newest first.
+    async fn filters_to_search(
+        self,
         account: AccountId,
         filter: &DeliveryFilter,
-        after: Option<DeliveryPlace>,
+        after: Option<DeliveryCursor>,
     ) -> Result<Vec<DeliveryFilter>, StoreError> {
-        let is_rare = filter.phone.is_some() || filter.carrier.is_some();
-        // What is `sent` is little: it is all looked at.
-        if !is_rare || filter.status == Some(Status::Sent) {
+        let may_be_rare = filter.phone.is_some() || filter.carrier.is_some();
+        // There are few `sent` deliveries; all are read.
+        if !may_be_rare || filter.status == Some(Status::Sent) {
             return Ok(vec![*filter]);
         }
         let to_ms = after.map_or(i64::MAX, |place| place.created_at_ms.saturating_add(1));
-        let asked = DeliveryFilter {
+        let searched = DeliveryFilter {
             to_ms: Some(filter.to_ms.unwrap_or(i64::MAX).min(to_ms)),
             ..*filter
         };
-        let ranges = self.ranges(account, &asked).await?.into_iter();
-        let within = ranges.filter_map(|range| within(&asked, range));
+        let query = SearchQuery {
+            account,
+            phone: filter.phone,
+            carrier: filter.carrier,
+            from_ms: searched.from_ms.unwrap_or(i64::MIN),
+            to_ms: searched.to_ms.unwrap_or(i64::MAX),
+        };
+        let ranges = self.ranges(&query).await?.into_iter();
+        let within = ranges.filter_map(|range| within(&searched, range));
         Ok(within.collect())
     }
 }
 
-/// The part of what is asked for that lies in this range, where there is one.
+/// Restricts the filter to the range; `None` if they do not overlap.
 fn within(filter: &DeliveryFilter, range: Range) -> Option<DeliveryFilter> {
     let from_ms = filter
         .from_ms
@@ -124,12 +129,12 @@ fn within(filter: &DeliveryFilter, range: Range) -> Option<DeliveryFilter> {
     })
 }
 
-/// What is `sent` is little, and is all looked at: told apart by its account, SQLite would rather go through
-/// everything that the account ever sent.
+/// There are few `sent` deliveries, and all are read. With the account in this condition SQLite
+/// would rather scan everything that the account ever sent.
 const SENT: &str = "WITH deliveries_meant AS MATERIALIZED \
      (SELECT * FROM deliveries WHERE status = 'sent') ";
 
-/// Conditions on the rows of a page, and their values.
+/// The conditions of a page and their values.
 #[derive(Default)]
 struct Conditions {
     text: String,
@@ -145,10 +150,10 @@ impl Conditions {
         }
     }
 
-    fn of(filter: &DeliveryFilter, after: Option<DeliveryPlace>) -> Conditions {
+    fn of(filter: &DeliveryFilter, after: Option<DeliveryCursor>) -> Conditions {
         let mut conditions = Conditions::default();
-        // With the very words of the partial index: no database would know by a parameter that the index
-        // holds all that is asked for.
+        // With the exact condition of the partial index: with a parameter a database cannot know
+        // that the index covers the query.
         conditions.text.push_str(match filter.status {
             None | Some(Status::Sent) => "",
             Some(Status::Delivered) => " AND status = 'delivered' AND status <> 'sent'",
@@ -158,7 +163,7 @@ impl Conditions {
         conditions.add("created_at_ms < ?", filter.to_ms);
         conditions.add("carrier = ?", filter.carrier.map(|c| c.name()));
         conditions.add("phone = ?", filter.phone.map(|p| p.to_string()));
-        // The bound that an index is searched by, then what tells rows of one millisecond apart.
+        // The bound for the index search, then the order within a millisecond.
         let at = after.map(|place| place.created_at_ms);
         conditions.add("created_at_ms <= ?", at);
         conditions.add("(created_at_ms < ?", at);
@@ -170,13 +175,13 @@ impl Conditions {
     }
 }
 
-impl Store {
-    /// The ids come from an index that holds all that is asked for, and only the page's rows are read.
+impl Deliveries<'_> {
+    /// The ids come from a covering index, and only the rows of the page are read.
     fn select_page(
-        &self,
+        self,
         account: AccountId,
         filter: &DeliveryFilter,
-        after: Option<DeliveryPlace>,
+        after: Option<DeliveryCursor>,
         limit: u32,
     ) -> Statement {
         let (meant, source) = match filter.status {
@@ -192,7 +197,8 @@ impl Store {
         );
         let account = [Value::from(account.0)].into_iter();
         let limit = Value::from(i64::from(limit) + 1);
-        self.sql(&sql, account.chain(conditions.values).chain([limit]))
+        self.store
+            .sql(&sql, account.chain(conditions.values).chain([limit]))
     }
 }
 
@@ -205,7 +211,7 @@ mod tests {
     use super::*;
 
     async fn plan(store: &Store, filter: &DeliveryFilter) -> String {
-        let after = Some(DeliveryPlace {
+        let after = Some(DeliveryCursor {
             created_at_ms: 1,
             id: DeliveryId(Uuid::nil()),
         });
@@ -220,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_page_is_found_in_an_index_alone_on_sqlite() {
+    async fn every_page_is_found_by_a_covering_index_on_sqlite() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/plans.db", folder.path().display());
         let store = Store::connect(&url, 1).await.unwrap();
@@ -254,7 +260,7 @@ mod tests {
             let plan = plan(&store, &filter).await;
             let found = format!("SEARCH deliveries USING COVERING INDEX {index} (account_id=?");
             assert!(plan.contains(&found), "{filter:?}: {plan}");
-            // The page's own rows are put in order; what they are found among is so.
+            // Only the page's own rows are sorted.
             assert_eq!(plan.matches("TEMP B-TREE").count(), 1, "{filter:?}: {plan}");
         }
         let sent = DeliveryFilter {

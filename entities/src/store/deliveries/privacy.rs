@@ -1,19 +1,20 @@
-//! Masking the phones of what is long over: `+8498***4567` where a number was.
+//! Masks the phones of old deliveries: `+8498***4567`.
 //!
-//! A batch is one short transaction over deliveries that lie together, so the hot path waits for it no longer
-//! than for a commit of its own. What is masked is told from what is not by itself: a job that is cut off goes
-//! on where it was, and two at once do no harm.
+//! A batch is one short transaction over adjacent deliveries, so the hot path waits no longer than
+//! for one of its own commits. Masked phones are recognisable, so an interrupted job resumes where
+//! it stopped, and concurrent jobs do no harm.
 
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::phone::Phone;
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
+use crate::store::StoreError;
 use crate::store::sql::bulk::Bulk;
 use crate::store::sql::bulk::Column::{Text, Uuid as Id};
-use crate::store::sql::id_time::{ID_AHEAD_MS, first_id};
+use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
 use crate::store::sql::record;
-use crate::store::{Store, StoreError};
+use crate::store::views::Deliveries;
 
 static MASK_DELIVERIES: Bulk = Bulk::new(
     "UPDATE deliveries SET phone = v.column2",
@@ -21,8 +22,8 @@ static MASK_DELIVERIES: Bulk = Bulk::new(
     "WHERE deliveries.id = v.column1",
 );
 
-/// A receiver may have written the number back, and in another form: what is replaced are its digits, as
-/// they are dialled from abroad and at home.
+/// A receiver may have echoed the number in another format, so the digits are replaced in
+/// international and national form.
 static MASK_WEBHOOKS: Bulk = Bulk::new(
     "UPDATE webhook_attempts SET \
      body = REPLACE(REPLACE(body, v.column2, v.column3), v.column4, v.column5), \
@@ -32,45 +33,44 @@ static MASK_WEBHOOKS: Bulk = Bulk::new(
     "WHERE webhook_attempts.delivery_id = v.column1",
 );
 
-/// What a batch came to.
+/// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Masked {
-    /// How many deliveries have lost their phone.
+    /// Number of masked deliveries.
     pub deliveries: u64,
-    /// What the next batch comes after; `None` where nothing old enough is left.
+    /// Where the next batch starts; `None` if nothing old enough is left.
     pub next: Option<DeliveryId>,
 }
 
-impl Store {
-    /// Masks the phones of up to `limit` deliveries that were accepted before `before_ms` and have ended,
-    /// the oldest first, from after the delivery `after`; and wherever their webhooks tell them.
+impl Deliveries<'_> {
+    /// Masks the phones of up to `limit` ended deliveries accepted before `before_ms`, oldest
+    /// first, starting after the delivery `after`, and in their webhooks.
     ///
     /// # Errors
-    /// What the database fails with; then nothing was masked.
+    /// After an error nothing was masked.
     pub async fn mask_phones(
-        &self,
+        self,
         after: Option<DeliveryId>,
         before_ms: i64,
         limit: u32,
     ) -> Result<Masked, StoreError> {
-        // Ids are in the order of time, about, so that what is too young is not looked at.
-        let statement = self.sql(
+        // Ids are roughly in time order, so younger deliveries are not read.
+        let statement = self.store.sql(
             "SELECT id, phone FROM deliveries WHERE id > ? AND id < ? AND created_at_ms < ? \
              AND completed_at_ms IS NOT NULL AND phone NOT LIKE '%*%' ORDER BY id LIMIT ?",
             [
                 after.map_or(Uuid::nil(), |id| id.0).into(),
-                first_id(before_ms + ID_AHEAD_MS).into(),
+                min_id_at(before_ms + ID_CLOCK_SKEW_MS).into(),
                 before_ms.into(),
                 i64::from(limit).into(),
             ],
         );
-        let found = self.reader.query_all_raw(statement).await?;
+        let found = self.store.reader.query_all_raw(statement).await?;
         let mut deliveries = MASK_DELIVERIES.rows(found.len());
         let mut webhooks = MASK_WEBHOOKS.rows(found.len());
         let mut last = None;
         for row in &found {
-            let id: Uuid = row.try_get_by_index(0)?;
-            let phone: String = row.try_get_by_index(1)?;
+            let (id, phone): (Uuid, String) = row.try_get_many_by_index()?;
             let phone = record::phone("deliveries", &phone)?;
             deliveries.push([id.into(), phone.masked().into()]);
             let [abroad, home] = [phone.international(), phone.national()];
@@ -90,8 +90,8 @@ impl Store {
                 next,
             });
         }
-        let transaction = self.begin().await?;
-        self.hold_filters(&transaction).await?;
+        let transaction = self.store.begin().await?;
+        self.lock_filters(&transaction).await?;
         let masked = MASK_DELIVERIES
             .execute(&transaction, &[], deliveries)
             .await?;
@@ -99,7 +99,7 @@ impl Store {
         if let Some(last) = last {
             self.empty_phone_filters(&transaction, last).await?;
         }
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(Masked {
             deliveries: masked,
             next,
@@ -107,7 +107,7 @@ impl Store {
     }
 }
 
-/// `8498***4567` or `098***4567`.
+/// Returns `8498***4567` or `098***4567`.
 fn masked_digits(phone: Phone, before: &str) -> String {
     phone.masked().replacen("+84", before, 1)
 }

@@ -1,4 +1,4 @@
-//! What a life that is over has left unfinished, and what is to be done with it.
+//! Settles deliveries that a terminated process or a panic left unfinished.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,38 +11,40 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, Quer
 use uuid::Uuid;
 
 use super::deliveries::Delivery;
+use crate::store::StoreError;
 use crate::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
-use crate::store::{Store, StoreError};
+use crate::store::views::Deliveries;
 use crate::tables::deliveries::delivery;
 use crate::tables::ledger::entry;
 
-/// How many deliveries are settled in one transaction.
+/// Number of deliveries settled in one transaction.
 const PAGE: u64 = 256;
 
-/// A delivery that nobody is calling any more, and what it paid.
+/// A delivery without a running call, and what it paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfinished {
+pub struct UnfinishedDelivery {
     pub delivery: Delivery,
     pub phone: Phone,
     pub paid: Parts,
 }
 
-impl Store {
-    /// Settles a node's `sent` deliveries that were accepted before `before_ms` and are not in `live`,
-    /// as `settlement` says, as far as they are of this epoch. Returns how many it settled.
+impl Deliveries<'_> {
+    /// Settles the node's `sent` deliveries that were accepted before `before_ms` and are not in
+    /// `live`, with the result of `settlement`. Deliveries of other epochs are skipped. Returns the
+    /// number settled.
     ///
-    /// With nothing live and no limit of time this is the recovery at start; later it is the reaper of
-    /// what a panic left behind.
+    /// With an empty `live` and no time limit this is the recovery at start; later it settles what
+    /// a panic left behind.
     ///
     /// # Errors
-    /// As [`Store::commit`]; what was settled before stays so.
+    /// As [`Ledger::commit`]; earlier pages stay settled.
     pub async fn settle_unfinished(
-        &self,
+        self,
         cache: &mut WalletCache,
         node: &NodeEpoch,
         before_ms: i64,
         live: &HashSet<DeliveryId>,
-        settlement: impl Fn(&Unfinished) -> Settlement,
+        settlement: impl Fn(&UnfinishedDelivery) -> Settlement,
     ) -> Result<usize, StoreError> {
         let mut settled = 0;
         let mut after = None;
@@ -61,31 +63,35 @@ impl Store {
                 .into_iter()
                 .map(|delivery| {
                     let paid = paid.remove(&delivery.id.0).unwrap_or_default();
-                    // Only what has ended is masked.
-                    let phone = delivery.phone.whole().ok_or(StoreError::Unreadable {
-                        table: "deliveries",
-                        column: "phone",
-                    })?;
-                    Ok(settlement(&Unfinished {
+                    // Only ended deliveries are masked.
+                    let phone = delivery
+                        .phone
+                        .whole()
+                        .ok_or(StoreError::unreadable("deliveries", "phone"))?;
+                    Ok(settlement(&UnfinishedDelivery {
                         delivery,
                         phone,
                         paid,
                     }))
                 })
                 .collect::<Result<_, StoreError>>()?;
-            let committed = self.commit(cache, node, &[], &settlements).await?;
+            let committed = self
+                .store
+                .ledger()
+                .commit(cache, node, &[], &settlements)
+                .await?;
             settled += committed.settled.iter().filter(|done| **done).count();
         }
     }
 
     async fn sent_deliveries(
-        &self,
+        self,
         node: &NodeEpoch,
         before_ms: i64,
         after: Option<(i64, DeliveryId)>,
     ) -> Result<Vec<Delivery>, StoreError> {
         let mut find = delivery::Entity::find()
-            // As text, so that the index of what is sent is used.
+            // As text, so that the index of sent deliveries is used.
             .filter(Expr::cust("status = 'sent'"))
             .filter(delivery::Column::Node.eq(node.node.as_ref()))
             .filter(delivery::Column::CreatedAtMs.lt(before_ms))
@@ -102,17 +108,17 @@ impl Store {
                     .add(later),
             );
         }
-        let rows = find.all(&self.reader).await?;
+        let rows = find.all(&self.store.reader).await?;
         rows.into_iter().map(Delivery::from_row).collect()
     }
 
-    /// What each of `deliveries` paid, by its debit's entries.
-    async fn paid(&self, deliveries: &[Delivery]) -> Result<HashMap<Uuid, Parts>, StoreError> {
+    /// Returns what each delivery paid, by the entries of its debit.
+    async fn paid(self, deliveries: &[Delivery]) -> Result<HashMap<Uuid, Parts>, StoreError> {
         let ids = deliveries.iter().map(|delivery| delivery.id.0);
         let entries = entry::Entity::find()
             .filter(entry::Column::DeliveryId.is_in(ids))
             .filter(entry::Column::Kind.eq(EntryKind::Debit.as_str()))
-            .all(&self.reader)
+            .all(&self.store.reader)
             .await?;
         let mut paid: HashMap<Uuid, Parts> = HashMap::new();
         for entry in entries {
@@ -124,10 +130,7 @@ impl Store {
                 Some(Bucket::Bonus) => &mut parts.bonus,
                 Some(Bucket::Balance) => &mut parts.balance,
                 None => {
-                    return Err(StoreError::Unreadable {
-                        table: "ledger_entries",
-                        column: "bucket",
-                    });
+                    return Err(StoreError::unreadable("ledger_entries", "bucket"));
                 }
             };
             *part = Micros::new(-entry.amount_micros);

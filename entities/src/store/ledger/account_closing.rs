@@ -1,13 +1,14 @@
-//! Closing an account: its keys end, its cash is to be paid out, what could only be spent is gone.
+//! Closing an account: revokes its keys, pays out its balance and forfeits its credit.
 //!
-//! | what comes meanwhile | what happens |
+//! | concurrent event | effect |
 //! |---|---|
-//! | a debit that was committed before | its delivery ends as ever |
-//! | a debit that comes later, though its wallet was cached | refused: the wallet's version has moved |
-//! | a refund that comes later | posted as ever, into the closed wallet: what paid gets it back |
-//! | closing the closed account again | empties the wallet of what such refunds brought, by another posting |
+//! | a debit committed before | its delivery ends normally |
+//! | a debit after, with a cached wallet | refused, because the wallet's version changed |
+//! | a refund after | posted to the closed wallet, into the buckets that paid |
+//! | closing again | empties the wallet of such refunds by another posting |
 //!
-//! So nothing is lost or paid twice whatever the order, and the sums of a wallet's entries hold at any time.
+//! So nothing is lost or paid twice in any order, and the sums of the entries always match the
+//! wallet.
 
 use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::AccountId;
@@ -19,41 +20,41 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::wallets::buckets;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::sql::rows::scalar;
+use crate::store::views::Ledger;
 use crate::tables::accounts::{account, api_key};
 use crate::tables::ledger::{entry, wallet};
 
-/// What closing an account came to.
+/// The result of closing an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closing {
-    /// False when it was closed before.
+pub struct ClosedAccount {
+    /// False if it was closed before.
     pub new: bool,
-    /// What this closing took: the balance is to be paid out, the rest is forfeited.
+    /// What this closing took: the balance is paid out, the rest is forfeited.
     pub taken: Buckets,
-    /// What its entries are known by; `None` where nothing was there to be taken.
+    /// The reference of its entries; `None` if the wallet was empty.
     pub reference: Option<String>,
-    /// Deliveries that have not ended. What they are refunded is for the next closing.
+    /// Deliveries that have not ended. Their refunds are for the next closing.
     pub under_way: u64,
 }
 
-impl Store {
-    /// Closes an account for good, revokes its keys and empties its wallet. Of a closed account it empties
-    /// the wallet again; `None` for an unknown one.
-    ///
-    /// # Errors
-    /// What the database fails with.
+impl Ledger<'_> {
+    /// Closes an account permanently, revokes its keys and empties its wallet. Empties the wallet
+    /// of a closed account again. Returns `None` for an unknown account.
     pub async fn close_account(
-        &self,
+        self,
         id: AccountId,
         at_ms: i64,
-    ) -> Result<Option<Closing>, StoreError> {
-        let transaction = self.begin().await?;
+    ) -> Result<Option<ClosedAccount>, StoreError> {
+        let transaction = self.store.begin().await?;
         let new = mark_closed(&transaction, id, at_ms).await?;
         if new {
             revoke_keys(&transaction, id, at_ms).await?;
         }
-        // Moves the version, so that whoever decided on the wallet decides again, and holds the row.
+        // Changes the version, so that concurrent decisions on the wallet are repeated, and locks
+        // the row.
         let version = wallet::Column::Version;
         let held = wallet::Entity::update_many()
             .col_expr(version, Expr::col(version).add(1))
@@ -70,15 +71,15 @@ impl Store {
             true => None,
             false => Some(empty(&transaction, id, taken, at_ms).await?),
         };
-        let under_way = self.under_way(&transaction, id).await?;
+        let under_way = self.count_sent(&transaction, id).await?;
         if new {
             self.end_referrals(&transaction, id, at_ms).await?;
-            append(&transaction, Change::Account(id), at_ms).await?;
+            append_change(&transaction, Change::Account(id), at_ms).await?;
         } else if reference.is_some() {
-            append(&transaction, Change::Wallet(id), at_ms).await?;
+            append_change(&transaction, Change::Wallet(id), at_ms).await?;
         }
-        self.end(transaction).await?;
-        Ok(Some(Closing {
+        self.store.commit(transaction).await?;
+        Ok(Some(ClosedAccount {
             new,
             taken,
             reference,
@@ -86,9 +87,9 @@ impl Store {
         }))
     }
 
-    /// Who has gone earns nothing more. What is pending stays to be paid out.
+    /// Ends the account's referrals: it earns nothing more. Pending commissions are still paid out.
     async fn end_referrals(
-        &self,
+        self,
         transaction: &DatabaseTransaction,
         referrer: AccountId,
         at_ms: i64,
@@ -96,24 +97,23 @@ impl Store {
         let end = "UPDATE referrals SET ended_at_ms = ?, ended_by = 'closing' \
                    WHERE referrer_id = ? AND ended_at_ms IS NULL";
         let values = [at_ms.into(), referrer.0.into()];
-        transaction.execute_raw(self.sql(end, values)).await?;
+        transaction.execute_raw(self.store.sql(end, values)).await?;
         Ok(())
     }
 
-    async fn under_way(
-        &self,
+    async fn count_sent(
+        self,
         transaction: &DatabaseTransaction,
         id: AccountId,
     ) -> Result<u64, StoreError> {
-        // All that are sent are few; all of an account may be many.
-        let statement = self.sql(
+        // There are few `sent` deliveries; an account may have many deliveries.
+        let statement = self.store.sql(
             "WITH sent AS MATERIALIZED (SELECT account_id FROM deliveries WHERE status = 'sent') \
              SELECT COUNT(*) FROM sent WHERE account_id = ?",
             [id.0.into()],
         );
-        let row = transaction.query_one_raw(statement).await?;
-        let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-        Ok(count.unsigned_abs())
+        let count: Option<i64> = scalar(transaction, statement).await?;
+        Ok(count.unwrap_or(0).unsigned_abs())
     }
 }
 
@@ -145,7 +145,7 @@ async fn revoke_keys(
     Ok(())
 }
 
-/// Takes all that a wallet, whose row is held, holds. Returns the reference of the entries.
+/// Takes everything that the locked wallet holds. Returns the reference of the entries.
 async fn empty(
     transaction: &DatabaseTransaction,
     id: AccountId,

@@ -1,9 +1,9 @@
-//! An account's ledger entries, the latest first, with what the wallet held after each.
+//! An account's ledger entries, newest first, with the wallet's buckets after each.
 //!
-//! A wallet is written before its entries are, and one transaction holds it at a time, so the ids of an
-//! account's entries are in the order in which its wallet changed. Totals are nowhere kept: they are
-//! walked back from the wallet as it is, and what a page ends with is where the next one starts. What is
-//! older than a start never changes, so the pages agree however long somebody takes to turn them.
+//! A wallet is written before its entries, and one transaction holds it at a time, so entry ids are
+//! in the order of the wallet's changes. Running totals are not stored: they are computed backwards
+//! from the current wallet, and each page ends with the totals that the next one starts from.
+//! Entries older than a cursor never change, so pages stay consistent however slowly they are read.
 
 use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::{AccountId, DeliveryId};
@@ -11,23 +11,25 @@ use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::sql::rows::{Columns, scalar};
+use crate::store::views::Ledger;
 
-/// An entry as it is kept, and the wallet after it.
+/// A ledger entry and the wallet after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {
     pub id: i64,
-    /// The same for the entries that were written together.
+    /// Shared by entries written together.
     pub posting_id: Uuid,
     pub delivery_id: Option<DeliveryId>,
     pub kind: EntryKind,
     pub bucket: Bucket,
     pub amount: Micros,
     pub reference: Option<String>,
-    /// What an operator said of it.
+    /// An operator's note.
     pub note: Option<String>,
     pub created_at_ms: i64,
-    /// What the wallet held after it.
+    /// The wallet's buckets after it.
     pub after: Buckets,
 }
 
@@ -40,7 +42,7 @@ pub struct DeliveryEntry {
     pub created_at_ms: i64,
 }
 
-/// Which entries are meant. All of the account, where nothing is given.
+/// Selects entries of an account; the default selects all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LedgerFilter {
     pub kind: Option<EntryKind>,
@@ -51,12 +53,12 @@ pub struct LedgerFilter {
     pub to_ms: Option<i64>,
 }
 
-/// A place between two entries.
+/// A position between two entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LedgerPlace {
-    /// The entries with smaller ids come next.
+pub struct LedgerCursor {
+    /// The next entries have smaller ids.
     pub before: i64,
-    /// What the wallet held there.
+    /// The wallet's buckets at this position.
     pub held: Buckets,
 }
 
@@ -64,55 +66,49 @@ pub struct LedgerPlace {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerPage {
     pub entries: Vec<LedgerEntry>,
-    /// What the next page starts after; `None` where this is the last one.
-    pub next: Option<LedgerPlace>,
+    /// The cursor of the next page; `None` on the last page.
+    pub next: Option<LedgerCursor>,
 }
 
-/// The wallet and its last entry in one statement, so that no commit comes between them.
+/// The wallet and its last entry in one statement, so that no commit falls in between.
 const START: &str = "SELECT w.free_micros, w.bonus_micros, w.balance_micros, \
      (SELECT MAX(e.id) FROM ledger_entries AS e WHERE e.account_id = w.account_id) \
      FROM wallets AS w WHERE w.account_id = ?";
 
-impl Store {
-    /// The account's entries that pass `filter`, the latest first: those after the place `after`, at most
-    /// `limit`.
+impl Ledger<'_> {
+    /// Returns at most `limit` entries that match `filter`, newest first, after the position
+    /// `after`.
     ///
-    /// Without a filter a page costs what its rows cost. With one it costs a look at the entries between
-    /// its rows too, which the totals need.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn ledger_page(
-        &self,
+    /// Without a filter the cost is that of the page's rows. With a filter it also includes the
+    /// entries between them, which the totals need.
+    pub async fn entries(
+        self,
         account: AccountId,
         filter: &LedgerFilter,
-        after: Option<LedgerPlace>,
+        after: Option<LedgerCursor>,
         limit: u32,
     ) -> Result<LedgerPage, StoreError> {
-        self.ledger_page_walking(MOST_WALKED, account, filter, (after, limit))
+        self.entries_walking(MAX_WALKED, account, filter, (after, limit))
             .await
     }
 
-    /// The same, walking at most so many entries, for tests.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Like [`Ledger::entries`], with a given limit of walked entries; for tests.
     #[doc(hidden)]
-    pub async fn ledger_page_walking(
-        &self,
+    pub async fn entries_walking(
+        self,
         most: i64,
         account: AccountId,
         filter: &LedgerFilter,
-        (after, limit): (Option<LedgerPlace>, u32),
+        (after, limit): (Option<LedgerCursor>, u32),
     ) -> Result<LedgerPage, StoreError> {
         let start = match after {
             Some(place) => place,
             None => self.end_of_ledger(account).await?,
         };
-        let passing = Passing::of(account, filter, start.before);
-        let rows = match self.is_sparse(&passing, limit, most).await? {
-            true => self.gather(&passing, limit).await?,
-            false => self.walk(&passing, limit).await?,
+        let query = EntryQuery::of(account, filter, start.before);
+        let rows = match self.is_sparse(&query, limit, most).await? {
+            true => self.gather(&query, limit).await?,
+            false => self.walk(&query, limit).await?,
         };
         let is_last = rows.len() <= limit as usize;
         let rows = rows.into_iter().take(limit as usize);
@@ -125,33 +121,32 @@ impl Store {
         })
     }
 
-    /// Whether more than `most` entries have to be looked at for the page.
+    /// Returns whether the page spans more than `most` entries.
     async fn is_sparse(
-        &self,
-        passing: &Passing,
+        self,
+        query: &EntryQuery,
         limit: u32,
         most: i64,
     ) -> Result<bool, StoreError> {
-        if passing.text.is_empty() {
+        if query.text.is_empty() {
             return Ok(false);
         }
         let sql = format!(
             "SELECT COUNT(*) FROM (SELECT id FROM ledger_entries \
              WHERE account_id = ? AND id < ? AND id >= ({}) LIMIT ?) AS between_them",
-            passing.first_of_page()
+            query.first_of_page()
         );
-        let values = passing
+        let values = query
             .place()
-            .chain(passing.page(limit))
+            .chain(query.page(limit))
             .chain([Value::from(most + 1)]);
-        let row = self.reader.query_one_raw(self.sql(&sql, values)).await?;
-        let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-        Ok(count > most)
+        let count: Option<i64> = scalar(&self.store.reader, self.store.sql(&sql, values)).await?;
+        Ok(count.unwrap_or(0) > most)
     }
 
-    /// The rows of a page, each with what the entries from it on came to, in one walk over them and all between
-    /// them.
-    async fn walk(&self, passing: &Passing, limit: u32) -> Result<Vec<Counted>, StoreError> {
+    /// Returns the page's rows with the sum of each row and all newer entries, in one walk over the
+    /// whole span.
+    async fn walk(self, query: &EntryQuery, limit: u32) -> Result<Vec<Counted>, StoreError> {
         let newer = |bucket: Bucket| {
             let name = bucket.as_str();
             format!(
@@ -167,14 +162,18 @@ impl Store {
             newer(Bucket::Free),
             newer(Bucket::Bonus),
             newer(Bucket::Balance),
-            passing.first_of_page(),
-            passing.text,
+            query.first_of_page(),
+            query.text,
         );
-        let values = passing
+        let values = query
             .place()
-            .chain(passing.page(limit))
-            .chain(passing.bounds.iter().cloned());
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+            .chain(query.page(limit))
+            .chain(query.bounds.iter().cloned());
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         rows.into_iter()
             .map(|row| {
                 let newer = sums(&row, 9)?;
@@ -183,14 +182,14 @@ impl Store {
             .collect()
     }
 
-    /// The same where few rows lie far apart: what lies between two of them is added up by the index alone.
-    async fn gather(&self, passing: &Passing, limit: u32) -> Result<Vec<Counted>, StoreError> {
+    /// Like [`Self::walk`] for sparse rows: sums the entries between two rows by the index alone.
+    async fn gather(self, query: &EntryQuery, limit: u32) -> Result<Vec<Counted>, StoreError> {
         let sql = format!(
             "SELECT {ROW} FROM ledger_entries WHERE account_id = ? AND id < ?{} \
              ORDER BY id DESC LIMIT ?",
-            passing.text
+            query.text
         );
-        let found = self.sql(&sql, passing.page(limit));
+        let found = self.store.sql(&sql, query.page(limit));
         let sum = |bucket: Bucket| {
             let name = bucket.as_str();
             format!(
@@ -204,13 +203,13 @@ impl Store {
             sum(Bucket::Bonus),
             sum(Bucket::Balance),
         );
-        let (mut newer, mut before) = (Buckets::default(), passing.before);
+        let (mut newer, mut before) = (Buckets::default(), query.before);
         let mut counted = Vec::new();
-        for row in self.reader.query_all_raw(found).await? {
+        for row in self.store.reader.query_all_raw(found).await? {
             let id: i64 = row.try_get_by_index(0)?;
-            let range = [passing.account.0.into(), id.into(), before.into()];
-            let between = self.sql(&sums_of, range);
-            if let Some(between) = self.reader.query_one_raw(between).await? {
+            let range = [query.account.0.into(), id.into(), before.into()];
+            let between = self.store.sql(&sums_of, range);
+            if let Some(between) = self.store.reader.query_one_raw(between).await? {
                 newer = plus(newer, sums(&between, 0)?);
             }
             before = id;
@@ -219,96 +218,91 @@ impl Store {
         Ok(counted)
     }
 
-    /// The entries of one delivery of the account, in the order in which they were written: kind, bucket,
-    /// amount and time.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the entries of one delivery of the account, in the order in which they were written.
     pub async fn delivery_entries(
-        &self,
+        self,
         account: AccountId,
         delivery: DeliveryId,
     ) -> Result<Vec<DeliveryEntry>, StoreError> {
-        // The account is compared here: asked for it, too, SQLite would walk all of its entries in their order.
-        let statement = self.sql(
+        // The account is compared here: with it in the condition SQLite would scan all entries of
+        // the account.
+        let statement = self.store.sql(
             "SELECT kind, bucket, amount_micros, created_at_ms, account_id FROM ledger_entries \
              WHERE delivery_id = ? ORDER BY id",
             [delivery.0.into()],
         );
-        let unreadable = |column| StoreError::Unreadable {
-            table: "ledger_entries",
-            column,
-        };
+        let unreadable = |column| StoreError::unreadable("ledger_entries", column);
         let mut entries = Vec::new();
-        for row in self.reader.query_all_raw(statement).await? {
-            if row.try_get_by_index::<Uuid>(4)? != account.0 {
+        for row in self.store.reader.query_all_raw(statement).await? {
+            let (kind, bucket, amount, created_at_ms, of_account): (
+                String,
+                String,
+                i64,
+                i64,
+                Uuid,
+            ) = row.try_get_many_by_index()?;
+            if of_account != account.0 {
                 continue;
             }
-            let kind: String = row.try_get_by_index(0)?;
-            let bucket: String = row.try_get_by_index(1)?;
             entries.push(DeliveryEntry {
                 kind: EntryKind::named(&kind).ok_or(unreadable("kind"))?,
                 bucket: Bucket::named(&bucket).ok_or(unreadable("bucket"))?,
-                amount: Micros::new(row.try_get_by_index(2)?),
-                created_at_ms: row.try_get_by_index(3)?,
+                amount: Micros::new(amount),
+                created_at_ms,
             });
         }
         Ok(entries)
     }
 
-    /// The place after the account's last entry.
-    async fn end_of_ledger(&self, account: AccountId) -> Result<LedgerPlace, StoreError> {
-        let statement = self.sql(START, [account.0.into()]);
-        let row = self.reader.query_one_raw(statement).await?;
+    /// Returns the position after the account's last entry.
+    async fn end_of_ledger(self, account: AccountId) -> Result<LedgerCursor, StoreError> {
+        let statement = self.store.sql(START, [account.0.into()]);
+        let row = self.store.reader.query_one_raw(statement).await?;
         let Some(row) = row else {
-            return Ok(LedgerPlace {
+            return Ok(LedgerCursor {
                 before: 0,
                 held: Buckets::default(),
             });
         };
-        let micros = |place| row.try_get_by_index(place).map(Micros::new);
-        Ok(LedgerPlace {
-            before: row.try_get_by_index::<Option<i64>>(3)?.unwrap_or(0) + 1,
-            held: Buckets {
-                free: micros(0)?,
-                bonus: micros(1)?,
-                balance: micros(2)?,
-            },
+        let mut row = Columns::of(&row);
+        Ok(LedgerCursor {
+            held: row.buckets()?,
+            before: row.get::<Option<i64>>()?.unwrap_or(0) + 1,
         })
     }
 }
 
 impl LedgerEntry {
-    /// The place before it.
-    fn before(&self) -> LedgerPlace {
-        LedgerPlace {
+    /// Returns the position before this entry.
+    fn before(&self) -> LedgerCursor {
+        LedgerCursor {
             before: self.id,
             held: less(self.after, self.bucket, self.amount),
         }
     }
 }
 
-/// A row, and what it and the newer entries came to.
+/// A row, and the sum of it and the newer entries.
 type Counted = (QueryResult, Buckets);
 
-/// What is read of an entry.
+/// The columns of an entry.
 const ROW: &str = "id, posting_id, delivery_id, kind, bucket, amount_micros, reference, note, \
      created_at_ms";
-/// Past so many entries between a page's rows, adding them up by the index alone costs less than a walk.
-const MOST_WALKED: i64 = 10_000;
+/// Above this number of entries in a page's span, index-only sums are cheaper than a walk.
+const MAX_WALKED: i64 = 10_000;
 
-/// The entries of an account before a place that pass a filter.
-struct Passing {
+/// A query for an account's entries before a position that match a filter.
+struct EntryQuery {
     account: AccountId,
     before: i64,
-    /// What entries have to be: text that follows other conditions.
+    /// The filter's conditions, each with a leading AND.
     text: String,
-    /// Its values.
+    /// Their values.
     bounds: Vec<Value>,
 }
 
-impl Passing {
-    fn of(account: AccountId, filter: &LedgerFilter, before: i64) -> Passing {
+impl EntryQuery {
+    fn of(account: AccountId, filter: &LedgerFilter, before: i64) -> EntryQuery {
         let mut text = String::new();
         let mut bounds = Vec::new();
         let mut add = |condition: &str, value: Option<Value>| {
@@ -321,7 +315,7 @@ impl Passing {
         add(" AND bucket = ?", filter.bucket.map(|b| b.as_str().into()));
         add(" AND created_at_ms >= ?", filter.from_ms.map(Value::from));
         add(" AND created_at_ms < ?", filter.to_ms.map(Value::from));
-        Passing {
+        EntryQuery {
             account,
             before,
             text,
@@ -329,7 +323,7 @@ impl Passing {
         }
     }
 
-    /// The smallest id of the page, as text whose values are [`Passing::page`].
+    /// Returns SQL for the smallest id of the page; its values are [`EntryQuery::page`].
     fn first_of_page(&self) -> String {
         format!(
             "SELECT COALESCE(MIN(id), {}) FROM ( \
@@ -344,14 +338,14 @@ impl Passing {
         [Value::from(self.account.0), Value::from(self.before)].into_iter()
     }
 
-    /// One more than the page's: it tells whether there is a next one.
+    /// One row more than the page, to detect whether another page follows.
     fn page(&self, limit: u32) -> impl Iterator<Item = Value> {
         let wanted = Value::from(i64::from(limit) + 1);
         self.place().chain(self.bounds.clone()).chain([wanted])
     }
 }
 
-/// What entries came to, from this column on.
+/// Reads three sums starting at this column.
 fn sums(row: &QueryResult, column: usize) -> Result<Buckets, StoreError> {
     let sum = |column| row.try_get_by_index(column).map(Micros::new);
     Ok(Buckets {
@@ -371,31 +365,28 @@ fn plus(one: Buckets, other: Buckets) -> Buckets {
 }
 
 fn entry(row: &QueryResult, start: Buckets, newer: Buckets) -> Result<LedgerEntry, StoreError> {
-    let unreadable = |column| StoreError::Unreadable {
-        table: "ledger_entries",
-        column,
-    };
-    let kind: String = row.try_get_by_index(3)?;
-    let bucket: String = row.try_get_by_index(4)?;
-    let bucket = Bucket::named(&bucket).ok_or(unreadable("bucket"))?;
-    let amount = Micros::new(row.try_get_by_index(5)?);
+    let unreadable = |column| StoreError::unreadable("ledger_entries", column);
+    let mut row = Columns::of(row);
     let before = Buckets {
         free: minus(start.free, newer.free),
         bonus: minus(start.bonus, newer.bonus),
         balance: minus(start.balance, newer.balance),
     };
-    Ok(LedgerEntry {
-        id: row.try_get_by_index(0)?,
-        posting_id: row.try_get_by_index(1)?,
-        delivery_id: row.try_get_by_index::<Option<Uuid>>(2)?.map(DeliveryId),
-        kind: EntryKind::named(&kind).ok_or(unreadable("kind"))?,
-        bucket,
-        amount,
-        reference: row.try_get_by_index(6)?,
-        note: row.try_get_by_index(7)?,
-        created_at_ms: row.try_get_by_index(8)?,
-        after: less(before, bucket, Micros::new(amount.get().wrapping_neg())),
-    })
+    let mut entry = LedgerEntry {
+        id: row.get()?,
+        posting_id: row.get()?,
+        delivery_id: row.get::<Option<Uuid>>()?.map(DeliveryId),
+        kind: EntryKind::named(&row.get::<String>()?).ok_or(unreadable("kind"))?,
+        bucket: Bucket::named(&row.get::<String>()?).ok_or(unreadable("bucket"))?,
+        amount: row.micros()?,
+        reference: row.get()?,
+        note: row.get()?,
+        created_at_ms: row.get()?,
+        after: before,
+    };
+    let negated = Micros::new(entry.amount.get().wrapping_neg());
+    entry.after = less(before, entry.bucket, negated);
+    Ok(entry)
 }
 
 fn less(mut held: Buckets, bucket: Bucket, amount: Micros) -> Buckets {
@@ -408,7 +399,8 @@ fn less(mut held: Buckets, bucket: Bucket, amount: Micros) -> Buckets {
     held
 }
 
-/// Sums of stored amounts stay far inside 64 bits; a forged cursor may not, and harms only its reader.
+/// Sums of stored amounts stay far within 64 bits. A forged cursor may overflow, and only affects
+/// its sender.
 fn minus(held: Micros, amount: Micros) -> Micros {
     Micros::new(held.get().wrapping_sub(amount.get()))
 }

@@ -1,4 +1,4 @@
-//! Wallets, entries, and everything that moves or checks money.
+//! Wallets, ledger entries, and everything that moves or checks money.
 
 pub mod account_closing;
 pub mod audit;

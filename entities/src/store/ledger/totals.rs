@@ -1,24 +1,26 @@
-//! What all customers hold together, for those who watch the gateway.
+//! Totals over all wallets, for monitoring.
 
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::money::Micros;
 use sea_orm::ConnectionTrait;
 
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::sql::rows::Columns;
+use crate::store::views::Ledger;
 
-/// The wallets of all open accounts.
+/// Totals of the wallets of all open accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Holdings {
-    /// What they hold together.
+pub struct WalletTotals {
+    /// The sum of their buckets.
     pub held: Buckets,
-    /// How many can pay for one more OTP.
+    /// Number of wallets that can pay for one more OTP.
     pub funded: u64,
-    /// How many have paid for some, and cannot pay for another one.
+    /// Number of wallets that were used and cannot pay for another OTP.
     pub out_of_funds: u64,
 }
 
-/// A wallet that was never written to has paid for nothing: its version is that of its creation.
-const HOLDINGS: &str = "\
+/// A wallet that was never written has paid for nothing: it still has its initial version.
+const TOTALS: &str = "\
     SELECT CAST(COALESCE(SUM(w.free_micros), 0) AS BIGINT), \
     CAST(COALESCE(SUM(w.bonus_micros), 0) AS BIGINT), \
     CAST(COALESCE(SUM(w.balance_micros), 0) AS BIGINT), \
@@ -29,48 +31,21 @@ const HOLDINGS: &str = "\
     FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
     WHERE a.closed_at_ms IS NULL";
 
-/// What a paused endpoint is owed waits for a person, not for us.
-const OLDEST: &str = "\
-    SELECT MIN(a.created_at_ms) FROM webhook_attempts AS a \
-    JOIN webhook_endpoints AS e ON e.id = a.endpoint_id \
-    WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
-    AND (e.paused_at_ms IS NULL OR a.replay_of IS NOT NULL)";
-
-impl Store {
-    /// What the wallets of open accounts hold. Reads all of them: not for every second.
+impl Ledger<'_> {
+    /// Sums the wallets of open accounts. Reads all of them, so it must not be called every second.
     ///
-    /// `price`: of one OTP.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn holdings(&self, price: Micros) -> Result<Holdings, StoreError> {
+    /// `price`: the price of one OTP.
+    pub async fn totals(self, price: Micros) -> Result<WalletTotals, StoreError> {
         let price = price.get();
-        let statement = self.sql(HOLDINGS, [price.into(), price.into()]);
-        let Some(row) = self.reader.query_one_raw(statement).await? else {
-            return Ok(Holdings::default());
+        let statement = self.store.sql(TOTALS, [price.into(), price.into()]);
+        let Some(row) = self.store.reader.query_one_raw(statement).await? else {
+            return Ok(WalletTotals::default());
         };
-        let figure = |place: usize| row.try_get_by_index::<i64>(place);
-        let count = |place| figure(place).map(|n| u64::try_from(n).unwrap_or(0));
-        Ok(Holdings {
-            held: Buckets {
-                free: Micros::new(figure(0)?),
-                bonus: Micros::new(figure(1)?),
-                balance: Micros::new(figure(2)?),
-            },
-            funded: count(3)?,
-            out_of_funds: count(4)?,
+        let mut row = Columns::of(&row);
+        Ok(WalletTotals {
+            held: row.buckets()?,
+            funded: row.get::<i64>()?.unsigned_abs(),
+            out_of_funds: row.get::<i64>()?.unsigned_abs(),
         })
-    }
-
-    /// When the webhook attempt was written that has waited longest to be sent. `None`: nothing waits.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn oldest_waiting_webhook_ms(&self) -> Result<Option<i64>, StoreError> {
-        let row = self.reader.query_one_raw(self.sql(OLDEST, [])).await?;
-        match row {
-            Some(row) => Ok(row.try_get_by_index(0)?),
-            None => Ok(None),
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Wallets outside the hot path: reading, and crediting or correcting once per reference.
+//! Wallets outside the hot path: reads, and credits and corrections posted once per reference.
 
 use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::AccountId;
@@ -10,13 +10,14 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::operations::operator_log::{Action, Operator};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::views::Ledger;
+use crate::store::{Conflict, StoreError};
 use crate::tables::ledger::{entry, wallet};
 
-/// Money or credit that comes in.
+/// An incoming payment or credit.
 #[derive(Debug, Clone, Copy)]
 pub struct Credit<'a> {
     pub account_id: AccountId,
@@ -28,31 +29,31 @@ pub struct Credit<'a> {
     pub at_ms: i64,
 }
 
-/// What an operator puts right by hand. Nothing is undone: a posting stands against another.
+/// A manual correction by an operator. Entries are not undone; another posting compensates them.
 #[derive(Debug, Clone, Copy)]
 pub struct Correction<'a> {
     pub account_id: AccountId,
     pub bucket: Bucket,
-    /// Less than zero takes from the bucket, at most what is there.
+    /// A negative amount takes from the bucket, at most what it holds.
     pub amount: Micros,
     /// Corrects this account once only, whatever the bucket or amount.
     pub reference: &'a str,
-    /// Why, in an operator's words.
+    /// The operator's reason.
     pub note: Option<&'a str>,
     pub at_ms: i64,
 }
 
-/// What a [`Credit`] or [`Correction`] came to.
+/// The result of a [`Credit`] or [`Correction`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credited {
-    /// What the wallet holds now.
+    /// The wallet's buckets afterwards.
     pub buckets: Buckets,
-    /// False when the reference was used before: nothing was posted.
+    /// False if the reference was used before; nothing was posted then.
     pub new: bool,
 }
 
-/// One entry that is posted by hand.
-pub(in crate::store) struct ByHand<'a> {
+/// One entry outside the hot path.
+pub(crate) struct ManualEntry<'a> {
     pub account_id: AccountId,
     pub kind: EntryKind,
     pub bucket: Bucket,
@@ -62,33 +63,29 @@ pub(in crate::store) struct ByHand<'a> {
     pub at_ms: i64,
 }
 
-impl Store {
-    /// What the account holds; `None` for an unknown account.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn wallet(&self, account: AccountId) -> Result<Option<Buckets>, StoreError> {
+impl Ledger<'_> {
+    /// Returns the account's buckets; `None` for an unknown account.
+    pub async fn wallet(self, account: AccountId) -> Result<Option<Buckets>, StoreError> {
         let row = wallet::Entity::find_by_id(account.0)
-            .one(&self.reader)
+            .one(&self.store.reader)
             .await?;
         Ok(row.as_ref().map(buckets))
     }
 
-    /// Adds to one bucket, with its ledger entry, once per reference.
+    /// Credits one bucket and writes the ledger entry, once per reference.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::CreditNotPositive`], [`Conflict::WalletFull`]; what the
-    /// database fails with.
-    pub async fn credit_wallet(&self, credit: Credit<'_>) -> Result<Credited, StoreError> {
+    /// [`Conflict::AccountClosed`], [`Conflict::CreditNotPositive`], [`Conflict::WalletFull`].
+    pub async fn credit_wallet(self, credit: Credit<'_>) -> Result<Credited, StoreError> {
         self.credit(None, credit).await
     }
 
-    /// [`Store::credit_wallet`], as an operator's logged action.
+    /// Like [`Ledger::credit_wallet`], as a logged operator action.
     ///
     /// # Errors
-    /// As [`Store::credit_wallet`].
+    /// As [`Ledger::credit_wallet`].
     pub async fn credit_wallet_as(
-        &self,
+        self,
         by: Operator<'_>,
         credit: Credit<'_>,
     ) -> Result<Credited, StoreError> {
@@ -96,7 +93,7 @@ impl Store {
     }
 
     async fn credit(
-        &self,
+        self,
         by: Option<Operator<'_>>,
         credit: Credit<'_>,
     ) -> Result<Credited, StoreError> {
@@ -104,7 +101,7 @@ impl Store {
             return Err(Conflict::CreditNotPositive.into());
         }
         let credits = Bucket::ALL.map(EntryKind::of_credit);
-        let entry = ByHand {
+        let entry = ManualEntry {
             account_id: credit.account_id,
             kind: EntryKind::of_credit(credit.bucket),
             bucket: credit.bucket,
@@ -116,21 +113,21 @@ impl Store {
         self.post_once(by, &entry, &credits).await
     }
 
-    /// Adds to one bucket or takes from it, with its ledger entry, once per reference.
+    /// Adds to or takes from one bucket and writes the ledger entry, once per reference.
     ///
     /// # Errors
     /// [`Conflict::AccountClosed`], [`Conflict::CorrectionZero`], [`Conflict::BucketShort`],
-    /// [`Conflict::WalletFull`]; what the database fails with.
-    pub async fn correct_wallet(&self, correction: Correction<'_>) -> Result<Credited, StoreError> {
+    /// [`Conflict::WalletFull`].
+    pub async fn correct_wallet(self, correction: Correction<'_>) -> Result<Credited, StoreError> {
         self.correct(None, correction).await
     }
 
-    /// [`Store::correct_wallet`], as an operator's logged action.
+    /// Like [`Ledger::correct_wallet`], as a logged operator action.
     ///
     /// # Errors
-    /// As [`Store::correct_wallet`].
+    /// As [`Ledger::correct_wallet`].
     pub async fn correct_wallet_as(
-        &self,
+        self,
         by: Operator<'_>,
         correction: Correction<'_>,
     ) -> Result<Credited, StoreError> {
@@ -138,14 +135,14 @@ impl Store {
     }
 
     async fn correct(
-        &self,
+        self,
         by: Option<Operator<'_>>,
         correction: Correction<'_>,
     ) -> Result<Credited, StoreError> {
         if correction.amount == Micros::ZERO {
             return Err(Conflict::CorrectionZero.into());
         }
-        let entry = ByHand {
+        let entry = ManualEntry {
             account_id: correction.account_id,
             kind: EntryKind::Correction,
             bucket: correction.bucket,
@@ -157,16 +154,16 @@ impl Store {
         self.post_once(by, &entry, &[EntryKind::Correction]).await
     }
 
-    /// Posts `entry`, unless its reference is on an entry of one of `kinds`.
+    /// Posts `entry` unless an entry of one of `kinds` has its reference.
     async fn post_once(
-        &self,
+        self,
         by: Option<Operator<'_>>,
-        entry: &ByHand<'_>,
+        entry: &ManualEntry<'_>,
         kinds: &[EntryKind],
     ) -> Result<Credited, StoreError> {
         let account = entry.account_id;
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, account).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, account).await?;
         let earlier = entry::Entity::find()
             .filter(entry::Column::AccountId.eq(account.0))
             .filter(entry::Column::Kind.is_in(kinds.iter().map(|kind| kind.as_str())))
@@ -175,7 +172,7 @@ impl Store {
             .await?;
         let new = earlier == 0;
         if new {
-            post(&transaction, entry).await?;
+            post_entry(&transaction, entry).await?;
             if let Some(by) = by {
                 let bucket = entry.bucket.as_str();
                 let action = Action {
@@ -187,15 +184,18 @@ impl Store {
                     subject: Some(entry.reference),
                     detail: Some(&format!("{} USD to {bucket}", entry.amount)),
                 };
-                self.log(&transaction, by, action, entry.at_ms).await?;
+                self.store
+                    .operations()
+                    .log(&transaction, by, action, entry.at_ms)
+                    .await?;
             }
-            append(&transaction, Change::Wallet(account), entry.at_ms).await?;
+            append_change(&transaction, Change::Wallet(account), entry.at_ms).await?;
         }
         let row = wallet::Entity::find_by_id(account.0)
             .one(&transaction)
             .await?
             .ok_or(Conflict::AccountClosed)?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(Credited {
             buckets: buckets(&row),
             new,
@@ -203,10 +203,10 @@ impl Store {
     }
 }
 
-/// Adds the amount in the database, since a wallet's actor may write the row until this statement.
-pub(in crate::store) async fn post(
+/// Adds the amount in the database, because a wallet actor may write the row until this statement.
+pub(crate) async fn post_entry(
     transaction: &DatabaseTransaction,
-    by_hand: &ByHand<'_>,
+    by_hand: &ManualEntry<'_>,
 ) -> Result<(), StoreError> {
     let column = match by_hand.bucket {
         Bucket::Free => wallet::Column::FreeMicros,
@@ -220,7 +220,7 @@ pub(in crate::store) async fn post(
         .col_expr(version, Expr::col(version).add(1))
         .filter(wallet::Column::AccountId.eq(by_hand.account_id.0))
         .filter(Expr::col(column).gte(amount.saturating_neg()))
-        .filter(Expr::col(column).lte(LARGEST.get() - Ord::max(amount, 0)))
+        .filter(Expr::col(column).lte(MAX_BUCKET.get() - Ord::max(amount, 0)))
         .exec(transaction)
         .await?;
     if added.rows_affected == 0 {
@@ -242,10 +242,10 @@ pub(in crate::store) async fn post(
     Ok(())
 }
 
-/// Why an amount did not fit the bucket.
+/// Returns why an amount did not fit the bucket.
 async fn refusal(
     transaction: &DatabaseTransaction,
-    by_hand: &ByHand<'_>,
+    by_hand: &ManualEntry<'_>,
 ) -> Result<Conflict, StoreError> {
     if !by_hand.amount.is_negative() {
         return Ok(Conflict::WalletFull);
@@ -259,10 +259,10 @@ async fn refusal(
     })
 }
 
-/// The most that a bucket may hold, so that the sum of three never leaves 64 bits.
-const LARGEST: Micros = Micros::new(i64::MAX / 4);
+/// Maximum of one bucket, so that the sum of three stays within 64 bits.
+const MAX_BUCKET: Micros = Micros::new(i64::MAX / 4);
 
-pub(in crate::store) fn buckets(row: &wallet::Model) -> Buckets {
+pub(crate) fn buckets(row: &wallet::Model) -> Buckets {
     Buckets {
         free: Micros::new(row.free_micros),
         bonus: Micros::new(row.bonus_micros),

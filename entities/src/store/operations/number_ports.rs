@@ -1,5 +1,5 @@
-//! Ported numbers: whole sets only. A set is written piece by piece, so that no debit waits for long,
-//! and comes into force at once.
+//! Ported numbers. A set is written in pieces, so that no debit waits long, and takes effect as a
+//! whole.
 
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::phone::portability::PortTable;
@@ -10,21 +10,23 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::store::StoreError;
 use crate::store::cluster::changes;
 use crate::store::cluster::changes::Change;
-use crate::store::{Store, StoreError};
+use crate::store::views::Operations;
 use crate::tables::cluster::{port_piece, port_set};
 
-/// Rows of one piece: half a megabyte, which takes a few milliseconds to write.
+/// Rows per piece: half a megabyte, which takes a few milliseconds to write.
 const PIECE_ROWS: usize = 100_000;
 
-impl Store {
-    /// Puts `table` in the place of the ported numbers that are in force. Until it is all written, and
-    /// where that fails, the older ones stay. Of several imports at once the one that began last stays.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn replace_ports(&self, table: &PortTable, at_ms: i64) -> Result<(), StoreError> {
+impl Operations<'_> {
+    /// Replaces the ported numbers. The previous set stays in effect until the new one is complete.
+    /// Of concurrent imports the one that started last wins.
+    pub async fn replace_ported_numbers(
+        self,
+        table: &PortTable,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
         let id = Uuid::now_v7();
         let names: Vec<&str> = Carrier::all().map(Carrier::name).collect();
         let set = port_set::ActiveModel {
@@ -34,7 +36,9 @@ impl Store {
             imported_at_ms: Set(at_ms),
             in_force: Set(false),
         };
-        port_set::Entity::insert(set).exec(self.writing()?).await?;
+        port_set::Entity::insert(set)
+            .exec(self.store.write_connection()?)
+            .await?;
         let mut written = 0;
         for (place, packed) in table.packed(PIECE_ROWS).enumerate() {
             let piece = port_piece::ActiveModel {
@@ -43,20 +47,20 @@ impl Store {
                 packed: Set(packed),
             };
             port_piece::Entity::insert(piece)
-                .exec(self.writing()?)
+                .exec(self.store.write_connection()?)
                 .await?;
             written += 1;
         }
-        let transaction = self.begin().await?;
-        // Imports come here one after another: telling of a change locks the feed.
-        changes::append(&transaction, Change::Ports(id), at_ms).await?;
+        let transaction = self.store.begin().await?;
+        // Appending to the change feed locks it, which serializes imports.
+        changes::append_change(&transaction, Change::Ports(id), at_ms).await?;
         let in_force = port_set::Entity::find().filter(port_set::Column::InForce.eq(true));
         let in_force = in_force.one(&transaction).await?;
         if in_force.is_some_and(|set| set.id > id) {
-            // A later import was faster.
+            // A later import finished first.
             transaction.rollback().await?;
             return self
-                .drop_ports(self.writing()?, port_set::Column::Id.eq(id))
+                .drop_ports(self.store.write_connection()?, port_set::Column::Id.eq(id))
                 .await;
         }
         port_set::Entity::update_many()
@@ -68,29 +72,29 @@ impl Store {
             .await?;
         let pieces = port_piece::Entity::find().filter(port_piece::Column::SetId.eq(id));
         let set = port_set::Entity::find_by_id(id).one(&transaction).await?;
-        // What this transaction does not see must not replace anything.
+        // A set that this transaction cannot see completely must not take effect.
         if set.is_none() || pieces.count(&transaction).await? != written {
             transaction.rollback().await?;
             return Err(StoreError::Contended);
         }
         self.drop_ports(&transaction, port_set::Column::Id.lt(id))
             .await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(())
     }
 
-    /// The ported numbers in force; none where none were imported.
+    /// Returns the ported numbers in effect; an empty table if none were imported.
     ///
     /// # Errors
-    /// What the database fails with, or a set that cannot be read.
-    pub async fn ports(&self) -> Result<PortTable, StoreError> {
-        // One statement sees one state, however fast sets are replaced.
-        let statement = self.sql(
+    /// Also [`StoreError::Unreadable`] for a damaged set.
+    pub async fn ported_numbers(self) -> Result<PortTable, StoreError> {
+        // One statement reads one snapshot, however often sets are replaced.
+        let statement = self.store.sql(
             "SELECT s.row_count, s.carriers, p.packed FROM port_sets AS s \
              LEFT JOIN port_pieces AS p ON p.set_id = s.id WHERE s.in_force = ? ORDER BY p.place",
             [true.into()],
         );
-        let rows = self.reader.query_all_raw(statement).await?;
+        let rows = self.store.reader.query_all_raw(statement).await?;
         let Some(first) = rows.first() else {
             return Ok(PortTable::default());
         };
@@ -103,15 +107,12 @@ impl Store {
         let pieces = pieces.iter().map(Vec::as_slice);
         let table = PortTable::unpacked(pieces, &carriers.unwrap_or_default()).ok();
         let whole = table.filter(|table| table.len() as i64 == count);
-        whole.ok_or(StoreError::Unreadable {
-            table: "port_pieces",
-            column: "packed",
-        })
+        whole.ok_or(StoreError::unreadable("port_pieces", "packed"))
     }
 
-    /// Drops these sets with their pieces.
+    /// Deletes these sets and their pieces.
     async fn drop_ports(
-        &self,
+        self,
         connection: &impl ConnectionTrait,
         sets: SimpleExpr,
     ) -> Result<(), StoreError> {

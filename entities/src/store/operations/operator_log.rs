@@ -1,46 +1,48 @@
-//! What operators do, and the log of it: each action is written with what it does, in one transaction, and
-//! the database refuses to change or forget it.
+//! Operator actions and their log. Each action and its log entry are one transaction, and the
+//! database rejects changes to the log.
 
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::ids::AccountId;
-use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
+use uuid::Uuid;
 
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::sql::rows::Columns;
+use crate::store::views::Operations;
 
-/// Who decides.
+/// The operator who acts.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator<'a> {
     /// `None` on the command line.
     pub id: Option<AccountId>,
-    /// The address by which the operator is known.
+    /// The operator's e-mail address.
     pub name: &'a str,
 }
 
 impl Operator<'static> {
-    /// Whoever has a shell on this machine.
+    /// A user with shell access to this machine.
     pub const COMMAND_LINE: Operator<'static> = Operator {
         id: None,
         name: "command line",
     };
 }
 
-/// What is to be logged.
+/// A log entry to write.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct Action<'a> {
-    /// `suspend`, `credit` and the like.
+pub(crate) struct Action<'a> {
+    /// For example `suspend` or `credit`.
     pub action: &'static str,
-    /// Whom it is about.
+    /// The affected account.
     pub account: Option<AccountId>,
-    /// What it is about: a reference, a month.
+    /// The subject, for example a reference or a month.
     pub subject: Option<&'a str>,
-    /// An amount, a reason.
+    /// Further details, for example an amount or a reason.
     pub detail: Option<&'a str>,
 }
 
-/// An action as it was logged.
+/// A stored log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedAction {
     pub id: i64,
@@ -48,15 +50,15 @@ pub struct LoggedAction {
     pub operator: String,
     pub action: String,
     pub account_id: Option<AccountId>,
-    /// The account's address, where there is an account.
+    /// The e-mail address of the affected account.
     pub email: Option<String>,
     pub subject: Option<String>,
     pub detail: Option<String>,
 }
 
-/// An account as operators find it.
+/// An account as listed for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountLine {
+pub struct AccountSummary {
     pub id: AccountId,
     pub email: String,
     pub operator: bool,
@@ -67,18 +69,18 @@ pub struct AccountLine {
     pub held: Buckets,
 }
 
-const LINE: &str = "SELECT a.id, a.email, a.operator, a.created_at_ms, a.closed_at_ms, \
+const SUMMARY: &str = "SELECT a.id, a.email, a.operator, a.created_at_ms, a.closed_at_ms, \
      a.suspended_at_ms, a.suspended_for, w.free_micros, w.bonus_micros, w.balance_micros \
      FROM accounts AS a JOIN wallets AS w ON w.account_id = a.id ";
 
-impl Store {
-    /// Suspends an open account: its keys stop working on every node, nothing is lost. False where it is
-    /// suspended already.
+impl Operations<'_> {
+    /// Suspends an open account: its keys stop working on every node. Returns false if it was
+    /// suspended before.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed); what the database fails with.
+    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed).
     pub async fn suspend_account(
-        &self,
+        self,
         by: Operator<'_>,
         id: AccountId,
         reason: &str,
@@ -97,12 +99,12 @@ impl Store {
             .await
     }
 
-    /// Ends a suspension. False where there is none.
+    /// Ends a suspension. Returns false if the account is not suspended.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed); what the database fails with.
+    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed).
     pub async fn resume_account(
-        &self,
+        self,
         by: Operator<'_>,
         id: AccountId,
         at_ms: i64,
@@ -120,42 +122,40 @@ impl Store {
     }
 
     async fn switch_account(
-        &self,
+        self,
         by: Operator<'_>,
         id: AccountId,
         (update, values): (&str, &[Value]),
         action: Action<'_>,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, id).await?;
-        let update = self.sql(update, values.iter().cloned());
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, id).await?;
+        let update = self.store.sql(update, values.iter().cloned());
         if transaction.execute_raw(update).await?.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(false);
         }
-        // Whoever decided on the wallet decides again, and sees it.
+        // Changes the wallet's version, so that concurrent decisions are repeated and see the
+        // change.
         let moved = "UPDATE wallets SET version = version + 1 WHERE account_id = ?";
-        let moved = self.sql(moved, [id.0.into()]);
+        let moved = self.store.sql(moved, [id.0.into()]);
         transaction.execute_raw(moved).await?;
         self.log(&transaction, by, action, at_ms).await?;
-        append(&transaction, Change::Account(id), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Account(id), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 
-    /// Keeps what an operator wants others to know of an account.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn note_account(
-        &self,
+    /// Logs an operator's note on an account.
+    pub async fn add_account_note(
+        self,
         by: Operator<'_>,
         id: AccountId,
         note: &str,
         at_ms: i64,
     ) -> Result<(), StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let action = Action {
             action: "note",
             account: Some(id),
@@ -163,48 +163,47 @@ impl Store {
             detail: Some(note),
         };
         self.log(&transaction, by, action, at_ms).await?;
-        self.end(transaction).await
+        self.store.commit(transaction).await
     }
 
-    /// Logged actions, the latest first: those about `account` or all, before the id `before`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns log entries, latest first: of `account` or all, with ids below `before`.
     pub async fn operator_actions(
-        &self,
+        self,
         account: Option<AccountId>,
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<LoggedAction>, StoreError> {
-        let about = match account {
+        let filter = match account {
             Some(_) => "AND o.account_id = ? ",
             None => "",
         };
         let sql = format!(
             "SELECT o.id, o.at_ms, o.operator, o.action, o.account_id, a.email, o.subject, o.detail \
              FROM operator_actions AS o LEFT JOIN accounts AS a ON a.id = o.account_id \
-             WHERE o.id < ? {about}ORDER BY o.id DESC LIMIT ?"
+             WHERE o.id < ? {filter}ORDER BY o.id DESC LIMIT ?"
         );
         let mut values: Vec<Value> = vec![before.unwrap_or(i64::MAX).into()];
         values.extend(account.map(|id| Value::from(id.0)));
         values.push(i64::from(limit).into());
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         rows.iter().map(logged).collect()
     }
 
-    /// Accounts whose address holds `text`, newest first; all where it is empty. `skip` leaves out the first.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the accounts whose e-mail address contains `text`, newest first, without the first
+    /// `skip`. An empty text matches all.
     pub async fn find_accounts(
-        &self,
+        self,
         text: &str,
         skip: u32,
         limit: u32,
-    ) -> Result<Vec<AccountLine>, StoreError> {
+    ) -> Result<Vec<AccountSummary>, StoreError> {
         let pattern = format!("%{}%", escaped(&text.trim().to_lowercase()));
         let sql = format!(
-            "{LINE}WHERE a.email LIKE ? ESCAPE '\\' \
+            "{SUMMARY}WHERE a.email LIKE ? ESCAPE '\\' \
              ORDER BY a.created_at_ms DESC, a.id DESC LIMIT ? OFFSET ?"
         );
         let values = [
@@ -212,26 +211,31 @@ impl Store {
             i64::from(limit).into(),
             i64::from(skip).into(),
         ];
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
-        rows.iter().map(line).collect()
-    }
-
-    /// One account as operators see it.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn account_line(&self, id: AccountId) -> Result<Option<AccountLine>, StoreError> {
-        let sql = format!("{LINE}WHERE a.id = ?");
-        let row = self
+        let rows = self
+            .store
             .reader
-            .query_one_raw(self.sql(&sql, [id.0.into()]))
+            .query_all_raw(self.store.sql(&sql, values))
             .await?;
-        row.as_ref().map(line).transpose()
+        rows.iter().map(summary).collect()
     }
 
-    /// Appends to the log, within the transaction of what is logged.
-    pub(in crate::store) async fn log(
-        &self,
+    /// Returns one account as listed for operators.
+    pub async fn account_summary(
+        self,
+        id: AccountId,
+    ) -> Result<Option<AccountSummary>, StoreError> {
+        let sql = format!("{SUMMARY}WHERE a.id = ?");
+        let row = self
+            .store
+            .reader
+            .query_one_raw(self.store.sql(&sql, [id.0.into()]))
+            .await?;
+        row.as_ref().map(summary).transpose()
+    }
+
+    /// Appends to the log within the transaction of the action.
+    pub(crate) async fn log(
+        self,
         transaction: &DatabaseTransaction,
         by: Operator<'_>,
         action: Action<'_>,
@@ -249,12 +253,14 @@ impl Store {
             action.subject.map(str::to_owned).into(),
             action.detail.map(str::to_owned).into(),
         ];
-        transaction.execute_raw(self.sql(insert, values)).await?;
+        transaction
+            .execute_raw(self.store.sql(insert, values))
+            .await?;
         Ok(())
     }
 }
 
-/// `text` as part of a LIKE pattern.
+/// Escapes `text` for a LIKE pattern.
 fn escaped(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -267,34 +273,29 @@ fn escaped(text: &str) -> String {
 }
 
 fn logged(row: &QueryResult) -> Result<LoggedAction, StoreError> {
+    let mut row = Columns::of(row);
     Ok(LoggedAction {
-        id: row.try_get_by_index(0)?,
-        at_ms: row.try_get_by_index(1)?,
-        operator: row.try_get_by_index(2)?,
-        action: row.try_get_by_index(3)?,
-        account_id: row
-            .try_get_by_index::<Option<uuid::Uuid>>(4)?
-            .map(AccountId),
-        email: row.try_get_by_index(5)?,
-        subject: row.try_get_by_index(6)?,
-        detail: row.try_get_by_index(7)?,
+        id: row.get()?,
+        at_ms: row.get()?,
+        operator: row.get()?,
+        action: row.get()?,
+        account_id: row.get::<Option<Uuid>>()?.map(AccountId),
+        email: row.get()?,
+        subject: row.get()?,
+        detail: row.get()?,
     })
 }
 
-fn line(row: &QueryResult) -> Result<AccountLine, StoreError> {
-    let micros = |place| row.try_get_by_index(place).map(Micros::new);
-    Ok(AccountLine {
-        id: AccountId(row.try_get_by_index(0)?),
-        email: row.try_get_by_index(1)?,
-        operator: row.try_get_by_index(2)?,
-        created_at_ms: row.try_get_by_index(3)?,
-        closed_at_ms: row.try_get_by_index(4)?,
-        suspended_at_ms: row.try_get_by_index(5)?,
-        suspended_for: row.try_get_by_index(6)?,
-        held: Buckets {
-            free: micros(7)?,
-            bonus: micros(8)?,
-            balance: micros(9)?,
-        },
+fn summary(row: &QueryResult) -> Result<AccountSummary, StoreError> {
+    let mut row = Columns::of(row);
+    Ok(AccountSummary {
+        id: AccountId(row.get()?),
+        email: row.get()?,
+        operator: row.get()?,
+        created_at_ms: row.get()?,
+        closed_at_ms: row.get()?,
+        suspended_at_ms: row.get()?,
+        suspended_for: row.get()?,
+        held: row.buckets()?,
     })
 }

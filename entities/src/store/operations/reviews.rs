@@ -1,4 +1,4 @@
-//! Suspicious bursts: what each key sent in a window of time, and what is to be looked at.
+//! Reviews of suspicious traffic: what each key sent in a time window, and the findings.
 
 use nexo_domain::account::traffic::{Suspicion, Traffic};
 use nexo_domain::ids::{AccountId, KeyId};
@@ -6,16 +6,18 @@ use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
 use super::operator_log::{Action, Operator};
+use crate::store::StoreError;
 use crate::store::sql::bulk::{Bulk, Column};
-use crate::store::sql::id_time::first_id;
-use crate::store::{Store, StoreError};
+use crate::store::sql::id_time::min_id_at;
+use crate::store::sql::rows::{Columns, scalar};
+use crate::store::views::Operations;
 
-/// The most keys that are looked at in one window: those that sent most.
-const MOST_KEYS: i64 = 10_000;
-/// Ids are made a moment before or after what is written as the time.
+/// Maximum number of keys examined per window: those that sent most.
+const MAX_KEYS: i64 = 10_000;
+/// Maximum difference between the time in an id and the recorded time.
 const ID_SLACK_MS: i64 = 60_000;
-/// What a key usually sends is forgotten after so long a silence.
-const FORGOTTEN_AFTER_MS: i64 = 30 * 86_400_000;
+/// After this silence the usual volume of a key is forgotten.
+const FORGET_AFTER_MS: i64 = 30 * 86_400_000;
 
 /// What a key sent in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,19 +25,19 @@ pub struct KeyTraffic {
     pub key_id: KeyId,
     pub account_id: AccountId,
     pub traffic: Traffic,
-    /// When it last sent anything before; `None` for a new key.
+    /// When it last sent before; `None` for a new key.
     pub seen_at_ms: Option<i64>,
 }
 
-/// What is to be kept of a window.
+/// The findings of a window.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
-    /// What each key usually sends from now on, in thousandths of an OTP a window.
+    /// The new usual volume of each key, in thousandths of an OTP per window.
     pub usual_milli: Vec<(KeyId, i64)>,
     pub suspicions: Vec<(KeyId, AccountId, Suspicion, String)>,
 }
 
-/// A suspicion as it is kept.
+/// A stored review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Review {
     pub id: Uuid,
@@ -45,17 +47,17 @@ pub struct Review {
     pub email: String,
     pub suspicion: Suspicion,
     pub detail: String,
-    /// In how many windows.
+    /// Number of windows in which the suspicion was found.
     pub windows: i64,
     pub opened_at_ms: i64,
-    /// The end of the last of them.
+    /// The end of the last such window.
     pub seen_at_ms: i64,
     pub closed_at_ms: Option<i64>,
     pub closed_by: Option<String>,
     pub note: Option<String>,
 }
 
-/// Numbers are compared within a key, in their order.
+/// Phone numbers are compared within a key, in ascending order.
 const TRAFFIC: &str = "SELECT t.key_id, t.account_id, t.otps, t.sequential, t.ended, t.answered, \
      p.usual_milli, p.seen_at_ms FROM ( \
      SELECT key_id, account_id, COUNT(*) AS otps, \
@@ -69,7 +71,7 @@ const TRAFFIC: &str = "SELECT t.key_id, t.account_id, t.otps, t.sequential, t.en
      AND phone NOT LIKE '%*%') AS d GROUP BY key_id, account_id \
      ORDER BY COUNT(*) DESC, key_id LIMIT ?) AS t LEFT JOIN key_paces AS p ON p.key_id = t.key_id";
 
-static NOTE_PACES: Bulk = Bulk::new(
+static RECORD_USUAL: Bulk = Bulk::new(
     "INSERT INTO key_paces (key_id, usual_milli, seen_at_ms) \
      SELECT v.column1, v.column2, v.column3",
     &[Column::Uuid, Column::Int, Column::Int],
@@ -82,70 +84,69 @@ const REVIEW: &str = "SELECT r.id, r.key_id, k.name, r.account_id, a.email, r.su
      FROM reviews AS r JOIN accounts AS a ON a.id = r.account_id \
      LEFT JOIN api_keys AS k ON k.id = r.key_id ";
 
-impl Store {
-    /// Claims the window that starts at `start_ms` for this node. False where another one has it.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn claim_review_window(&self, start_ms: i64) -> Result<bool, StoreError> {
+impl Operations<'_> {
+    /// Claims the window that starts at `start_ms` for this node. Returns false if another node
+    /// claimed it.
+    pub async fn claim_review_window(self, start_ms: i64) -> Result<bool, StoreError> {
         let claim = "INSERT INTO review_windows (start_ms) VALUES (?) ON CONFLICT DO NOTHING";
-        let claim = self.sql(claim, [start_ms.into()]);
-        let claimed = self.noted(self.writing()?.execute_raw(claim).await)?;
+        let claim = self.store.sql(claim, [start_ms.into()]);
+        let claimed = self
+            .store
+            .check_write(self.store.write_connection()?.execute_raw(claim).await)?;
         Ok(claimed.rows_affected() > 0)
     }
 
-    /// What each live key sent from `start_ms` until before `end_ms`. The database adds up: of millions of OTPs
-    /// only a line a key comes here.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns what each live key sent from `start_ms` (inclusive) to `end_ms` (exclusive). The
+    /// database aggregates; only one row per key is transferred.
     pub async fn key_traffic(
-        &self,
+        self,
         start_ms: i64,
         end_ms: i64,
     ) -> Result<Vec<KeyTraffic>, StoreError> {
         let values = [
-            first_id(start_ms - ID_SLACK_MS).into(),
-            first_id(end_ms + ID_SLACK_MS).into(),
+            min_id_at(start_ms - ID_SLACK_MS).into(),
+            min_id_at(end_ms + ID_SLACK_MS).into(),
             start_ms.into(),
             end_ms.into(),
-            MOST_KEYS.into(),
+            MAX_KEYS.into(),
         ];
-        let rows = self.reader.query_all_raw(self.sql(TRAFFIC, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(TRAFFIC, values))
+            .await?;
         rows.iter()
             .map(|row| {
+                let mut row = Columns::of(row);
                 Ok(KeyTraffic {
-                    key_id: KeyId(row.try_get_by_index(0)?),
-                    account_id: AccountId(row.try_get_by_index(1)?),
+                    key_id: KeyId(row.get()?),
+                    account_id: AccountId(row.get()?),
                     traffic: Traffic {
-                        otps: row.try_get_by_index(2)?,
-                        sequential: row.try_get_by_index(3)?,
-                        ended: row.try_get_by_index(4)?,
-                        answered: row.try_get_by_index(5)?,
-                        usual_milli: row.try_get_by_index(6)?,
+                        otps: row.get()?,
+                        sequential: row.get()?,
+                        ended: row.get()?,
+                        answered: row.get()?,
+                        usual_milli: row.get()?,
                     },
-                    seen_at_ms: row.try_get_by_index(7)?,
+                    seen_at_ms: row.get()?,
                 })
             })
             .collect()
     }
 
-    /// Keeps what a window that ended at `end_ms` has shown. A suspicion that is open already is seen again.
-    /// Returns the suspicions that were opened.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn keep_findings(
-        &self,
+    /// Stores the findings of a window that ended at `end_ms`. A suspicion with an open review
+    /// updates it. Returns the suspicions of new reviews.
+    pub async fn record_findings(
+        self,
         findings: &Findings,
         end_ms: i64,
     ) -> Result<Vec<Suspicion>, StoreError> {
-        let transaction = self.begin().await?;
-        let mut paces = NOTE_PACES.rows(findings.usual_milli.len());
+        let transaction = self.store.begin().await?;
+        let mut paces = RECORD_USUAL.rows(findings.usual_milli.len());
         for (key, usual) in &findings.usual_milli {
             paces.push([key.0.into(), (*usual).into(), end_ms.into()]);
         }
-        NOTE_PACES.execute(&transaction, &[], paces).await?;
+        RECORD_USUAL.execute(&transaction, &[], paces).await?;
         let mut opened = Vec::new();
         for (key, account, suspicion, detail) in &findings.suspicions {
             let again = "UPDATE reviews SET detail = ?, windows = windows + 1, seen_at_ms = ? \
@@ -156,7 +157,9 @@ impl Store {
                 key.0.into(),
                 suspicion.as_str().into(),
             ];
-            let again = transaction.execute_raw(self.sql(again, values)).await?;
+            let again = transaction
+                .execute_raw(self.store.sql(again, values))
+                .await?;
             if again.rows_affected() > 0 {
                 continue;
             }
@@ -171,13 +174,15 @@ impl Store {
                 end_ms.into(),
                 end_ms.into(),
             ];
-            transaction.execute_raw(self.sql(open, values)).await?;
+            transaction
+                .execute_raw(self.store.sql(open, values))
+                .await?;
             opened.push(*suspicion);
         }
         for (old, limit_ms) in [
             (
                 "DELETE FROM key_paces WHERE seen_at_ms < ?",
-                end_ms - FORGOTTEN_AFTER_MS,
+                end_ms - FORGET_AFTER_MS,
             ),
             (
                 "DELETE FROM review_windows WHERE start_ms < ?",
@@ -185,90 +190,79 @@ impl Store {
             ),
         ] {
             transaction
-                .execute_raw(self.sql(old, [limit_ms.into()]))
+                .execute_raw(self.store.sql(old, [limit_ms.into()]))
                 .await?;
         }
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(opened)
     }
 
-    /// Reviews, the open ones or all, the latest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn reviews(&self, open_only: bool, limit: u32) -> Result<Vec<Review>, StoreError> {
-        let which = match open_only {
+    /// Returns reviews, latest first: the open ones or all.
+    pub async fn reviews(self, open_only: bool, limit: u32) -> Result<Vec<Review>, StoreError> {
+        let filter = match open_only {
             true => "WHERE r.closed_at_ms IS NULL ",
             false => "",
         };
-        let sql = format!("{REVIEW}{which}ORDER BY r.opened_at_ms DESC, r.id DESC LIMIT ?");
-        let statement = self.sql(&sql, [Value::from(i64::from(limit))]);
-        let rows = self.reader.query_all_raw(statement).await?;
+        let sql = format!("{REVIEW}{filter}ORDER BY r.opened_at_ms DESC, r.id DESC LIMIT ?");
+        let statement = self.store.sql(&sql, [Value::from(i64::from(limit))]);
+        let rows = self.store.reader.query_all_raw(statement).await?;
         rows.iter().map(review).collect()
     }
 
-    /// How many reviews are open.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn open_review_count(&self) -> Result<i64, StoreError> {
+    /// Returns the number of open reviews.
+    pub async fn open_review_count(self) -> Result<i64, StoreError> {
         let sql = "SELECT COUNT(*) FROM reviews WHERE closed_at_ms IS NULL";
-        let row = self.reader.query_one_raw(self.sql(sql, [])).await?;
-        Ok(row.map_or(Ok(0), |row| row.try_get_by_index(0))?)
+        let count = scalar(&self.store.reader, self.store.sql(sql, [])).await?;
+        Ok(count.unwrap_or(0))
     }
 
-    /// Closes a review, with what was found. False where it is closed or unknown. The same suspicion opens another.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Closes a review with a note. Returns false if it is closed or unknown. The same suspicion
+    /// opens a new review.
     pub async fn close_review(
-        &self,
+        self,
         by: Operator<'_>,
         id: Uuid,
         note: &str,
         at_ms: i64,
     ) -> Result<bool, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let close = "UPDATE reviews SET closed_at_ms = ?, closed_by = ?, note = ? \
                      WHERE id = ? AND closed_at_ms IS NULL RETURNING account_id, suspicion";
         let values = [at_ms.into(), by.name.into(), note.into(), id.into()];
-        let closed = self.sql(close, values);
+        let closed = self.store.sql(close, values);
         let Some(row) = transaction.query_one_raw(closed).await? else {
             transaction.rollback().await?;
             return Ok(false);
         };
-        let suspicion: String = row.try_get_by_index(1)?;
+        let (account, suspicion): (Uuid, String) = row.try_get_many_by_index()?;
         let action = Action {
             action: "close_review",
-            account: Some(AccountId(row.try_get_by_index(0)?)),
+            account: Some(AccountId(account)),
             subject: Some(&suspicion),
             detail: Some(note),
         };
         self.log(&transaction, by, action, at_ms).await?;
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 }
 
 fn review(row: &QueryResult) -> Result<Review, StoreError> {
-    let suspicion: String = row.try_get_by_index(5)?;
-    let name: Option<String> = row.try_get_by_index(2)?;
+    let mut row = Columns::of(row);
     Ok(Review {
-        id: row.try_get_by_index(0)?,
-        key_id: KeyId(row.try_get_by_index(1)?),
-        key_name: name.unwrap_or_default(),
-        account_id: AccountId(row.try_get_by_index(3)?),
-        email: row.try_get_by_index(4)?,
-        suspicion: Suspicion::named(&suspicion).ok_or(StoreError::Unreadable {
-            table: "reviews",
-            column: "suspicion",
-        })?,
-        detail: row.try_get_by_index(6)?,
-        windows: row.try_get_by_index(7)?,
-        opened_at_ms: row.try_get_by_index(8)?,
-        seen_at_ms: row.try_get_by_index(9)?,
-        closed_at_ms: row.try_get_by_index(10)?,
-        closed_by: row.try_get_by_index(11)?,
-        note: row.try_get_by_index(12)?,
+        id: row.get()?,
+        key_id: KeyId(row.get()?),
+        key_name: row.get::<Option<String>>()?.unwrap_or_default(),
+        account_id: AccountId(row.get()?),
+        email: row.get()?,
+        suspicion: Suspicion::named(&row.get::<String>()?)
+            .ok_or(StoreError::unreadable("reviews", "suspicion"))?,
+        detail: row.get()?,
+        windows: row.get()?,
+        opened_at_ms: row.get()?,
+        seen_at_ms: row.get()?,
+        closed_at_ms: row.get()?,
+        closed_by: row.get()?,
+        note: row.get()?,
     })
 }

@@ -1,148 +1,128 @@
 //! The open phone windows of one SQLite file, in memory.
 //!
-//! A file has one node, so the process that serves it can remember the windows itself. In a table each
-//! claim would change a page of its own, since phones come in no order, and the log would grow by a
-//! page an OTP. A restart forgets nothing: the book is read again from the deliveries.
+//! An SQLite file is served by one process, so that process can keep the windows itself. In a
+//! table, each claim would change a different page, because phones arrive in random order, and the
+//! WAL would grow by one page per OTP. A restart loses nothing: the windows are rebuilt from the
+//! deliveries.
 //!
-//! Transactions that write are serial, so a book is only changed by who holds the file's write lock.
+//! Write transactions are serial, so only the holder of the file's write lock changes a cache.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::phone::Phone;
+use parking_lot::Mutex;
 
-use super::table::OpenWindow;
-use crate::store::ledger::posting::{Debit, Settlement};
+/// A phone and whether its window is a test window.
+pub(crate) type Window = (bool, Phone);
 
-/// A phone in its realm: test or live.
-type Window = (bool, Phone);
+/// A delivery's claim on a window.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim {
+    pub window: Window,
+    pub delivery_id: DeliveryId,
+    pub from_ms: i64,
+    pub until_ms: i64,
+}
 
-/// The book of one file.
+/// The windows of one file.
 #[derive(Debug, Default)]
-pub(in crate::store) struct WindowBook(Mutex<Pages>);
+pub(crate) struct PhoneWindowCache(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct Pages {
-    /// Whether what the deliveries say has been read.
-    is_read: bool,
+struct State {
+    /// Whether the windows were loaded from the deliveries.
+    is_loaded: bool,
     open: HashMap<Window, Claim>,
-    /// When claims are over, about in order: for forgetting them.
+    /// Ends of the claims, roughly in order, for expiry.
     ends: VecDeque<(i64, Window)>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Claim {
-    delivery_id: DeliveryId,
-    until_ms: i64,
-}
+/// The caches of this process: two stores on one file share one.
+static CACHES: LazyLock<Mutex<HashMap<PathBuf, Weak<PhoneWindowCache>>>> =
+    LazyLock::new(Mutex::default);
 
-/// The books of this process: two stores on one file share one.
-static BOOKS: LazyLock<Mutex<HashMap<PathBuf, Weak<WindowBook>>>> = LazyLock::new(Mutex::default);
-
-impl WindowBook {
-    /// The book of the file at `path`, which exists.
-    pub fn of(path: &Path) -> Arc<WindowBook> {
+impl PhoneWindowCache {
+    /// Returns the cache of the file at `path`, which must exist.
+    pub fn of(path: &Path) -> Arc<PhoneWindowCache> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let mut books = BOOKS.lock().unwrap_or_else(PoisonError::into_inner);
-        books.retain(|_, book| book.strong_count() > 0);
-        match books.get(&path).and_then(Weak::upgrade) {
-            Some(book) => book,
+        let mut caches = CACHES.lock();
+        caches.retain(|_, cache| cache.strong_count() > 0);
+        match caches.get(&path).and_then(Weak::upgrade) {
+            Some(cache) => cache,
             None => {
-                let book = Arc::default();
-                books.insert(path, Arc::downgrade(&book));
-                book
+                let cache = Arc::default();
+                caches.insert(path, Arc::downgrade(&cache));
+                cache
             }
         }
     }
 
-    pub fn is_read(&self) -> bool {
-        self.pages().is_read
+    pub fn is_loaded(&self) -> bool {
+        self.0.lock().is_loaded
     }
 
-    /// Takes over what the deliveries say.
-    pub fn read(&self, windows: &[OpenWindow]) {
-        let mut pages = self.pages();
-        for window in windows {
-            let claim = Claim {
-                delivery_id: window.delivery_id,
-                until_ms: window.until_ms,
-            };
-            pages.claim((window.test, window.phone), claim);
-        }
-        pages.is_read = true;
+    /// Adds the windows loaded from the deliveries.
+    pub fn load(&self, claims: impl Iterator<Item = Claim>) {
+        let mut state = self.0.lock();
+        claims.for_each(|claim| state.claim(claim));
+        state.is_loaded = true;
     }
 
-    /// Those of the debits at `claims` whose windows are taken, and until when. What `ended` gives back
-    /// counts as free.
+    /// Returns which of the numbered claims another delivery prevents, and until when. Claims of deliveries
+    /// that `is_released` accepts do not count.
     pub fn lost(
         &self,
-        debits: &[Debit],
-        claims: &[usize],
-        ended: &[&Settlement],
+        claims: impl Iterator<Item = (usize, Claim)>,
+        is_released: impl Fn(DeliveryId) -> bool,
     ) -> HashMap<usize, i64> {
-        let pages = self.pages();
-        let is_given_back = |claim: &Claim| {
-            ended
-                .iter()
-                .any(|s| s.release_window && s.delivery_id == claim.delivery_id)
-        };
+        let state = self.0.lock();
         claims
-            .iter()
-            .filter_map(|place| {
-                let debit = &debits[*place];
-                let claim = pages.open.get(&(debit.test, debit.phone))?;
-                let is_open = claim.until_ms > debit.created_at_ms && !is_given_back(claim);
-                is_open.then_some((*place, claim.until_ms))
+            .filter_map(|(index, claim)| {
+                let holder = state.open.get(&claim.window)?;
+                let is_open = holder.until_ms > claim.from_ms && !is_released(holder.delivery_id);
+                is_open.then_some((index, holder.until_ms))
             })
             .collect()
     }
 
-    /// Writes down what a transaction is about to commit. Unless it is kept, the book forgets
-    /// everything and is read again: nobody knows whether the commit came through.
-    pub fn write<'b, 'd>(
-        &'b self,
-        posted: impl Iterator<Item = &'d Debit>,
-        ended: &[&Settlement],
-    ) -> Written<'b> {
-        let mut pages = self.pages();
-        for s in ended.iter().filter(|s| s.release_window) {
-            let window = (s.test, s.phone);
-            if pages.open.get(&window).map(|claim| claim.delivery_id) == Some(s.delivery_id) {
-                pages.open.remove(&window);
+    /// Records the changes of a transaction that is about to commit. Unless they are confirmed by
+    /// [`PendingChanges::committed`], the outcome is unknown: the cache is cleared and loaded again.
+    pub fn record(
+        &self,
+        released: impl Iterator<Item = (Window, DeliveryId)>,
+        claimed: impl Iterator<Item = Claim>,
+    ) -> PendingChanges<'_> {
+        let mut state = self.0.lock();
+        for (window, delivery) in released {
+            if state.open.get(&window).map(|claim| claim.delivery_id) == Some(delivery) {
+                state.open.remove(&window);
             }
         }
-        for debit in posted {
-            pages.forget_until(debit.created_at_ms);
-            let claim = Claim {
-                delivery_id: debit.delivery_id,
-                until_ms: debit.window_until_ms,
-            };
-            pages.claim((debit.test, debit.phone), claim);
+        for claim in claimed {
+            state.expire_until(claim.from_ms);
+            state.claim(claim);
         }
-        Written(Some(self))
-    }
-
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        PendingChanges(Some(self))
     }
 }
 
-impl Pages {
-    fn claim(&mut self, window: Window, claim: Claim) {
-        self.open.insert(window, claim);
-        self.ends.push_back((claim.until_ms, window));
+impl State {
+    fn claim(&mut self, claim: Claim) {
+        self.open.insert(claim.window, claim);
+        self.ends.push_back((claim.until_ms, claim.window));
     }
 
-    /// Forgets the windows that were over at `now_ms`.
-    fn forget_until(&mut self, now_ms: i64) {
+    /// Drops the windows that ended by `now_ms`.
+    fn expire_until(&mut self, now_ms: i64) {
         while let Some((until_ms, window)) = self.ends.front().copied() {
             if until_ms > now_ms {
                 return;
             }
             self.ends.pop_front();
-            // It may have been claimed anew.
+            // The phone may have been claimed again.
             if self.open.get(&window).map(|claim| claim.until_ms) == Some(until_ms) {
                 self.open.remove(&window);
             }
@@ -150,21 +130,21 @@ impl Pages {
     }
 }
 
-/// What was written down for a transaction whose commit is under way.
+/// Changes recorded for a transaction that is being committed.
 #[must_use]
-pub(in crate::store) struct Written<'b>(Option<&'b WindowBook>);
+pub(crate) struct PendingChanges<'c>(Option<&'c PhoneWindowCache>);
 
-impl Written<'_> {
-    /// The transaction is committed.
-    pub fn keep(mut self) {
+impl PendingChanges<'_> {
+    /// Confirms that the transaction was committed.
+    pub fn committed(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Written<'_> {
+impl Drop for PendingChanges<'_> {
     fn drop(&mut self) {
-        if let Some(book) = self.0 {
-            *book.pages() = Pages::default();
+        if let Some(cache) = self.0 {
+            *cache.0.lock() = State::default();
         }
     }
 }

@@ -1,25 +1,25 @@
-//! Bloom filters (Bloom, 1970): whether something may be in a set, in a few bits of each of its members.
+//! Bloom filters (Bloom, 1970): tell in a few bits per member whether a set may contain a value.
 //!
-//! They are kept in the database for years. What a filter says must follow from its bytes alone, whatever
-//! version of the program or of a library reads them: so they are ours, and hashed by SHA-256.
+//! They are stored in the database for years. Their meaning must depend on their bytes alone, not
+//! on a program or library version, so they are implemented here and hash with SHA-256.
 
 use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
 
-/// At so many bits a member and so many probes, one look-up in 300 says yes wrongly.
+/// With these parameters one lookup in 300 is a false positive.
 const BITS_PER_MEMBER: usize = 12;
 const PROBES: u64 = 8;
 
-/// What is looked for.
+/// A hashed member of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::store) struct Member {
+pub(crate) struct Member {
     start: u64,
     step: u64,
 }
 
 impl Member {
-    /// Of the parts that make it up. The last one alone may be of any length.
+    /// Hashes the concatenated parts. Only the last part may vary in length.
     pub fn of(parts: &[&[u8]]) -> Member {
         let mut hash = Sha256::new();
         for part in parts {
@@ -32,7 +32,7 @@ impl Member {
         };
         Member {
             start: word(0),
-            // Odd, so that the probes do not fall on few places.
+            // Odd, so that the probes do not collapse onto few bits.
             step: word(8) | 1,
         }
     }
@@ -45,8 +45,8 @@ impl Member {
     }
 }
 
-/// The filter of these members.
-pub(in crate::store) fn filter(members: &HashSet<Member>) -> Vec<u8> {
+/// Builds the filter of `members`.
+pub(crate) fn filter(members: &HashSet<Member>) -> Vec<u8> {
     let mut filter = vec![0; (members.len() * BITS_PER_MEMBER).div_ceil(8)];
     let bits = filter.len() as u64 * 8;
     for member in members {
@@ -59,8 +59,8 @@ pub(in crate::store) fn filter(members: &HashSet<Member>) -> Vec<u8> {
     filter
 }
 
-/// Whether the filter's set may have the member. An empty filter has none.
-pub(in crate::store) fn may_have(filter: &[u8], member: Member) -> bool {
+/// Returns whether the set may contain the member. An empty filter contains nothing.
+pub(crate) fn may_have(filter: &[u8], member: Member) -> bool {
     let bits = filter.len() as u64 * 8;
     bits > 0
         && member
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn every_member_is_found_and_hardly_anything_else() {
+    fn every_member_is_found_and_few_other_values_are() {
         let members: HashSet<Member> = (0..8_000).map(member).collect();
         let filter = filter(&members);
         assert_eq!(filter.len(), 12_000);
@@ -89,13 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_filter_has_nothing() {
+    fn an_empty_filter_contains_nothing() {
         assert_eq!(filter(&HashSet::new()), Vec::<u8>::new());
         assert!(!may_have(&[], member(1)));
     }
 
     #[test]
-    fn a_filter_says_the_same_for_ever() {
+    fn the_bytes_of_a_filter_are_stable() {
         let filter = filter(&HashSet::from([member(1), member(2)]));
         assert_eq!(filter, [202, 165, 126]);
     }

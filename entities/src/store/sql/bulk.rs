@@ -1,25 +1,25 @@
-//! Statements over many rows at once, in the same words for both databases.
+//! Statements over many rows, with one text for both databases.
 //!
-//! The rows are a derived table `v(column1, column2, …)`: on SQLite a `VALUES` list, on PostgreSQL
-//! an `UNNEST` of one array a column. A nullable column comes as `''` or [`NONE`] and is turned to
-//! null by the statement's own `NULLIF`, since an array binds no nulls.
+//! The rows are a derived table `v(column1, column2, …)`: a `VALUES` list on SQLite, an `UNNEST` of
+//! one array per column on PostgreSQL. Arrays bind no nulls, so a nullable column is passed as `''`
+//! or [`NULL_INT`] and converted by the statement's own `NULLIF`.
 
 use std::sync::OnceLock;
 
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
 
-/// A number that is absent; no time, code or count is negative.
-pub(in crate::store) const NONE: i64 = -1;
+/// Stands for an absent number. No stored time, code or count is negative.
+pub(crate) const NULL_INT: i64 = -1;
 
-/// The row counts for which SQLite's statements are prepared. What lies between is filled up with
-/// rows of nulls, so that few statements serve every batch.
+/// Row counts for which SQLite statements are prepared. Batches are padded with rows of nulls, so
+/// that few statements serve every batch size.
 const SIZES: [usize; 15] = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
-const LARGEST: usize = SIZES[SIZES.len() - 1];
+const MAX_ROWS: usize = SIZES[SIZES.len() - 1];
 
-/// The type of one column of the rows.
+/// The type of one column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::store) enum Column {
+pub(crate) enum Column {
     Uuid,
     Text,
     Int,
@@ -49,7 +49,7 @@ impl Column {
     }
 }
 
-/// The place in [`SIZES`] of the smallest that holds so many rows.
+/// Returns the index in [`SIZES`] of the smallest size that holds `rows`.
 fn size_for(rows: usize) -> usize {
     SIZES
         .iter()
@@ -59,9 +59,9 @@ fn size_for(rows: usize) -> usize {
 
 /// A statement with the rows in its middle: `head FROM rows AS v tail`.
 ///
-/// Parameters are written `?`, in the head only. The tail must drop rows whose first column is
-/// null, by a condition or a join.
-pub(in crate::store) struct Bulk {
+/// Parameters are written `?` and occur in the head only. The tail must drop rows whose first
+/// column is null, by a condition or a join.
+pub(crate) struct Bulk {
     head: &'static str,
     columns: &'static [Column],
     tail: &'static str,
@@ -69,29 +69,29 @@ pub(in crate::store) struct Bulk {
     on_postgres: OnceLock<String>,
 }
 
-/// Rows of one [`Bulk`], their values one after another.
-pub(in crate::store) struct Rows {
+/// Rows of one [`Bulk`], with their values in row order.
+pub(crate) struct Rows {
     columns: &'static [Column],
     values: Vec<Value>,
 }
 
 impl Rows {
-    pub(in crate::store) fn push<const N: usize>(&mut self, row: [Value; N]) {
+    pub(crate) fn push<const N: usize>(&mut self, row: [Value; N]) {
         debug_assert_eq!(N, self.columns.len());
         self.values.extend(row);
     }
 
-    pub(in crate::store) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.values.len() / self.columns.len()
     }
 
-    pub(in crate::store) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 }
 
 impl Bulk {
-    pub(in crate::store) const fn new(
+    pub(crate) const fn new(
         head: &'static str,
         columns: &'static [Column],
         tail: &'static str,
@@ -105,15 +105,15 @@ impl Bulk {
         }
     }
 
-    pub(in crate::store) fn rows(&self, capacity: usize) -> Rows {
+    pub(crate) fn rows(&self, capacity: usize) -> Rows {
         Rows {
             columns: self.columns,
             values: Vec::with_capacity(capacity * self.columns.len()),
         }
     }
 
-    /// Runs it and returns how many rows it wrote.
-    pub(in crate::store) async fn execute(
+    /// Executes the statement and returns the number of written rows.
+    pub(crate) async fn execute(
         &self,
         connection: &impl ConnectionTrait,
         scalars: &[Value],
@@ -126,8 +126,8 @@ impl Bulk {
         Ok(written)
     }
 
-    /// Runs it and returns the rows that it returns.
-    pub(in crate::store) async fn query(
+    /// Executes the statement and returns its result rows.
+    pub(crate) async fn query(
         &self,
         connection: &impl ConnectionTrait,
         scalars: &[Value],
@@ -157,9 +157,9 @@ impl Bulk {
 
     fn sqlite_statements(&self, scalars: &[Value], mut rows: Rows) -> Vec<Statement> {
         let width = self.columns.len();
-        let mut statements = Vec::with_capacity(rows.len().div_ceil(LARGEST));
+        let mut statements = Vec::with_capacity(rows.len().div_ceil(MAX_ROWS));
         while !rows.is_empty() {
-            let count = rows.len().min(LARGEST);
+            let count = rows.len().min(MAX_ROWS);
             let rest = rows.values.split_off(count * width);
             statements.push(self.sqlite_statement(scalars, rows, size_for(count)));
             rows = Rows {
@@ -170,7 +170,8 @@ impl Bulk {
         statements
     }
 
-    /// One statement for as many rows as the size at this place of [`SIZES`], filled up with nulls.
+    /// Builds one statement for as many rows as the size at this index of [`SIZES`], padded with
+    /// nulls.
     fn sqlite_statement(&self, scalars: &[Value], rows: Rows, size: usize) -> Statement {
         let count = rows.len();
         let mut values = Vec::with_capacity(scalars.len() + SIZES[size] * self.columns.len());
@@ -208,7 +209,7 @@ impl Bulk {
         )
     }
 
-    pub(in crate::store) fn sqlite_text(&self, rows: usize) -> String {
+    pub(crate) fn sqlite_text(&self, rows: usize) -> String {
         let row = format!("({})", vec!["?"; self.columns.len()].join(","));
         let rows = vec![row.as_str(); rows].join(",");
         format!("{} FROM (VALUES {rows}) AS v {}", self.head, self.tail)
@@ -226,7 +227,7 @@ impl Bulk {
             .collect();
         format!(
             "{} FROM UNNEST({}) AS v({}) {}",
-            numbered(self.head, DatabaseBackend::Postgres),
+            number_parameters(self.head, DatabaseBackend::Postgres),
             arrays.join(","),
             names.join(","),
             self.tail
@@ -234,37 +235,34 @@ impl Bulk {
     }
 }
 
-/// Several bulk statements, one after another.
+/// Several bulk statements executed in order.
 ///
-/// SQLite takes them as one text: each text is a trip to the connection's thread and back. All of its
-/// statements are then of one size, or of one row: were each of its own, hardly any text would ever come
-/// again, and SQLite would spend more on reading texts than on writing rows.
+/// On SQLite they are sent as one text, because each text is a round trip to the connection's
+/// thread. All its statements use one size, or one row: if each had its own size, hardly any text
+/// would repeat, and SQLite would spend more time on parsing than on writing.
 #[derive(Default)]
-pub(in crate::store) struct Script {
+pub(crate) struct Script {
     parts: Vec<(&'static Bulk, Vec<Value>, Rows)>,
 }
 
 impl Script {
-    /// Adds a statement, unless it has no rows.
-    pub(in crate::store) fn push(&mut self, bulk: &'static Bulk, scalars: Vec<Value>, rows: Rows) {
+    /// Adds a statement unless it has no rows.
+    pub(crate) fn push(&mut self, bulk: &'static Bulk, scalars: Vec<Value>, rows: Rows) {
         if !rows.is_empty() {
             self.parts.push((bulk, scalars, rows));
         }
     }
 
-    /// How many rows it writes where no condition drops one.
-    pub(in crate::store) fn len(&self) -> u64 {
+    /// Returns the number of rows written if no condition drops one.
+    pub(crate) fn len(&self) -> u64 {
         self.parts
             .iter()
             .map(|(_, _, rows)| rows.len() as u64)
             .sum()
     }
 
-    /// Runs it and returns how many rows it wrote.
-    pub(in crate::store) async fn execute(
-        self,
-        connection: &impl ConnectionTrait,
-    ) -> Result<u64, DbErr> {
+    /// Executes the statements and returns the number of written rows.
+    pub(crate) async fn execute(self, connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
         let backend = connection.get_database_backend();
         let statements = match backend {
             DatabaseBackend::Sqlite => self.on_sqlite(),
@@ -286,15 +284,15 @@ impl Script {
 
     fn on_sqlite(self) -> Vec<Statement> {
         let longest = self.parts.iter().map(|(_, _, rows)| rows.len()).max();
-        let Some(longest @ ..=LARGEST) = longest else {
+        let Some(longest @ ..=MAX_ROWS) = longest else {
             return self.one_by_one(DatabaseBackend::Sqlite);
         };
-        let together = size_for(longest);
+        let shared_size = size_for(longest);
         let statements: Vec<Statement> = self
             .parts
             .into_iter()
             .map(|(bulk, scalars, rows)| {
-                let size = if rows.len() == 1 { 0 } else { together };
+                let size = if rows.len() == 1 { 0 } else { shared_size };
                 bulk.sqlite_statement(&scalars, rows, size)
             })
             .collect();
@@ -302,7 +300,8 @@ impl Script {
     }
 }
 
-/// One text with all their values: SQLite counts each `?` anew, sqlx hands the values on in order.
+/// Joins the statements into one text with all values: SQLite numbers each `?` in order, and sqlx
+/// passes the values in order.
 fn joined(statements: Vec<Statement>) -> Statement {
     let length = statements.iter().map(|s| s.sql.len() + 1).sum();
     let mut sql = String::with_capacity(length);
@@ -315,23 +314,23 @@ fn joined(statements: Vec<Statement>) -> Statement {
     Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)
 }
 
-/// `text` with its parameters `?` written as the database wants them.
-pub(in crate::store) fn numbered(text: &str, backend: DatabaseBackend) -> String {
+/// Returns `text` with its `?` parameters written as the database expects.
+pub(crate) fn number_parameters(text: &str, backend: DatabaseBackend) -> String {
     if backend == DatabaseBackend::Sqlite {
         return text.to_owned();
     }
-    let mut numbered = String::with_capacity(text.len() + 16);
+    let mut number_parameters = String::with_capacity(text.len() + 16);
     let mut number = 0;
     for part in text.split_inclusive('?') {
         match part.strip_suffix('?') {
             Some(before) => {
                 number += 1;
-                numbered.push_str(&format!("{before}${number}"));
+                number_parameters.push_str(&format!("{before}${number}"));
             }
-            None => numbered.push_str(part),
+            None => number_parameters.push_str(part),
         }
     }
-    numbered
+    number_parameters
 }
 
 #[cfg(test)]
@@ -353,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn sqlite_gets_few_sizes_filled_up_with_nulls() {
+    fn sqlite_statements_are_padded_to_few_sizes() {
         let statements = INSERT.statements(DatabaseBackend::Sqlite, &["n1".into()], rows(3));
         let [statement] = statements.as_slice() else {
             panic!("one statement, not {}", statements.len());
@@ -369,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn more_rows_than_the_largest_size_take_several_statements() {
+    fn rows_beyond_the_largest_size_take_several_statements() {
         let statements = INSERT.statements(DatabaseBackend::Sqlite, &["n1".into()], rows(800));
         let counts: Vec<usize> = statements
             .iter()
@@ -379,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn postgres_gets_one_array_a_column_after_the_scalars() {
+    fn postgres_binds_one_array_per_column_after_the_scalars() {
         let statements = INSERT.statements(DatabaseBackend::Postgres, &["n1".into()], rows(800));
         assert_eq!(statements.len(), 1);
         assert_eq!(
@@ -391,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rows_are_no_statement() {
+    fn no_rows_make_no_statement() {
         assert!(
             INSERT
                 .statements(DatabaseBackend::Sqlite, &[], rows(0))

@@ -1,19 +1,20 @@
-//! The time in a UUIDv7 (RFC 9562, section 5.7): its first 48 bits, in milliseconds since 1970.
+//! The timestamp of a UUIDv7 (RFC 9562, section 5.7): its first 48 bits, in milliseconds since
+//! 1970.
 
 use uuid::Uuid;
 
-/// How far apart the time in a delivery's id and its own may be.
-pub(in crate::store) const ID_AHEAD_MS: i64 = 10_000;
-/// A delivery is written so long after its id was made, at most.
-pub(in crate::store) const WRITTEN_WITHIN_MS: i64 = 30_000;
+/// Maximum difference between the time in a delivery's id and its recorded time.
+pub(crate) const ID_CLOCK_SKEW_MS: i64 = 10_000;
+/// Maximum delay between creating a delivery's id and writing the delivery.
+pub(crate) const MAX_WRITE_DELAY_MS: i64 = 30_000;
 
-/// No id of this time or later is smaller.
-pub(in crate::store) fn first_id(at_ms: i64) -> Uuid {
+/// Returns the smallest id of this time.
+pub(crate) fn min_id_at(at_ms: i64) -> Uuid {
     Uuid::from_u128(u128::from(at_ms.max(0).unsigned_abs()) << 80)
 }
 
-/// When an id was made.
-pub(in crate::store) fn time_of(id: Uuid) -> i64 {
+/// Returns when an id was created.
+pub(crate) fn id_time_ms(id: Uuid) -> i64 {
     (id.as_u128() >> 80) as i64
 }
 
@@ -29,8 +30,8 @@ mod tests {
         let at = Timestamp::from_unix(NoContext, 1_780_000_000, 123_000_000);
         for _ in 0..100 {
             let id = Uuid::new_v7(at);
-            assert!(first_id(at_ms) <= id && id < first_id(at_ms + 1));
-            assert_eq!(time_of(id), at_ms);
+            assert!(min_id_at(at_ms) <= id && id < min_id_at(at_ms + 1));
+            assert_eq!(id_time_ms(id), at_ms);
         }
     }
 }

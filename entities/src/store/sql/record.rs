@@ -1,4 +1,4 @@
-//! Reading the domain's types back from rows.
+//! Parses domain types from stored values.
 
 use nexo_domain::call::outcome::Status;
 use nexo_domain::otp::Language;
@@ -7,48 +7,28 @@ use nexo_domain::phone::{Phone, RecordedPhone};
 
 use crate::store::StoreError;
 
-pub(in crate::store) fn phone(table: &'static str, text: &str) -> Result<Phone, StoreError> {
-    Phone::from_record(text).ok_or(StoreError::Unreadable {
-        table,
-        column: "phone",
-    })
+pub(crate) fn phone(table: &'static str, text: &str) -> Result<Phone, StoreError> {
+    Phone::from_record(text).ok_or(StoreError::unreadable(table, "phone"))
 }
 
-pub(in crate::store) fn recorded_phone(
-    table: &'static str,
-    text: &str,
-) -> Result<RecordedPhone, StoreError> {
-    RecordedPhone::from_record(text).ok_or(StoreError::Unreadable {
-        table,
-        column: "phone",
-    })
+pub(crate) fn recorded_phone(table: &'static str, text: &str) -> Result<RecordedPhone, StoreError> {
+    RecordedPhone::from_record(text).ok_or(StoreError::unreadable(table, "phone"))
 }
 
-pub(in crate::store) fn carrier(table: &'static str, name: &str) -> Result<Carrier, StoreError> {
-    Carrier::named(name).ok_or(StoreError::Unreadable {
-        table,
-        column: "carrier",
-    })
+pub(crate) fn carrier(table: &'static str, name: &str) -> Result<Carrier, StoreError> {
+    Carrier::named(name).ok_or(StoreError::unreadable(table, "carrier"))
 }
 
-pub(in crate::store) fn status(name: &str) -> Result<Status, StoreError> {
-    Status::named(name).ok_or(StoreError::Unreadable {
-        table: "deliveries",
-        column: "status",
-    })
+pub(crate) fn status(name: &str) -> Result<Status, StoreError> {
+    Status::named(name).ok_or(StoreError::unreadable("deliveries", "status"))
 }
 
-pub(in crate::store) fn language(code: Option<&str>) -> Result<Option<Language>, StoreError> {
-    code.map(|code| {
-        Language::from_code(code).ok_or(StoreError::Unreadable {
-            table: "accounts",
-            column: "language",
-        })
-    })
-    .transpose()
+pub(crate) fn language(code: Option<&str>) -> Result<Option<Language>, StoreError> {
+    code.map(|code| Language::from_code(code).ok_or(StoreError::unreadable("accounts", "language")))
+        .transpose()
 }
 
-/// `live` or `test`: a phone has one window in each.
-pub(in crate::store) fn realm(test: bool) -> &'static str {
+/// Returns `live` or `test`. A phone has one window in each realm.
+pub(crate) fn realm(test: bool) -> &'static str {
     if test { "test" } else { "live" }
 }

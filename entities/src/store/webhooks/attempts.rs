@@ -1,7 +1,8 @@
 //! The outbox of webhooks: `pending → sending → delivered | failed`, and `unknown` after a crash.
 //!
-//! `sending` is committed before the POST. So nothing is sent twice by itself: what was never claimed is
-//! sent after a restart, what was claimed is shown as `unknown` and left for a manual replay.
+//! `sending` is committed before the POST, so nothing is sent twice automatically: unclaimed
+//! attempts are sent after a restart, claimed ones become `unknown` and are left for a manual
+//! replay.
 
 use std::collections::HashMap;
 
@@ -15,15 +16,17 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::cluster::changes::{Change, append};
+use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::posting::NodeEpoch;
 use crate::store::sql::bulk::Column::{Int, Text, Uuid as Id};
-use crate::store::sql::bulk::{Bulk, NONE};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::sql::bulk::{Bulk, NULL_INT};
+use crate::store::sql::rows::{Columns, scalar};
+use crate::store::views::Webhooks;
+use crate::store::{Conflict, StoreError};
 use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity, Model};
 use crate::tables::webhooks::endpoint;
 
-/// An attempt that is this node's to send, now.
+/// An attempt that this node must send now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedAttempt {
     pub id: WebhookAttemptId,
@@ -31,33 +34,33 @@ pub struct ClaimedAttempt {
     pub account_id: AccountId,
     pub delivery_id: DeliveryId,
     pub event_type: String,
-    /// The exact bytes to be sent and signed.
+    /// The exact bytes to send and sign.
     pub body: String,
     pub url: String,
     pub secret: HashedSecret,
-    /// The secret before it, where that signs too.
+    /// The previous secret, if it still signs.
     pub old_secret: Option<HashedSecret>,
     pub created_at_ms: i64,
-    /// The trace that it is part of.
+    /// The trace to continue.
     pub trace: Option<TraceParent>,
 }
 
-/// The end of one POST.
+/// The result of one POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishedAttempt {
     pub id: WebhookAttemptId,
-    /// Whether the receiver took it (HTTP 2xx in time).
+    /// Whether the receiver accepted it (HTTP 2xx in time).
     pub delivered: bool,
-    /// HTTP status, where there was an answer.
+    /// HTTP status, if there was a response.
     pub status_code: Option<u16>,
     pub duration_ms: i64,
-    /// The answer's first KiB.
+    /// The first KiB of the response.
     pub response_head: Option<String>,
     pub error: Option<String>,
     pub finished_at_ms: i64,
 }
 
-/// An attempt as it is kept.
+/// A stored attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookAttempt {
     pub id: WebhookAttemptId,
@@ -83,11 +86,11 @@ pub struct WebhookAttempt {
 #[derive(Debug, Clone, Copy)]
 pub struct ClaimLimits {
     pub attempts: u32,
-    /// With those that are being sent to it already.
+    /// Including attempts in flight to the endpoint.
     pub per_endpoint: u32,
 }
 
-/// A replay reaches a paused endpoint too: somebody asked for it.
+/// A replay also reaches a paused endpoint, because it was requested.
 const CANDIDATES: &str = "\
     SELECT id, endpoint_id, account_id, delivery_id, event_type, body, url, secret_hash, \
     created_at_ms, old_secret_hash, old_secret_until_ms, traceparent FROM ( \
@@ -98,6 +101,13 @@ const CANDIDATES: &str = "\
     WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
     AND (e.paused_at_ms IS NULL OR a.replay_of IS NOT NULL) ";
 
+/// Attempts of paused endpoints wait for the customer and do not count.
+const OLDEST: &str = "\
+    SELECT MIN(a.created_at_ms) FROM webhook_attempts AS a \
+    JOIN webhook_endpoints AS e ON e.id = a.endpoint_id \
+    WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
+    AND (e.paused_at_ms IS NULL OR a.replay_of IS NOT NULL)";
+
 static CLAIM: Bulk = Bulk::new(
     "UPDATE webhook_attempts SET status = 'sending', node = v.column2, started_at_ms = v.column3",
     &[Id, Text, Int],
@@ -105,7 +115,7 @@ static CLAIM: Bulk = Bulk::new(
      RETURNING webhook_attempts.id",
 );
 
-/// [`CLAIM`] where other nodes may end our epoch: then nothing is claimed.
+/// [`CLAIM`] if other nodes may end our epoch: then nothing is claimed.
 static CLAIM_FENCED: Bulk = Bulk::new(
     "WITH fence AS (SELECT name FROM nodes WHERE name = ? AND epoch = ? FOR KEY SHARE) \
      UPDATE webhook_attempts SET status = 'sending', node = v.column2, started_at_ms = v.column3",
@@ -122,14 +132,11 @@ static FINISH: Bulk = Bulk::new(
     "WHERE webhook_attempts.id = v.column1 AND webhook_attempts.status = 'sending'",
 );
 
-impl Store {
-    /// Claims waiting attempts for this node, the oldest of each endpoint first. They are `sending` from
-    /// here on. `in_flight`: how many this node is sending to which endpoint.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn claim_webhooks(
-        &self,
+impl Webhooks<'_> {
+    /// Claims waiting attempts for this node, the oldest of each endpoint first, and marks them
+    /// `sending`. `in_flight`: number of attempts that this node is sending, by endpoint.
+    pub async fn claim(
+        self,
         node: &NodeEpoch,
         in_flight: &HashMap<EndpointId, u32>,
         limits: ClaimLimits,
@@ -150,45 +157,49 @@ impl Store {
             Value::from(i64::from(limits.per_endpoint)),
             Value::from(i64::from(limits.attempts)),
         ]);
-        let rows = self.reader.query_all_raw(self.sql(&sql, values)).await?;
+        let rows = self
+            .store
+            .reader
+            .query_all_raw(self.store.sql(&sql, values))
+            .await?;
         let mut attempts = candidates(&rows, now_ms)?;
-        let mut with_these = in_flight.clone();
+        let mut counts = in_flight.clone();
         attempts.retain(|attempt| {
-            let count = with_these.entry(attempt.endpoint_id).or_default();
+            let count = counts.entry(attempt.endpoint_id).or_default();
             *count += 1;
             *count <= limits.per_endpoint
         });
-        let (claim, scalars): (&'static Bulk, Vec<Value>) = match self.is_sqlite() {
+        let (claim, scalars): (&'static Bulk, Vec<Value>) = match self.store.is_sqlite() {
             true => (&CLAIM, Vec::new()),
             false => {
                 let (name, epoch) = (node.node.as_ref(), node.epoch);
                 (&CLAIM_FENCED, vec![name.into(), epoch.into()])
             }
         };
-        self.claim(claim, &scalars, node, attempts, now_ms).await
+        self.mark_sending(claim, &scalars, node, attempts, now_ms)
+            .await
     }
 
-    /// Claims one attempt in this node's name, if it still waits: for a command, which has no epoch.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn claim_webhook(
-        &self,
+    /// Claims one waiting attempt for a command, which has no epoch.
+    pub async fn claim_one(
+        self,
         node: &NodeEpoch,
         id: WebhookAttemptId,
         now_ms: i64,
     ) -> Result<Option<ClaimedAttempt>, StoreError> {
         let sql = format!("{CANDIDATES} AND a.id = ?) AS c");
-        let statement = self.sql(&sql, [Value::from(id.0)]);
-        let rows = self.reader.query_all_raw(statement).await?;
+        let statement = self.store.sql(&sql, [Value::from(id.0)]);
+        let rows = self.store.reader.query_all_raw(statement).await?;
         let attempts = candidates(&rows, now_ms)?;
-        let claimed = self.claim(&CLAIM, &[], node, attempts, now_ms).await?;
+        let claimed = self
+            .mark_sending(&CLAIM, &[], node, attempts, now_ms)
+            .await?;
         Ok(claimed.into_iter().next())
     }
 
-    /// Of two that claim the same attempt, the update lets one.
-    async fn claim(
-        &self,
+    /// Marks attempts as `sending`. If two processes claim the same attempt, the update succeeds for one.
+    async fn mark_sending(
+        self,
         claim: &'static Bulk,
         scalars: &[Value],
         node: &NodeEpoch,
@@ -200,9 +211,12 @@ impl Store {
             let name = node.node.as_ref();
             rows.push([attempt.id.0.into(), name.into(), now_ms.into()]);
         }
-        let claimed = claim.query(self.writing()?, scalars, rows).await;
+        let claimed = claim
+            .query(self.store.write_connection()?, scalars, rows)
+            .await;
         let claimed: Vec<Uuid> = self
-            .noted(claimed)?
+            .store
+            .check_write(claimed)?
             .iter()
             .map(|row| row.try_get_by_index(0))
             .collect::<Result<_, _>>()?;
@@ -210,11 +224,8 @@ impl Store {
         Ok(attempts)
     }
 
-    /// Keeps what became of POSTs, many at once. An attempt that is no longer `sending` stays as it is.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn finish_webhooks(&self, finished: &[FinishedAttempt]) -> Result<u64, StoreError> {
+    /// Stores the results of POSTs. Attempts that are no longer `sending` do not change.
+    pub async fn finish(self, finished: &[FinishedAttempt]) -> Result<u64, StoreError> {
         let mut rows = FINISH.rows(finished.len());
         for attempt in finished {
             let status = if attempt.delivered {
@@ -225,33 +236,37 @@ impl Store {
             rows.push([
                 attempt.id.0.into(),
                 status.into(),
-                attempt.status_code.map_or(NONE, i64::from).into(),
+                attempt.status_code.map_or(NULL_INT, i64::from).into(),
                 attempt.duration_ms.into(),
-                storable(attempt.response_head.as_deref()).into(),
-                storable(attempt.error.as_deref()).into(),
+                without_nul(attempt.response_head.as_deref()).into(),
+                without_nul(attempt.error.as_deref()).into(),
                 attempt.finished_at_ms.into(),
             ]);
         }
-        self.noted(FINISH.execute(self.writing()?, &[], rows).await)
+        self.store.check_write(
+            FINISH
+                .execute(self.store.write_connection()?, &[], rows)
+                .await,
+        )
     }
 
-    /// Queues the same bytes for the same endpoint once more.
+    /// Queues the same body for the same endpoint again.
     ///
     /// # Errors
-    /// [`Conflict::AttemptUnknown`] also when it is not `account`'s, [`Conflict::EndpointRemoved`]; what
-    /// the database fails with.
-    pub async fn replay_webhook(
-        &self,
+    /// [`Conflict::UnknownAttempt`], also if it belongs to another account;
+    /// [`Conflict::EndpointRemoved`].
+    pub async fn replay(
+        self,
         id: WebhookAttemptId,
         account: Option<AccountId>,
         at_ms: i64,
     ) -> Result<WebhookAttemptId, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let old = Entity::find_by_id(id.0)
             .one(&transaction)
             .await?
             .filter(|old| account.is_none_or(|account| account.0 == old.account_id))
-            .ok_or(Conflict::AttemptUnknown)?;
+            .ok_or(Conflict::UnknownAttempt)?;
         let endpoint = endpoint::Entity::find_by_id(old.endpoint_id)
             .filter(endpoint::Column::RemovedAtMs.is_null())
             .one(&transaction)
@@ -273,54 +288,62 @@ impl Store {
             ..Default::default()
         };
         Entity::insert(attempt).exec(&transaction).await?;
-        append(&transaction, Change::WebhookAttempt(replay), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::WebhookAttempt(replay), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(replay)
     }
 
-    /// The attempt, if there is one.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn webhook_attempt(
-        &self,
-        id: WebhookAttemptId,
-    ) -> Result<Option<WebhookAttempt>, StoreError> {
-        let row = Entity::find_by_id(id.0).one(&self.reader).await?;
+    /// Returns the attempt.
+    pub async fn attempt(self, id: WebhookAttemptId) -> Result<Option<WebhookAttempt>, StoreError> {
+        let row = Entity::find_by_id(id.0).one(&self.store.reader).await?;
         Ok(row.map(attempt))
     }
 
-    /// The attempts of a delivery's event, oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn webhook_attempts(
-        &self,
+    /// Returns the attempts of a delivery, oldest first.
+    pub async fn delivery_attempts(
+        self,
         delivery: DeliveryId,
     ) -> Result<Vec<WebhookAttempt>, StoreError> {
         let rows = Entity::find()
             .filter(Column::DeliveryId.eq(delivery.0))
             .order_by_asc(Column::CreatedAtMs)
             .order_by_asc(Column::Id)
-            .all(&self.reader)
+            .all(&self.store.reader)
             .await?;
         Ok(rows.into_iter().map(attempt).collect())
     }
 
-    /// How many attempts wait to be sent.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn webhook_backlog(&self) -> Result<u64, StoreError> {
+    /// Returns the number of attempts waiting to be sent.
+    pub async fn backlog(self) -> Result<u64, StoreError> {
         Ok(Entity::find()
             .filter(Expr::cust("status = 'pending'"))
-            .count(&self.reader)
+            .count(&self.store.reader)
             .await?)
+    }
+
+    /// Marks attempts as `unknown` that have been `sending` since before `before_ms`. A POST takes
+    /// seconds, so the process that sent them has exited.
+    pub async fn expire_stuck(self, before_ms: i64, at_ms: i64) -> Result<u64, StoreError> {
+        let expired = Entity::update_many()
+            .col_expr(Column::Status, Expr::value("unknown"))
+            .col_expr(Column::FinishedAtMs, Expr::value(at_ms))
+            .filter(Expr::cust("status = 'sending'"))
+            .filter(Column::StartedAtMs.lt(before_ms))
+            .exec(&self.store.writer)
+            .await?;
+        Ok(expired.rows_affected)
+    }
+
+    /// Returns when the oldest waiting webhook attempt was created; `None` if none waits.
+    pub async fn oldest_pending_ms(self) -> Result<Option<i64>, StoreError> {
+        let oldest = self.store.sql(OLDEST, []);
+        let at_ms: Option<Option<i64>> = scalar(&self.store.reader, oldest).await?;
+        Ok(at_ms.flatten())
     }
 }
 
-/// PostgreSQL takes no NUL in a text; a receiver's answer may hold one.
-fn storable(text: Option<&str>) -> String {
+/// PostgreSQL rejects NUL in text; a response may contain one.
+fn without_nul(text: Option<&str>) -> String {
     text.unwrap_or_default().replace('\0', "\u{fffd}")
 }
 
@@ -329,26 +352,30 @@ fn candidates(rows: &[QueryResult], now_ms: i64) -> Result<Vec<ClaimedAttempt>, 
 }
 
 fn candidate(row: &QueryResult, now_ms: i64) -> Result<ClaimedAttempt, DbErr> {
-    let old: Option<String> = row.try_get_by_index(9)?;
-    let old_until: Option<i64> = row.try_get_by_index(10)?;
-    let trace: Option<String> = row.try_get_by_index(11)?;
-    let signs_too = old_until.is_some_and(|until| now_ms < until);
-    Ok(ClaimedAttempt {
-        id: WebhookAttemptId(row.try_get_by_index(0)?),
-        endpoint_id: EndpointId(row.try_get_by_index(1)?),
-        account_id: AccountId(row.try_get_by_index(2)?),
-        delivery_id: DeliveryId(row.try_get_by_index(3)?),
-        event_type: row.try_get_by_index(4)?,
-        body: row.try_get_by_index(5)?,
-        url: row.try_get_by_index(6)?,
-        secret: HashedSecret::from_record(row.try_get_by_index(7)?),
-        created_at_ms: row.try_get_by_index(8)?,
-        old_secret: old.filter(|_| signs_too).map(HashedSecret::from_record),
-        trace: trace.and_then(|trace| trace.parse().ok()),
-    })
+    let mut row = Columns::of(row);
+    let mut attempt = ClaimedAttempt {
+        id: WebhookAttemptId(row.get()?),
+        endpoint_id: EndpointId(row.get()?),
+        account_id: AccountId(row.get()?),
+        delivery_id: DeliveryId(row.get()?),
+        event_type: row.get()?,
+        body: row.get()?,
+        url: row.get()?,
+        secret: HashedSecret::from_record(row.get()?),
+        created_at_ms: row.get()?,
+        old_secret: row.get::<Option<String>>()?.map(HashedSecret::from_record),
+        trace: None,
+    };
+    let old_until_ms: Option<i64> = row.get()?;
+    if old_until_ms.is_none_or(|until_ms| now_ms >= until_ms) {
+        attempt.old_secret = None;
+    }
+    let trace: Option<String> = row.get()?;
+    attempt.trace = trace.and_then(|trace| trace.parse().ok());
+    Ok(attempt)
 }
 
-pub(in crate::store) fn attempt(row: Model) -> WebhookAttempt {
+pub(crate) fn attempt(row: Model) -> WebhookAttempt {
     WebhookAttempt {
         id: WebhookAttemptId(row.id),
         endpoint_id: EndpointId(row.endpoint_id),

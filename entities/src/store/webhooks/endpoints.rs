@@ -9,16 +9,17 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::accounts::accounts::hold_open_account;
-use crate::store::cluster::changes::{Change, append};
-use crate::store::{Conflict, Store, StoreError};
+use crate::store::accounts::accounts::lock_open_account;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::views::Webhooks;
+use crate::store::{Conflict, StoreError};
 use crate::tables::webhooks::endpoint::{Column, Entity};
 use crate::tables::webhooks::{attempt, endpoint};
 
-/// The most endpoints that an account keeps, those that are paused included.
-const MOST_KEPT: usize = 20;
+/// Maximum number of endpoints per account, including paused ones.
+const MAX_STORED: usize = 20;
 
-/// An endpoint to be added. Its URL has been checked.
+/// Parameters of a new endpoint. The URL must have been validated.
 #[derive(Debug, Clone)]
 pub struct NewEndpoint<'a> {
     pub account_id: AccountId,
@@ -27,7 +28,7 @@ pub struct NewEndpoint<'a> {
     pub created_at_ms: i64,
 }
 
-/// An endpoint as it is kept.
+/// A stored endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     pub id: EndpointId,
@@ -35,7 +36,7 @@ pub struct Endpoint {
     pub url: String,
     pub created_at_ms: i64,
     pub paused_at_ms: Option<i64>,
-    /// Until when the secret before the present one signs too.
+    /// Until when the previous secret also signs.
     pub old_secret_until_ms: Option<i64>,
 }
 
@@ -52,36 +53,35 @@ impl From<endpoint::Model> for Endpoint {
     }
 }
 
-/// What can be done with an endpoint.
+/// A change of an endpoint's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndpointChange {
     /// New events are not queued for it, and queued ones wait.
     Pause,
     Resume,
-    /// For good. What was queued for it fails.
+    /// Permanent. Queued attempts fail.
     Remove,
 }
 
-impl Store {
+impl Webhooks<'_> {
     /// Adds an endpoint.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyEndpoints`], [`Conflict::EndpointsKept`]; what the
-    /// database fails with.
-    pub async fn add_endpoint(&self, new: NewEndpoint<'_>) -> Result<EndpointId, StoreError> {
+    /// [`Conflict::AccountClosed`], [`Conflict::TooManyActiveEndpoints`], [`Conflict::TooManyStoredEndpoints`].
+    pub async fn add_endpoint(self, new: NewEndpoint<'_>) -> Result<EndpointId, StoreError> {
         let id = EndpointId(Uuid::now_v7());
-        let transaction = self.begin().await?;
-        hold_open_account(&transaction, new.account_id).await?;
+        let transaction = self.store.begin().await?;
+        lock_open_account(&transaction, new.account_id).await?;
         let kept = Entity::find()
             .filter(Column::AccountId.eq(new.account_id.0))
             .filter(Column::RemovedAtMs.is_null())
             .count(&transaction)
             .await?;
-        if kept >= MOST_KEPT as u64 {
-            return Err(Conflict::EndpointsKept { max: MOST_KEPT }.into());
+        if kept >= MAX_STORED as u64 {
+            return Err(Conflict::TooManyStoredEndpoints { max: MAX_STORED }.into());
         }
         if active(&transaction, new.account_id).await? >= MAX_ENDPOINTS as u64 {
-            return Err(Conflict::TooManyEndpoints { max: MAX_ENDPOINTS }.into());
+            return Err(Conflict::TooManyActiveEndpoints { max: MAX_ENDPOINTS }.into());
         }
         let endpoint = endpoint::ActiveModel {
             id: Set(id.0),
@@ -97,16 +97,13 @@ impl Store {
         };
         Entity::insert(endpoint).exec(&transaction).await?;
         let change = Change::Endpoints(new.account_id);
-        append(&transaction, change, new.created_at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, change, new.created_at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
-    /// Every endpoint that was not removed, or one account's, oldest first.
-    ///
-    /// # Errors
-    /// What the database fails with.
-    pub async fn endpoints(&self, account: Option<AccountId>) -> Result<Vec<Endpoint>, StoreError> {
+    /// Returns all endpoints, or those of one account, oldest first, without removed ones.
+    pub async fn endpoints(self, account: Option<AccountId>) -> Result<Vec<Endpoint>, StoreError> {
         let mut find = Entity::find()
             .filter(Column::RemovedAtMs.is_null())
             .order_by_asc(Column::CreatedAtMs)
@@ -114,34 +111,28 @@ impl Store {
         if let Some(account) = account {
             find = find.filter(Column::AccountId.eq(account.0));
         }
-        let rows = find.all(&self.reader).await?;
+        let rows = find.all(&self.store.reader).await?;
         Ok(rows.into_iter().map(Endpoint::from).collect())
     }
 
-    /// The endpoint, if it is this account's and was not removed.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Returns the endpoint if it belongs to the account and was not removed.
     pub async fn endpoint(
-        &self,
+        self,
         account: AccountId,
         id: EndpointId,
     ) -> Result<Option<Endpoint>, StoreError> {
         let row = Entity::find_by_id(id.0)
             .filter(Column::AccountId.eq(account.0))
             .filter(Column::RemovedAtMs.is_null())
-            .one(&self.reader)
+            .one(&self.store.reader)
             .await?;
         Ok(row.map(Endpoint::from))
     }
 
-    /// Gives an endpoint a new secret; the one before signs too until `old_until_ms`. False when the endpoint
-    /// is not `account`'s, or was removed.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Sets a new secret; the previous one also signs until `old_until_ms`. Returns false if the
+    /// endpoint does not belong to the account or was removed.
     pub async fn rotate_secret(
-        &self,
+        self,
         account: AccountId,
         id: EndpointId,
         secret: HashedSecret,
@@ -155,19 +146,19 @@ impl Store {
             .filter(Column::Id.eq(id.0))
             .filter(Column::AccountId.eq(account.0))
             .filter(Column::RemovedAtMs.is_null())
-            .exec(self.writing()?)
+            .exec(self.store.write_connection()?)
             .await;
-        Ok(self.noted(rotated)?.rows_affected > 0)
+        Ok(self.store.check_write(rotated)?.rows_affected > 0)
     }
 
-    /// Pauses, resumes or removes an endpoint. False when that changes nothing, or the endpoint is not
-    /// `account`'s.
+    /// Pauses, resumes or removes an endpoint. Returns false if that changes nothing or the
+    /// endpoint does not belong to the account.
     ///
     /// # Errors
-    /// [`Conflict::TooManyEndpoints`] where one too many would be active, [`Conflict::AccountClosed`]; what the
-    /// database fails with.
+    /// [`Conflict::TooManyActiveEndpoints`] if resuming would exceed the limit,
+    /// [`Conflict::AccountClosed`].
     pub async fn change_endpoint(
-        &self,
+        self,
         account: AccountId,
         id: EndpointId,
         change: EndpointChange,
@@ -186,9 +177,9 @@ impl Store {
                 Column::RemovedAtMs.is_null(),
             ),
         };
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         if change == EndpointChange::Resume {
-            hold_open_account(&transaction, account).await?;
+            lock_open_account(&transaction, account).await?;
         }
         let changed = Entity::update_many()
             .col_expr(column, Expr::value(Value::BigInt(value)))
@@ -204,7 +195,7 @@ impl Store {
         }
         if change == EndpointChange::Resume {
             if active(&transaction, account).await? > MAX_ENDPOINTS as u64 {
-                return Err(Conflict::TooManyEndpoints { max: MAX_ENDPOINTS }.into());
+                return Err(Conflict::TooManyActiveEndpoints { max: MAX_ENDPOINTS }.into());
             }
             Entity::update_many()
                 .col_expr(Column::ResumedAtMs, Expr::value(at_ms))
@@ -225,13 +216,13 @@ impl Store {
                 .exec(&transaction)
                 .await?;
         }
-        append(&transaction, Change::Endpoints(account), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::Endpoints(account), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(true)
     }
 }
 
-/// How many endpoints of the account get what ends.
+/// Returns the number of the account's active endpoints.
 async fn active(transaction: &DatabaseTransaction, account: AccountId) -> Result<u64, StoreError> {
     let active = Entity::find()
         .filter(Column::AccountId.eq(account.0))

@@ -1,4 +1,4 @@
-//! An endpoint's attempts, the latest first, and what its owner sends by hand: a test, or all that failed.
+//! An endpoint's attempts, newest first, and test events and bulk replays.
 
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId, WebhookAttemptId};
 use nexo_domain::webhook::TEST_EVENT;
@@ -9,13 +9,14 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::attempts::{WebhookAttempt, attempt};
-use crate::store::cluster::changes::{Change, append};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::cluster::changes::{Change, append_change};
+use crate::store::views::Webhooks;
 use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity};
 
-/// A place between two attempts of an endpoint.
+/// A position between two attempts of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AttemptPlace {
+pub struct AttemptCursor {
     pub created_at_ms: i64,
     pub id: WebhookAttemptId,
 }
@@ -24,15 +25,14 @@ pub struct AttemptPlace {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptPage {
     pub attempts: Vec<WebhookAttempt>,
-    /// What the next page starts after; `None` where this is the last one.
-    pub next: Option<AttemptPlace>,
+    /// The cursor of the next page; `None` on the last page.
+    pub next: Option<AttemptCursor>,
 }
 
-/// The most attempts that are replayed at once.
-pub const MOST_REPLAYED: u64 = 1_000;
+/// Maximum number of attempts replayed at once.
+pub const MAX_REPLAYED: u64 = 1_000;
 
-/// The last attempt of each event, where that failed or is not known to have arrived: what was replayed
-/// since, and arrived or is on its way, is left alone.
+/// The last attempt of each event if it failed or is unknown. Events replayed since are skipped.
 const FAILED_SINCE: &str = "\
     SELECT a.id FROM webhook_attempts AS a \
     WHERE a.endpoint_id = ? AND a.account_id = ? AND a.created_at_ms >= ? \
@@ -43,16 +43,13 @@ const FAILED_SINCE: &str = "\
     OR (later.created_at_ms = a.created_at_ms AND later.id > a.id))) \
     ORDER BY a.created_at_ms, a.id LIMIT ?";
 
-impl Store {
-    /// The attempts to an endpoint, the latest first: those after the place `after`, at most `limit`.
-    ///
-    /// # Errors
-    /// What the database fails with.
+impl Webhooks<'_> {
+    /// Returns at most `limit` attempts to an endpoint, newest first, after the position `after`.
     pub async fn attempt_page(
-        &self,
+        self,
         account: AccountId,
         endpoint: EndpointId,
-        after: Option<AttemptPlace>,
+        after: Option<AttemptCursor>,
         limit: u64,
     ) -> Result<AttemptPage, StoreError> {
         let mut find = Entity::find()
@@ -71,11 +68,11 @@ impl Store {
             .order_by_desc(Column::CreatedAtMs)
             .order_by_desc(Column::Id)
             .limit(limit + 1)
-            .all(&self.reader)
+            .all(&self.store.reader)
             .await?;
         let is_last = rows.len() as u64 <= limit;
         rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| !is_last).map(|row| AttemptPlace {
+        let next = rows.last().filter(|_| !is_last).map(|row| AttemptCursor {
             created_at_ms: row.created_at_ms,
             id: WebhookAttemptId(row.id),
         });
@@ -85,13 +82,10 @@ impl Store {
         })
     }
 
-    /// Queues a test event for an endpoint that has been checked to be the account's and active. Its
-    /// delivery's id is that of no delivery.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Queues a test event. The caller checks that the endpoint belongs to the account and is
+    /// active. `delivery` is not the id of a delivery.
     pub async fn queue_test_event(
-        &self,
+        self,
         account: AccountId,
         endpoint: EndpointId,
         delivery: DeliveryId,
@@ -99,7 +93,7 @@ impl Store {
         at_ms: i64,
     ) -> Result<WebhookAttemptId, StoreError> {
         let id = WebhookAttemptId(Uuid::now_v7());
-        let transaction = self.begin().await?;
+        let transaction = self.store.begin().await?;
         let test = ActiveModel {
             id: Set(id.0),
             endpoint_id: Set(endpoint.0),
@@ -112,31 +106,28 @@ impl Store {
             ..Default::default()
         };
         Entity::insert(test).exec(&transaction).await?;
-        append(&transaction, Change::WebhookAttempt(id), at_ms).await?;
-        self.end(transaction).await?;
+        append_change(&transaction, Change::WebhookAttempt(id), at_ms).await?;
+        self.store.commit(transaction).await?;
         Ok(id)
     }
 
-    /// Queues again, for an endpoint of the account, every event since `since_ms` whose last attempt failed
-    /// or is unknown: the oldest [`MOST_REPLAYED`]. Returns how many.
-    ///
-    /// # Errors
-    /// What the database fails with.
+    /// Queues again every event of the endpoint since `since_ms` whose last attempt failed or is
+    /// unknown: the oldest [`MAX_REPLAYED`]. Returns their number.
     pub async fn replay_failed(
-        &self,
+        self,
         account: AccountId,
         endpoint: EndpointId,
         since_ms: i64,
         at_ms: i64,
     ) -> Result<u64, StoreError> {
-        let transaction = self.begin().await?;
-        let statement = self.sql(
+        let transaction = self.store.begin().await?;
+        let statement = self.store.sql(
             FAILED_SINCE,
             [
                 endpoint.0.into(),
                 account.0.into(),
                 since_ms.into(),
-                (MOST_REPLAYED as i64).into(),
+                (MAX_REPLAYED as i64).into(),
             ],
         );
         let mut ids: Vec<Uuid> = Vec::new();
@@ -167,11 +158,11 @@ impl Store {
             count += replays.len() as u64;
             if let Some(first) = replays.first().map(|replay| replay.id.clone().unwrap()) {
                 let change = Change::WebhookAttempt(WebhookAttemptId(first));
-                append(&transaction, change, at_ms).await?;
+                append_change(&transaction, change, at_ms).await?;
                 Entity::insert_many(replays).exec(&transaction).await?;
             }
         }
-        self.end(transaction).await?;
+        self.store.commit(transaction).await?;
         Ok(count)
     }
 }

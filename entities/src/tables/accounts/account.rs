@@ -1,4 +1,4 @@
-//! A customer: one wallet, its keys, its webhook endpoints.
+//! Customer accounts.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,33 +7,33 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Lower case.
+    /// In lower case.
     pub email: String,
-    /// Argon2id, in PHC's text form.
+    /// Argon2id in PHC string format.
     pub password_hash: Option<String>,
-    /// Whether it may approve deposits and see every account.
+    /// Whether the account is an operator.
     pub operator: bool,
-    /// Of its calls, ISO 639-1; the configured language where null.
+    /// Language of its calls (ISO 639-1); null selects the configured one.
     pub language: Option<String>,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
-    /// Since when its keys do not work, by an operator's decision.
+    /// When an operator suspended it; its keys do not work since.
     pub suspended_at_ms: Option<i64>,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     pub suspended_for: Option<String>,
-    /// Whose address it is: two addresses of one mailbox are one person's.
+    /// The normalized address of the mailbox, which identifies a person.
     pub person: Option<String>,
-    /// What its referral link carries, for good. Made by the database.
+    /// The permanent code of its referral link, created by the database.
     pub referral_code: Option<String>,
-    /// The code with which it signed up. A trigger makes the referral of it.
+    /// The referral code it signed up with. A trigger creates the referral from it.
     pub referred_by_code: Option<String>,
-    /// Of its pages and mails, ISO 639-1; the browser's where null.
+    /// Language of its pages and e-mails (ISO 639-1); null selects the browser's.
     pub page_language: Option<String>,
-    /// The second factor's secret, sealed under a key derived from the password.
+    /// The TOTP secret, sealed under a key derived from the password.
     pub totp_sealed: Option<Vec<u8>>,
-    /// The last time step whose code was taken: no code is taken twice.
+    /// The last time step whose code was used; no code is accepted twice.
     pub totp_last_step: Option<i64>,
-    /// SHA-256 of the code that stands for a lost second factor.
+    /// SHA-256 of the recovery code.
     pub recovery_hash: Option<Vec<u8>>,
 }
 

@@ -1,4 +1,4 @@
-//! API keys: only their SHA-256 is kept.
+//! API keys; only their SHA-256 is stored.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,11 +9,11 @@ pub struct Model {
     pub id: Uuid,
     pub account_id: Uuid,
     pub name: String,
-    /// SHA-256 of the key's text.
+    /// SHA-256 of the key.
     pub hash: Vec<u8>,
     /// The key's last four characters.
     pub hint: String,
-    /// Whether it rings the sandbox carrier only, for nothing.
+    /// Whether it calls the sandbox carrier only, free of charge.
     pub test: bool,
     pub created_at_ms: i64,
     pub last_used_at_ms: Option<i64>,

@@ -1,4 +1,4 @@
-//! The networks from which a key may be used; any where there is none.
+//! The networks from which a key may be used; none means any.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Accounts and how they sign in.
+//! Accounts, keys and sign-in.
 
 pub mod account;
 pub mod api_key;

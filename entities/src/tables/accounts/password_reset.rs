@@ -1,4 +1,4 @@
-//! Links that were mailed for a new password: only the SHA-256 of a token is kept.
+//! Password reset links; only the SHA-256 of a token is stored.
 
 use sea_orm::entity::prelude::*;
 

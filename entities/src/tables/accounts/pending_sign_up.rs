@@ -1,4 +1,4 @@
-//! Sign-ups whose e-mail address is not confirmed yet: only the SHA-256 of a link's token is kept.
+//! Sign-ups with an unconfirmed e-mail address; only the SHA-256 of a token is stored.
 
 use sea_orm::entity::prelude::*;
 

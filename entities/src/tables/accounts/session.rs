@@ -1,4 +1,4 @@
-//! Browsers that are signed in: only the SHA-256 of a token is kept.
+//! Browser sessions; only the SHA-256 of a token is stored.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,12 +7,12 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub token_hash: Vec<u8>,
-    /// What its owner ends it by.
+    /// Identifies the session on the settings page.
     pub id: Uuid,
     pub account_id: Uuid,
-    /// From where it was last seen.
+    /// The address of the last request.
     pub address: String,
-    /// What the browser calls itself.
+    /// The User-Agent.
     pub browser: String,
     pub created_at_ms: i64,
     pub seen_at_ms: i64,

@@ -1,4 +1,4 @@
-//! The feed by which a running node notices what a command changed.
+//! The change feed.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,7 +7,7 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key)]
     pub seq: i64,
-    /// `account`, `key`, `wallet`, `endpoints`, `webhook_attempt` or `ports`.
+    /// `account`, `key`, `wallet`, `endpoints`, `webhook_attempt`, `ports` or `gateways`.
     pub kind: String,
     pub subject: Uuid,
     pub at_ms: i64,

@@ -1,6 +1,5 @@
-//! Nodes, changes between them, and the number-portability sets they share.
+//! The change feed and the sets of ported numbers.
 
 pub mod change;
-pub mod node;
 pub mod port_piece;
 pub mod port_set;

@@ -1,4 +1,4 @@
-//! The packed rows of a set of ported numbers.
+//! Pieces of a set of ported numbers.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Sets of ported numbers, of which one is in force.
+//! Sets of ported numbers; one is in effect.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,7 +8,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub row_count: i64,
-    /// The carriers' names by the places that the packed rows give, with commas between them.
+    /// Comma-separated carrier names; the packed rows refer to them by index.
     pub carriers: String,
     pub imported_at_ms: i64,
     pub in_force: bool,

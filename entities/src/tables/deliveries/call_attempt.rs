@@ -8,10 +8,10 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub delivery_id: Uuid,
-    /// From 1, in the order of dialling.
+    /// Starts at 1, in the order of dialling.
     pub number: i16,
     pub gateway: String,
-    /// SIP's Call-ID.
+    /// SIP Call-ID.
     pub call_id: String,
     pub started_at_ms: i64,
     pub accepted_at_ms: Option<i64>,
@@ -27,7 +27,7 @@ pub struct Model {
     pub jitter_us: Option<i64>,
     pub round_trip_us: Option<i64>,
     pub mos_hundredths: Option<i64>,
-    /// As the domain's `call_steps` writes them.
+    /// As written by `nexo_domain::call::steps`.
     pub steps: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! One row an OTP, from acceptance to its terminal state.
+//! One row per OTP, from acceptance to its terminal state.
 
 use sea_orm::entity::prelude::*;
 
@@ -18,7 +18,7 @@ pub struct Model {
     pub cost_micros: i64,
     pub error_code: Option<String>,
     pub carrier_status: Option<String>,
-    /// The node that makes the call; only it settles, and only in the same epoch.
+    /// The node that makes the call. Only it settles the delivery, in the same epoch.
     pub node: String,
     pub epoch: i64,
     pub created_at_ms: i64,

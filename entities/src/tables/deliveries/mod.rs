@@ -1,6 +1,4 @@
-//! OTPs, their calls, and what a request claims.
+//! Deliveries and their call attempts.
 
 pub mod call_attempt;
 pub mod delivery;
-pub mod idempotency_key;
-pub mod phone_window;

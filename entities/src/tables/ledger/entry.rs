@@ -1,4 +1,4 @@
-//! Signed lines of one bucket each. Append-only: the database refuses anything else.
+//! Ledger entries: signed amounts of one bucket. The database rejects updates and deletes.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,17 +8,17 @@ pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i64,
     pub account_id: Uuid,
-    /// The entries written together for one reason share it.
+    /// Shared by entries written together.
     pub posting_id: Uuid,
     pub delivery_id: Option<Uuid>,
-    /// As the domain's `EntryKind` names them: `debit`, `refund`, `deposit`, `grant` …
+    /// Name of an `EntryKind` of the domain: `debit`, `refund`, `deposit`, `grant` …
     pub kind: String,
     /// `free`, `bonus` or `balance`.
     pub bucket: String,
     /// Never zero.
     pub amount_micros: i64,
     pub reference: Option<String>,
-    /// What an operator said of it.
+    /// An operator's note.
     pub note: Option<String>,
     pub created_at_ms: i64,
 }

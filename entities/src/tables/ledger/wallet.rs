@@ -1,4 +1,4 @@
-//! What an account holds. Its version grows with every change.
+//! Wallets. The version increases with every change.
 
 use sea_orm::entity::prelude::*;
 

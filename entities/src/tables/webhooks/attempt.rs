@@ -1,4 +1,4 @@
-//! One POST of one event to one endpoint: the outbox and its history.
+//! Webhook attempts, one per POST: the outbox and its history.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,22 +11,22 @@ pub struct Model {
     pub account_id: Uuid,
     pub delivery_id: Uuid,
     pub event_type: String,
-    /// The exact bytes that are sent and signed.
+    /// The exact bytes to send and sign.
     pub body: String,
     /// `pending`, `sending`, `delivered`, `failed` or `unknown`.
     pub status: String,
     pub replay_of: Option<Uuid>,
-    /// The node that sends or sent it.
+    /// The sending node.
     pub node: Option<String>,
     pub created_at_ms: i64,
     pub started_at_ms: Option<i64>,
     pub finished_at_ms: Option<i64>,
     pub status_code: Option<i16>,
     pub duration_ms: Option<i64>,
-    /// The answer's first KiB.
+    /// The first KiB of the response.
     pub response_head: Option<String>,
     pub error: Option<String>,
-    /// The trace that it is part of, as in a `traceparent` header.
+    /// The trace to continue, as a `traceparent` header.
     pub traceparent: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The URLs to which an account's events are sent.
+//! Webhook endpoints.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ pub struct Model {
     pub id: Uuid,
     pub account_id: Uuid,
     pub url: String,
-    /// SHA-256 of the secret, in hex: the key of the HMAC, hence as secret as the secret.
+    /// Hex SHA-256 of the secret. It is the HMAC key, and therefore as secret as the secret.
     pub secret_hash: String,
-    /// The secret before this one, in the same form: it signs too for a while.
+    /// The previous secret in the same form, which also signs for some time.
     pub old_secret_hash: Option<String>,
     pub old_secret_until_ms: Option<i64>,
     pub created_at_ms: i64,
     pub paused_at_ms: Option<i64>,
-    /// When it was last resumed: active since then, where it is neither paused nor removed.
+    /// When it was last resumed.
     pub resumed_at_ms: Option<i64>,
     pub removed_at_ms: Option<i64>,
 }

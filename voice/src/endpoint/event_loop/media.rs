@@ -82,7 +82,9 @@ impl EventLoop<'_> {
             }
         };
         if call.playing.is_some() {
-            self.resources.clock.replace_script(call.stream.stream, script);
+            self.resources
+                .clock
+                .replace_script(call.stream.stream, script);
             return;
         }
         let timeout = call.order.media_timeout.as_millis() / u128::from(FRAME_MS);

@@ -6,8 +6,8 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::sip::message::header::{Name, NameAddr};
-use crate::sip::message::{Method, Request};
 use crate::sip::message::write::{Draft, response_hop};
+use crate::sip::message::{Method, Request};
 use crate::sip::sdp;
 use crate::sip::sdp::Audio;
 

@@ -1,6 +1,6 @@
-//! The invariants of commissions, payouts and top-ups.
+//! Invariants of commissions, payouts and deposits.
 
-use super::{Invariant, LATE_COMMIT_MS};
+use super::invariants::Invariant;
 
 pub(super) const INVARIANTS: [Invariant; 8] = [
     Invariant {
@@ -73,13 +73,11 @@ pub(super) const INVARIANTS: [Invariant; 8] = [
     },
 ];
 
-/// Delivered OTPs of referred accounts that earned nothing. A referral that has ended excuses what was delivered
-/// a moment before its end too.
+/// Delivered OTPs of referred accounts that earned nothing. Deliveries shortly before the end of a
+/// referral are excused.
 pub(super) const UNEARNED: &str = "SELECT COUNT(*) FROM referrals AS r \
      JOIN deliveries AS d ON d.account_id = r.referred_id \
      WHERE d.status = 'delivered' AND d.cost_micros >= 10 \
      AND (r.ended_at_ms IS NULL OR d.completed_at_ms < r.ended_at_ms - ?) \
      AND NOT EXISTS (SELECT 1 FROM commission_entries AS e \
      WHERE e.delivery_id = d.id AND e.kind = 'commission')";
-
-pub(super) const SLACK_MS: i64 = LATE_COMMIT_MS;

@@ -1,4 +1,4 @@
-//! The ledger's invariants, asked of the database itself.
+//! Checks the ledger's invariants by SQL.
 
 use nexo_domain::money::Micros;
 use sea_orm::{
@@ -6,15 +6,22 @@ use sea_orm::{
     TransactionTrait, Value,
 };
 
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::sql::rows::Columns;
+use crate::store::views::Ledger;
 
 mod earnings;
+mod invariants;
 
-/// Past this age a delivery should long have ended: a call takes 60 s at most.
+use invariants::{UNSENT, WALLET_INVARIANTS};
+
+/// A delivery older than this should have ended: a call takes at most 60 s.
 const OVERDUE_MS: i64 = 120_000;
-/// So long a running node may not know of a new or resumed endpoint. It takes a second; a busy one, a few.
+/// How long a running node may not know a new or resumed endpoint. It takes a second, a few under
+/// load.
 const UNKNOWN_ENDPOINT_MS: i64 = 10_000;
-/// So long the commit may come after the end that it records. An endpoint paused in between gets nothing.
+/// How long the commit of a delivery's end may lag behind it. An endpoint paused in between gets
+/// nothing.
 const LATE_COMMIT_MS: i64 = 60_000;
 
 /// One invariant and whether it holds.
@@ -22,122 +29,21 @@ const LATE_COMMIT_MS: i64 = 60_000;
 pub struct Check {
     pub name: &'static str,
     pub ok: bool,
-    /// Figures, or what is wrong.
+    /// Counts, or what is wrong.
     pub detail: String,
 }
 
-/// An invariant: a query that counts the rows that break it.
-struct Invariant {
-    name: &'static str,
-    /// What a counted row is.
-    broken: &'static str,
-    sql: &'static str,
-}
-
-const INVARIANTS: [Invariant; 10] = [
-    Invariant {
-        name: "wallets_equal_their_entries",
-        broken: "wallets with a bucket that is not the sum of its entries",
-        sql: "SELECT COUNT(*) FROM wallets AS w LEFT JOIN ( \
-              SELECT account_id, \
-              SUM(CASE WHEN bucket = 'free' THEN amount_micros ELSE 0 END) AS free, \
-              SUM(CASE WHEN bucket = 'bonus' THEN amount_micros ELSE 0 END) AS bonus, \
-              SUM(CASE WHEN bucket = 'balance' THEN amount_micros ELSE 0 END) AS balance \
-              FROM ledger_entries GROUP BY account_id) AS e ON e.account_id = w.account_id \
-              WHERE w.free_micros <> COALESCE(e.free, 0) \
-              OR w.bonus_micros <> COALESCE(e.bonus, 0) \
-              OR w.balance_micros <> COALESCE(e.balance, 0)",
-    },
-    Invariant {
-        name: "no_bucket_is_negative",
-        broken: "wallets with a negative bucket",
-        sql: "SELECT COUNT(*) FROM wallets \
-              WHERE free_micros < 0 OR bonus_micros < 0 OR balance_micros < 0",
-    },
-    Invariant {
-        name: "every_entry_has_its_wallet",
-        broken: "entries without a wallet",
-        sql: "SELECT COUNT(*) FROM ledger_entries AS e \
-              WHERE NOT EXISTS (SELECT 1 FROM wallets AS w WHERE w.account_id = e.account_id)",
-    },
-    Invariant {
-        name: "every_delivery_is_paid_exactly",
-        broken: "deliveries whose debits are not their cost",
-        sql: "SELECT COUNT(*) FROM deliveries AS d LEFT JOIN ( \
-              SELECT delivery_id, SUM(amount_micros) AS debited FROM ledger_entries \
-              WHERE kind = 'debit' GROUP BY delivery_id) AS e ON e.delivery_id = d.id \
-              WHERE d.cost_micros + COALESCE(e.debited, 0) <> 0",
-    },
-    Invariant {
-        name: "every_debit_has_its_delivery",
-        broken: "debits or refunds without a delivery of the same account",
-        sql: "SELECT COUNT(*) FROM ledger_entries AS e WHERE e.kind IN ('debit', 'refund') \
-              AND NOT EXISTS (SELECT 1 FROM deliveries AS d \
-              WHERE d.id = e.delivery_id AND d.account_id = e.account_id)",
-    },
-    Invariant {
-        name: "refunds_are_their_debits",
-        broken: "refunds of something else than what a failed delivery paid from that bucket",
-        sql: "SELECT COUNT(*) FROM ledger_entries AS r WHERE r.kind = 'refund' \
-              AND NOT EXISTS (SELECT 1 FROM ledger_entries AS d \
-              JOIN deliveries AS o ON o.id = d.delivery_id \
-              WHERE d.delivery_id = r.delivery_id AND d.kind = 'debit' \
-              AND d.bucket = r.bucket AND d.amount_micros + r.amount_micros = 0 \
-              AND o.status = 'failed')",
-    },
-    Invariant {
-        name: "refunds_are_whole",
-        broken: "deliveries that were refunded in part",
-        sql: "SELECT COUNT(*) FROM (SELECT delivery_id FROM ledger_entries \
-              WHERE kind IN ('debit', 'refund') GROUP BY delivery_id \
-              HAVING SUM(CASE WHEN kind = 'refund' THEN 1 ELSE 0 END) > 0 \
-              AND SUM(amount_micros) <> 0) AS p",
-    },
-    Invariant {
-        name: "deliveries_are_debited_and_refunded_once",
-        broken: "deliveries with more than one debit or refund",
-        sql: "SELECT COUNT(*) FROM (SELECT delivery_id, kind FROM ledger_entries \
-              WHERE kind IN ('debit', 'refund') GROUP BY delivery_id, kind \
-              HAVING COUNT(DISTINCT posting_id) > 1) AS p",
-    },
-    Invariant {
-        name: "references_correct_once",
-        broken: "references that corrected an account more than once",
-        sql: "SELECT COUNT(*) FROM (SELECT account_id, reference FROM ledger_entries \
-              WHERE kind = 'correction' \
-              GROUP BY account_id, reference HAVING COUNT(*) > 1) AS r",
-    },
-    Invariant {
-        name: "references_credit_once",
-        broken: "references that credited an account more than once",
-        sql: "SELECT COUNT(*) FROM (SELECT account_id, reference FROM ledger_entries \
-              WHERE kind IN ('deposit', 'grant') AND reference IS NOT NULL \
-              GROUP BY account_id, reference HAVING COUNT(*) > 1) AS r",
-    },
-];
-
-/// Ends that an endpoint should have been told of and was not. An OTP that no gateway took is told to nobody.
-/// An endpoint counts from where it is known to have been active to where it is known to have been: of a pause
-/// that is over only its end is kept.
-const UNTOLD: &str = "SELECT COUNT(*) FROM webhook_endpoints AS e \
-    JOIN deliveries AS d ON d.account_id = e.account_id \
-    WHERE d.completed_at_ms > COALESCE(e.resumed_at_ms, e.created_at_ms) + ? \
-    AND (e.paused_at_ms IS NULL OR d.completed_at_ms < e.paused_at_ms - ?) \
-    AND (e.removed_at_ms IS NULL OR d.completed_at_ms < e.removed_at_ms - ?) \
-    AND COALESCE(d.error_code, '') <> 'no_route' \
-    AND NOT EXISTS (SELECT 1 FROM webhook_attempts AS a \
-    WHERE a.delivery_id = d.id AND a.endpoint_id = e.id)";
-
-impl Store {
-    /// Checks every invariant of the ledger on one consistent picture of the database.
+impl Ledger<'_> {
+    /// Checks every invariant of the ledger in one consistent snapshot of the database.
     ///
     /// # Errors
-    /// What the database fails with; a broken invariant is a [`Check`] that is not ok.
-    pub async fn audit(&self, now_ms: i64) -> Result<Vec<Check>, StoreError> {
-        let picture = self.picture().await?;
-        let mut checks = Vec::with_capacity(INVARIANTS.len() + earnings::INVARIANTS.len() + 5);
-        for invariant in INVARIANTS.iter().chain(&earnings::INVARIANTS) {
-            let broken = self.count(&picture, invariant.sql, []).await?;
+    /// Database errors only; a violated invariant is a [`Check`] that is not ok.
+    pub async fn audit(self, now_ms: i64) -> Result<Vec<Check>, StoreError> {
+        let snapshot = self.snapshot().await?;
+        let mut checks =
+            Vec::with_capacity(WALLET_INVARIANTS.len() + earnings::INVARIANTS.len() + 6);
+        for invariant in WALLET_INVARIANTS.iter().chain(&earnings::INVARIANTS) {
+            let broken = self.count(&snapshot, invariant.sql, []).await?;
             checks.push(Check {
                 name: invariant.name,
                 ok: broken == 0,
@@ -147,7 +53,7 @@ impl Store {
         let overdue = "SELECT COUNT(*) FROM deliveries \
                        WHERE status = 'sent' AND created_at_ms < ?";
         let due = Value::from(now_ms - OVERDUE_MS);
-        let overdue = self.count(&picture, overdue, [due]).await?;
+        let overdue = self.count(&snapshot, overdue, [due]).await?;
         checks.push(Check {
             name: "no_delivery_is_overdue",
             ok: overdue == 0,
@@ -157,36 +63,38 @@ impl Store {
             ),
         });
         let slack = [UNKNOWN_ENDPOINT_MS, LATE_COMMIT_MS, LATE_COMMIT_MS];
-        let untold = self.count(&picture, UNTOLD, slack.map(Value::from)).await?;
+        let unsent = self
+            .count(&snapshot, UNSENT, slack.map(Value::from))
+            .await?;
         checks.push(Check {
             name: "every_end_is_told",
-            ok: untold == 0,
-            detail: format!("{untold} ends that an active webhook endpoint has no attempt of"),
+            ok: unsent == 0,
+            detail: format!("{unsent} ends without an attempt for an active webhook endpoint"),
         });
-        let slack = Value::from(earnings::SLACK_MS);
-        let unearned = self.count(&picture, earnings::UNEARNED, [slack]).await?;
+        let slack = Value::from(LATE_COMMIT_MS);
+        let unearned = self.count(&snapshot, earnings::UNEARNED, [slack]).await?;
         checks.push(Check {
             name: "every_commission_accrues",
             ok: unearned == 0,
             detail: format!("{unearned} delivered OTPs of referred accounts without a commission"),
         });
-        checks.push(self.earned(&picture).await?);
-        checks.push(self.left_in_closed(&picture).await?);
-        checks.push(self.figures(&picture).await?);
-        picture.rollback().await?;
+        checks.push(self.check_commissions(&snapshot).await?);
+        checks.push(self.count_closed(&snapshot).await?);
+        checks.push(self.check_totals(&snapshot).await?);
+        snapshot.rollback().await?;
         Ok(checks)
     }
 
-    /// What refunds have brought into closed wallets. That breaks nothing; it waits to be paid out.
-    async fn left_in_closed(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
+    /// Sums refunds to closed wallets. They violate nothing; they wait to be paid out.
+    async fn count_closed(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
         let left = "SELECT COUNT(*), \
                     CAST(COALESCE(SUM(w.free_micros + w.bonus_micros + w.balance_micros), 0) \
                     AS bigint) FROM wallets AS w JOIN accounts AS a ON a.id = w.account_id \
                     WHERE a.closed_at_ms IS NOT NULL \
                     AND w.free_micros + w.bonus_micros + w.balance_micros <> 0";
-        let row = self.one(picture, left, []).await?;
-        let accounts: i64 = row.try_get_by_index(0)?;
-        let micros = Micros::new(row.try_get_by_index(1)?);
+        let row = self.one(snapshot, left, []).await?;
+        let (accounts, micros): (i64, i64) = row.try_get_many_by_index()?;
+        let micros = Micros::new(micros);
         Ok(Check {
             name: "closed_accounts",
             ok: true,
@@ -194,19 +102,19 @@ impl Store {
         })
     }
 
-    /// What was earned by referrals, and where it is. It breaks nothing by itself: its parts are checked above.
-    async fn earned(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
+    /// Sums referral earnings by their whereabouts. The parts are checked by the invariants.
+    async fn check_commissions(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
         let sums = "SELECT CAST(COALESCE(SUM(accrued_micros), 0) AS bigint), \
                     CAST(COALESCE(SUM(pending_micros), 0) AS bigint), \
                     (SELECT CAST(COALESCE(SUM(amount_micros), 0) AS bigint) FROM payouts), \
                     (SELECT CAST(COALESCE(SUM(-amount_micros), 0) AS bigint) \
                     FROM commission_entries WHERE kind = 'revocation') FROM referrals";
-        let row = self.one(picture, sums, []).await?;
-        let micros = |place| row.try_get_by_index(place).map(Micros::new);
-        let (accrued, pending) = (micros(0)?, micros(1)?);
-        let (paid, reversed) = (micros(2)?, micros(3)?);
-        let elsewhere = pending.checked_add(paid);
-        let balanced = elsewhere.and_then(|sum| sum.checked_add(reversed)) == Some(accrued);
+        let row = self.one(snapshot, sums, []).await?;
+        let mut row = Columns::of(&row);
+        let (accrued, pending) = (row.micros()?, row.micros()?);
+        let (paid, reversed) = (row.micros()?, row.micros()?);
+        let accounted = pending.checked_add(paid);
+        let balanced = accounted.and_then(|sum| sum.checked_add(reversed)) == Some(accrued);
         Ok(Check {
             name: "commissions_balance",
             ok: balanced,
@@ -216,8 +124,8 @@ impl Store {
         })
     }
 
-    /// The totals: everything that came in is in a wallet, was spent or has gone out.
-    async fn figures(&self, picture: &DatabaseTransaction) -> Result<Check, StoreError> {
+    /// Checks the totals: everything that came in is in a wallet, was spent or was paid out.
+    async fn check_totals(self, snapshot: &DatabaseTransaction) -> Result<Check, StoreError> {
         let held = "SELECT CAST(COALESCE(SUM(free_micros + bonus_micros + balance_micros), 0) \
                     AS bigint) FROM wallets";
         let moved = "SELECT CAST(COALESCE(SUM(CASE WHEN kind IN ('debit', 'refund') \
@@ -227,14 +135,13 @@ impl Store {
                      CAST(COALESCE(SUM(CASE WHEN kind IN ('debit', 'refund') \
                      THEN -amount_micros ELSE 0 END), 0) AS bigint), COUNT(*) \
                      FROM ledger_entries";
-        let held = Micros::new(self.count(picture, held, []).await?);
-        let row = self.one(picture, moved, []).await?;
-        let came_in = Micros::new(row.try_get_by_index(0)?);
-        let went_out = Micros::new(row.try_get_by_index(1)?);
-        let spent = Micros::new(row.try_get_by_index(2)?);
-        let entries: i64 = row.try_get_by_index(3)?;
-        let elsewhere = spent.checked_add(went_out);
-        let balanced = elsewhere.and_then(|sum| sum.checked_add(held)) == Some(came_in);
+        let held = Micros::new(self.count(snapshot, held, []).await?);
+        let row = self.one(snapshot, moved, []).await?;
+        let mut row = Columns::of(&row);
+        let (came_in, went_out, spent) = (row.micros()?, row.micros()?, row.micros()?);
+        let entries: i64 = row.get()?;
+        let accounted = spent.checked_add(went_out);
+        let balanced = accounted.and_then(|sum| sum.checked_add(held)) == Some(came_in);
         Ok(Check {
             name: "totals_balance",
             ok: balanced,
@@ -244,37 +151,34 @@ impl Store {
         })
     }
 
-    /// A transaction in which every read sees the same moment.
-    async fn picture(&self) -> Result<DatabaseTransaction, StoreError> {
-        Ok(match self.backend() {
-            DatabaseBackend::Sqlite => self.reader.begin().await?,
+    /// Begins a transaction in which every read sees the same snapshot.
+    async fn snapshot(self) -> Result<DatabaseTransaction, StoreError> {
+        Ok(match self.store.backend() {
+            DatabaseBackend::Sqlite => self.store.reader.begin().await?,
             _ => {
                 let level = Some(IsolationLevel::RepeatableRead);
                 let mode = Some(AccessMode::ReadOnly);
-                self.reader.begin_with_config(level, mode).await?
+                self.store.reader.begin_with_config(level, mode).await?
             }
         })
     }
 
     async fn count(
-        &self,
-        picture: &DatabaseTransaction,
+        self,
+        snapshot: &DatabaseTransaction,
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<i64, StoreError> {
-        Ok(self.one(picture, sql, values).await?.try_get_by_index(0)?)
+        Ok(self.one(snapshot, sql, values).await?.try_get_by_index(0)?)
     }
 
     async fn one(
-        &self,
-        picture: &DatabaseTransaction,
+        self,
+        snapshot: &DatabaseTransaction,
         sql: &str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<QueryResult, StoreError> {
-        let row = picture.query_one_raw(self.sql(sql, values)).await?;
-        row.ok_or(StoreError::Unreadable {
-            table: "ledger_entries",
-            column: "amount_micros",
-        })
+        let row = snapshot.query_one_raw(self.store.sql(sql, values)).await?;
+        row.ok_or(StoreError::unreadable("ledger_entries", "amount_micros"))
     }
 }

@@ -1,32 +1,34 @@
-//! The wallets and endpoints that one wallet actor knows by heart.
+//! The wallets and endpoints that a wallet actor keeps in memory.
 
 use std::collections::HashMap;
 
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::ids::{AccountId, EndpointId};
 
-use super::{Debit, Pace, Settlement};
+use super::batch::WriteMode;
+use super::records::{Debit, Settlement};
 
-/// Past this many accounts the cache starts anew: a bound on memory, about 20 MB.
+/// Above this number of accounts the cache is cleared, which bounds its memory to about 20 MB.
 const MAX_ACCOUNTS: usize = 100_000;
 
-/// How many batches go step by step after another writer was met.
-const WARY_BATCHES: u8 = 16;
+/// Number of stepwise batches after a conflict with another writer.
+const STEPWISE_BATCHES: u8 = 16;
 
 /// A wallet as last committed or read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Wallet {
     pub buckets: Buckets,
     pub version: i64,
-    /// Whether its account is closed, or suspended.
-    pub closed: bool,
-    /// Whether somebody earns by what this account has delivered. Never becomes true later.
-    pub referred: bool,
+    /// Whether the account is closed or suspended.
+    pub is_closed: bool,
+    /// Whether a referrer earns a commission on this account's deliveries. Never becomes true
+    /// later.
+    pub is_referred: bool,
 }
 
 impl Wallet {
-    /// The wallet after its row was written.
-    pub(super) fn written(self) -> Wallet {
+    /// Returns the wallet as it is after its row was written.
+    pub(super) fn after_write(self) -> Wallet {
         Wallet {
             version: self.version + 1,
             ..self
@@ -34,14 +36,14 @@ impl Wallet {
     }
 }
 
-/// Wallets and endpoints as last committed or read. One owner at a time; being out of date costs a
-/// second round, never a wrong wallet.
+/// Wallets and endpoints as last committed or read. It has one owner. A stale entry costs a second
+/// round, never a wrong balance.
 #[derive(Debug, Default)]
 pub struct WalletCache {
     wallets: HashMap<AccountId, Wallet>,
     endpoints: HashMap<AccountId, Vec<EndpointId>>,
-    /// How many of the next batches go step by step.
-    wary: u8,
+    /// Number of following batches that must be written stepwise.
+    stepwise_left: u8,
 }
 
 impl WalletCache {
@@ -49,35 +51,35 @@ impl WalletCache {
         Self::default()
     }
 
-    /// What the account held after the last commit or read, where that is known.
+    /// Returns the account's buckets after the last commit or read, if known.
     pub fn buckets(&self, account: AccountId) -> Option<Buckets> {
         self.wallets.get(&account).map(|wallet| wallet.buckets)
     }
 
-    /// The next batch reads this account's wallet anew.
-    pub fn forget_wallet(&mut self, account: AccountId) {
+    /// Makes the next batch read this account's wallet again.
+    pub fn invalidate_wallet(&mut self, account: AccountId) {
         self.wallets.remove(&account);
     }
 
-    /// The next batch reads this account's active webhook endpoints anew.
-    pub fn forget_endpoints(&mut self, account: AccountId) {
+    /// Makes the next batch read this account's active webhook endpoints again.
+    pub fn invalidate_endpoints(&mut self, account: AccountId) {
         self.endpoints.remove(&account);
     }
 
-    /// How the next batch is to go about it.
-    pub(super) fn pace(&mut self) -> Pace {
-        match self.wary.checked_sub(1) {
+    /// Chooses the write mode of the next batch.
+    pub(super) fn write_mode(&mut self) -> WriteMode {
+        match self.stepwise_left.checked_sub(1) {
             Some(left) => {
-                self.wary = left;
-                Pace::StepByStep
+                self.stepwise_left = left;
+                WriteMode::Stepwise
             }
-            None => Pace::Bold,
+            None => WriteMode::Optimistic,
         }
     }
 
-    /// Another writer was met: where there was one there will be more.
-    pub(super) fn expect_others(&mut self) {
-        self.wary = WARY_BATCHES;
+    /// Records a conflict with another writer: more are likely to follow.
+    pub(super) fn expect_conflicts(&mut self) {
+        self.stepwise_left = STEPWISE_BATCHES;
     }
 
     pub(super) fn wallet(&self, account: AccountId) -> Option<Wallet> {
@@ -92,7 +94,7 @@ impl WalletCache {
         self.wallets.insert(account, wallet);
     }
 
-    pub(super) fn learn(
+    pub(super) fn insert_loaded(
         &mut self,
         wallets: HashMap<AccountId, Wallet>,
         endpoints: HashMap<AccountId, Vec<EndpointId>>,
@@ -107,7 +109,7 @@ impl WalletCache {
         self.endpoints.extend(endpoints);
     }
 
-    pub(super) fn forget_touched(&mut self, debits: &[Debit], settlements: &[Settlement]) {
+    pub(super) fn invalidate_touched(&mut self, debits: &[Debit], settlements: &[Settlement]) {
         let accounts = debits
             .iter()
             .map(|d| d.account_id)

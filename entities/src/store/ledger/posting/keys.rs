@@ -1,9 +1,9 @@
-//! What a batch does to the answers kept under idempotency keys.
+//! What a batch writes to the stored idempotent answers.
 //!
-//! They come last in a transaction, behind windows and wallets. Nobody waits for a key who could be
-//! refused at once: the edge looks its key up before it debits, so that the count of written rows says
-//! otherwise only where another node had the same request at the same moment. Then all is undone and
-//! the batch, tried again, finds the other one's row.
+//! These rows come last in a transaction, after windows and wallets, and nothing waits for a key:
+//! the API looks keys up before it debits. The row counts differ from the expected ones only if
+//! another node received the same request at the same moment. Then the transaction is rolled back,
+//! and the retry finds the other node's row.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -12,22 +12,29 @@ use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::call::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::idempotency::{IdempotentRequest, RETENTION_MS};
 use nexo_domain::ids::{DeliveryId, KeyId};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, DbErr, QueryResult};
 
-use super::deciding::Deciding;
-use super::sql::{FREE_KEYS, KEEP_REFUSALS, KEEP_WITH_DEBITS, LET_STAND, READ_KEYS};
-use super::{Batch, Debit, Keep, Settlement, Undone};
+use super::batch::{Abort, Batch};
+use super::decision::BatchDecision;
+use super::records::{Debit, IdempotencyWrite, Settlement};
+use super::sql::{CONFIRM_ANSWERS, DELETE_ANSWERS, READ_KEYS, STORE_DEBIT_ANSWERS, STORE_REFUSALS};
 use crate::store::StoreError;
 use crate::store::sql::bulk::{Rows, Script};
 
-/// A customer's API key and what it has written on a request.
-type Place<'r> = (KeyId, &'r str);
+/// An API key and the idempotency key that a client sent.
+type RequestKey<'r> = (KeyId, &'r str);
 
-fn place(request: &IdempotentRequest) -> Place<'_> {
+fn request_key(request: &IdempotentRequest) -> RequestKey<'_> {
     (request.key_id, request.key.as_str())
 }
 
-/// The debits, by place, whose keys are taken.
+/// Reads a key from a row of its two columns.
+fn stored_key(row: &QueryResult) -> Result<(KeyId, String), DbErr> {
+    let (id, key) = row.try_get_many_by_index()?;
+    Ok((KeyId(id), key))
+}
+
+/// Returns the indexes of the debits whose keys are taken.
 pub(super) async fn taken(
     transaction: &DatabaseTransaction,
     debits: &[Debit],
@@ -44,95 +51,96 @@ pub(super) async fn taken(
     }
     let mut found: HashSet<(KeyId, String)> = HashSet::new();
     for row in READ_KEYS.query(transaction, &[], rows).await? {
-        found.insert((KeyId(row.try_get_by_index(0)?), row.try_get_by_index(1)?));
+        found.insert(stored_key(&row)?);
     }
     if found.is_empty() {
         return Ok(HashSet::new());
     }
-    let found: HashSet<Place<'_>> = found.iter().map(|(id, key)| (*id, key.as_str())).collect();
+    let found: HashSet<RequestKey<'_>> =
+        found.iter().map(|(id, key)| (*id, key.as_str())).collect();
     let is_taken = |debit: &Debit| {
         let request = debit.idempotent.as_deref();
-        request.is_some_and(|request| found.contains(&place(request)))
+        request.is_some_and(|request| found.contains(&request_key(request)))
     };
-    let places = debits.iter().enumerate();
-    Ok(places
+    let debits = debits.iter().enumerate();
+    Ok(debits
         .filter(|(_, debit)| is_taken(debit))
-        .map(|(place, _)| place)
+        .map(|(index, _)| index)
         .collect())
 }
 
-/// Writes everything, in the hope that no key is taken. Returns for each of the batch's keepings whether
-/// it is written then.
+/// Queues all writes on the assumption that no key is taken. Returns for each idempotency write
+/// whether it takes effect.
 pub(super) fn push(
     script: &mut Script,
     batch: &Batch<'_>,
-    deciding: &Deciding<'_>,
+    decision: &BatchDecision<'_>,
     ended: &[&Settlement],
 ) -> Vec<bool> {
     let refusals = refusals(batch);
-    script.push(&FREE_KEYS, Vec::new(), freed(ended));
-    script.push(&LET_STAND, Vec::new(), standing(batch.keep));
-    push_kept(script, deciding);
-    script.push(&KEEP_REFUSALS, Vec::new(), refused(&refusals));
+    script.push(&DELETE_ANSWERS, Vec::new(), released_rows(ended));
+    script.push(&CONFIRM_ANSWERS, Vec::new(), confirmed_rows(batch.answers));
+    push_debit_answers(script, decision);
+    script.push(&STORE_REFUSALS, Vec::new(), refusal_rows(&refusals));
     batch
-        .keep
+        .answers
         .iter()
-        .map(|keep| is_written(keep, &refusals))
+        .map(|answer| is_written(answer, &refusals))
         .collect()
 }
 
-/// The same, with a look at what was written.
+/// Like [`push`], but reads back what was written.
 pub(super) async fn write(
     transaction: &DatabaseTransaction,
     batch: &Batch<'_>,
-    deciding: &Deciding<'_>,
+    decision: &BatchDecision<'_>,
     ended: &[&Settlement],
-) -> Result<Vec<bool>, Undone> {
+) -> Result<Vec<bool>, Abort> {
     let mut changes = Script::default();
-    changes.push(&FREE_KEYS, Vec::new(), freed(ended));
-    changes.push(&LET_STAND, Vec::new(), standing(batch.keep));
+    changes.push(&DELETE_ANSWERS, Vec::new(), released_rows(ended));
+    changes.push(&CONFIRM_ANSWERS, Vec::new(), confirmed_rows(batch.answers));
     changes.execute(transaction).await?;
-    let mut kept = Script::default();
-    push_kept(&mut kept, deciding);
-    let expected = kept.len();
-    if kept.execute(transaction).await? != expected {
-        return Err(Undone::Moved);
+    let mut answers = Script::default();
+    push_debit_answers(&mut answers, decision);
+    let expected = answers.len();
+    if answers.execute(transaction).await? != expected {
+        return Err(Abort::Stale);
     }
     let mut refusals = refusals(batch);
     let mut written: HashSet<(KeyId, String)> = HashSet::new();
-    let rows = refused(&refusals);
-    for row in KEEP_REFUSALS.query(transaction, &[], rows).await? {
-        written.insert((KeyId(row.try_get_by_index(0)?), row.try_get_by_index(1)?));
+    let rows = refusal_rows(&refusals);
+    for row in STORE_REFUSALS.query(transaction, &[], rows).await? {
+        written.insert(stored_key(&row)?);
     }
     refusals.retain(|(id, key), _| written.contains(&(*id, (*key).to_owned())));
     Ok(batch
-        .keep
+        .answers
         .iter()
-        .map(|keep| is_written(keep, &refusals))
+        .map(|answer| is_written(answer, &refusals))
         .collect())
 }
 
-fn freed(ended: &[&Settlement]) -> Rows {
-    let freed = ended
+fn released_rows(ended: &[&Settlement]) -> Rows {
+    let released = ended
         .iter()
-        .filter_map(|s| Some((s.frees.as_deref()?, s.delivery_id)));
-    rows_of(freed.collect(), FREE_KEYS.rows(0))
+        .filter_map(|s| Some((s.releases_key.as_deref()?, s.delivery_id)));
+    rows_of(released.collect(), DELETE_ANSWERS.rows(0))
 }
 
-fn standing(keep: &[Keep]) -> Rows {
-    let accepted = keep.iter().filter_map(|keep| match keep {
-        Keep::Accepted {
+fn confirmed_rows(answer: &[IdempotencyWrite]) -> Rows {
+    let accepted = answer.iter().filter_map(|answer| match answer {
+        IdempotencyWrite::Accepted {
             request,
             delivery_id,
         } => Some((request.as_ref(), *delivery_id)),
-        Keep::Refused { .. } => None,
+        IdempotencyWrite::Refused { .. } => None,
     });
-    rows_of(accepted.collect(), LET_STAND.rows(0))
+    rows_of(accepted.collect(), CONFIRM_ANSWERS.rows(0))
 }
 
-/// In the order of their keys, as every node locks them.
+/// Sorts by key, the order in which every node locks rows.
 fn rows_of(mut requests: Vec<(&IdempotentRequest, DeliveryId)>, mut rows: Rows) -> Rows {
-    requests.sort_unstable_by_key(|(request, _)| place(request));
+    requests.sort_unstable_by_key(|(request, _)| request_key(request));
     for (request, delivery) in requests {
         rows.push([
             request.key_id.0.into(),
@@ -143,14 +151,14 @@ fn rows_of(mut requests: Vec<(&IdempotentRequest, DeliveryId)>, mut rows: Rows) 
     rows
 }
 
-/// The answers to the posted debits.
-fn push_kept(script: &mut Script, deciding: &Deciding<'_>) {
-    let mut posted: Vec<(&Arc<IdempotentRequest>, &Debit, Buckets)> = deciding
+/// Queues the answers to the posted debits.
+fn push_debit_answers(script: &mut Script, decision: &BatchDecision<'_>) {
+    let mut posted: Vec<(&Arc<IdempotentRequest>, &Debit, Buckets)> = decision
         .posted()
         .filter_map(|(debit, _, after)| Some((debit.idempotent.as_ref()?, debit, after)))
         .collect();
-    posted.sort_unstable_by_key(|(request, ..)| place(request));
-    let mut rows = KEEP_WITH_DEBITS.rows(posted.len());
+    posted.sort_unstable_by_key(|(request, ..)| request_key(request));
+    let mut rows = STORE_DEBIT_ANSWERS.rows(posted.len());
     for (request, debit, after) in posted {
         let answer = Accepted {
             id: debit.delivery_id,
@@ -168,43 +176,46 @@ fn push_kept(script: &mut Script, deciding: &Deciding<'_>) {
         ]);
     }
     let scalars = vec![i64::from(ACCEPTED_STATUS).into()];
-    script.push(&KEEP_WITH_DEBITS, scalars, rows);
+    script.push(&STORE_DEBIT_ANSWERS, scalars, rows);
 }
 
-/// The refusals, one a key, whose keys no debit of the batch has.
-fn refusals<'b>(batch: &Batch<'b>) -> BTreeMap<Place<'b>, &'b Keep> {
+/// Returns the first refusal of each key that no debit of the batch uses.
+fn refusals<'b>(batch: &Batch<'b>) -> BTreeMap<RequestKey<'b>, &'b IdempotencyWrite> {
     let mut first = BTreeMap::new();
-    for keep in batch.keep {
-        if let Keep::Refused { request, .. } = keep {
-            first.entry(place(request)).or_insert(keep);
+    for answer in batch.answers {
+        if let IdempotencyWrite::Refused { request, .. } = answer {
+            first.entry(request_key(request)).or_insert(answer);
         }
     }
     for debit in batch.debits {
         if let Some(request) = &debit.idempotent {
-            first.remove(&place(request));
+            first.remove(&request_key(request));
         }
     }
     first
 }
 
-fn is_written(keep: &Keep, refusals: &BTreeMap<Place<'_>, &Keep>) -> bool {
-    match keep {
-        Keep::Accepted { .. } => true,
-        Keep::Refused { request, .. } => refusals
-            .get(&place(request))
-            .is_some_and(|written| std::ptr::eq(*written, keep)),
+fn is_written(
+    answer: &IdempotencyWrite,
+    refusals: &BTreeMap<RequestKey<'_>, &IdempotencyWrite>,
+) -> bool {
+    match answer {
+        IdempotencyWrite::Accepted { .. } => true,
+        IdempotencyWrite::Refused { request, .. } => refusals
+            .get(&request_key(request))
+            .is_some_and(|written| std::ptr::eq(*written, answer)),
     }
 }
 
-fn refused(refusals: &BTreeMap<Place<'_>, &Keep>) -> Rows {
-    let mut rows = KEEP_REFUSALS.rows(refusals.len());
-    for keep in refusals.values() {
-        if let Keep::Refused {
+fn refusal_rows(refusals: &BTreeMap<RequestKey<'_>, &IdempotencyWrite>) -> Rows {
+    let mut rows = STORE_REFUSALS.rows(refusals.len());
+    for answer in refusals.values() {
+        if let IdempotencyWrite::Refused {
             request,
             status,
             body,
             at_ms,
-        } = keep
+        } = answer
         {
             rows.push([
                 request.key_id.0.into(),

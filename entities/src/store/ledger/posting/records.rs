@@ -1,4 +1,4 @@
-//! What goes into a batch and what comes out.
+//! The input and output of a batch.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::Event;
 
-/// This node in its present life. Deliveries carry it, and only it settles them.
+/// A node in its current epoch. Deliveries carry it, and only the same epoch settles them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeEpoch {
     pub node: Arc<str>,
     pub epoch: i64,
 }
 
-/// One OTP that waits to be paid. Ids are best made in the order of time (UUIDv7): the database
-/// then appends instead of writing all over its indexes.
+/// A debit for one OTP. Ids should be created in time order (UUIDv7), so that the database appends
+/// to its indexes instead of writing all over them.
 #[derive(Debug, Clone)]
 pub struct Debit {
     pub delivery_id: DeliveryId,
     pub account_id: AccountId,
     pub key_id: KeyId,
-    /// Whether its key is a test key. Its windows are apart from the live ones.
+    /// Whether its key is a test key. Test windows are separate from live ones.
     pub test: bool,
     pub phone: Phone,
     pub carrier: Carrier,
@@ -36,22 +36,22 @@ pub struct Debit {
     pub cost: Micros,
     pub created_at_ms: i64,
     pub window_until_ms: i64,
-    /// The request that it comes from, where that may be sent again: its answer is kept with the debit.
+    /// The idempotent request that caused it; its answer is stored with the debit.
     pub idempotent: Option<Arc<IdempotentRequest>>,
 }
 
-/// What became of a [`Debit`].
+/// The outcome of a [`Debit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DebitOutcome {
     /// Paid; the delivery is `sent` and the phone's window is taken.
     Posted { parts: Parts, after: Buckets },
-    /// The wallet holds less than the cost: `total`.
+    /// The wallet holds `total`, less than the cost.
     FundsShort { total: Micros },
-    /// Another OTP has the phone's window.
+    /// Another OTP holds the phone's window until `until_ms`.
     WindowClosed { until_ms: i64 },
-    /// The account is closed or unknown.
+    /// The account is closed, suspended or unknown.
     AccountClosed,
-    /// An answer is kept under its request's idempotency key, or is about to be.
+    /// An answer is stored under the request's idempotency key, or will be.
     KeyTaken,
 }
 
@@ -67,33 +67,32 @@ pub struct Settlement {
     pub error_code: Option<&'static str>,
     pub carrier_status: Option<Cow<'static, str>>,
     pub completed_at_ms: i64,
-    /// What the delivery paid, known from its debit. Given back where `refund` is set.
+    /// What the delivery paid. Returned to the wallet if `refund` is set.
     pub parts: Parts,
     pub refund: bool,
-    /// Whether the phone may be called again at once: so where the error code is [`NO_ROUTE`], and nowhere
-    /// else.
+    /// Whether the phone may be called again at once. Set only with the error code [`NO_ROUTE`].
     ///
     /// [`NO_ROUTE`]: nexo_domain::call::outcome::NO_ROUTE
     pub release_window: bool,
     pub attempts: Vec<CallAttempt>,
-    /// What each active endpoint is told; without it no webhook is queued.
+    /// The event sent to each active endpoint; `None` queues no webhook.
     pub event: Option<Event>,
-    /// The trace that its webhooks are part of, where one is recorded.
+    /// The trace that the webhooks continue, if one is recorded.
     pub trace: Option<TraceParent>,
-    /// The request that its debit came from, where the answer kept for that is dropped: no gateway took
-    /// the call, and the same request may try again.
-    pub frees: Option<Arc<IdempotentRequest>>,
+    /// The request whose stored answer is deleted, so that it can be retried: no gateway accepted
+    /// the call.
+    pub releases_key: Option<Arc<IdempotentRequest>>,
 }
 
-/// What is to be kept under an idempotency key, apart from a debit.
+/// A write of an idempotent answer apart from a debit.
 #[derive(Debug, Clone)]
-pub enum Keep {
-    /// A gateway has taken the call that was paid under it: the answer kept with the debit stands.
+pub enum IdempotencyWrite {
+    /// A gateway accepted the paid call: the answer stored with the debit becomes final.
     Accepted {
         request: Arc<IdempotentRequest>,
         delivery_id: DeliveryId,
     },
-    /// A refusal, to be given again.
+    /// A refusal, to be repeated for the same request.
     Refused {
         request: Arc<IdempotentRequest>,
         status: u16,
@@ -106,10 +105,10 @@ pub enum Keep {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallAttempt {
     pub id: AttemptId,
-    /// From 1, in the order of dialling.
+    /// Starts at 1, in the order of dialling.
     pub number: u16,
     pub gateway: String,
-    /// SIP's Call-ID.
+    /// SIP Call-ID.
     pub call_id: String,
     pub started_at_ms: i64,
     pub accepted_at_ms: Option<i64>,
@@ -120,34 +119,35 @@ pub struct CallAttempt {
     pub end_reason: Cow<'static, str>,
     pub codec: Option<Cow<'static, str>>,
     pub packets_sent: u32,
-    /// `None` where nothing was ever awaited.
+    /// `None` if no packets were expected.
     pub packets_received: Option<u32>,
-    /// `None` where the far end has reported nothing.
+    /// `None` if the far end sent no report.
     pub quality: Option<CallQuality>,
-    /// Between its answer and its end.
+    /// Steps between answer and end.
     pub steps: Vec<CallStep>,
 }
 
-/// How good a call's audio was, as the far end reported it.
+/// Audio quality of a call as reported by the far end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallQuality {
-    /// Of our packets, in millionths.
+    /// Loss of sent packets in parts per million.
     pub loss_ppm: u32,
     pub jitter_us: u32,
-    /// `None` where the far end does not say.
+    /// `None` if the far end does not report it.
     pub round_trip_us: Option<u32>,
-    /// An estimate by ITU-T G.107, in hundredths: 100 to 450.
+    /// Estimate by ITU-T G.107, in hundredths: 100 to 450.
     pub mos_hundredths: u16,
 }
 
-/// What a batch came to, in the order of its debits and settlements.
+/// The outcomes of a batch, in the order of its debits and settlements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
     pub debits: Vec<DebitOutcome>,
-    /// False where the delivery had been settled before, or is another epoch's: nothing was written.
+    /// False if the delivery was settled before or belongs to another epoch; nothing was written
+    /// then.
     pub settled: Vec<bool>,
-    /// How many webhook attempts were queued.
+    /// Number of queued webhook attempts.
     pub webhooks: u64,
-    /// False for a refusal whose key another request has: nothing was written.
-    pub kept: Vec<bool>,
+    /// False for a refusal whose key another request holds; nothing was written then.
+    pub answers: Vec<bool>,
 }

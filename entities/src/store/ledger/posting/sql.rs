@@ -1,4 +1,4 @@
-//! The texts of a batch's statements. Each is written for both databases at once.
+//! The SQL of a batch. Each statement works on both databases.
 
 use crate::store::sql::bulk::Bulk;
 use crate::store::sql::bulk::Column::{Bool, Bytes, Int, Text, Uuid as Id};
@@ -13,7 +13,7 @@ pub(super) static LOAD_WALLETS: Bulk = Bulk::new(
     ") ORDER BY w.account_id",
 );
 
-/// On PostgreSQL the rows read stay as they are until the transaction ends; on SQLite all rows do.
+/// On PostgreSQL, locks the rows read until the transaction ends. SQLite locks the whole file.
 pub(super) static LOCK_WALLETS: Bulk = Bulk::new(
     "SELECT w.account_id, w.free_micros, w.bonus_micros, w.balance_micros, w.version, \
      COALESCE(a.closed_at_ms, a.suspended_at_ms), r.created_at_ms \
@@ -32,8 +32,8 @@ pub(super) static LOAD_ENDPOINTS: Bulk = Bulk::new(
     ") ORDER BY created_at_ms, id",
 );
 
-/// `completed_at_ms IS NULL` says that the delivery is `sent`, as a constraint of the table has it. By its
-/// status SQLite would look at all that are sent, through their index, instead of by id.
+/// `completed_at_ms IS NULL` implies `sent` by a constraint of the table. With a condition on the
+/// status SQLite would scan the index of sent deliveries instead of searching by id.
 pub(super) static SETTLE: Bulk = Bulk::new(
     "UPDATE deliveries SET status = v.column2, error_code = NULLIF(v.column3, ''), \
      carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5",
@@ -42,7 +42,7 @@ pub(super) static SETTLE: Bulk = Bulk::new(
      AND deliveries.node = v.column6 AND deliveries.epoch = v.column7",
 );
 
-/// [`SETTLE`], and which it found.
+/// [`SETTLE`], returning the deliveries it found.
 pub(super) static SETTLE_RETURNING: Bulk = Bulk::new(
     "UPDATE deliveries SET status = v.column2, error_code = NULLIF(v.column3, ''), \
      carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5",
@@ -93,9 +93,9 @@ pub(super) static INSERT_DELIVERIES: Bulk = Bulk::new(
     "WHERE v.column1 IS NOT NULL",
 );
 
-/// [`INSERT_DELIVERIES`] where other nodes may end our epoch: then nothing is written. Until the transaction
-/// ends the node's row is held, so that a takeover waits for it, and finds all of its deliveries. Renewals of
-/// the lease do not wait.
+/// [`INSERT_DELIVERIES`] if other nodes may end our epoch: then nothing is written. The node's row
+/// stays locked until the transaction ends, so that a takeover waits and sees all deliveries. Lease
+/// renewals do not wait.
 pub(super) static INSERT_DELIVERIES_FENCED: Bulk = Bulk::new(
     "WITH fence AS (SELECT name, epoch FROM nodes WHERE name = ? AND epoch = ? FOR KEY SHARE) \
      INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
@@ -131,7 +131,8 @@ pub(super) static INSERT_CALL_ATTEMPTS: Bulk = Bulk::new(
     "WHERE v.column1 IS NOT NULL",
 );
 
-/// Holds the referrals, so that the entries are written for the same ones. One that has ended earns nothing.
+/// Locks the referrals, so that entries are written for the same ones. Ended referrals earn
+/// nothing.
 pub(super) static ADD_PENDING: Bulk = Bulk::new(
     "UPDATE referrals SET accrued_micros = referrals.accrued_micros + v.column2, \
      pending_micros = referrals.pending_micros + v.column2",
@@ -148,7 +149,7 @@ pub(super) static INSERT_COMMISSIONS: Bulk = Bulk::new(
     "JOIN referrals AS r ON r.referred_id = v.column1 WHERE r.ended_at_ms IS NULL",
 );
 
-/// An endpoint removed or paused since the cache learnt of it gets nothing.
+/// Endpoints removed or paused since they were cached get nothing.
 pub(super) static QUEUE_WEBHOOKS: Bulk = Bulk::new(
     "INSERT INTO webhook_attempts (id, endpoint_id, account_id, delivery_id, event_type, body, \
      status, created_at_ms, traceparent) \
@@ -159,10 +160,10 @@ pub(super) static QUEUE_WEBHOOKS: Bulk = Bulk::new(
      WHERE e.removed_at_ms IS NULL AND e.paused_at_ms IS NULL",
 );
 
-/// An answer is kept for a day ([`RETENTION_MS`]): one that is older makes room.
+/// Answers are stored for a day ([`RETENTION_MS`]); an older one is replaced.
 ///
 /// [`RETENTION_MS`]: nexo_domain::idempotency::RETENTION_MS
-pub(super) static KEEP_WITH_DEBITS: Bulk = Bulk::new(
+pub(super) static STORE_DEBIT_ANSWERS: Bulk = Bulk::new(
     "INSERT INTO idempotency (status_code, answered, key_id, idempotency_key, fingerprint, \
      delivery_id, answer, created_at_ms) \
      SELECT ?, FALSE, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6",
@@ -175,8 +176,8 @@ pub(super) static KEEP_WITH_DEBITS: Bulk = Bulk::new(
      WHERE idempotency.created_at_ms <= excluded.created_at_ms - 86400000",
 );
 
-/// The same for refusals, and which were written.
-pub(super) static KEEP_REFUSALS: Bulk = Bulk::new(
+/// The same for refusals, returning those written.
+pub(super) static STORE_REFUSALS: Bulk = Bulk::new(
     "INSERT INTO idempotency (answered, key_id, idempotency_key, fingerprint, status_code, \
      answer, created_at_ms) \
      SELECT TRUE, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6",
@@ -190,7 +191,7 @@ pub(super) static KEEP_REFUSALS: Bulk = Bulk::new(
      RETURNING key_id, idempotency_key",
 );
 
-/// Those of the keys under which an answer is kept still.
+/// Selects the keys under which an answer is still stored.
 pub(super) static READ_KEYS: Bulk = Bulk::new(
     "SELECT i.key_id, i.idempotency_key",
     &[Id, Text, Int],
@@ -198,14 +199,14 @@ pub(super) static READ_KEYS: Bulk = Bulk::new(
      WHERE i.created_at_ms > v.column3",
 );
 
-pub(super) static LET_STAND: Bulk = Bulk::new(
+pub(super) static CONFIRM_ANSWERS: Bulk = Bulk::new(
     "UPDATE idempotency SET answered = TRUE",
     &[Id, Text, Id],
     "WHERE idempotency.key_id = v.column1 AND idempotency.idempotency_key = v.column2 \
      AND idempotency.delivery_id = v.column3",
 );
 
-pub(super) static FREE_KEYS: Bulk = Bulk::new(
+pub(super) static DELETE_ANSWERS: Bulk = Bulk::new(
     "DELETE FROM idempotency WHERE (key_id, idempotency_key, delivery_id) IN ( \
      SELECT v.column1, v.column2, v.column3",
     &[Id, Text, Id],
@@ -221,15 +222,15 @@ mod tests {
     use nexo_domain::idempotency::RETENTION_MS;
 
     #[test]
-    fn an_answer_makes_room_when_it_is_kept_no_longer() {
+    fn an_expired_answer_is_replaced() {
         let limit = format!("excluded.created_at_ms - {RETENTION_MS}");
-        for bulk in [&KEEP_WITH_DEBITS, &KEEP_REFUSALS] {
+        for bulk in [&STORE_DEBIT_ANSWERS, &STORE_REFUSALS] {
             assert!(bulk.sqlite_text(1).contains(&limit));
         }
     }
 
     #[tokio::test]
-    async fn no_statement_of_a_batch_goes_through_a_whole_table_on_sqlite() {
+    async fn no_statement_of_a_batch_scans_a_table_on_sqlite() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/plans.db", folder.path().display());
         let store = Store::connect(&url, 1).await.unwrap();
@@ -249,11 +250,11 @@ mod tests {
             &QUEUE_WEBHOOKS,
             &ADD_PENDING,
             &INSERT_COMMISSIONS,
-            &KEEP_WITH_DEBITS,
-            &KEEP_REFUSALS,
+            &STORE_DEBIT_ANSWERS,
+            &STORE_REFUSALS,
             &READ_KEYS,
-            &LET_STAND,
-            &FREE_KEYS,
+            &CONFIRM_ANSWERS,
+            &DELETE_ANSWERS,
         ];
         for (bulk, rows) in bulks
             .iter()
@@ -263,11 +264,11 @@ mod tests {
             let explain = Statement::from_string(DatabaseBackend::Sqlite, sql.as_str());
             for step in store.connection().query_all_raw(explain).await.unwrap() {
                 let step: String = step.try_get_by_index(3).unwrap();
-                let is_of_rows =
+                let reads_bulk_rows =
                     step.contains(" v") || step.contains("CONSTANT") || step.contains("VALUES");
-                let goes_through = step.starts_with("SCAN") && !is_of_rows;
+                let is_scan = step.starts_with("SCAN") && !reads_bulk_rows;
                 assert!(
-                    !goes_through && !step.contains("AUTOMATIC"),
+                    !is_scan && !step.contains("AUTOMATIC"),
                     "{step}: {sql:.120}"
                 );
             }

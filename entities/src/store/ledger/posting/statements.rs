@@ -1,8 +1,8 @@
-//! A batch's statements, filled with its rows.
+//! Fills the statements of a batch with its rows.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use nexo_domain::billing::ledger::{Buckets, EntryKind, Parts};
+use nexo_domain::billing::ledger::{EntryKind, Parts};
 use nexo_domain::call::steps;
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
 use nexo_domain::money::Micros;
@@ -10,18 +10,20 @@ use nexo_domain::webhook::event_type;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Value};
 use uuid::Uuid;
 
+use super::batch::Commission;
 use super::cache::Wallet;
+use super::records::{Debit, NodeEpoch, Settlement};
 use super::sql::{
     ADD_PENDING, CLAIM_WINDOWS, INSERT_CALL_ATTEMPTS, INSERT_COMMISSIONS, INSERT_DELIVERIES,
     INSERT_DELIVERIES_FENCED, INSERT_ENTRIES, LOAD_ENDPOINTS, LOAD_WALLETS, LOCK_WALLETS,
     QUEUE_WEBHOOKS, READ_WINDOWS, RELEASE_WINDOWS, SETTLE, SETTLE_RETURNING, WRITE_WALLETS,
 };
-use super::{Debit, Earned, NodeEpoch, Settlement};
 use crate::store::StoreError;
-use crate::store::sql::bulk::{Bulk, NONE, Rows, Script};
+use crate::store::sql::bulk::{Bulk, NULL_INT, Rows, Script};
 use crate::store::sql::record::realm;
+use crate::store::sql::rows::Columns;
 
-/// The wallets of `accounts` as they are. They may move before the transaction ends.
+/// Reads the wallets of `accounts`. They may change before the transaction ends.
 pub(super) async fn load_wallets(
     transaction: &DatabaseTransaction,
     accounts: &HashSet<AccountId>,
@@ -29,10 +31,9 @@ pub(super) async fn load_wallets(
     read_wallets(&LOAD_WALLETS, transaction, accounts).await
 }
 
-/// The wallets of `accounts`, held until the transaction ends.
+/// Reads and locks the wallets of `accounts` until the transaction ends.
 ///
-/// Only to be called after the windows were claimed: who held a wallet while it waits for a window would
-/// wait for a node that has the window and wants the wallet.
+/// Lock phone windows before wallets. The opposite order deadlocks two nodes.
 pub(super) async fn lock_wallets(
     transaction: &DatabaseTransaction,
     accounts: &HashSet<AccountId>,
@@ -55,23 +56,20 @@ async fn read_wallets(
     }
     let mut wallets = HashMap::with_capacity(accounts.len());
     for row in load.query(transaction, &[], rows).await? {
-        let micros = |place| row.try_get_by_index(place).map(Micros::new);
+        let mut row = Columns::of(&row);
+        let account = AccountId(row.get()?);
         let wallet = Wallet {
-            buckets: Buckets {
-                free: micros(1)?,
-                bonus: micros(2)?,
-                balance: micros(3)?,
-            },
-            version: row.try_get_by_index(4)?,
-            closed: row.try_get_by_index::<Option<i64>>(5)?.is_some(),
-            referred: row.try_get_by_index::<Option<i64>>(6)?.is_some(),
+            buckets: row.buckets()?,
+            version: row.get()?,
+            is_closed: row.get::<Option<i64>>()?.is_some(),
+            is_referred: row.get::<Option<i64>>()?.is_some(),
         };
-        wallets.insert(AccountId(row.try_get_by_index(0)?), wallet);
+        wallets.insert(account, wallet);
     }
     Ok(wallets)
 }
 
-/// The active endpoints of each of `accounts`, an empty list included.
+/// Reads the active endpoints of each of `accounts`, including empty lists.
 pub(super) async fn load_endpoints(
     transaction: &DatabaseTransaction,
     accounts: &HashSet<AccountId>,
@@ -83,19 +81,19 @@ pub(super) async fn load_endpoints(
         endpoints.insert(*account, Vec::new());
     }
     for row in LOAD_ENDPOINTS.query(transaction, &[], rows).await? {
-        let account = AccountId(row.try_get_by_index(0)?);
-        let endpoint = EndpointId(row.try_get_by_index(1)?);
-        endpoints.entry(account).or_default().push(endpoint);
+        let (account, endpoint) = row.try_get_many_by_index()?;
+        let of_account = endpoints.entry(AccountId(account)).or_default();
+        of_account.push(EndpointId(endpoint));
     }
     Ok(endpoints)
 }
 
-/// Gives each delivery its terminal state, if it is still `sent`.
+/// Sets the terminal state of each delivery that is still `sent`.
 pub(super) fn push_settlements(script: &mut Script, node: &NodeEpoch, ended: &[&Settlement]) {
     script.push(&SETTLE, Vec::new(), settlement_rows(&SETTLE, node, ended));
 }
 
-/// Gives each delivery its terminal state, and returns those that were still `sent`.
+/// Sets the terminal state of each delivery and returns those that were still `sent`.
 pub(super) async fn settle_deliveries(
     transaction: &DatabaseTransaction,
     node: &NodeEpoch,
@@ -140,8 +138,8 @@ pub(super) fn push_releases(script: &mut Script, ended: &[&Settlement]) {
 
 /// Claims the windows of the debits at `claims`.
 pub(super) fn push_windows(script: &mut Script, debits: &[Debit], claims: &[usize]) {
-    let mut in_order: Vec<&Debit> = claims.iter().map(|place| &debits[*place]).collect();
-    // Every node locks phones in the same order, lest two wait for each other.
+    let mut in_order: Vec<&Debit> = claims.iter().map(|index| &debits[*index]).collect();
+    // Every node locks phones in the same order, which prevents deadlocks.
     in_order.sort_unstable_by_key(|debit| (debit.test, debit.phone));
     let mut rows = CLAIM_WINDOWS.rows(claims.len());
     for debit in in_order {
@@ -156,8 +154,8 @@ pub(super) fn push_windows(script: &mut Script, debits: &[Debit], claims: &[usiz
     script.push(&CLAIM_WINDOWS, Vec::new(), rows);
 }
 
-/// Claims the windows of the debits at `claims`. Returns those lost, with the end of the winner's
-/// window.
+/// Claims the windows of the debits at `claims`. Returns the lost claims with the end of the
+/// winner's window.
 pub(super) async fn claim_windows(
     transaction: &DatabaseTransaction,
     debits: &[Debit],
@@ -170,10 +168,10 @@ pub(super) async fn claim_windows(
         return Ok(HashMap::new());
     }
     let mut rows = READ_WINDOWS.rows(claims.len());
-    let mut places = HashMap::with_capacity(claims.len());
-    for place in claims {
-        let debit = &debits[*place];
-        places.insert(debit.delivery_id.0, *place);
+    let mut indexes = HashMap::with_capacity(claims.len());
+    for index in claims {
+        let debit = &debits[*index];
+        indexes.insert(debit.delivery_id.0, *index);
         rows.push([
             realm(debit.test).into(),
             debit.phone.to_string().into(),
@@ -182,15 +180,15 @@ pub(super) async fn claim_windows(
     }
     let mut lost = HashMap::new();
     for row in READ_WINDOWS.query(transaction, &[], rows).await? {
-        let delivery: Uuid = row.try_get_by_index(0)?;
-        if let Some(place) = places.get(&delivery) {
-            lost.insert(*place, row.try_get_by_index(1)?);
+        let (delivery, until_ms): (Uuid, i64) = row.try_get_many_by_index()?;
+        if let Some(index) = indexes.get(&delivery) {
+            lost.insert(*index, until_ms);
         }
     }
     Ok(lost)
 }
 
-/// Writes the wallets that still have the version that was decided on.
+/// Writes the wallets that still have the expected version.
 pub(super) fn push_wallets(script: &mut Script, wallets: &BTreeMap<AccountId, Wallet>) {
     script.push(&WRITE_WALLETS, Vec::new(), wallet_rows(wallets));
 }
@@ -209,7 +207,7 @@ fn wallet_rows(wallets: &BTreeMap<AccountId, Wallet>) -> Rows {
     rows
 }
 
-/// Writes the wallets that still have the version that was decided on. Returns the others.
+/// Writes the wallets that still have the expected version. Returns the others.
 pub(super) async fn write_wallets(
     transaction: &DatabaseTransaction,
     wallets: &BTreeMap<AccountId, Wallet>,
@@ -222,9 +220,9 @@ pub(super) async fn write_wallets(
     Ok(moved)
 }
 
-/// Writes the deliveries of the posted debits; none of them where `node`'s epoch is over.
+/// Inserts the deliveries of the posted debits; none if `node`'s epoch has ended.
 ///
-/// An SQLite file has one process, so that nobody ends its epoch while it lives.
+/// An SQLite file is served by one process, so its epoch does not end while it runs.
 pub(super) fn push_deliveries(
     script: &mut Script,
     backend: DatabaseBackend,
@@ -252,7 +250,8 @@ pub(super) fn push_deliveries(
     script.push(insert, scalars, rows);
 }
 
-/// The entries of the posted debits and of the refunds. A debit's posting has its delivery's id.
+/// Inserts the entries of the posted debits and of the refunds. The posting of a debit has the id
+/// of its delivery.
 pub(super) fn push_entries(script: &mut Script, posted: &[(&Debit, Parts)], ended: &[&Settlement]) {
     let mut rows = INSERT_ENTRIES.rows(posted.len());
     let mut push = |account: AccountId,
@@ -318,26 +317,26 @@ pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
             call.gateway.as_str().into(),
             call.call_id.as_str().into(),
             call.started_at_ms.into(),
-            call.accepted_at_ms.unwrap_or(NONE).into(),
-            call.ringing_at_ms.unwrap_or(NONE).into(),
-            call.answered_at_ms.unwrap_or(NONE).into(),
+            call.accepted_at_ms.unwrap_or(NULL_INT).into(),
+            call.ringing_at_ms.unwrap_or(NULL_INT).into(),
+            call.answered_at_ms.unwrap_or(NULL_INT).into(),
             call.ended_at_ms.into(),
-            call.sip_code.map_or(NONE, i64::from).into(),
+            call.sip_code.map_or(NULL_INT, i64::from).into(),
             call.end_reason.as_ref().into(),
             call.codec.as_deref().unwrap_or_default().into(),
             i64::from(call.packets_sent).into(),
-            call.packets_received.map_or(NONE, i64::from).into(),
-            quality.map_or(NONE, |q| q.loss_ppm.into()).into(),
-            quality.map_or(NONE, |q| q.jitter_us.into()).into(),
-            round_trip_us.map_or(NONE, i64::from).into(),
-            quality.map_or(NONE, |q| q.mos_hundredths.into()).into(),
+            call.packets_received.map_or(NULL_INT, i64::from).into(),
+            quality.map_or(NULL_INT, |q| q.loss_ppm.into()).into(),
+            quality.map_or(NULL_INT, |q| q.jitter_us.into()).into(),
+            round_trip_us.map_or(NULL_INT, i64::from).into(),
+            quality.map_or(NULL_INT, |q| q.mos_hundredths.into()).into(),
             steps::write(&call.steps).into(),
         ]);
     }
     script.push(&INSERT_CALL_ATTEMPTS, Vec::new(), rows);
 }
 
-/// One attempt per settlement with an event and endpoint of its account, with the exact bytes to be sent.
+/// Queues one attempt per settlement event and active endpoint, with the exact bytes to send.
 pub(super) fn push_webhooks<'e>(
     script: &mut Script,
     ended: &[&Settlement],
@@ -370,8 +369,8 @@ pub(super) fn push_webhooks<'e>(
     script.push(&QUEUE_WEBHOOKS, Vec::new(), rows);
 }
 
-/// What these ends earn for the referrers of their accounts.
-pub(super) fn push_commissions(script: &mut Script, earned: &[Earned]) {
+/// Adds the commissions to the referrers' pending sums and entries.
+pub(super) fn push_commissions(script: &mut Script, earned: &[Commission]) {
     let mut sums: BTreeMap<AccountId, i64> = BTreeMap::new();
     let mut entries = INSERT_COMMISSIONS.rows(earned.len());
     for one in earned {

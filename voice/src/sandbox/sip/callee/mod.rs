@@ -18,8 +18,8 @@ use super::finished_transactions::FinishedTransactions;
 use super::live_call::LiveCall;
 use crate::sandbox::behaviour::{Behaviour, Script, Then, parse_phone};
 use crate::sandbox::events::{CallId, CallNumber, EndedCall, SandboxEvent};
-use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::message::write::response_hop;
+use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::sdp;
 
 /// The most calls in progress or just finished; further ones are rejected.

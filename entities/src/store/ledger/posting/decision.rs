@@ -1,4 +1,4 @@
-//! Which debits of a batch are posted, in memory: pure, so that its order can be read and tested.
+//! Decides in memory which debits of a batch are posted. Pure, so that the order can be tested.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,66 +8,66 @@ use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
 
 use super::cache::Wallet;
-use super::{Debit, DebitOutcome};
+use super::records::{Debit, DebitOutcome};
 
-/// A phone in its realm: test or live.
+/// A phone and whether its window is a test window.
 type Window = (bool, Phone);
 
-/// A batch while it is decided, in rounds.
+/// A batch being decided, in rounds.
 ///
-/// A round takes the debits in order and pays those that are funded, tentatively; their windows are
-/// then claimed in the database. Winners are posted. Losers are out, and what they would have paid is
-/// there for the debits that were short, in the next round.
-pub(super) struct Deciding<'a> {
+/// A round takes the debits in order and pays the funded ones tentatively. Their windows are then
+/// claimed. Debits that win their window are posted; losers are rejected, and their money is
+/// available to short debits in the next round.
+pub(super) struct BatchDecision<'a> {
     debits: &'a [Debit],
     outcomes: Vec<Option<DebitOutcome>>,
-    wallets: HashMap<AccountId, Working>,
+    wallets: HashMap<AccountId, WorkingWallet>,
     refunds: Vec<(AccountId, Parts)>,
     /// Windows known to be taken, and until when.
     taken: HashMap<Window, i64>,
 }
 
-struct Working {
+struct WorkingWallet {
     wallet: Wallet,
-    /// With the round's claims paid.
+    /// The buckets after the tentative payments of the current round.
     tentative: Buckets,
     /// Whether it was read in this transaction.
-    exact: bool,
+    is_fresh: bool,
     touched: bool,
 }
 
-/// What one round asks of the database.
+/// What one round needs from the database.
 pub(super) struct Round {
-    /// The debits, by place, whose windows are to be claimed. No phone is in it twice.
+    /// Indexes of the debits whose windows are to be claimed. Each phone occurs once.
     pub claims: Vec<usize>,
-    /// The debits that lack funds as things stand, and what their wallets hold.
+    /// Indexes of the debits that lack funds in this round, and their wallets' totals.
     short: Vec<(usize, Micros)>,
-    /// Accounts short by a wallet that was not read in this transaction.
-    pub doubted: HashSet<AccountId>,
+    /// Accounts found short by a wallet that was not read in this transaction.
+    pub unverified: HashSet<AccountId>,
 }
 
-impl<'a> Deciding<'a> {
-    /// `wallet` gives an account's wallet and whether it was read in this transaction; it is asked for
-    /// the debits' accounts and for `others`.
+impl<'a> BatchDecision<'a> {
+    /// `wallet` returns an account's wallet and whether it was read in this transaction. It is
+    /// called for the accounts of the debits and for `others`.
     pub(super) fn new(
         debits: &'a [Debit],
         others: impl Iterator<Item = AccountId>,
         wallet: impl Fn(AccountId) -> Option<(Wallet, bool)>,
     ) -> Self {
-        let mut wallets: HashMap<AccountId, Working> = HashMap::new();
+        let mut wallets: HashMap<AccountId, WorkingWallet> = HashMap::new();
         for account in debits.iter().map(|debit| debit.account_id).chain(others) {
             if wallets.contains_key(&account) {
                 continue;
             }
-            if let Some((wallet, exact)) = wallet(account) {
+            if let Some((wallet, is_fresh)) = wallet(account) {
                 let tentative = wallet.buckets;
                 let touched = false;
                 wallets.insert(
                     account,
-                    Working {
+                    WorkingWallet {
                         wallet,
                         tentative,
-                        exact,
+                        is_fresh,
                         touched,
                     },
                 );
@@ -75,29 +75,30 @@ impl<'a> Deciding<'a> {
         }
         Self {
             debits,
-            outcomes: second_of_a_key(debits),
+            outcomes: reject_repeated_keys(debits),
             wallets,
             refunds: Vec::new(),
             taken: HashMap::new(),
         }
     }
 
-    /// Takes out the debits at `places`: what they would do was done under their idempotency keys.
-    pub(super) fn take_out(&mut self, places: &HashSet<usize>) {
-        for place in places {
-            self.outcomes[*place] = Some(DebitOutcome::KeyTaken);
+    /// Rejects the debits at these indexes: their idempotency keys are taken.
+    pub(super) fn reject(&mut self, indexes: &HashSet<usize>) {
+        for index in indexes {
+            self.outcomes[*index] = Some(DebitOutcome::KeyTaken);
         }
     }
 
-    /// Whether a debit with an idempotency key is out because its phone's window is closed.
-    pub(super) fn has_keyed_late(&self) -> bool {
+    /// Returns whether a debit with an idempotency key was rejected because its phone window is
+    /// closed.
+    pub(super) fn has_keyed_window_conflict(&self) -> bool {
         let mut outcomes = self.debits.iter().zip(&self.outcomes);
         outcomes.any(|(debit, outcome)| {
             debit.idempotent.is_some() && matches!(outcome, Some(DebitOutcome::WindowClosed { .. }))
         })
     }
 
-    /// Gives a delivery's price back, before any debit is decided.
+    /// Refunds a delivery's price. Must be called before the first round.
     pub(super) fn refund(&mut self, account: AccountId, parts: Parts) {
         if parts == Parts::default() {
             return;
@@ -109,8 +110,8 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    /// Decides again on `moved` wallets, once all is decided: the same refunds, and the same debits in
-    /// the same order. False when those do not fit any more.
+    /// Recomputes `moved` wallets after all debits are decided: the same refunds and the same
+    /// debits in the same order. Returns `false` if the debits no longer fit.
     pub(super) fn rebase(&mut self, moved: &HashMap<AccountId, Wallet>) -> bool {
         for (account, wallet) in moved {
             if let Some(working) = self.wallets.get_mut(account) {
@@ -135,7 +136,7 @@ impl<'a> Deciding<'a> {
                 return false;
             };
             match working.wallet.buckets.debit(debit.cost) {
-                Ok((after, parts)) if !working.wallet.closed => {
+                Ok((after, parts)) if !working.wallet.is_closed => {
                     working.wallet.buckets = after;
                     *outcome = Some(DebitOutcome::Posted { parts, after });
                 }
@@ -145,11 +146,11 @@ impl<'a> Deciding<'a> {
         true
     }
 
-    pub(super) fn undecided(&self) -> bool {
+    pub(super) fn has_undecided(&self) -> bool {
         self.outcomes.iter().any(Option::is_none)
     }
 
-    /// Takes the undecided debits in order. What needs no database is decided at once.
+    /// Walks the undecided debits in order and decides those that need no window.
     pub(super) fn round(&mut self) -> Round {
         for working in self.wallets.values_mut() {
             working.tentative = working.wallet.buckets;
@@ -157,36 +158,36 @@ impl<'a> Deciding<'a> {
         let mut round = Round {
             claims: Vec::with_capacity(self.debits.len()),
             short: Vec::new(),
-            doubted: HashSet::new(),
+            unverified: HashSet::new(),
         };
         let mut claimed = HashSet::with_capacity(self.debits.len());
-        for (place, debit) in self.debits.iter().enumerate() {
-            if self.outcomes[place].is_some() {
+        for (index, debit) in self.debits.iter().enumerate() {
+            if self.outcomes[index].is_some() {
                 continue;
             }
             let window = (debit.test, debit.phone);
             let Some(working) = self.wallets.get_mut(&debit.account_id) else {
-                self.outcomes[place] = Some(DebitOutcome::AccountClosed);
+                self.outcomes[index] = Some(DebitOutcome::AccountClosed);
                 continue;
             };
-            if working.wallet.closed {
-                self.outcomes[place] = Some(DebitOutcome::AccountClosed);
+            if working.wallet.is_closed {
+                self.outcomes[index] = Some(DebitOutcome::AccountClosed);
             } else if let Some(until_ms) = self.taken.get(&window)
                 && *until_ms > debit.created_at_ms
             {
                 let until_ms = *until_ms;
-                self.outcomes[place] = Some(DebitOutcome::WindowClosed { until_ms });
+                self.outcomes[index] = Some(DebitOutcome::WindowClosed { until_ms });
             } else if !claimed.contains(&window) {
                 match working.tentative.debit(debit.cost) {
                     Ok((after, _)) => {
                         working.tentative = after;
                         claimed.insert(window);
-                        round.claims.push(place);
+                        round.claims.push(index);
                     }
                     Err(short) => {
-                        round.short.push((place, short.total));
-                        if !working.exact {
-                            round.doubted.insert(debit.account_id);
+                        round.short.push((index, short.total));
+                        if !working.is_fresh {
+                            round.unverified.insert(debit.account_id);
                         }
                     }
                 }
@@ -195,14 +196,14 @@ impl<'a> Deciding<'a> {
         round
     }
 
-    /// Posts the round's winners. `lost` holds the claims that another OTP has, and until when.
+    /// Posts the round's winners. `lost` maps claims that lost to the end of the winner's window.
     pub(super) fn close_round(&mut self, round: Round, lost: &HashMap<usize, i64>) {
-        for place in round.claims {
-            let debit = &self.debits[place];
+        for index in round.claims {
+            let debit = &self.debits[index];
             let window = (debit.test, debit.phone);
-            if let Some(until_ms) = lost.get(&place).copied() {
+            if let Some(until_ms) = lost.get(&index).copied() {
                 self.taken.insert(window, until_ms);
-                self.outcomes[place] = Some(DebitOutcome::WindowClosed { until_ms });
+                self.outcomes[index] = Some(DebitOutcome::WindowClosed { until_ms });
                 continue;
             }
             let working = self
@@ -217,17 +218,17 @@ impl<'a> Deciding<'a> {
             working.wallet.buckets = after;
             working.touched |= parts != Parts::default();
             self.taken.insert(window, debit.window_until_ms);
-            self.outcomes[place] = Some(DebitOutcome::Posted { parts, after });
+            self.outcomes[index] = Some(DebitOutcome::Posted { parts, after });
         }
         if lost.is_empty() {
-            for (place, total) in round.short {
-                self.outcomes[place] = Some(DebitOutcome::FundsShort { total });
+            for (index, total) in round.short {
+                self.outcomes[index] = Some(DebitOutcome::FundsShort { total });
             }
         }
     }
 
-    /// The wallets to be written: their content to be, and the version that they must still have.
-    /// Every node writes them in the same order.
+    /// Returns the changed wallets with the version that their rows must still have. The order is
+    /// the same on every node.
     pub(super) fn touched(&self) -> BTreeMap<AccountId, Wallet> {
         self.wallets
             .iter()
@@ -236,7 +237,7 @@ impl<'a> Deciding<'a> {
             .collect()
     }
 
-    /// The debits that are posted so far, what they paid, and what their wallets held then.
+    /// Returns the debits posted so far, what they paid and their wallets' buckets at that point.
     pub(super) fn posted(&self) -> impl Iterator<Item = (&'a Debit, Parts, Buckets)> {
         self.debits
             .iter()
@@ -247,15 +248,14 @@ impl<'a> Deciding<'a> {
             })
     }
 
-    /// The outcomes in the order of the debits, once none is undecided.
+    /// Returns the outcomes in the order of the debits. All must be decided.
     pub(super) fn into_outcomes(self) -> Vec<DebitOutcome> {
         self.outcomes.into_iter().flatten().collect()
     }
 }
 
-/// Outcomes in which nothing is decided but this: of the debits under one idempotency key, all but the
-/// first are out.
-fn second_of_a_key(debits: &[Debit]) -> Vec<Option<DebitOutcome>> {
+/// Rejects every debit but the first under the same idempotency key; leaves the others undecided.
+fn reject_repeated_keys(debits: &[Debit]) -> Vec<Option<DebitOutcome>> {
     let mut keys = HashSet::new();
     let mut is_first = |debit: &Debit| match debit.idempotent.as_deref() {
         Some(request) => keys.insert((request.key_id, request.key.clone())),
@@ -300,29 +300,31 @@ mod tests {
         }
     }
 
-    fn deciding(debits: &[Debit], balance: i64, exact: bool) -> Deciding<'_> {
+    fn decision(debits: &[Debit], balance: i64, is_fresh: bool) -> BatchDecision<'_> {
         let wallet = Wallet {
             buckets: cash(balance),
             version: 7,
-            closed: false,
-            referred: false,
+            is_closed: false,
+            is_referred: false,
         };
-        Deciding::new(debits, std::iter::empty(), move |_| Some((wallet, exact)))
+        BatchDecision::new(debits, std::iter::empty(), move |_| {
+            Some((wallet, is_fresh))
+        })
     }
 
-    /// Decides with the claims for `losers` lost until 20,000.
-    fn outcomes(mut deciding: Deciding<'_>, losers: &[usize]) -> Vec<DebitOutcome> {
-        while deciding.undecided() {
-            let round = deciding.round();
+    /// Decides the batch; the claims at `losers` are lost until 20,000.
+    fn outcomes(mut decision: BatchDecision<'_>, losers: &[usize]) -> Vec<DebitOutcome> {
+        while decision.has_undecided() {
+            let round = decision.round();
             let lost = round
                 .claims
                 .iter()
-                .filter(|place| losers.contains(place))
-                .map(|place| (*place, 20_000))
+                .filter(|index| losers.contains(index))
+                .map(|index| (*index, 20_000))
                 .collect();
-            deciding.close_round(round, &lost);
+            decision.close_round(round, &lost);
         }
-        deciding.into_outcomes()
+        decision.into_outcomes()
     }
 
     fn posted(paid: i64, left: i64) -> DebitOutcome {
@@ -345,22 +347,23 @@ mod tests {
     fn a_short_debit_fails_alone_and_a_cheaper_one_after_it_is_posted() {
         let debits = [debit(1, 6), debit(2, 6), debit(3, 4)];
         assert_eq!(
-            outcomes(deciding(&debits, 10, true), &[]),
+            outcomes(decision(&debits, 10, true), &[]),
             [posted(6, 4), short(4), posted(4, 0)]
         );
     }
 
     #[test]
-    fn what_a_loser_would_have_paid_goes_to_a_debit_that_was_short() {
+    fn the_money_of_a_losing_debit_is_available_to_a_short_one() {
         let debits = [debit(1, 8), debit(2, 9), debit(3, 2)];
         let closed = DebitOutcome::WindowClosed { until_ms: 20_000 };
-        // The third has been promised its two while the first still held eight: the second is too dear.
+        // The third debit was promised its two while the first still held eight, so the second is
+        // short.
         assert_eq!(
-            outcomes(deciding(&debits, 10, true), &[0]),
+            outcomes(decision(&debits, 10, true), &[0]),
             [closed, short(8), posted(2, 8)]
         );
         assert_eq!(
-            outcomes(deciding(&debits[..2], 10, true), &[0]),
+            outcomes(decision(&debits[..2], 10, true), &[0]),
             [closed, posted(9, 1)]
         );
     }
@@ -370,27 +373,27 @@ mod tests {
         let debits = [debit(1, 2), debit(1, 2)];
         let until = |until_ms| DebitOutcome::WindowClosed { until_ms };
         assert_eq!(
-            outcomes(deciding(&debits, 10, true), &[]),
+            outcomes(decision(&debits, 10, true), &[]),
             [posted(2, 8), until(31_000)]
         );
         assert_eq!(
-            outcomes(deciding(&debits, 10, true), &[0]),
+            outcomes(decision(&debits, 10, true), &[0]),
             [until(20_000), until(20_000)]
         );
     }
 
     #[test]
-    fn a_wallet_of_the_cache_that_is_short_is_doubted_and_a_read_one_is_not() {
+    fn a_short_cached_wallet_is_unverified_and_a_fresh_one_is_not() {
         let debits = [debit(1, 11)];
-        let doubted = deciding(&debits, 10, false).round().doubted;
-        assert_eq!(doubted, HashSet::from([ACCOUNT]));
-        assert!(deciding(&debits, 10, true).round().doubted.is_empty());
+        let unverified = decision(&debits, 10, false).round().unverified;
+        assert_eq!(unverified, HashSet::from([ACCOUNT]));
+        assert!(decision(&debits, 10, true).round().unverified.is_empty());
     }
 
     #[test]
     fn a_free_debit_needs_no_funds_and_touches_no_wallet() {
         let debits = [debit(1, 0)];
-        let mut free = deciding(&debits, 0, true);
+        let mut free = decision(&debits, 0, true);
         let round = free.round();
         free.close_round(round, &HashMap::new());
         assert!(free.touched().is_empty());
@@ -398,27 +401,27 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_wallet_is_charged_for_the_same_debits_or_for_none() {
+    fn a_changed_wallet_is_charged_for_the_same_debits_or_for_none() {
         let debits = [debit(1, 6), debit(2, 3)];
         let decided = || {
-            let mut deciding = deciding(&debits, 10, false);
-            deciding.refund(
+            let mut decision = decision(&debits, 10, false);
+            decision.refund(
                 ACCOUNT,
                 Parts {
                     balance: Micros::new(1),
                     ..Parts::default()
                 },
             );
-            let round = deciding.round();
-            deciding.close_round(round, &HashMap::new());
-            deciding
+            let round = decision.round();
+            decision.close_round(round, &HashMap::new());
+            decision
         };
         let moved = |balance| {
             let wallet = Wallet {
                 buckets: cash(balance),
                 version: 8,
-                closed: false,
-                referred: false,
+                is_closed: false,
+                is_referred: false,
             };
             HashMap::from([(ACCOUNT, wallet)])
         };
@@ -433,7 +436,7 @@ mod tests {
     #[test]
     fn an_unknown_account_is_closed() {
         let debits = [debit(1, 1)];
-        let nobody = Deciding::new(&debits, std::iter::empty(), |_| None);
-        assert_eq!(outcomes(nobody, &[]), [DebitOutcome::AccountClosed]);
+        let unknown = BatchDecision::new(&debits, std::iter::empty(), |_| None);
+        assert_eq!(outcomes(unknown, &[]), [DebitOutcome::AccountClosed]);
     }
 }
