@@ -1,6 +1,6 @@
 //! Supervision: factories, heartbeats, back-off, and bounded mailboxes.
 
-mod back_off;
+pub mod back_off;
 pub mod handle;
 pub mod mailbox;
 pub mod supervisor;

@@ -2,7 +2,7 @@
 //!
 //! An account always maps to the same actor, so its postings are serial without a lock. The actor commits
 //! everything that is waiting with one fsync (group commit). A batch holds one posting when the actor is idle, and
-//! grows under load (see [`GroupCommit`](group_commit::GroupCommit)).
+//! grows under load (see `group_commit`).
 
 mod actor;
 mod batch;
