@@ -209,13 +209,17 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::store::Store;
 
     async fn plan(store: &Store, filter: &DeliveryFilter) -> String {
         let after = Some(DeliveryCursor {
             created_at_ms: 1,
             id: DeliveryId(Uuid::nil()),
         });
-        let mut statement = store.select_page(AccountId(Uuid::nil()), filter, after, 50);
+        let mut statement =
+            store
+                .deliveries()
+                .select_page(AccountId(Uuid::nil()), filter, after, 50);
         statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
         let rows = store.connection().query_all_raw(statement).await.unwrap();
         let steps: Vec<String> = rows

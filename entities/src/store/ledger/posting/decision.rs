@@ -5,13 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use nexo_domain::billing::ledger::{Buckets, Parts};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
-use nexo_domain::phone::Phone;
 
 use super::cache::Wallet;
 use super::records::{Debit, DebitOutcome};
-
-/// A phone and whether its window is a test window.
-type Window = (bool, Phone);
+use crate::store::phone_windows::cache::Window;
 
 /// A batch being decided, in rounds.
 ///
@@ -271,6 +268,7 @@ fn reject_repeated_keys(debits: &[Debit]) -> Vec<Option<DebitOutcome>> {
 mod tests {
     use super::*;
     use nexo_domain::ids::{DeliveryId, KeyId};
+    use nexo_domain::phone::Phone;
     use nexo_domain::phone::carrier_plan::CarrierPlan;
     use uuid::Uuid;
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use nexo_domain::billing::ledger::{EntryKind, Parts};
 use nexo_domain::call::steps;
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
-use nexo_domain::money::Micros;
 use nexo_domain::webhook::event_type;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Value};
 use uuid::Uuid;
