@@ -23,6 +23,7 @@ use nexo_actors::lease::LeaseHolder;
 use nexo_actors::live::Live;
 use nexo_actors::reaper;
 use nexo_actors::reviews::ReviewSettings;
+use nexo_actors::test_hooks;
 use nexo_actors::trunk_watch::{Locate, TrunkWatch};
 use nexo_actors::webhook::Desk;
 use nexo_actors::webhook_client::{TargetRules, WebhookClient};
@@ -402,7 +403,8 @@ async fn begin_life(
     let name = config.cluster.node_name();
     // A call that is dialled as the lease ends may be accepted so much later.
     let dispatch = Duration::from_millis(config.calls.dispatch_timeout_ms);
-    let holder = LeaseHolder::start(store, name, dispatch + ENDED_WITHIN, live)
+    let longest_call = test_hooks::duration("NEXO_TEST_LONGEST_CALL_MS", dispatch + ENDED_WITHIN);
+    let holder = LeaseHolder::start(store, name, longest_call, live)
         .await
         .map_err(|error| match error {
             StoreError::NodeRuns { name, .. } => anyhow::anyhow!(

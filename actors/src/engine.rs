@@ -97,6 +97,8 @@ impl Engine {
             to_begin: Arc::default(),
             settings: ArcSwap::from_pointee(parts.settings),
         });
+        #[cfg(debug_assertions)]
+        crate::test_hooks::listen_for_panics(Arc::clone(&desk), webhooks.clone());
         let watching = actix_rt::spawn(watcher.watch(Arc::clone(&vitals), parts.escalate));
         let reaping = actix_rt::spawn(reaper::reap(
             parts.store.clone(),

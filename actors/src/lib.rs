@@ -23,6 +23,7 @@ pub mod privacy;
 pub mod reaper;
 pub mod reviews;
 pub mod takeover;
+pub mod test_hooks;
 pub mod traces;
 pub mod trunk_watch;
 pub mod wallet;

@@ -48,7 +48,7 @@ pub enum Supervise {
     /// You have been replaced: stop.
     Retire,
     /// Panic, so that a test can see the replacement.
-    #[cfg(feature = "faults")]
+    #[cfg(debug_assertions)]
     Panic,
 }
 
@@ -67,7 +67,7 @@ macro_rules! supervised {
                 match order {
                     $crate::watch::Supervise::Beat => {}
                     $crate::watch::Supervise::Retire => actix::ActorContext::stop(ctx),
-                    #[cfg(feature = "faults")]
+                    #[cfg(debug_assertions)]
                     $crate::watch::Supervise::Panic => panic!("provoked by a test"),
                 }
             }

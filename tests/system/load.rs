@@ -1,6 +1,6 @@
 //! The k6 scripts in their short form. `tests/load/run NAME` runs them for long.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use harness::nexo_binary;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,7 +10,7 @@ fn run(name: &str) -> String {
     let mut load = Command::new(&python);
     load.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/load/run"))
         .args([name, "--short"])
-        .env("NEXO_BIN", env!("CARGO_BIN_EXE_nexo"));
+        .env("NEXO_BIN", nexo_binary());
     let k6 = Path::new(&python).with_file_name("k6");
     if k6.exists() {
         load.env("K6", k6);

@@ -1,9 +1,7 @@
 //! What goes on between us and a gateway beside calls: registration, probes, the circuit breaker, and
 //! what operators see of it. The far end is a script over a real socket.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod harness;
-
+use harness::nexo_binary;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -503,7 +501,7 @@ fn the_trunks_command_asks_each_gateway_where_none_of_ours_runs() {
         named("hn2", &down, 2, "options_ping_seconds=0")
     );
     let run = |more: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_nexo"))
+        let output = std::process::Command::new(nexo_binary())
             .args(more)
             .env("NEXO_CARRIERS", &carriers)
             .env("NEXO_METRICS__LISTEN", "127.0.0.1:1")

@@ -1,10 +1,7 @@
 //! Lists through the binary, on every database: pages, filters, CSV, and whose rows they are.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod harness;
 
 use harness::past::Past;
-use harness::{Answer, Backend, Customer, Gateway, answer, backends, client, phone};
+use harness::{Answer, Backend, Customer, Gateway, answer, client, per_database, phone};
 use nexo_domain::money::Micros;
 use nexo_domain::timestamp;
 use serde_json::Value;
@@ -64,92 +61,88 @@ async fn walk(customer: &Customer, path: &str, list: &str) -> Vec<Value> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_listed_delivery_is_the_delivery_itself() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &[]);
-        let customer = gateway.customer("a@example.com", "10.00");
-        let mut ids = Vec::new();
-        for last_two in [90, 92, 93] {
-            let sent = customer.send(&phone(last_two), "482917").await;
-            assert_eq!(sent.status, 202, "{}", sent.text);
-            let id = sent.json["id"].as_str().unwrap().to_owned();
-            customer.terminal(&id).await;
-            ids.push(id);
-        }
-        let list = customer.get("deliveries").await;
-        assert_eq!(list.status, 200);
-        assert_eq!(list.header("content-type"), Some("application/json"));
-        assert_eq!(list.header("vary"), Some("Accept"));
-        assert!(list.text.starts_with(r#"{"ok":true,"deliveries":[{"id":""#));
-        assert!(
-            list.text.ends_with(r#"],"next_cursor":null}"#),
-            "{}",
-            list.text
-        );
-        let listed = list.json["deliveries"].as_array().unwrap();
-        ids.reverse();
-        assert_eq!(listed.len(), ids.len());
-        for (listed, id) in listed.iter().zip(&ids) {
-            let one = customer.get(&format!("deliveries/{id}")).await;
-            let inside = one.text.strip_prefix(r#"{"ok":true,"#).unwrap();
-            assert!(list.text.contains(&format!("{{{inside}")), "{}", list.text);
-            assert_eq!(listed["id"], id.as_str());
-        }
-        assert!(gateway.metric("nexo_http_requests_total").await > 0.0);
+#[per_database]
+async fn a_listed_delivery_is_the_delivery_itself(backend: Backend) {
+    let gateway = Gateway::start(backend, &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let mut ids = Vec::new();
+    for last_two in [90, 92, 93] {
+        let sent = customer.send(&phone(last_two), "482917").await;
+        assert_eq!(sent.status, 202, "{}", sent.text);
+        let id = sent.json["id"].as_str().unwrap().to_owned();
+        customer.terminal(&id).await;
+        ids.push(id);
     }
+    let list = customer.get("deliveries").await;
+    assert_eq!(list.status, 200);
+    assert_eq!(list.header("content-type"), Some("application/json"));
+    assert_eq!(list.header("vary"), Some("Accept"));
+    assert!(list.text.starts_with(r#"{"ok":true,"deliveries":[{"id":""#));
+    assert!(
+        list.text.ends_with(r#"],"next_cursor":null}"#),
+        "{}",
+        list.text
+    );
+    let listed = list.json["deliveries"].as_array().unwrap();
+    ids.reverse();
+    assert_eq!(listed.len(), ids.len());
+    for (listed, id) in listed.iter().zip(&ids) {
+        let one = customer.get(&format!("deliveries/{id}")).await;
+        let inside = one.text.strip_prefix(r#"{"ok":true,"#).unwrap();
+        assert!(list.text.contains(&format!("{{{inside}")), "{}", list.text);
+        assert_eq!(listed["id"], id.as_str());
+    }
+    assert!(gateway.metric("nexo_http_requests_total").await > 0.0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn filters_and_pages_agree_with_the_whole_and_csv_with_json() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &[]);
-        let customer = gateway.customer("a@example.com", "100.00");
-        let mut past = Past::of(&gateway, &customer, "a@example.com").await;
-        past.deliveries(2_500).await;
-        let all = walk(&customer, "deliveries?limit=200", "deliveries").await;
-        assert_eq!(all.len(), 2_500);
-        let first = customer.get("deliveries").await;
-        assert_eq!(first.json["deliveries"].as_array().unwrap().len(), 50);
-        assert_eq!(first.json["deliveries"][0]["id"], all[0]["id"]);
-        let from = "2026-05-25T17:00:05+07:00";
-        let to = "2026-05-25T10:00:10.5Z";
-        for (query, count) in [
-            ("status=failed", 834),
-            ("status=delivered", 1_666),
-            ("status=sent", 0),
-            ("carrier=vinaphone", 250),
-            ("carrier=vinaphone&status=failed", 84),
-            ("phone=+84980000007", 1),
-            ("phone=%2B84980000007&status=failed", 0),
-            (&format!("from={from}"), 2_000),
-            (&format!("from={from}&to={to}"), 550),
-            (
-                &format!("from={from}&to={to}&status=failed&carrier=viettel"),
-                165,
-            ),
-            ("from=2026-05-25&to=2026-05-26", 2_500),
-            ("from=2026-05-26", 0),
-            ("to=2026-05-25", 0),
-        ] {
-            let path = format!("deliveries?{query}");
-            let found = walk(&customer, &format!("{path}&limit=200"), "deliveries").await;
-            assert_eq!(found.len(), count, "{query}");
-            let as_csv = csv(&customer, &path).await;
-            assert_eq!(as_csv.status, 200);
-            let rows = rows(&as_csv.text);
-            assert_eq!(rows.len(), count + 1, "{query}");
-            for (row, item) in rows[1..].iter().zip(&found) {
-                assert_eq!(row[0], item["id"].as_str().unwrap());
-                assert_eq!(row[1], item["phone"].as_str().unwrap());
-                assert_eq!(row[3], item["status"].as_str().unwrap());
-                assert_eq!(row[4], "0.022");
-                assert_eq!(row[7], item["created_at"].as_str().unwrap());
-                assert!(timestamp::parse(&row[8]).is_some());
-            }
+#[per_database]
+async fn filters_and_pages_agree_with_the_whole_and_csv_with_json(backend: Backend) {
+    let gateway = Gateway::start(backend, &[]);
+    let customer = gateway.customer("a@example.com", "100.00");
+    let mut past = Past::of(&gateway, &customer, "a@example.com").await;
+    past.deliveries(2_500).await;
+    let all = walk(&customer, "deliveries?limit=200", "deliveries").await;
+    assert_eq!(all.len(), 2_500);
+    let first = customer.get("deliveries").await;
+    assert_eq!(first.json["deliveries"].as_array().unwrap().len(), 50);
+    assert_eq!(first.json["deliveries"][0]["id"], all[0]["id"]);
+    let from = "2026-05-25T17:00:05+07:00";
+    let to = "2026-05-25T10:00:10.5Z";
+    for (query, count) in [
+        ("status=failed", 834),
+        ("status=delivered", 1_666),
+        ("status=sent", 0),
+        ("carrier=vinaphone", 250),
+        ("carrier=vinaphone&status=failed", 84),
+        ("phone=+84980000007", 1),
+        ("phone=%2B84980000007&status=failed", 0),
+        (&format!("from={from}"), 2_000),
+        (&format!("from={from}&to={to}"), 550),
+        (
+            &format!("from={from}&to={to}&status=failed&carrier=viettel"),
+            165,
+        ),
+        ("from=2026-05-25&to=2026-05-26", 2_500),
+        ("from=2026-05-26", 0),
+        ("to=2026-05-25", 0),
+    ] {
+        let path = format!("deliveries?{query}");
+        let found = walk(&customer, &format!("{path}&limit=200"), "deliveries").await;
+        assert_eq!(found.len(), count, "{query}");
+        let as_csv = csv(&customer, &path).await;
+        assert_eq!(as_csv.status, 200);
+        let rows = rows(&as_csv.text);
+        assert_eq!(rows.len(), count + 1, "{query}");
+        for (row, item) in rows[1..].iter().zip(&found) {
+            assert_eq!(row[0], item["id"].as_str().unwrap());
+            assert_eq!(row[1], item["phone"].as_str().unwrap());
+            assert_eq!(row[3], item["status"].as_str().unwrap());
+            assert_eq!(row[4], "0.022");
+            assert_eq!(row[7], item["created_at"].as_str().unwrap());
+            assert!(timestamp::parse(&row[8]).is_some());
         }
-        csv_has_its_form(&customer).await;
     }
+    csv_has_its_form(&customer).await;
 }
 
 async fn csv_has_its_form(customer: &Customer) {
@@ -235,30 +228,28 @@ async fn what_is_no_parameter_is_refused_by_its_name() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_lists_what_is_anothers() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &[]);
-        let mine = gateway.customer("a@example.com", "10.00");
-        let theirs = gateway.customer("b@example.com", "10.00");
-        let to = phone(90);
-        let sent = mine.send(&to, "482917").await;
-        assert_eq!(sent.status, 202, "{}", sent.text);
-        let own = theirs.send(&phone(90), "482917").await;
-        let seen = theirs.get("deliveries").await;
-        let listed = seen.json["deliveries"].as_array().unwrap();
-        assert_eq!(listed.len(), 1);
-        assert_eq!(listed[0]["id"], own.json["id"]);
-        let by_phone = theirs.get(&format!("deliveries?phone={to}")).await;
-        assert_eq!(by_phone.json["deliveries"].as_array().unwrap().len(), 0);
-        mine.send(&phone(90), "482917").await;
-        let page = mine.get("deliveries?limit=1").await;
-        let cursor = page.json["next_cursor"].as_str().unwrap();
-        let stolen = theirs.get(&format!("deliveries?cursor={cursor}")).await;
-        assert!(!stolen.text.contains(sent.json["id"].as_str().unwrap()));
-        let as_csv = csv(&theirs, "deliveries").await;
-        assert_eq!(rows(&as_csv.text).len(), 2);
-    }
+#[per_database]
+async fn nobody_lists_what_is_anothers(backend: Backend) {
+    let gateway = Gateway::start(backend, &[]);
+    let mine = gateway.customer("a@example.com", "10.00");
+    let theirs = gateway.customer("b@example.com", "10.00");
+    let to = phone(90);
+    let sent = mine.send(&to, "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let own = theirs.send(&phone(90), "482917").await;
+    let seen = theirs.get("deliveries").await;
+    let listed = seen.json["deliveries"].as_array().unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["id"], own.json["id"]);
+    let by_phone = theirs.get(&format!("deliveries?phone={to}")).await;
+    assert_eq!(by_phone.json["deliveries"].as_array().unwrap().len(), 0);
+    mine.send(&phone(90), "482917").await;
+    let page = mine.get("deliveries?limit=1").await;
+    let cursor = page.json["next_cursor"].as_str().unwrap();
+    let stolen = theirs.get(&format!("deliveries?cursor={cursor}")).await;
+    assert!(!stolen.text.contains(sent.json["id"].as_str().unwrap()));
+    let as_csv = csv(&theirs, "deliveries").await;
+    assert_eq!(rows(&as_csv.text).len(), 2);
 }
 
 /// Micro-dollars of a JSON number, exactly as it is written.
@@ -279,71 +270,69 @@ fn assert_adds_up(newest_first: &[Vec<String>]) -> i64 {
     buckets.values().sum()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ledger_tells_every_entry_with_what_was_held_after_it() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &[]);
-        let customer = gateway.customer("a@example.com", "100.00");
-        let bonus = [
-            "wallet",
-            "credit",
-            "--account",
-            "a@example.com",
-            "--bucket",
-            "bonus",
-            "--amount",
-            "0.033",
-            "--reference",
-            "=HYPERLINK(\"x\")",
-        ];
-        gateway.nexo(&bonus);
-        let mut past = Past::of(&gateway, &customer, "a@example.com").await;
-        past.deliveries(1_200).await;
-        // A call of now, refunded.
-        let sent = customer.send(&phone(93), "482917").await;
-        let id = sent.json["id"].as_str().unwrap();
-        customer.terminal(id).await;
-        let first = customer.get("ledger?limit=2").await;
-        assert!(
-            first
-                .text
-                .starts_with(r#"{"ok":true,"currency":"USD","entries":[{"posting_id":""#),
-            "{}",
-            first.text
-        );
-        let newest = &first.json["entries"][0];
-        assert_eq!(
-            (&newest["kind"], &newest["delivery_id"]),
-            (&"refund".into(), &id.into())
-        );
-        assert_eq!(number_of(&first, "amount"), "0.022");
-        let (_, total) = customer.balance().await;
-        assert_eq!(number_of(&first, "total"), total);
-        assert_eq!(first.json["entries"][1]["kind"], "debit");
+#[per_database]
+async fn the_ledger_tells_every_entry_with_what_was_held_after_it(backend: Backend) {
+    let gateway = Gateway::start(backend, &[]);
+    let customer = gateway.customer("a@example.com", "100.00");
+    let bonus = [
+        "wallet",
+        "credit",
+        "--account",
+        "a@example.com",
+        "--bucket",
+        "bonus",
+        "--amount",
+        "0.033",
+        "--reference",
+        "=HYPERLINK(\"x\")",
+    ];
+    gateway.nexo(&bonus);
+    let mut past = Past::of(&gateway, &customer, "a@example.com").await;
+    past.deliveries(1_200).await;
+    // A call of now, refunded.
+    let sent = customer.send(&phone(93), "482917").await;
+    let id = sent.json["id"].as_str().unwrap();
+    customer.terminal(id).await;
+    let first = customer.get("ledger?limit=2").await;
+    assert!(
+        first
+            .text
+            .starts_with(r#"{"ok":true,"currency":"USD","entries":[{"posting_id":""#),
+        "{}",
+        first.text
+    );
+    let newest = &first.json["entries"][0];
+    assert_eq!(
+        (&newest["kind"], &newest["delivery_id"]),
+        (&"refund".into(), &id.into())
+    );
+    assert_eq!(number_of(&first, "amount"), "0.022");
+    let (_, total) = customer.balance().await;
+    assert_eq!(number_of(&first, "total"), total);
+    assert_eq!(first.json["entries"][1]["kind"], "debit");
 
-        let all = walk(&customer, "ledger?limit=200", "entries").await;
-        let whole = csv(&customer, "ledger").await;
-        assert_eq!(
-            whole.header("content-disposition"),
-            Some("attachment; filename=\"ledger.csv\"")
-        );
-        let rows = rows(&whole.text);
-        assert_eq!(
-            rows[0].join(","),
-            "posting_id,kind,bucket,amount,bucket_total,total,delivery_id,reference,note,created_at"
-        );
-        let rows = &rows[1..];
-        assert_eq!(rows.len(), all.len());
-        for (row, item) in rows.iter().zip(&all) {
-            assert_eq!(row[0], item["posting_id"].as_str().unwrap());
-            assert_eq!(row[9], item["created_at"].as_str().unwrap());
-        }
-        assert_eq!(assert_adds_up(rows), micros(&total));
-        let grant = rows.iter().find(|row| row[1] == "grant").unwrap();
-        assert_eq!(grant[7], "'=HYPERLINK(\"x\")");
-        filters_agree(&customer, rows).await;
-        gateway.audit();
+    let all = walk(&customer, "ledger?limit=200", "entries").await;
+    let whole = csv(&customer, "ledger").await;
+    assert_eq!(
+        whole.header("content-disposition"),
+        Some("attachment; filename=\"ledger.csv\"")
+    );
+    let rows = rows(&whole.text);
+    assert_eq!(
+        rows[0].join(","),
+        "posting_id,kind,bucket,amount,bucket_total,total,delivery_id,reference,note,created_at"
+    );
+    let rows = &rows[1..];
+    assert_eq!(rows.len(), all.len());
+    for (row, item) in rows.iter().zip(&all) {
+        assert_eq!(row[0], item["posting_id"].as_str().unwrap());
+        assert_eq!(row[9], item["created_at"].as_str().unwrap());
     }
+    assert_eq!(assert_adds_up(rows), micros(&total));
+    let grant = rows.iter().find(|row| row[1] == "grant").unwrap();
+    assert_eq!(grant[7], "'=HYPERLINK(\"x\")");
+    filters_agree(&customer, rows).await;
+    gateway.audit();
 }
 
 fn number_of(page: &Answer, key: &str) -> String {
@@ -378,66 +367,62 @@ async fn filters_agree(customer: &Customer, rows: &[Vec<String>]) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ledger_refuses_what_it_does_not_know_and_shows_nobody_elses() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &[]);
-        let mine = gateway.customer("a@example.com", "1.00");
-        let theirs = gateway.customer("b@example.com", "2.00");
-        mine.send(&phone(90), "482917").await;
-        let page = mine.get("ledger?limit=1").await;
-        let cursor = page.json["next_cursor"].as_str().unwrap();
-        let stolen = theirs.get(&format!("ledger?cursor={cursor}")).await;
-        assert_eq!(stolen.status, 200);
-        let own = theirs.get("ledger").await;
-        assert_eq!(own.json["entries"].as_array().unwrap().len(), 1);
-        assert_eq!(number_of(&own, "total"), "2.000");
-        let deliveries = mine.get("deliveries?limit=1").await;
-        assert!(deliveries.json["next_cursor"].is_null());
-        for (query, parameter, says) in [
-            ("kind=spend", "kind", "debit, refund, deposit, grant"),
-            ("bucket=cash", "bucket", "one of free, bonus, balance"),
-            (
-                "status=sent",
-                "status",
-                "limit, cursor, kind, bucket, from, to",
-            ),
-            ("limit=0", "limit", "from 1 to 200"),
-            ("from=now", "from", "2026-05-25"),
-            ("cursor=AAAA", "cursor", "next_cursor"),
-        ] {
-            let refused = mine.get(&format!("ledger?{query}")).await;
-            assert_refused(&refused, parameter, says);
-        }
+#[per_database]
+async fn the_ledger_refuses_what_it_does_not_know_and_shows_nobody_elses(backend: Backend) {
+    let gateway = Gateway::start(backend, &[]);
+    let mine = gateway.customer("a@example.com", "1.00");
+    let theirs = gateway.customer("b@example.com", "2.00");
+    mine.send(&phone(90), "482917").await;
+    let page = mine.get("ledger?limit=1").await;
+    let cursor = page.json["next_cursor"].as_str().unwrap();
+    let stolen = theirs.get(&format!("ledger?cursor={cursor}")).await;
+    assert_eq!(stolen.status, 200);
+    let own = theirs.get("ledger").await;
+    assert_eq!(own.json["entries"].as_array().unwrap().len(), 1);
+    assert_eq!(number_of(&own, "total"), "2.000");
+    let deliveries = mine.get("deliveries?limit=1").await;
+    assert!(deliveries.json["next_cursor"].is_null());
+    for (query, parameter, says) in [
+        ("kind=spend", "kind", "debit, refund, deposit, grant"),
+        ("bucket=cash", "bucket", "one of free, bonus, balance"),
+        (
+            "status=sent",
+            "status",
+            "limit, cursor, kind, bucket, from, to",
+        ),
+        ("limit=0", "limit", "from 1 to 200"),
+        ("from=now", "from", "2026-05-25"),
+        ("cursor=AAAA", "cursor", "next_cursor"),
+    ] {
+        let refused = mine.get(&format!("ledger?{query}")).await;
+        assert_refused(&refused, parameter, says);
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_account_is_closed_while_its_calls_are_under_way() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &[]);
-        let customer = gateway.customer("a@example.com", "1.00");
-        // Rings on until it is given up.
-        let ringing = customer.send(&phone(91), "482917").await;
-        assert_eq!(ringing.status, 202, "{}", ringing.text);
-        let close = ["account", "close", "--account", "a@example.com"];
-        let closing = gateway.nexo(&close);
-        assert_eq!(closing["payout"].to_string(), "0.978");
-        assert_eq!(closing["reference"], "closing-1");
-        assert_eq!(closing["under_way"], 1);
-        gateway.audit();
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
-        loop {
-            let refused = customer.send(&phone(90), "482917").await;
-            if refused.status == 401 {
-                break;
-            }
-            assert!(std::time::Instant::now() < until, "{}", refused.text);
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+#[per_database]
+async fn an_account_is_closed_while_its_calls_are_under_way(backend: Backend) {
+    let gateway = Gateway::start(backend, &[]);
+    let customer = gateway.customer("a@example.com", "1.00");
+    // Rings on until it is given up.
+    let ringing = customer.send(&phone(91), "482917").await;
+    assert_eq!(ringing.status, 202, "{}", ringing.text);
+    let close = ["account", "close", "--account", "a@example.com"];
+    let closing = gateway.nexo(&close);
+    assert_eq!(closing["payout"].to_string(), "0.978");
+    assert_eq!(closing["reference"], "closing-1");
+    assert_eq!(closing["under_way"], 1);
+    gateway.audit();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    loop {
+        let refused = customer.send(&phone(90), "482917").await;
+        if refused.status == 401 {
+            break;
         }
-        let again = gateway.nexo(&close);
-        assert_eq!(again["payout"].to_string(), "0.0");
-        assert_eq!(again["reference"], Value::Null);
-        gateway.audit();
+        assert!(std::time::Instant::now() < until, "{}", refused.text);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    let again = gateway.nexo(&close);
+    assert_eq!(again["payout"].to_string(), "0.0");
+    assert_eq!(again["reference"], Value::Null);
+    gateway.audit();
 }

@@ -1,7 +1,4 @@
 //! The public reference's own examples, verbatim but for the base URL; and those of our own pages, taken off them.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod harness;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;

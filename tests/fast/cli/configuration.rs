@@ -1,6 +1,6 @@
 //! `nexo config`, and how any command refuses a bad configuration or bad usage.
 
-use crate::nexo::Nexo;
+use super::nexo::Nexo;
 
 #[test]
 fn the_effective_configuration_is_printed_with_its_sources() {

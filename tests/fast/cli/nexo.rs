@@ -4,17 +4,16 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
+use harness::{Backend, FreshDatabase, nexo_binary};
 use nexo_entities::store::Store;
-use sea_orm::ConnectionTrait;
 use serde_json::Value;
 use tempfile::TempDir;
-use uuid::Uuid;
 
 /// A place to run commands in. Nothing of the environment reaches them.
 pub struct Nexo {
     dir: TempDir,
     variables: Vec<(String, String)>,
-    database: Option<PostgresDatabase>,
+    database: Option<FreshDatabase>,
 }
 
 /// What a command came to.
@@ -31,20 +30,6 @@ pub struct Running {
     stdout: BufReader<ChildStdout>,
 }
 
-/// Runs `test` on an empty SQLite database and on an empty PostgreSQL one, both migrated.
-pub fn on_each_database(test: impl Fn(&Nexo)) {
-    let sqlite = Nexo::without_database();
-    sqlite.succeed(&["migrate", "up"]);
-    test(&sqlite);
-    match Nexo::with_postgres() {
-        Some(postgres) => {
-            postgres.succeed(&["migrate", "up"]);
-            test(&postgres);
-        }
-        None => eprintln!("not run on PostgreSQL: NEXO_TEST_POSTGRES_URL is not set"),
-    }
-}
-
 impl Nexo {
     /// The default configuration in an empty directory.
     pub fn without_database() -> Nexo {
@@ -55,13 +40,22 @@ impl Nexo {
         }
     }
 
-    /// On an empty PostgreSQL database; `None` where no server is named.
-    pub fn with_postgres() -> Option<Nexo> {
-        let database = PostgresDatabase::create()?;
+    /// A migrated database in an empty directory.
+    pub fn migrated(backend: Backend) -> Nexo {
+        let nexo = Nexo::empty(backend);
+        nexo.succeed(&["migrate", "up"]);
+        nexo
+    }
+
+    /// An empty database in an empty directory.
+    pub fn empty(backend: Backend) -> Nexo {
         let mut nexo = Nexo::without_database();
-        nexo.set("NEXO_DATABASE__URL", &database.url);
-        nexo.database = Some(database);
-        Some(nexo)
+        if backend == Backend::Postgres {
+            let database = FreshDatabase::create(backend);
+            nexo.set("NEXO_DATABASE__URL", &database.url);
+            nexo.database = Some(database);
+        }
+        nexo
     }
 
     pub fn dir(&self) -> &Path {
@@ -87,7 +81,7 @@ impl Nexo {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nexo"));
+        let mut command = Command::new(nexo_binary());
         command
             .args(arguments)
             .current_dir(self.dir())
@@ -225,47 +219,5 @@ impl Ran {
         assert_eq!(self.stderr.lines().count(), 1, "{self:?}");
         assert!(self.stderr.starts_with("error: "), "{self:?}");
         self.stderr.trim_end().to_owned()
-    }
-}
-
-/// A database on the test server, dropped with this.
-struct PostgresDatabase {
-    server: String,
-    name: String,
-    url: String,
-}
-
-impl PostgresDatabase {
-    fn create() -> Option<PostgresDatabase> {
-        let server = std::env::var("NEXO_TEST_POSTGRES_URL").ok()?;
-        let name = format!("nexo_cli_{}", Uuid::new_v4().simple());
-        let (base, _) = server.rsplit_once('/').expect("the URL names a database");
-        let database = PostgresDatabase {
-            url: format!("{base}/{name}"),
-            name,
-            server,
-        };
-        database.administer(format!("CREATE DATABASE {}", database.name));
-        Some(database)
-    }
-
-    fn administer(&self, statement: String) {
-        let server = self.server.clone();
-        // A thread of its own: the drop may happen within a runtime.
-        let done = std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async {
-                let store = Store::connect(&server, 1).await.unwrap();
-                let result = store.connection().execute_unprepared(&statement).await;
-                result.unwrap();
-                store.close().await.unwrap();
-            });
-        });
-        done.join().unwrap();
-    }
-}
-
-impl Drop for PostgresDatabase {
-    fn drop(&mut self) {
-        self.administer(format!("DROP DATABASE {} WITH (FORCE)", self.name));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::nexo::Nexo;
+use super::nexo::Nexo;
 
 #[test]
 fn a_code_is_rendered_as_a_wav_file() {

@@ -2,153 +2,149 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::mailbox::Mailbox;
-use crate::harness::{Backend, Gateway, backends};
-use crate::visitor::{PASSWORD, Visitor, between};
+use harness::mailbox::Mailbox;
+use harness::visitor::{PASSWORD, Visitor, between};
+use harness::{Backend, Gateway, per_database};
 
 const BOTH: [(&str, &str); 0] = [];
 
-#[actix_web::test]
-async fn a_newcomer_signs_up_once_and_has_his_free_otps() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &BOTH);
-        let mut lan = Visitor::signed_up(&gateway, "Lan@Example.com").await;
-        let overview = lan.get("/dashboard").await;
-        overview.must_say("$0.110").must_say("enough for 5 OTPs");
-        overview.must_say("lan@example.com");
-        let mut again = Visitor::of(&gateway);
-        let fields = [("email", "lan@example.com"), ("password", PASSWORD)];
-        let taken = again
+#[per_database]
+async fn a_newcomer_signs_up_once_and_has_his_free_otps(backend: Backend) {
+    let gateway = Gateway::start(backend, &BOTH);
+    let mut lan = Visitor::signed_up(&gateway, "Lan@Example.com").await;
+    let overview = lan.get("/dashboard").await;
+    overview.must_say("$0.110").must_say("enough for 5 OTPs");
+    overview.must_say("lan@example.com");
+    let mut again = Visitor::of(&gateway);
+    let fields = [("email", "lan@example.com"), ("password", PASSWORD)];
+    let taken = again
+        .submit("/auth/sign-up", "/auth/sign-up", &fields)
+        .await;
+    assert_eq!(taken.status, 400);
+    assert!(!again.cookies.contains_key("nexo_session"));
+    for (email, password, says) in [
+        ("x", PASSWORD, "no e-mail address"),
+        ("y@example.com", "short", "at least 10 characters"),
+        ("y@example.com", "aaaaaaaaaaaa", "too easy to guess"),
+    ] {
+        let fields = [("email", email), ("password", password)];
+        let seen = again
             .submit("/auth/sign-up", "/auth/sign-up", &fields)
             .await;
-        assert_eq!(taken.status, 400);
-        assert!(!again.cookies.contains_key("nexo_session"));
-        for (email, password, says) in [
-            ("x", PASSWORD, "no e-mail address"),
-            ("y@example.com", "short", "at least 10 characters"),
-            ("y@example.com", "aaaaaaaaaaaa", "too easy to guess"),
-        ] {
-            let fields = [("email", email), ("password", password)];
-            let seen = again
-                .submit("/auth/sign-up", "/auth/sign-up", &fields)
-                .await;
-            assert_eq!(seen.status, 400);
-            seen.must_say(says);
-        }
-        let ledger = gateway.nexo(&["account", "list"]);
-        assert_eq!(ledger["accounts"].as_array().unwrap().len(), 2, "{ledger}");
-        gateway.audit();
+        assert_eq!(seen.status, 400);
+        seen.must_say(says);
     }
+    let ledger = gateway.nexo(&["account", "list"]);
+    assert_eq!(ledger["accounts"].as_array().unwrap().len(), 2, "{ledger}");
+    gateway.audit();
 }
 
-#[actix_web::test]
-async fn where_letters_are_sent_a_newcomer_confirms_the_address_and_nobody_learns_who_is_here() {
-    for backend in backends() {
-        let mailbox = Mailbox::start();
-        let gateway = Gateway::start(backend, &[("NEXO_MAIL__SMTP_URL", &mailbox.url())]);
-        let create = ["account", "create", "--email", "old@example.com"];
-        gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
-        let mut newcomer = Visitor::of(&gateway);
-        let mut seen = Vec::new();
-        for email in ["old@example.com", "new@example.com"] {
-            let fields = [("email", email), ("password", PASSWORD)];
-            let page = newcomer
-                .submit("/auth/sign-up", "/auth/sign-up", &fields)
-                .await;
-            assert_eq!(page.status, 200, "{}", page.text);
-            page.must_say(email).must_say("Look into your mail");
-            seen.push(page.text.replace(email, ""));
-        }
-        assert_eq!(seen[0], seen[1]);
-        assert!(!newcomer.cookies.contains_key("nexo_session"));
-        let known = mailbox.wait_for("old@example.com", 1).await;
-        assert!(known.text.contains("has an account already"), "{known:?}");
-
-        // Nothing is open before the button is pressed, however often the link is looked at.
-        let letter = mailbox.wait_for("new@example.com", 1).await;
-        let link = between(&letter.text, "/auth/confirm?token=", "\n").expect("a link");
-        let link = format!("/auth/confirm?token={}", link.trim());
-        for _ in 0..2 {
-            newcomer.get(&link).await.must_say("new@example.com");
-        }
-        assert_eq!(
-            gateway.nexo(&["account", "list"])["accounts"]
-                .as_array()
-                .unwrap()
-                .len(),
-            2
-        );
-        let token = link.split_once('=').unwrap().1.to_owned();
-        let fields = [("token", token.as_str())];
-        let opened = newcomer.submit(&link, "/auth/confirm", &fields).await;
-        assert_eq!((opened.status, opened.location()), (303, "/dashboard"));
-        newcomer.get("/dashboard").await.must_say("$0.110");
-
-        let mut late = Visitor::of(&gateway);
-        assert_eq!(late.get(&link).await.status, 410);
-        let page = "/auth/sign-in";
-        assert_eq!(
-            late.submit(page, "/auth/confirm", &fields).await.status,
-            410
-        );
-        assert_eq!(late.sign_in("new@example.com", PASSWORD).await.status, 303);
-        assert_eq!(mailbox.letters().len(), 2);
-
-        // Nobody's mail is flooded.
-        let fields = [("email", "old@example.com"), ("password", PASSWORD)];
-        let mut statuses = Vec::new();
-        for _ in 0..3 {
-            let page = late.submit("/auth/reset", "/auth/sign-up", &fields).await;
-            statuses.push(page.status);
-        }
-        assert_eq!(statuses, [200, 200, 429]);
-        gateway.audit();
-    }
-}
-
-#[actix_web::test]
-async fn a_session_is_new_at_each_sign_in_and_ends_at_sign_out() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &BOTH);
-        let mut first = Visitor::signed_up(&gateway, "a@example.com").await;
-        let mut second = Visitor::of(&gateway);
-        let wrong = second.sign_in("a@example.com", "wrong password").await;
-        let unknown = second.sign_in("b@example.com", "wrong password").await;
-        assert_eq!((wrong.status, unknown.status), (400, 400));
-        let without = |text: &str, email: &str| text.replace(email, "");
-        assert_eq!(
-            without(&wrong.text, "a@example.com"),
-            without(&unknown.text, "b@example.com")
-        );
-        let entered = second.sign_in("A@example.com", PASSWORD).await;
-        assert_eq!(entered.status, 303, "{}", entered.text);
-        let cookie = entered.header("set-cookie");
-        assert!(
-            cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
-            "{cookie}"
-        );
-        let token = second.cookies["nexo_session"].clone();
-        assert_ne!(token, first.cookies["nexo_session"]);
-
-        // A stolen cookie of a session that was signed out opens nothing.
-        let out = second.submit("/dashboard", "/auth/sign-out", &[]).await;
-        assert_eq!(out.location(), "/auth/sign-in");
-        second.cookies.insert("nexo_session".into(), token);
-        let refused = second.get("/dashboard/api-keys?x=1").await;
-        assert_eq!(
-            (refused.status, refused.location()),
-            (303, "/auth/sign-in?next=%2Fdashboard%2Fapi-keys%3Fx%3D1")
-        );
-        assert_eq!(first.get("/dashboard").await.status, 200);
-
-        let mut third = Visitor::of(&gateway);
-        third.sign_in("a@example.com", PASSWORD).await;
-        first
-            .submit("/dashboard", "/auth/sign-out-everywhere", &[])
+#[per_database]
+async fn where_letters_are_sent_a_newcomer_confirms_the_address_and_nobody_learns_who_is_here(
+    backend: Backend,
+) {
+    let mailbox = Mailbox::start();
+    let gateway = Gateway::start(backend, &[("NEXO_MAIL__SMTP_URL", &mailbox.url())]);
+    let create = ["account", "create", "--email", "old@example.com"];
+    gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
+    let mut newcomer = Visitor::of(&gateway);
+    let mut seen = Vec::new();
+    for email in ["old@example.com", "new@example.com"] {
+        let fields = [("email", email), ("password", PASSWORD)];
+        let page = newcomer
+            .submit("/auth/sign-up", "/auth/sign-up", &fields)
             .await;
-        for visitor in [&mut first, &mut third] {
-            assert_eq!(visitor.get("/dashboard").await.status, 303);
-        }
+        assert_eq!(page.status, 200, "{}", page.text);
+        page.must_say(email).must_say("Look into your mail");
+        seen.push(page.text.replace(email, ""));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert!(!newcomer.cookies.contains_key("nexo_session"));
+    let known = mailbox.wait_for("old@example.com", 1).await;
+    assert!(known.text.contains("has an account already"), "{known:?}");
+
+    // Nothing is open before the button is pressed, however often the link is looked at.
+    let letter = mailbox.wait_for("new@example.com", 1).await;
+    let link = between(&letter.text, "/auth/confirm?token=", "\n").expect("a link");
+    let link = format!("/auth/confirm?token={}", link.trim());
+    for _ in 0..2 {
+        newcomer.get(&link).await.must_say("new@example.com");
+    }
+    assert_eq!(
+        gateway.nexo(&["account", "list"])["accounts"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    let token = link.split_once('=').unwrap().1.to_owned();
+    let fields = [("token", token.as_str())];
+    let opened = newcomer.submit(&link, "/auth/confirm", &fields).await;
+    assert_eq!((opened.status, opened.location()), (303, "/dashboard"));
+    newcomer.get("/dashboard").await.must_say("$0.110");
+
+    let mut late = Visitor::of(&gateway);
+    assert_eq!(late.get(&link).await.status, 410);
+    let page = "/auth/sign-in";
+    assert_eq!(
+        late.submit(page, "/auth/confirm", &fields).await.status,
+        410
+    );
+    assert_eq!(late.sign_in("new@example.com", PASSWORD).await.status, 303);
+    assert_eq!(mailbox.letters().len(), 2);
+
+    // Nobody's mail is flooded.
+    let fields = [("email", "old@example.com"), ("password", PASSWORD)];
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let page = late.submit("/auth/reset", "/auth/sign-up", &fields).await;
+        statuses.push(page.status);
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+    gateway.audit();
+}
+
+#[per_database]
+async fn a_session_is_new_at_each_sign_in_and_ends_at_sign_out(backend: Backend) {
+    let gateway = Gateway::start(backend, &BOTH);
+    let mut first = Visitor::signed_up(&gateway, "a@example.com").await;
+    let mut second = Visitor::of(&gateway);
+    let wrong = second.sign_in("a@example.com", "wrong password").await;
+    let unknown = second.sign_in("b@example.com", "wrong password").await;
+    assert_eq!((wrong.status, unknown.status), (400, 400));
+    let without = |text: &str, email: &str| text.replace(email, "");
+    assert_eq!(
+        without(&wrong.text, "a@example.com"),
+        without(&unknown.text, "b@example.com")
+    );
+    let entered = second.sign_in("A@example.com", PASSWORD).await;
+    assert_eq!(entered.status, 303, "{}", entered.text);
+    let cookie = entered.header("set-cookie");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+        "{cookie}"
+    );
+    let token = second.cookies["nexo_session"].clone();
+    assert_ne!(token, first.cookies["nexo_session"]);
+
+    // A stolen cookie of a session that was signed out opens nothing.
+    let out = second.submit("/dashboard", "/auth/sign-out", &[]).await;
+    assert_eq!(out.location(), "/auth/sign-in");
+    second.cookies.insert("nexo_session".into(), token);
+    let refused = second.get("/dashboard/api-keys?x=1").await;
+    assert_eq!(
+        (refused.status, refused.location()),
+        (303, "/auth/sign-in?next=%2Fdashboard%2Fapi-keys%3Fx%3D1")
+    );
+    assert_eq!(first.get("/dashboard").await.status, 200);
+
+    let mut third = Visitor::of(&gateway);
+    third.sign_in("a@example.com", PASSWORD).await;
+    first
+        .submit("/dashboard", "/auth/sign-out-everywhere", &[])
+        .await;
+    for visitor in [&mut first, &mut third] {
+        assert_eq!(visitor.get("/dashboard").await.status, 303);
     }
 }
 
@@ -191,55 +187,53 @@ async fn a_changed_password_ends_the_other_sessions() {
     );
 }
 
-#[actix_web::test]
-async fn a_forgotten_password_is_set_anew_by_a_link_that_works_once() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &[("RUST_LOG", "warn")]);
-        let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
-        let mut lost = Visitor::of(&gateway);
-        let ask = |email| [("email", email)];
-        let known = lost
-            .submit("/auth/reset", "/auth/reset", &ask("a@example.com"))
-            .await;
-        let unknown = lost
-            .submit("/auth/reset", "/auth/reset", &ask("z@example.com"))
-            .await;
-        assert_eq!(
-            known.text.replace("a@example.com", ""),
-            unknown.text.replace("z@example.com", "")
-        );
-        let until = Instant::now() + Duration::from_secs(10);
-        let link = loop {
-            let log = gateway.log();
-            if let Some(token) = between(&log, "/auth/new-password?token=", "\n") {
-                break format!("/auth/new-password?token={}", token.trim());
-            }
-            assert!(Instant::now() < until, "no link: {log}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        assert!(!gateway.log().contains("z@example.com"));
-        let token = link.split_once('=').unwrap().1.to_owned();
-        let fields = [
-            ("token", token.as_str()),
-            ("password", "brand new password"),
-        ];
-        let set = lost.submit(&link, "/auth/new-password", &fields).await;
-        assert_eq!(
-            (set.status, set.location()),
-            (303, "/auth/sign-in"),
-            "{}",
-            set.text
-        );
-        assert_eq!(lost.get(&link).await.status, 410);
-        assert_eq!(lan.get("/dashboard").await.status, 303);
-        assert_eq!(lost.sign_in("a@example.com", PASSWORD).await.status, 400);
-        assert_eq!(
-            lost.sign_in("a@example.com", "brand new password")
-                .await
-                .status,
-            303
-        );
-    }
+#[per_database]
+async fn a_forgotten_password_is_set_anew_by_a_link_that_works_once(backend: Backend) {
+    let gateway = Gateway::start(backend, &[("RUST_LOG", "warn")]);
+    let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
+    let mut lost = Visitor::of(&gateway);
+    let ask = |email| [("email", email)];
+    let known = lost
+        .submit("/auth/reset", "/auth/reset", &ask("a@example.com"))
+        .await;
+    let unknown = lost
+        .submit("/auth/reset", "/auth/reset", &ask("z@example.com"))
+        .await;
+    assert_eq!(
+        known.text.replace("a@example.com", ""),
+        unknown.text.replace("z@example.com", "")
+    );
+    let until = Instant::now() + Duration::from_secs(10);
+    let link = loop {
+        let log = gateway.log();
+        if let Some(token) = between(&log, "/auth/new-password?token=", "\n") {
+            break format!("/auth/new-password?token={}", token.trim());
+        }
+        assert!(Instant::now() < until, "no link: {log}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(!gateway.log().contains("z@example.com"));
+    let token = link.split_once('=').unwrap().1.to_owned();
+    let fields = [
+        ("token", token.as_str()),
+        ("password", "brand new password"),
+    ];
+    let set = lost.submit(&link, "/auth/new-password", &fields).await;
+    assert_eq!(
+        (set.status, set.location()),
+        (303, "/auth/sign-in"),
+        "{}",
+        set.text
+    );
+    assert_eq!(lost.get(&link).await.status, 410);
+    assert_eq!(lan.get("/dashboard").await.status, 303);
+    assert_eq!(lost.sign_in("a@example.com", PASSWORD).await.status, 400);
+    assert_eq!(
+        lost.sign_in("a@example.com", "brand new password")
+            .await
+            .status,
+        303
+    );
 }
 
 #[actix_web::test]

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::harness::{Backend, Gateway, Receiver, answer, client, phone};
-use crate::routes::routes;
-use crate::visitor::{PASSWORD, Seen, Visitor, between};
-use crate::waiting;
+use super::routes::routes;
+use harness::visitor::{PASSWORD, Seen, Visitor, between};
+use harness::waiting;
+use harness::{Backend, Gateway, Receiver, answer, client, phone};
 
 const LAN: &str = "lan@example.com";
 const OPERATOR: &str = "op@example.com";
@@ -132,7 +132,7 @@ async fn every_page_keeps_other_sites_and_scripts_out() {
         cookie.starts_with("__Host-nexo_visit=") && cookie.contains("Secure"),
         "{cookie}"
     );
-    let style = crate::visitor::between(&page.text, "href=\"/assets/style", "\"").unwrap();
+    let style = harness::visitor::between(&page.text, "href=\"/assets/style", "\"").unwrap();
     let style = visitor.get(&format!("/assets/style{style}")).await;
     assert_eq!(
         style.header("cache-control"),

@@ -1,26 +1,10 @@
 //! The site through the binary: accounts, forms, tenants, keys, webhooks, deliveries.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod harness;
-
-#[path = "dashboard/visitor.rs"]
-mod visitor;
-#[path = "operators/waiting.rs"]
-mod waiting;
-
-#[path = "dashboard/accounts.rs"]
 mod accounts;
-#[path = "dashboard/factor.rs"]
-mod factor;
-#[path = "dashboard/forms.rs"]
+mod api_keys;
 mod forms;
-#[path = "dashboard/keys.rs"]
-mod keys;
-#[path = "dashboard/routes.rs"]
+mod live_delivery;
 mod routes;
-#[path = "dashboard/tenants.rs"]
 mod tenants;
-#[path = "dashboard/watching.rs"]
-mod watching;
-#[path = "dashboard/webhooks.rs"]
+mod totp;
 mod webhooks;

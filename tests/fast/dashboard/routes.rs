@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::visitor::between;
+use harness::visitor::between;
 
 /// An address of the site.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use nexo_domain::webhook::HashedSecret;
 
-use crate::harness::ports::free_ports;
-use crate::harness::{Backend, Gateway, Receiver, backends};
-use crate::visitor::{Seen, Visitor};
+use harness::ports::free_ports;
+use harness::visitor::{Seen, Visitor};
+use harness::{Backend, Gateway, Receiver, per_database};
 
 const PAGE: &str = "/dashboard/webhooks";
 const OPEN: [(&str, &str); 2] = [
@@ -26,50 +26,48 @@ async fn wait_for(visitor: &mut Visitor, path: &str, is_there: impl Fn(&Seen) ->
     }
 }
 
-#[actix_web::test]
-async fn a_test_event_arrives_signed_and_both_secrets_sign_after_a_rotation() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &OPEN);
-        let receiver = Receiver::start();
-        let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
-        let made = lan.submit(PAGE, PAGE, &[("url", &receiver.url())]).await;
-        assert_eq!(made.status, 201, "{}", made.text);
-        let old = HashedSecret::of(&made.secret());
-        made.must_say("/hook");
-        let id = lan.id_after(PAGE, "/dashboard/webhooks/").await;
-        let path = format!("{PAGE}/{id}");
-        lan.submit(&path, &format!("{path}/test"), &[]).await;
-        let hook = receiver.next();
-        assert_eq!(hook.header("x-nexo-event-type"), "webhook.test");
-        assert!(old.verify(hook.body.as_bytes(), hook.header("x-nexo-signature")));
-        assert_eq!(hook.header("x-nexo-signature-previous"), "");
-        let attempt = hook.header("x-nexo-attempt-id").to_owned();
-        let attempt = format!("/dashboard/webhook-attempts/{attempt}");
-        let seen = wait_for(&mut lan, &attempt, |seen| seen.text.contains(">200<")).await;
-        seen.must_say("webhook.test").must_say("ok");
+#[per_database]
+async fn a_test_event_arrives_signed_and_both_secrets_sign_after_a_rotation(backend: Backend) {
+    let gateway = Gateway::start(backend, &OPEN);
+    let receiver = Receiver::start();
+    let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
+    let made = lan.submit(PAGE, PAGE, &[("url", &receiver.url())]).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let old = HashedSecret::of(&made.secret());
+    made.must_say("/hook");
+    let id = lan.id_after(PAGE, "/dashboard/webhooks/").await;
+    let path = format!("{PAGE}/{id}");
+    lan.submit(&path, &format!("{path}/test"), &[]).await;
+    let hook = receiver.next();
+    assert_eq!(hook.header("x-nexo-event-type"), "webhook.test");
+    assert!(old.verify(hook.body.as_bytes(), hook.header("x-nexo-signature")));
+    assert_eq!(hook.header("x-nexo-signature-previous"), "");
+    let attempt = hook.header("x-nexo-attempt-id").to_owned();
+    let attempt = format!("/dashboard/webhook-attempts/{attempt}");
+    let seen = wait_for(&mut lan, &attempt, |seen| seen.text.contains(">200<")).await;
+    seen.must_say("webhook.test").must_say("ok");
 
-        let rotated = lan
-            .submit(&format!("{path}/rotate"), &format!("{path}/rotate"), &[])
-            .await;
-        assert_eq!(rotated.status, 201, "{}", rotated.text);
-        let new = HashedSecret::of(&rotated.secret());
-        lan.submit(&attempt, &format!("{attempt}/replay"), &[])
-            .await;
-        let hook = receiver.next();
-        let body = hook.body.as_bytes();
-        assert!(new.verify(body, hook.header("x-nexo-signature")));
-        assert!(old.verify(body, hook.header("x-nexo-signature-previous")));
-        assert_eq!(hook.header("webhook-signature").split(' ').count(), 2);
+    let rotated = lan
+        .submit(&format!("{path}/rotate"), &format!("{path}/rotate"), &[])
+        .await;
+    assert_eq!(rotated.status, 201, "{}", rotated.text);
+    let new = HashedSecret::of(&rotated.secret());
+    lan.submit(&attempt, &format!("{attempt}/replay"), &[])
+        .await;
+    let hook = receiver.next();
+    let body = hook.body.as_bytes();
+    assert!(new.verify(body, hook.header("x-nexo-signature")));
+    assert!(old.verify(body, hook.header("x-nexo-signature-previous")));
+    assert_eq!(hook.header("webhook-signature").split(' ').count(), 2);
 
-        lan.submit(&path, &format!("{path}/pause"), &[]).await;
-        lan.get(&path).await.must_say("paused");
-        let told = lan.submit(&path, &format!("{path}/test"), &[]).await;
-        assert!(told.location().ends_with("told=paused"), "{told:?}");
-        lan.submit(&path, &format!("{path}/resume"), &[]).await;
-        lan.submit(&format!("{path}/remove"), &format!("{path}/remove"), &[])
-            .await;
-        assert_eq!(lan.get(&path).await.status, 404);
-    }
+    lan.submit(&path, &format!("{path}/pause"), &[]).await;
+    lan.get(&path).await.must_say("paused");
+    let told = lan.submit(&path, &format!("{path}/test"), &[]).await;
+    assert!(told.location().ends_with("told=paused"), "{told:?}");
+    lan.submit(&path, &format!("{path}/resume"), &[]).await;
+    lan.submit(&format!("{path}/remove"), &format!("{path}/remove"), &[])
+        .await;
+    assert_eq!(lan.get(&path).await.status, 404);
 }
 
 #[actix_web::test]

@@ -1,8 +1,6 @@
 //! A copy of a database that is being written to is a whole one.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod harness;
-
+use harness::nexo_binary;
 use std::ops::RangeInclusive;
 use std::process::Command;
 use std::sync::Arc;
@@ -52,8 +50,7 @@ async fn a_backup_taken_under_load_and_restored_elsewhere_passes_the_audit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_of_postgresql_taken_under_load_and_restored_elsewhere_passes_the_audit() {
     let tools = || Some((postgres_tool("pg_dump")?, postgres_tool("pg_restore")?));
-    let (true, Some((mut pg_dump, mut pg_restore))) =
-        (harness::backends().contains(&Backend::Postgres), tools())
+    let (true, Some((mut pg_dump, mut pg_restore))) = (Backend::Postgres.is_available(), tools())
     else {
         println!("skipped: no NEXO_TEST_POSTGRES_URL, no pg_dump, or no pg_restore");
         return;
@@ -211,7 +208,7 @@ fn for_postgresql_its_own_tools_are_named() {
 
 /// Its exit code, and what it said on standard output and standard error.
 fn nexo(args: &[&str], database: &str) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_nexo"))
+    let output = Command::new(nexo_binary())
         .args(args)
         .env("NEXO_DATABASE__URL", database)
         .output()

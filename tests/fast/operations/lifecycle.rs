@@ -1,13 +1,10 @@
 //! From start to end: what the service manager is told, what a reload changes and what a shutdown waits for.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod harness;
 
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use harness::busy_gateway::BusyGateway;
-use harness::{Backend, Gateway, Receiver, answer, backends, client, number, phone, until};
+use harness::{Backend, Gateway, Receiver, answer, client, number, per_database, phone, until};
 
 const SOON: Duration = Duration::from_secs(20);
 const QUICK: (&str, &str) = ("NEXO_CALLS__REPEAT", "1");
@@ -157,71 +154,69 @@ async fn a_gateway_that_stays_keeps_its_registration_and_its_breaker_over_a_relo
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sigterm_takes_no_more_otps_finishes_the_calls_and_tells_the_webhooks() {
-    for backend in backends() {
-        let receiver = Receiver::start();
-        let mut gateway = Gateway::start(
-            backend,
-            &[
-                QUICK,
-                ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
-                ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
-            ],
-        );
-        let customer = gateway.customer("a@example.com", "10.00");
-        gateway.add_webhook("a@example.com", &receiver.url());
-        let mut ids = Vec::new();
-        for _ in 0..5 {
-            let accepted = customer.send(&phone(ANSWERED), "4829").await;
-            assert_eq!(accepted.status, 202, "{}", accepted.text);
-            ids.push(accepted.json["id"].as_str().unwrap().to_owned());
-        }
-        gateway.signal("TERM");
-        let told = until("not ready", SOON, async || {
-            let told = readiness(&gateway).await;
-            (told.status == 503).then_some(told)
-        })
-        .await;
-        assert!(told.text.contains("shutting down"), "{}", told.text);
-        let refused = customer.send(&phone(ANSWERED), "4829").await;
-        assert_eq!((refused.status, refused.error()), (503, "overloaded"));
-        assert!(refused.header("retry-after").is_some());
-        // What is asked is still answered.
-        let asked = customer.get(&format!("deliveries/{}", ids[0])).await;
-        assert_eq!(asked.status, 200);
-        assert_eq!(gateway.ended().await, Some(0));
-        let mut told: Vec<String> = ids
-            .iter()
-            .map(|_| receiver.next())
-            .map(|hook| {
-                assert_eq!(
-                    hook.header("X-NEXO-Event-Type"),
-                    "otp.delivered",
-                    "{}",
-                    hook.body
-                );
-                hook.json()["id"].as_str().unwrap().to_owned()
-            })
-            .collect();
-        told.sort();
-        ids.sort();
-        assert_eq!(told, ids);
-        assert!(receiver.try_next().is_none());
-        gateway.restart();
-        let customer = harness::Customer {
-            api: format!("{}/api/v1", gateway.url),
-            ..customer
-        };
-        for id in &ids {
-            let kept = customer.get(&format!("deliveries/{id}")).await;
-            assert_eq!(kept.json["status"], "delivered", "{}", kept.text);
-        }
-        // Nothing was left for the next start.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        assert!(receiver.try_next().is_none());
-        gateway.audit();
+#[per_database]
+async fn sigterm_takes_no_more_otps_finishes_the_calls_and_tells_the_webhooks(backend: Backend) {
+    let receiver = Receiver::start();
+    let mut gateway = Gateway::start(
+        backend,
+        &[
+            QUICK,
+            ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
+            ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
+        ],
+    );
+    let customer = gateway.customer("a@example.com", "10.00");
+    gateway.add_webhook("a@example.com", &receiver.url());
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let accepted = customer.send(&phone(ANSWERED), "4829").await;
+        assert_eq!(accepted.status, 202, "{}", accepted.text);
+        ids.push(accepted.json["id"].as_str().unwrap().to_owned());
     }
+    gateway.signal("TERM");
+    let told = until("not ready", SOON, async || {
+        let told = readiness(&gateway).await;
+        (told.status == 503).then_some(told)
+    })
+    .await;
+    assert!(told.text.contains("shutting down"), "{}", told.text);
+    let refused = customer.send(&phone(ANSWERED), "4829").await;
+    assert_eq!((refused.status, refused.error()), (503, "overloaded"));
+    assert!(refused.header("retry-after").is_some());
+    // What is asked is still answered.
+    let asked = customer.get(&format!("deliveries/{}", ids[0])).await;
+    assert_eq!(asked.status, 200);
+    assert_eq!(gateway.ended().await, Some(0));
+    let mut told: Vec<String> = ids
+        .iter()
+        .map(|_| receiver.next())
+        .map(|hook| {
+            assert_eq!(
+                hook.header("X-NEXO-Event-Type"),
+                "otp.delivered",
+                "{}",
+                hook.body
+            );
+            hook.json()["id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    told.sort();
+    ids.sort();
+    assert_eq!(told, ids);
+    assert!(receiver.try_next().is_none());
+    gateway.restart();
+    let customer = harness::Customer {
+        api: format!("{}/api/v1", gateway.url),
+        ..customer
+    };
+    for id in &ids {
+        let kept = customer.get(&format!("deliveries/{id}")).await;
+        assert_eq!(kept.json["status"], "delivered", "{}", kept.text);
+    }
+    // Nothing was left for the next start.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(receiver.try_next().is_none());
+    gateway.audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,5 @@
 //! More than it can take, through the binary: 503 with `Retry-After` at once, nothing spent, and all well
 //! afterwards.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod harness;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use harness::ports::free_ports;
-use harness::{Answer, Backend, Customer, Gateway, answer, backends, phone};
+use harness::{Answer, Backend, Customer, Gateway, answer, per_database, phone};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
 use serde_json::json;
 
@@ -89,78 +86,74 @@ async fn accepted_in_the_end(customer: &Customer, to: &str) {
     assert_eq!(sent.status, 202, "{}", sent.text);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_stands_still_is_a_503_at_once_and_takes_nothing() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &[QUICK]);
-        let customer = gateway.customer("a@example.com", "10.00");
-        // A call that ends while nothing can be written.
-        let before = customer.send(&phone(90), "1234").await;
-        assert_eq!(before.status, 202);
-        let database = Database::connect(gateway.database_url()).await.unwrap();
-        let stalled = stall(&database).await;
-        let phones: Vec<String> = (0..40).map(|_| phone(90)).collect();
-        // Two rounds: the second arrives where the first has been refused already.
-        for _ in 0..2 {
-            let plain = join_all(
-                phones[..20]
-                    .iter()
-                    .map(|to| timed(customer.send(to, "1234"))),
-            );
-            let with_keys = join_all(
-                phones[20..]
-                    .iter()
-                    .map(|to| timed(keyed(&customer, to, to))),
-            );
-            let (plain, with_keys) = tokio::join!(plain, with_keys);
-            plain.iter().chain(&with_keys).for_each(assert_overloaded);
-        }
-        stalled.rollback().await.unwrap();
-        assert_eq!(deliveries(&database).await, 1);
-        // No phone is left behind a window, and no key taken.
-        accepted_in_the_end(&customer, &phones[0]).await;
-        for to in &phones[1..20] {
-            assert_eq!(customer.send(to, "1234").await.status, 202);
-        }
-        for to in &phones[20..] {
-            let sent = keyed(&customer, to, to).await;
-            assert_eq!(sent.status, 202, "{}", sent.text);
-            assert_eq!(sent.header("idempotent-replayed"), None);
-        }
-        assert_eq!(deliveries(&database).await, 41);
-        let ended = customer.terminal(before.json["id"].as_str().unwrap()).await;
-        assert_eq!(ended.json["error_code"], "busy");
-        assert_eq!(gateway.metric("nexo_internal_errors_total").await, 0.0);
-        gateway.audit();
+#[per_database]
+async fn a_store_that_stands_still_is_a_503_at_once_and_takes_nothing(backend: Backend) {
+    let gateway = Gateway::start(backend, &[QUICK]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    // A call that ends while nothing can be written.
+    let before = customer.send(&phone(90), "1234").await;
+    assert_eq!(before.status, 202);
+    let database = Database::connect(gateway.database_url()).await.unwrap();
+    let stalled = stall(&database).await;
+    let phones: Vec<String> = (0..40).map(|_| phone(90)).collect();
+    // Two rounds: the second arrives where the first has been refused already.
+    for _ in 0..2 {
+        let plain = join_all(
+            phones[..20]
+                .iter()
+                .map(|to| timed(customer.send(to, "1234"))),
+        );
+        let with_keys = join_all(
+            phones[20..]
+                .iter()
+                .map(|to| timed(keyed(&customer, to, to))),
+        );
+        let (plain, with_keys) = tokio::join!(plain, with_keys);
+        plain.iter().chain(&with_keys).for_each(assert_overloaded);
     }
+    stalled.rollback().await.unwrap();
+    assert_eq!(deliveries(&database).await, 1);
+    // No phone is left behind a window, and no key taken.
+    accepted_in_the_end(&customer, &phones[0]).await;
+    for to in &phones[1..20] {
+        assert_eq!(customer.send(to, "1234").await.status, 202);
+    }
+    for to in &phones[20..] {
+        let sent = keyed(&customer, to, to).await;
+        assert_eq!(sent.status, 202, "{}", sent.text);
+        assert_eq!(sent.header("idempotent-replayed"), None);
+    }
+    assert_eq!(deliveries(&database).await, 41);
+    let ended = customer.terminal(before.json["id"].as_str().unwrap()).await;
+    assert_eq!(ended.json["error_code"], "busy");
+    assert_eq!(gateway.metric("nexo_internal_errors_total").await, 0.0);
+    gateway.audit();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_trunk_is_a_503_at_once_and_is_free_again_when_a_call_ends() {
-    for backend in backends() {
-        let gateway = Gateway::start(backend, &[QUICK]);
-        let config = gateway.dir.path().join("nexo.toml");
-        std::fs::write(&config, "[[carriers]]\nname = \"viettel\"\nchannels = 2\n").unwrap();
-        let mut gateway = gateway;
-        gateway.kill_and_restart();
-        let customer = gateway.customer("a@example.com", "10.00");
-        let sent = join_all((0..10).map(|_| phone(67)).map(|to| {
-            let customer = customer.clone();
-            async move { timed(customer.send(&to, "1234")).await }
-        }))
-        .await;
-        let accepted: Vec<&Answer> = sent.iter().filter(|answer| answer.status == 202).collect();
-        assert_eq!(accepted.len(), 2);
-        for refused in sent.iter().filter(|answer| answer.status != 202) {
-            assert_overloaded(refused);
-        }
-        assert_eq!(customer.balance().await.0, "9.956");
-        for sent in accepted {
-            customer.terminal(sent.json["id"].as_str().unwrap()).await;
-        }
-        accepted_in_the_end(&customer, &phone(90)).await;
-        gateway.audit();
+#[per_database]
+async fn a_full_trunk_is_a_503_at_once_and_is_free_again_when_a_call_ends(backend: Backend) {
+    let gateway = Gateway::start(backend, &[QUICK]);
+    let config = gateway.dir.path().join("nexo.toml");
+    std::fs::write(&config, "[[carriers]]\nname = \"viettel\"\nchannels = 2\n").unwrap();
+    let mut gateway = gateway;
+    gateway.kill_and_restart();
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = join_all((0..10).map(|_| phone(67)).map(|to| {
+        let customer = customer.clone();
+        async move { timed(customer.send(&to, "1234")).await }
+    }))
+    .await;
+    let accepted: Vec<&Answer> = sent.iter().filter(|answer| answer.status == 202).collect();
+    assert_eq!(accepted.len(), 2);
+    for refused in sent.iter().filter(|answer| answer.status != 202) {
+        assert_overloaded(refused);
     }
+    assert_eq!(customer.balance().await.0, "9.956");
+    for sent in accepted {
+        customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    }
+    accepted_in_the_end(&customer, &phone(90)).await;
+    gateway.audit();
 }
 
 /// A PostgreSQL of the test's own, to be stopped and frozen.
@@ -272,7 +265,7 @@ fn as_postgres(program: &Path) -> Command {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_down_is_a_503_and_never_a_401_or_500() {
-    if !backends().contains(&Backend::Postgres) {
+    if !Backend::Postgres.is_available() {
         return;
     }
     let server = Server::start();

@@ -1,6 +1,5 @@
 //! What is shipped beside the binary agrees with it, as far as that can be seen without a service manager, a container
 //! or a cluster.
-#![allow(clippy::unwrap_used)]
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,4 @@
 //! What the gateway tells of an OTP while it works: one trace to an OpenTelemetry collector, and lines of JSON.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod harness;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -11,11 +11,15 @@ pub enum Backend {
     Postgres,
 }
 
-/// SQLite always; PostgreSQL where `tests/run` has started one.
-pub fn backends() -> Vec<Backend> {
-    match std::env::var("NEXO_TEST_POSTGRES_URL") {
-        Ok(_) => vec![Backend::Sqlite, Backend::Postgres],
-        Err(_) => vec![Backend::Sqlite],
+impl Backend {
+    /// Whether tests can run on it: SQLite always, PostgreSQL if `NEXO_TEST_POSTGRES_URL` names a server.
+    pub fn is_available(self) -> bool {
+        let is_available =
+            self == Backend::Sqlite || std::env::var_os("NEXO_TEST_POSTGRES_URL").is_some();
+        if !is_available {
+            eprintln!("skipped: NEXO_TEST_POSTGRES_URL names no PostgreSQL server");
+        }
+        is_available
     }
 }
 
@@ -50,19 +54,19 @@ impl Drop for FreshDatabase {
 }
 
 /// A new database on the test's server; its name.
-pub(super) fn create_database() -> String {
+pub(crate) fn create_database() -> String {
     let name = format!("nexo_test_{}", uuid::Uuid::new_v4().simple());
     psql(&format!("CREATE DATABASE {name}"));
     name
 }
 
-pub(super) fn database_url(name: &str) -> String {
+pub(crate) fn database_url(name: &str) -> String {
     let server = std::env::var("NEXO_TEST_POSTGRES_URL").unwrap();
     let (server, _) = server.rsplit_once('/').unwrap();
     format!("{server}/{name}")
 }
 
-pub(super) fn psql(command: &str) {
+pub(crate) fn psql(command: &str) {
     let status = Command::new("psql")
         .args([
             &std::env::var("NEXO_TEST_POSTGRES_URL").unwrap(),

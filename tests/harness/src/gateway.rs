@@ -1,15 +1,17 @@
 //! A running gateway, and what is done to it.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::customer::{Customer, client};
-use super::database::{Backend, create_database, database_url, psql};
+use crate::customer::{Customer, client};
+use crate::database::{Backend, create_database, database_url, psql};
+use crate::nexo_binary;
 
 /// A running `nexo serve`. Killed when dropped.
 pub struct Gateway {
@@ -24,25 +26,17 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one on a fresh database, with these settings besides.
+    /// Starts one on a fresh database, with these settings in its environment.
     pub fn start(backend: Backend, settings: &[(&str, &str)]) -> Gateway {
-        let dir = tempfile::tempdir().unwrap();
-        let mut env = base_env();
-        let postgres = match backend {
-            Backend::Sqlite => None,
-            Backend::Postgres => Some(create_database()),
-        };
-        if let Some(name) = &postgres {
-            env.push(("NEXO_DATABASE__URL".into(), database_url(name)));
-        }
-        env.extend(settings.iter().map(|(k, v)| ((*k).into(), (*v).into())));
-        Gateway::spawn(dir, env, postgres)
+        Gateway::configured(backend, "", settings)
     }
 
     /// Starts one with this configuration file, `nexo.toml` in its directory.
     pub fn configured(backend: Backend, file: &str, settings: &[(&str, &str)]) -> Gateway {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("nexo.toml"), file).unwrap();
+        if !file.is_empty() {
+            std::fs::write(dir.path().join("nexo.toml"), file).unwrap();
+        }
         let mut env = base_env();
         let postgres = (backend == Backend::Postgres).then(create_database);
         if let Some(name) = &postgres {
@@ -160,33 +154,33 @@ impl Gateway {
     }
 
     /// Starts another `nexo serve` on the same database and waits for its end: its exit code, and what it
-    /// said on standard error.
+    /// wrote to standard error.
     pub fn second_server(&self) -> (Option<i32>, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_nexo"))
-            .arg("serve")
-            .current_dir(self.dir.path())
-            .envs(self.env.iter().cloned())
-            .output()
-            .unwrap();
+        let output = self.run(&["serve"]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), error)
     }
 
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(nexo_binary());
+        command.args(args).current_dir(self.dir.path());
+        command.envs(self.env.iter().cloned()).output().unwrap()
+    }
+
     /// Runs a `nexo` command on the same database; its JSON answer.
     pub fn nexo(&self, args: &[&str]) -> Value {
-        let output = Command::new(env!("CARGO_BIN_EXE_nexo"))
-            .arg("--json")
-            .args(args)
-            .current_dir(self.dir.path())
-            .envs(self.env.iter().cloned())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = self.run(&[&["--json"], args].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {error}");
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Makes its `carriers`, `wallets` or `webhooks` actors panic.
+    pub fn panic(&self, actors: &str) {
+        let socket = UnixDatagram::unbound().unwrap();
+        socket
+            .send_to(actors.as_bytes(), self.dir.path().join(PANICS))
+            .unwrap();
     }
 
     /// Has an account's events told to `url`; what `nexo webhook add` prints.
@@ -245,10 +239,15 @@ impl Gateway {
             .sum()
     }
 
-    /// Whether every invariant of the ledger holds.
+    /// Asserts that every invariant of the ledger holds.
     pub fn audit(&self) {
         let audit = self.nexo(&["audit"]);
         assert_eq!(audit["ok"], true, "{audit:#}");
+    }
+
+    /// Whether every invariant of the ledger holds.
+    pub fn is_sound(&self) -> bool {
+        self.run(&["audit"]).status.success()
     }
 }
 
@@ -285,6 +284,8 @@ fn base_env() -> Vec<(String, String)> {
 
 /// The log of a test that says itself what is logged.
 const LOG: &str = "log.txt";
+/// The socket through which a test makes actors panic.
+const PANICS: &str = "panics";
 
 fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
     let says_what = env.iter().filter(|(name, _)| name == "RUST_LOG").count() > 1;
@@ -293,9 +294,10 @@ fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
         let file = file.clone().append(true).create(true).open(dir.join(LOG));
         Stdio::from(file.unwrap())
     };
-    Command::new(env!("CARGO_BIN_EXE_nexo"))
+    Command::new(nexo_binary())
         .args(["--json", "serve"])
         .current_dir(dir)
+        .env("NEXO_TEST_PANICS", dir.join(PANICS))
         .envs(env.iter().cloned())
         .stdout(Stdio::piped())
         .stderr(if says_what { log() } else { Stdio::inherit() })

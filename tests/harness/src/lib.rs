@@ -1,5 +1,8 @@
-//! A gateway of its own for each test: a fresh database, free ports, the real binary.
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used)]
+//! What the tests share. Each test starts the real binary with a database and ports of its own.
+//!
+//! Every test runs in a process of its own, several at a time: ports, phones and databases must not collide
+//! across processes.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod busy_gateway;
 mod customer;
@@ -8,18 +11,38 @@ mod gateway;
 pub mod mailbox;
 pub mod past;
 pub mod ports;
+pub mod postgres_server;
 mod receiver;
 pub mod recogniser;
+pub mod visitor;
+pub mod waiting;
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use customer::{Answer, Customer, answer, client, number, whole};
-pub use database::{Backend, FreshDatabase, backends};
+pub use database::{Backend, FreshDatabase};
 pub use gateway::Gateway;
+pub use nexo_test_macros::per_database;
 pub use receiver::{Hook, Receiver};
 
-/// Polls until it is there.
+/// The built `nexo`, which Cargo puts beside the folder of the test programs.
+pub fn nexo_binary() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let binary = program.ancestors().nth(2).unwrap().join("nexo");
+    assert!(binary.exists(), "{} is not built", binary.display());
+    binary
+}
+
+/// A path in the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
+}
+
+/// Polls until `look` finds something, at most `within`.
 pub async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + within;
     loop {

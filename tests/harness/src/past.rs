@@ -11,7 +11,7 @@ use nexo_entities::store::nodes::NodeStart;
 use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::{Customer, Gateway};
+use crate::{Customer, Gateway};
 
 /// 2026-05-25T10:00:00Z.
 pub const NOON: i64 = 1_779_703_200_000;

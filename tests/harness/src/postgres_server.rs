@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::ports::free_ports;
+use crate::ports::free_ports;
 
 pub struct Server {
     bin: PathBuf,

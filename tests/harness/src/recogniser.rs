@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::repository;
+
 /// The readings in a recording, with a space between each two.
 pub fn recognised(recording: &Path) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/voice/recognise.py");
+    let script = repository("tests/telephony/python/recognise.py");
     let output = Command::new(python())
         .arg(script)
         .arg(recording)

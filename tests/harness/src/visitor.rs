@@ -1,5 +1,4 @@
 //! A browser without a screen or a script: cookies, forms, and where it was led.
-#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use totp_rs::{Builder, Secret};
 
-use crate::harness::Gateway;
+use crate::Gateway;
 
 pub const PASSWORD: &str = "correct horse battery";
 

@@ -1,5 +1,4 @@
 //! What waits for an operator: put there as customers, the bank and the gateway itself would.
-#![allow(dead_code)]
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,9 +10,9 @@ use nexo_entities::Store;
 use nexo_entities::store::reviews::Findings;
 use serde_json::json;
 
-use crate::harness::past::Past;
-use crate::harness::{Customer, Gateway, answer, client};
+use crate::past::Past;
 use crate::visitor::{PASSWORD, Visitor, between};
+use crate::{Customer, Gateway, answer, client};
 
 const SECRET: &str = "a-secret-of-the-bank-0001";
 pub const BANK: [(&str, &str); 5] = [

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Map, Value, json};
 
-use crate::harness::ports;
-use crate::visitor::PASSWORD;
+use harness::ports;
+use harness::visitor::PASSWORD;
 
 /// How the screen is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

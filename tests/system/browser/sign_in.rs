@@ -2,10 +2,10 @@
 
 use fantoccini::Locator;
 
-use crate::chromium::{Browser, Screen};
-use crate::harness::mailbox::{Arrived, Mailbox};
-use crate::harness::{Backend, Gateway};
-use crate::visitor::{PASSWORD, app_code, between};
+use super::chromium::{Browser, Screen};
+use harness::mailbox::{Arrived, Mailbox};
+use harness::visitor::{PASSWORD, app_code, between};
+use harness::{Backend, Gateway};
 
 const EMAIL: &str = "lan@example.com";
 const FACTOR: &str = "/dashboard/settings/second-factor";

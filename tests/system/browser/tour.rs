@@ -2,10 +2,10 @@
 
 use fantoccini::Locator;
 
-use crate::chromium::{Browser, Screen};
-use crate::harness::{Answer, Backend, Gateway, Receiver, answer, client, phone};
-use crate::visitor::{PASSWORD, Visitor, between};
-use crate::waiting;
+use super::chromium::{Browser, Screen};
+use harness::visitor::{PASSWORD, Visitor, between};
+use harness::waiting;
+use harness::{Answer, Backend, Gateway, Receiver, answer, client, phone};
 
 const OPEN: [(&str, &str); 7] = [
     ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),

@@ -9,9 +9,9 @@ use sea_orm::{ConnectionTrait, Statement};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::gateway::{Life, Site};
-use crate::harness::{Answer, answer, client, number};
-use crate::load::Told;
+use super::gateway::{Life, Site};
+use super::load::Told;
+use harness::{Answer, answer, client, number};
 
 /// Webhooks that wait are sent within so long.
 const OUTBOX_WITHIN: Duration = Duration::from_secs(60);

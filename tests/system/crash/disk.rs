@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::checks::{Ledger, page};
-use crate::gateway::{Life, Site};
-use crate::harness::Backend;
-use crate::load::{Load, Told};
+use super::checks::{Ledger, page};
+use super::gateway::{Life, Site};
+use super::load::{Load, Told};
+use harness::Backend;
 
 const SYNCS: &str = "fsync,fdatasync";
 /// What all fsyncs of one life are had by: every commit takes one at least.
@@ -25,7 +25,7 @@ async fn a_kill_at_an_fsync_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the long form: tests/crash/run fsync"]
+#[ignore = "the long form: tests/system/crash/run fsync"]
 async fn a_kill_at_each_of_the_first_sixty_fsyncs_loses_nothing() {
     kill_at_each(ALL).await;
 }
@@ -36,7 +36,7 @@ async fn an_fsync_that_fails_stops_the_gateway_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the long form: tests/crash/run fsync"]
+#[ignore = "the long form: tests/system/crash/run fsync"]
 async fn each_of_the_first_sixty_fsyncs_that_fails_stops_the_gateway_for_good() {
     fail_at_each(ALL).await;
 }

@@ -1,5 +1,6 @@
 //! A gateway that is made to die, with all that outlives it.
 
+use harness::nexo_binary;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -8,9 +9,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::far_end::FarEnd;
-use crate::harness::{Backend, FreshDatabase};
-use crate::receiver::Receiver;
+use super::far_end::FarEnd;
+use super::receiver::Receiver;
+use harness::{Backend, FreshDatabase};
 
 const EMAIL: &str = "a@example.com";
 
@@ -106,7 +107,7 @@ caller_ids = ["+842471234567"]
 
     /// Runs a command that must succeed; its JSON answer.
     pub fn command(&self, arguments: &[&str]) -> Value {
-        let mut command = self.nexo(Command::new(env!("CARGO_BIN_EXE_nexo")), arguments);
+        let mut command = self.nexo(Command::new(nexo_binary()), arguments);
         let output = command.stderr(Stdio::piped()).output().unwrap();
         assert!(
             output.status.success(),
@@ -145,7 +146,7 @@ caller_ids = ["+842471234567"]
 
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> Life {
-        let program = Command::new(env!("CARGO_BIN_EXE_nexo"));
+        let program = Command::new(nexo_binary());
         self.life_of(program)
             .unwrap_or_else(|| panic!("it did not start: {}", self.logged()))
     }
@@ -158,7 +159,7 @@ caller_ids = ["+842471234567"]
         strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e"]);
         strace.arg(format!("trace={}", inject.split(':').next().unwrap()));
         strace.args(["-e", &format!("inject={inject}")]);
-        strace.args(["--", env!("CARGO_BIN_EXE_nexo")]);
+        strace.arg("--").arg(nexo_binary());
         self.life_of(strace)
     }
 
@@ -183,7 +184,7 @@ caller_ids = ["+842471234567"]
 
     /// Starts it and kills it `after` that, ready or not.
     pub fn kill_at_start(&self, after: std::time::Duration) {
-        let program = Command::new(env!("CARGO_BIN_EXE_nexo"));
+        let program = Command::new(nexo_binary());
         let mut child = self.nexo(program, &["serve"]).spawn().unwrap();
         std::thread::sleep(after);
         child.kill().unwrap();

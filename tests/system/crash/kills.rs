@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::checks::Ledger;
-use crate::gateway::Site;
-use crate::harness::{Backend, backends};
-use crate::load::{Load, Told};
+use super::checks::Ledger;
+use super::gateway::Site;
+use super::load::{Load, Told};
+use harness::{Backend, per_database};
 
 /// With all tests.
 const SHORT_ROUNDS: u32 = 6;
@@ -23,25 +23,16 @@ const LONGEST_LIFE_MS: u64 = 1_500;
 /// In every fourth round it is killed once more while it starts, within so long.
 const STARTS_WITHIN_MS: u64 = 150;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn kills_at_random_moments_lose_nothing_on_sqlite() {
-    run(Backend::Sqlite, SHORT_ROUNDS).await;
+#[per_database]
+async fn kills_at_random_moments_lose_nothing(backend: Backend) {
+    run(backend, SHORT_ROUNDS).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn kills_at_random_moments_lose_nothing_on_postgresql() {
-    if backends().contains(&Backend::Postgres) {
-        run(Backend::Postgres, SHORT_ROUNDS).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "the long form: tests/crash/run"]
-async fn many_kills_at_random_moments_lose_nothing() {
+#[per_database]
+#[ignore = "the long form: tests/system/crash/run"]
+async fn many_kills_at_random_moments_lose_nothing(backend: Backend) {
     let rounds = number_of("NEXO_CRASH_ROUNDS").map_or(LONG_ROUNDS, |rounds| rounds as u32);
-    for backend in backends() {
-        run(backend, rounds).await;
-    }
+    run(backend, rounds).await;
 }
 
 fn number_of(variable: &str) -> Option<u64> {

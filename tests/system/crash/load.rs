@@ -101,7 +101,7 @@ struct Customer {
 
 impl Customer {
     async fn send(mut self) -> Told {
-        let http = crate::harness::client();
+        let http = harness::client();
         let mut told = Told::default();
         while !self.stop.load(Ordering::Relaxed) && self.take_one() {
             let body = json!({ "phone": self.phone(), "code": "482917" }).to_string();

@@ -1,12 +1,8 @@
 //! Several nodes on one PostgreSQL: who may call whom, who settles for whom, and what a stopped node, a
 //! killed node and a crashed server do to an OTP. Nothing, where a sentence here does not say otherwise.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "nodes/far_end.rs"]
 mod far_end;
-mod harness;
-#[path = "nodes/server.rs"]
-mod server;
+mod rolling_restart;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use far_end::FarEnd;
 use futures_util::future::join_all;
+use harness::postgres_server::Server;
 use harness::{
     Answer, Backend, Customer, FreshDatabase, Gateway, Receiver, answer, client, phone, whole,
 };
-use server::Server;
 
 /// Until a dead node's deliveries are settled: its lease (10 s), the time in which a call that was dialled as it
 /// ended may be accepted (4 s) and be up (60 s), and a look of the others.

@@ -1,8 +1,5 @@
 //! Two nodes are restarted one after the other under load, behind Debian's HAProxy with the shipped configuration: no
 //! call is cut, no accepted OTP is lost, and no customer sees an error.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod harness;
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

@@ -1,28 +1,19 @@
 //! Debian's Prometheus reads a gateway under load with the configuration that is shipped. Every panel of the
 //! dashboards has something to show, and of the alerts those fire, and only those, for which something was done.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "observability/customers.rs"]
-mod customers;
-mod harness;
-#[path = "observability/prometheus.rs"]
 mod prometheus;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use customers::Buyer;
 use harness::busy_gateway::BusyGateway;
-use harness::{Receiver, until};
-use nexo_actors::watch::Supervise;
-use nexo_route::app::{App, Ports, open_store};
-use nexo_route::config::Config;
-use nexo_route::telemetry;
+use harness::{Backend, Customer, Gateway, Receiver, answer, client, until};
 use prometheus::Prometheus;
+use tokio::task::JoinHandle;
 
 /// They tell of the machine that the test runs on, not of what the test does to the gateway.
 const OF_THE_MACHINE: [&str; 5] = [
@@ -94,7 +85,7 @@ fn the_dashboards_are_what_their_script_writes_and_keep_to_grafanas_schema() {
     let dashboards = std::fs::read_dir(root().join("grafana/dashboards")).unwrap();
     let dashboards: Vec<_> = dashboards.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(dashboards.len(), 3);
-    let validate = root().join("tests/observability/validate.py");
+    let validate = root().join("tests/system/observability/validate.py");
     run(Command::new(python()).arg(&validate).args(&dashboards)).unwrap();
     // It finds what is wrong.
     let dir = tempfile::tempdir().unwrap();
@@ -151,125 +142,117 @@ fn calm() -> Duration {
     Duration::from_secs(seconds.map_or(30, |seconds| seconds.parse().unwrap()))
 }
 
-#[test]
-fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
-    let recorder = telemetry::install_recorder().unwrap();
-    actix_web::rt::System::new().block_on(async {
-        let dir = tempfile::tempdir().unwrap();
-        let busy = BusyGateway::start();
-        let app = start(&dir, &busy, recorder).await;
-        let prometheus = Prometheus::start(&root().join("grafana/prometheus"), app.metrics).await;
-        let (receiver, dead) = (Receiver::start(), "http://127.0.0.1:9/hook");
-        let rich = Buyer::create(
-            &app,
-            "rich@example.com",
-            100_000_000_000,
-            Some(&receiver.url()),
-        )
-        .await;
-        let unlucky = Buyer::create(&app, "unlucky@example.com", 100_000_000_000, Some(dead)).await;
-        let poor = Buyer::create(&app, "poor@example.com", 2 * 22_000, None).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
+    let busy = BusyGateway::start();
+    let mut gateway = start(&busy);
+    let prometheus = Prometheus::start(&root().join("grafana/prometheus"), &gateway).await;
+    let (receiver, dead) = (Receiver::start(), "http://127.0.0.1:9/hook");
+    let rich = gateway.customer("rich@example.com", "100000.00");
+    gateway.add_webhook("rich@example.com", &receiver.url());
+    let unlucky = gateway.customer("unlucky@example.com", "100000.00");
+    gateway.add_webhook("unlucky@example.com", dead);
+    let poor = gateway.customer("poor@example.com", "0.044");
 
-        // All is well: people answer and listen; a few are busy.
-        let stop = Arc::new(AtomicBool::new(false));
-        let load = [
-            rich.keep_sending("+8497", 1, Duration::from_millis(300), &stop),
-            rich.keep_sending("+8496", 90, Duration::from_millis(700), &stop),
-            rich.keep_sending("+8490", 1, Duration::from_secs(4), &stop),
-        ];
-        tokio::time::sleep(calm()).await;
-        prometheus.scraped().await;
-        let firing = prometheus.firing().await;
-        let of_us: Vec<_> = firing
-            .iter()
-            .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
-            .collect();
-        assert!(
-            of_us.is_empty(),
-            "nothing was done, and these fire: {of_us:?}"
-        );
-        assert!(app.engine.vitals.restarts() == 0);
+    // All is well: people answer and listen; a few are busy.
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = [
+        keep_sending(&rich, "+8497", 1, Duration::from_millis(300), &stop),
+        keep_sending(&rich, "+8496", 90, Duration::from_millis(700), &stop),
+        keep_sending(&rich, "+8490", 1, Duration::from_secs(4), &stop),
+    ];
+    tokio::time::sleep(calm()).await;
+    prometheus.scraped().await;
+    let firing = prometheus.firing().await;
+    let of_us: Vec<_> = firing
+        .iter()
+        .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
+        .collect();
+    assert!(
+        of_us.is_empty(),
+        "nothing was done, and these fire: {of_us:?}"
+    );
+    assert_eq!(gateway.metric("nexo_actor_restarts_total").await, 0.0);
 
-        // A carrier goes down, a webhook endpoint is dead, a wallet is empty, an actor panics.
-        busy.be_deaf(true);
-        app.engine.webhooks.try_send(Supervise::Panic).unwrap();
-        let trouble = [
-            unlucky.keep_sending("+8494", 98, Duration::from_millis(100), &stop),
-            poor.keep_sending("+8488", 98, Duration::from_millis(150), &stop),
-            rich.keep_sending("+8493", 1, Duration::from_secs(2), &stop),
-        ];
-        let expected: BTreeSet<String> = PROVOKED.iter().map(|name| (*name).to_owned()).collect();
+    // A carrier goes down, a webhook endpoint is dead, a wallet is empty, an actor panics.
+    busy.be_deaf(true);
+    gateway.panic("webhooks");
+    let trouble = [
+        keep_sending(&unlucky, "+8494", 98, Duration::from_millis(100), &stop),
+        keep_sending(&poor, "+8488", 98, Duration::from_millis(150), &stop),
+        keep_sending(&rich, "+8493", 1, Duration::from_secs(2), &stop),
+    ];
+    let expected: BTreeSet<String> = PROVOKED.iter().map(|name| (*name).to_owned()).collect();
+    until(
+        "what was provoked fires",
+        Duration::from_secs(90),
+        async || {
+            let firing = prometheus.firing().await;
+            expected.is_subset(&firing).then_some(())
+        },
+    )
+    .await;
+    let firing = prometheus.firing().await;
+    let unexpected: Vec<_> = firing
+        .difference(&expected)
+        .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
+        .collect();
+    assert!(
+        unexpected.is_empty(),
+        "these fire, and nobody knows why: {unexpected:?}"
+    );
+
+    // Every rule was evaluated without an error, and every metric that it reads is there.
+    prometheus.rules_are_healthy().await;
+    for metric in prometheus.metrics_of_rules() {
+        let series = prometheus.query(&format!("count({metric})")).await;
+        assert!(!series.is_empty(), "no series of {metric}");
+    }
+    let shown = async |query: &str| -> f64 {
+        let series = prometheus.query(query).await;
+        let value = series
+            .first()
+            .map(|one| one["value"][1].as_str().unwrap().to_owned());
+        value
+            .unwrap_or_else(|| panic!("{query}: nothing"))
+            .parse()
+            .unwrap()
+    };
+    assert_eq!(
+        shown("min(nexo_gateway_up{carrier=\"mobifone\",gateway=\"hn1\"})").await,
+        0.0
+    );
+    // The wallets are added up every quarter of a minute.
+    until(
+        "the empty wallet is seen",
+        Duration::from_secs(40),
+        async || {
+            let empty = shown("max(nexo_wallets{state=\"out_of_funds\"})").await;
+            (empty == 1.0).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(shown("sum(nexo_actor_restarts_total)").await, 1.0);
+    assert!(shown("nexo_webhook_attempts_total{outcome=\"failed\"}").await > 5.0);
+    for series in prometheus.recorded() {
         until(
-            "what was provoked fires",
-            Duration::from_secs(90),
+            &format!("{series} is recorded"),
+            Duration::from_secs(30),
             async || {
-                let firing = prometheus.firing().await;
-                expected.is_subset(&firing).then_some(())
+                let above_zero = prometheus.query(&format!("{series} > 0")).await;
+                (!above_zero.is_empty()).then_some(())
             },
         )
         .await;
-        let firing = prometheus.firing().await;
-        let unexpected: Vec<_> = firing
-            .difference(&expected)
-            .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
-            .collect();
-        assert!(
-            unexpected.is_empty(),
-            "these fire, and nobody knows why: {unexpected:?}"
-        );
+    }
+    panels(&prometheus).await;
+    every_metric_says_what_it_is(&gateway).await;
 
-        // Every rule was evaluated without an error, and every metric that it reads is there.
-        prometheus.rules_are_healthy().await;
-        for metric in prometheus.metrics_of_rules() {
-            let series = prometheus.query(&format!("count({metric})")).await;
-            assert!(!series.is_empty(), "no series of {metric}");
-        }
-        let shown = async |query: &str| -> f64 {
-            let series = prometheus.query(query).await;
-            let value = series
-                .first()
-                .map(|one| one["value"][1].as_str().unwrap().to_owned());
-            value
-                .unwrap_or_else(|| panic!("{query}: nothing"))
-                .parse()
-                .unwrap()
-        };
-        assert_eq!(
-            shown("min(nexo_gateway_up{carrier=\"mobifone\",gateway=\"hn1\"})").await,
-            0.0
-        );
-        // The wallets are added up every quarter of a minute.
-        until(
-            "the empty wallet is seen",
-            Duration::from_secs(40),
-            async || {
-                let empty = shown("max(nexo_wallets{state=\"out_of_funds\"})").await;
-                (empty == 1.0).then_some(())
-            },
-        )
-        .await;
-        assert_eq!(shown("sum(nexo_actor_restarts_total)").await, 1.0);
-        assert!(shown("nexo_webhook_attempts_total{outcome=\"failed\"}").await > 5.0);
-        for series in prometheus.recorded() {
-            until(
-                &format!("{series} is recorded"),
-                Duration::from_secs(30),
-                async || {
-                    let above_zero = prometheus.query(&format!("{series} > 0")).await;
-                    (!above_zero.is_empty()).then_some(())
-                },
-            )
-            .await;
-        }
-        panels(&prometheus).await;
-        every_metric_says_what_it_is(&app).await;
-
-        stop.store(true, Ordering::Relaxed);
-        for one in load.into_iter().chain(trouble) {
-            one.await.unwrap();
-        }
-        app.shutdown().await;
-    });
+    stop.store(true, Ordering::Relaxed);
+    for one in load.into_iter().chain(trouble) {
+        one.await.unwrap();
+    }
+    assert_eq!(gateway.terminate(), Some(0));
 }
 
 /// Every panel's queries give something, and [`SHOWN`] more than zero; where a directory is named, they are drawn
@@ -303,10 +286,8 @@ async fn drawn(prometheus: &Prometheus, shown: &[&[&str]]) -> Result<String, Str
 }
 
 /// Each has its help text and, where it is a histogram, buckets; no label holds a phone, a key or a code.
-async fn every_metric_says_what_it_is(app: &App) {
-    let page = harness::answer(harness::client().get(format!("http://{}/metrics", app.metrics)))
-        .await
-        .text;
+async fn every_metric_says_what_it_is(gateway: &Gateway) {
+    let page = answer(client().get(&gateway.metrics)).await.text;
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     for (name, kind) in types.map(|line| line.split_once(' ').unwrap()) {
         assert!(name.starts_with("nexo_"), "{name}");
@@ -324,37 +305,42 @@ async fn every_metric_says_what_it_is(app: &App) {
     }
 }
 
-/// A gateway in this process, so that one of its actors can be made to panic. Mobifone has a trunk, the other
-/// carriers are the sandbox's.
-async fn start(
-    dir: &tempfile::TempDir,
-    busy: &BusyGateway,
-    recorder: metrics_exporter_prometheus::PrometheusHandle,
-) -> App {
-    let file = dir.path().join("nexo.toml");
+/// A gateway in which Mobifone has a trunk. The other carriers are the sandbox's.
+fn start(busy: &BusyGateway) -> Gateway {
     let trunk =
         "username = \"nexo\"\npassword = \"s3cret\"\nregister = true\noptions_ping_seconds = 1";
-    let text = format!(
-        "[database]\nurl = \"sqlite://{}\"\n[[carriers]]\nname = \"mobifone\"\n{}",
-        dir.path().join("nexo.db").display(),
+    let file = format!(
+        "[[carriers]]\nname = \"mobifone\"\n{}",
         busy.table("hn1", trunk)
     );
-    std::fs::write(&file, text).unwrap();
     let settings = [
-        ("NEXO_SERVER__LISTEN", "127.0.0.1:0"),
-        ("NEXO_METRICS__LISTEN", "127.0.0.1:0"),
-        ("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0"),
-        ("NEXO_SIP__RTP_PORTS", "0-0"),
         ("NEXO_CALLS__REPEAT", "1"),
         ("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "500"),
         ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
         ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
     ];
-    let settings = settings.map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let config = Config::load(Some(&file), settings).unwrap().config;
-    let store = open_store(&config).await.unwrap();
-    let ports = Ports::bind(&config).unwrap();
-    App::start(&config, ports, store, recorder, None)
-        .await
-        .unwrap()
+    Gateway::configured(Backend::Sqlite, &file, &settings)
+}
+
+/// Sends an OTP each `every` to new phones with this prefix and these last digits, until told to stop.
+fn keep_sending(
+    customer: &Customer,
+    prefix: &'static str,
+    last_two: u32,
+    every: Duration,
+    stop: &Arc<AtomicBool>,
+) -> JoinHandle<()> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (customer, stop) = (customer.clone(), Arc::clone(stop));
+    tokio::spawn(async move {
+        let mut due = tokio::time::interval(every);
+        while !stop.load(Ordering::Relaxed) {
+            due.tick().await;
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
+            let sent = customer
+                .send(&format!("{prefix}{n:05}{last_two:02}"), "1234")
+                .await;
+            assert!([202, 402, 502, 503].contains(&sent.status), "{}", sent.text);
+        }
+    })
 }

@@ -2,15 +2,14 @@
 //! minutes before an alert fires has to be so for two seconds.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::ports::free_ports;
-use crate::harness::{answer, client, until};
+use harness::ports::free_ports;
+use harness::{Gateway, answer, client, until};
 
 pub struct Prometheus {
     pub url: String,
@@ -20,9 +19,13 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one with the files in `shipped` that reads `target`.
-    pub async fn start(shipped: &Path, target: SocketAddr) -> Prometheus {
+    /// Starts one with the files in `shipped` that reads this gateway.
+    pub async fn start(shipped: &Path, gateway: &Gateway) -> Prometheus {
         let dir = tempfile::tempdir().unwrap();
+        let target = gateway
+            .metrics
+            .trim_start_matches("http://")
+            .trim_end_matches("/metrics");
         let read = |name: &str| std::fs::read_to_string(shipped.join(name)).unwrap();
         let config = read("prometheus.yml");
         let nodes = r#"["nexo-a:9464", "nexo-b:9464"]"#;

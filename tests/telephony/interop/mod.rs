@@ -1,13 +1,8 @@
 //! Peers that are not ours: Kamailio as a carrier's registrar and SBC, baresip as a phone that records and
 //! presses keys, and a recogniser of another make that listens to the recording.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod harness;
-#[path = "interop/peers.rs"]
 mod peers;
-#[path = "interop/phones.rs"]
 mod phones;
-#[path = "interop/sbcs.rs"]
 mod sbcs;
 
 use std::process::Command;
@@ -18,7 +13,10 @@ use harness::recogniser::python;
 fn the_recogniser_tells_what_was_said_from_what_was_not() {
     let output = Command::new(python())
         .args(["-m", "unittest", "-q"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/voice"))
+        .current_dir(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/telephony/python"
+        ))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap();

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::ports::free_ports;
-use crate::harness::recogniser::recognised;
-use crate::harness::{Backend, Customer, Gateway, answer, client, until};
+use harness::ports::free_ports;
+use harness::recogniser::recognised;
+use harness::{Backend, Customer, Gateway, answer, client, until};
 
 pub const SOON: Duration = Duration::from_secs(30);
 /// The phone's numbers, and how the carrier wants them.
@@ -73,7 +73,7 @@ pub fn listens(port: u16, log: &Path) {
 }
 
 pub fn template(name: &str) -> String {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/telephony/interop");
     std::fs::read_to_string(format!("{folder}/{name}")).unwrap()
 }
 

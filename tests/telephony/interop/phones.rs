@@ -5,8 +5,8 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::Value;
 
-use crate::harness::{Answer, Backend, Customer, Gateway};
-use crate::peers::{NUMBER, Phone, are_answered, carriers, deliver, start};
+use super::peers::{NUMBER, Phone, are_answered, carriers, deliver, start};
+use harness::{Answer, Backend, Customer, Gateway};
 
 const CODE: &str = "482917";
 

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::ports::free_ports;
-use crate::peers::{
+use super::peers::{
     NUMBER, OTHER_NUMBER, Peer, Phone, SBC_NAME, Sbc, are_answered, deliver, deliver_to,
     is_not_taken, is_registered,
 };
-use crate::peers::{soon, start, trunk};
+use super::peers::{soon, start, trunk};
+use harness::ports::free_ports;
 
 #[tokio::test]
 async fn an_sbc_registers_us_challenges_us_and_hands_our_calls_on() {
@@ -243,7 +243,10 @@ async fn an_sbc_that_has_forgotten_us_is_registered_with_anew_at_once() {
 /// SIPp as many phones at once, behind the SBC.
 fn phones(folder: &Path, calls: usize) -> (Peer, u16) {
     let port = free_ports(2);
-    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sipp/behind-sbc.xml");
+    let scenario = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/telephony/sipp/scenarios/behind-sbc.xml"
+    );
     let mut sipp = Command::new("sipp");
     sipp.args(["-sf", scenario, "-i", "127.0.0.1", "-p", &port.to_string()])
         .args(["-mp", &free_ports(4).to_string(), "-m", &calls.to_string()])

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::ports::free_ports;
+use harness::ports::free_ports;
 
-/// SIPp playing one of `tests/sipp`'s scenarios. Killed when dropped.
+/// SIPp playing one of the scenarios of `scenarios/`. Killed when dropped.
 pub struct FarEnd {
     pub port: u16,
     scenario: &'static str,
@@ -163,7 +163,10 @@ impl Drop for FarEnd {
 
 /// The text of a scenario with these words replaced.
 pub fn edited(scenario: &str, edits: &[(&str, &str)]) -> String {
-    let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sipp");
+    let scenarios = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/telephony/sipp/scenarios"
+    );
     let text = std::fs::read_to_string(format!("{scenarios}/{scenario}.xml")).unwrap();
     let edit = |text: String, (word, by): &(&str, &str)| {
         assert!(text.contains(word), "{scenario} has no {word}");

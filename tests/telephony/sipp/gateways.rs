@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::far_end::FarEnd;
-use crate::harness::{Backend, Gateway, answer, client, phone, until};
-use crate::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers, start};
+use super::far_end::FarEnd;
+use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers, start};
+use harness::{Backend, Gateway, answer, client, phone, until};
 
 const SOON: Duration = Duration::from_secs(30);
 

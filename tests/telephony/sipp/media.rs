@@ -1,27 +1,28 @@
 //! What goes beside the signalling: keys, audio that moves, and audio that is protected.
 
+use harness::nexo_binary;
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::far_end::{FarEnd, edited, free_port};
-use crate::harness::recogniser::{python, recognised};
-use crate::harness::{Backend, Gateway, phone};
-use crate::{
+use super::far_end::{FarEnd, edited, free_port};
+use super::{
     CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, call, carriers, refunded, start,
 };
+use harness::recogniser::{python, recognised};
+use harness::{Backend, Gateway, per_database, phone};
 
 /// SIPp plays a recorded key through a raw socket, as only root may.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pressed_key_brings_the_code() {
+#[per_database]
+async fn a_pressed_key_brings_the_code(backend: Backend) {
     let user = Command::new("id").arg("-u").output().unwrap().stdout;
     if user != b"0\n" {
         eprintln!("skipped: SIPp needs a raw socket to press a key");
         return;
     }
     let settings = [("NEXO_CALLS__REQUIRE_KEYPRESS", "true")];
-    call("press-key", &[], &settings, DELIVERED).await;
+    call(backend, "press-key", &[], &settings, DELIVERED).await;
 }
 
 const KEY_FIRST: (&str, &str) = ("NEXO_CALLS__REQUIRE_KEYPRESS", "true");
@@ -74,7 +75,8 @@ fn a_key_is_heard_from_behind_a_nat() {
     let carriers = r#"[{name="viettel",gateways=[{name="gw",uri="sip:127.0.0.1:5070"}]}]"#;
     let output = Command::new("timeout")
         .args(["60", "unshare", "--net", "bash", "-ec", script, "bash"])
-        .args([scenario.as_str(), env!("CARGO_BIN_EXE_nexo")])
+        .arg(&scenario)
+        .arg(nexo_binary())
         .current_dir(folder.path())
         .env("NEXO_CARRIERS", carriers)
         .env("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0")
@@ -124,10 +126,10 @@ async fn is_read_a_code(gateway: &Gateway, code: &str) {
     gateway.audit();
 }
 
-/// A program of `tests/voice`.
+/// A program of `tests/telephony/python`.
 fn voice(program: &str) -> Command {
     let mut python = Command::new(python());
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/voice");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/telephony/python");
     python.arg(folder.join(program));
     python.env("PYTHONDONTWRITEBYTECODE", "1");
     python

@@ -1,28 +1,19 @@
 //! The far end is SIPp, which knows nothing of this engine: each way in which a call can go is ended in
 //! the contract's state, with the wallet right and with SIPp content that every message came as it should.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "sipp/far_end.rs"]
 mod far_end;
-#[path = "sipp/gateways.rs"]
 mod gateways;
-mod harness;
-#[path = "sipp/media.rs"]
 mod media;
-#[path = "sipp/names.rs"]
 mod names;
-#[path = "sipp/noise.rs"]
 mod noise;
-#[path = "../voice/tests/torture/thrown.rs"]
+#[path = "../../../voice/tests/voice/torture/thrown.rs"]
 mod thrown;
-#[path = "sipp/torture.rs"]
 mod torture;
-#[path = "sipp/wire.rs"]
 mod wire;
 
 use far_end::{FarEnd, free_port};
 use harness::ports::free_ports;
-use harness::{Answer, Backend, Gateway, backends, phone};
+use harness::{Answer, Backend, Customer, Gateway, per_database, phone};
 use noise::Noise;
 use serde_json::Value;
 use std::net::UdpSocket;
@@ -101,60 +92,60 @@ fn assert_end(answer: &Answer, end: &End) {
 }
 
 /// One call to one gateway that plays `scenario`: accepted, and ended as `end` says.
-async fn call(scenario: &'static str, answer: &[&str], settings: &[(&str, &str)], end: End) {
-    for backend in backends() {
-        let far_end = FarEnd::start(scenario, 1, answer, &[]);
-        let gateway = start(backend, &[far_end.port], settings);
-        let customer = gateway.customer("a@example.com", "10.00");
-        let sent = customer.send(&phone(1), "482917").await;
-        assert_eq!(sent.status, 202, "{scenario}: {}", sent.text);
-        let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
-        assert_end(&ended, &end);
-        assert_total(&customer, if end.is_kept { CASH - PRICE } else { CASH }).await;
-        far_end.was_content();
-        gateway.audit();
-    }
+async fn call(
+    backend: Backend,
+    scenario: &'static str,
+    answer: &[&str],
+    settings: &[(&str, &str)],
+    end: End,
+) {
+    let far_end = FarEnd::start(scenario, 1, answer, &[]);
+    let gateway = start(backend, &[far_end.port], settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(1), "482917").await;
+    assert_eq!(sent.status, 202, "{scenario}: {}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &end);
+    assert_total(&customer, if end.is_kept { CASH - PRICE } else { CASH }).await;
+    far_end.was_content();
+    gateway.audit();
 }
 
-async fn assert_total(customer: &harness::Customer, total: f64) {
+async fn assert_total(customer: &Customer, total: f64) {
     let (cash, sum) = customer.balance().await;
     assert_eq!((cash, sum), (format!("{total:.3}"), format!("{total:.3}")));
 }
 
 /// One call that the only gateway does not take: refused with this status, and refunded.
-async fn refused(scenario: &'static str, answer: &[&str], status: u16) -> Answer {
-    let mut last = None;
-    for backend in backends() {
-        let far_end = FarEnd::start(scenario, 1, answer, &[]);
-        let gateway = start(backend, &[far_end.port], &[]);
-        let customer = gateway.customer("a@example.com", "10.00");
-        let to = phone(2);
-        let sent = customer.send(&to, "482917").await;
-        assert_eq!(
-            (sent.status, sent.error()),
-            (status, "no_route"),
-            "{}",
-            sent.text
-        );
-        let id = sent.json["id"].as_str().unwrap();
-        let delivery = customer.get(&format!("deliveries/{id}")).await;
-        assert_eq!(delivery.json["status"], "failed");
-        assert_eq!(delivery.json["error_code"], "no_route");
-        assert_total(&customer, CASH).await;
-        far_end.was_content();
-        // The phone was not reached: its window is open again, so this fails for the gateway only.
-        assert_ne!(customer.send(&to, "482917").await.error(), "rate_limited");
-        gateway.audit();
-        last = Some(sent);
-    }
-    last.unwrap()
+async fn refused(backend: Backend, scenario: &'static str, answer: &[&str], status: u16) -> Answer {
+    let far_end = FarEnd::start(scenario, 1, answer, &[]);
+    let gateway = start(backend, &[far_end.port], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let to = phone(2);
+    let sent = customer.send(&to, "482917").await;
+    assert_eq!(
+        (sent.status, sent.error()),
+        (status, "no_route"),
+        "{}",
+        sent.text
+    );
+    let id = sent.json["id"].as_str().unwrap();
+    let delivery = customer.get(&format!("deliveries/{id}")).await;
+    assert_eq!(delivery.json["status"], "failed");
+    assert_eq!(delivery.json["error_code"], "no_route");
+    assert_total(&customer, CASH).await;
+    far_end.was_content();
+    // The phone was not reached: its window is open again, so this fails for the gateway only.
+    assert_ne!(customer.send(&to, "482917").await.error(), "rate_limited");
+    gateway.audit();
+    sent
 }
 
 macro_rules! calls {
     ($($name:ident: $scenario:literal $answer:expr, $settings:expr => $end:expr;)*) => {$(
-        #[tokio::test(flavor = "multi_thread")]
-        async fn $name() {
-            call($scenario, &$answer, &$settings, $end).await;
+        #[per_database]
+        async fn $name(backend: Backend) {
+            call(backend, $scenario, &$answer, &$settings, $end).await;
         }
     )*};
 }
@@ -202,118 +193,117 @@ calls! {
     answers_to_what_was_never_asked_change_nothing: "strays" [], [] => DELIVERED;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn congestion_at_once_is_no_route() {
+#[per_database]
+async fn congestion_at_once_is_no_route(backend: Backend) {
     let answer = ["503", "Service Unavailable"];
-    refused("refuse", &answer, 502).await;
+    refused(backend, "refuse", &answer, 502).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_throttling_carriers_wait_is_handed_on() {
-    let throttled = refused("throttle", &[], 429).await;
+#[per_database]
+async fn a_throttling_carriers_wait_is_handed_on(backend: Backend) {
+    let throttled = refused(backend, "throttle", &[], 429).await;
     assert_eq!(throttled.json["retry_after_seconds"], 17);
     assert_eq!(throttled.header("retry-after"), Some("17"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn silence_is_no_route() {
-    refused("silent", &[], 502).await;
+#[per_database]
+async fn silence_is_no_route(backend: Backend) {
+    refused(backend, "silent", &[], 502).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_redirection_is_a_rejection() {
-    refused("redirect", &[], 502).await;
+#[per_database]
+async fn a_redirection_is_a_rejection(backend: Backend) {
+    refused(backend, "redirect", &[], 502).await;
 }
 
 /// The first gateway plays `first`, the second one answers.
-async fn fails_over(first: &'static str, answer: &[&str]) {
-    for backend in backends() {
-        let (one, two) = (
-            FarEnd::start(first, 1, answer, &[]),
-            FarEnd::start("answer", 1, &[], &[]),
-        );
-        let gateway = start(backend, &[one.port, two.port], &[]);
-        let customer = gateway.customer("a@example.com", "10.00");
-        let sent = customer.send(&phone(3), "482917").await;
-        assert_eq!(sent.status, 202, "{}", sent.text);
-        let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
-        assert_end(&ended, &DELIVERED);
-        assert_total(&customer, CASH - PRICE).await;
-        one.was_content();
-        two.was_content();
-        gateway.audit();
-    }
+async fn fails_over(backend: Backend, first: &'static str, answer: &[&str]) {
+    let (one, two) = (
+        FarEnd::start(first, 1, answer, &[]),
+        FarEnd::start("answer", 1, &[], &[]),
+    );
+    let gateway = start(backend, &[one.port, two.port], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(3), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &DELIVERED);
+    assert_total(&customer, CASH - PRICE).await;
+    one.was_content();
+    two.was_content();
+    gateway.audit();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broken_gateway_is_gone_around() {
+#[per_database]
+async fn a_broken_gateway_is_gone_around(backend: Backend) {
     let answer = ["500", "Server Internal Error"];
-    fails_over("refuse", &answer).await;
+    fails_over(backend, "refuse", &answer).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_rings_too_late_is_cancelled_while_the_next_one_reads() {
-    fails_over("late-ringing", &[]).await;
+#[per_database]
+async fn a_gateway_that_rings_too_late_is_cancelled_while_the_next_one_reads(backend: Backend) {
+    fails_over(backend, "late-ringing", &[]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_numbers_own_answer_rings_no_second_gateway() {
+#[per_database]
+async fn a_numbers_own_answer_rings_no_second_gateway(backend: Backend) {
     for scenario in ["refuse", "refuse-after-trying"] {
-        for backend in backends() {
-            let one = FarEnd::start(scenario, 1, &["486", "Busy Here"], &[]);
-            let two = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-            two.set_nonblocking(true).unwrap();
-            let gateway = start(backend, &[one.port, two.local_addr().unwrap().port()], &[]);
-            let customer = gateway.customer("a@example.com", "10.00");
-            let sent = customer.send(&phone(4), "482917").await;
-            match scenario {
-                // Nothing had accepted the call yet.
-                "refuse" => assert_eq!((sent.status, sent.error()), (502, "no_route")),
-                _ => {
-                    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
-                    assert_end(&ended, &kept("busy", "busy"));
-                }
+        let one = FarEnd::start(scenario, 1, &["486", "Busy Here"], &[]);
+        let two = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        two.set_nonblocking(true).unwrap();
+        let gateway = start(backend, &[one.port, two.local_addr().unwrap().port()], &[]);
+        let customer = gateway.customer("a@example.com", "10.00");
+        let sent = customer.send(&phone(4), "482917").await;
+        match scenario {
+            // Nothing had accepted the call yet.
+            "refuse" => assert_eq!((sent.status, sent.error()), (502, "no_route")),
+            _ => {
+                let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+                assert_end(&ended, &kept("busy", "busy"));
             }
-            one.was_content();
-            let asked = two.recv(&mut [0; 2000]).is_ok();
-            assert!(!asked, "the second gateway was asked");
         }
+        one.was_content();
+        let asked = two.recv(&mut [0; 2000]).is_ok();
+        assert!(!asked, "the second gateway was asked");
     }
 }
 
 /// Many calls to a far end with which messages get lost: each is delivered and paid.
-async fn calls_over_a_bad_network(scenario: &'static str, calls: u32, lost: &[&str]) {
-    for backend in backends() {
-        let far_end = FarEnd::start(scenario, calls, &[], lost);
-        let patience = [("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "4000")];
-        let gateway = start(backend, &[far_end.port], &patience);
-        let customer = gateway.customer("a@example.com", "10.00");
-        let mut deliveries = tokio::task::JoinSet::new();
-        for n in 0..calls {
-            let (customer, to) = (customer.clone(), phone(n));
-            deliveries.spawn(async move {
-                let sent = customer.send(&to, "4829").await;
-                assert_eq!(sent.status, 202, "{}", sent.text);
-                let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
-                assert_end(&ended, &DELIVERED);
-            });
-        }
-        while let Some(delivered) = deliveries.join_next().await {
-            delivered.unwrap();
-        }
-        assert_total(&customer, CASH - f64::from(calls) * PRICE).await;
-        gateway.audit();
+async fn calls_over_a_bad_network(
+    backend: Backend,
+    scenario: &'static str,
+    calls: u32,
+    lost: &[&str],
+) {
+    let far_end = FarEnd::start(scenario, calls, &[], lost);
+    let patience = [("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "4000")];
+    let gateway = start(backend, &[far_end.port], &patience);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let mut deliveries = tokio::task::JoinSet::new();
+    for n in 0..calls {
+        let (customer, to) = (customer.clone(), phone(n));
+        deliveries.spawn(async move {
+            let sent = customer.send(&to, "4829").await;
+            assert_eq!(sent.status, 202, "{}", sent.text);
+            let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+            assert_end(&ended, &DELIVERED);
+        });
     }
+    while let Some(delivered) = deliveries.join_next().await {
+        delivered.unwrap();
+    }
+    assert_total(&customer, CASH - f64::from(calls) * PRICE).await;
+    gateway.audit();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_ack_is_sent_again() {
-    calls_over_a_bad_network("lost-ack", 12, &[]).await;
+#[per_database]
+async fn a_lost_ack_is_sent_again(backend: Backend) {
+    calls_over_a_bad_network(backend, "lost-ack", 12, &[]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_in_twenty_messages_lost_both_ways_loses_no_call_and_no_money() {
-    calls_over_a_bad_network("answer", 60, &["-lost", "5"]).await;
+#[per_database]
+async fn one_in_twenty_messages_lost_both_ways_loses_no_call_and_no_money(backend: Backend) {
+    calls_over_a_bad_network(backend, "answer", 60, &["-lost", "5"]).await;
 }
 
 /// One call to a gateway that asks who we are, and for what of its requests.

@@ -1,13 +1,14 @@
 //! dnsmasq is the carrier's name server: NAPTR, SRV and addresses lead to SIPp (RFC 3263).
 
+use harness::nexo_binary;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::far_end::{FarEnd, free_port, has_port};
-use crate::harness::{Backend, Gateway, phone};
-use crate::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total};
+use super::far_end::{FarEnd, free_port, has_port};
+use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total};
+use harness::{Backend, Gateway, phone};
 
 /// dnsmasq with these records and no others. Killed when dropped.
 struct NameServer {
@@ -69,7 +70,7 @@ fn nexo(command: &[&str], gateway: &str, records: &[String]) -> Value {
 fn nexo_at(listen: &str, command: &[&str], gateway: &str, records: &[String]) -> Value {
     let server = NameServer::start(records);
     let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_nexo"))
+    let output = Command::new(nexo_binary())
         .arg("--json")
         .args(command)
         .current_dir(folder.path())

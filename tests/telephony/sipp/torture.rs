@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::far_end::{FarEnd, free_port};
-use crate::harness::{Gateway, backends, phone, until};
-use crate::thrown::{ANSWERS, PING, from_here, in_the_call, ping};
-use crate::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers};
+use super::far_end::{FarEnd, free_port};
+use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers};
+use crate::sipp::thrown::{ANSWERS, PING, from_here, in_the_call, ping};
+use harness::{Backend, Gateway, per_database, phone, until};
 
 const SOON: Duration = Duration::from_secs(30);
 /// Of the 49 messages, those that are answered by nothing.
@@ -22,7 +22,7 @@ const UNANSWERED: f64 = 17.0;
 
 /// The messages, octet for octet.
 fn messages() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("voice/tests/torture");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("voice/tests/voice/torture/messages");
     let files = std::fs::read_dir(folder).unwrap();
     let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|end| end == "sip"));
@@ -116,45 +116,43 @@ impl Drop for Border {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn torture_messages_from_the_gateway_change_no_otp_and_no_money() {
-    for backend in backends() {
-        // It rings for long enough to be tortured.
-        let edits = [("milliseconds=\"200\"", "milliseconds=\"3000\"")];
-        let far_end = FarEnd::edited("answer", 1, &edits, &[]);
-        let caller = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let mut border = Border::before(&far_end, caller).await;
-        let carriers = carriers(&[border.address().port()], ",options_ping_seconds=0");
-        let listen = caller.to_string();
-        let settings = [
-            ("NEXO_CARRIERS", carriers.as_str()),
-            ("NEXO_SIP__LISTEN_UDP", &listen),
-            QUICK,
-        ];
-        let gateway = Gateway::start(backend, &settings);
-        let customer = gateway.customer("a@example.com", "10.00");
-        let sent = customer.send(&phone(9), "482917").await;
-        assert_eq!(sent.status, 202, "{}", sent.text);
-        let id = sent.json["id"].as_str().unwrap();
-        let call_id = format!("{id}-1@nexo");
-        border.torture(&call_id).await;
-        let answered = async || gateway.metric("nexo_calls_answered_total").await;
-        assert_eq!(answered().await, 0.0, "it does not ring any more");
-        until("an answer", SOON, async || {
-            (answered().await == 1.0).then_some(())
-        })
-        .await;
-        border.torture(&call_id).await;
-        let now = customer.get(&format!("deliveries/{id}")).await;
-        assert_eq!(now.json["status"], "sent", "{}", now.text);
-        assert_end(&customer.terminal(id).await, &DELIVERED);
-        assert_total(&customer, CASH - PRICE).await;
-        far_end.was_content();
-        let dropped = gateway.metric("nexo_sip_dropped_total").await;
-        assert!(dropped >= 6.0 * UNANSWERED, "{dropped}");
-        for troubles in ["nexo_actor_restarts_total", "nexo_internal_errors_total"] {
-            assert_eq!(gateway.metric(troubles).await, 0.0, "{troubles}");
-        }
-        gateway.audit();
+#[per_database]
+async fn torture_messages_from_the_gateway_change_no_otp_and_no_money(backend: Backend) {
+    // It rings for long enough to be tortured.
+    let edits = [("milliseconds=\"200\"", "milliseconds=\"3000\"")];
+    let far_end = FarEnd::edited("answer", 1, &edits, &[]);
+    let caller = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let mut border = Border::before(&far_end, caller).await;
+    let carriers = carriers(&[border.address().port()], ",options_ping_seconds=0");
+    let listen = caller.to_string();
+    let settings = [
+        ("NEXO_CARRIERS", carriers.as_str()),
+        ("NEXO_SIP__LISTEN_UDP", &listen),
+        QUICK,
+    ];
+    let gateway = Gateway::start(backend, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(9), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let id = sent.json["id"].as_str().unwrap();
+    let call_id = format!("{id}-1@nexo");
+    border.torture(&call_id).await;
+    let answered = async || gateway.metric("nexo_calls_answered_total").await;
+    assert_eq!(answered().await, 0.0, "it does not ring any more");
+    until("an answer", SOON, async || {
+        (answered().await == 1.0).then_some(())
+    })
+    .await;
+    border.torture(&call_id).await;
+    let now = customer.get(&format!("deliveries/{id}")).await;
+    assert_eq!(now.json["status"], "sent", "{}", now.text);
+    assert_end(&customer.terminal(id).await, &DELIVERED);
+    assert_total(&customer, CASH - PRICE).await;
+    far_end.was_content();
+    let dropped = gateway.metric("nexo_sip_dropped_total").await;
+    assert!(dropped >= 6.0 * UNANSWERED, "{dropped}");
+    for troubles in ["nexo_actor_restarts_total", "nexo_internal_errors_total"] {
+        assert_eq!(gateway.metric(troubles).await, 0.0, "{troubles}");
     }
+    gateway.audit();
 }

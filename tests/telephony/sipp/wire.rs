@@ -3,9 +3,9 @@
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use crate::far_end::FarEnd;
-use crate::harness::{Backend, Customer, Gateway, phone, until};
-use crate::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers, start};
+use super::far_end::FarEnd;
+use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers, start};
+use harness::{Backend, Customer, Gateway, phone, until};
 
 const INVITE: &str = r#"<recv request="INVITE"/>"#;
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,10 +1,6 @@
 //! The gateway's voice against the sandbox carrier: real SIP and RTP over loopback, and at the far
 //! end ears that know nothing of the code. All calls of a test run at once, since each takes as
 //! long as the reading of its code.
-#![expect(
-    clippy::unwrap_used,
-    reason = "the test functions' own helpers may fail the test too"
-)]
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -1,9 +1,5 @@
 //! The sandbox carrier as a caller meets it: SIP and RTP over loopback, spoken by a scripted caller
 //! that shares no code with it.
-#![expect(
-    clippy::unwrap_used,
-    reason = "the test functions' own helpers may fail the test too"
-)]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -1,23 +1,13 @@
 //! No code is ever written down: hundreds of random codes go through a gateway whose actors are made to
 //! panic, with webhooks on and everything logged, and then all that it left behind is searched for them.
-//!
-//! The gateway is a process of its own, this test's own program started anew, so that its standard error is
-//! all it logs and its death leaves its database files as they are.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod harness;
-
-#[path = "leaks/child.rs"]
-mod child;
-#[path = "leaks/search.rs"]
 mod search;
 
 use std::collections::HashSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use child::Child;
-use harness::{Answer, Backend, FreshDatabase, Hook, Receiver, answer, backends, client};
+use harness::{Answer, Backend, Customer, Gateway, Hook, Receiver, answer, client, per_database};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use search::{Evidence, leaks};
@@ -32,19 +22,15 @@ const CUSTOMERS: usize = 16;
 const PANICS: usize = 4;
 const ALL_DONE_WITHIN: Duration = Duration::from_secs(75);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_code_is_ever_written_down() {
-    for backend in backends() {
-        search_after(backend, SOME).await;
-    }
+#[per_database]
+async fn no_code_is_ever_written_down(backend: Backend) {
+    search_after(backend, SOME).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "the long form: tests/crash/run leaks"]
-async fn not_one_of_ten_thousand_codes_is_ever_written_down() {
-    for backend in backends() {
-        search_after(backend, MANY).await;
-    }
+#[ignore = "the long form: tests/system/crash/run leaks"]
+#[per_database]
+async fn not_one_of_ten_thousand_codes_is_ever_written_down(backend: Backend) {
+    search_after(backend, MANY).await;
 }
 
 /// A number and the code that it is sent.
@@ -84,12 +70,22 @@ async fn search_after(backend: Backend, count: usize) {
     let seed = rand::rng().random();
     println!("{backend:?}: {count} codes, seed {seed}");
     let orders = orders(count, &mut StdRng::seed_from_u64(seed));
-    let database = FreshDatabase::create(backend);
     let receiver = Receiver::start();
-    let mut gateway = Child::start(&database.url, &receiver.url());
+    let mut gateway = Gateway::start(
+        backend,
+        &[
+            ("NEXO_CALLS__REPEAT", "1"),
+            ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
+            ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
+            ("RUST_LOG", "debug"),
+            ("RUST_BACKTRACE", "1"),
+        ],
+    );
+    let customer = gateway.customer("a@example.com", "1000.00");
+    gateway.add_webhook("a@example.com", &receiver.url());
     let mut evidence = Evidence::default();
     let began = Instant::now();
-    let (accepted, said) = send(&orders, &mut gateway).await;
+    let (accepted, said) = send(&orders, &gateway, &customer).await;
     evidence.text("what customers were told", said);
     let hooks = all_hooks(&receiver, accepted).await;
     evidence.text("metrics", page(&gateway.metrics).await);
@@ -99,11 +95,13 @@ async fn search_after(backend: Backend, count: usize) {
         evidence.text("a webhook", format!("{hook:?}"));
     }
     // Killed, so that SQLite's log is found as it is.
-    evidence.text("the log", gateway.kill());
+    gateway.kill();
+    evidence.text("the log", gateway.log());
+    let database = gateway.database_url();
     match backend {
-        Backend::Sqlite => evidence.files_beside(&database.url),
+        Backend::Sqlite => evidence.files_beside(&database),
         Backend::Postgres => {
-            let dump = Command::new("pg_dump").arg(&database.url).output().unwrap();
+            let dump = Command::new("pg_dump").arg(&database).output().unwrap();
             assert!(dump.status.success(), "{dump:?}");
             evidence.text("the dump", String::from_utf8(dump.stdout).unwrap());
         }
@@ -127,13 +125,11 @@ async fn search_after(backend: Backend, count: usize) {
 }
 
 /// Sends every code, in right and in wrong requests; how many were accepted, and all that was said.
-async fn send(orders: &[Order], gateway: &mut Child) -> (usize, String) {
+async fn send(orders: &[Order], gateway: &Gateway, customer: &Customer) -> (usize, String) {
     let (mut accepted, mut said) = (0, String::new());
-    let http = client();
     let panics_every = (orders.len() / (PANICS + 1)).max(1);
     for (n, some) in orders.chunks(CUSTOMERS).enumerate() {
-        let living: &Child = gateway;
-        let sent = some.iter().map(|order| one(order, living, &http));
+        let sent = some.iter().map(|order| one(order, customer));
         for (status, text) in futures_util::future::join_all(sent).await {
             accepted += usize::from(status == 202);
             said.push_str(&text);
@@ -141,14 +137,16 @@ async fn send(orders: &[Order], gateway: &mut Child) -> (usize, String) {
         }
         let done = n * CUSTOMERS;
         if done / panics_every != (done + CUSTOMERS) / panics_every {
-            gateway.panic();
+            ["carriers", "wallets", "webhooks"]
+                .into_iter()
+                .for_each(|actors| gateway.panic(actors));
         }
     }
     (accepted, said)
 }
 
 /// One OTP, and the same code in a request that is refused in one of several ways.
-async fn one(order: &Order, gateway: &Child, http: &reqwest::Client) -> (u16, String) {
+async fn one(order: &Order, customer: &Customer) -> (u16, String) {
     let Order { phone, code } = order;
     let right = json!({ "phone": phone, "code": code }).to_string();
     let wrong = [
@@ -162,16 +160,15 @@ async fn one(order: &Order, gateway: &Child, http: &reqwest::Client) -> (u16, St
     let mut said = String::new();
     let mut status = 0;
     for (body, key) in [
-        (wrong[place].clone(), gateway.key.as_str()),
+        (wrong[place].clone(), customer.key.as_str()),
         (right.clone(), "sk_live_mistyped"),
-        (right, gateway.key.as_str()),
+        (right, customer.key.as_str()),
     ] {
-        let request = http
-            .post(format!("{}/api/v1/send-otp", gateway.url))
-            .bearer_auth(key)
-            .header("Content-Type", "application/json")
-            .body(body);
-        let answer = patiently(request).await;
+        let customer = Customer {
+            key: key.to_owned(),
+            ..customer.clone()
+        };
+        let answer = patiently(customer.posting(&body)).await;
         status = answer.status;
         said.push_str(&format!(
             "{} {:?} {}\n",

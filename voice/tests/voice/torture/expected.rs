@@ -2,7 +2,7 @@
 
 use nexo_voice::sip::parse::ParseError;
 
-/// What is read of a message, as [`crate::outline`] writes it, or why it is refused.
+/// What is read of a message, as [`super::outline`] writes it, or why it is refused.
 pub type Outcome = Result<&'static str, ParseError>;
 
 /// Section, name, and what must become of each message.

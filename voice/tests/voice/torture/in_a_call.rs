@@ -15,9 +15,9 @@ use nexo_voice::sip::write::Draft;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::bytes;
-use crate::expected::MESSAGES;
-use crate::thrown::{self, ANSWERS, PING, from_here, in_the_call};
+use super::bytes;
+use super::expected::MESSAGES;
+use super::thrown::{self, ANSWERS, PING, from_here, in_the_call};
 
 /// Far longer than anything here takes on a busy machine; reached only by a failure.
 const PATIENCE: Duration = Duration::from_secs(30);

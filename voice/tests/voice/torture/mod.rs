@@ -1,17 +1,10 @@
 //! The torture test messages of RFC 4475: what the reader makes of each, and that none of them, coming
 //! from the gateway in the middle of a call, disturbs the call.
 //!
-//! The files of `torture/` are the messages, octet for octet, each under the name that the RFC gives it.
-#![expect(
-    clippy::unwrap_used,
-    reason = "the test functions' own helpers may fail the test too"
-)]
+//! The files of `messages/` are the messages, octet for octet, each under the name that the RFC gives it.
 
-#[path = "torture/expected.rs"]
 mod expected;
-#[path = "torture/in_a_call.rs"]
 mod in_a_call;
-#[path = "torture/thrown.rs"]
 mod thrown;
 
 use std::collections::BTreeSet;
@@ -25,7 +18,7 @@ use nexo_voice::sip::message::{Fields, Message, Request, Response};
 use nexo_voice::sip::sdp;
 
 fn directory() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "torture"]
+    [env!("CARGO_MANIFEST_DIR"), "tests/voice/torture/messages"]
         .iter()
         .collect()
 }

@@ -1,4 +1,4 @@
-//! The messages as they are thrown at a caller. `tests/sipp/torture.rs` throws them at the whole gateway.
+//! The messages as they are thrown at a caller. `tests/telephony/sipp/torture.rs` throws them at the whole gateway.
 
 use std::net::SocketAddr;
 
