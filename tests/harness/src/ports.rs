@@ -1,31 +1,66 @@
-//! Ports for programs that must be told theirs. They lie below the range from which the system gives
-//! ports to whoever asks for any: between the choice and the program's start nobody is given one, and a
-//! connection to it before its start cannot be its own other end.
+//! Ports for programs that must be given theirs.
+//!
+//! They lie below the range from which the system hands out ports: no other program receives one between the choice
+//! and the start, and a connection to a port that is not open yet cannot meet itself.
 
+use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 const FIRST: u16 = 10_000;
-const COUNT: u16 = 9_000;
+/// Each process takes whole blocks, which other processes then leave alone.
+const BLOCK: u16 = 100;
+const BLOCKS: u16 = 90;
 
-static NEXT: AtomicU16 = AtomicU16::new(0);
+/// A block that belongs to this process until it ends.
+struct Block {
+    next: u16,
+    end: u16,
+    /// Locked. The system unlocks it when the process ends, however it ends.
+    _lock: File,
+}
 
-/// So many ports in a row that are free for UDP and TCP, the first of them even. None is chosen twice
-/// before all were.
+static BLOCKS_OF_THIS_PROCESS: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+
+/// The first of `count` consecutive ports that are free for UDP and TCP. It is even. Each is given once.
 pub fn free_ports(count: u16) -> u16 {
-    assert!(count <= 100, "{count} ports");
+    assert!(count <= BLOCK, "{count} ports");
     let step = count.next_multiple_of(2);
-    // Test programs that run at once begin at other places.
-    let begin = (std::process::id() as u16).wrapping_mul(331) % COUNT;
-    for _ in 0..COUNT {
-        let at = NEXT.fetch_add(step, Ordering::Relaxed) % COUNT;
-        let first = FIRST + (begin + at) % COUNT;
-        let first = first - first % 2;
-        if (first..first + count).all(is_free) {
-            return first;
+    let mut blocks = BLOCKS_OF_THIS_PROCESS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    loop {
+        while let Some(block) = blocks
+            .last_mut()
+            .filter(|block| block.next + step <= block.end)
+        {
+            let first = block.next;
+            block.next += step;
+            if (first..first + count).all(is_free) {
+                return first;
+            }
+        }
+        blocks.push(take_block());
+    }
+}
+
+fn take_block() -> Block {
+    let folder = std::env::temp_dir().join("nexo-test-ports");
+    std::fs::create_dir_all(&folder).unwrap();
+    // Ports that were used a moment ago come last.
+    let begin = std::process::id() as u16 % BLOCKS;
+    for n in (begin..BLOCKS).chain(0..begin) {
+        let lock = File::create(folder.join(n.to_string())).unwrap();
+        if lock.try_lock().is_ok() {
+            let next = FIRST + n * BLOCK;
+            return Block {
+                next,
+                end: next + BLOCK,
+                _lock: lock,
+            };
         }
     }
-    panic!("no {count} free ports in a row");
+    panic!("other tests use all ports");
 }
 
 fn is_free(port: u16) -> bool {
