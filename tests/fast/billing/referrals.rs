@@ -84,8 +84,7 @@ async fn a_friend_comes_by_the_link_and_the_referrer_is_paid_a_tenth(backend: Ba
     assert_eq!(seen.status, 303, "{}", seen.text);
     let key = friend.new_key("server").await;
     // Paid with the free credit of the sign-up: a tenth all the same.
-    deliver(&gateway, &key, 1).await;
-    deliver(&gateway, &key, 2).await;
+    tokio::join!(deliver(&gateway, &key, 1), deliver(&gateway, &key, 2));
 
     let page = lan.get(PAGE).await;
     page.must_say("$0.0044").must_say("f•••@e•••.org");

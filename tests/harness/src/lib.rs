@@ -27,6 +27,24 @@ pub use gateway::Gateway;
 pub use nexo_test_macros::per_database;
 pub use receiver::{Hook, Receiver};
 
+/// Makes a test of each case: `cases! { test: first(1, "a"); second(2, "b"); }` calls `test(1, "a")` in a test named
+/// `test::first`. Cases run apart from each other, in parallel.
+#[macro_export]
+macro_rules! cases {
+    ($test:ident: $($case:ident($($argument:expr),*);)+) => {
+        mod $test {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $case() {
+                    super::$test($($argument),*).await;
+                }
+            )+
+        }
+    };
+}
+
 /// The built `nexo`, which Cargo puts beside the folder of the test programs.
 pub fn nexo_binary() -> PathBuf {
     let program = std::env::current_exe().unwrap();

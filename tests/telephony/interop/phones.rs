@@ -6,39 +6,38 @@ use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::Value;
 
 use super::peers::{NUMBER, Phone, are_answered, carriers, deliver, start};
-use harness::{Answer, Backend, Customer, Gateway};
+use harness::{Answer, Backend, Customer, Gateway, cases};
 
 const CODE: &str = "482917";
 
-#[tokio::test]
-async fn a_phone_records_the_code_by_udp_tcp_and_tls_and_protected() {
+cases! {
+    a_phone_records_the_code:
+    by_udp("udp", false, "482917");
+    by_tcp("tcp", false, "00551");
+    by_tls("tls", false, "73916482");
+    by_tls_and_protected("tls", true, "9027");
+    by_udp_and_protected("udp", true, "31856");
+}
+
+async fn a_phone_records_the_code(transport: &str, srtp: bool, code: &str) {
     let phone = Phone::start(";mediaenc=srtp");
     let authority = phone.file("ca.pem");
-    let mut codes = Vec::new();
-    for (transport, port, srtp, code) in [
-        ("udp", phone.port, false, "482917"),
-        ("tcp", phone.port, false, "00551"),
-        ("tls", phone.port + 1, false, "73916482"),
-        ("tls", phone.port + 1, true, "9027"),
-        ("udp", phone.port, true, "31856"),
-    ] {
-        let gateway = start(&format!(
-            r#"{{name="phone",uri="sip:127.0.0.1:{port};transport={transport}",number_format="national",srtp={srtp},tls_ca="{authority}",options_ping_seconds=0}}"#
-        ));
-        let customer = gateway.customer("a@example.com", "10.00");
-        deliver(&customer, code).await;
-        gateway.audit();
-        // Its reports and ours have met: the call's quality is known.
-        for figure in ["round_trip_seconds", "jitter_seconds", "loss_ratio"] {
-            let known = gateway.metric(&format!("nexo_rtcp_{figure}_count")).await;
-            assert_eq!(known, 1.0, "{transport} {srtp}: {figure}");
-        }
-        // As good as G.711 gets, over loopback.
-        let opinion = opinion(&gateway).await;
-        assert!((400..=445).contains(&opinion), "{transport}: {opinion}");
-        codes.push(code);
+    let port = phone.port + u16::from(transport == "tls");
+    let gateway = start(&format!(
+        r#"{{name="phone",uri="sip:127.0.0.1:{port};transport={transport}",number_format="national",srtp={srtp},tls_ca="{authority}",options_ping_seconds=0}}"#
+    ));
+    let customer = gateway.customer("a@example.com", "10.00");
+    deliver(&customer, code).await;
+    gateway.audit();
+    // Its reports and ours have met: the call's quality is known.
+    for figure in ["round_trip_seconds", "jitter_seconds", "loss_ratio"] {
+        let known = gateway.metric(&format!("nexo_rtcp_{figure}_count")).await;
+        assert_eq!(known, 1.0, "{figure}");
     }
-    assert_eq!(phone.heard(), codes);
+    // As good as G.711 gets, over loopback.
+    let opinion = opinion(&gateway).await;
+    assert!((400..=445).contains(&opinion), "{opinion}");
+    assert_eq!(phone.heard(), [code]);
 }
 
 /// The mean opinion score of its only call, in hundredths, as the call's record has it.
@@ -51,16 +50,19 @@ async fn opinion(gateway: &Gateway) -> i64 {
     records[0].try_get_by_index(0).expect("a score")
 }
 
-#[tokio::test]
-async fn a_phone_that_takes_pcmu_and_long_packets_hears_the_code() {
-    for ptime in [40, 60] {
-        let phone = Phone::start(&format!(";audio_codecs=PCMU/8000/1;ptime={ptime}"));
-        let gateway = start(&plain(&phone));
-        let customer = gateway.customer("a@example.com", "10.00");
-        deliver(&customer, CODE).await;
-        gateway.audit();
-        assert_eq!(phone.heard(), [CODE], "{ptime} ms");
-    }
+cases! {
+    a_phone_that_takes_pcmu_and_long_packets_hears_the_code:
+    of_40_ms(40);
+    of_60_ms(60);
+}
+
+async fn a_phone_that_takes_pcmu_and_long_packets_hears_the_code(ptime: u32) {
+    let phone = Phone::start(&format!(";audio_codecs=PCMU/8000/1;ptime={ptime}"));
+    let gateway = start(&plain(&phone));
+    let customer = gateway.customer("a@example.com", "10.00");
+    deliver(&customer, CODE).await;
+    gateway.audit();
+    assert_eq!(phone.heard(), [CODE], "{ptime} ms");
 }
 
 #[tokio::test]
@@ -87,36 +89,39 @@ async fn a_key_pressed_on_the_phone_repeats_the_code_three_times_at_most() {
     gateway.audit();
 }
 
-#[tokio::test]
-async fn where_a_key_is_required_no_digit_is_read_before_it() {
-    for is_person in [false, true] {
-        let phone = Phone::start("");
-        let carriers = carriers(&plain(&phone));
-        let settings = [
-            ("NEXO_CARRIERS", carriers.as_str()),
-            ("NEXO_CALLS__REPEAT", "1"),
-            ("NEXO_CALLS__REQUIRE_KEYPRESS", "true"),
-        ];
-        let gateway = Gateway::start(Backend::Sqlite, &settings);
-        let customer = gateway.customer("a@example.com", "10.00");
-        let mut may_press = is_person;
-        let once = async || {
-            // In the pause after the words that ask for it, so that the words are heard whole.
-            tokio::time::sleep(Duration::from_millis(4_700)).await;
-            if std::mem::take(&mut may_press) {
-                phone.press('5');
-            }
-        };
-        let (ended, _) = call(&gateway, &customer, once).await;
-        let (status, error_code, heard) = match is_person {
-            true => ("delivered", Value::Null, CODE),
-            false => ("failed", "partial_playback".into(), ""),
-        };
-        assert_eq!(ended.json["status"], status, "{}", ended.text);
-        assert_eq!(ended.json["error_code"], error_code, "{}", ended.text);
-        assert_eq!(phone.heard(), [heard]);
-        gateway.audit();
-    }
+cases! {
+    where_a_key_is_required_no_digit_is_read_before_it:
+    voicemail(false);
+    person(true);
+}
+
+async fn where_a_key_is_required_no_digit_is_read_before_it(is_person: bool) {
+    let phone = Phone::start("");
+    let carriers = carriers(&plain(&phone));
+    let settings = [
+        ("NEXO_CARRIERS", carriers.as_str()),
+        ("NEXO_CALLS__REPEAT", "1"),
+        ("NEXO_CALLS__REQUIRE_KEYPRESS", "true"),
+    ];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let mut may_press = is_person;
+    let once = async || {
+        // In the pause after the words that ask for it, so that the words are heard whole.
+        tokio::time::sleep(Duration::from_millis(4_700)).await;
+        if std::mem::take(&mut may_press) {
+            phone.press('5');
+        }
+    };
+    let (ended, _) = call(&gateway, &customer, once).await;
+    let (status, error_code, heard) = match is_person {
+        true => ("delivered", Value::Null, CODE),
+        false => ("failed", "partial_playback".into(), ""),
+    };
+    assert_eq!(ended.json["status"], status, "{}", ended.text);
+    assert_eq!(ended.json["error_code"], error_code, "{}", ended.text);
+    assert_eq!(phone.heard(), [heard]);
+    gateway.audit();
 }
 
 /// Calls the phone, and has `presses` go on from its answer to the end of the call: how the delivery

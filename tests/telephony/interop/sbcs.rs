@@ -9,23 +9,26 @@ use super::peers::{
     is_not_taken, is_registered,
 };
 use super::peers::{soon, start, trunk};
+use harness::cases;
 use harness::ports::free_ports;
 
-#[tokio::test]
-async fn an_sbc_registers_us_challenges_us_and_hands_our_calls_on() {
+cases! {
+    an_sbc_registers_us_challenges_us_and_hands_our_calls_on:
+    by_udp("udp", "482917");
+    by_tcp("tcp", "8264");
+    by_tls("tls", "51903");
+}
+
+async fn an_sbc_registers_us_challenges_us_and_hands_our_calls_on(transport: &str, code: &str) {
     let phone = Phone::start("");
     let sbc = Sbc::start(phone.port);
-    let mut codes = Vec::new();
-    for (transport, code) in [("udp", "482917"), ("tcp", "8264"), ("tls", "51903")] {
-        let mut gateway = start(&sbc.gateway(transport, ""));
-        is_registered(&gateway).await;
-        let customer = gateway.customer("a@example.com", "10.00");
-        deliver(&customer, code).await;
-        gateway.audit();
-        assert_eq!(gateway.terminate(), Some(0));
-        codes.push(code);
-    }
-    assert_eq!(phone.heard(), codes);
+    let mut gateway = start(&sbc.gateway(transport, ""));
+    is_registered(&gateway).await;
+    let customer = gateway.customer("a@example.com", "10.00");
+    deliver(&customer, code).await;
+    gateway.audit();
+    assert_eq!(gateway.terminate(), Some(0));
+    assert_eq!(phone.heard(), [code]);
 }
 
 #[tokio::test]
@@ -177,19 +180,15 @@ async fn a_wrong_password_is_refused_once_and_named_to_the_operator() {
     assert!(phone.heard().is_empty());
 }
 
-#[tokio::test]
-async fn an_sbc_that_is_restarted_during_traffic_comes_back_by_itself() {
-    comes_back("udp").await;
+cases! {
+    an_sbc_that_is_restarted_during_traffic_is_used_again_by_itself:
+    by_udp("udp");
+    by_tcp("tcp");
+    by_tls("tls");
 }
 
-/// The connection that went with it is opened anew, from the same port of ours.
-#[tokio::test]
-async fn an_sbc_that_is_restarted_during_traffic_is_connected_to_anew() {
-    comes_back("tcp").await;
-    comes_back("tls").await;
-}
-
-async fn comes_back(transport: &str) {
+/// A TCP or TLS connection that was lost is opened again, from the same port of ours.
+async fn an_sbc_that_is_restarted_during_traffic_is_used_again_by_itself(transport: &str) {
     let phone = Phone::start("");
     let mut sbc = Sbc::start(phone.port);
     let gateway = start(&sbc.gateway(transport, ""));

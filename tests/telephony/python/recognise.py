@@ -108,7 +108,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recording")
     parser.add_argument("--language", choices=["vi", "en"], default="vi")
-    default = pathlib.Path(__file__).parents[2] / "voice" / "assets"
+    default = pathlib.Path(__file__).parents[3] / "voice" / "assets"
     parser.add_argument("--prompts", type=pathlib.Path, default=default)
     arguments = parser.parse_args()
     said = matches(read_wav(arguments.recording), arguments.prompts / arguments.language)

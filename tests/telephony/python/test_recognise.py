@@ -7,7 +7,7 @@ import unittest
 import numpy as np
 import recognise
 
-ASSETS = pathlib.Path(__file__).parents[2] / "voice" / "assets"
+ASSETS = pathlib.Path(__file__).parents[3] / "voice" / "assets"
 FRAME = 160
 
 

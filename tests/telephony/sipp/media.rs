@@ -11,7 +11,7 @@ use super::{
     CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, call, carriers, refunded, start,
 };
 use harness::recogniser::{python, recognised};
-use harness::{Backend, Gateway, per_database, phone};
+use harness::{Backend, Gateway, cases, per_database, phone};
 
 /// SIPp plays a recorded key through a raw socket, as only root may.
 #[per_database]
@@ -27,20 +27,24 @@ async fn a_pressed_key_brings_the_code(backend: Backend) {
 
 const KEY_FIRST: (&str, &str) = ("NEXO_CALLS__REQUIRE_KEYPRESS", "true");
 
+cases! {
+    a_key_that_is_a_tone_brings_the_code:
+    five("5");
+    zero("0");
+    hash("#");
+}
+
 /// A phone that knows no telephone-events: its key is a tone that goes through the codec.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_is_a_tone_brings_the_code() {
+async fn a_key_that_is_a_tone_brings_the_code(key: &str) {
     let folder = tempfile::tempdir().unwrap();
     let tone = folder.path().join("tone.alaw");
     let tone = tone.to_str().unwrap();
-    for key in ["5", "0", "#"] {
-        let made = voice("tone.py").args([key, tone]).status().unwrap();
-        assert!(made.success());
-        let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
-        let gateway = start(Backend::Sqlite, &[far_end.port], &[KEY_FIRST]);
-        is_read_a_code(&gateway, "482917").await;
-        far_end.was_content();
-    }
+    let made = voice("tone.py").args([key, tone]).status().unwrap();
+    assert!(made.success());
+    let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
+    let gateway = start(Backend::Sqlite, &[far_end.port], &[KEY_FIRST]);
+    is_read_a_code(&gateway, "482917").await;
+    far_end.was_content();
 }
 
 /// Behind a NAT the far end announces an address that means nothing here: its audio, and the key in it, comes
@@ -135,38 +139,41 @@ fn voice(program: &str) -> Command {
     python
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn audio_goes_on_where_it_is_moved_to() {
-    for scenario in ["moved", "moved-in-ack"] {
-        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = other.local_addr().unwrap().port().to_string();
-        let far_end = FarEnd::edited(scenario, 1, &[("moved_port", &port)], &[]);
-        let gateway = start(Backend::Sqlite, &[far_end.port], &[]);
-        is_read_a_code(&gateway, "482917").await;
-        far_end.was_content();
-        let sent = gateway.metric("nexo_rtp_packets_sent_total").await;
-        // Whatever came is still in the socket, as far as that has room.
-        other.set_nonblocking(true).unwrap();
-        let mut packet = [0; 2000];
-        let mut numbers = Vec::new();
-        while let Ok(length) = other.recv(&mut packet) {
-            assert_eq!(
-                (length, packet[0], packet[1] & 0x7F),
-                (172, 0x80, 8),
-                "{scenario}"
-            );
-            numbers.push(u16::from_be_bytes([packet[2], packet[3]]));
-        }
-        assert!(
-            numbers.len() > 100,
-            "{scenario}: {} of {sent}",
-            numbers.len()
+cases! {
+    audio_goes_on_where_it_is_moved_to:
+    by_a_second_invite("moved");
+    by_the_ack("moved-in-ack");
+}
+
+async fn audio_goes_on_where_it_is_moved_to(scenario: &'static str) {
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let far_end = FarEnd::edited(scenario, 1, &[("moved_port", &port)], &[]);
+    let gateway = start(Backend::Sqlite, &[far_end.port], &[]);
+    is_read_a_code(&gateway, "482917").await;
+    far_end.was_content();
+    let sent = gateway.metric("nexo_rtp_packets_sent_total").await;
+    // Whatever came is still in the socket, as far as that has room.
+    other.set_nonblocking(true).unwrap();
+    let mut packet = [0; 2000];
+    let mut numbers = Vec::new();
+    while let Ok(length) = other.recv(&mut packet) {
+        assert_eq!(
+            (length, packet[0], packet[1] & 0x7F),
+            (172, 0x80, 8),
+            "{scenario}"
         );
-        // The call went on for others before: here it comes in the middle, and whole.
-        assert!(f64::from(numbers.len() as u32) < sent - 20.0, "{scenario}");
-        let follows = |two: &[u16]| two[1] == two[0].wrapping_add(1);
-        assert!(numbers.windows(2).all(follows), "{scenario}: {numbers:?}");
+        numbers.push(u16::from_be_bytes([packet[2], packet[3]]));
     }
+    assert!(
+        numbers.len() > 100,
+        "{scenario}: {} of {sent}",
+        numbers.len()
+    );
+    // The call went on for others before: here it comes in the middle, and whole.
+    assert!(f64::from(numbers.len() as u32) < sent - 20.0, "{scenario}");
+    let follows = |two: &[u16]| two[1] == two[0].wrapping_add(1);
+    assert!(numbers.windows(2).all(follows), "{scenario}: {numbers:?}");
 }
 
 /// libsrtp has the audio: it opens all that we protect, and we open the key that it presses.

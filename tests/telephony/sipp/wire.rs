@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::far_end::FarEnd;
 use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers, start};
-use harness::{Backend, Customer, Gateway, phone, until};
+use harness::{Backend, Customer, Gateway, cases, phone, until};
 
 const INVITE: &str = r#"<recv request="INVITE"/>"#;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -167,42 +167,47 @@ fn heard(socket: &UdpSocket) -> Vec<Packet> {
     packets
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_codec_and_the_packets_are_as_the_far_end_takes_them() {
+cases! {
+    the_codec_and_the_packets_are_as_the_far_end_takes_them:
+    pcmu(0, "PCMU", "", 160);
+    pcma_in_packets_of_40_ms(8, "PCMA", "a=ptime:40", 320);
+    pcmu_in_packets_of_60_ms(0, "PCMU", "a=ptime:60", 480);
+}
+
+async fn the_codec_and_the_packets_are_as_the_far_end_takes_them(
+    codec: u8,
+    name: &str,
+    ptime: &str,
+    audio: usize,
+) {
     const BOTH: &str = "m=audio [media_port] RTP/AVP 8 0
       a=rtpmap:8 PCMA/8000
       a=rtpmap:0 PCMU/8000";
-    for (codec, name, ptime, audio) in [
-        (0, "PCMU", "", 160),
-        (8, "PCMA", "a=ptime:40", 320),
-        (0, "PCMU", "a=ptime:60", 480),
-    ] {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        let one = format!(
-            "m=audio {port} RTP/AVP {codec}
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let one = format!(
+        "m=audio {port} RTP/AVP {codec}
       a=rtpmap:{codec} {name}/8000
       {ptime}"
-        );
-        let far_end = FarEnd::edited("answer", 1, &[(BOTH, one.trim_end())], &[]);
-        let gateway = start(Backend::Sqlite, &[far_end.port], &[]);
-        let customer = gateway.customer("a@example.com", "10.00");
-        is_read_a_code(&customer).await;
-        far_end.was_content();
-        let packets = heard(&socket);
-        // About five seconds.
-        let milliseconds = packets.len() * audio / 8;
-        assert!(milliseconds > 2_000, "{name} {ptime}: {milliseconds} ms");
-        assert!(packets.iter().all(|packet| packet.payload_type == codec));
-        // The last one holds what is left.
-        let (last, whole) = packets.split_last().unwrap();
-        let is_whole = |packet: &Packet| packet.audio == audio;
-        assert!(whole.iter().all(is_whole), "{name} {ptime}");
-        assert!(last.audio <= audio, "{name} {ptime}: {}", last.audio);
-        for two in packets.windows(2) {
-            let packets = two[1].sequence.wrapping_sub(two[0].sequence);
-            let units = two[1].timestamp.wrapping_sub(two[0].timestamp);
-            assert_eq!((packets, units as usize), (1, audio), "{name} {ptime}");
-        }
+    );
+    let far_end = FarEnd::edited("answer", 1, &[(BOTH, one.trim_end())], &[]);
+    let gateway = start(Backend::Sqlite, &[far_end.port], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    is_read_a_code(&customer).await;
+    far_end.was_content();
+    let packets = heard(&socket);
+    // About five seconds.
+    let milliseconds = packets.len() * audio / 8;
+    assert!(milliseconds > 2_000, "{name} {ptime}: {milliseconds} ms");
+    assert!(packets.iter().all(|packet| packet.payload_type == codec));
+    // The last one holds what is left.
+    let (last, whole) = packets.split_last().unwrap();
+    let is_whole = |packet: &Packet| packet.audio == audio;
+    assert!(whole.iter().all(is_whole), "{name} {ptime}");
+    assert!(last.audio <= audio, "{name} {ptime}: {}", last.audio);
+    for two in packets.windows(2) {
+        let packets = two[1].sequence.wrapping_sub(two[0].sequence);
+        let units = two[1].timestamp.wrapping_sub(two[0].timestamp);
+        assert_eq!((packets, units as usize), (1, audio), "{name} {ptime}");
     }
 }
