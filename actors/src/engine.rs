@@ -95,6 +95,8 @@ impl Engine {
             pending_starts: Arc::default(),
             settings: ArcSwap::from_pointee(parts.settings),
         });
+        #[cfg(debug_assertions)]
+        crate::test_hooks::listen_for_panics(Arc::clone(&dispatcher), webhooks.clone());
         let health = Arc::new(Health::default());
         let mut tasks = TaskSet::default();
         spawn_recovery(&mut tasks, &parts);

@@ -8,6 +8,7 @@ pub mod node;
 pub mod recovery;
 pub mod supervision;
 pub mod task_set;
+pub mod test_hooks;
 pub mod trunk;
 pub mod wallet;
 pub mod webhook;

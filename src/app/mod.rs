@@ -19,6 +19,7 @@ use nexo_actors::jobs::{low_balance, reviews};
 use nexo_actors::node::lease::LeaseHolder;
 use nexo_actors::recovery::reaper;
 use nexo_actors::task_set::TaskSet;
+use nexo_actors::test_hooks;
 use nexo_actors::trunk::carrier::{Line, Trunk};
 use nexo_actors::trunk::monitor::{Locate, TrunkMonitor};
 use nexo_entities::store::{Store, StoreError};
@@ -258,16 +259,15 @@ async fn start_node(
     let name = config.cluster.node_name();
     // A call dialled at the end of the lease may be accepted this much later.
     let dispatch = Duration::from_millis(config.calls.dispatch_timeout_ms);
-    let holder = LeaseHolder::start(store, name, dispatch + CALL_END_TIMEOUT, move || {
-        live.expect_lost()
-    })
-    .await
-    .map_err(|error| match error {
-        StoreError::NodeInUse { name, .. } => anyhow::anyhow!(
-            "node {name} already runs on this database: stop it, or set another [cluster] node"
-        ),
-        error => error.into(),
-    })?;
+    let max_call = test_hooks::duration("NEXO_TEST_LONGEST_CALL_MS", dispatch + CALL_END_TIMEOUT);
+    let holder = LeaseHolder::start(store, name, max_call, move || live.expect_lost())
+        .await
+        .map_err(|error| match error {
+            StoreError::NodeInUse { name, .. } => anyhow::anyhow!(
+                "node {name} already runs on this database: stop it, or set another [cluster] node"
+            ),
+            error => error.into(),
+        })?;
     let node = holder.lease.node();
     let settled = reaper::recover(store, &node, config.billing.refund).await?;
     tracing::info!(node = name, epoch = node.epoch, settled, "recovered");

@@ -40,7 +40,7 @@ pub enum Supervise {
     /// The actor has been replaced: stop.
     Retire,
     /// Panic, so that a test can see the replacement.
-    #[cfg(feature = "faults")]
+    #[cfg(debug_assertions)]
     Panic,
 }
 
@@ -65,7 +65,7 @@ macro_rules! supervised {
                     $crate::supervision::supervisor::Supervise::Retire => {
                         actix::ActorContext::stop(ctx)
                     }
-                    #[cfg(feature = "faults")]
+                    #[cfg(debug_assertions)]
                     $crate::supervision::supervisor::Supervise::Panic => {
                         panic!("provoked by a test")
                     }

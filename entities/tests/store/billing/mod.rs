@@ -1,0 +1,5 @@
+//! Deposits, commissions, referrals and payouts.
+
+mod commissions;
+mod deposits;
+mod referrals;

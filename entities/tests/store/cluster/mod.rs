@@ -1,0 +1,4 @@
+//! Nodes, their leases, and what a dead node leaves behind.
+
+mod nodes;
+mod recovery;

@@ -1,0 +1,4 @@
+//! Opening a database and checking its schema.
+
+mod opening;
+mod schema;

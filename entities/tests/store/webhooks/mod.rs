@@ -1,0 +1,3 @@
+//! Webhook events that wait to be sent.
+
+mod outbox;

@@ -1,0 +1,11 @@
+//! One function for each fuzz target. A target panics when it finds a defect.
+
+pub mod agent;
+pub mod crypto;
+pub mod digest;
+pub mod frames;
+pub mod keys;
+pub mod rtcp;
+pub mod rtp;
+pub mod sdp;
+pub mod sip;

@@ -1,0 +1,9 @@
+//! The HTTP API: each row of the contract, idempotency, lists, ported numbers, privacy and webhooks.
+
+mod contract;
+mod idempotency;
+mod listing;
+mod ports;
+mod privacy;
+mod reference;
+mod webhooks;

@@ -1,0 +1,193 @@
+//! Referrals through the binary: a link, a sign-up, a commission, a payout, a revocation.
+
+use harness::visitor;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use harness::visitor::{Visitor, between};
+use harness::{Backend, Customer, Gateway, client, number, per_database, phone};
+use nexo_domain::timestamp::rfc3339;
+
+/// One short reading, so that a call takes about six seconds.
+const QUICK: (&str, &str) = ("NEXO_CALLS__REPEAT", "1");
+const PAGE: &str = "/dashboard/referrals";
+
+fn this_month() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    rfc3339(now.as_millis() as i64)[..7].to_owned()
+}
+
+async fn code_of(visitor: &mut Visitor) -> String {
+    let page = visitor.get(PAGE).await;
+    let code = between(&page.text, "?ref=", "\"").expect("a link");
+    assert!(page.text.contains(&format!("/en?ref={code}")));
+    assert!(page.text.contains(&format!("/vi?ref={code}")));
+    code.to_owned()
+}
+
+async fn deliver(gateway: &Gateway, key: &str, number: u32) {
+    let customer = Customer {
+        key: key.to_owned(),
+        key_id: String::new(),
+        api: format!("{}/api/v1", gateway.url),
+        http: client(),
+    };
+    let sent = customer.send(&phone(number), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
+}
+
+#[per_database]
+async fn a_friend_comes_by_the_link_and_the_referrer_is_paid_a_tenth(backend: Backend) {
+    let gateway = Gateway::start(backend, &[QUICK]);
+    let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
+    let code = code_of(&mut lan).await;
+    lan.get(PAGE).await.must_say("$0.000");
+
+    // Any page remembers the link for 90 days, one that is not there too.
+    for page in ["/en", "/docs", "/auth/sign-in", "/auth/nowhere"] {
+        let mut passer = Visitor::of(&gateway);
+        let seen = passer.get(&format!("{page}?ref={code}")).await;
+        let cookies = seen.headers.get_all("set-cookie");
+        let kept = cookies.iter().any(|cookie| {
+            let cookie = cookie.to_str().unwrap();
+            cookie.starts_with(&format!("nexo_ref={code}"))
+                && cookie.contains("Max-Age=7776000")
+                && cookie.contains("HttpOnly")
+                && cookie.contains("SameSite=Lax")
+        });
+        assert!(
+            kept || page == "/auth/nowhere",
+            "{page}: {:?}",
+            seen.headers
+        );
+    }
+    // A member's page leads to the sign-in, and that remembers the link.
+    let mut passer = Visitor::of(&gateway);
+    let led = passer.get(&format!("/dashboard/wallet?ref={code}")).await;
+    let sign_in = led.location().to_owned();
+    assert!(sign_in.starts_with("/auth/sign-in?next="), "{sign_in}");
+    passer.get(&sign_in).await;
+    assert_eq!(passer.cookies.get("nexo_ref"), Some(&code));
+    let mut friend = Visitor::of(&gateway);
+    friend
+        .get(&format!("/vi?ref={}", code.to_uppercase()))
+        .await;
+    friend.get("/docs").await;
+    let fields = [
+        ("email", "friend@example.org"),
+        ("password", visitor::PASSWORD),
+    ];
+    let seen = friend
+        .submit("/auth/sign-up", "/auth/sign-up", &fields)
+        .await;
+    assert_eq!(seen.status, 303, "{}", seen.text);
+    let key = friend.new_key("server").await;
+    // Paid with the free credit of the sign-up: a tenth all the same.
+    tokio::join!(deliver(&gateway, &key, 1), deliver(&gateway, &key, 2));
+
+    let page = lan.get(PAGE).await;
+    page.must_say("$0.0044").must_say("f•••@e•••.org");
+    assert!(!page.text.contains("friend@example.org"));
+    lan.get("/dashboard/referrals?lang=vi")
+        .await
+        .must_say("Giới thiệu");
+    lan.get("/dashboard/referrals?lang=en").await;
+
+    // Without a wallet it waits; a wrong one is told why.
+    let month = this_month();
+    let run = || gateway.nexo(&["payouts", "run", "--month", &month]);
+    let waits = run();
+    assert_eq!(waits["payouts"].as_array().unwrap().len(), 0);
+    assert_eq!(waits["waiting"][0]["account"], "lan@example.com");
+    let wallet = "/dashboard/referrals/wallet";
+    let typo = [
+        ("kind", "usdt"),
+        ("address", "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s"),
+    ];
+    let seen = lan.submit(PAGE, wallet, &typo).await;
+    assert_eq!(seen.status, 400);
+    seen.must_say("checksum")
+        .must_say("TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s");
+    let right = [
+        ("kind", "bank"),
+        ("address", "970436 0123456789 NGUYEN THI LAN"),
+    ];
+    let seen = lan.submit(PAGE, wallet, &right).await;
+    assert_eq!(seen.status, 303, "{}", seen.text);
+
+    let paid = run();
+    assert_eq!(paid["month"], month.as_str());
+    assert_eq!(paid["payouts"].as_array().unwrap().len(), 1);
+    assert_eq!(number(&paid.to_string(), "total"), "0.0044");
+    assert_eq!(run()["payouts"].as_array().unwrap().len(), 0);
+    let listed = gateway.nexo(&["payouts", "list"]);
+    let payout = &listed["payouts"][0];
+    assert_eq!(payout["account"], "lan@example.com");
+    assert_eq!(payout["wallet_address"], "970436 0123456789 NGUYEN THI LAN");
+    let id = payout["id"].as_str().unwrap();
+    gateway.nexo(&["payouts", "sent", id, "--reference", "FT1"]);
+    lan.get(PAGE).await.must_say(&month).must_say("970436");
+
+    // Revoked: nothing pending, and nothing more.
+    deliver(&gateway, &key, 3).await;
+    lan.get(PAGE).await.must_say("$0.0022");
+    let revoke = [
+        "referral",
+        "revoke",
+        "--account",
+        "friend@example.org",
+        "--reason",
+        "bots",
+    ];
+    let revoked = gateway.nexo(&revoke);
+    assert_eq!(number(&revoked.to_string(), "reversed"), "0.0022");
+    deliver(&gateway, &key, 4).await;
+    let shown = gateway.nexo(&["referral", "show", "--account", "lan@example.com"]);
+    assert_eq!(number(&shown.to_string(), "pending"), "0.0");
+    assert_eq!(shown["people"], 1);
+    lan.get(PAGE).await.must_say("revoked");
+    gateway.audit();
+}
+
+#[per_database]
+async fn nobody_brings_themselves(backend: Backend) {
+    let gateway = Gateway::start(backend, &[]);
+    let mut lan = Visitor::signed_up(&gateway, "lan.nguyen@gmail.com").await;
+    let code = code_of(&mut lan).await;
+    // Her own link is not remembered while she is signed in.
+    lan.get(&format!("/en?ref={code}")).await;
+    assert!(!lan.cookies.contains_key("nexo_ref"), "{:?}", lan.cookies);
+    // The same person by another spelling, in another browser.
+    for email in ["lannguyen+2@gmail.com", "L.A.N.nguyen@googlemail.com"] {
+        let mut again = Visitor::of(&gateway);
+        again.get(&format!("/en?ref={code}")).await;
+        assert_eq!(again.cookies.get("nexo_ref"), Some(&code));
+        let fields = [("email", email), ("password", visitor::PASSWORD)];
+        let seen = again
+            .submit("/auth/sign-up", "/auth/sign-up", &fields)
+            .await;
+        assert_eq!(seen.status, 303, "{}", seen.text);
+    }
+    // A link that she had followed is forgotten once her browser signs in.
+    let mut hers = Visitor::of(&gateway);
+    hers.get(&format!("/en?ref={code}")).await;
+    hers.sign_in("lan.nguyen@gmail.com", visitor::PASSWORD)
+        .await;
+    hers.get(PAGE).await;
+    assert!(!hers.cookies.contains_key("nexo_ref"), "{:?}", hers.cookies);
+    let none = gateway.nexo(&["referral", "list"]);
+    assert_eq!(none["referrals"].as_array().unwrap().len(), 0);
+    // Nonsense in the link keeps nobody out.
+    let mut stranger = Visitor::of(&gateway);
+    for nonsense in ["", "%27%3B--", "ffffffffffff", "a%00b", &"9".repeat(500)] {
+        let seen = stranger.get(&format!("/auth/sign-up?ref={nonsense}")).await;
+        assert_eq!(seen.status, 200, "{nonsense}");
+    }
+    let fields = [("email", "x@example.com"), ("password", visitor::PASSWORD)];
+    let seen = stranger
+        .submit("/auth/sign-up", "/auth/sign-up", &fields)
+        .await;
+    assert_eq!(seen.status, 303, "{}", seen.text);
+    gateway.audit();
+}

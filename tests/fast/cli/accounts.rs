@@ -1,0 +1,230 @@
+//! `nexo account`.
+
+use serde_json::Value;
+
+use harness::{Backend, per_database};
+
+use super::nexo::Nexo;
+
+#[per_database]
+fn an_account_is_opened_listed_and_closed(backend: Backend) {
+    let nexo = &Nexo::migrated(backend);
+    let created = nexo.json(&[
+        "account",
+        "create",
+        "--email",
+        "Ops@Example.com",
+        "--operator",
+    ]);
+    assert_eq!(created["email"], "ops@example.com");
+    assert_eq!(created.as_object().unwrap().len(), 2);
+    nexo.account("shop@example.com");
+
+    let listed = nexo.json(&["account", "list"]);
+    let accounts = listed["accounts"].as_array().unwrap();
+    assert_eq!(accounts.len(), 2);
+    assert_eq!(accounts[0]["id"], created["id"]);
+    assert_eq!(accounts[0]["operator"], true);
+    assert_eq!(accounts[1]["operator"], false);
+    assert_eq!(accounts[0]["closed_at"], Value::Null);
+
+    let said = nexo.succeed(&["account", "close", "--account", "OPS@example.com"]);
+    assert_eq!(
+        said,
+        "Closed the account ops@example.com. Its keys no longer work.\n"
+    );
+    let said = nexo.succeed(&["account", "close", "--account", "ops@example.com"]);
+    assert_eq!(said, "The account ops@example.com was closed before.\n");
+    let listed = nexo.json(&["account", "list"]);
+    assert!(listed["accounts"][0]["closed_at"].is_string());
+    let text = nexo.succeed(&["account", "list"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("EMAIL             STATE"), "{text}");
+    assert!(lines[1].starts_with("ops@example.com   closed 2"), "{text}");
+    assert!(lines[2].starts_with("shop@example.com  customer"), "{text}");
+}
+
+#[per_database]
+fn closing_an_account_says_what_is_to_be_paid_out(backend: Backend) {
+    let nexo = &Nexo::migrated(backend);
+    nexo.account("a@example.com");
+    for (bucket, amount) in [("balance", "10.00"), ("bonus", "2"), ("free", "0.11")] {
+        nexo.succeed(&[
+            "wallet",
+            "credit",
+            "--account",
+            "a@example.com",
+            "--bucket",
+            bucket,
+            "--amount",
+            amount,
+            "--reference",
+            bucket,
+        ]);
+    }
+    let close = ["account", "close", "--account", "a@example.com"];
+    let said = nexo.succeed(&close);
+    assert_eq!(
+        said,
+        "Closed the account a@example.com. Its keys no longer work.\n\
+             To be paid out: 10.000 USD. Forfeited: 2.110 USD of free and bonus credit. Reference: closing-1.\n"
+    );
+    let again = nexo.succeed(&[&close[..], &["--json"]].concat());
+    assert!(
+            again.ends_with(
+                "\"closed\":true,\"payout\":0.000,\"forfeited\":0.000,\"reference\":null,\"under_way\":0}\n"
+            ),
+            "{again}"
+        );
+    let audit = nexo.json(&["audit"]);
+    assert_eq!(audit["ok"], true, "{audit:#}");
+}
+
+#[per_database]
+fn a_newcomer_is_told_what_comes_next(backend: Backend) {
+    let nexo = &Nexo::migrated(backend);
+    let empty = nexo.succeed(&["account", "list"]);
+    assert_eq!(empty, "No account yet: nexo account create --email EMAIL\n");
+    let said = nexo.succeed(&["account", "create", "--email", "a@example.com"]);
+    assert!(
+        said.contains("nexo key create --account a@example.com"),
+        "{said}"
+    );
+    assert!(
+        said.contains("nexo wallet credit --account a@example.com"),
+        "{said}"
+    );
+}
+
+#[per_database]
+fn an_address_is_taken_once_in_whatever_case(backend: Backend) {
+    let nexo = &Nexo::migrated(backend);
+    nexo.account("a@example.com");
+    let error = nexo.fail(1, &["account", "create", "--email", "A@Example.com"]);
+    assert_eq!(
+        error,
+        "error: an account a@example.com exists already: `nexo account list` shows it"
+    );
+}
+
+#[per_database]
+fn an_unknown_account_is_named(backend: Backend) {
+    let nexo = &Nexo::migrated(backend);
+    for command in [
+        &["account", "close", "--account", "no@example.com"][..],
+        &[
+            "key",
+            "create",
+            "--account",
+            "no@example.com",
+            "--name",
+            "n",
+        ],
+        &["key", "list", "--account", "no@example.com"],
+        &["webhook", "list", "--account", "no@example.com"],
+        &[
+            "webhook",
+            "add",
+            "--account",
+            "no@example.com",
+            "--url",
+            "https://192.0.2.1/",
+        ],
+        &[
+            "wallet",
+            "credit",
+            "--account",
+            "no@example.com",
+            "--bucket",
+            "free",
+            "--amount",
+            "1",
+            "--reference",
+            "r",
+        ],
+    ] {
+        assert_eq!(
+            nexo.fail(1, command),
+            "error: there is no account no@example.com: `nexo account list` shows those that are there"
+        );
+    }
+}
+
+#[per_database]
+fn a_closed_account_gets_nothing_new(backend: Backend) {
+    let nexo = &Nexo::migrated(backend);
+    nexo.account("a@example.com");
+    nexo.succeed(&["account", "close", "--account", "a@example.com"]);
+    for command in [
+        &["key", "create", "--account", "a@example.com", "--name", "n"][..],
+        &[
+            "webhook",
+            "add",
+            "--account",
+            "a@example.com",
+            "--url",
+            "https://192.0.2.1/",
+        ],
+        &[
+            "wallet",
+            "credit",
+            "--account",
+            "a@example.com",
+            "--bucket",
+            "free",
+            "--amount",
+            "1",
+            "--reference",
+            "r",
+        ],
+    ] {
+        assert_eq!(
+            nexo.fail(1, command),
+            "error: the account a@example.com is closed: create another one"
+        );
+    }
+}
+
+#[per_database]
+fn a_password_is_kept_hashed_and_may_come_from_standard_input(backend: Backend) {
+    let nexo = &Nexo::migrated(backend);
+    let create = |email, password| {
+        [
+            "account",
+            "create",
+            "--email",
+            email,
+            "--password",
+            password,
+        ]
+    };
+    nexo.succeed(&create("a@example.com", "correct horse"));
+    let ran = nexo.run_with_input(&create("b@example.com", "-"), "battery staple\n");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    nexo.with_store(async |store| {
+        for email in ["a@example.com", "b@example.com"] {
+            let account = store.accounts().by_email(email).await.unwrap().unwrap();
+            let hash = account.password_hash.unwrap();
+            assert!(
+                hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+                "{hash}"
+            );
+        }
+    });
+    let error = nexo.fail(1, &create("c@example.com", "123456789"));
+    assert_eq!(error, "error: a password has at least 10 characters");
+    let ran = nexo.run_with_input(&create("c@example.com", "-"), "123456789\n");
+    assert_eq!((ran.code, ran.error()), (1, error));
+}
+
+#[test]
+fn an_address_that_is_none_is_bad_usage() {
+    let nexo = Nexo::without_database();
+    let error = nexo.fail(2, &["account", "create", "--email", "ops"]);
+    assert!(
+        error.contains("not an e-mail address such as ops@example.com"),
+        "{error}"
+    );
+    let error = nexo.fail(2, &["account", "create"]);
+    assert!(error.contains("--email"), "{error}");
+}

@@ -1,0 +1,177 @@
+//! `nexo config`, and how any command refuses a bad configuration or bad usage.
+
+use super::nexo::Nexo;
+
+#[test]
+fn the_effective_configuration_is_printed_with_its_sources() {
+    let mut nexo = Nexo::without_database();
+    nexo.write("nexo.toml", "[calls]\nrepeat = 1\n");
+    nexo.set("NEXO_DATABASE__URL", "postgres://nexo:s3cret@db/nexo");
+    let text = nexo.succeed(&["config", "print"]);
+    let line = |start: &str| {
+        let found = text.lines().find(|line| line.starts_with(start));
+        found
+            .unwrap_or_else(|| panic!("{start} in {text}"))
+            .to_owned()
+    };
+    assert!(line("repeat = 1").ends_with("# nexo.toml:2"), "{text}");
+    assert!(line("digit_gap_ms = 350").ends_with("# default"), "{text}");
+    let url = line("url = \"postgres://nexo:********@db/nexo\"");
+    assert!(url.ends_with("# NEXO_DATABASE__URL"), "{text}");
+    assert!(text.parse::<toml::Table>().is_ok(), "{text}");
+
+    let json = nexo.json(&["config", "print"]);
+    assert_eq!(json["calls"]["repeat"], 1);
+    assert_eq!(json["carriers"], serde_json::json!([]));
+    assert_eq!(json["sources"]["calls.repeat"], "nexo.toml:2");
+    assert!(!json.to_string().contains("s3cret"));
+}
+
+#[test]
+fn a_right_configuration_is_said_to_be() {
+    let nexo = Nexo::without_database();
+    assert_eq!(nexo.succeed(&["config", "check"]), "ok\n");
+    assert_eq!(
+        nexo.json(&["config", "check"]),
+        serde_json::json!({ "ok": true })
+    );
+    nexo.write("other.toml", "[calls]\nlanguage = \"en\"\n");
+    let json = nexo.json(&["config", "print", "--config", "other.toml"]);
+    assert_eq!(json["calls"]["language"], "en");
+    assert_eq!(json["sources"]["calls.language"], "other.toml:2");
+}
+
+#[test]
+fn every_command_refuses_a_bad_configuration_in_one_line() {
+    let nexo = Nexo::without_database();
+    nexo.write("nexo.toml", "[calls]\nrepeat = 2\nrepeats = 3\n");
+    for command in [
+        &["config", "check"][..],
+        &["config", "print", "--json"],
+        &["account", "list"],
+        &["migrate", "up"],
+        &["serve"],
+        &[],
+    ] {
+        assert_eq!(
+            nexo.fail(1, command),
+            "error: nexo.toml:3: there is no key calls.repeats; did you mean calls.repeat?"
+        );
+    }
+    nexo.write("nexo.toml", "[server]\nlisten = \"here\"\n");
+    assert_eq!(
+        nexo.fail(1, &["config", "check"]),
+        "error: nexo.toml:2: server.listen is \"here\"; allowed is an IP address and port, such as \
+         127.0.0.1:8080 or [::1]:8080"
+    );
+}
+
+#[test]
+fn a_bad_variable_or_missing_file_is_refused() {
+    let mut nexo = Nexo::without_database();
+    assert_eq!(
+        nexo.fail(1, &["config", "check", "--config", "gone.toml"]),
+        "error: cannot read gone.toml: No such file or directory (os error 2); give --config a file \
+         that this user can read"
+    );
+    nexo.set("NEXO_CALLS__REPEAT", "9");
+    assert_eq!(
+        nexo.fail(1, &["config", "check"]),
+        "error: NEXO_CALLS__REPEAT: calls.repeat is \"9\"; allowed is a whole number from 1 to 3"
+    );
+}
+
+#[test]
+fn bad_usage_is_one_line_and_exit_code_2() {
+    let nexo = Nexo::without_database();
+    for (arguments, message) in [
+        (&["acount", "list"][..], "'account'"),
+        (&["account"], "requires a subcommand"),
+        (&["key", "create", "--name", "n"], "--account <EMAIL>"),
+        (
+            &["wallet", "credit", "--sum", "1"],
+            "unexpected argument '--sum'",
+        ),
+        (
+            &["prompts", "render", "12", "--out", "x.wav"],
+            "a code is 4 to 8 ASCII digits",
+        ),
+        (
+            &[
+                "prompts",
+                "render",
+                "1234",
+                "--language",
+                "fr",
+                "--out",
+                "x.wav",
+            ],
+            "possible values: vi, en",
+        ),
+        (&["sandbox"], "--listen <ADDR>"),
+        (&["sandbox", "--listen", "here"], "invalid value 'here'"),
+        (&["migrate", "down", "--steps", "0"], "invalid value '0'"),
+    ] {
+        let error = nexo.fail(2, arguments);
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let nexo = Nexo::without_database();
+    let help = nexo.succeed(&["--help"]);
+    for command in [
+        "serve",
+        "demo",
+        "account",
+        "webhook",
+        "--config <FILE>",
+        "--json",
+    ] {
+        assert!(help.contains(command), "{help}");
+    }
+    assert!(
+        nexo.succeed(&["key", "create", "--help"])
+            .contains("--allow <CIDR>")
+    );
+    assert_eq!(
+        nexo.succeed(&["--version"]),
+        format!("nexo {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn every_shell_is_told_how_to_complete_the_commands_whatever_the_configuration() {
+    let nexo = Nexo::without_database();
+    nexo.write("nexo.toml", "no = \"such key\"");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = nexo.succeed(&["completions", shell]);
+        for word in ["nexo", "wallet", "credit", "config"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let error = nexo.fail(2, &["completions", "tcsh"]);
+    assert!(error.contains("bash"), "{error}");
+}
+
+#[test]
+fn the_manual_names_every_command_and_needs_no_configuration() {
+    let nexo = Nexo::without_database();
+    nexo.write("nexo.toml", "this is no TOML");
+    let page = nexo.succeed(&["man"]);
+    assert!(page.contains(".TH nexo 1"), "{page}");
+    // Roff wants each hyphen escaped.
+    let plain = page.replace("\\-", "-");
+    for said in [
+        "nexo serve",
+        "nexo wallet credit",
+        "nexo backup",
+        "--amount",
+        "SIGHUP",
+        "RUST_LOG",
+    ] {
+        assert!(plain.contains(said), "{said} is not in {plain}");
+    }
+    assert_eq!(nexo.json(&["man"])["page"], page.as_str());
+}

@@ -1,0 +1,65 @@
+//! Deliveries, as their owner sees them.
+
+use std::time::{Duration, Instant};
+
+use harness::visitor::Visitor;
+use harness::{Backend, Gateway, client, per_database, phone};
+
+#[per_database]
+async fn a_call_is_watched_while_it_rings_and_its_ladder_stays(backend: Backend) {
+    let gateway = Gateway::start(backend, &[]);
+    let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
+    let key = lan.new_key("server").await;
+    let number = phone(21);
+    let url = format!("{}/api/v1/send-otp", gateway.url);
+    let body = format!(r#"{{"phone":"{number}","code":"4829"}}"#);
+    let sent = client().post(url).bearer_auth(&key).body(body);
+    let sent = harness::answer(sent).await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let id = sent.json["id"].as_str().unwrap().to_owned();
+    let page = format!("/dashboard/deliveries/{id}");
+    let live = lan.get(&page).await;
+    live.must_say(&format!("data-live=\"{page}\""));
+    live.must_say("accepted by the carrier");
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut has_talked = false;
+    let done = loop {
+        let seen = lan.get(&page).await;
+        has_talked |= seen.text.contains("in full (1)") && seen.text.contains("data-live");
+        if !seen.text.contains("data-live") {
+            break seen;
+        }
+        assert!(Instant::now() < until, "{}", seen.text);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert!(
+        has_talked,
+        "the first reading was not seen while the call went on"
+    );
+    for step in [
+        "INVITE",
+        "ringing",
+        "answered",
+        "in full (1)",
+        "in full (2)",
+        "hang-up",
+    ] {
+        done.must_say(step);
+    }
+    done.must_say("delivered").must_say("−$0.022");
+    let national = format!("0{}", &number[3..]);
+    for search in [national.as_str(), &number.replace('+', "%2B")] {
+        let found = lan.get(&format!("/dashboard/deliveries?q={search}")).await;
+        assert_eq!(found.status, 200);
+        found.must_say(&id);
+    }
+    let found = lan.get(&format!("/dashboard/deliveries?q={id}")).await;
+    assert_eq!((found.status, found.location()), (303, page.as_str()));
+    let none = lan.get("/dashboard/deliveries?status=failed").await;
+    none.must_say("No deliveries match these filters.");
+    let csv = lan.get("/dashboard/deliveries.csv?status=delivered").await;
+    assert!(csv.header("content-type").starts_with("text/csv"));
+    csv.must_say(&id);
+    lan.get("/dashboard").await.must_say("100 %");
+    gateway.audit();
+}

@@ -1,0 +1,116 @@
+//! Two tenants: what is one's is not there for the other.
+
+use harness::visitor::Visitor;
+use harness::{Backend, Gateway, Receiver, client, per_database, phone};
+
+#[per_database]
+async fn every_id_of_one_is_404_for_the_other_on_every_route(backend: Backend) {
+    let gateway = Gateway::start(
+        backend,
+        &[
+            ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
+            ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
+        ],
+    );
+    let receiver = Receiver::start();
+    let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
+    let mut eve = Visitor::signed_up(&gateway, "eve@example.com").await;
+    let key = lan.new_key("server").await;
+    let hooks = "/dashboard/webhooks";
+    lan.submit(hooks, hooks, &[("url", &receiver.url())]).await;
+    let url = format!("{}/api/v1/send-otp", gateway.url);
+    let body = format!(r#"{{"phone":"{}","code":"482917"}}"#, phone(90));
+    let sent = client().post(url).bearer_auth(&key).body(body);
+    let sent = harness::answer(sent).await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let delivery = sent.json["id"].as_str().unwrap().to_owned();
+    let attempt = receiver.next().header("x-nexo-attempt-id").to_owned();
+    let keys = "/dashboard/api-keys";
+    let key = lan.id_after(keys, "/dashboard/api-keys/").await;
+    let hook = lan.id_after(hooks, "/dashboard/webhooks/").await;
+    let settings = "/dashboard/settings";
+    let mut other = Visitor::of(&gateway);
+    other
+        .sign_in("lan@example.com", harness::visitor::PASSWORD)
+        .await;
+    let session = lan
+        .id_after(settings, "/dashboard/settings/sessions/")
+        .await;
+
+    let token = eve.get(settings).await.form_token().unwrap().to_owned();
+    let own = lan.get(settings).await.form_token().unwrap().to_owned();
+    let pages = [
+        format!("/dashboard/deliveries/{delivery}"),
+        format!("/dashboard/webhook-attempts/{attempt}"),
+        format!("/dashboard/webhooks/{hook}"),
+        format!("/dashboard/webhooks/{hook}/remove"),
+        format!("/dashboard/webhooks/{hook}/rotate"),
+        format!("/dashboard/api-keys/{key}/revoke"),
+        format!("/dashboard/api-keys/{key}/rotate"),
+        format!("/dashboard/api-keys/{key}/allowlist"),
+    ];
+    let before: Vec<u16> = {
+        let mut seen = Vec::new();
+        for page in &pages {
+            seen.push(lan.get(page).await.status);
+        }
+        seen
+    };
+    assert_eq!(before, vec![200; pages.len()]);
+    for page in &pages {
+        assert_eq!(eve.get(page).await.status, 404, "{page}");
+    }
+    let forms = [
+        format!("/dashboard/webhook-attempts/{attempt}/replay"),
+        format!("/dashboard/webhooks/{hook}/pause"),
+        format!("/dashboard/webhooks/{hook}/resume"),
+        format!("/dashboard/webhooks/{hook}/test"),
+        format!("/dashboard/webhooks/{hook}/rotate"),
+        format!("/dashboard/webhooks/{hook}/replay-failed"),
+        format!("/dashboard/webhooks/{hook}/remove"),
+        format!("/dashboard/api-keys/{key}/allowlist"),
+        format!("/dashboard/api-keys/{key}/rotate"),
+        format!("/dashboard/api-keys/{key}/revoke"),
+        format!("/dashboard/settings/sessions/{session}/end"),
+    ];
+    let fields = |token: &'_ str| {
+        vec![
+            ("form_token".to_owned(), token.to_owned()),
+            ("since".to_owned(), "2020-01-01".to_owned()),
+        ]
+    };
+    for form in &forms {
+        let fields = fields(&token);
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(eve.post(form, &fields).await.status, 404, "{form}");
+    }
+    // A search finds nothing of the other, and nothing of it was changed.
+    let found = eve
+        .get(&format!("/dashboard/deliveries?q={delivery}"))
+        .await;
+    assert!(
+        !found.text.contains(&delivery) || found.status == 400,
+        "{}",
+        found.text
+    );
+    for page in &pages {
+        assert_eq!(lan.get(page).await.status, 200, "{page}");
+    }
+    assert_eq!(other.get(settings).await.status, 200);
+    assert!(receiver.try_next().is_none());
+    // The same forms are taken from their owner.
+    for form in &forms {
+        let fields = fields(&own);
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        let seen = lan.post(form, &fields).await;
+        let expected = if form.ends_with("/rotate") { 201 } else { 303 };
+        // A key that was rotated is no longer there to be revoked, and is answered the same.
+        assert_eq!(seen.status, expected, "{form}: {}", seen.text);
+    }
+}

@@ -1,0 +1,141 @@
+//! Webhook endpoints: test events, two secrets, replays.
+
+use std::time::{Duration, Instant};
+
+use nexo_domain::webhook::HashedSecret;
+
+use harness::ports::free_ports;
+use harness::visitor::{Seen, Visitor};
+use harness::{Backend, Gateway, Receiver, per_database};
+
+const PAGE: &str = "/dashboard/webhooks";
+const OPEN: [(&str, &str); 2] = [
+    ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
+    ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
+];
+
+async fn wait_for(visitor: &mut Visitor, path: &str, is_there: impl Fn(&Seen) -> bool) -> Seen {
+    let until = Instant::now() + Duration::from_secs(15);
+    loop {
+        let seen = visitor.get(path).await;
+        if is_there(&seen) {
+            return seen;
+        }
+        assert!(Instant::now() < until, "{path}: {}", seen.text);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[per_database]
+async fn a_test_event_arrives_signed_and_both_secrets_sign_after_a_rotation(backend: Backend) {
+    let gateway = Gateway::start(backend, &OPEN);
+    let receiver = Receiver::start();
+    let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
+    let made = lan.submit(PAGE, PAGE, &[("url", &receiver.url())]).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let old = HashedSecret::of(&made.secret());
+    made.must_say("/hook");
+    let id = lan.id_after(PAGE, "/dashboard/webhooks/").await;
+    let path = format!("{PAGE}/{id}");
+    lan.submit(&path, &format!("{path}/test"), &[]).await;
+    let hook = receiver.next();
+    assert_eq!(hook.header("x-nexo-event-type"), "webhook.test");
+    assert!(old.verify(hook.body.as_bytes(), hook.header("x-nexo-signature")));
+    assert_eq!(hook.header("x-nexo-signature-previous"), "");
+    let attempt = hook.header("x-nexo-attempt-id").to_owned();
+    let attempt = format!("/dashboard/webhook-attempts/{attempt}");
+    let seen = wait_for(&mut lan, &attempt, |seen| seen.text.contains(">200<")).await;
+    seen.must_say("webhook.test").must_say("ok");
+
+    let rotated = lan
+        .submit(&format!("{path}/rotate"), &format!("{path}/rotate"), &[])
+        .await;
+    assert_eq!(rotated.status, 201, "{}", rotated.text);
+    let new = HashedSecret::of(&rotated.secret());
+    lan.submit(&attempt, &format!("{attempt}/replay"), &[])
+        .await;
+    let hook = receiver.next();
+    let body = hook.body.as_bytes();
+    assert!(new.verify(body, hook.header("x-nexo-signature")));
+    assert!(old.verify(body, hook.header("x-nexo-signature-previous")));
+    assert_eq!(hook.header("webhook-signature").split(' ').count(), 2);
+
+    lan.submit(&path, &format!("{path}/pause"), &[]).await;
+    lan.get(&path).await.must_say("paused");
+    let told = lan.submit(&path, &format!("{path}/test"), &[]).await;
+    assert!(told.location().ends_with("told=paused"), "{told:?}");
+    lan.submit(&path, &format!("{path}/resume"), &[]).await;
+    lan.submit(&format!("{path}/remove"), &format!("{path}/remove"), &[])
+        .await;
+    assert_eq!(lan.get(&path).await.status, 404);
+}
+
+#[actix_web::test]
+async fn what_failed_is_sent_again_all_at_once_and_only_once() {
+    let gateway = Gateway::start(Backend::Sqlite, &OPEN);
+    let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
+    // Nobody listens there yet.
+    let address = ("127.0.0.1", free_ports(1));
+    let url = format!("http://{}:{}/hook", address.0, address.1);
+    lan.submit(PAGE, PAGE, &[("url", &url)]).await;
+    let id = lan.id_after(PAGE, "/dashboard/webhooks/").await;
+    let path = format!("{PAGE}/{id}");
+    for _ in 0..3 {
+        lan.submit(&path, &format!("{path}/test"), &[]).await;
+    }
+    wait_for(&mut lan, &path, |seen| {
+        seen.text.matches(">failed<").count() == 3
+    })
+    .await;
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    let (tell, arrived) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for mut stream in listener.incoming().flatten() {
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                let mut read = [0; 4096];
+                while let Ok(1..) = stream.read(&mut read) {
+                    let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
+                    if tell.send(()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let since = [("since", "2020-01-01T00:00")];
+    let told = lan
+        .submit(&path, &format!("{path}/replay-failed"), &since)
+        .await;
+    assert!(told.location().ends_with("told=3"), "{told:?}");
+    for _ in 0..3 {
+        arrived.recv_timeout(Duration::from_secs(15)).unwrap();
+    }
+    wait_for(&mut lan, &path, |seen| {
+        seen.text.matches(">delivered<").count() == 3
+    })
+    .await;
+    // What arrived meanwhile is not sent again.
+    let told = lan
+        .submit(&path, &format!("{path}/replay-failed"), &since)
+        .await;
+    assert!(told.location().ends_with("told=0"), "{told:?}");
+}
+
+#[actix_web::test]
+async fn an_endpoint_that_may_not_be_called_is_refused_with_the_reason() {
+    let gateway = Gateway::start(Backend::Sqlite, &[]);
+    let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
+    for (url, why) in [
+        ("hooks", "not a complete URL"),
+        ("http://1.1.1.1/", "begin with https"),
+        ("https://127.0.0.1/", "not on a public address"),
+        ("https://[::ffff:10.0.0.1]/", "not on a public address"),
+        ("https://u:p@1.1.1.1/", "user name or password"),
+    ] {
+        let seen = lan.submit(PAGE, PAGE, &[("url", url)]).await;
+        assert_eq!(seen.status, 400, "{url}");
+        seen.must_say(why);
+    }
+}

@@ -1,0 +1,316 @@
+//! A running gateway, and what is done to it.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::customer::{Customer, client};
+use crate::database::{Backend, create_database, database_url, psql};
+use crate::nexo_binary;
+
+/// A running `nexo serve`. Killed when dropped.
+pub struct Gateway {
+    pub url: String,
+    pub metrics: String,
+    pub demo_key: Option<String>,
+    pub dir: TempDir,
+    env: Vec<(String, String)>,
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    postgres: Option<String>,
+}
+
+impl Gateway {
+    /// Starts one on a fresh database, with these settings in its environment.
+    pub fn start(backend: Backend, settings: &[(&str, &str)]) -> Gateway {
+        Gateway::configured(backend, "", settings)
+    }
+
+    /// Starts one with this configuration file, `nexo.toml` in its directory.
+    pub fn configured(backend: Backend, file: &str, settings: &[(&str, &str)]) -> Gateway {
+        let dir = tempfile::tempdir().unwrap();
+        if !file.is_empty() {
+            std::fs::write(dir.path().join("nexo.toml"), file).unwrap();
+        }
+        let mut env = base_env();
+        let postgres = (backend == Backend::Postgres).then(create_database);
+        if let Some(name) = &postgres {
+            env.push(("NEXO_DATABASE__URL".into(), database_url(name)));
+        }
+        env.extend(settings.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+        Gateway::spawn(dir, env, postgres)
+    }
+
+    /// Writes its configuration file anew and has it reloaded.
+    pub fn reload(&self, file: &str) {
+        std::fs::write(self.dir.path().join("nexo.toml"), file).unwrap();
+        self.signal("HUP");
+    }
+
+    /// Starts another one on the same PostgreSQL, which goes when this one goes, with these settings besides.
+    pub fn beside(&self, settings: &[(&str, &str)]) -> Gateway {
+        let mut env = self.env.clone();
+        env.extend(settings.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+        Gateway::spawn(tempfile::tempdir().unwrap(), env, None)
+    }
+
+    fn spawn(dir: TempDir, env: Vec<(String, String)>, postgres: Option<String>) -> Gateway {
+        let mut child = spawn(dir.path(), &env);
+        let (ready, stdout) = read_ready(&mut child);
+        Gateway {
+            url: ready["http"].as_str().unwrap().to_owned(),
+            metrics: ready["metrics"].as_str().unwrap().to_owned(),
+            demo_key: ready["demo_key"].as_str().map(str::to_owned),
+            dir,
+            env,
+            child,
+            _stdout: stdout,
+            postgres,
+        }
+    }
+
+    /// Where its database is, for a test that looks into it.
+    pub fn database_url(&self) -> String {
+        let mut urls = self
+            .env
+            .iter()
+            .filter(|(key, _)| key == "NEXO_DATABASE__URL");
+        match urls.next_back() {
+            Some((_, url)) => url.clone(),
+            None => format!("sqlite://{}/data/nexo.db", self.dir.path().display()),
+        }
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Kills it as a power cut would, and starts it again on the same database.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        self.restart();
+    }
+
+    /// Starts it again after it was killed.
+    pub fn restart(&mut self) {
+        self.child = spawn(self.dir.path(), &self.env);
+        let (ready, stdout) = read_ready(&mut self.child);
+        self.url = ready["http"].as_str().unwrap().to_owned();
+        self.metrics = ready["metrics"].as_str().unwrap().to_owned();
+        self._stdout = stdout;
+    }
+
+    /// Sends it a signal: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let signal = format!("-{name}");
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([signal, pid]).status();
+        assert!(status.unwrap().success(), "{name}");
+    }
+
+    /// The one value that this query of its PostgreSQL gives.
+    pub fn query(&self, sql: &str) -> String {
+        let url = self.env.iter().rfind(|(k, _)| k == "NEXO_DATABASE__URL");
+        let (_, url) = url.expect("a node on PostgreSQL");
+        let output = Command::new("psql")
+            .args([url.as_str(), "-qAtc", sql])
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{sql}: {error}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The CPU time that its threads have used, whatever else the machine did meanwhile.
+    pub fn cpu(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let used = |task: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
+            // A thread may end meanwhile.
+            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse().ok()
+        };
+        Duration::from_nanos(tasks.filter_map(used).sum())
+    }
+
+    /// Asks it to end, and waits; its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        let until = Instant::now() + Duration::from_secs(100);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Starts another `nexo serve` on the same database and waits for its end: its exit code, and what it
+    /// wrote to standard error.
+    pub fn second_server(&self) -> (Option<i32>, String) {
+        let output = self.run(&["serve"]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), error)
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(nexo_binary());
+        command.args(args).current_dir(self.dir.path());
+        command.envs(self.env.iter().cloned()).output().unwrap()
+    }
+
+    /// Runs a `nexo` command on the same database; its JSON answer.
+    pub fn nexo(&self, args: &[&str]) -> Value {
+        let output = self.run(&[&["--json"], args].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {error}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Makes its `carriers`, `wallets` or `webhooks` actors panic.
+    pub fn panic(&self, actors: &str) {
+        let socket = UnixDatagram::unbound().unwrap();
+        socket
+            .send_to(actors.as_bytes(), self.dir.path().join(PANICS))
+            .unwrap();
+    }
+
+    /// Has an account's events told to `url`; what `nexo webhook add` prints.
+    pub fn add_webhook(&self, email: &str, url: &str) -> Value {
+        self.nexo(&["webhook", "add", "--account", email, "--url", url])
+    }
+
+    /// An account with this much cash, and a key of it.
+    pub fn customer(&self, email: &str, cash: &str) -> Customer {
+        self.nexo(&["account", "create", "--email", email]);
+        if cash != "0" {
+            let credit = [
+                "wallet",
+                "credit",
+                "--account",
+                email,
+                "--bucket",
+                "balance",
+            ];
+            let credit = [&credit[..], &["--amount", cash, "--reference", "start"]].concat();
+            self.nexo(&credit);
+        }
+        let key = self.nexo(&["key", "create", "--account", email, "--name", "test"]);
+        Customer {
+            key: key["key"].as_str().unwrap().to_owned(),
+            key_id: key["id"].as_str().unwrap().to_owned(),
+            api: format!("{}/api/v1", self.url),
+            http: client(),
+        }
+    }
+
+    /// What it has logged so far, where the test's settings say what is logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(LOG)).unwrap()
+    }
+
+    /// Waits for its end after it was asked to end; its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let until = Instant::now() + Duration::from_secs(110);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The figures of one metric, all labels added up.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let page = client().get(&self.metrics).send().await.unwrap();
+        let page = page.text().await.unwrap();
+        page.lines()
+            .filter(|line| line.split(['{', ' ']).next() == Some(name))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Asserts that every invariant of the ledger holds.
+    pub fn audit(&self) {
+        let audit = self.nexo(&["audit"]);
+        assert_eq!(audit["ok"], true, "{audit:#}");
+    }
+
+    /// Whether every invariant of the ledger holds.
+    pub fn is_sound(&self) -> bool {
+        self.run(&["audit"]).status.success()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What it knew of its gateways says why a call was not taken.
+            let trunks = self.metrics.replace("/metrics", "/trunks");
+            let told = Command::new("curl")
+                .args(["-s", "-m", "2", &trunks])
+                .output();
+            let told = told.map(|told| String::from_utf8_lossy(&told.stdout).into_owned());
+            eprintln!("its trunks: {}", told.unwrap_or_default());
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(name) = &self.postgres {
+            psql(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        }
+    }
+}
+
+fn base_env() -> Vec<(String, String)> {
+    [
+        ("NEXO_SERVER__LISTEN", "127.0.0.1:0"),
+        ("NEXO_METRICS__LISTEN", "127.0.0.1:0"),
+        ("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0"),
+        ("NEXO_SIP__RTP_PORTS", "0-0"),
+        ("RUST_LOG", "warn"),
+    ]
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .to_vec()
+}
+
+/// The log of a test that says itself what is logged.
+const LOG: &str = "log.txt";
+/// The socket through which a test makes actors panic.
+const PANICS: &str = "panics";
+
+fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
+    let says_what = env.iter().filter(|(name, _)| name == "RUST_LOG").count() > 1;
+    let log = || {
+        let file = std::fs::OpenOptions::new();
+        let file = file.clone().append(true).create(true).open(dir.join(LOG));
+        Stdio::from(file.unwrap())
+    };
+    Command::new(nexo_binary())
+        .args(["--json", "serve"])
+        .current_dir(dir)
+        .env("NEXO_TEST_PANICS", dir.join(PANICS))
+        .envs(env.iter().cloned())
+        .stdout(Stdio::piped())
+        .stderr(if says_what { log() } else { Stdio::inherit() })
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn read_ready(child: &mut Child) -> (Value, BufReader<ChildStdout>) {
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let ready = serde_json::from_str(&line)
+        .unwrap_or_else(|_| panic!("nexo serve said {line:?} instead of where it listens"));
+    (ready, stdout)
+}

@@ -1,0 +1,80 @@
+//! What the tests share. Each test starts the real binary with a database and ports of its own.
+//!
+//! Every test runs in a process of its own, several at a time: ports, phones and databases must not collide
+//! across processes.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub mod busy_gateway;
+mod customer;
+mod database;
+mod gateway;
+pub mod mailbox;
+pub mod past;
+pub mod ports;
+pub mod postgres_server;
+mod receiver;
+pub mod recogniser;
+pub mod visitor;
+pub mod waiting;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+pub use customer::{Answer, Customer, answer, client, number, whole};
+pub use database::{Backend, FreshDatabase};
+pub use gateway::Gateway;
+pub use nexo_test_macros::per_database;
+pub use receiver::{Hook, Receiver};
+
+/// Makes a test of each case: `cases! { test: first(1, "a"); second(2, "b"); }` calls `test(1, "a")` in a test named
+/// `test::first`. Cases run apart from each other, in parallel.
+#[macro_export]
+macro_rules! cases {
+    ($test:ident: $($case:ident($($argument:expr),*);)+) => {
+        mod $test {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $case() {
+                    super::$test($($argument),*).await;
+                }
+            )+
+        }
+    };
+}
+
+/// The built `nexo`, which Cargo puts beside the folder of the test programs.
+pub fn nexo_binary() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let binary = program.ancestors().nth(2).unwrap().join("nexo");
+    assert!(binary.exists(), "{} is not built", binary.display());
+    binary
+}
+
+/// A path in the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
+}
+
+/// Polls until `look` finds something, at most `within`.
+pub async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + within;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < give_up, "{what}: not within {within:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A phone that no other call of this process has had, ending in these two digits.
+pub fn phone(last_two: u32) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("+8498{n:05}{last_two:02}")
+}

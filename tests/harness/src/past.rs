@@ -1,0 +1,143 @@
+//! Deliveries of a while ago in a gateway's database.
+
+use nexo_domain::call::outcome::Status;
+use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
+use nexo_domain::money::Micros;
+use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
+use nexo_domain::webhook::Event;
+use nexo_entities::Store;
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::ledger::posting::{
+    Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::{Customer, Gateway};
+
+/// 2026-05-25T10:00:00Z.
+pub const NOON: i64 = 1_779_703_200_000;
+
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_millis() as i64
+}
+
+/// A gateway's database, written to from here as a busy gateway would have.
+pub struct Past {
+    pub store: Store,
+    node: NodeEpoch,
+    cache: WalletCache,
+    account: AccountId,
+    key: KeyId,
+}
+
+impl Past {
+    pub async fn of(gateway: &Gateway, customer: &Customer, email: &str) -> Past {
+        let store = Store::connect(&gateway.database_url(), 2).await.unwrap();
+        let account = store.accounts().by_email(email).await.unwrap().unwrap();
+        Past {
+            // It lives for as long as the test: the gateway would take over what a dead one has left.
+            node: store
+                .cluster()
+                .start_node(NodeStart {
+                    lease_ms: 3_600_000,
+                    ..NodeStart::exclusive("past", now_ms())
+                })
+                .await
+                .unwrap(),
+            cache: WalletCache::new(),
+            account: account.id,
+            key: KeyId(customer.key_id.parse().unwrap()),
+            store,
+        }
+    }
+
+    /// `count` deliveries of 100 a second, a third failed and refunded, the rest delivered.
+    pub async fn deliveries(&mut self, count: u32) {
+        let plan = CarrierPlan::vietnam();
+        let numbers: Vec<u32> = (0..count).collect();
+        for numbers in numbers.chunks(500) {
+            let debits: Vec<Debit> = numbers.iter().map(|n| self.debit(*n, &plan)).collect();
+            let committed = self
+                .store
+                .ledger()
+                .commit(&mut self.cache, &self.node, &debits, &[])
+                .await
+                .unwrap();
+            let ends: Vec<Settlement> = debits
+                .iter()
+                .zip(&committed.debits)
+                .zip(numbers)
+                .map(|((debit, outcome), n)| end(debit, outcome, n % 3 == 0))
+                .collect();
+            let ended = self
+                .store
+                .ledger()
+                .commit(&mut self.cache, &self.node, &[], &ends)
+                .await
+                .unwrap();
+            assert!(ended.settled.iter().all(|settled| *settled));
+        }
+    }
+
+    fn debit(&self, number: u32, plan: &CarrierPlan) -> Debit {
+        let prefix = if number.is_multiple_of(10) { 91 } else { 98 };
+        let phone = Phone::parse(&format!("+84{prefix}{number:07}"), plan).unwrap();
+        let at = NOON + i64::from(number) * 10;
+        let (seconds, nanos) = ((at / 1_000) as u64, (at % 1_000) as u32 * 1_000_000);
+        let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos));
+        Debit {
+            delivery_id: DeliveryId(id),
+            account_id: self.account,
+            key_id: self.key,
+            test: false,
+            phone,
+            carrier: phone.carrier(plan).unwrap(),
+            cost: Micros::new(22_000),
+            created_at_ms: at,
+            window_until_ms: at,
+            idempotent: None,
+        }
+    }
+}
+
+fn end(debit: &Debit, outcome: &DebitOutcome, failed: bool) -> Settlement {
+    let DebitOutcome::Posted { parts, .. } = outcome else {
+        panic!("not posted: {outcome:?}");
+    };
+    let status = if failed {
+        Status::Failed
+    } else {
+        Status::Delivered
+    };
+    let error_code = failed.then_some("carrier_error");
+    let event = Event {
+        delivery_id: debit.delivery_id,
+        phone: debit.phone,
+        carrier: debit.carrier,
+        status,
+        cost: debit.cost,
+        error_code,
+        created_at_ms: debit.created_at_ms,
+        completed_at_ms: debit.created_at_ms + 20_000,
+    };
+    Settlement {
+        delivery_id: debit.delivery_id,
+        account_id: debit.account_id,
+        test: false,
+        phone: debit.phone,
+        status,
+        error_code,
+        carrier_status: Some(if failed { "503" } else { "success" }.into()),
+        completed_at_ms: debit.created_at_ms + 20_000,
+        parts: *parts,
+        refund: failed,
+        release_window: false,
+        attempts: Vec::new(),
+        event: Some(event),
+        trace: None,
+        releases_key: None,
+    }
+}

@@ -1,0 +1,68 @@
+//! Ports for programs that must be given theirs.
+//!
+//! They lie below the range from which the system hands out ports: no other program receives one between the choice
+//! and the start, and a connection to a port that is not open yet cannot meet itself.
+
+use std::fs::File;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::{Mutex, PoisonError};
+
+const FIRST: u16 = 10_000;
+/// Each process takes whole blocks, which other processes then leave alone.
+const BLOCK: u16 = 100;
+const BLOCKS: u16 = 90;
+
+/// A block that belongs to this process until it ends.
+struct Block {
+    next: u16,
+    end: u16,
+    /// Locked. The system unlocks it when the process ends, however it ends.
+    _lock: File,
+}
+
+static BLOCKS_OF_THIS_PROCESS: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+
+/// The first of `count` consecutive ports that are free for UDP and TCP. It is even. Each is given once.
+pub fn free_ports(count: u16) -> u16 {
+    assert!(count <= BLOCK, "{count} ports");
+    let step = count.next_multiple_of(2);
+    let mut blocks = BLOCKS_OF_THIS_PROCESS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    loop {
+        while let Some(block) = blocks
+            .last_mut()
+            .filter(|block| block.next + step <= block.end)
+        {
+            let first = block.next;
+            block.next += step;
+            if (first..first + count).all(is_free) {
+                return first;
+            }
+        }
+        blocks.push(take_block());
+    }
+}
+
+fn take_block() -> Block {
+    let folder = std::env::temp_dir().join("nexo-test-ports");
+    std::fs::create_dir_all(&folder).unwrap();
+    // Ports that were used a moment ago come last.
+    let begin = std::process::id() as u16 % BLOCKS;
+    for n in (begin..BLOCKS).chain(0..begin) {
+        let lock = File::create(folder.join(n.to_string())).unwrap();
+        if lock.try_lock().is_ok() {
+            let next = FIRST + n * BLOCK;
+            return Block {
+                next,
+                end: next + BLOCK,
+                _lock: lock,
+            };
+        }
+    }
+    panic!("other tests use all ports");
+}
+
+fn is_free(port: u16) -> bool {
+    UdpSocket::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok()
+}

@@ -1,0 +1,27 @@
+//! What a recogniser that shares no code with the engine's hears in a recording.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::repository;
+
+/// The readings in a recording, with a space between each two.
+pub fn recognised(recording: &Path) -> String {
+    let script = repository("tests/telephony/python/recognise.py");
+    let output = Command::new(python())
+        .arg(script)
+        .arg(recording)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{error}"));
+    let readings = json["readings"].as_array().unwrap();
+    let readings = readings.iter().map(|reading| reading.as_str().unwrap());
+    readings.collect::<Vec<_>>().join(" ")
+}
+
+/// Python with numpy, as `tests/run` has made it.
+pub fn python() -> String {
+    std::env::var("NEXO_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
+}

@@ -1,0 +1,165 @@
+//! baresip: a phone that answers by itself, records what it hears and presses keys.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, Database, Statement};
+use serde_json::Value;
+
+use super::peers::{NUMBER, Phone, are_answered, carriers, deliver, start};
+use harness::{Answer, Backend, Customer, Gateway, cases};
+
+const CODE: &str = "482917";
+
+cases! {
+    a_phone_records_the_code:
+    by_udp("udp", false, "482917");
+    by_tcp("tcp", false, "00551");
+    by_tls("tls", false, "73916482");
+    by_tls_and_protected("tls", true, "9027");
+    by_udp_and_protected("udp", true, "31856");
+}
+
+async fn a_phone_records_the_code(transport: &str, srtp: bool, code: &str) {
+    let phone = Phone::start(";mediaenc=srtp");
+    let authority = phone.file("ca.pem");
+    let port = phone.port + u16::from(transport == "tls");
+    let gateway = start(&format!(
+        r#"{{name="phone",uri="sip:127.0.0.1:{port};transport={transport}",number_format="national",srtp={srtp},tls_ca="{authority}",options_ping_seconds=0}}"#
+    ));
+    let customer = gateway.customer("a@example.com", "10.00");
+    deliver(&customer, code).await;
+    gateway.audit();
+    // Its reports and ours have met: the call's quality is known.
+    for figure in ["round_trip_seconds", "jitter_seconds", "loss_ratio"] {
+        let known = gateway.metric(&format!("nexo_rtcp_{figure}_count")).await;
+        assert_eq!(known, 1.0, "{figure}");
+    }
+    // As good as G.711 gets, over loopback.
+    let opinion = opinion(&gateway).await;
+    assert!((400..=445).contains(&opinion), "{opinion}");
+    assert_eq!(phone.heard(), [code]);
+}
+
+/// The mean opinion score of its only call, in hundredths, as the call's record has it.
+async fn opinion(gateway: &Gateway) -> i64 {
+    let database = Database::connect(gateway.database_url()).await.unwrap();
+    let records = "SELECT mos_hundredths FROM call_attempts";
+    let records = Statement::from_string(database.get_database_backend(), records);
+    let records = database.query_all_raw(records).await.unwrap();
+    assert_eq!(records.len(), 1);
+    records[0].try_get_by_index(0).expect("a score")
+}
+
+cases! {
+    a_phone_that_takes_pcmu_and_long_packets_hears_the_code:
+    of_40_ms(40);
+    of_60_ms(60);
+}
+
+async fn a_phone_that_takes_pcmu_and_long_packets_hears_the_code(ptime: u32) {
+    let phone = Phone::start(&format!(";audio_codecs=PCMU/8000/1;ptime={ptime}"));
+    let gateway = start(&plain(&phone));
+    let customer = gateway.customer("a@example.com", "10.00");
+    deliver(&customer, CODE).await;
+    gateway.audit();
+    assert_eq!(phone.heard(), [CODE], "{ptime} ms");
+}
+
+#[tokio::test]
+async fn a_key_pressed_on_the_phone_repeats_the_code_three_times_at_most() {
+    let phone = Phone::start("");
+    let gateway = start(&plain(&phone));
+    let customer = gateway.customer("a@example.com", "10.00");
+    let presses = press_every(&phone, Duration::from_secs(4));
+    let (ended, pressed) = call(&gateway, &customer, presses).await;
+    assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
+    // Each press breaks a reading off and begins another, but for those after the third.
+    assert!(pressed > 3, "{pressed}");
+    let heard = phone.heard().concat();
+    let readings: Vec<&str> = heard.split(' ').collect();
+    assert!((2..=4).contains(&readings.len()), "{heard}");
+    assert_eq!(readings.last(), Some(&CODE), "{heard}");
+    let broken_off = &readings[..readings.len() - 1];
+    assert!(
+        broken_off
+            .iter()
+            .all(|part| CODE.starts_with(part) && *part != CODE),
+        "{heard}"
+    );
+    gateway.audit();
+}
+
+cases! {
+    where_a_key_is_required_no_digit_is_read_before_it:
+    voicemail(false);
+    person(true);
+}
+
+async fn where_a_key_is_required_no_digit_is_read_before_it(is_person: bool) {
+    let phone = Phone::start("");
+    let carriers = carriers(&plain(&phone));
+    let settings = [
+        ("NEXO_CARRIERS", carriers.as_str()),
+        ("NEXO_CALLS__REPEAT", "1"),
+        ("NEXO_CALLS__REQUIRE_KEYPRESS", "true"),
+    ];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let mut may_press = is_person;
+    let once = async || {
+        // In the pause after the words that ask for it, so that the words are heard whole.
+        tokio::time::sleep(Duration::from_millis(4_700)).await;
+        if std::mem::take(&mut may_press) {
+            phone.press('5');
+        }
+    };
+    let (ended, _) = call(&gateway, &customer, once).await;
+    let (status, error_code, heard) = match is_person {
+        true => ("delivered", Value::Null, CODE),
+        false => ("failed", "partial_playback".into(), ""),
+    };
+    assert_eq!(ended.json["status"], status, "{}", ended.text);
+    assert_eq!(ended.json["error_code"], error_code, "{}", ended.text);
+    assert_eq!(phone.heard(), [heard]);
+    gateway.audit();
+}
+
+/// Calls the phone, and has `presses` go on from its answer to the end of the call: how the delivery
+/// ended, and how often a key was pressed.
+async fn call(
+    gateway: &Gateway,
+    customer: &Customer,
+    mut presses: impl AsyncFnMut(),
+) -> (Answer, u32) {
+    let sent = customer.send(NUMBER, CODE).await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    are_answered(gateway, 1).await;
+    let mut pressed = 0;
+    let all = async {
+        loop {
+            presses().await;
+            pressed += 1;
+        }
+    };
+    let id = sent.json["id"].as_str().unwrap();
+    let ended = tokio::select! {
+        () = all => unreachable!(),
+        ended = customer.terminal(id) => ended,
+    };
+    (ended, pressed)
+}
+
+/// As somebody does who did not hear well.
+fn press_every(phone: &Phone, every: Duration) -> impl AsyncFnMut() {
+    async move || {
+        tokio::time::sleep(every).await;
+        phone.press('0');
+    }
+}
+
+fn plain(phone: &Phone) -> String {
+    let port = phone.port;
+    format!(
+        r#"{{name="phone",uri="sip:127.0.0.1:{port}",number_format="national",options_ping_seconds=0}}"#
+    )
+}

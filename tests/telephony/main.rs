@@ -1,0 +1,6 @@
+//! Tests of calls against independent programs: SIPp, Kamailio, baresip and dnsmasq. Most wait for real calls.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod interop;
+mod sipp;
+mod trunks;

@@ -1,0 +1,121 @@
+"""Reads the digits out of a recorded call. Shares no code with the engine's own recogniser.
+
+    recognise.py RECORDING.wav [--language vi|en] [--prompts DIR]
+
+Each prompt's audio is slid over the recording (normalised cross-correlation); the best matches that do
+not overlap are what was said. Phrases are matched too, so that nothing within them is taken for a digit.
+Prints {"readings": ["4829", ...]}: a reading ends where a phrase, or a long silence, follows.
+Exits 1 where no digit is found.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import wave
+
+import numpy as np
+
+RATE = 8000
+# A prompt that is really there scores above 0.9 in a clean recording; others stay below 0.35.
+LEAST_SCORE = 0.6
+LONGEST_PAUSE_S = 2.6
+PHRASES = ["press-key", "greeting", "again", "goodbye"]
+
+
+def decode_a_law(data: bytes) -> np.ndarray:
+    """ITU-T G.711 A-law to samples from -1 to 1."""
+    code = np.frombuffer(data, dtype=np.uint8) ^ 0x55
+    exponent = (code >> 4) & 7
+    mantissa = (code & 0x0F).astype(np.int32) * 2 + 1
+    magnitude = np.where(exponent == 0, mantissa, (mantissa + 32) << np.maximum(exponent.astype(np.int32) - 1, 0))
+    return np.where(code & 0x80, magnitude, -magnitude) / 4096.0
+
+
+def read_wav(path: str) -> np.ndarray:
+    """One channel at 8 kHz, from -1 to 1."""
+    with wave.open(path) as file:
+        if file.getsampwidth() != 2:
+            raise SystemExit(f"{path}: only 16-bit recordings are read")
+        frames = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
+        channels, rate = file.getnchannels(), file.getframerate()
+    samples = frames.reshape(-1, channels).mean(axis=1) / 32768.0
+    if rate != RATE:
+        at = np.arange(0, len(samples), rate / RATE)
+        samples = np.interp(at, np.arange(len(samples)), samples)
+    return samples
+
+
+def scores(recording: np.ndarray, template: np.ndarray) -> np.ndarray:
+    """The normalised cross-correlation at each place where the whole template fits."""
+    length = len(template)
+    if len(recording) < length:
+        return np.zeros(0)
+    template = template - template.mean()
+    size = 1 << int(np.ceil(np.log2(len(recording) + length)))
+    spectrum = np.fft.rfft(recording, size) * np.conj(np.fft.rfft(template, size))
+    product = np.fft.irfft(spectrum, size)[: len(recording) - length + 1]
+    energy = np.concatenate(([0.0], np.cumsum(recording**2)))
+    local = np.maximum(energy[length:] - energy[:-length], 1e-9)
+    # What is nearly silent matches nothing.
+    floor = 1e-6 * length
+    return np.where(local > floor, product / np.sqrt(local * (template**2).sum()), 0.0)
+
+
+def prompts(folder: pathlib.Path):
+    names = PHRASES + [f"{speed}{digit}" for digit in range(10) for speed in ("", "slow-")]
+    for name in names:
+        audio = decode_a_law((folder / f"{name}.al").read_bytes())
+        yield name, audio
+
+
+def matches(recording: np.ndarray, folder: pathlib.Path):
+    """What was said: (start, end, name), in order."""
+    found = []
+    # A phrase that the end of the call has cut off still fits, and is not taken for digits.
+    recording = np.concatenate((recording, np.zeros(RATE * 3)))
+    for name, template in prompts(folder):
+        score = scores(recording, template)
+        while len(score):
+            best = int(score.argmax())
+            if score[best] < LEAST_SCORE:
+                break
+            found.append((float(score[best]), best, best + len(template), name))
+            score[max(0, best - len(template) // 2) : best + len(template) // 2] = 0.0
+    said = []
+    for score, start, end, name in sorted(found, reverse=True):
+        # Neighbours may touch by what a jitter buffer has shifted.
+        slack = min(end - start, 160)
+        if all(end - slack <= s or start + slack >= e for s, e, _ in said):
+            said.append((start, end, name))
+    return sorted(said)
+
+
+def readings(said) -> list[str]:
+    result, digits, last_end = [], "", None
+    for start, end, name in said:
+        is_late = last_end is not None and start - last_end > LONGEST_PAUSE_S * RATE
+        if (name in PHRASES or is_late) and digits:
+            result.append(digits)
+            digits = ""
+        if name not in PHRASES:
+            digits += name[-1]
+        last_end = end
+    return result + [digits] if digits else result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recording")
+    parser.add_argument("--language", choices=["vi", "en"], default="vi")
+    default = pathlib.Path(__file__).parents[3] / "voice" / "assets"
+    parser.add_argument("--prompts", type=pathlib.Path, default=default)
+    arguments = parser.parse_args()
+    said = matches(read_wav(arguments.recording), arguments.prompts / arguments.language)
+    found = readings(said)
+    print(json.dumps({"readings": found}))
+    return 0 if found else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+//! What keeps a gateway out of the way of calls, and what brings it back.
+
+use std::time::Duration;
+
+use super::far_end::FarEnd;
+use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers, start};
+use harness::{Backend, Gateway, answer, client, phone, until};
+
+const SOON: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_silent_calls_shut_a_gateway_and_a_trial_opens_it() {
+    let silent = FarEnd::start("silent", 3, &[], &[]);
+    let port = silent.port;
+    let gateway = start(Backend::Sqlite, &[port], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    for n in 1..=3 {
+        let sent = customer.send(&phone(n), "482917").await;
+        assert_eq!((sent.status, sent.error()), (502, "no_route"));
+    }
+    drop(silent);
+    let mut back = FarEnd::at(port, "answer", 1);
+    let shut = customer.send(&phone(4), "482917").await;
+    assert_eq!((shut.status, shut.error()), (502, "no_route"));
+    assert!(back.waits(), "it was tried at once");
+    let sent = until("a trial", SOON, async || {
+        let sent = customer.send(&phone(5), "482917").await;
+        (sent.status == 202).then_some(sent)
+    })
+    .await;
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &DELIVERED);
+    assert_total(&customer, CASH - PRICE).await;
+    back.was_content();
+    gateway.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_asks_for_peace_is_passed_over() {
+    let mut throttled = FarEnd::start("throttle", 2, &[], &[]);
+    let other = FarEnd::start("answer", 3, &[], &[]);
+    let gateway = start(Backend::Sqlite, &[throttled.port, other.port], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let mut accepted = Vec::new();
+    for n in 1..=3 {
+        let sent = customer.send(&phone(n), "482917").await;
+        assert_eq!(sent.status, 202, "{}", sent.text);
+        accepted.push(sent.json["id"].as_str().unwrap().to_owned());
+    }
+    assert!(throttled.waits(), "it was asked again within its 17 s");
+    for id in accepted {
+        assert_end(&customer.terminal(&id).await, &DELIVERED);
+    }
+    other.was_content();
+    assert_total(&customer, CASH - 3.0 * PRICE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_gateway_is_asked_once_more_though_it_asks_for_peace_and_then_left() {
+    let mut throttled = FarEnd::start("throttle", 3, &[], &[]);
+    let gateway = start(Backend::Sqlite, &[throttled.port], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    for n in 1..=5 {
+        let sent = customer.send(&phone(n), "482917").await;
+        assert_eq!(
+            (sent.status, sent.error()),
+            (429, "no_route"),
+            "{}",
+            sent.text
+        );
+        let wait = sent.json["retry_after_seconds"].as_u64().unwrap();
+        assert!((10..=17).contains(&wait), "{wait}");
+    }
+    assert!(throttled.waits(), "it was asked three times");
+    assert_total(&customer, CASH).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_caller_and_the_number_are_written_as_the_carrier_wants_them() {
+    let far_end = FarEnd::start("identity", 1, &[], &[]);
+    let gateway = format!(
+        r#"{{name="gw",uri="sip:127.0.0.1:{}",number_format="national",from_domain="sip.acme.vn",asserted_identity=true,privacy=true,options_ping_seconds=0}}"#,
+        far_end.port
+    );
+    let carriers =
+        format!(r#"[{{name="viettel",caller_ids=["+842471234567"],gateways=[{gateway}]}}]"#);
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send("+84981234501", "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &DELIVERED);
+    far_end.was_content();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_is_lengthened_as_asked_renewed_in_time_and_ended_at_shutdown() {
+    let registrar = FarEnd::start("registrar", 1, &[], &[]);
+    let more = r#",username="nexo",password="s3cret",register=true,register_expires_seconds=60,options_ping_seconds=0"#;
+    let carriers = carriers(&[registrar.port], more);
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK];
+    let mut gateway = Gateway::start(Backend::Sqlite, &settings);
+    until("a renewal", SOON, async || {
+        let log = std::fs::read_to_string(registrar.log()).unwrap_or_default();
+        log.contains("renewed").then_some(())
+    })
+    .await;
+    let page = gateway.metrics.replace("/metrics", "/trunks");
+    let trunks = answer(client().get(&page)).await.text;
+    assert!(trunks.contains(r#""registered":true"#), "{trunks}");
+    assert_eq!(gateway.terminate(), Some(0));
+    registrar.was_content();
+}

@@ -1,0 +1,212 @@
+//! What goes beside the signalling: keys, audio that moves, and audio that is protected.
+
+use harness::nexo_binary;
+use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::far_end::{FarEnd, edited, free_port};
+use super::{
+    CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, call, carriers, refunded, start,
+};
+use harness::recogniser::{python, recognised};
+use harness::{Backend, Gateway, cases, per_database, phone};
+
+/// SIPp plays a recorded key through a raw socket, as only root may.
+#[per_database]
+async fn a_pressed_key_brings_the_code(backend: Backend) {
+    let user = Command::new("id").arg("-u").output().unwrap().stdout;
+    if user != b"0\n" {
+        eprintln!("skipped: SIPp needs a raw socket to press a key");
+        return;
+    }
+    let settings = [("NEXO_CALLS__REQUIRE_KEYPRESS", "true")];
+    call(backend, "press-key", &[], &settings, DELIVERED).await;
+}
+
+const KEY_FIRST: (&str, &str) = ("NEXO_CALLS__REQUIRE_KEYPRESS", "true");
+
+cases! {
+    a_key_that_is_a_tone_brings_the_code:
+    five("5");
+    zero("0");
+    hash("#");
+}
+
+/// A phone that knows no telephone-events: its key is a tone that goes through the codec.
+async fn a_key_that_is_a_tone_brings_the_code(key: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let tone = folder.path().join("tone.alaw");
+    let tone = tone.to_str().unwrap();
+    let made = voice("tone.py").args([key, tone]).status().unwrap();
+    assert!(made.success());
+    let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
+    let gateway = start(Backend::Sqlite, &[far_end.port], &[KEY_FIRST]);
+    is_read_a_code(&gateway, "482917").await;
+    far_end.was_content();
+}
+
+/// Behind a NAT the far end announces an address that means nothing here: its audio, and the key in it, comes
+/// from where the gateway is (RFC 4961). In a network of its own, where that address leads nowhere else.
+#[test]
+fn a_key_is_heard_from_behind_a_nat() {
+    if Command::new("id").arg("-u").output().unwrap().stdout != b"0\n" {
+        eprintln!("skipped: a network of one's own needs root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (tone, scenario) = (file("tone.alaw"), file("scenario.xml"));
+    assert!(
+        voice("tone.py")
+            .args(["7", &tone])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let edits = [("key.alaw", tone.as_str()), ("[media_ip]", "10.9.9.9")];
+    std::fs::write(&scenario, edited("press-tone", &edits)).unwrap();
+    let script = r#"
+        ip link set lo up
+        ip address add 10.9.9.9/32 dev lo
+        sipp -sf "$1" -i 127.0.0.1 -p 5070 -mp 6000 -m 1 -nostdin -timeout 60s -timeout_error >&2 &
+        # 5070
+        until grep -q ' 0100007F:13CE ' /proc/net/udp; do sleep 0.05; done
+        "$2" --json call +84981234567 482917
+        wait $!
+    "#;
+    let carriers = r#"[{name="viettel",gateways=[{name="gw",uri="sip:127.0.0.1:5070"}]}]"#;
+    let output = Command::new("timeout")
+        .args(["60", "unshare", "--net", "bash", "-ec", script, "bash"])
+        .arg(&scenario)
+        .arg(nexo_binary())
+        .current_dir(folder.path())
+        .env("NEXO_CARRIERS", carriers)
+        .env("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0")
+        .env("NEXO_SIP__RTP_PORTS", "0")
+        .envs([QUICK, KEY_FIRST])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{output:?}");
+    let call: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(call["status"], "delivered", "{call:#}");
+}
+
+/// It sends a second of audio and then nothing, in the middle of what it is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_far_end_that_falls_silent_is_hung_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let tone = folder.path().join("tone.alaw");
+    let tone = tone.to_str().unwrap();
+    assert!(
+        voice("tone.py")
+            .args(["#", tone])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
+    let patience = [("NEXO_CALLS__MEDIA_TIMEOUT_SECONDS", "1")];
+    let gateway = start(Backend::Sqlite, &[far_end.port], &patience);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(1), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &refunded("carrier_error", "media_lost"));
+    assert_total(&customer, CASH).await;
+    far_end.was_content();
+    gateway.audit();
+}
+
+async fn is_read_a_code(gateway: &Gateway, code: &str) {
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(1), code).await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &DELIVERED);
+    assert_total(&customer, CASH - PRICE).await;
+    gateway.audit();
+}
+
+/// A program of `tests/telephony/python`.
+fn voice(program: &str) -> Command {
+    let mut python = Command::new(python());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/telephony/python");
+    python.arg(folder.join(program));
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    python
+}
+
+cases! {
+    audio_goes_on_where_it_is_moved_to:
+    by_a_second_invite("moved");
+    by_the_ack("moved-in-ack");
+}
+
+async fn audio_goes_on_where_it_is_moved_to(scenario: &'static str) {
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let far_end = FarEnd::edited(scenario, 1, &[("moved_port", &port)], &[]);
+    let gateway = start(Backend::Sqlite, &[far_end.port], &[]);
+    is_read_a_code(&gateway, "482917").await;
+    far_end.was_content();
+    let sent = gateway.metric("nexo_rtp_packets_sent_total").await;
+    // Whatever came is still in the socket, as far as that has room.
+    other.set_nonblocking(true).unwrap();
+    let mut packet = [0; 2000];
+    let mut numbers = Vec::new();
+    while let Ok(length) = other.recv(&mut packet) {
+        assert_eq!(
+            (length, packet[0], packet[1] & 0x7F),
+            (172, 0x80, 8),
+            "{scenario}"
+        );
+        numbers.push(u16::from_be_bytes([packet[2], packet[3]]));
+    }
+    assert!(
+        numbers.len() > 100,
+        "{scenario}: {} of {sent}",
+        numbers.len()
+    );
+    // The call went on for others before: here it comes in the middle, and whole.
+    assert!(f64::from(numbers.len() as u32) < sent - 20.0, "{scenario}");
+    let follows = |two: &[u16]| two[1] == two[0].wrapping_add(1);
+    assert!(numbers.windows(2).all(follows), "{scenario}: {numbers:?}");
+}
+
+/// libsrtp has the audio: it opens all that we protect, and we open the key that it presses.
+#[tokio::test(flavor = "multi_thread")]
+async fn audio_under_aes_256_is_opened_by_libsrtp_and_libsrtps_by_us() {
+    const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBw==";
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("heard.wav");
+    let audio = free_port();
+    let port = audio.to_string();
+    let edits = [("audio_port", port.as_str()), ("answer_key", KEY)];
+    let far_end = FarEnd::edited("protected", 1, &edits, &[]);
+    let mut listening = voice("protected_phone.py")
+        .args(["--port", &port, "--key", KEY, "--theirs"])
+        .arg(far_end.log())
+        .arg("--out")
+        .arg(&recording)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(listening.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n", "a phone that listens");
+    let carriers = carriers(&[far_end.port], ",options_ping_seconds=0,srtp=true");
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK, KEY_FIRST];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    is_read_a_code(&gateway, "482917").await;
+    // It is silent for some seconds before it counts.
+    let counts: serde_json::Value = serde_json::from_reader(said).unwrap();
+    assert!(listening.wait().unwrap().success());
+    assert_eq!(counts["refused"], 0, "{counts}");
+    assert!(counts["rtp"].as_u64().unwrap() > 100, "{counts}");
+    assert!(counts["rtcp"].as_u64().unwrap() >= 1, "{counts}");
+    assert_eq!(recognised(&recording), "482917");
+}

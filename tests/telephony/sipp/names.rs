@@ -1,0 +1,236 @@
+//! dnsmasq is the carrier's name server: NAPTR, SRV and addresses lead to SIPp (RFC 3263).
+
+use harness::nexo_binary;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::far_end::{FarEnd, free_port, has_port};
+use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total};
+use harness::{Backend, Gateway, phone};
+
+/// dnsmasq with these records and no others. Killed when dropped.
+struct NameServer {
+    address: String,
+    dnsmasq: Child,
+}
+
+impl NameServer {
+    fn start(records: &[String]) -> NameServer {
+        let port = free_port();
+        let mut dnsmasq = Command::new("dnsmasq")
+            .args([
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--user=",
+                "--pid-file=",
+            ])
+            .args([
+                "--no-resolv",
+                "--no-hosts",
+                "--local=/example/",
+                "--log-facility=-",
+            ])
+            .args(["--listen-address=127.0.0.1", "--bind-interfaces"])
+            .arg(format!("--port={port}"))
+            .args(records)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dnsmasq: install Debian's package dnsmasq-base");
+        let until = Instant::now() + Duration::from_secs(30);
+        while !has_port(dnsmasq.id(), port) {
+            let has_ended = dnsmasq.try_wait().unwrap();
+            assert!(
+                has_ended.is_none() && Instant::now() < until,
+                "{has_ended:?}"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        NameServer {
+            address: format!("127.0.0.1:{port}"),
+            dnsmasq,
+        }
+    }
+}
+
+impl Drop for NameServer {
+    fn drop(&mut self) {
+        let _ = self.dnsmasq.kill();
+        let _ = self.dnsmasq.wait();
+    }
+}
+
+/// What a command of `nexo` prints where the carrier's names are these.
+fn nexo(command: &[&str], gateway: &str, records: &[String]) -> Value {
+    nexo_at("127.0.0.1:0", command, gateway, records)
+}
+
+/// The same, our own SIP port being `listen`.
+fn nexo_at(listen: &str, command: &[&str], gateway: &str, records: &[String]) -> Value {
+    let server = NameServer::start(records);
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(nexo_binary())
+        .arg("--json")
+        .args(command)
+        .current_dir(folder.path())
+        .env(
+            "NEXO_CARRIERS",
+            format!(r#"[{{name="viettel",gateways=[{gateway}]}}]"#),
+        )
+        .env("NEXO_METRICS__LISTEN", "127.0.0.1:1")
+        .env(
+            "NEXO_SIP__DNS_SERVERS",
+            format!(r#"["{}"]"#, server.address),
+        )
+        .env("NEXO_SIP__LISTEN_UDP", listen)
+        .env("NEXO_SIP__RTP_PORTS", "0")
+        .env("NEXO_CALLS__REPEAT", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{errors}");
+    serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}\n{errors}"))
+}
+
+/// A call to a gateway with this configuration.
+fn call(gateway: &str, records: &[String]) -> Value {
+    nexo(&["call", &phone(1), "482917"], gateway, records)
+}
+
+/// Where the messages of a call went to and came from.
+fn peers(call: &Value) -> Vec<&str> {
+    let ladder = call["ladder"].as_array().unwrap();
+    let mut peers: Vec<&str> = ladder
+        .iter()
+        .map(|rung| rung["peer"].as_str().unwrap())
+        .collect();
+    peers.dedup();
+    peers
+}
+
+fn srv(service: &str, host: &str, port: u16, priority: u16) -> String {
+    format!("--srv-host={service}.carrier.example,{host}.carrier.example,{port},{priority},10")
+}
+
+const GATEWAY: &str = r#"{name="sbc",uri="sip:carrier.example"}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn naptr_leads_to_tcp_and_srv_to_the_second_place_when_the_first_is_dead() {
+    let far_end = FarEnd::start("answer", 1, &[], &["-t", "t1"]);
+    let (dead, port) = (free_port(), far_end.port);
+    let records = [
+        "--naptr-record=carrier.example,10,50,S,SIP+D2T,,_sip._tcp.carrier.example".to_owned(),
+        "--naptr-record=carrier.example,20,50,S,SIP+D2U,,_sip._udp.carrier.example".to_owned(),
+        srv("_sip._tcp", "hn1", dead, 10),
+        srv("_sip._tcp", "hn2", port, 20),
+        srv("_sip._udp", "hn1", dead, 10),
+        "--host-record=hn1.carrier.example,127.0.0.1".to_owned(),
+        "--host-record=hn2.carrier.example,127.0.0.1".to_owned(),
+    ];
+    let call = call(GATEWAY, &records);
+    assert_eq!(call["status"], "delivered", "{call:#}");
+    let places = [
+        format!("tcp:127.0.0.1:{dead}"),
+        format!("tcp:127.0.0.1:{port}"),
+    ];
+    assert_eq!(peers(&call), places, "{call:#}");
+    far_end.was_content();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_first_place_is_dead_is_reachable_at_the_second() {
+    let far_end = FarEnd::start("here", 1, &[], &[]);
+    let (dead, port) = (free_port(), far_end.port);
+    let records = [
+        srv("_sip._udp", "hn1", dead, 10),
+        srv("_sip._udp", "hn1", port, 20),
+        "--host-record=hn1.carrier.example,127.0.0.1".to_owned(),
+    ];
+    let trunks = nexo(&["trunks"], GATEWAY, &records);
+    let carriers = trunks["carriers"].as_array().unwrap();
+    let viettel = carriers
+        .iter()
+        .find(|carrier| carrier["carrier"] == "viettel");
+    let gateway = &viettel.unwrap()["gateways"][0];
+    assert_eq!(gateway["reachable"], true, "{gateway:#}");
+    let places = [
+        format!("udp:127.0.0.1:{dead}"),
+        format!("udp:127.0.0.1:{port}"),
+    ];
+    assert_eq!(peers(gateway), places, "{gateway:#}");
+    far_end.was_content();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_naptr_srv_is_asked_for_and_without_srv_the_address() {
+    let far_end = FarEnd::start("answer", 2, &[], &[]);
+    let port = far_end.port;
+    let address = "--host-record=hn1.carrier.example,127.0.0.1".to_owned();
+    let place = [format!("udp:127.0.0.1:{port}")];
+    let by_srv = call(
+        GATEWAY,
+        &[srv("_sip._udp", "hn1", port, 10), address.clone()],
+    );
+    assert_eq!(by_srv["status"], "delivered", "{by_srv:#}");
+    assert_eq!(peers(&by_srv), place, "{by_srv:#}");
+    let named = format!(r#"{{name="sbc",uri="sip:hn1.carrier.example:{port}"}}"#);
+    let by_address = call(&named, &[address]);
+    assert_eq!(by_address["status"], "delivered", "{by_address:#}");
+    assert_eq!(peers(&by_address), place, "{by_address:#}");
+    far_end.was_content();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_both_families_is_called_in_the_one_that_we_speak() {
+    let records = |port| {
+        [
+            srv("_sip._udp", "hn1", port, 10),
+            "--host-record=hn1.carrier.example,127.0.0.1,::1".to_owned(),
+        ]
+    };
+    let read = |listen, records: &[String]| {
+        let call = nexo_at(listen, &["call", &phone(1), "482917"], GATEWAY, records);
+        assert_eq!(call["status"], "delivered", "{call:#}");
+        call
+    };
+    let far_end = FarEnd::start("answer", 1, &[], &[]);
+    let call = read("127.0.0.1:0", &records(far_end.port));
+    assert_eq!(peers(&call), [format!("udp:127.0.0.1:{}", far_end.port)]);
+    far_end.was_content();
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        // A machine without IPv6 has none to try.
+        return;
+    }
+    let far_end = FarEnd::start("answer", 1, &[], &["-i", "::1", "-mi", "::1"]);
+    let call = read("[::1]:0", &records(far_end.port));
+    assert_eq!(peers(&call), [format!("udp:[::1]:{}", far_end.port)]);
+    far_end.was_content();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_otp_is_read_at_the_second_place_when_the_first_is_dead() {
+    let far_end = FarEnd::start("answer", 1, &[], &[]);
+    let server = NameServer::start(&[
+        srv("_sip._udp", "hn1", free_port(), 10),
+        srv("_sip._udp", "hn1", far_end.port, 20),
+        "--host-record=hn1.carrier.example,127.0.0.1".to_owned(),
+    ]);
+    let carriers = r#"[{name="viettel",gateways=[{name="sbc",uri="sip:carrier.example",options_ping_seconds=0}]}]"#;
+    let servers = format!(r#"["{}"]"#, server.address);
+    let settings = [
+        ("NEXO_CARRIERS", carriers),
+        ("NEXO_SIP__DNS_SERVERS", &servers),
+        QUICK,
+    ];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(1), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
+    assert_end(&ended, &DELIVERED);
+    assert_total(&customer, CASH - PRICE).await;
+    far_end.was_content();
+    gateway.audit();
+}

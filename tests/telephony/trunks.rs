@@ -1,0 +1,592 @@
+//! What goes on between us and a gateway beside calls: registration, probes, the circuit breaker, and
+//! what operators see of it. The far end is a script over a real socket.
+
+use harness::nexo_binary;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use harness::{Backend, Gateway, answer, client, phone};
+
+/// Within so long everything that is waited for here must have come.
+const SOON: Duration = Duration::from_secs(20);
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+struct Asked {
+    method: String,
+    text: String,
+    at: Instant,
+}
+
+impl Asked {
+    fn field(&self, name: &str) -> Option<&str> {
+        let mut lines = self.text.lines();
+        lines.find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+/// A gateway of the carrier's: answers what its script says, notes what it is asked.
+struct FarEnd {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    is_deaf: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
+}
+
+/// The status code and further header fields of each answer to a request.
+type Script = fn(&Asked) -> Vec<(u16, String)>;
+
+impl FarEnd {
+    fn start(script: Script) -> FarEnd {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        let far_end = FarEnd {
+            address: socket.local_addr().unwrap(),
+            asked: Arc::default(),
+            is_deaf: Arc::default(),
+            is_over: Arc::default(),
+        };
+        let asked = Arc::clone(&far_end.asked);
+        let (is_deaf, is_over) = (Arc::clone(&far_end.is_deaf), Arc::clone(&far_end.is_over));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 65_535];
+            while !is_over.load(Ordering::Relaxed) {
+                let Ok((length, from)) = socket.recv_from(&mut buffer) else {
+                    continue;
+                };
+                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                let method = text.split(' ').next().unwrap().to_owned();
+                if method.starts_with("SIP/") || is_deaf.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let request = Asked {
+                    method,
+                    text,
+                    at: Instant::now(),
+                };
+                let answers = script(&request);
+                // Before they are sent: whoever has an answer may count what was asked.
+                asked.lock().unwrap().push(request.clone());
+                for (code, fields) in answers {
+                    let answer = answer_to(&request, code, &fields);
+                    socket.send_to(answer.as_bytes(), from).unwrap();
+                }
+            }
+        });
+        far_end
+    }
+
+    fn be_deaf(&self, deaf: bool) {
+        self.is_deaf.store(deaf, Ordering::Relaxed);
+    }
+
+    fn asked(&self, method: &str) -> Vec<Asked> {
+        let asked = self.asked.lock().unwrap();
+        let asked = asked.iter().filter(|asked| asked.method == method);
+        asked.cloned().collect()
+    }
+
+    /// Waits until it was asked so often.
+    async fn was_asked(&self, method: &str, times: usize) -> Vec<Asked> {
+        until(&format!("{times} {method}"), async || {
+            let asked = self.asked(method);
+            (asked.len() >= times).then_some(asked)
+        })
+        .await
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn answer_to(request: &Asked, code: u16, fields: &str) -> String {
+    let copied = |name: &str| {
+        let value = request.field(name).unwrap();
+        match name == "To" && code > 100 && !value.contains("tag=") {
+            true => format!("{name}: {value};tag=far\r\n"),
+            false => format!("{name}: {value}\r\n"),
+        }
+    };
+    let head: String = ["Via", "From", "To", "Call-ID", "CSeq"]
+        .map(copied)
+        .concat();
+    format!("SIP/2.0 {code} Said\r\n{head}{fields}Content-Length: 0\r\n\r\n")
+}
+
+/// Polls until it is there.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + SOON;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < give_up, "{what}: not within {SOON:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A gateway of ours whose only carrier has these gateways.
+fn start(gateways: &[String], settings: &[(&str, &str)]) -> Gateway {
+    let carriers = format!(
+        r#"[{{name="viettel",caller_ids=["+842471234567"],gateways=[{}]}}]"#,
+        gateways.join(",")
+    );
+    let mut all = vec![
+        ("NEXO_CARRIERS", carriers.as_str()),
+        ("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "1500"),
+    ];
+    all.extend_from_slice(settings);
+    Gateway::start(Backend::Sqlite, &all)
+}
+
+fn named(name: &str, far_end: &FarEnd, priority: u16, more: &str) -> String {
+    let address = far_end.address;
+    format!(r#"{{name="{name}",uri="sip:{address}",priority={priority},{more}}}"#)
+}
+
+fn busy(request: &Asked) -> Vec<(u16, String)> {
+    match request.method.as_str() {
+        "INVITE" => vec![(180, String::new()), (486, String::new())],
+        "ACK" => vec![],
+        _ => vec![(200, String::new())],
+    }
+}
+
+async fn readyz(gateway: &Gateway) -> (u16, String) {
+    let answer = answer(client().get(format!("{}/readyz", gateway.url))).await;
+    (answer.status, answer.text)
+}
+
+async fn trunks(gateway: &Gateway) -> serde_json::Value {
+    let page = gateway.metrics.replace("/metrics", "/trunks");
+    let page = answer(client().get(page)).await.json;
+    let carriers = page["carriers"].as_array().unwrap().clone();
+    let mut viettel = carriers.into_iter().filter(|c| c["carrier"] == "viettel");
+    viettel.next().unwrap()["gateways"].clone()
+}
+
+const CHALLENGE: &str =
+    "WWW-Authenticate: Digest realm=\"sbc\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256\r\n";
+
+fn registrar(request: &Asked) -> Vec<(u16, String)> {
+    let expires: u32 = request.field("Expires").map_or(0, |e| e.parse().unwrap());
+    let answer = match (request.method.as_str(), request.field("Authorization")) {
+        ("REGISTER", None) => (401, CHALLENGE.to_owned()),
+        ("REGISTER", Some(_)) if expires == 60 => (423, "Min-Expires: 90\r\n".to_owned()),
+        // It grants less than was asked for, as it may.
+        ("REGISTER", Some(_)) if expires > 0 => {
+            let contact = request.field("Contact").unwrap();
+            (200, format!("Contact: {contact};expires=2\r\n"))
+        }
+        _ => (200, String::new()),
+    };
+    vec![answer]
+}
+
+#[tokio::test]
+async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
+    let far_end = FarEnd::start(registrar);
+    let more = r#"username="nexo",password="s3cret",register=true,register_expires_seconds=60"#;
+    let mut gateway = start(&[named("hn1", &far_end, 1, more)], &[]);
+    // Unauthorized, too brief, granted, and at least two renewals.
+    let asked = far_end.was_asked("REGISTER", 5).await;
+    assert!(asked[0].field("Authorization").is_none());
+    let authorized = asked[1].field("Authorization").unwrap();
+    assert!(authorized.contains("username=\"nexo\""), "{authorized}");
+    assert!(authorized.contains("algorithm=SHA-256"), "{authorized}");
+    assert!(asked.iter().all(|asked| !asked.text.contains("s3cret")));
+    let expires: Vec<_> = asked.iter().map(|asked| asked.field("Expires")).collect();
+    assert_eq!(
+        expires,
+        [60, 60, 90, 90, 90]
+            .map(|e| e.to_string())
+            .each_ref()
+            .map(|e| Some(e.as_str()))
+    );
+    let call_ids: Vec<_> = asked.iter().map(|asked| asked.field("Call-ID")).collect();
+    assert!(call_ids.iter().all(|id| *id == call_ids[0]), "{call_ids:?}");
+    let numbers: Vec<u32> = asked
+        .iter()
+        .map(|asked| {
+            asked
+                .field("CSeq")
+                .unwrap()
+                .split(' ')
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    let renewed_after = asked[4].at - asked[3].at;
+    assert!(
+        renewed_after > Duration::from_millis(1400),
+        "{renewed_after:?}"
+    );
+    let registered = until("registered", async || {
+        let trunks = trunks(&gateway).await;
+        (trunks[0]["registered"] == true).then_some(trunks)
+    });
+    assert_eq!(registered.await[0]["gateway"], "hn1");
+    assert_eq!(gateway.metric("nexo_gateway_registered").await, 1.0);
+    assert_eq!(gateway.terminate(), Some(0));
+    let farewell = far_end.asked("REGISTER").pop().unwrap();
+    assert_eq!(farewell.field("Expires"), Some("0"), "{}", farewell.text);
+}
+
+#[tokio::test]
+async fn a_gateway_that_goes_down_is_seen_kept_out_of_the_way_and_seen_to_come_back() {
+    let (first, second) = (FarEnd::start(busy), FarEnd::start(busy));
+    let probed = "options_ping_seconds=1";
+    let gateway = start(
+        &[
+            named("hn1", &first, 1, probed),
+            named("hn2", &second, 2, "options_ping_seconds=0"),
+        ],
+        &[],
+    );
+    let customer = gateway.customer("a@example.com", "10.00");
+    first.was_asked("OPTIONS", 1).await;
+    assert_eq!(customer.send(&phone(1), "482917").await.status, 202);
+    assert_eq!(first.asked("INVITE").len(), 1);
+    first.be_deaf(true);
+    until("hn1 is down", async || {
+        (trunks(&gateway).await[0]["reachable"] == false).then_some(())
+    })
+    .await;
+    let down = trunks(&gateway).await;
+    assert_eq!(down[0]["last_failure"]["what"], "no answer to a probe");
+    assert_eq!(down[1]["reachable"], true);
+    assert_eq!(
+        gateway.metric("nexo_gateway_up").await,
+        carriers_of_the_sandbox() + 1.0
+    );
+    assert_eq!(
+        readyz(&gateway).await.0,
+        200,
+        "the carrier has another gateway"
+    );
+    let before = first.asked("INVITE").len();
+    let started = Instant::now();
+    assert_eq!(customer.send(&phone(2), "482917").await.status, 202);
+    assert!(
+        started.elapsed() < Duration::from_millis(1_400),
+        "no silence was waited for"
+    );
+    assert_eq!(first.asked("INVITE").len(), before);
+    first.be_deaf(false);
+    until("hn1 is back", async || {
+        (trunks(&gateway).await[0]["reachable"] == true).then_some(())
+    })
+    .await;
+    assert_eq!(customer.send(&phone(3), "482917").await.status, 202);
+    assert_eq!(first.asked("INVITE").len(), before + 1);
+    let round_trip = trunks(&gateway).await[0]["round_trip_ms"].as_f64().unwrap();
+    assert!(round_trip > 0.0 && round_trip < 1000.0);
+}
+
+/// The other carriers are served by the sandbox, whose gateway is always up.
+fn carriers_of_the_sandbox() -> f64 {
+    (nexo_domain::phone::carrier_plan::Carrier::all().count() - 1) as f64
+}
+
+#[tokio::test]
+async fn a_carrier_without_a_gateway_that_answers_is_not_ready() {
+    let far_end = FarEnd::start(busy);
+    far_end.be_deaf(true);
+    let gateway = start(&[named("hn1", &far_end, 1, "options_ping_seconds=1")], &[]);
+    let (status, text) = until("not ready", async || {
+        let answer = readyz(&gateway).await;
+        (answer.0 == 503).then_some(answer)
+    })
+    .await;
+    assert_eq!(status, 503);
+    assert!(
+        text.contains("carrier viettel has no usable gateway: hn1 is down"),
+        "{text}"
+    );
+    // A call proves that it is back sooner than the next probe.
+    far_end.be_deaf(false);
+    let customer = gateway.customer("a@example.com", "10.00");
+    assert_eq!(customer.send(&phone(1), "482917").await.status, 202);
+    assert_eq!(readyz(&gateway).await.0, 200);
+}
+
+#[tokio::test]
+async fn without_probes_silent_calls_shut_a_gateway_and_a_trial_opens_it() {
+    let far_end = FarEnd::start(busy);
+    far_end.be_deaf(true);
+    let gateway = start(&[named("hn1", &far_end, 1, "options_ping_seconds=0")], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    for n in 1..=3 {
+        let sent = customer.send(&phone(n), "482917").await;
+        assert_eq!((sent.status, sent.error()), (502, "no_route"));
+    }
+    far_end.be_deaf(false);
+    let started = Instant::now();
+    let shut = customer.send(&phone(4), "482917").await;
+    assert_eq!((shut.status, shut.error()), (502, "no_route"));
+    assert!(
+        started.elapsed() < Duration::from_millis(1_400),
+        "nothing was tried"
+    );
+    assert_eq!(far_end.asked("INVITE").len(), 0);
+    let (status, _) = readyz(&gateway).await;
+    assert_eq!(status, 503);
+    until("a trial", async || {
+        let sent = customer.send(&phone(5), "482917").await;
+        (sent.status == 202).then_some(())
+    })
+    .await;
+    assert_eq!(readyz(&gateway).await.0, 200);
+    assert_eq!(gateway.metric("nexo_internal_errors_total").await, 0.0);
+    gateway.audit();
+}
+
+/// Says nothing for longer than one gateway may, and less than all of them.
+fn slow(request: &Asked) -> Vec<(u16, String)> {
+    if request.method == "INVITE" {
+        std::thread::sleep(Duration::from_millis(2_500));
+    }
+    busy(request)
+}
+
+#[tokio::test]
+async fn a_slow_gateway_has_all_the_time_where_there_is_no_other() {
+    let (first, second) = (FarEnd::start(slow), FarEnd::start(busy));
+    let quiet = "options_ping_seconds=0";
+    let alone = start(&[named("hn1", &first, 1, quiet)], &[]);
+    let customer = alone.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(1), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    assert_eq!(first.asked("CANCEL").len(), 0);
+    let beside = start(
+        &[
+            named("hn1", &first, 1, quiet),
+            named("hn2", &second, 2, quiet),
+        ],
+        &[],
+    );
+    let customer = beside.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(2), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    assert_eq!(second.asked("INVITE").len(), 1, "it went on");
+    alone.audit();
+    beside.audit();
+}
+
+fn throttle(request: &Asked) -> Vec<(u16, String)> {
+    match request.method.as_str() {
+        "INVITE" => vec![(503, "Retry-After: 6\r\n".to_owned())],
+        _ => vec![],
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_asks_for_peace_is_passed_over_until_its_time_is_up() {
+    let (first, second) = (FarEnd::start(throttle), FarEnd::start(busy));
+    let quiet = "options_ping_seconds=0";
+    let gateway = start(
+        &[
+            named("hn1", &first, 1, quiet),
+            named("hn2", &second, 2, quiet),
+        ],
+        &[],
+    );
+    let customer = gateway.customer("a@example.com", "10.00");
+    let throttled_at = Instant::now();
+    assert_eq!(customer.send(&phone(1), "482917").await.status, 202);
+    assert_eq!(first.asked("INVITE").len(), 1);
+    assert_eq!(customer.send(&phone(2), "482917").await.status, 202);
+    assert_eq!(first.asked("INVITE").len(), 1, "it asked for peace");
+    until("hn1 is asked again", async || {
+        customer.send(&phone(3), "482917").await;
+        (first.asked("INVITE").len() == 2).then_some(())
+    })
+    .await;
+    let again = first.asked("INVITE")[1].at - throttled_at;
+    assert!(again > Duration::from_secs(6), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_throttles_twice_is_left_in_peace_though_it_is_the_only_one() {
+    let far_end = FarEnd::start(throttle);
+    let gateway = start(&[named("hn1", &far_end, 1, "options_ping_seconds=0")], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    for n in 1..=3 {
+        let sent = customer.send(&phone(n), "482917").await;
+        assert_eq!(
+            (sent.status, sent.error()),
+            (429, "no_route"),
+            "{}",
+            sent.text
+        );
+        let wait = sent.json["retry_after_seconds"].as_u64().unwrap();
+        assert!((1..=6).contains(&wait), "{wait}");
+    }
+    assert_eq!(far_end.asked("INVITE").len(), 2);
+    let (_, total) = customer.balance().await;
+    assert_eq!(total, "10.000", "everything was refunded");
+}
+
+#[tokio::test]
+async fn the_caller_is_shown_as_the_gateway_wants_it() {
+    let (plain, asserted) = (FarEnd::start(busy), FarEnd::start(busy));
+    let quiet = "options_ping_seconds=0";
+    let more = format!(
+        r#"{quiet},from_user="acme",from_domain="sip.acme.vn",asserted_identity=true,number_format="national""#
+    );
+    let shown = |request: &Asked, name: &str| request.field(name).map(str::to_owned);
+    let gateway = start(&[named("hn1", &plain, 1, quiet)], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    customer.send("+84981234501", "482917").await;
+    let invite = plain.was_asked("INVITE", 1).await.remove(0);
+    let from = shown(&invite, "From").unwrap();
+    assert!(
+        from.starts_with("<sip:+842471234567@127.0.0.1>;tag="),
+        "{from}"
+    );
+    assert_eq!(shown(&invite, "P-Asserted-Identity"), None);
+    assert_eq!(shown(&invite, "Privacy"), None);
+    drop(gateway);
+
+    let private = format!("{more},privacy=true");
+    for (settings, from_starts, privacy) in [
+        (&more, "<sip:acme@sip.acme.vn>;tag=", None),
+        (
+            &private,
+            "<sip:anonymous@anonymous.invalid>;tag=",
+            Some("id"),
+        ),
+    ] {
+        let gateway = start(&[named("hn1", &asserted, 1, settings)], &[]);
+        let customer = gateway.customer("a@example.com", "10.00");
+        customer.send("+84981234502", "482917").await;
+        until("the call", async || asserted.asked("INVITE").pop()).await;
+        let invite = asserted.asked("INVITE").pop().unwrap();
+        assert!(
+            invite.text.starts_with("INVITE sip:0981234502@"),
+            "{}",
+            invite.text
+        );
+        let from = shown(&invite, "From").unwrap();
+        assert!(from.starts_with(from_starts), "{from}");
+        let identity = "<sip:+842471234567@sip.acme.vn>";
+        assert_eq!(
+            shown(&invite, "P-Asserted-Identity").as_deref(),
+            Some(identity)
+        );
+        assert_eq!(shown(&invite, "Privacy").as_deref(), privacy);
+    }
+}
+
+#[test]
+fn the_trunks_command_asks_each_gateway_where_none_of_ours_runs() {
+    let (up, down) = (FarEnd::start(busy), FarEnd::start(busy));
+    down.be_deaf(true);
+    let carriers = format!(
+        r#"[{{name="viettel",gateways=[{},{}]}}]"#,
+        named("hn1", &up, 1, "options_ping_seconds=0"),
+        named("hn2", &down, 2, "options_ping_seconds=0")
+    );
+    let run = |more: &[&str]| {
+        let output = std::process::Command::new(nexo_binary())
+            .args(more)
+            .env("NEXO_CARRIERS", &carriers)
+            .env("NEXO_METRICS__LISTEN", "127.0.0.1:1")
+            .env("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0")
+            .env("NEXO_SIP__RTP_PORTS", "0")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json: serde_json::Value = serde_json::from_str(&run(&["--json", "trunks"])).unwrap();
+    assert_eq!(json["running"], false);
+    let viettel = json["carriers"].as_array().unwrap();
+    let viettel = viettel.iter().find(|c| c["carrier"] == "viettel").unwrap();
+    assert_eq!(viettel["gateways"][0]["reachable"], true);
+    assert!(viettel["gateways"][0]["round_trip_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(viettel["gateways"][1]["reachable"], false);
+    let ladder = |place: usize| {
+        let rungs = viettel["gateways"][place]["ladder"].as_array().unwrap();
+        let rungs = rungs.iter().map(|rung| {
+            let (direction, message) = (rung["direction"].as_str(), rung["message"].as_str());
+            let repeated = rung["repeated"].as_bool().unwrap();
+            (direction.unwrap(), message.unwrap().to_owned(), repeated)
+        });
+        rungs.collect::<Vec<_>>()
+    };
+    let [asked, (direction, answer, false)] = &ladder(0)[..] else {
+        panic!("{json:#}");
+    };
+    assert_eq!(asked, &("sent", "OPTIONS".to_owned(), false));
+    assert_eq!(*direction, "received");
+    assert!(answer.ends_with("(OPTIONS)"), "{answer}");
+    assert_eq!(
+        ladder(1)[..2],
+        [
+            ("sent", "OPTIONS".to_owned(), false),
+            ("sent", "OPTIONS".to_owned(), true),
+        ]
+    );
+    let text = run(&["trunks"]);
+    let line = |name| text.lines().find(|line| line.contains(name)).unwrap();
+    assert!(line("hn1").contains("yes"), "{text}");
+    assert!(line("hn2").contains("no answer to a probe"), "{text}");
+    assert!(text.contains("viettel, hn2: the last probe"), "{text}");
+    assert!(line("-->").contains("OPTIONS"), "{text}");
+}
+
+#[tokio::test]
+async fn where_a_key_is_required_a_person_gets_the_code_and_a_voicemail_box_does_not() {
+    let recordings = tempfile::tempdir().unwrap();
+    let folder = recordings.path().to_str().unwrap();
+    let settings = [
+        ("NEXO_CALLS__REQUIRE_KEYPRESS", "true"),
+        ("NEXO_CALLS__REPEAT", "1"),
+        ("NEXO_SANDBOX__RECORD_DIR", folder),
+    ];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let person = customer.send(&phone(1), "482917").await;
+    let voicemail = customer.send(&phone(99), "482917").await;
+    let ended = customer.terminal(person.json["id"].as_str().unwrap()).await;
+    assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
+    let ended = customer
+        .terminal(voicemail.json["id"].as_str().unwrap())
+        .await;
+    assert_eq!(
+        ended.json["error_code"], "partial_playback",
+        "{}",
+        ended.text
+    );
+    assert_eq!(ended.json["carrier_status"], "hangup");
+    let heard = |answer: &harness::Answer| {
+        let id = answer.json["id"].as_str().unwrap();
+        let file = recordings.path().join(format!("{id}-1@nexo.json"));
+        async move {
+            // The far end writes it once it has understood what it heard.
+            let record = until("the record of a call", async || {
+                let text = std::fs::read_to_string(&file).ok()?;
+                serde_json::from_str::<serde_json::Value>(&text).ok()
+            })
+            .await;
+            record["digits_heard"].as_str().unwrap().to_owned()
+        }
+    };
+    assert_eq!(heard(&person).await, "482917");
+    assert_eq!(heard(&voicemail).await, "");
+    gateway.audit();
+}
