@@ -11,15 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use harness::busy_gateway::BusyGateway;
-<<<<<<< HEAD:tests/observability.rs
-use harness::{Receiver, until};
-use nexo_actors::supervision::supervisor::Supervise;
-use nexo_route::app::{App, Ports, open_store};
-use nexo_route::config::Config;
-use nexo_route::telemetry;
-=======
 use harness::{Backend, Customer, Gateway, Receiver, answer, client, until};
->>>>>>> h-tests:tests/system/observability/mod.rs
 use prometheus::Prometheus;
 use tokio::task::JoinHandle;
 
@@ -162,27 +154,6 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
     gateway.add_webhook("unlucky@example.com", dead);
     let poor = gateway.customer("poor@example.com", "0.044");
 
-<<<<<<< HEAD:tests/observability.rs
-        // All is well: people answer and listen; a few are busy.
-        let stop = Arc::new(AtomicBool::new(false));
-        let load = [
-            rich.keep_sending("+8497", 1, Duration::from_millis(300), &stop),
-            rich.keep_sending("+8496", 90, Duration::from_millis(700), &stop),
-            rich.keep_sending("+8490", 1, Duration::from_secs(4), &stop),
-        ];
-        tokio::time::sleep(calm()).await;
-        prometheus.scraped().await;
-        let firing = prometheus.firing().await;
-        let of_us: Vec<_> = firing
-            .iter()
-            .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
-            .collect();
-        assert!(
-            of_us.is_empty(),
-            "nothing was done, and these fire: {of_us:?}"
-        );
-        assert!(app.engine.health.restarts() == 0);
-=======
     // All is well: people answer and listen; a few are busy.
     let stop = Arc::new(AtomicBool::new(false));
     let load = [
@@ -202,7 +173,6 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
         "nothing was done, and these fire: {of_us:?}"
     );
     assert_eq!(gateway.metric("nexo_actor_restarts_total").await, 0.0);
->>>>>>> h-tests:tests/system/observability/mod.rs
 
     // A carrier goes down, a webhook endpoint is dead, a wallet is empty, an actor panics.
     busy.be_deaf(true);
