@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::middleware::from_fn;
-use actix_web::web;
+use actix_web::web::{ServiceConfig, resource, scope, to};
 use ipnet::IpNet;
 use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::DispatchDesk;
@@ -31,7 +31,7 @@ pub(crate) mod public;
 pub mod texts;
 pub mod web;
 
-mod mail;
+pub(crate) mod mail;
 mod operators;
 
 pub use mail::{Letter, Mailer};
@@ -132,32 +132,32 @@ pub fn cursor_link(path: &str, pairs: &[(&str, &str)], name: &str, value: &str) 
 }
 
 /// Adds every page to an actix-web application.
-pub fn routes(config: &mut web::ServiceConfig) {
+pub fn routes(config: &mut ServiceConfig) {
     config
         .service(
-            web::scope("/assets")
+            scope("/assets")
                 .wrap(from_fn(web::headers::guard))
                 .configure(web::assets::routes),
         )
         .service(
-            web::scope("/auth")
+            scope("/auth")
                 .wrap(from_fn(web::headers::guard))
                 .configure(auth::sign_in::routes)
                 .configure(auth::sign_up::routes)
                 .configure(auth::confirmation::routes)
                 .configure(auth::sign_out::routes)
                 .configure(auth::password_reset::routes)
-                .default_service(web::to(web::error::no_page)),
+                .default_service(to(web::error::no_page)),
         )
         .service(
-            web::scope("/docs")
+            scope("/docs")
                 .wrap(from_fn(web::headers::guard))
                 .configure(developer::docs::routes)
                 .configure(developer::openapi_page::routes)
-                .default_service(web::to(web::error::no_page)),
+                .default_service(to(web::error::no_page)),
         )
         .service(
-            web::scope("/dashboard")
+            scope("/dashboard")
                 .wrap(from_fn(web::headers::guard))
                 .configure(account::overview::routes)
                 .configure(account::wallet::routes)
@@ -171,11 +171,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .configure(account::settings::routes)
                 .configure(auth::totp_pages::routes)
                 .configure(developer::docs::member_routes)
-                .default_service(web::to(web::error::no_page)),
+                .default_service(to(web::error::no_page)),
         );
     for path in ["/", "/en", "/vi"] {
         config.service(
-            web::resource(path)
+            resource(path)
                 .wrap(from_fn(web::headers::guard))
                 .get(public::landing::show),
         );
