@@ -116,7 +116,10 @@ pub(crate) async fn append_change(
 /// change: followers also poll the feed.
 async fn notify(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
     let nested = transaction.begin().await?;
-    match nested.execute_unprepared(&format!("NOTIFY {BELL}")).await {
+    match nested
+        .execute_unprepared(&format!("NOTIFY {CHANNEL}"))
+        .await
+    {
         Ok(_) => nested.commit().await?,
         Err(error) if code(&error).as_deref() == Some(NOT_SUPPORTED) => nested.rollback().await?,
         Err(error) => return Err(error.into()),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sea_orm::SqlxError;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
 use sea_orm::sqlx::{self, Connection, Row};
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, RuntimeErr, Value};
+use sea_orm::{DatabaseBackend, DbErr, RuntimeErr, Value};
 
 use super::nodes::now_ms;
 use crate::store::StoreError;

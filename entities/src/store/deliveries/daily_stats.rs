@@ -315,7 +315,7 @@ mod tests {
         let median = |answers: &[(u32, u64)]| {
             let stats = AccountStats {
                 answers: answers.to_vec(),
-                ..Figures::default()
+                ..AccountStats::default()
             };
             stats.median_answer_seconds()
         };

@@ -387,9 +387,9 @@ async fn a_change_rings(database: Arc<Database>) {
         assert!(store.is_sqlite());
         return;
     };
-    let silent = tokio::time::timeout(Duration::from_millis(50), bell.rung()).await;
+    let silent = tokio::time::timeout(Duration::from_millis(50), bell.changed()).await;
     assert!(silent.is_err());
     crate::world::account(&store, "a@example.com").await;
-    let rung = tokio::time::timeout(Duration::from_secs(5), bell.rung()).await;
+    let rung = tokio::time::timeout(Duration::from_secs(5), bell.changed()).await;
     rung.unwrap().unwrap();
 }

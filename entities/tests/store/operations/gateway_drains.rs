@@ -121,7 +121,7 @@ async fn a_carriers_figures_are_those_of_its_live_attempts_in_the_last_minutes(
     let silent = CarrierStats {
         carrier: "mobifone".to_owned(),
         attempts: 1,
-        ..CallFigures::default()
+        ..CarrierStats::default()
     };
     let within = async |span_ms: i64| {
         let figures = world

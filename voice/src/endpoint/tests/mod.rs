@@ -180,7 +180,7 @@ fn order(phone: &Phone) -> CallOrder {
         limits: CallLimits {
             ring_timeout: Duration::from_secs(20),
             require_keypress: false,
-            longest_call: Duration::from_secs(25),
+            max_call: Duration::from_secs(25),
         },
         wants_all_events: true,
         credentials: None,
