@@ -11,7 +11,6 @@
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, resource, scope, to};
-<<<<<<< HEAD
 
 mod account;
 mod auth;
@@ -19,26 +18,6 @@ mod components;
 mod developer;
 mod landing;
 mod mail;
-=======
-use ipnet::IpNet;
-use nexo_actors::clock::unix_ms;
-use nexo_actors::dispatch::Dispatcher;
-use nexo_actors::dispatch::live_deliveries::LiveDeliveries;
-use nexo_actors::supervision::handle::Handle;
-use nexo_actors::webhook::WebhookActor;
-use nexo_actors::webhook::client::TargetRules;
-use nexo_entities::store::Store;
-use url::form_urlencoded;
-
-pub mod account;
-pub(crate) mod auth;
-pub(crate) mod developer;
-pub(crate) mod public;
-pub mod texts;
-pub mod web;
-
-pub(crate) mod mail;
->>>>>>> h-entities
 mod operators;
 mod texts;
 mod web;
@@ -54,7 +33,6 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .service(
             scope("/assets")
-<<<<<<< HEAD
                 .wrap(from_fn(secure))
                 .configure(web::assets::routes)
                 .default_service(to(not_found)),
@@ -62,20 +40,11 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(
             scope("/auth")
                 .wrap(from_fn(secure))
-=======
-                .wrap(from_fn(web::headers::guard))
-                .configure(web::assets::routes),
-        )
-        .service(
-            scope("/auth")
-                .wrap(from_fn(web::headers::guard))
->>>>>>> h-entities
                 .configure(auth::sign_in::routes)
                 .configure(auth::sign_up::routes)
                 .configure(auth::confirmation::routes)
                 .configure(auth::sign_out::routes)
                 .configure(auth::password_reset::routes)
-<<<<<<< HEAD
                 .default_service(to(not_found)),
         )
         .service(
@@ -88,20 +57,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(
             scope("/dashboard")
                 .wrap(from_fn(secure))
-=======
-                .default_service(to(web::error::no_page)),
-        )
-        .service(
-            scope("/docs")
-                .wrap(from_fn(web::headers::guard))
-                .configure(developer::docs::routes)
-                .configure(developer::openapi_page::routes)
-                .default_service(to(web::error::no_page)),
-        )
-        .service(
-            scope("/dashboard")
-                .wrap(from_fn(web::headers::guard))
->>>>>>> h-entities
                 .configure(account::overview::routes)
                 .configure(account::wallet::routes)
                 .configure(account::top_up::routes)
@@ -115,20 +70,9 @@ pub fn routes(config: &mut ServiceConfig) {
                 .configure(account::settings::routes)
                 .configure(auth::totp_pages::routes)
                 .configure(developer::docs::member_routes)
-<<<<<<< HEAD
                 .default_service(to(not_found)),
         );
     for path in ["/", "/en", "/vi"] {
         config.service(resource(path).wrap(from_fn(secure)).get(landing::show));
-=======
-                .default_service(to(web::error::no_page)),
-        );
-    for path in ["/", "/en", "/vi"] {
-        config.service(
-            resource(path)
-                .wrap(from_fn(web::headers::guard))
-                .get(public::landing::show),
-        );
->>>>>>> h-entities
     }
 }
