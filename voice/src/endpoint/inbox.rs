@@ -19,7 +19,7 @@ use crate::sip::message::hop::Hop;
 use crate::sip::user_agent::RequestOutcome;
 
 /// A command to the thread.
-pub(super) enum Command {
+pub(crate) enum Command {
     Place {
         call: u64,
         order: Box<CallOrder>,
@@ -44,7 +44,7 @@ const MAX_STREAM_EVENTS: usize = 100_000;
 
 /// Everything that waits for the thread.
 #[derive(Default)]
-pub(super) struct Queues {
+pub(crate) struct Queues {
     pub commands: Vec<Command>,
     pub streams: Vec<StreamEvent>,
     pub media: Vec<MediaEvent>,
@@ -56,7 +56,7 @@ impl Queues {
     }
 }
 
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     queues: Mutex<Queues>,
     is_asleep: AtomicBool,
     is_closed: AtomicBool,
