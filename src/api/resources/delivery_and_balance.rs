@@ -8,7 +8,6 @@ use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::deliveries::deliveries::Delivery as Record;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::api::auth::caller::authorize;
 use crate::api::body;

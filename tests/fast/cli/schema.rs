@@ -45,9 +45,10 @@ fn everything_can_be_taken_back_and_applied_again(backend: Backend) {
     assert_eq!(listed, serde_json::json!({ "accounts": [] }));
 }
 
-#[test]
-fn a_database_of_a_development_version_is_refused_and_left_unchanged() {
-    on_each_database(|nexo| {
+#[per_database]
+fn a_database_of_a_development_version_is_refused_and_left_unchanged(backend: Backend) {
+    let nexo = &Nexo::migrated(backend);
+    {
         nexo.write(
             "nexo.toml",
             "server.listen = '127.0.0.1:0'\nmetrics.listen = '127.0.0.1:0'\nsip.listen_udp = '127.0.0.1:0'\n",
@@ -85,7 +86,7 @@ fn a_database_of_a_development_version_is_refused_and_left_unchanged() {
             nexo.succeed(&["migrate", "up"])
                 .contains("has the current schema")
         );
-    });
+    }
 }
 
 #[test]
