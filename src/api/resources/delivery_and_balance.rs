@@ -5,7 +5,7 @@ use nexo_domain::ids::DeliveryId;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::deliveries::deliveries::Delivery as Record;
+use nexo_entities::store::deliveries::Delivery as Record;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::accounts::accounts::{NewAccount, ReferralVisit};
+use nexo_entities::store::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::operations::operator_log::Operator;
 use nexo_entities::store::{Conflict, Store, StoreError};
 use serde_json::json;

@@ -15,7 +15,7 @@ use nexo_domain::otp::Code;
 use nexo_domain::phone::Phone;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
-use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::store::webhooks::endpoints::NewEndpoint;
 use nexo_voice::sandbox::{CallRecord, Party, SandboxEvent};

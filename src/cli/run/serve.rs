@@ -7,7 +7,7 @@ use nexo_domain::account::api_key::{ApiKey, KeyMode};
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
-use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::accounts::api_keys::NewKey;
 use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::store::{Conflict, Store, StoreError};
