@@ -16,7 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::reload::Reloader;
 use crate::app::systemd;
-use crate::app::{App, DRAIN_TIMEOUT, Ports, SETTLE_TIMEOUT, open_store};
+use crate::app::shutdown::{DRAIN_TIMEOUT, SETTLE_TIMEOUT};
+use crate::app::{App, Ports, open_store};
 use crate::config::{Config, ConfigError, Loaded};
 use crate::secrets::new_api_key;
 use crate::{telemetry, voice};
