@@ -41,7 +41,7 @@ const SHOWN: [&[&str]; 16] = [
     &["Requests by status", "202", "402", "502"],
     &["Server errors"],
     &[
-        "What customers were told",
+        "Requests by verdict",
         "insufficient_balance",
         "no_route",
     ],
@@ -49,7 +49,7 @@ const SHOWN: [&[&str]; 16] = [
     &["Refunded OTPs", "mobifone"],
     &["Debits and refunds", "debited", "refunded"],
     &["Customers out of funds"],
-    &["Turned away for want of funds"],
+    &["Refused for insufficient balance"],
     &["ASR"],
     &["MOS by carrier"],
     &["SIP answers by code", "200", "486"],
