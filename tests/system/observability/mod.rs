@@ -40,11 +40,7 @@ const SHOWN: [&[&str]; 16] = [
     &["Delivered"],
     &["Requests by status", "202", "402", "502"],
     &["Server errors"],
-    &[
-        "Requests by verdict",
-        "insufficient_balance",
-        "no_route",
-    ],
+    &["Requests by verdict", "insufficient_balance", "no_route"],
     &["OTPs by outcome", "delivered", "no_route"],
     &["Refunded OTPs", "mobifone"],
     &["Debits and refunds", "debited", "refunded"],
