@@ -258,7 +258,7 @@ CARRIERS = [
     panel("timeseries", "Answer to first digit", "From the answer to the code's first digit, for 95 % of the calls. "
           "The greeting takes most of it.", "s", rising(6, 10),
           (quantile(0.95, "nexo_call_first_digit_seconds", L, "carrier"), "{{carrier}}"), min=0),
-    panel("heatmap", "Call length", "From answer to end. Two bands: callees who hang up at once, and callees who listen.", "s", OK,
+    panel("heatmap", "Call length", "From answer to end. Two bands: callees that hang up at once, and callees that listen.", "s", OK,
           (f"sum by (le) (increase(nexo_call_seconds_bucket{{{L}}}[$__rate_interval]))", "{{le}}"), w=24),
     row("Audio"),
     panel("timeseries", "Loss", "Share of our packets that the far ends did not receive: mean, and 95th percentile of the "
