@@ -10,7 +10,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --profile dist --locked --bin nexo && cp target/dist/nexo /nexo \
     && mkdir /state
 
-# Nothing but the C library, certificates and the binary.
+# Contains only the C library, certificates and the binary.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /nexo /usr/bin/nexo
 COPY --from=build --chown=nonroot:nonroot /state /var/lib/nexo

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Asks a Prometheus what every panel of the dashboards would show, and draws it.
+"""Queries Prometheus for every panel of the dashboards, and draws or checks the results.
 
-    grafana/draw.py http://127.0.0.1:9090 --seconds 600 --out docs/img     one PNG a dashboard
-    grafana/draw.py http://127.0.0.1:9090 --seconds 60 --check             exits 1 where a query fails or is empty
-    grafana/draw.py … --check --not-zero "Webhook attempts" failed         and where this series is zero throughout
+    grafana/draw.py http://127.0.0.1:9090 --seconds 600 --out docs/img     one PNG per dashboard
+    grafana/draw.py http://127.0.0.1:9090 --seconds 60 --check             exits with 1 if a query fails or is empty
+    grafana/draw.py … --check --not-zero "Webhook attempts" failed         and if this series is always zero
 
-Needs matplotlib for the former, and nothing for the latter.
+Only drawing needs matplotlib.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import urllib.request
 HERE = pathlib.Path(__file__).parent
 
 
-def ask(server, path, **arguments):
+def query(server, path, **arguments):
     url = f"{server}/api/v1/{path}?{urllib.parse.urlencode(arguments)}"
     try:
         with urllib.request.urlopen(url, timeout=20) as answer:
@@ -29,8 +29,8 @@ def ask(server, path, **arguments):
         raise ValueError(json.load(error).get("error", str(error)))
 
 
-def filled_in(expression, seconds, interval):
-    """The expression with everything chosen that can be chosen."""
+def substituted(expression, seconds, interval):
+    """The expression with its dashboard variables replaced."""
     for name, value in (
         ("$__rate_interval", f"{interval}s"),
         ("$__range", f"{seconds}s"),
@@ -42,11 +42,11 @@ def filled_in(expression, seconds, interval):
 
 
 def series(server, panel, seconds, interval, until):
-    """What the panel's queries give: a list of (legend, times, values)."""
+    """The results of a panel's queries: a list of (legend, times, values)."""
     found = []
     for target in panel["targets"]:
-        expression = filled_in(target["expr"], seconds, interval)
-        result = ask(server, "query_range", query=expression, start=until - seconds, end=until, step=max(1, seconds / 240))
+        expression = substituted(target["expr"], seconds, interval)
+        result = query(server, "query_range", query=expression, start=until - seconds, end=until, step=max(1, seconds / 240))
         if not any(value not in ("NaN", "+Inf", "-Inf") for one in result for _, value in one["values"]):
             raise ValueError(f"no data: {expression}")
         for one in result:
@@ -59,17 +59,17 @@ def series(server, panel, seconds, interval, until):
 
 
 def zero_throughout(data, title, legends):
-    """What is wrong with a panel that has to show something: a line for each legend, or for any where none is named."""
+    """The defects of a panel that must show values: one line per legend, or one for the panel without legends."""
     shown = [(legend, values) for panel, lines in data if panel == title for legend, _, values in lines]
     for legend in legends or [None]:
         lines = [values for name, values in shown if legend in (None, name)]
-        # NaN is no number above or below zero.
+        # NaN is neither above nor below zero.
         if not any(value > 0 or value < 0 for values in lines for value in values):
-            yield f"{title}: {legend or 'everything'} is zero throughout, or not there"
+            yield f"{title}: {legend or 'every series'} is zero throughout, or missing"
 
 
-def written(value, unit):
-    """The value as a person reads it."""
+def formatted(value, unit):
+    """The value in a readable form."""
     if value != value:
         return "–"
     if unit == "percentunit":
@@ -124,20 +124,20 @@ def draw(dashboard, data, file):
         if kind == "stat":
             box.axis("off")
             latest = [(name, [v for v in values if v == v][-1:] or [float("nan")]) for name, _, values in lines]
-            for place, (name, values) in enumerate(latest[:3]):
-                shown = written(values[0], unit)
+            for line, (name, values) in enumerate(latest[:3]):
+                shown = formatted(values[0], unit)
                 mapped = defaults.get("mappings", [])
                 if mapped:
                     shown = mapped[0]["options"].get(f"{values[0]:.0f}", {}).get("text", shown)
                 name = "" if name == panel["title"] else name + "  "
-                box.text(0, 0.5 - 0.3 * place, name + shown, fontsize=10 if name else 20,
+                box.text(0, 0.5 - 0.3 * line, name + shown, fontsize=10 if name else 20,
                          color=colour(values[0], steps), transform=box.transAxes, va="center")
         elif kind == "bargauge":
             names = [name for name, _, _ in lines]
             values = [values[-1] for _, _, values in lines]
             box.barh(names, values, color=[colour(v, steps) for v in values])
             box.set_xlim(0, defaults.get("max", None))
-            box.xaxis.set_major_formatter(FuncFormatter(lambda v, _, unit=unit: written(v, unit)))
+            box.xaxis.set_major_formatter(FuncFormatter(lambda v, _, unit=unit: formatted(v, unit)))
         elif kind == "heatmap":
             ordered = sorted(lines, key=lambda line: float(line[0].replace("+Inf", "inf")))
             table, before = [], None
@@ -149,7 +149,7 @@ def draw(dashboard, data, file):
             box.imshow(table, aspect="auto", origin="lower", cmap="Oranges", interpolation="nearest",
                        norm=matplotlib.colors.PowerNorm(0.4))
             some = range(0, len(ordered), 3)
-            box.set_yticks(list(some), [written(float(ordered[i][0].replace("+Inf", "inf")), unit) for i in some])
+            box.set_yticks(list(some), [formatted(float(ordered[i][0].replace("+Inf", "inf")), unit) for i in some])
             box.set_xticks([])
         else:
             stacked = defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal"
@@ -166,10 +166,10 @@ def draw(dashboard, data, file):
                     if low <= step["value"] <= high:
                         box.axhline(step["value"], color=colour(step["value"], steps), linestyle="--", linewidth=0.8)
             if "min" in defaults:
-                # A line along the bottom is to be seen, too.
+                # A line along the bottom must be visible too.
                 low, high = defaults["min"], max(box.get_ylim()[1], defaults["min"])
                 box.set_ylim(low - 0.03 * ((high - low) or 1), high)
-            box.yaxis.set_major_formatter(FuncFormatter(lambda v, _, unit=unit: written(v, unit)))
+            box.yaxis.set_major_formatter(FuncFormatter(lambda v, _, unit=unit: formatted(v, unit)))
             box.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0f} s"))
             box.grid(True, linewidth=0.3)
             if len(lines) > 1 or lines[0][0] != panel["title"]:
@@ -181,37 +181,37 @@ def draw(dashboard, data, file):
 
 
 def main():
-    reader = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    reader.add_argument("prometheus")
-    reader.add_argument("--seconds", type=int, default=600, help="how far back")
-    reader.add_argument("--interval", type=int, default=20, help="over how many seconds rates are taken")
-    reader.add_argument("--out", help="the directory for the PNGs")
-    reader.add_argument("--check", action="store_true", help="only ask")
-    reader.add_argument("--not-zero", action="append", nargs="+", default=[], metavar=("PANEL", "LEGEND"),
-                        help="a panel, or these lines of it, that must show more than zero")
-    given = reader.parse_args()
-    until, wrong, asked, everything = time.time(), [], 0, []
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("prometheus")
+    parser.add_argument("--seconds", type=int, default=600, help="the length of the range, up to now")
+    parser.add_argument("--interval", type=int, default=20, help="the window of rates, in seconds")
+    parser.add_argument("--out", help="the directory of the PNGs")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a panel has no data")
+    parser.add_argument("--not-zero", action="append", nargs="+", default=[], metavar=("PANEL", "LEGEND"),
+                        help="a panel, or series of it, that must not always be zero")
+    arguments = parser.parse_args()
+    until, defects, queried, everything = time.time(), [], 0, []
     for path in sorted((HERE / "dashboards").glob("*.json")):
         dashboard = json.loads(path.read_text())
         data = {}
         for panel in dashboard["panels"]:
             if panel["type"] == "row":
                 continue
-            asked += 1
+            queried += 1
             try:
-                data[panel["id"]] = series(given.prometheus, panel, given.seconds, given.interval, until)
+                data[panel["id"]] = series(arguments.prometheus, panel, arguments.seconds, arguments.interval, until)
             except ValueError as error:
-                wrong.append(f"{dashboard['title']}: {panel['title']}: {error}")
+                defects.append(f"{dashboard['title']}: {panel['title']}: {error}")
                 data[panel["id"]] = [("no data", (until - 1, until), (float("nan"),) * 2)]
             everything.append((panel["title"], data[panel["id"]]))
-        if given.out:
-            draw(dashboard, data, pathlib.Path(given.out) / f"{path.stem}.png")
-    print(f"{asked} panels asked, {len(wrong)} without data")
-    for title, *legends in given.not_zero:
-        wrong.extend(zero_throughout(everything, title, legends))
-    if wrong and given.check:
-        sys.exit("\n".join(wrong))
-    for line in wrong:
+        if arguments.out:
+            draw(dashboard, data, pathlib.Path(arguments.out) / f"{path.stem}.png")
+    print(f"{queried} panels queried, {len(defects)} without data")
+    for title, *legends in arguments.not_zero:
+        defects.extend(zero_throughout(everything, title, legends))
+    if defects and arguments.check:
+        sys.exit("\n".join(defects))
+    for line in defects:
         print(line, file=sys.stderr)
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the three dashboards. A panel is a few lines here and a hundred in JSON.
+"""Generates the three dashboards. A panel takes a few lines here and a hundred in JSON.
 
     grafana/make_dashboards.py            writes grafana/dashboards/*.json
-    grafana/make_dashboards.py --check    exits 1 where what is written there is not what this would write
+    grafana/make_dashboards.py --check    exits with 1 if those files are not up to date
 """
 
 import json
@@ -13,14 +13,14 @@ HERE = pathlib.Path(__file__).parent / "dashboards"
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GREEN, YELLOW, RED = "green", "#EAB839", "red"
 
-# Most series are of a node, many of a carrier. Test keys ring the sandbox and say nothing of a trunk.
+# Most series have a node, many a carrier. Test keys call the sandbox, so panels about trunks exclude them.
 N = 'instance=~"$node"'
 C = 'instance=~"$node",carrier=~"$carrier"'
 L = C + ',realm="live"'
 
 
 def steps(*pairs):
-    """From a base colour to (value, colour) and so on."""
+    """A base colour, then pairs of a value and the colour from it on."""
     base, *rest = pairs
     return [{"color": base, "value": None}] + [{"color": c, "value": v} for v, c in rest]
 
@@ -36,8 +36,8 @@ def falling(bad, warn):
     return steps(RED, (bad, YELLOW), (warn, GREEN))
 
 
-def panel(kind, title, what, unit, thresholds, *queries, w=8, h=8, stack=False, decimals=None, **more):
-    """`queries`: pairs of an expression and its legend."""
+def panel(kind, title, description, unit, thresholds, *queries, w=8, h=8, stack=False, decimals=None, **more):
+    """`queries`: pairs of an expression and a legend."""
     defaults = {
         "unit": unit,
         "thresholds": {"mode": "absolute", "steps": thresholds},
@@ -98,9 +98,9 @@ def panel(kind, title, what, unit, thresholds, *queries, w=8, h=8, stack=False, 
         }
         defaults = {"unit": unit, "thresholds": defaults["thresholds"]}
     targets = []
-    for place, (expr, legend) in enumerate(queries):
+    for index, (expr, legend) in enumerate(queries):
         target = {
-            "refId": chr(ord("A") + place),
+            "refId": chr(ord("A") + index),
             "datasource": SOURCE,
             "expr": expr,
             "legendFormat": legend,
@@ -112,7 +112,7 @@ def panel(kind, title, what, unit, thresholds, *queries, w=8, h=8, stack=False, 
     return {
         "type": kind,
         "title": title,
-        "description": what,
+        "description": description,
         "datasource": SOURCE,
         "gridPos": {"w": w, "h": h},
         "fieldConfig": {"defaults": defaults, "overrides": []},
@@ -143,71 +143,71 @@ SEND = 'route="/api/v1/send-otp"'
 
 TRAFFIC = [
     row("At a glance"),
-    panel("stat", "OTPs accepted", "OTPs that a carrier took, each second (202).", "reqps", OK,
+    panel("stat", "OTPs accepted", "OTPs accepted by a carrier per second (202).", "reqps", OK,
           (rate("nexo_otp_requests_total", C + ',verdict="accepted"'), ""), w=4, h=5, decimals=1),
-    panel("stat", "Delivered", "Of the OTPs that ended: those whose code was read to its last digit.", "percentunit",
+    panel("stat", "Delivered", "Share of the ended OTPs whose code was read to its last digit.", "percentunit",
           falling(0.5, 0.7),
           (f'{rate("nexo_otps_total", C + ",outcome=" + chr(34) + "delivered" + chr(34))} / {rate("nexo_otps_total", C)}', ""),
           w=4, h=5, decimals=1),
-    panel("stat", "Refused", "Of the OTPs that were asked for: those that got no 202.", "percentunit", rising(0.05, 0.2),
+    panel("stat", "Refused", "Share of the requested OTPs without a 202.", "percentunit", rising(0.05, 0.2),
           (f'1 - {rate("nexo_otp_requests_total", C + ",verdict=" + chr(34) + "accepted" + chr(34))} / {rate("nexo_otp_requests_total", C)}', ""),
           w=4, h=5, decimals=1),
-    panel("stat", "Failures that are ours", "Answers 500 in the range shown. Each is a bug or a broken machine.", "short",
+    panel("stat", "Internal errors", "Responses with 500 in the range shown. Each is a bug or a machine failure.", "short",
           rising(1, 1), (f"sum(increase(nexo_internal_errors_total{{{N}}}[$__range]))", ""), w=4, h=5, decimals=0),
-    panel("stat", "Revenue", "Debits less refunds, in US dollars an hour.", "currencyUSD", OK,
+    panel("stat", "Revenue", "Debits minus refunds, in US dollars per hour.", "currencyUSD", OK,
           (f'3600e-6 * ({rate("nexo_ledger_debited_microdollars_total", N)} - {rate("nexo_ledger_refunded_microdollars_total", N)})', ""),
           w=4, h=5, decimals=2),
-    panel("stat", "Balance runway", "How long all wallets together last, at what is spent now. A single customer may run dry "
-          "sooner.", "s", falling(86400, 604800),
+    panel("stat", "Balance runway", "How long all wallets together last at the current rate. A single customer may run out "
+          "earlier.", "s", falling(86400, 604800),
           (f'sum(max by (bucket) (nexo_wallet_held_usd{{{N}}})) / clamp_min(1e-6 * sum(rate(nexo_ledger_debited_microdollars_total{{{N}}}[$__rate_interval])), 1e-9)', ""),
           w=4, h=5),
     row("Requests"),
-    panel("timeseries", "Requests by status", "HTTP answers each second. 5xx is ours or the carriers', 4xx the customers'.",
+    panel("timeseries", "Requests by status", "HTTP responses per second. 5xx is caused by us or the carriers, 4xx by customers.",
           "reqps", OK, (rate("nexo_http_requests_total", N, "status"), "{{status}}"), stack=True),
-    panel("timeseries", "Requests by route", "HTTP answers each second, by what was asked for.", "reqps", OK,
+    panel("timeseries", "Requests by route", "HTTP responses per second, by route.", "reqps", OK,
           (rate("nexo_http_requests_total", N, "route"), "{{route}}"), stack=True),
-    panel("timeseries", "Server errors", "Share of 5xx among all answers. 502 means that no gateway took the call.",
+    panel("timeseries", "Server errors", "Share of 5xx among all responses. 502 means that no gateway accepted the call.",
           "percentunit", rising(0.01, 0.05),
           (f'{rate("nexo_http_requests_total", N + ",status=~" + chr(34) + "5.." + chr(34))} / {rate("nexo_http_requests_total", N)}', "5xx"), min=0),
-    panel("heatmap", "Time to accept an OTP", "How long send-otp takes: from the request to the carrier's first answer. Darker "
-          "is more.", "s", rising(1, 4),
+    panel("heatmap", "Time to accept an OTP", "Duration of send-otp, from the request to the carrier's first answer. Darker means "
+          "more.", "s", rising(1, 4),
           (f'sum by (le) (increase(nexo_http_request_seconds_bucket{{{N},{SEND}}}[$__rate_interval]))', "{{le}}"), w=16),
-    panel("timeseries", "Time to accept an OTP, quantiles", "Accepted requests (202) only: half, 95 % and 99 % are answered "
-          "within this.", "s", rising(1, 4),
+    panel("timeseries", "Time to accept an OTP, quantiles", "Accepted requests (202) only: the time within which 50 %, 95 % and "
+          "99 % are answered.", "s", rising(1, 4),
           *[(quantile(q, "nexo_http_request_seconds", f'{N},{SEND},status="202"'), f"p{int(q * 100)}") for q in (0.5, 0.95, 0.99)], min=0),
     row("OTPs"),
-    panel("timeseries", "What customers were told", "Answers to send-otp each second, by verdict. overloaded is a 503, "
-          "rate_limited the 30 s of a phone.", "reqps", OK,
+    panel("timeseries", "Requests by verdict", "Responses to send-otp per second, by verdict. overloaded is a 503, "
+          "rate_limited a closed 30 s phone window.", "reqps", OK,
           (rate("nexo_otp_requests_total", C, "verdict"), "{{verdict}}"), stack=True),
-    panel("timeseries", "OTPs by outcome", "OTPs that reached their final state, each second.", "reqps", OK,
+    panel("timeseries", "OTPs by outcome", "OTPs that reached their final state, per second.", "reqps", OK,
           (rate("nexo_otps_total", C + ',outcome="delivered"'), "delivered"),
           (rate("nexo_otps_total", C + ',outcome="failed"', "error_code"), "{{error_code}}"), stack=True),
-    panel("timeseries", "OTPs by carrier", "OTPs accepted each second.", "reqps", OK,
+    panel("timeseries", "OTPs by carrier", "OTPs accepted per second.", "reqps", OK,
           (rate("nexo_otp_requests_total", C + ',verdict="accepted"', "carrier"), "{{carrier}}"), stack=True),
-    panel("timeseries", "Phone-window rejections", "OTPs refused because the phone was called less than 30 s ago. A lot of "
-          "them from one customer is a loop, or fraud.", "reqps", rising(1, 10),
+    panel("timeseries", "Phone-window rejections", "OTPs refused because the phone was called less than 30 s ago. Many "
+          "from one customer indicate a loop or fraud.", "reqps", rising(1, 10),
           (rate("nexo_phone_window_rejections_total", C, "carrier"), "{{carrier}}")),
-    panel("timeseries", "Idempotent replays", "Answers given again to a request with an idempotency key.", "reqps", OK,
+    panel("timeseries", "Idempotent replays", "Stored responses returned to requests with an idempotency key.", "reqps", OK,
           (rate("nexo_idempotent_replays_total", N), "replays")),
-    panel("timeseries", "Refunded OTPs", "OTPs whose price went back, each second.", "reqps", OK,
+    panel("timeseries", "Refunded OTPs", "OTPs whose price was refunded, per second.", "reqps", OK,
           (rate("nexo_otp_refunds_total", C, "carrier"), "{{carrier}}"), stack=True),
     row("Money"),
-    panel("timeseries", "Debits and refunds", "US dollars an hour that were taken, and given back.", "currencyUSD", OK,
+    panel("timeseries", "Debits and refunds", "US dollars per hour that were debited and refunded.", "currencyUSD", OK,
           (f'3600e-6 * {rate("nexo_ledger_debited_microdollars_total", N)}', "debited"),
           (f'-3600e-6 * {rate("nexo_ledger_refunded_microdollars_total", N)}', "refunded")),
-    panel("timeseries", "Held by customers", "What all open accounts hold, by bucket. Cash is owed to them.", "currencyUSD",
+    panel("timeseries", "Held by customers", "Total of all open accounts, by bucket. Cash is owed to them.", "currencyUSD",
           OK, (f"max by (bucket) (nexo_wallet_held_usd{{{N}}})", "{{bucket}}"), stack=True),
-    panel("timeseries", "Debits refused", "Debits each second that were not taken, by reason.", "reqps", OK,
+    panel("timeseries", "Debits refused", "Refused debits per second, by reason.", "reqps", OK,
           (rate("nexo_ledger_debits_refused_total", N, "reason"), "{{reason}}")),
-    panel("stat", "Customers out of funds", "Accounts that have sent OTPs and cannot pay for another one.", "short",
+    panel("stat", "Customers out of funds", "Accounts that have sent OTPs and cannot pay for another.", "short",
           rising(5, 50), (f'max(nexo_wallets{{{N},state="out_of_funds"}})', ""), w=6, h=5),
     panel("stat", "Customers in funds", "Accounts that can pay for an OTP.", "short", OK,
           (f'max(nexo_wallets{{{N},state="funded"}})', ""), w=6, h=5),
-    panel("stat", "Turned away for want of funds", "Of the OTPs that were asked for: those that got a 402.", "percentunit",
+    panel("stat", "Refused for insufficient balance", "Share of the requested OTPs that got a 402.", "percentunit",
           rising(0.02, 0.1),
           (f'{rate("nexo_otp_requests_total", C + ",verdict=" + chr(34) + "insufficient_balance" + chr(34))} / {rate("nexo_otp_requests_total", C)}', ""),
           w=6, h=5, decimals=1),
-    panel("stat", "Price", "What an OTP costs.", "currencyUSD", OK, (f"max(nexo_price_usd{{{N}}})", ""), w=6, h=5, decimals=3),
+    panel("stat", "Price", "The price of an OTP.", "currencyUSD", OK, (f"max(nexo_price_usd{{{N}}})", ""), w=6, h=5, decimals=3),
 ]
 
 UP = [{"type": "value", "options": {"0": {"text": "down", "color": RED}, "1": {"text": "up", "color": GREEN}}}]
@@ -215,137 +215,137 @@ YES = [{"type": "value", "options": {"0": {"text": "no", "color": RED}, "1": {"t
 
 CARRIERS = [
     row("At a glance"),
-    panel("stat", "Calls in progress", "Calls that were placed and have not ended.", "short", OK,
+    panel("stat", "Calls in progress", "Calls that have started and not ended.", "short", OK,
           (f"sum(nexo_calls_in_progress{{{N}}})", ""), w=4, h=5),
-    panel("stat", "Set-up rate", "Calls placed each second.", "cps", OK, (rate("nexo_call_attempts_total", L), ""), w=4, h=5, decimals=1),
-    panel("stat", "ASR", "Answer-seizure ratio: answered calls of those placed. A fall says more than a level.",
+    panel("stat", "Set-up rate", "Calls placed per second.", "cps", OK, (rate("nexo_call_attempts_total", L), ""), w=4, h=5, decimals=1),
+    panel("stat", "ASR", "Answer-seizure ratio: answered calls ÷ placed calls. A drop matters more than the level.",
           "percentunit", falling(0.3, 0.5),
           (f'{rate("nexo_calls_answered_total", L)} / {rate("nexo_call_attempts_total", L)}', ""), w=4, h=5, decimals=1),
     panel("stat", "ACD", "Average call duration, from answer to end. A code read twice takes about 20 s; much less means "
-          "that people hang up.", "s", falling(5, 8), (mean("nexo_call_seconds", L), ""), w=4, h=5, decimals=1),
-    panel("stat", "PDD", "Post-dial delay, 95 % of the calls: from INVITE to ringing.", "s", rising(5, 8),
+          "that callees hang up.", "s", falling(5, 8), (mean("nexo_call_seconds", L), ""), w=4, h=5, decimals=1),
+    panel("stat", "PDD", "Post-dial delay of 95 % of the calls: from INVITE to ringing.", "s", rising(5, 8),
           (quantile(0.95, "nexo_call_post_dial_delay_seconds", L), ""), w=4, h=5, decimals=2),
-    panel("stat", "MOS", "What listeners would think of the audio, 1 to 4.5, on average.", "none", falling(3.6, 4.0),
+    panel("stat", "MOS", "Mean opinion score: the estimated audio quality, 1 to 4.5, on average.", "none", falling(3.6, 4.0),
           (mean("nexo_call_mean_opinion_score", L), ""), w=4, h=5, decimals=2),
     row("Gateways"),
-    panel("timeseries", "Gateways up", "1 while a gateway is counted on, by carrier and gateway; the lowest of the nodes.",
+    panel("timeseries", "Gateways up", "1 while a gateway is usable, by carrier and gateway; the minimum over the nodes.",
           "none", OK, (f"min by (carrier, gateway) (nexo_gateway_up{{{C}}})", "{{carrier}} {{gateway}}"), min=0, max=1, mappings=UP),
-    panel("timeseries", "Registered", "1 while we are registered with a gateway that wants it.", "none", OK,
+    panel("timeseries", "Registered", "1 while we are registered with a gateway that requires it.", "none", OK,
           (f"min by (carrier, gateway) (nexo_gateway_registered{{{C}}})", "{{carrier}} {{gateway}}"), min=0, max=1, mappings=YES),
-    panel("timeseries", "Way to the gateways", "Round trip of the last OPTIONS probe.", "s", rising(0.15, 0.4),
+    panel("timeseries", "Gateway round trip", "Round trip of the last OPTIONS probe.", "s", rising(0.15, 0.4),
           (f"max by (carrier, gateway) (nexo_gateway_round_trip_seconds{{{C}}})", "{{carrier}} {{gateway}}"), min=0),
-    panel("bargauge", "Channels in use", "Share of the calls that the trunk may carry at once. Full means 503.",
+    panel("bargauge", "Channels in use", "Share of the trunk's concurrent calls. At 100 % customers get 503.",
           "percentunit", rising(0.7, 0.9),
           (f"sum by (carrier) (nexo_channels_used{{{C}}}) / sum by (carrier) (nexo_channels_limit{{{C}}})", "{{carrier}}"),
           min=0, max=1),
-    panel("timeseries", "Channels", "Calls of a carrier at once, and how many may be.", "short", OK,
+    panel("timeseries", "Channels", "Concurrent calls of a carrier, and the limit.", "short", OK,
           (f"sum by (carrier) (nexo_channels_used{{{C}}})", "{{carrier}}"),
           (f"sum by (carrier) (nexo_channels_limit{{{C}}})", "{{carrier}}, limit")),
-    panel("timeseries", "SIP answers by code", "Answers to INVITE each second. 1xx is progress, 2xx answered, 486 busy, "
-          "5xx the carrier's trouble.", "reqps", OK, (rate("nexo_sip_responses_total", L, "code"), "{{code}}"), stack=True),
+    panel("timeseries", "SIP answers by code", "Responses to INVITE per second. 1xx is progress, 2xx answered, 486 busy, "
+          "5xx a carrier failure.", "reqps", OK, (rate("nexo_sip_responses_total", L, "code"), "{{code}}"), stack=True),
     row("Calls"),
-    panel("timeseries", "ASR by carrier", "Answered calls of those placed.", "percentunit", falling(0.3, 0.5),
+    panel("timeseries", "ASR by carrier", "Answered calls ÷ placed calls.", "percentunit", falling(0.3, 0.5),
           (f'{rate("nexo_calls_answered_total", L, "carrier")} / {rate("nexo_call_attempts_total", L, "carrier")}', "{{carrier}}"), min=0, max=1),
     panel("timeseries", "ACD by carrier", "Average call duration, from answer to end.", "s", falling(5, 8),
           (mean("nexo_call_seconds", L, "carrier"), "{{carrier}}"), min=0),
-    panel("timeseries", "Set-up rate by carrier", "Calls placed each second.", "cps", OK,
+    panel("timeseries", "Set-up rate by carrier", "Calls placed per second.", "cps", OK,
           (rate("nexo_call_attempts_total", L, "carrier"), "{{carrier}}"), stack=True),
-    panel("timeseries", "PDD by carrier", "From INVITE to ringing, 95 % of the calls.", "s", rising(5, 8),
+    panel("timeseries", "PDD by carrier", "From INVITE to ringing, for 95 % of the calls.", "s", rising(5, 8),
           (quantile(0.95, "nexo_call_post_dial_delay_seconds", L, "carrier"), "{{carrier}}"), min=0),
-    panel("timeseries", "Time to the carrier's first answer", "From INVITE to the answer by which a carrier takes the call: "
-          "what a customer waits for.", "s", rising(1, 2),
+    panel("timeseries", "Time to the carrier's first answer", "From INVITE to the response that accepts the call. The "
+          "customer waits for it.", "s", rising(1, 2),
           (quantile(0.95, "nexo_call_accept_seconds", L, "carrier"), "{{carrier}}"), min=0),
-    panel("timeseries", "Answer to first digit", "From the answer until the code's first digit was said, 95 % of the calls. "
+    panel("timeseries", "Answer to first digit", "From the answer to the code's first digit, for 95 % of the calls. "
           "The greeting takes most of it.", "s", rising(6, 10),
           (quantile(0.95, "nexo_call_first_digit_seconds", L, "carrier"), "{{carrier}}"), min=0),
-    panel("heatmap", "Call length", "From answer to end. Two bands: those who hang up at once, and those who listen.", "s", OK,
+    panel("heatmap", "Call length", "From answer to end. Two bands: callees that hang up at once, and callees that listen.", "s", OK,
           (f"sum by (le) (increase(nexo_call_seconds_bucket{{{L}}}[$__rate_interval]))", "{{le}}"), w=24),
     row("Audio"),
-    panel("timeseries", "Loss", "Share of our packets that the far ends missed: mean, and the worst 5 % of the calls. From "
-          "5 % digits are lost.", "percentunit", rising(0.01, 0.03),
+    panel("timeseries", "Loss", "Share of our packets that the far ends did not receive: mean, and 95th percentile of the "
+          "calls. From 5 % on digits are lost.", "percentunit", rising(0.01, 0.03),
           (mean("nexo_rtcp_loss_ratio", L, "carrier"), "{{carrier}}, mean"),
           (quantile(0.95, "nexo_rtcp_loss_ratio", L, "carrier"), "{{carrier}}, p95"), min=0),
-    panel("timeseries", "Jitter", "Jitter that the far ends saw, 95 % of the calls. Their buffers hold some 60 ms.", "s",
+    panel("timeseries", "Jitter", "Jitter that the far ends report, for 95 % of the calls. Their buffers hold about 60 ms.", "s",
           rising(0.03, 0.06), (quantile(0.95, "nexo_rtcp_jitter_seconds", L, "carrier"), "{{carrier}}"), min=0),
-    panel("timeseries", "MOS by carrier", "Estimated opinion of the audio (ITU-T G.107), 1 to 4.5.", "none", falling(3.6, 4.0),
+    panel("timeseries", "MOS by carrier", "Estimated audio quality (ITU-T G.107), 1 to 4.5.", "none", falling(3.6, 4.0),
           (mean("nexo_call_mean_opinion_score", L, "carrier"), "{{carrier}}"), min=1, max=4.5),
 ]
 
 ENGINE = [
     row("At a glance"),
-    panel("stat", "Ready", "Whether each node takes OTPs, as its /readyz says.", "none", falling(1, 1),
+    panel("stat", "Ready", "Whether each node accepts OTPs, according to its /readyz.", "none", falling(1, 1),
           (f"nexo_ready{{{N}}}", "{{instance}}"), w=4, h=5, mappings=YES),
-    panel("stat", "Lease", "Whether each node may act. Without its lease it answers 503.", "none", falling(1, 1),
+    panel("stat", "Lease", "Whether each node has a valid lease. Without it the node answers 503.", "none", falling(1, 1),
           (f"nexo_node_lease_valid{{{N}}}", "{{instance}}"), w=4, h=5, mappings=YES),
-    panel("stat", "Actor restarts", "Actors replaced in the range shown, after a panic or a freeze. Any is a bug.", "short",
+    panel("stat", "Actor restarts", "Actors replaced in the range shown, after a panic or a freeze. Each is a bug.", "short",
           rising(1, 5), (f"sum(increase(nexo_actor_restarts_total{{{N}}}[$__range]))", ""), w=4, h=5, decimals=0),
-    panel("stat", "Webhook backlog", "Webhooks that wait to be sent.", "short", rising(100, 1000),
+    panel("stat", "Webhook backlog", "Webhooks that are pending.", "short", rising(100, 1000),
           (f"max(nexo_webhook_backlog{{{N}}})", ""), w=4, h=5),
-    panel("stat", "Commit, p99", "99 % of the ledger's commits take no longer. It is the disk's time.", "s", rising(0.1, 0.5),
+    panel("stat", "Commit, p99", "99 % of the ledger's commits take no longer. Most of it is the sync of the disk.", "s", rising(0.1, 0.5),
           (quantile(0.99, "nexo_ledger_commit_seconds", N), ""), w=4, h=5),
-    panel("stat", "Memory", "Of the largest node.", "bytes", rising(1e9, 2e9),
+    panel("stat", "Memory", "Resident memory of the largest node.", "bytes", rising(1e9, 2e9),
           (f"max(nexo_process_resident_memory_bytes{{{N}}})", ""), w=4, h=5),
     row("Actors"),
-    panel("timeseries", "Mailboxes", "Messages that wait, by actor. Anything but near nothing means that it cannot keep up.",
+    panel("timeseries", "Mailboxes", "Messages that wait, by actor. Values well above zero mean that it cannot keep up.",
           "short", OK, (f"sum by (actor) (nexo_actor_mailbox_depth{{{N}}})", "{{actor}}"), min=0),
-    panel("timeseries", "Mailboxes, how full", "Share of what may wait. At 100 % customers get 503.", "percentunit",
+    panel("timeseries", "Mailbox usage", "Waiting messages ÷ capacity. At 100 % customers get 503.", "percentunit",
           rising(0.5, 0.8),
           (f"max by (actor) (nexo_actor_mailbox_depth{{{N}}} / nexo_actor_mailbox_limit{{{N}}})", "{{actor}}"), min=0, max=1),
-    panel("timeseries", "Handling time", "99 % of an actor's messages are handled within this.", "s", rising(0.01, 0.1),
+    panel("timeseries", "Handling time", "The time within which an actor handles 99 % of its messages.", "s", rising(0.01, 0.1),
           (quantile(0.99, "nexo_actor_handling_seconds", N, "actor"), "{{actor}}"), min=0),
-    panel("timeseries", "Messages handled", "Each second, by actor.", "mps", OK,
+    panel("timeseries", "Messages handled", "Messages per second, by actor.", "mps", OK,
           (rate("nexo_actor_handling_seconds_count", N, "actor"), "{{actor}}")),
     panel("timeseries", "Restarts", "Actors replaced, by actor.", "short", rising(1, 5),
           (f"sum by (actor) (increase(nexo_actor_restarts_total{{{N}}}[$__rate_interval]))", "{{actor}}"), min=0),
-    panel("timeseries", "Internal errors, reaped OTPs", "Failures that are ours, and deliveries that nothing worked on any "
-          "more. Both should be none.", "short", rising(1, 1),
+    panel("timeseries", "Internal errors, reaped OTPs", "Responses with 500, and deliveries without a saga. "
+          "Both should be zero.", "short", rising(1, 1),
           (f"sum(increase(nexo_internal_errors_total{{{N}}}[$__rate_interval]))", "internal errors"),
           (f"sum(increase(nexo_reaped_deliveries_total{{{N}}}[$__rate_interval]))", "reaped"), min=0),
     row("Ledger"),
-    panel("heatmap", "Commit latency", "How long one transaction takes: a sync of the disk, or the database's.", "s",
+    panel("heatmap", "Commit latency", "Duration of one transaction: a sync of the disk, or of the database server.", "s",
           rising(0.1, 0.5),
           (f"sum by (le) (increase(nexo_ledger_commit_seconds_bucket{{{N}}}[$__rate_interval]))", "{{le}}")),
-    panel("timeseries", "Batch size", "Postings in one commit. It grows by itself under load: one sync serves all of them.",
+    panel("timeseries", "Batch size", "Postings per commit. The size grows under load: one sync serves all of them.",
           "short", OK, (mean("nexo_ledger_batch_postings", N), "mean"),
           (quantile(0.95, "nexo_ledger_batch_postings", N), "p95"), min=0),
     panel("timeseries", "Waiting for a commit", "Debits and settlements that wait, by wallet actor.", "short",
           rising(4000, 12000), (f"sum by (actor) (nexo_ledger_waiting_postings{{{N}}})", "{{actor}}"), min=0),
-    panel("timeseries", "Postings", "Debits and refunds each second, and commits that were tried again.", "ops", OK,
+    panel("timeseries", "Postings", "Debits and refunds per second, and retried commits.", "ops", OK,
           (rate("nexo_ledger_debits_total", N), "debits"), (rate("nexo_ledger_refunds_total", N), "refunds"),
           (rate("nexo_ledger_commit_retries_total", N), "retries")),
     row("Webhooks"),
-    panel("timeseries", "Webhook attempts", "POSTs each second, by outcome. Nothing is sent twice by itself.", "reqps", OK,
+    panel("timeseries", "Webhook attempts", "POSTs per second, by outcome. Nothing is sent twice automatically.", "reqps", OK,
           (rate("nexo_webhook_attempts_total", N, "outcome"), "{{outcome}}"), stack=True),
-    panel("timeseries", "Webhook latency", "How long customers' servers take to answer.", "s", rising(2, 5),
+    panel("timeseries", "Webhook latency", "Response time of the customers' servers.", "s", rising(2, 5),
           *[(quantile(q, "nexo_webhook_seconds", N), f"p{int(q * 100)}") for q in (0.5, 0.95)], min=0),
-    panel("timeseries", "Webhook backlog", "Waiting, and under way.", "short", rising(100, 1000),
-          (f"max(nexo_webhook_backlog{{{N}}})", "waiting"), (f"sum(nexo_webhooks_in_flight{{{N}}})", "under way"), min=0),
-    panel("timeseries", "Oldest waiting webhook", "For how long the oldest waits, paused endpoints aside.", "s", rising(10, 60),
+    panel("timeseries", "Webhook backlog", "Pending and in-flight webhooks.", "short", rising(100, 1000),
+          (f"max(nexo_webhook_backlog{{{N}}})", "waiting"), (f"sum(nexo_webhooks_in_flight{{{N}}})", "in flight"), min=0),
+    panel("timeseries", "Oldest waiting webhook", "Age of the oldest pending webhook, without paused endpoints.", "s", rising(10, 60),
           (f"max(nexo_webhook_oldest_seconds{{{N}}})", "oldest"), min=0),
     row("Media"),
-    panel("timeseries", "Media lateness", "How late audio is sent: half, and 99 % of the ticks are no later. From 5 ms a tick "
-          "counts as late.", "s", rising(0.002, 0.005),
+    panel("timeseries", "Media lateness", "How late audio is sent, for 50 % and 99 % of the ticks. From 5 ms on a tick counts "
+          "as late.", "s", rising(0.002, 0.005),
           *[(quantile(q, "nexo_rtp_tick_lateness_seconds", N), f"p{int(q * 100)}") for q in (0.5, 0.99)],
-          (rate("nexo_rtp_late_ticks_total", N) + " / 1000", "late ticks a millisecond"), min=0),
-    panel("timeseries", "RTP packets", "Packets each second: sent, received, and dropped as a stranger's.", "pps", OK,
+          (rate("nexo_rtp_late_ticks_total", N) + " / 1000", "late ticks per millisecond"), min=0),
+    panel("timeseries", "RTP packets", "Packets per second: sent, received, and dropped because of an unknown sender.", "pps", OK,
           (rate("nexo_rtp_packets_sent_total", N), "sent"), (rate("nexo_rtp_packets_received_total", N), "received"),
           (rate("nexo_rtp_packets_dropped_total", N), "dropped"), (rate("nexo_rtp_send_errors_total", N), "not sent")),
-    panel("timeseries", "SIP dropped", "Datagrams each second from no gateway (foreign), that are no SIP (garbage), or of no "
-          "call (stray).", "pps", rising(1, 100), (rate("nexo_sip_dropped_total", N, "reason"), "{{reason}}")),
+    panel("timeseries", "SIP dropped", "Datagrams per second that are not from a gateway (foreign), not SIP (garbage), or of "
+          "no call (stray).", "pps", rising(1, 100), (rate("nexo_sip_dropped_total", N, "reason"), "{{reason}}")),
     row("Process"),
     panel("timeseries", "CPU", "Cores in use, by node.", "none", OK,
           (f"sum by (instance) (rate(nexo_process_cpu_seconds_total{{{N}}}[$__rate_interval]))", "{{instance}}"), min=0),
-    panel("timeseries", "Memory by node", "Resident memory. A call that is up takes some 12 kB.", "bytes", rising(1e9, 2e9),
+    panel("timeseries", "Memory by node", "Resident memory. A call in progress takes about 12 kB.", "bytes", rising(1e9, 2e9),
           (f"sum by (instance) (nexo_process_resident_memory_bytes{{{N}}})", "{{instance}}"), min=0),
-    panel("timeseries", "Descriptors", "Open files and sockets, share of what is allowed.", "percentunit", rising(0.5, 0.8),
+    panel("timeseries", "Descriptors", "Open files and sockets ÷ limit.", "percentunit", rising(0.5, 0.8),
           (f"nexo_process_open_fds{{{N}}} / nexo_process_max_fds{{{N}}}", "{{instance}}"), min=0),
     row("Nodes"),
-    panel("timeseries", "Lease left", "How long each node may act unless its lease is renewed; 0 on SQLite, where it never "
-          "ends.", "s", OK, (f"nexo_node_lease_seconds{{{N}}}", "{{instance}}"), min=0),
-    panel("timeseries", "Lives and takeovers", "Each node's epoch grows with its restarts; takeovers are dead nodes whose "
-          "calls another one settled.", "short", OK, (f"nexo_node_epoch{{{N}}}", "{{instance}} epoch"),
+    panel("timeseries", "Lease left", "Remaining time of each node's lease without a renewal; 0 on SQLite, because it never "
+          "ends there.", "s", OK, (f"nexo_node_lease_seconds{{{N}}}", "{{instance}}"), min=0),
+    panel("timeseries", "Epochs and takeovers", "Each restart increases a node's epoch; a takeover is a dead node whose "
+          "calls another node settled.", "short", OK, (f"nexo_node_epoch{{{N}}}", "{{instance}} epoch"),
           (f"sum(increase(nexo_node_takeovers_total{{{N}}}[$__rate_interval]))", "takeovers")),
-    panel("timeseries", "Configuration reloads", "Reloads on SIGHUP, by outcome. A refused one left the older settings in "
+    panel("timeseries", "Configuration reloads", "Reloads on SIGHUP, by outcome. After a rejected one the previous settings stay in "
           "force.", "short", rising(1, 1),
           (f"sum by (outcome) (increase(nexo_config_reloads_total{{{N}}}[$__rate_interval]))", "{{outcome}}"), min=0),
 ]
@@ -375,8 +375,8 @@ def variables():
     ]
 
 
-def placed(panels):
-    """Gives each panel its place: from left to right, in rows of 24."""
+def laid_out(panels):
+    """Sets the position of each panel: from left to right, in rows of 24."""
     x = y = height = 0
     for number, one in enumerate(panels, 1):
         grid = one["gridPos"]
@@ -388,11 +388,11 @@ def placed(panels):
     return panels
 
 
-def dashboard(uid, title, what, panels):
+def dashboard(uid, title, description, panels):
     return {
         "uid": uid,
         "title": title,
-        "description": what,
+        "description": description,
         "tags": ["nexo"],
         "schemaVersion": 39,
         "version": 1,
@@ -406,13 +406,13 @@ def dashboard(uid, title, what, panels):
             "title": "NEXO ROUTE", "type": "dashboards", "tags": ["nexo"], "asDropdown": False, "icon": "external link",
             "includeVars": True, "keepTime": True, "targetBlank": False, "tooltip": "", "url": "",
         }],
-        "panels": placed(panels),
+        "panels": laid_out(panels),
     }
 
 
 DASHBOARDS = {
     "traffic-and-money.json": dashboard(
-        "nexo-traffic", "Traffic and money", "Requests, OTPs, what customers were told, and what they paid.", TRAFFIC),
+        "nexo-traffic", "Traffic and money", "Requests, OTPs and money.", TRAFFIC),
     "carriers-and-calls.json": dashboard(
         "nexo-carriers", "Carriers and calls", "Gateways, calls and audio, by carrier.", CARRIERS),
     "engine.json": dashboard(
@@ -431,7 +431,7 @@ def main():
         else:
             path.write_text(text)
     if stale:
-        sys.exit(f"not what grafana/make_dashboards.py writes: {', '.join(stale)}")
+        sys.exit(f"run grafana/make_dashboards.py; not up to date: {', '.join(stale)}")
 
 
 if __name__ == "__main__":

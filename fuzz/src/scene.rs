@@ -17,26 +17,26 @@ const STRANGER: ([u8; 4], u16) = ([198, 51, 100, 7], 5060);
 const OFFER: &str = "v=0\r\no=nexo 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n\
     m=audio 4000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
 
-/// What the caller has said last, which a far end that wants to be taken seriously repeats.
+/// The identifiers of the caller's last requests. A valid response or request repeats them.
 #[derive(Clone, Default, Debug)]
-struct Said {
+struct Identifiers {
     branch: String,
     invite_branch: String,
     cseq: u32,
     tag: String,
 }
 
-/// One call, and whatever is done to it.
+/// One call, and the events that reach it.
 pub struct Scene {
     agent: UserAgent,
     call: CallHandle,
     now: Instant,
-    said: Said,
+    last: Identifiers,
     requests: VecDeque<Request>,
 }
 
 impl Scene {
-    /// A caller that has just sent its INVITE. It is the same each time.
+    /// A caller that has just sent its INVITE. The INVITE is the same in each run.
     pub fn start(now: Instant) -> Scene {
         let mut agent = UserAgent::new("fuzz", Timers::default(), 1);
         agent.set_peers([SocketAddr::from(GATEWAY).into()].into());
@@ -57,42 +57,42 @@ impl Scene {
             agent,
             call,
             now,
-            said: Said::default(),
+            last: Identifiers::default(),
             requests: VecDeque::new(),
         };
         scene.drain();
         scene
     }
 
-    /// The next request that was sent.
+    /// The next request that the caller sent.
     pub fn request(&mut self) -> Option<Request> {
         self.requests.pop_front()
     }
 
-    /// Takes a datagram of the gateway's, as it is.
+    /// Receives a datagram from the gateway, unchanged.
     pub fn receive(&mut self, datagram: &[u8]) {
         let from = SocketAddr::from(GATEWAY);
         self.agent.receive(self.now, from, datagram);
         self.drain();
     }
 
-    /// Does what a record says. Its first byte tells how much time passes before (the two lowest bits)
-    /// and what happens (the next two); the rest is a datagram, in which `%B` is the branch of the last
-    /// request, `%I` that of the last INVITE, `%N` the last number and `%T` the caller's tag.
+    /// Executes a record. The two lowest bits of its first byte select how much time passes before, the next two
+    /// select the event. The rest is a datagram, in which `%B` stands for the branch of the last request, `%I` for
+    /// the branch of the last INVITE, `%N` for the last CSeq and `%T` for the caller's tag.
     pub fn play(&mut self, record: &[u8]) {
         let Some((first, datagram)) = record.split_first() else {
             return;
         };
-        let passes = match first & 3 {
+        let elapsed = match first & 3 {
             0 => Duration::ZERO,
             1 => Duration::from_millis(500),
             2 => Duration::from_secs(5),
             _ => Duration::from_secs(40),
         };
-        self.now += passes;
+        self.now += elapsed;
         self.agent.tick(self.now);
         self.drain();
-        let datagram = self.filled_in(datagram);
+        let datagram = self.substitute(datagram);
         let from = match first >> 2 & 3 {
             1 => STRANGER,
             _ => GATEWAY,
@@ -108,11 +108,11 @@ impl Scene {
         self.drain();
     }
 
-    /// Lets the call go, and all of its time pass: whatever was done to it, it ends.
+    /// Hangs up and lets time pass. The call must end in every case.
     pub fn end(mut self) {
         self.agent.hang_up(self.now, self.call);
         self.drain();
-        // A call is kept for a last answer at most a few times the patience of its transactions.
+        // A call is kept for late responses for at most a few transaction timeouts.
         for _ in 0..10_000 {
             let Some(due) = self.agent.next_deadline() else {
                 break;
@@ -121,18 +121,18 @@ impl Scene {
             self.agent.tick(self.now);
             self.drain();
         }
-        assert_eq!(self.agent.legs(), 0, "the call is kept for ever");
+        assert_eq!(self.agent.legs(), 0, "the call is never removed");
     }
 
-    fn filled_in(&self, datagram: &[u8]) -> Vec<u8> {
+    fn substitute(&self, datagram: &[u8]) -> Vec<u8> {
         let mut filled = Vec::with_capacity(datagram.len() + 64);
         let mut rest = datagram;
         while let Some((byte, after)) = rest.split_first() {
             let value = match (byte, after.first()) {
-                (b'%', Some(b'B')) => Some(self.said.branch.clone()),
-                (b'%', Some(b'I')) => Some(self.said.invite_branch.clone()),
-                (b'%', Some(b'N')) => Some(self.said.cseq.to_string()),
-                (b'%', Some(b'T')) => Some(self.said.tag.clone()),
+                (b'%', Some(b'B')) => Some(self.last.branch.clone()),
+                (b'%', Some(b'I')) => Some(self.last.invite_branch.clone()),
+                (b'%', Some(b'N')) => Some(self.last.cseq.to_string()),
+                (b'%', Some(b'T')) => Some(self.last.tag.clone()),
                 _ => None,
             };
             match value {
@@ -149,23 +149,23 @@ impl Scene {
         filled
     }
 
-    /// Looks at all that is sent: whoever gets it must be able to read it.
+    /// Checks everything that is sent: the receiver must be able to parse it.
     fn drain(&mut self) {
         while let Some(transmit) = self.agent.poll_transmit() {
             match Message::parse(&transmit.bytes) {
                 Ok(Message::Request(request)) => {
-                    self.said.branch = branch(&request);
-                    self.said.cseq = request.cseq();
-                    self.said.tag = request.from_tag().expect("a tag of ours").to_owned();
+                    self.last.branch = branch(&request);
+                    self.last.cseq = request.cseq();
+                    self.last.tag = request.from_tag().expect("our tag").to_owned();
                     if request.method() == Method::Invite {
-                        self.said.invite_branch = branch(&request);
+                        self.last.invite_branch = branch(&request);
                     }
                     self.requests.push_back(request);
                 }
                 Ok(Message::Response(_)) => {}
-                // An answer repeats what it answers, and may come to be longer than that.
+                // A response repeats fields of its request, and may exceed the limit.
                 Err(_) if is_oversized(&transmit.bytes) => {}
-                Err(error) => panic!("what was sent cannot be read: {error}"),
+                Err(error) => panic!("a sent message cannot be parsed: {error}"),
             }
         }
         while self.agent.poll_event().is_some() || self.agent.poll_outcome().is_some() {}
@@ -173,17 +173,17 @@ impl Scene {
 }
 
 fn branch(request: &Request) -> String {
-    let via = request.via().expect("a hop of ours");
-    via.branch().expect("a branch of ours").to_owned()
+    let via = request.via().expect("our Via");
+    via.branch().expect("our branch").to_owned()
 }
 
-/// Whether a message is beyond what a datagram, or the reader, has room for.
+/// Whether a message exceeds the limits of a datagram or of the parser.
 pub fn is_oversized(message: &[u8]) -> bool {
     let lines = message.iter().filter(|byte| **byte == b'\n').count();
     message.len() > MAX_BYTES || lines > MAX_HEADERS
 }
 
-/// Every name of a field that is known, for those who look at all fields.
+/// All known header field names, for targets that read every field.
 pub const NAMES: [Name; 18] = [
     Name::Via,
     Name::From,

@@ -1,5 +1,5 @@
--- Requests of wrk: every one for another phone, so that no 30 s window is ever closed.
--- Arguments: the API key, and the number of the run.
+-- Requests of wrk, each to a different phone, so that no 30 s window is closed.
+-- Arguments: the API key and the number of the run.
 
 local threads = 0
 local prefixes = { "+8498", "+8497", "+8496", "+8486" }

@@ -1,5 +1,5 @@
-// What fraud and broken clients look like: one range dialled number by number, one phone again and again, numbers and
-// codes that are none, keys that never were. Nothing of it may cost more than an answer.
+// Fraud and broken clients: one range dialled number by number, one phone repeatedly, invalid numbers and codes, unknown
+// keys. None of it may cost more than a response.
 import { check } from 'k6';
 import { NO_ERRORS, SHORT, TRENDS, phone, send } from './lib.js';
 import exec from 'k6/execution';
@@ -35,7 +35,7 @@ export function nonsense() {
     ['+84281234567', '482917'], ['0981234567', '482917'], ['+8498123456', '482917'], ['+84981234567 ', '482917'],
     ['+84981234567', '123'], ['+84981234567', '12345678901'], ['+84981234567', 'abcdef'], ['+84981234567', '４８２９'],
   ][exec.scenario.iterationInTest % 8];
-  check(send(to, { code, expected: [400] }), { 'refused as what it is': (a) => a.status === 400 });
+  check(send(to, { code, expected: [400] }), { 'refused with 400': (a) => a.status === 400 });
 }
 
 export function guesses() {
@@ -43,5 +43,5 @@ export function guesses() {
   const answer = http.get(`${__ENV.NEXO_URL}/api/v1/balance`, {
     headers: { Authorization: `Bearer ${key}` }, responseCallback: http.expectedStatuses(401),
   });
-  check(answer, { 'no such key': (a) => a.status === 401 && a.json('error') === 'invalid_key' });
+  check(answer, { 'refused with 401': (a) => a.status === 401 && a.json('error') === 'invalid_key' });
 }

@@ -1,4 +1,5 @@
-// One customer sends everything: its wallet is one row, and still no one waits. It runs as fast as it is answered.
+// One customer sends all OTPs. Its wallet is one row, and no request may wait for it. Each client sends its next OTP after
+// the response.
 import { NO_ERRORS, SHORT, TRENDS, fresh, send } from './lib.js';
 export { handleSummary } from './lib.js';
 

@@ -1,4 +1,4 @@
-// What all scripts share: customers, phones that nobody else has, and figures by what the gateway said.
+// Shared by all scripts: customers, unused phones, and metrics of the gateway's responses.
 import http from 'k6/http';
 import exec from 'k6/execution';
 import { Counter, Trend } from 'k6/metrics';
@@ -6,7 +6,7 @@ import { Counter, Trend } from 'k6/metrics';
 const BASE = __ENV.NEXO_URL;
 const KEYS = __ENV.NEXO_KEYS.split(',');
 export const SHORT = __ENV.NEXO_SHORT === '1';
-/// OTPs a second that the trunk takes in this run.
+/// OTPs per second that the trunk accepts in this run.
 export const CAPACITY = Number(__ENV.NEXO_CAPACITY || '100');
 
 const REASONS = ['rate_limited', 'overloaded', 'no_route', 'insufficient_balance', 'invalid_phone', 'invalid_code',
@@ -15,25 +15,25 @@ export const accepted = new Counter('otp_accepted');
 const refused = Object.fromEntries(REASONS.map((reason) => [reason, new Counter(`otp_refused_${reason}`)]));
 export const acceptedTime = new Trend('otp_accepted_time', true);
 const refusedTime = new Trend('otp_refused_time', true);
-// Neither an answer of the gateway's that is expected, nor one at all.
+// Requests without a response, or with an unexpected one.
 export const errors = new Counter('otp_errors');
 
 const PREFIXES = ['96', '97', '98', '86', '32', '33', '34', '35', '36', '37', '38', '39'];
 
-/// The phone of this number in the run, with these last two digits. All are Viettel's; the first 1.2 million differ.
+/// The phone with this index in the run, ending with these two digits. All are Viettel's; the first 1.2 million differ.
 export function phone(number, lastTwo) {
   const prefix = PREFIXES[Math.floor(number / 100000) % PREFIXES.length];
   return `+84${prefix}${String(number % 100000).padStart(5, '0')}${lastTwo}`;
 }
 
-/// A phone that no other iteration has had.
+/// A phone that no other iteration uses.
 export function fresh(lastTwo) {
   return phone(exec.scenario.iterationInTest + (exec.scenario.name === 'default' ? 0 : offset(exec.scenario.name)), lastTwo);
 }
 
 function offset(name) {
   let hash = 0;
-  for (const letter of name) hash = (hash * 31 + letter.charCodeAt(0)) % 11;
+  for (const character of name) hash = (hash * 31 + character.charCodeAt(0)) % 11;
   return hash * 100000;
 }
 
@@ -41,8 +41,8 @@ export function key() {
   return KEYS[exec.scenario.iterationInTest % KEYS.length];
 }
 
-/// Sends one OTP and counts what was said. What is asked rightly and paid for is accepted, or refused with 429 or
-/// 503: whatever else comes is an error, unless it is `expected`.
+/// Sends one OTP and counts the response. A valid, funded request gets 202, 429 or 503. Any other status is an error,
+/// unless it is `expected`.
 export function send(to, { code = '482917', as = key(), expected = [] } = {}) {
   const allowed = [429, 503, ...expected];
   const answer = http.post(`${BASE}/api/v1/send-otp`, JSON.stringify({ phone: to, code }), {
@@ -69,10 +69,10 @@ export function get(path) {
   return http.get(`${BASE}/api/v1/${path}`, { headers: { Authorization: `Bearer ${KEYS[0]}` } });
 }
 
-/// No answer but those that are allowed, ever.
+/// Only allowed responses.
 export const NO_ERRORS = { otp_errors: ['count==0'], http_req_failed: ['rate==0'] };
 
-/// For people on standard output, for `run` in a file.
+/// Writes the summary that `run` reads.
 export function handleSummary(data) {
   const count = (name) => (data.metrics[name] ? data.metrics[name].values.count : 0);
   const time = (name, which) => (data.metrics[name] ? data.metrics[name].values[which] : null);

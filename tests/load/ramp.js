@@ -1,5 +1,5 @@
-// More and more until it no longer keeps up. The figure to read is what was accepted a second before 503 came; k6
-// itself costs some 100 µs of CPU a request, so that what a machine can do is measured by `tests/bench/run`.
+// A rising load until the gateway does not keep up. The result is the rate accepted before the first 503. k6 costs about
+// 100 µs of CPU per request, so `tests/bench/run` measures the capacity of a machine.
 import exec from 'k6/execution';
 import { NO_ERRORS, CAPACITY, SHORT, TRENDS, fresh, send } from './lib.js';
 export { handleSummary } from './lib.js';

@@ -1,4 +1,4 @@
-// Does it work at all: a few OTPs a second, and everything else that a customer asks.
+// A few OTPs per second, and the other requests of a customer.
 import { check, sleep } from 'k6';
 import { NO_ERRORS, SHORT, TRENDS, fresh, get, send } from './lib.js';
 export { handleSummary } from './lib.js';
@@ -21,7 +21,7 @@ export default function () {
   if (!check(sent, { 'accepted': (answer) => answer.status === 202 })) return;
   check(sent, { 'has a request id': (answer) => Boolean(answer.headers['X-Request-Id']) });
   const id = sent.json('id');
-  // A busy phone is final within seconds. Another customer's OTP is not found.
+  // A call to a busy phone is final within seconds.
   let delivery;
   for (let tries = 0; tries < 20; tries += 1) {
     delivery = get(`deliveries/${id}`);

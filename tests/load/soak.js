@@ -1,5 +1,5 @@
-// An ordinary day, for as long as you like: people answer, some are busy, some decline, and every end is told to a
-// webhook. `run` counts the webhooks and watches the memory. NEXO_DURATION=8h tests/load/run soak
+// Ordinary traffic for NEXO_DURATION: callees answer, are busy or decline, and every ended OTP sends a webhook. `run`
+// counts the webhooks and records the memory. NEXO_DURATION=8h tests/load/run soak
 import { NO_ERRORS, CAPACITY, SHORT, TRENDS, fresh, send } from './lib.js';
 export { handleSummary } from './lib.js';
 

@@ -1,5 +1,5 @@
-// Five times what the trunk takes, out of nothing: what is too much gets 503 at once and costs nothing, what is
-// accepted is as quick as ever, and afterwards all is as before.
+// A sudden load of five times the trunk's rate: excess requests get 503 at once and cost nothing, accepted ones stay
+// fast, and afterwards the gateway behaves as before.
 import { NO_ERRORS, CAPACITY, SHORT, TRENDS, fresh, send } from './lib.js';
 export { handleSummary } from './lib.js';
 

@@ -1,12 +1,11 @@
-//! A call, and all that a gateway or a stranger may say in its course: records, each ended by the byte
-//! 0x1E, as [`Scene::play`] takes them.
+//! A call, and messages from the gateway and from strangers: records for [`Scene::play`], each ended by the byte 0x1E.
 
 use std::sync::LazyLock;
 use std::time::Instant;
 
 use crate::Scene;
 
-/// The same for all runs: what is found is found again.
+/// The same for all runs, so that a failure can be reproduced.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 pub fn run(records: &[u8]) {

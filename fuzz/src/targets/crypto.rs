@@ -1,5 +1,5 @@
-//! What protects the audio: the `a=crypto:` attribute, read and written; and packets, of which a receiver
-//! takes none that was not protected for it.
+//! SRTP: the `a=crypto:` attribute, read and written; and packets, which a receiver must reject if they were not
+//! protected with its key.
 
 use nexo_voice::rtp::srtp::{Receiver, Sender};
 use nexo_voice::sip::sdp::sdes;
@@ -12,24 +12,26 @@ pub fn run(bytes: &[u8]) {
     {
         let written = sdes::write(&crypto);
         let value = written.strip_prefix("a=crypto:").expect("an attribute");
-        let again = sdes::read(value).expect("what is written can be read");
+        let again = sdes::read(value).expect("the written attribute can be read");
         assert_eq!(again.tag, crypto.tag);
         assert_eq!(again.key.to_inline(), crypto.key.to_inline());
     }
     let key = sdes::read(KEY).expect("a key of RFC 4568").key;
     let mut receiver = Receiver::new(&key);
     let mut packet = bytes.to_vec();
-    // Tags of 32 bits could be met by chance, but not by any that this will see.
+    // An input could match a tag of 32 bits by chance, but this is too unlikely to occur.
     assert!(receiver.unprotect_rtp(&mut packet).is_err());
     assert!(receiver.unprotect_rtcp(&mut packet).is_err());
-    assert_eq!(packet, bytes, "what is refused stays as it was");
+    assert_eq!(packet, bytes, "a rejected packet stays unchanged");
     let mut sender = Sender::new(&key);
     if sender.protect_rtp(&mut packet).is_ok() {
-        receiver.unprotect_rtp(&mut packet).expect("it is ours");
+        receiver.unprotect_rtp(&mut packet).expect("our own packet");
         assert_eq!(packet, bytes);
     }
     if sender.protect_rtcp(&mut packet).is_ok() {
-        receiver.unprotect_rtcp(&mut packet).expect("it is ours");
+        receiver
+            .unprotect_rtcp(&mut packet)
+            .expect("our own packet");
         assert_eq!(packet, bytes);
     }
 }

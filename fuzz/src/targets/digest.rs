@@ -1,5 +1,5 @@
-//! A challenge: the first byte says of which kind, the rest is the value of its header field. Whatever it
-//! holds, the INVITE that answers it can be read.
+//! A digest challenge: the first byte selects 401 or 407, the rest is the value of the header field. The INVITE that
+//! answers it must always be parsable.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -20,7 +20,7 @@ pub fn run(bytes: &[u8]) {
         _ => (407, "Proxy-Authenticate"),
     };
     let invite = scene.request().expect("the INVITE");
-    // The second time, the challenge is one that the INVITE has already answered.
+    // The second time, the INVITE has already answered the challenge.
     for _ in 0..2 {
         let source = ([192, 0, 2, 9], 5062).into();
         let mut draft = Draft::response(&invite, code, "gateway", source);
@@ -31,7 +31,7 @@ pub fn run(bytes: &[u8]) {
         if request.method() == Method::Invite {
             let answers = ["Authorization", "Proxy-Authorization"].map(|name| request.named(name));
             let answer = answers.into_iter().flatten().next();
-            let answer = answer.expect("an INVITE is repeated only with an answer");
+            let answer = answer.expect("an INVITE is repeated only with credentials");
             assert!(answer.starts_with("Digest username=\"user\", realm=\""));
         }
     }

@@ -1,5 +1,4 @@
-//! A stream of SIP: the first byte is how many bytes come at a time. However it is cut, the messages are
-//! the same.
+//! A SIP stream: the first byte is the number of bytes per read. The messages must not depend on it.
 
 use nexo_voice::net::streams::framing::{Frame, Framer, FramingError};
 use nexo_voice::sip::message::Message;
@@ -18,7 +17,7 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-/// The messages, and what kept any more from being found.
+/// The messages, and the error that stopped the search.
 fn frames<'a>(parts: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<FramingError>) {
     let (mut framer, mut frames) = (Framer::default(), Vec::new());
     for part in parts {

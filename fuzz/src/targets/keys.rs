@@ -1,11 +1,11 @@
-//! Pressed keys: events in packets, and tones in samples.
+//! Pressed keys: telephone-events in packets, and DTMF tones in samples.
 
 use nexo_voice::rtp::wire::dtmf_tones::ToneDetector;
 use nexo_voice::rtp::wire::telephone_event::{TelephoneEvent, TelephoneEventReader};
 
 pub fn run(bytes: &[u8]) {
     let (mut reader, mut presses) = (TelephoneEventReader::default(), 0);
-    // Each packet: four bytes of timestamp, and an event.
+    // Each packet has four bytes of timestamp and an event.
     let packets = bytes.chunks(8);
     let most = packets.len();
     for packet in packets {

@@ -1,12 +1,12 @@
-//! RTCP packets: every report block, and the round trip that it tells of.
+//! RTCP packets: every report block, and the round trip computed from it.
 
 use nexo_voice::rtp::wire::rtcp::{self, RtcpItem};
 
 pub fn run(datagram: &[u8]) {
-    let news = rtcp::parse(datagram);
+    let items = rtcp::parse(datagram);
     // A block takes 24 bytes, a sender report 28.
-    assert!(news.len() * 24 <= datagram.len());
-    for item in news {
+    assert!(items.len() * 24 <= datagram.len());
+    for item in items {
         match item {
             RtcpItem::SenderTime { .. } => {}
             RtcpItem::Block(block) => {

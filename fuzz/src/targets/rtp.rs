@@ -1,4 +1,4 @@
-//! RTP packets: what is read is what would be written.
+//! RTP packets: a parsed packet, written again, parses to the same values.
 
 use nexo_voice::rtp::wire::packet;
 

@@ -1,4 +1,4 @@
-//! A description of the far end's: as an answer, as an offer in mid-call, and written anew.
+//! A media description of the far end: as an answer, as an offer during a call, and written again.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ pub fn run(body: &[u8]) {
     if let Ok(audio) = sdp::read(body) {
         assert!(!audio.codecs.is_empty() && audio.rtp.port() != 0);
         let written = sdp::write(&audio, 1);
-        let again = sdp::read(written.as_bytes()).expect("what is written can be read");
+        let again = sdp::read(written.as_bytes()).expect("the written description can be read");
         assert_eq!(again.rtp, audio.rtp);
         assert_eq!(again.codecs, audio.codecs);
         assert_eq!(again.telephone_event, audio.telephone_event);
@@ -25,7 +25,7 @@ pub fn run(body: &[u8]) {
         }
         let ours = sdp::write(&own, 1);
         if let Ok(answer) = sdp::answer(ours.as_bytes(), body) {
-            sdp::read(answer.as_bytes()).expect("what is answered can be read");
+            sdp::read(answer.as_bytes()).expect("the answer can be read");
         }
     }
 }

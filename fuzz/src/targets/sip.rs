@@ -1,5 +1,5 @@
-//! One datagram as a SIP message: every accessor of both kinds, and that the answer to a request is itself
-//! a message, of the same transaction.
+//! One datagram as a SIP message: every accessor of requests and responses. The response to a request must be a
+//! valid message of the same transaction.
 
 use std::net::SocketAddr;
 
@@ -13,19 +13,19 @@ pub fn run(datagram: &[u8]) {
     match Message::parse(datagram) {
         Ok(Message::Request(request)) => {
             let _ = (request.method().name(), request.uri());
-            look_at(&request);
+            read_all(&request);
             answer(&request);
         }
         Ok(Message::Response(response)) => {
             assert!((100..700).contains(&response.code()));
             let _ = response.reason();
-            look_at(&response);
+            read_all(&response);
         }
         Err(_) => {}
     }
 }
 
-fn look_at(fields: &Fields) {
+fn read_all(fields: &Fields) {
     assert!(!fields.call_id().is_empty());
     let _ = (fields.cseq(), fields.cseq_method(), fields.body());
     let _ = (fields.from_tag(), fields.to_tag(), fields.contact());
@@ -59,7 +59,7 @@ fn answer(request: &Request) {
         return;
     }
     let Ok(Message::Response(answer)) = Message::parse(&bytes) else {
-        panic!("the answer cannot be read");
+        panic!("the response cannot be parsed");
     };
     assert_eq!(answer.call_id(), request.call_id());
     assert_eq!(answer.cseq(), request.cseq());

@@ -1,4 +1,4 @@
-//! A line whose gateway accepts in process, at once.
+//! A line that accepts every call immediately, without SIP.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,37 +11,37 @@ use nexo_voice::audio::g711::Codec;
 use nexo_voice::endpoint::{CallEvent, CallEvents, CallOrder, CallReport};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// How often calls are looked at for their end.
-const EVERY: Duration = Duration::from_millis(10);
+/// How often ended calls are reported.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Calls in the order of their ends, since all last equally long.
+/// Calls in the order of their ends. All calls have the same duration.
 type Calls = Mutex<VecDeque<(Instant, i64, UnboundedSender<CallEvent>)>>;
 
-/// Accepts every call; each is delivered after the same time.
+/// Accepts every call. Each is delivered after the same time.
 pub struct AcceptingLine {
     calls: Arc<Calls>,
-    lasting: Duration,
+    duration: Duration,
 }
 
 impl AcceptingLine {
-    pub fn start(lasting: Duration) -> AcceptingLine {
+    pub fn start(duration: Duration) -> AcceptingLine {
         let calls = Arc::new(Calls::default());
-        let ending = Arc::clone(&calls);
+        let shared = Arc::clone(&calls);
         std::thread::spawn(move || {
             loop {
-                std::thread::sleep(EVERY);
-                end_due(&ending);
+                std::thread::sleep(POLL_INTERVAL);
+                end_due(&shared);
             }
         });
-        AcceptingLine { calls, lasting }
+        AcceptingLine { calls, duration }
     }
 }
 
 impl Line for AcceptingLine {
     fn place(&self, _: CallOrder) -> CallEvents {
-        let (tell, events) = CallEvents::channel();
-        let _ = tell.send(CallEvent::Accepted { sip_code: 180 });
-        let end = (Instant::now() + self.lasting, unix_ms(), tell);
+        let (sender, events) = CallEvents::channel();
+        let _ = sender.send(CallEvent::Accepted { sip_code: 180 });
+        let end = (Instant::now() + self.duration, unix_ms(), sender);
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.push_back(end);
         events
@@ -55,8 +55,8 @@ fn end_due(calls: &Calls) {
         let due = calls.partition_point(|(end, _, _)| *end <= now);
         calls.drain(..due).collect()
     };
-    for (_, started_at_ms, tell) in due {
-        let _ = tell.send(CallEvent::Ended(Box::new(delivered(started_at_ms))));
+    for (_, started_at_ms, sender) in due {
+        let _ = sender.send(CallEvent::Ended(Box::new(delivered(started_at_ms))));
     }
 }
 

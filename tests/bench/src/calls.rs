@@ -1,4 +1,4 @@
-//! Whole OTPs a second and the CPU of each: `nexo serve`, SIPp answering and hanging up at once.
+//! Complete OTPs per second and the CPU time of each: `nexo serve`, and SIPp which answers and hangs up at once.
 
 use std::net::UdpSocket;
 use std::path::PathBuf;
@@ -13,16 +13,16 @@ use crate::process::Running;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// OTPs a second
+    /// OTPs per second
     #[arg(long, default_value_t = 2_000)]
     rate: u32,
-    /// For how long
+    /// Duration in seconds
     #[arg(long, default_value_t = 15)]
     seconds: u32,
-    /// The `nexo` that is measured
+    /// The `nexo` binary to measure
     #[arg(long)]
     nexo: PathBuf,
-    /// SIPp's scenario
+    /// The scenario of SIPp
     #[arg(long)]
     scenario: PathBuf,
 }
@@ -39,7 +39,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             .current_dir(folder.path())
             .stderr(Stdio::null()),
     )
-    .context("install Debian's package sip-tester")?;
+    .context("SIPp cannot be started; install Debian's package sip-tester")?;
     let nexo = Nexo::start(&args.nexo, folder.path(), port)?;
     let cpu_before = nexo.running.cpu()?;
     let sent = Load {
@@ -64,7 +64,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         .sum::<u64>();
     ensure!(
         hung_up == sent.accepted,
-        "{hung_up} of {} calls ended as they should",
+        "only {hung_up} of {} calls ended with partial_playback",
         sent.accepted
     );
     let audit = nexo.command(&["audit"])?;
@@ -76,7 +76,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 fn report(args: &Args, sent: &Sent, used: Duration) {
     println!(
-        "Whole OTPs at {} a second for {} s, SIPp answers and hangs up at once:",
+        "Complete OTPs at {} per second for {} s, SIPp answers and hangs up at once:",
         args.rate, args.seconds
     );
     println!(
@@ -85,7 +85,7 @@ fn report(args: &Args, sent: &Sent, used: Duration) {
     );
     println!("  not accepted                         {:>9}", sent.refused);
     println!(
-        "  accepted a second                    {:>9.0}",
+        "  accepted per second                  {:>9.0}",
         sent.per_second()
     );
     println!(
@@ -95,12 +95,12 @@ fn report(args: &Args, sent: &Sent, used: Duration) {
         sent.latency_ms(1.0)
     );
     println!(
-        "  CPU of the gateway an OTP            {:>9.1} us",
+        "  CPU of the gateway per OTP           {:>9.1} us",
         used.as_secs_f64() * 1e6 / sent.accepted.max(1) as f64
     );
 }
 
-/// A `nexo serve` of its own, with one customer.
+/// A running `nexo serve` with one customer.
 struct Nexo {
     running: Running,
     binary: PathBuf,
@@ -156,7 +156,10 @@ impl Nexo {
         nexo.command(&[&["wallet", "credit"], &account[..], &credit[..]].concat())?;
         let key =
             nexo.command(&[&["key", "create"], &account[..], &["--name", "bench"]].concat())?;
-        nexo.key = key["key"].as_str().context("no key was made")?.to_owned();
+        nexo.key = key["key"]
+            .as_str()
+            .context("no key was created")?
+            .to_owned();
         Ok(nexo)
     }
 

@@ -1,4 +1,4 @@
-//! One account with more money than any run can spend, and its key.
+//! An account with more money than a run can spend, and its API key.
 
 use anyhow::Context;
 use nexo_actors::clock::unix_ms;
@@ -48,7 +48,7 @@ impl Customer {
     }
 }
 
-/// An account of this address that no run makes poor.
+/// Creates an account with this address and more money than a run can spend.
 pub async fn rich_account(store: &Store, email: &str) -> anyhow::Result<AccountId> {
     let account_id = store
         .accounts()
@@ -74,7 +74,7 @@ pub async fn rich_account(store: &Store, email: &str) -> anyhow::Result<AccountI
     Ok(account_id)
 }
 
-/// Ten million phones, in an order that is no order to the database.
+/// Ten million phones, in an order that looks random to the database.
 pub struct Phones {
     plan: CarrierPlan,
     next: u32,

@@ -1,4 +1,4 @@
-//! Durable POST /send-otp a second beside a bare actix-web JSON route, under the same wrk load.
+//! Durable POST /send-otp per second, compared with a bare actix-web JSON route under the same wrk load.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -22,16 +22,16 @@ use crate::process::Running;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Each measurement's length
+    /// Duration of each measurement, in seconds
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// How often both sides are measured in turn
+    /// How many times both sides are measured, alternately
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Connections that wrk keeps busy
     #[arg(long, default_value_t = 1_024)]
     connections: u32,
-    /// The script that makes wrk's requests
+    /// The script that generates wrk's requests
     #[arg(long)]
     script: String,
     #[command(flatten)]
@@ -40,18 +40,18 @@ pub struct Args {
 
 #[derive(clap::Args)]
 pub struct GatewayArgs {
-    /// How long each call lasts, from its acceptance to its settlement
+    /// Duration of each call from its acceptance to its settlement, in milliseconds
     #[arg(long, default_value_t = 1_000)]
     call_ms: u64,
-    /// A fresh PostgreSQL database; SQLite in a temporary directory where none is given
+    /// An empty PostgreSQL database; by default SQLite in a temporary directory
     #[arg(long)]
     database: Option<String>,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let itself = std::env::current_exe()?;
-    let mut bare = Running::start(Command::new(&itself).arg("bare-route"))?;
-    let mut command = Command::new(&itself);
+    let executable = std::env::current_exe()?;
+    let mut bare = Running::start(Command::new(&executable).arg("bare-route"))?;
+    let mut command = Command::new(&executable);
     command.args([
         "accepting-gateway",
         "--call-ms",
@@ -70,7 +70,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let bare = bare_at.wrk(&args, round)?;
         let before = gateway.cpu()?;
         let ours = gateway_at.wrk(&args, round + 1)?;
-        // What was accepted is settled before the other side is measured.
+        // The accepted OTPs are settled before the other side is measured.
         tokio::time::sleep(Duration::from_millis(args.gateway.call_ms + 1_000)).await;
         spent += gateway.cpu()? - before;
         requests += ours * args.seconds as f64;
@@ -82,23 +82,23 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         None => "SQLite",
     };
     println!(
-        "POST /send-otp a second on {database}, wrk with {} connections (median of {}):",
+        "POST /send-otp per second on {database}, wrk with {} connections (median of {}):",
         args.connections, args.rounds
     );
     println!("  bare actix-web JSON route            {bare_rate:>9.0}");
     println!(
-        "  durable, accepted and settled        {ours:>9.0}   {:.0} % of it",
+        "  durable, accepted and settled        {ours:>9.0}   {:.0} % of that",
         ratio * 100.0
     );
     println!(
-        "  CPU of the gateway an OTP            {:>9.1} us",
+        "  CPU of the gateway per OTP           {:>9.1} us",
         spent.as_secs_f64() * 1e6 / requests
     );
     bare.end()?;
     gateway.end().context("the gateway's ledger")
 }
 
-/// Where wrk sends its requests.
+/// The URL to which wrk sends its requests, and the API key.
 struct Target {
     url: String,
     key: String,
@@ -114,7 +114,7 @@ impl Target {
         })
     }
 
-    /// Requests a second; every one of them was answered 202.
+    /// Returns the requests per second. Fails if one was not answered 202.
     fn wrk(&self, args: &Args, round: usize) -> anyhow::Result<f64> {
         let output = Command::new("wrk")
             .args(["-t2", &format!("-c{}", args.connections)])
@@ -126,7 +126,7 @@ impl Target {
             ])
             .args(["--", &self.key, &round.to_string()])
             .output()
-            .context("wrk cannot be started: install Debian's package wrk")?;
+            .context("wrk cannot be started; install Debian's package wrk")?;
         let text = String::from_utf8_lossy(&output.stdout);
         let figure = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -135,7 +135,7 @@ impl Target {
         let (rate, failed) = (figure("rate:"), figure("failed:"));
         let (rate, failed) = rate
             .zip(failed)
-            .with_context(|| format!("wrk said {text}"))?;
+            .with_context(|| format!("unexpected output of wrk: {text}"))?;
         ensure!(
             failed == 0.0,
             "{failed} requests were not answered 202: {text}"
@@ -150,7 +150,7 @@ struct Body {
     code: String,
 }
 
-/// The least that a JSON route can do: read the object, write one.
+/// The least possible work of a JSON route: read one object, write one.
 pub async fn serve_bare_route() -> anyhow::Result<()> {
     async fn bare(body: web::Json<Body>) -> HttpResponse {
         HttpResponse::Accepted().json(json!({
@@ -166,7 +166,7 @@ pub async fn serve_bare_route() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Settings of a gateway that listens on free ports of loopback only.
+/// Settings of a gateway that listens on free loopback ports only.
 pub fn bench_variables(database: &str) -> Vec<(String, String)> {
     [
         ("NEXO_SERVER__LISTEN", "127.0.0.1:0"),
@@ -183,7 +183,7 @@ pub fn bench_variables(database: &str) -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// The whole gateway with an [`AcceptingLine`]; ends with an audit.
+/// Runs the whole gateway with an [`AcceptingLine`], and an audit at the end.
 pub async fn serve_accepting_gateway(args: GatewayArgs) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let url = args

@@ -1,5 +1,5 @@
-//! Debits: the wallet actor's group commit on one hot account beside one UPDATE a request, and beside the
-//! same debits on many accounts.
+//! Debits: the wallet actor's group commit on one hot account, compared with one UPDATE per request and with the same
+//! debits on many accounts.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,22 +22,22 @@ use tokio::sync::oneshot;
 
 use crate::customer::{COST, Customer, Phones, rich_account};
 
-/// How many debits are in flight: a fair load for one UPDATE a request.
+/// Debits in flight: a fair load for one UPDATE per request.
 const CLIENTS: usize = 32;
-/// What a busy gateway sees.
+/// Debits in flight on a busy gateway.
 const MANY_CLIENTS: usize = 256;
-/// How many accounts the hot one is compared with.
+/// Number of accounts that the hot one is compared with.
 const ACCOUNTS: usize = 1_000;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Each measurement's length
+    /// Duration of each measurement, in seconds
     #[arg(long, default_value_t = 4)]
     seconds: u64,
-    /// How often both sides are measured in turn
+    /// How many times both sides are measured, alternately
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// A fresh PostgreSQL database; SQLite in a temporary directory where none is given
+    /// An empty PostgreSQL database; by default SQLite in a temporary directory
     #[arg(long)]
     database: Option<String>,
 }
@@ -56,7 +56,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::connect(&url, 1).await?;
     nexo_migration::up(store.connection()).await?;
     let customer = Customer::create(&store).await?;
-    let (wallets, node) = hire(&store).await?;
+    let (wallets, node) = start_wallet(&store).await?;
     let mut spread = Vec::with_capacity(ACCOUNTS);
     for n in 0..ACCOUNTS {
         spread.push(rich_account(&store, &format!("bench{n}@example.com")).await?);
@@ -69,7 +69,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         phones: Rc::clone(&phones),
     };
     let (hot, spread) = (payers(vec![customer.account_id]), payers(spread));
-    // A pool as wide as the clients, where the database can use one.
+    // A pool with one connection per client, if the database can use it.
     let plain = Store::connect(&url, CLIENTS as u32).await?;
     prepare_plain(plain.connection()).await?;
 
@@ -86,22 +86,22 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let [plain_few, few, plain_many, many, spread_rate] = medians(&rows);
     println!(
-        "Debits a second on one hot account, {name} (median of {}):",
+        "Debits per second on one hot account, {name} (median of {}):",
         args.rounds
     );
     for (clients, plain, ours) in [(CLIENTS, plain_few, few), (MANY_CLIENTS, plain_many, many)] {
-        println!("  one UPDATE a request, {clients:>3} in flight    {plain:>9.0}");
+        println!("  one UPDATE per request, {clients:>3} in flight  {plain:>9.0}");
         println!(
             "  wallet actor, {clients:>3} in flight            {ours:>9.0}   {:.1} times",
             ours / plain
         );
     }
     println!(
-        "  the same on {ACCOUNTS} accounts, {MANY_CLIENTS} in flight  {spread_rate:>9.0}   the hot one is {:.0} % of it",
+        "  the same on {ACCOUNTS} accounts, {MANY_CLIENTS} in flight  {spread_rate:>9.0}   the hot one reaches {:.0} % of that",
         many / spread_rate * 100.0
     );
     println!(
-        "  (the UPDATE writes a balance; a debit also its delivery, ledger entry and phone window)"
+        "  (the UPDATE writes a balance; a debit also writes a delivery, a ledger entry and a phone window)"
     );
     let audit = store.ledger().audit(unix_ms()).await?;
     let broken: Vec<_> = audit.iter().filter(|check| !check.ok).collect();
@@ -110,7 +110,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The accounts that debits are of, in turn.
+/// The accounts that pay, in turn.
 struct Payers {
     wallets: Wallets,
     node: Arc<NodeEpoch>,
@@ -118,8 +118,8 @@ struct Payers {
     phones: Rc<RefCell<Phones>>,
 }
 
-/// One wallet actor, as the gateway has on SQLite, and the webhook actor that it tells of its commits.
-async fn hire(store: &Store) -> anyhow::Result<(Wallets, Arc<NodeEpoch>)> {
+/// Starts one wallet actor, as the gateway does on SQLite, and the webhook actor that it notifies of commits.
+async fn start_wallet(store: &Store) -> anyhow::Result<(Wallets, Arc<NodeEpoch>)> {
     let node = store
         .cluster()
         .start_node(NodeStart::exclusive("bench", unix_ms()))
@@ -132,27 +132,27 @@ async fn hire(store: &Store) -> anyhow::Result<(Wallets, Arc<NodeEpoch>)> {
     };
     let client = WebhookClient::new(rules, Duration::from_secs(5))?;
     let mut supervisor = Supervisor::default();
-    let (its_store, its_lease) = (store.clone(), Arc::clone(&lease));
+    let (webhook_store, webhook_lease) = (store.clone(), Arc::clone(&lease));
     let webhooks = supervisor.spawn("webhook", webhook::MAILBOX_CAPACITY, move |guard| {
-        let posts = Arc::new(webhook::WebhookState::default());
+        let state = Arc::new(webhook::WebhookState::default());
         WebhookActor::new(
-            its_store.clone(),
-            Arc::clone(&its_lease),
+            webhook_store.clone(),
+            Arc::clone(&webhook_lease),
             client.clone(),
-            posts,
+            state,
             guard,
         )
     });
-    let its_store = store.clone();
+    let wallet_store = store.clone();
     let wallet = supervisor.spawn("wallet", wallet::MAILBOX_CAPACITY, move |guard| {
         Wallet::new(
-            its_store.clone(),
+            wallet_store.clone(),
             Arc::clone(&lease),
             webhooks.clone(),
             guard,
         )
     });
-    actix_web::rt::spawn(supervisor.run(Arc::default(), |role| panic!("{role} keeps dying")));
+    actix_web::rt::spawn(supervisor.run(Arc::default(), |role| panic!("{role} keeps failing")));
     Ok((Wallets::new(vec![wallet]), node))
 }
 
@@ -176,8 +176,8 @@ async fn prepare_plain(connection: &DatabaseConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each client takes the cost in a transaction of its own, as soon as its last one is durable.
-/// The pool has a connection for each of [`CLIENTS`]; more of them wait for one.
+/// Each client debits the cost in a separate transaction, as soon as its previous one is durable.
+/// The pool has one connection for each of [`CLIENTS`]; further clients wait for a connection.
 async fn plain_updates(
     connection: &DatabaseConnection,
     in_flight: usize,
@@ -207,7 +207,7 @@ async fn plain_updates(
     Ok(done as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Each client posts a debit as soon as its last one is durable.
+/// Each client posts a debit as soon as its previous one is durable.
 async fn debits(payers: &Payers, clients: usize, length: Duration) -> anyhow::Result<f64> {
     let started = Instant::now();
     let mut tasks = Vec::new();

@@ -1,5 +1,5 @@
-//! Lists of a customer with many OTPs: a first page by each filter, and the whole as CSV, through the gateway.
-//! With a tenth of the deliveries and with all of them, so that what grows is seen to.
+//! Lists of a customer with many OTPs, through the gateway: the first page of each filter, and the whole list as CSV.
+//! Measured with a tenth of the deliveries and with all of them, to show which times grow.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,26 +26,26 @@ use uuid::{NoContext, Timestamp, Uuid};
 use crate::customer::{Customer, Phones};
 use crate::process::Running;
 
-/// How many OTPs share a transaction while the database is filled.
+/// OTPs per transaction while the database is filled.
 const MAX_BATCH: usize = 500;
-/// They were sent at so many a second.
-const A_SECOND: i64 = 100;
-/// One in so many failed, one in so many went through a carrier of its own.
-const FAILED_ONE_IN: usize = 10;
-/// How often each page is asked for.
-const ASKED: usize = 15;
-/// No page may take longer.
-const LONGEST_PAGE: Duration = Duration::from_millis(50);
+/// The rate at which they were sent, per second.
+const RATE: i64 = 100;
+/// One delivery in this many failed.
+const FAILURE_INTERVAL: usize = 10;
+/// How many times each page is requested.
+const SAMPLES: usize = 15;
+/// The longest allowed time of a page.
+const MAX_PAGE_TIME: Duration = Duration::from_millis(50);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// How many deliveries there are in the end
+    /// Number of deliveries at the end
     #[arg(long, default_value_t = 1_000_000)]
     deliveries: usize,
-    /// The `nexo` that is measured
+    /// The `nexo` binary to measure
     #[arg(long)]
     nexo: PathBuf,
-    /// A fresh PostgreSQL database; SQLite in a temporary directory where none is given
+    /// An empty PostgreSQL database; by default SQLite in a temporary directory
     #[arg(long)]
     database: Option<String>,
 }
@@ -87,7 +87,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             .await?,
         cache: WalletCache::new(),
         phones: Phones::new(),
-        since_ms: unix_ms() - args.deliveries as i64 * 1_000 / A_SECOND,
+        since_ms: unix_ms() - args.deliveries as i64 * 1_000 / RATE,
         filled: 0,
         sample: None,
         store,
@@ -103,14 +103,17 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let slow: Vec<&str> = columns
         .iter()
         .flatten()
-        .filter(|line| line.is_page && line.took > LONGEST_PAGE)
+        .filter(|line| line.is_page && line.took > MAX_PAGE_TIME)
         .map(|line| line.what.trim())
         .collect();
-    ensure!(slow.is_empty(), "longer than {LONGEST_PAGE:?}: {slow:?}");
+    ensure!(
+        slow.is_empty(),
+        "pages that take longer than {MAX_PAGE_TIME:?}: {slow:?}"
+    );
     Ok(())
 }
 
-/// Puts deliveries into the database, as if they had been sent long ago.
+/// Writes deliveries into the database, with times in the past.
 struct Filling {
     store: Store,
     customer: Customer,
@@ -121,7 +124,7 @@ struct Filling {
     filled: usize,
     /// The first phone, and its delivery.
     sample: Option<(Phone, DeliveryId)>,
-    /// Who may see the operators' pages.
+    /// The account that may see the operators' pages.
     operator: AccountId,
     endpoint: EndpointId,
 }
@@ -136,7 +139,7 @@ impl Filling {
                 .iter()
                 .zip(committed)
                 .enumerate()
-                .map(|(n, (debit, outcome))| ended(debit, outcome, n % FAILED_ONE_IN == 0))
+                .map(|(n, (debit, outcome))| ended(debit, outcome, n % FAILURE_INTERVAL == 0))
                 .collect::<anyhow::Result<_>>()?;
             self.commit(&[], &ends).await?;
             self.filled += count;
@@ -148,7 +151,7 @@ impl Filling {
         let account: AccountId = self.customer.account_id;
         let mut debits = Vec::with_capacity(count);
         for n in self.filled..self.filled + count {
-            let created_at_ms = self.since_ms + n as i64 * 1_000 / A_SECOND;
+            let created_at_ms = self.since_ms + n as i64 * 1_000 / RATE;
             let (seconds, ms) = (created_at_ms / 1_000, created_at_ms % 1_000);
             let time = Timestamp::from_unix(NoContext, seconds as u64, ms as u32 * 1_000_000);
             let debit = Debit {
@@ -207,7 +210,7 @@ fn ended(debit: &Debit, outcome: DebitOutcome, failed: bool) -> anyhow::Result<S
     })
 }
 
-/// One list, and what was measured of it.
+/// A list or page, and its measurement.
 struct Line {
     what: &'static str,
     took: Duration,
@@ -222,7 +225,7 @@ async fn measure(
 ) -> anyhow::Result<Vec<Line>> {
     let mut environment = crate::http::bench_variables(database);
     environment.push(("RUST_LOG".into(), "warn".into()));
-    // Its cookies have the names of a site without https.
+    // Without https the cookies have no `__Host-` prefix.
     let public_url = "http://127.0.0.1:8080";
     environment.push(("NEXO_SERVER__PUBLIC_URL".into(), public_url.into()));
     let mut running = Running::start(
@@ -232,15 +235,20 @@ async fn measure(
             .current_dir(folder),
     )?;
     let ready = running.ready()?;
-    let url = ready["http"].as_str().context("it says no URL")?.to_owned();
-    let (phone, delivery) = filling.sample.context("nothing was filled in")?;
-    let middle = filling.since_ms + filling.filled as i64 * 500 / A_SECOND;
+    let url = ready["http"]
+        .as_str()
+        .context("no URL in its output")?
+        .to_owned();
+    let (phone, delivery) = filling
+        .sample
+        .context("the database contains no delivery")?;
+    let middle = filling.since_ms + filling.filled as i64 * 500 / RATE;
     let (from, to) = (rfc3339(middle), rfc3339(middle + 60_000));
-    let asks = [
+    let lists = [
         ("a page of deliveries", "deliveries".to_owned()),
         ("  that failed", "deliveries?status=failed".to_owned()),
         (
-            "  that are under way (none)",
+            "  that are in progress (none)",
             "deliveries?status=sent".to_owned(),
         ),
         (
@@ -256,12 +264,12 @@ async fn measure(
         ("  of refunds", "ledger?kind=refund".to_owned()),
         ("  of the one deposit", "ledger?kind=deposit".to_owned()),
     ];
-    let customer = Asking {
+    let customer = ApiClient {
         http: crate::load::client()?,
         api: format!("{url}/api/v1"),
         key: filling.customer.key.reveal().to_owned(),
     };
-    // Whoever looks has the filters made by then; the gateway makes one stretch after another.
+    // A gateway builds the filters in the background, one span after another.
     while filling
         .store
         .deliveries()
@@ -275,7 +283,7 @@ async fn measure(
         .await?
     {}
     let mut lines = Vec::new();
-    for (what, path) in &asks {
+    for (what, path) in &lists {
         let took = median(async || customer.page(path).await).await?;
         let is_page = false;
         lines.push(Line {
@@ -295,7 +303,7 @@ async fn measure(
         url: url.clone(),
         cookie: sign_in(&filling.store, filling.operator).await?,
     };
-    let pages = [
+    let member_pages = [
         ("the overview", "/dashboard".to_owned()),
         ("the page of deliveries", "/dashboard/deliveries".to_owned()),
         (
@@ -333,7 +341,7 @@ async fn measure(
         ("the reference", "/docs".to_owned()),
         ("its OpenAPI page", "/docs/openapi".to_owned()),
     ];
-    let overseen = [
+    let operator_pages = [
         (
             "operators: accounts",
             "/dashboard/operators/accounts".to_owned(),
@@ -351,8 +359,8 @@ async fn measure(
             "/dashboard/operators/revocations".to_owned(),
         ),
     ];
-    let of_member = pages.iter().map(|page| (&member, page));
-    let of_operator = overseen.iter().map(|page| (&operator, page));
+    let of_member = member_pages.iter().map(|page| (&member, page));
+    let of_operator = operator_pages.iter().map(|page| (&operator, page));
     for (reader, (what, path)) in of_member.chain(of_operator) {
         let took = median(async || reader.page(path).await).await?;
         let is_page = true;
@@ -378,17 +386,17 @@ async fn measure(
     Ok(lines)
 }
 
-/// What most of several tries take at most.
-async fn median(ask: impl AsyncFn() -> anyhow::Result<Duration>) -> anyhow::Result<Duration> {
-    let mut times = Vec::with_capacity(ASKED);
-    for _ in 0..ASKED {
-        times.push(ask().await?);
+/// The median of several requests.
+async fn median(request: impl AsyncFn() -> anyhow::Result<Duration>) -> anyhow::Result<Duration> {
+    let mut times = Vec::with_capacity(SAMPLES);
+    for _ in 0..SAMPLES {
+        times.push(request().await?);
     }
     times.sort();
-    Ok(times[ASKED / 2])
+    Ok(times[SAMPLES / 2])
 }
 
-/// Opens a session of the account's: the cookie of its browser.
+/// Opens a session of the account. Returns the cookie.
 async fn sign_in(store: &Store, account_id: AccountId) -> anyhow::Result<String> {
     let token = format!("{}{}", Uuid::new_v4().simple(), "x".repeat(11));
     let now = unix_ms();
@@ -406,7 +414,7 @@ async fn sign_in(store: &Store, account_id: AccountId) -> anyhow::Result<String>
     Ok(format!("nexo_session={token}"))
 }
 
-/// A browser that looks at pages.
+/// A browser with a session.
 struct Member {
     http: reqwest::Client,
     url: String,
@@ -414,7 +422,7 @@ struct Member {
 }
 
 impl Member {
-    /// How long a page takes to its last byte.
+    /// Requests a page. Returns the time to its last byte.
     async fn page(&self, path: &str) -> anyhow::Result<Duration> {
         let began = Instant::now();
         let request = self.http.get(format!("{}{path}", self.url));
@@ -422,20 +430,23 @@ impl Member {
         let (status, ended_at) = (answer.status(), answer.url().path().to_owned());
         let text = answer.text().await?;
         ensure!(status.is_success(), "{path}: {status} {text}");
-        ensure!(path.starts_with(&ended_at), "{path} led to {ended_at}");
+        ensure!(
+            path.starts_with(&ended_at),
+            "{path} redirected to {ended_at}"
+        );
         Ok(began.elapsed())
     }
 }
 
-/// A customer who asks for lists.
-struct Asking {
+/// A client of the API.
+struct ApiClient {
     http: reqwest::Client,
     api: String,
     key: String,
 }
 
-impl Asking {
-    /// How long a page takes to its last byte.
+impl ApiClient {
+    /// Requests a page. Returns the time to its last byte.
     async fn page(&self, path: &str) -> anyhow::Result<Duration> {
         let began = Instant::now();
         let request = self.http.get(format!("{}/{path}", self.api));
@@ -446,7 +457,7 @@ impl Asking {
         Ok(began.elapsed())
     }
 
-    /// How long the whole list takes; it has at least so many rows.
+    /// Requests a whole list with at least this many rows. Returns the time to its last byte.
     async fn csv(&self, path: &str, least: usize) -> anyhow::Result<Duration> {
         let began = Instant::now();
         let request = self.http.get(format!("{}/{path}", self.api));
@@ -456,7 +467,10 @@ impl Asking {
         while let Some(chunk) = answer.chunk().await? {
             rows += chunk.iter().filter(|byte| **byte == b'\n').count();
         }
-        ensure!(rows > least, "{path}: {rows} rows of at least {least}");
+        ensure!(
+            rows > least,
+            "{path}: {rows} rows, expected at least {least}"
+        );
         Ok(began.elapsed())
     }
 }
@@ -466,7 +480,7 @@ fn report(name: &str, args: &Args, columns: &[Vec<Line>]) {
         return;
     };
     println!(
-        "Lists and pages of one account, {name}, milliseconds (pages: median of {ASKED}):\n  {:<34}{:>12}{:>12}",
+        "Lists and pages of one account, {name}, milliseconds (pages: median of {SAMPLES}):\n  {:<34}{:>12}{:>12}",
         "",
         args.deliveries / 10,
         args.deliveries

@@ -1,4 +1,4 @@
-//! An open loop: each request starts when it is due, however slow the answers are.
+//! An open loop: each request starts at its due time, independently of the responses.
 
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,17 @@ use crate::customer::Phones;
 pub struct Load {
     pub url: String,
     pub key: String,
-    /// Requests a second.
+    /// Requests per second.
     pub rate: u32,
     pub seconds: u32,
 }
 
-/// What became of the requests.
+/// The results of the requests.
 pub struct Sent {
     pub accepted: u64,
     pub refused: u64,
     took: Duration,
-    /// From when each request was due, sorted.
+    /// Measured from each request's due time, sorted.
     latencies: Vec<Duration>,
 }
 
@@ -28,17 +28,17 @@ impl Sent {
         self.accepted as f64 / self.took.as_secs_f64()
     }
 
-    /// The latency that this share of the requests did not exceed.
+    /// The latency that this share of the requests does not exceed, in milliseconds.
     pub fn latency_ms(&self, share: f64) -> f64 {
         let last = self.latencies.len().saturating_sub(1);
-        let place = (last as f64 * share).round() as usize;
+        let index = (last as f64 * share).round() as usize;
         self.latencies
-            .get(place)
+            .get(index)
             .map_or(0.0, |l| l.as_secs_f64() * 1e3)
     }
 }
 
-/// A client for loopback.
+/// An HTTP client for loopback, without a proxy.
 pub fn client() -> anyhow::Result<reqwest::Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(reqwest::Client::builder().no_proxy().build()?)

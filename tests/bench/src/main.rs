@@ -1,8 +1,8 @@
-//! What this machine can do, each figure beside another one of the same run: `tests/bench/run` builds and
-//! starts the parts.
+//! Benchmarks of the gateway. Each figure stands next to a baseline from the same run. `tests/bench/run` builds and
+//! starts them.
 //!
-//! Nothing here is asserted: machines differ, and a noisy one must not fail a build. What would make
-//! a figure worthless (a refused request, a broken ledger) ends the run with an error instead.
+//! Speed is not asserted, except the limit for pages: machines differ, and a noisy one must not fail a build. An event
+//! that makes a figure invalid (a refused request, an inconsistent ledger) ends the run with an error.
 
 use clap::{Parser, Subcommand};
 
@@ -27,17 +27,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// Durable POST /send-otp a second beside a bare actix-web JSON route, under the same wrk load
+    /// Durable POST /send-otp per second, compared with a bare actix-web JSON route under the same wrk load
     Http(http::Args),
-    /// Debits a second on one hot account beside one UPDATE a request
+    /// Debits per second on one hot account, compared with one UPDATE per request
     Ledger(ledger::Args),
-    /// Whole OTPs a second and the CPU of each, SIPp at the far end
+    /// Complete OTPs per second and the CPU time of each, with SIPp as the far end
     Calls(calls::Args),
-    /// Pages and CSV of a customer with many OTPs, and how they grow with them
+    /// Pages and CSV of a customer with many OTPs, and how their times grow
     Listing(listing::Args),
-    /// A call's signalling beside SIPp's caller, its audio beside a bare sender, and its memory
+    /// A call's signalling compared with SIPp's caller, its audio compared with a bare sender, and its memory
     Voice(voice::Args),
-    /// The bare route that `http` measures against
+    /// The bare route that is the baseline of `http`
     #[command(hide = true)]
     BareRoute,
     /// The gateway that `http` measures

@@ -1,4 +1,4 @@
-//! Child processes: started, spoken to, measured, and always ended.
+//! Child processes: started, measured, and always ended.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-/// A child that is killed when this is dropped.
+/// A child process. It is killed when this is dropped.
 pub struct Running {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
@@ -25,15 +25,18 @@ impl Running {
         Ok(Running { child, stdout })
     }
 
-    /// The one line of JSON with which a server says that it is ready.
+    /// Reads the line of JSON that a server prints when it is ready.
     pub fn ready(&mut self) -> anyhow::Result<Value> {
         let mut line = String::new();
-        let stdout = self.stdout.as_mut().context("its output was read before")?;
+        let stdout = self
+            .stdout
+            .as_mut()
+            .context("its output was read already")?;
         stdout.read_line(&mut line)?;
-        serde_json::from_str(&line).with_context(|| format!("it said {line:?} instead"))
+        serde_json::from_str(&line).with_context(|| format!("unexpected output: {line:?}"))
     }
 
-    /// User and system time that it has used so far.
+    /// The user and system time used so far.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // proc(5): utime and stime are the 14th and 15th fields; the 2nd ends with the last ')'.
@@ -43,9 +46,9 @@ impl Running {
             .unwrap_or_default()
             .split_whitespace()
             .collect();
-        let ticks = |place: usize| -> anyhow::Result<u64> {
+        let ticks = |index: usize| -> anyhow::Result<u64> {
             Ok(fields
-                .get(place)
+                .get(index)
                 .context("a short /proc/PID/stat")?
                 .parse()?)
         };
@@ -53,7 +56,7 @@ impl Running {
         Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
     }
 
-    /// Whether it has ended by itself: what is left of it waits to be looked at.
+    /// Whether it has ended. It stays a zombie until it is waited for.
     pub fn has_ended(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
         stat.map_or(true, |stat| {
@@ -63,12 +66,12 @@ impl Running {
         })
     }
 
-    /// Asks it to end in order, and waits until it has.
+    /// Sends SIGTERM and waits for a successful exit.
     pub fn end(mut self) -> anyhow::Result<()> {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status()?;
         let status = self.child.wait()?;
-        ensure!(status.success(), "it ended with {status}");
+        ensure!(status.success(), "the process ended with {status}");
         Ok(())
     }
 }

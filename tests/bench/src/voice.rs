@@ -1,5 +1,5 @@
-//! What a call costs: its signalling beside SIPp's own caller, its audio beside a bare paced sender of the
-//! same packets, and its memory.
+//! The cost of a call: its signalling compared with SIPp's own caller, its audio compared with a bare paced sender of
+//! the same packets, and its memory.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
@@ -23,26 +23,26 @@ mod audio;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Calls set up and hung up a second
+    /// Calls set up and hung up per second
     #[arg(long, default_value_t = 2_000)]
     rate: u64,
-    /// For how long each part is measured
+    /// Duration of each measurement, in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Calls that play at once
+    /// Calls that play at the same time
     #[arg(long, default_value_t = 2_000)]
     playing: usize,
-    /// Finished calls after which the memory is looked at again
+    /// Finished calls until the last measurement of the memory
     #[arg(long, default_value_t = 40_000)]
     finished: u64,
 }
 
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
-/// A finished call's messages may be repeated for 64*T1: so long after the first call nothing grows.
-const KEPT: Duration = Duration::from_secs(33);
+/// A finished call is kept for retransmissions for 64*T1. After this time the memory is stable.
+const RETENTION: Duration = Duration::from_secs(33);
 
-/// How often the memory is looked at on the way: one figure could be a chance.
-const MEMORY_LOOKS: u64 = 5;
+/// How many times the memory is measured. A single measurement could be an outlier.
+const MEMORY_SAMPLES: u64 = 5;
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     calls(&args).await?;
@@ -50,27 +50,27 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     audio::compare(args.playing, args.seconds)
 }
 
-/// One endpoint through its life: calls that are up, the rate until nothing grows any more, the measure.
+/// Measures one endpoint: calls in progress, then the rate until the memory is stable, then the signalling.
 async fn calls(args: &Args) -> anyhow::Result<()> {
     let (far_end, address) = phones()?;
     let endpoint = endpoint(address).await?;
-    // What every first call makes is no call's own.
+    // The first calls allocate shared memory, which is not counted.
     place_all(&endpoint, address, args.rate, 200).await?;
     let before = resident_bytes()?;
-    let (up, held) = held_by_calls(&endpoint, address, args.playing, before).await?;
-    println!("Memory of a call that is up, {up} of them  {held:>13.1} kB");
+    let (up, held) = memory_of_calls(&endpoint, address, args.playing, before).await?;
+    println!("Memory of a call in progress, {up} calls  {held:>14.1} kB");
 
-    let settle = args.rate * KEPT.as_secs();
+    let settle = args.rate * RETENTION.as_secs();
     place_all(&endpoint, address, args.rate, settle).await?;
     let steady = resident_bytes()?;
     println!(
-        "Calls at {} a second for {} s, SIPp answers:",
+        "Calls at {} per second for {} s, SIPp answers:",
         args.rate, args.seconds
     );
     let calls = args.rate * args.seconds;
     let (sip, media) = (threads(&["sip"]), threads(&["media"]));
     let (answered, others) = place_all(&endpoint, address, args.rate, calls).await?;
-    // The last calls' BYEs, and their answers.
+    // Waits for the BYEs of the last calls and their responses.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let each = |used: Duration| used.as_secs_f64() * 1e6 / calls as f64;
     let (sip, media) = (
@@ -78,26 +78,26 @@ async fn calls(args: &Args) -> anyhow::Result<()> {
         each(threads(&["media"]) - media),
     );
     let theirs = each(sipp_caller(args, calls)?);
-    println!("  SIPp's own uac, CPU a call              {theirs:>8.1} us");
+    println!("  SIPp's own uac, CPU per call            {theirs:>8.1} us");
     println!(
-        "  the endpoint's SIP, CPU a call          {sip:>8.1} us  ({:.2} times)",
+        "  the endpoint's SIP, CPU per call        {sip:>8.1} us  ({:.2} times)",
         sip / theirs
     );
-    println!("  its audio's first packet, CPU a call    {media:>8.1} us  (SIPp sends none)");
-    println!("  answered / otherwise                    {answered:>8} / {others}");
+    println!("  its audio's first packet, CPU per call  {media:>8.1} us  (SIPp sends none)");
+    println!("  answered / not answered                 {answered:>8} / {others}");
     ensure!(others == 0, "{others} of {calls} calls were not answered");
 
-    let left = args.finished.saturating_sub(calls) / MEMORY_LOOKS;
+    let left = args.finished.saturating_sub(calls) / MEMORY_SAMPLES;
     println!(
         "Memory of the process at this rate     {:>9.1} MB",
         steady as f64 / 1e6
     );
-    for look in 1..=MEMORY_LOOKS {
+    for sample in 1..=MEMORY_SAMPLES {
         let (_, others) = place_all(&endpoint, address, args.rate, left).await?;
         ensure!(others == 0, "{others} of {left} calls were not answered");
         println!(
             "  after {:>9} more calls             {:>9.1} MB",
-            calls + look * left,
+            calls + sample * left,
             resident_bytes()? as f64 / 1e6
         );
     }
@@ -106,8 +106,8 @@ async fn calls(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many of so many calls were up at once, and the kilobytes that each took.
-async fn held_by_calls(
+/// Places calls that stay in progress. Returns how many there are at the end, and the kilobytes of each.
+async fn memory_of_calls(
     endpoint: &Endpoint,
     address: SocketAddr,
     calls: usize,
@@ -127,7 +127,7 @@ async fn held_by_calls(
     Ok((in_progress, held / in_progress.max(1) as f64))
 }
 
-/// The CPU time of SIPp's built-in caller for so many calls.
+/// The CPU time of SIPp's built-in caller for this many calls.
 fn sipp_caller(args: &Args, calls: u64) -> anyhow::Result<Duration> {
     let (_far_end, address) = phones()?;
     let mut command = Command::new("sipp");
@@ -139,16 +139,16 @@ fn sipp_caller(args: &Args, calls: u64) -> anyhow::Result<Duration> {
         .stderr(Stdio::null());
     let sipp = Running::start(&mut command)?;
     let mut used = Duration::ZERO;
-    let give_up = Instant::now() + Duration::from_secs(args.seconds + 30);
-    // Its books close with it: they are read while it still runs.
-    while !sipp.has_ended() && Instant::now() < give_up {
+    let deadline = Instant::now() + Duration::from_secs(args.seconds + 30);
+    // /proc has no CPU time after the process has ended, so it is read while the process runs.
+    while !sipp.has_ended() && Instant::now() < deadline {
         used = sipp.cpu().unwrap_or(used).max(used);
         thread::sleep(Duration::from_millis(20));
     }
     Ok(used)
 }
 
-/// SIPp as a phone that answers everything, until it is dropped.
+/// SIPp as a phone that answers all calls, until it is dropped.
 fn phones() -> anyhow::Result<(Running, SocketAddr)> {
     let port = UdpSocket::bind((LOOPBACK, 0))?.local_addr()?.port();
     let mut command = Command::new("sipp");
@@ -156,7 +156,8 @@ fn phones() -> anyhow::Result<(Running, SocketAddr)> {
         .args(["-sn", "uas", "-i", "127.0.0.1", "-p", &port.to_string()])
         .args(["-nostdin", "-nd", "-buff_size", "8388608", "-l", "100000"])
         .stderr(Stdio::null());
-    let running = Running::start(&mut command).context("install Debian's package sip-tester")?;
+    let running = Running::start(&mut command)
+        .context("SIPp cannot be started; install Debian's package sip-tester")?;
     thread::sleep(Duration::from_millis(500));
     Ok((running, SocketAddr::from((LOOPBACK, port))))
 }
@@ -171,7 +172,7 @@ async fn endpoint(gateway: SocketAddr) -> anyhow::Result<Endpoint> {
     Ok(endpoint)
 }
 
-/// Places calls evenly, each hung up at its answer; how many were answered and how many were not.
+/// Places calls at an even rate and hangs each up at its answer. Returns how many were answered and how many were not.
 async fn place_all(
     endpoint: &Endpoint,
     gateway: SocketAddr,
@@ -203,10 +204,10 @@ async fn place_all(
     Ok((answered, others))
 }
 
-/// Whether the call was answered. Its news are dropped then, which hangs it up.
+/// Whether the call was answered. Dropping its events then hangs it up.
 async fn follow(mut events: CallEvents) -> bool {
-    while let Some(news) = events.next().await {
-        if let CallEvent::Answered { .. } = news {
+    while let Some(event) = events.next().await {
+        if let CallEvent::Answered { .. } = event {
             return true;
         }
     }
@@ -252,18 +253,20 @@ fn resident_bytes() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next());
-    let kilobytes: u64 = kilobytes.context("Linux says VmRSS")?.parse()?;
+    let kilobytes: u64 = kilobytes
+        .context("/proc/self/status without VmRSS")?
+        .parse()?;
     Ok(kilobytes * 1024)
 }
 
-/// The CPU time of this process's threads of these names.
+/// The CPU time of this process's threads with these names.
 fn threads(names: &[&str]) -> Duration {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     let nanoseconds = tasks.flatten().filter_map(|task| {
         let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
-        let books = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        let schedstat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
         names.contains(&name.trim()).then_some(())?;
-        books.split(' ').next()?.parse::<u64>().ok()
+        schedstat.split(' ').next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(nanoseconds.sum())
 }

@@ -1,4 +1,4 @@
-//! The audio of many calls beside a bare sender of the same packets: CPU time, and how late packets are.
+//! The audio of many calls, compared with a bare sender of the same packets: CPU time and lateness.
 
 use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut};
@@ -31,7 +31,7 @@ const SLOTS: usize = 20;
 const FRAME_TIME: Duration = Duration::from_millis(20);
 
 pub fn compare(calls: usize, seconds: u64) -> anyhow::Result<()> {
-    println!("Audio of {calls} calls for {seconds} s, a packet each 20 ms:");
+    println!("Audio of {calls} calls for {seconds} s, one packet every 20 ms:");
     let sinks = Sinks::open()?;
     let bare = bare_sender(&sinks.addresses, calls, seconds)?;
     let bare_lateness = sinks.close()?;
@@ -50,46 +50,46 @@ pub fn compare(calls: usize, seconds: u64) -> anyhow::Result<()> {
     let each = |used: Duration| used.as_secs_f64() * 1e6 / (calls as f64 * seconds as f64);
     let times = ours.as_secs_f64() / bare.as_secs_f64();
     println!(
-        "  a bare sendmmsg sender, CPU a call and second  {:>7.1} us",
+        "  a bare sendmmsg sender, CPU per call and second  {:>7.1} us",
         each(bare)
     );
     println!(
-        "  the media clock, CPU a call and second         {:>7.1} us  ({times:.2} times)",
+        "  the media clock, CPU per call and second         {:>7.1} us  ({times:.2} times)",
         each(ours)
     );
-    println!("  the bare sender's packets come late by         {bare_lateness}");
-    println!("  the media clock's                              {our_lateness}");
+    println!("  lateness of the bare sender's packets            {bare_lateness}");
+    println!("  lateness of the media clock's packets            {our_lateness}");
     Ok(())
 }
 
-/// How late packets came, beside the earliest of their stream.
+/// How late packets arrived, relative to the earliest of their stream.
 #[derive(Default)]
 struct Lateness {
-    /// Packets by whole tenths of a millisecond; the last is for all beyond.
+    /// Packets by tenths of a millisecond; the last element counts all later ones.
     tenths: Vec<u64>,
     packets: u64,
     worst: Duration,
 }
 
 impl Lateness {
-    const BEYOND: usize = 1000;
+    const MAX_TENTHS: usize = 1000;
 
-    fn note(&mut self, late: Duration) {
-        self.tenths.resize(Self::BEYOND + 1, 0);
+    fn record(&mut self, late: Duration) {
+        self.tenths.resize(Self::MAX_TENTHS + 1, 0);
         let tenth = (late.as_micros() / 100) as usize;
-        self.tenths[tenth.min(Self::BEYOND)] += 1;
+        self.tenths[tenth.min(Self::MAX_TENTHS)] += 1;
         self.packets += 1;
         self.worst = self.worst.max(late);
     }
 
-    /// Milliseconds within which this share of the packets came.
+    /// The lateness that this share of the packets does not exceed, in milliseconds.
     fn within(&self, share: f64) -> f64 {
         let mut left = (self.packets as f64 * share).ceil() as u64;
         let tenth = self.tenths.iter().position(|count| {
             left = left.saturating_sub(*count);
             left == 0
         });
-        (tenth.unwrap_or(Self::BEYOND) + 1) as f64 / 10.0
+        (tenth.unwrap_or(Self::MAX_TENTHS) + 1) as f64 / 10.0
     }
 }
 
@@ -106,13 +106,13 @@ impl std::fmt::Display for Lateness {
     }
 }
 
-/// A stream's first packet: when it came, and its timestamp.
+/// A stream's first packet: its arrival in nanoseconds, and its RTP timestamp.
 struct First {
     arrival: i128,
     timestamp: u32,
 }
 
-/// The far ends: packets are taken, with the time at which the kernel had each.
+/// The far ends. They receive packets with the kernel's time of arrival.
 struct Sinks {
     addresses: Vec<SocketAddr>,
     stop: Arc<AtomicBool>,
@@ -133,12 +133,12 @@ impl Sinks {
         let addresses = sockets.iter().map(UdpSocket::local_addr);
         let addresses = addresses.collect::<std::io::Result<_>>()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let is_over = Arc::clone(&stop);
+        let should_stop = Arc::clone(&stop);
         let drain = thread::spawn(move || {
             let mut arrivals: Vec<(u32, u32, i128)> = Vec::new();
-            while !is_over.load(Ordering::Relaxed) {
+            while !should_stop.load(Ordering::Relaxed) {
                 for socket in &sockets {
-                    take(socket, &mut arrivals)?;
+                    receive(socket, &mut arrivals)?;
                 }
                 thread::sleep(Duration::from_millis(5));
             }
@@ -158,8 +158,8 @@ impl Sinks {
     }
 }
 
-/// Takes what has come: stream, timestamp and time of arrival in nanoseconds of each packet.
-fn take(socket: &UdpSocket, arrivals: &mut Vec<(u32, u32, i128)>) -> anyhow::Result<()> {
+/// Receives the available packets: the stream, timestamp and time of arrival in nanoseconds of each.
+fn receive(socket: &UdpSocket, arrivals: &mut Vec<(u32, u32, i128)>) -> anyhow::Result<()> {
     let mut headers = MultiHeaders::<()>::preallocate(MAX_BATCH, Some(cmsg_space!(TimeSpec)));
     let mut buffers = [[0_u8; 200]; MAX_BATCH];
     loop {
@@ -174,8 +174,8 @@ fn take(socket: &UdpSocket, arrivals: &mut Vec<(u32, u32, i128)>) -> anyhow::Res
         };
         let times: Vec<Option<TimeSpec>> = taken
             .map(|message| {
-                let mut told = message.cmsgs().ok()?;
-                told.find_map(|told| match told {
+                let mut control = message.cmsgs().ok()?;
+                control.find_map(|control| match control {
                     ControlMessageOwned::ScmTimestampns(at) => Some(at),
                     _ => None,
                 })
@@ -192,7 +192,7 @@ fn take(socket: &UdpSocket, arrivals: &mut Vec<(u32, u32, i128)>) -> anyhow::Res
 
 fn lateness(arrivals: &[(u32, u32, i128)]) -> Lateness {
     let mut firsts: HashMap<u32, First> = HashMap::new();
-    // A packet's time by its stream's first: what is least of it shows how late the first itself was.
+    // A packet's offset from its stream's first packet. The least offset shows how late the first packet itself was.
     let offsets: Vec<(u32, i128)> = arrivals
         .iter()
         .map(|(ssrc, timestamp, arrival)| {
@@ -213,7 +213,7 @@ fn lateness(arrivals: &[(u32, u32, i128)]) -> Lateness {
     let mut lateness = Lateness::default();
     for (ssrc, offset) in &offsets {
         let late = offset - earliest[ssrc];
-        lateness.note(Duration::from_nanos(late.try_into().unwrap_or(u64::MAX)));
+        lateness.record(Duration::from_nanos(late.try_into().unwrap_or(u64::MAX)));
     }
     lateness
 }
@@ -240,8 +240,8 @@ fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> StreamConfig {
     }
 }
 
-/// The least that could be done: the same packets in the same batches from as many sockets, paced by one
-/// thread over 20 slots of a millisecond. Its CPU time.
+/// The baseline: the same packets in the same batches from as many sockets, paced by one thread over 20 slots of one
+/// millisecond. Returns its CPU time.
 fn bare_sender(sinks: &[SocketAddr], calls: usize, seconds: u64) -> anyhow::Result<Duration> {
     let sockets: Vec<UdpSocket> = (0..SLOTS)
         .map(|_| UdpSocket::bind((LOOPBACK, 0)))
