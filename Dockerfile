@@ -7,7 +7,7 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin nexo && cp target/release/nexo /nexo && strip /nexo \
+    cargo build --profile dist --locked --bin nexo && cp target/dist/nexo /nexo \
     && mkdir /state
 
 # Nothing but the C library, certificates and the binary.

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // What is no Unicode is refused by the key that it would set.
+    // A value that is not Unicode is rejected by the key that it sets.
     let variables = std::env::vars_os().map(|(name, value)| {
         let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
         (text(name), text(value))
     });
-    nexo_route::cli::main(std::env::args_os(), variables)
+    nexo_route::cli::main(std::env::args_os().collect(), variables.collect())
 }

@@ -138,10 +138,9 @@ mod demo_args {
 }
 
 /// Runs the command that `arguments` name and prints its answer. The process's whole work.
-pub fn main(
-    arguments: impl IntoIterator<Item = OsString>,
-    variables: impl IntoIterator<Item = (String, String)>,
-) -> ExitCode {
+///
+/// Not generic: generic code would be compiled with the binary, with all of the program that it awaits.
+pub fn main(arguments: Vec<OsString>, variables: Vec<(String, String)>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),
@@ -160,17 +159,13 @@ pub fn main(
 
 impl Cli {
     /// `None` when the command has said everything itself.
-    async fn run(
-        self,
-        variables: impl IntoIterator<Item = (String, String)>,
-    ) -> anyhow::Result<Option<Answer>> {
+    async fn run(self, variables: Vec<(String, String)>) -> anyhow::Result<Option<Answer>> {
         // No mistake in the configuration keeps a shell from knowing the commands, nor a reader from the manual.
         match self.command {
             Some(Command::Completions { shell }) => return Ok(Some(completions(shell))),
             Some(Command::Man) => return man().map(Some),
             _ => {}
         }
-        let variables: Vec<(String, String)> = variables.into_iter().collect();
         let (file, command) = (self.config, self.command);
         let load = move || Config::load(file.as_deref(), variables.iter().cloned());
         let loaded = load()?;
