@@ -3,7 +3,8 @@
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use nexo_domain::password_rule::{self, PasswordRefused};
+use nexo_domain::account::password;
+use nexo_domain::account::password::PasswordRefused;
 use thiserror::Error;
 
 /// OWASP's minimum for Argon2id: 19 MiB, two passes, one lane.
@@ -31,7 +32,7 @@ fn argon2id() -> Result<Argon2<'static>, PasswordError> {
 /// # Errors
 /// When the password breaks a rule.
 pub fn hash(password: &str, email: &str) -> Result<String, PasswordError> {
-    password_rule::check(password, email)?;
+    password::check(password, email)?;
     let hash = argon2id()?
         .hash_password(password.as_bytes())
         .map_err(|_| PasswordError::NotHashed)?;
@@ -45,7 +46,7 @@ pub fn verify(password: &str, kept: &str) -> bool {
         return false;
     };
     // The hash names its own parameters.
-    password.len() <= password_rule::MAX_BYTES
+    password.len() <= password::MAX_BYTES
         && Argon2::default()
             .verify_password(password.as_bytes(), &kept)
             .is_ok()

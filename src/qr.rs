@@ -116,12 +116,12 @@ mod tests {
 
     #[test]
     fn a_camera_reads_what_was_drawn() {
-        let account = nexo_domain::vietqr::BankAccount {
+        let account = nexo_domain::billing::vietqr::BankAccount {
             bin: "970436".to_owned(),
             number: "0123456789".to_owned(),
             holder: "NEXO".to_owned(),
         };
-        let text = nexo_domain::vietqr::payload(&account, 260_000, "NX123456789").unwrap();
+        let text = nexo_domain::billing::vietqr::payload(&account, 260_000, "NX123456789").unwrap();
         assert_eq!(read(&file(&text).unwrap()), text);
     }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
-use nexo_voice::prompts::PromptSet;
-use nexo_voice::recordings;
+use nexo_voice::speech::prompts::PromptSet;
+use nexo_voice::speech::recordings;
 
 use crate::config::Config;
 use crate::config::calls::{LONGEST_CALL, longest_reading};

@@ -18,7 +18,7 @@ use std::time::Duration;
 use customers::Buyer;
 use harness::busy_gateway::BusyGateway;
 use harness::{Receiver, until};
-use nexo_actors::watch::Supervise;
+use nexo_actors::supervision::supervisor::Supervise;
 use nexo_route::app::{App, Ports, open_store};
 use nexo_route::config::Config;
 use nexo_route::telemetry;

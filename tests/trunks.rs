@@ -300,7 +300,7 @@ async fn a_gateway_that_goes_down_is_seen_kept_out_of_the_way_and_seen_to_come_b
 
 /// The other carriers are served by the sandbox, whose gateway is always up.
 fn carriers_of_the_sandbox() -> f64 {
-    (nexo_domain::carrier_plan::Carrier::all().count() - 1) as f64
+    (nexo_domain::phone::carrier_plan::Carrier::all().count() - 1) as f64
 }
 
 #[tokio::test]

@@ -5,25 +5,29 @@ use std::sync::Arc;
 use actix_rt::task::JoinHandle;
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
-use nexo_domain::carrier_plan::Carrier;
-use nexo_entities::store::changes::Change;
+use nexo_domain::phone::carrier_plan::Carrier;
+use nexo_entities::store::cluster::changes::Change;
 use nexo_entities::store::{Store, StoreError};
 use tokio::sync::Notify;
 
-use crate::admission::Admission;
-use crate::carrier::{CarrierDesk, Line, Trunk, learn_windows};
-use crate::changes::{Follower, Freshness};
+use crate::dispatch::inflight::Flights;
+use crate::dispatch::live_deliveries::Live;
 use crate::dispatch::{CarrierRoute, DispatchDesk, DispatchSettings};
-use crate::flights::Flights;
-use crate::lease::Lease;
-use crate::live::Live;
-use crate::live_trunk::LiveTrunk;
-use crate::meters::CarrierMeters;
+use crate::jobs::{daily_stats, privacy};
+use crate::node::changes;
+use crate::node::changes::{Follower, Freshness};
+use crate::node::lease::Lease;
+use crate::recovery::{reaper, takeover};
+use crate::supervision::supervisor::{Handle, Vitals, Watcher};
+use crate::trunk::admission::Admission;
+use crate::trunk::carrier;
+use crate::trunk::carrier::{CarrierDesk, Line, Trunk, learn_windows};
+use crate::trunk::live_trunk::LiveTrunk;
+use crate::trunk::meters::CarrierMeters;
 use crate::wallet::{ForgetAll, ForgetWallet, Wallet, Wallets};
-use crate::watch::{Handle, Vitals, Watcher};
+use crate::webhook::client::WebhookClient;
 use crate::webhook::{Desk, Wake, WebhookDesk};
-use crate::webhook_client::WebhookClient;
-use crate::{carrier, changes, clock, figures, privacy, reaper, takeover, wallet, webhook};
+use crate::{clock, wallet, webhook};
 
 /// What a node is made of.
 pub struct EngineParts {
@@ -112,7 +116,7 @@ impl Engine {
                 parts.settings.refund,
             )));
         }
-        tasks.push(actix_rt::spawn(figures::add_up(parts.store.clone())));
+        tasks.push(actix_rt::spawn(daily_stats::add_up(parts.store.clone())));
         if parts.mask_phones_after_days > 0 {
             let mask = privacy::mask(parts.store.clone(), parts.mask_phones_after_days);
             tasks.push(actix_rt::spawn(mask));

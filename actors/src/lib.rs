@@ -1,31 +1,12 @@
 //! The supervised actors of NEXO ROUTE and the saga of one OTP.
 
-pub mod admission;
-mod attempts;
-pub mod carrier;
-pub mod changes;
-pub mod chores;
 pub mod clock;
 pub mod dispatch;
 pub mod engine;
-pub mod figures;
-pub mod flights;
-pub mod gateway;
-pub mod gateway_state;
-pub mod lease;
-pub mod live;
-pub mod live_trunk;
-pub mod low_balance;
-pub mod mailbox;
-pub mod meters;
-mod pace;
-pub mod privacy;
-pub mod reaper;
-pub mod reviews;
-pub mod takeover;
-pub mod traces;
-pub mod trunk_watch;
+pub mod jobs;
+pub mod node;
+pub mod recovery;
+pub mod supervision;
+pub mod trunk;
 pub mod wallet;
-pub mod watch;
 pub mod webhook;
-pub mod webhook_client;

@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::api_key::ApiKey;
+use crate::account::api_key::ApiKey;
 use crate::ids::KeyId;
 
 /// For how long an answer is kept under its key.
@@ -88,7 +88,7 @@ pub struct IdempotentRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api_key::KeyMode;
+    use crate::account::api_key::KeyMode;
 
     #[test]
     fn a_key_is_1_to_255_printable_ascii_characters() {

@@ -6,15 +6,15 @@
 
 use std::time::{Duration, Instant};
 
-use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
-use nexo_entities::store::accounts::NewAccount;
-use nexo_entities::store::nodes::NodeStart;
-use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, WalletCache};
-use nexo_entities::store::wallets::Credit;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
+use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, NodeEpoch, WalletCache};
+use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::{Store, StoreError};
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
 use uuid::Uuid;

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use nexo_voice::rtp::srtp::{Receiver, Sender};
-use nexo_voice::sip::sdes;
+use nexo_voice::sip::sdp::sdes;
 
 const KEY: &str = "1 AES_CM_128_HMAC_SHA1_32 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
 use nexo_fuzz::Scene;
-use nexo_voice::sip::message::Method;
-use nexo_voice::sip::write::Draft;
+use nexo_voice::sip::message::message::Method;
+use nexo_voice::sip::message::write::Draft;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 

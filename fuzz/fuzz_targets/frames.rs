@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nexo_voice::sip::message::Message;
-use nexo_voice::streams::framing::{Frame, Framer, FramingError};
+use nexo_voice::sip::message::message::Message;
+use nexo_voice::net::streams::framing::{Frame, Framer, FramingError};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((size, stream)) = bytes.split_first() else {

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nexo_voice::rtp::telephone_event::{Event, KeyReader};
-use nexo_voice::rtp::tones::ToneReader;
+use nexo_voice::rtp::wire::telephone_event::{Event, KeyReader};
+use nexo_voice::rtp::wire::dtmf_tones::ToneReader;
 
 fuzz_target!(|bytes: &[u8]| {
     let (mut reader, mut presses) = (KeyReader::default(), 0);

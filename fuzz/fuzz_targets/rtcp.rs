@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nexo_voice::rtp::rtcp::{self, News};
+use nexo_voice::rtp::wire::rtcp;
+use nexo_voice::rtp::wire::rtcp::News;
 
 fuzz_target!(|datagram: &[u8]| {
     let news = rtcp::read(datagram);

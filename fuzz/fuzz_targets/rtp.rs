@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nexo_voice::rtp::packet;
+use nexo_voice::rtp::wire::packet;
 
 fuzz_target!(|datagram: &[u8]| {
     let Some((header, payload)) = packet::parse(datagram) else {

@@ -4,9 +4,10 @@
 use std::net::SocketAddr;
 
 use libfuzzer_sys::fuzz_target;
-use nexo_voice::g711::Codec;
-use nexo_voice::sip::sdes;
-use nexo_voice::sip::sdp::{self, Audio, CryptoLines};
+use nexo_voice::audio::g711::Codec;
+use nexo_voice::sip::sdp::sdes;
+use nexo_voice::sip::sdp::sdp;
+use nexo_voice::sip::sdp::sdp::{Audio, CryptoLines};
 
 const KEY: &str = "1 AES_CM_128_HMAC_SHA1_80 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
 

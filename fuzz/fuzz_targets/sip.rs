@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 
 use libfuzzer_sys::fuzz_target;
 use nexo_fuzz::{NAMES, is_oversized};
-use nexo_voice::sip::header::{NameAddr, Via, param};
-use nexo_voice::sip::hop::{Hop, Transport};
-use nexo_voice::sip::message::{Fields, Message, Request};
-use nexo_voice::sip::write::{Draft, answer_hop};
+use nexo_voice::sip::message::header::{NameAddr, Via, param};
+use nexo_voice::sip::message::hop::{Hop, Transport};
+use nexo_voice::sip::message::message::{Fields, Message, Request};
+use nexo_voice::sip::message::write::{Draft, answer_hop};
 
 fuzz_target!(|datagram: &[u8]| match Message::parse(datagram) {
     Ok(Message::Request(request)) => {

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nexo_voice::sip::digest::Credentials;
-use nexo_voice::sip::header::Name;
-use nexo_voice::sip::message::{Message, Method, Request};
-use nexo_voice::sip::parse::{MAX_BYTES, MAX_HEADERS};
-use nexo_voice::sip::transaction::Timers;
+use nexo_voice::sip::user_agent::digest::Credentials;
+use nexo_voice::sip::message::header::Name;
+use nexo_voice::sip::message::message::{Message, Method, Request};
+use nexo_voice::sip::message::parse::{MAX_BYTES, MAX_HEADERS};
+use nexo_voice::sip::user_agent::transaction::Timers;
 use nexo_voice::sip::user_agent::{CallHandle, Invite, UserAgent};
 
 const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
-use nexo_actors::carrier::CarrierDesk;
 use nexo_actors::dispatch::DispatchDesk;
-use nexo_actors::mailbox::Measured;
+use nexo_actors::supervision::mailbox::Measured;
+use nexo_actors::supervision::supervisor::{Handle, Supervise};
+use nexo_actors::trunk::carrier::CarrierDesk;
 use nexo_actors::wallet::Wallet;
-use nexo_actors::watch::{Handle, Supervise};
 use nexo_actors::webhook::WebhookDesk;
 use nexo_entities::store::Store;
 

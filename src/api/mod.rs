@@ -13,35 +13,24 @@ use metrics::Counter;
 use nexo_actors::dispatch::DispatchDesk;
 use nexo_entities::store::{Store, StoreError};
 
-pub mod bank;
+pub mod auth;
 pub mod error;
 pub mod health;
-pub mod keyring;
-pub mod ledger;
+pub(crate) mod list;
+pub(crate) mod middleware;
 pub mod openapi;
-pub mod routing;
+pub mod otp;
+pub mod resources;
 
-mod accept;
-mod caller;
-pub(crate) mod cursor;
-pub(crate) mod deliveries;
-mod export;
-mod idempotency;
-mod meters;
-mod parameters;
-mod read;
-mod request_id;
-mod send_otp;
-
-pub use caller::client_address;
-pub use send_otp::LARGEST_BODY;
+pub use auth::caller::client_address;
+pub use otp::send_otp::LARGEST_BODY;
 
 use crate::terms::Terms;
+use auth::keyring::KeyRing;
 use error::ApiError;
 use health::Health;
-use keyring::KeyRing;
-use meters::HttpMeters;
-use routing::Routing;
+use middleware::meters::HttpMeters;
+use otp::routing::Routing;
 
 /// How long the database may take to answer a request's question.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -106,32 +95,32 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::scope("/api/v1")
                 .service(
                     web::resource("/send-otp")
-                        .post(send_otp::send_otp)
+                        .post(otp::send_otp::send_otp)
                         .default_service(web::to(|| only("POST"))),
                 )
                 .service(
                     web::resource("/deliveries")
-                        .get(deliveries::list)
+                        .get(resources::deliveries::list)
                         .default_service(web::to(|| only("GET"))),
                 )
                 .service(
                     web::resource("/deliveries/{id}")
-                        .get(read::delivery)
+                        .get(resources::delivery_and_balance::delivery)
                         .default_service(web::to(|| only("GET"))),
                 )
                 .service(
                     web::resource("/ledger")
-                        .get(ledger::list)
+                        .get(resources::ledger::list)
                         .default_service(web::to(|| only("GET"))),
                 )
                 .service(
                     web::resource("/bank-notifications")
-                        .post(bank::notify)
+                        .post(resources::bank_notifications::notify)
                         .default_service(web::to(|| only("POST"))),
                 )
                 .service(
                     web::resource("/balance")
-                        .get(read::balance)
+                        .get(resources::delivery_and_balance::balance)
                         .default_service(web::to(|| only("GET"))),
                 )
                 .service(
@@ -168,12 +157,14 @@ pub async fn around<B: MessageBody>(
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
     use tracing::Instrument;
 
-    let id = request_id::request_id(request.headers());
+    let id = middleware::request_id::request_id(request.headers());
     let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
     let timer = HttpMeters::get().start(request.path());
     let mut response = next.call(request).instrument(span).await?;
     timer.finish(response.status());
-    response.headers_mut().insert(request_id::X_REQUEST_ID, id);
+    response
+        .headers_mut()
+        .insert(middleware::request_id::X_REQUEST_ID, id);
     Ok(response)
 }
 

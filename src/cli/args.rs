@@ -1,12 +1,12 @@
 //! Arguments that several commands take, checked as they are read.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use nexo_domain::carrier_plan::CarrierPlan;
-use nexo_domain::email::EmailAddress;
-use nexo_domain::ledger::Bucket;
+use nexo_domain::account::email::EmailAddress;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Language};
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
 
 /// A code, 4 to 8 digits.
 pub fn code(text: &str) -> Result<Code, String> {

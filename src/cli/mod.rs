@@ -6,34 +6,18 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub mod account;
-pub mod answer;
 pub mod args;
-pub mod audit;
-pub mod backup;
-pub mod call;
-pub mod config;
 pub mod database;
-pub mod demo;
-pub mod deposit;
-pub mod key;
+pub mod maintain;
+pub mod manage;
 pub mod manual;
-pub mod migrate;
-pub mod operator;
-pub mod payouts;
-pub mod ports;
-pub mod prompts;
-pub mod referral;
-pub mod sandbox;
-pub mod serve;
-pub mod trunks;
+pub mod output;
+pub mod run;
 pub mod usage;
-pub mod wallet;
-pub mod webhook;
 
 use crate::config::Config;
 use crate::telemetry;
-use answer::Answer;
+use output::Answer;
 
 /// A self-hosted voice-OTP gateway: one HTTP POST makes a phone ring and a voice read the code.
 #[derive(Debug, Parser)]
@@ -57,41 +41,41 @@ enum Command {
     /// Send one OTP through everything on this machine, and show and check what happens
     Demo(demo_args::Args),
     /// Run the sandbox carrier alone, for load tests and staging
-    Sandbox(sandbox::Args),
+    Sandbox(run::sandbox::Args),
     /// Place one test call over a configured trunk and show its ladder; it bills nobody
-    Call(call::Args),
+    Call(run::call::Args),
     /// Show each carrier's gateways: reachable, registered, round trip, channels, last failure
     Trunks,
     /// Customers' accounts
     #[command(subcommand, arg_required_else_help = false)]
-    Account(account::Command),
+    Account(manage::account::Command),
     /// API keys
     #[command(subcommand, arg_required_else_help = false)]
-    Key(key::Command),
+    Key(manage::key::Command),
     /// Wallets
     #[command(subcommand, arg_required_else_help = false)]
-    Wallet(wallet::Command),
+    Wallet(manage::wallet::Command),
     /// Webhook endpoints
     #[command(subcommand, arg_required_else_help = false)]
-    Webhook(webhook::Command),
+    Webhook(manage::webhook::Command),
     /// Numbers that have left the carrier of their range
     #[command(subcommand, arg_required_else_help = false)]
-    Ports(ports::Command),
+    Ports(manage::ports::Command),
     /// What is said to whoever answers
     #[command(subcommand, arg_required_else_help = false)]
-    Prompts(prompts::Command),
+    Prompts(maintain::prompts::Command),
     /// Top-ups, and the payments that came in for them
     #[command(subcommand, arg_required_else_help = false)]
-    Deposit(deposit::Command),
+    Deposit(manage::deposit::Command),
     /// Who was brought by whom, and what that has earned
     #[command(subcommand, arg_required_else_help = false)]
-    Referral(referral::Command),
+    Referral(manage::referral::Command),
     /// Monthly payouts of commissions
     #[command(subcommand, arg_required_else_help = false)]
-    Payouts(payouts::Command),
+    Payouts(manage::payouts::Command),
     /// What operators have done, and suspicious bursts that they should look at
     #[command(subcommand, arg_required_else_help = false)]
-    Operator(operator::Command),
+    Operator(manage::operator::Command),
     /// Check every ledger invariant
     Audit,
     /// Copy the SQLite database into FILE while it is served; PostgreSQL has tools of its own
@@ -101,7 +85,7 @@ enum Command {
     },
     /// The database's schema
     #[command(subcommand, arg_required_else_help = false)]
-    Migrate(migrate::Command),
+    Migrate(maintain::migrate::Command),
     /// Print what completes `nexo` in a shell, for `source` or its completions directory
     Completions {
         #[arg(value_enum)]
@@ -111,7 +95,7 @@ enum Command {
     Man,
     /// The configuration
     #[command(subcommand, arg_required_else_help = false)]
-    Config(config::Command),
+    Config(maintain::config::Command),
 }
 
 mod demo_args {
@@ -151,7 +135,7 @@ pub fn main(arguments: Vec<OsString>, variables: Vec<(String, String)>) -> ExitC
         Ok(Some(answer)) => answer.print(as_json),
         Ok(None) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", answer::causes(&error));
+            eprintln!("error: {}", output::causes(&error));
             ExitCode::FAILURE
         }
     }
@@ -174,31 +158,31 @@ impl Cli {
             Command::Completions { shell } => completions(shell),
             Command::Man => man()?,
             Command::Serve => {
-                serve::run(loaded, &load, self.json).await?;
+                run::serve::run(loaded, &load, self.json).await?;
                 return Ok(None);
             }
             Command::Demo(args) => return run_demo(config, args, self.json).await.map(Some),
             Command::Sandbox(args) => {
                 telemetry::log_to_stderr();
-                sandbox::run(config, args, self.json).await?;
+                run::sandbox::run(config, args, self.json).await?;
                 return Ok(None);
             }
-            Command::Call(args) => call::run(config, args, self.json).await?,
-            Command::Trunks => trunks::run(config).await?,
-            Command::Account(command) => account::run(config, command).await?,
-            Command::Key(command) => key::run(config, command).await?,
-            Command::Wallet(command) => wallet::run(config, command).await?,
-            Command::Webhook(command) => webhook::run(config, command).await?,
-            Command::Ports(command) => ports::run(config, command).await?,
-            Command::Prompts(command) => prompts::run(config, command)?,
-            Command::Deposit(command) => deposit::run(config, command).await?,
-            Command::Referral(command) => referral::run(config, command).await?,
-            Command::Payouts(command) => payouts::run(config, command).await?,
-            Command::Operator(command) => operator::run(config, command).await?,
-            Command::Audit => audit::run(config).await?,
-            Command::Backup { file } => backup::run(config, &file).await?,
-            Command::Migrate(command) => migrate::run(config, command).await?,
-            Command::Config(command) => config::run(&loaded, &command)?,
+            Command::Call(args) => run::call::run(config, args, self.json).await?,
+            Command::Trunks => run::trunks::run(config).await?,
+            Command::Account(command) => manage::account::run(config, command).await?,
+            Command::Key(command) => manage::key::run(config, command).await?,
+            Command::Wallet(command) => manage::wallet::run(config, command).await?,
+            Command::Webhook(command) => manage::webhook::run(config, command).await?,
+            Command::Ports(command) => manage::ports::run(config, command).await?,
+            Command::Prompts(command) => maintain::prompts::run(config, command)?,
+            Command::Deposit(command) => manage::deposit::run(config, command).await?,
+            Command::Referral(command) => manage::referral::run(config, command).await?,
+            Command::Payouts(command) => manage::payouts::run(config, command).await?,
+            Command::Operator(command) => manage::operator::run(config, command).await?,
+            Command::Audit => maintain::audit::run(config).await?,
+            Command::Backup { file } => maintain::backup::run(config, &file).await?,
+            Command::Migrate(command) => maintain::migrate::run(config, command).await?,
+            Command::Config(command) => maintain::config::run(&loaded, &command)?,
         };
         Ok(Some(answer))
     }
@@ -227,9 +211,9 @@ async fn run_demo(config: &Config, args: demo_args::Args, as_json: bool) -> anyh
     if let Some(language) = args.language {
         config.calls.language = language;
     }
-    demo::run(
+    run::demo::run(
         &config,
-        demo::DemoArgs {
+        run::demo::DemoArgs {
             phone: args.phone,
             code: args.code,
             save: args.save,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::answer::one_line;
+use super::output::one_line;
 
 /// The exit code of a command that was used wrongly.
 const BAD_USAGE: u8 = 2;

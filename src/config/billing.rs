@@ -1,10 +1,10 @@
 //! `[billing]`: what an OTP costs and when its price goes back.
 
+use nexo_domain::call::outcome::RefundPolicy;
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::RefundPolicy;
 
-use super::error::ConfigError;
-use super::section::Reader;
+use super::read::error::ConfigError;
+use super::read::section::Reader;
 
 /// `[billing]`.
 #[derive(Debug, Clone)]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use nexo_domain::otp::{Code, Language, Reading};
-use nexo_voice::g711::Codec;
-use nexo_voice::prompts::PromptSet;
+use nexo_voice::audio::g711::Codec;
+use nexo_voice::speech::prompts::PromptSet;
 
-use super::error::ConfigError;
-use super::section::Reader;
-use super::source::Source;
+use super::read::error::ConfigError;
+use super::read::section::Reader;
+use super::read::source::Source;
 
 /// From acceptance to the end of a call. Below the 60 s that customers are promised.
 pub const LONGEST_CALL: Duration = Duration::from_secs(57);

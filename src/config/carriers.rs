@@ -3,15 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use nexo_actors::gateway::{CallerStyle, NumberFormat};
-use nexo_domain::carrier_plan::Carrier;
-use nexo_voice::g711::Codec;
-use nexo_voice::sip::gateway_uri::GatewayUri;
-use nexo_voice::streams::tls::TlsFiles;
+use nexo_actors::trunk::gateway::{CallerStyle, NumberFormat};
+use nexo_domain::phone::carrier_plan::Carrier;
+use nexo_voice::audio::g711::Codec;
+use nexo_voice::net::streams::tls::TlsFiles;
+use nexo_voice::sip::message::gateway_uri::GatewayUri;
 use zeroize::Zeroize;
 
-use super::error::ConfigError;
-use super::section::{MASK, Reader};
+use super::read::error::ConfigError;
+use super::read::section::{MASK, Reader};
 
 /// `[[carriers]]`: our trunk to one carrier of the numbering plan.
 #[derive(Debug, Clone)]

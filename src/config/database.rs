@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::error::ConfigError;
-use super::section::{MASK, Reader};
+use super::read::error::ConfigError;
+use super::read::section::{MASK, Reader};
 
 /// `[database]`.
 #[derive(Clone)]

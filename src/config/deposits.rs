@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use nexo_domain::deposit::VndRate;
+use nexo_domain::billing::deposit::VndRate;
+use nexo_domain::billing::vietqr::BankAccount;
 use nexo_domain::money::Micros;
-use nexo_domain::vietqr::BankAccount;
 
-use super::error::ConfigError;
-use super::section::{MASK, Reader};
+use super::read::error::ConfigError;
+use super::read::section::{MASK, Reader};
 
 /// `[deposits]`.
 #[derive(Debug, Clone)]

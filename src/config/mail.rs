@@ -6,8 +6,8 @@ use lettre::message::Mailbox;
 use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use url::Url;
 
-use super::error::ConfigError;
-use super::section::{MASK, Reader};
+use super::read::error::ConfigError;
+use super::read::section::{MASK, Reader};
 
 /// `[mail]`.
 #[derive(Clone)]

@@ -11,20 +11,16 @@ pub mod calls;
 pub mod carriers;
 pub mod database;
 pub mod deposits;
-pub mod effective;
-pub mod error;
+pub mod logging;
 pub mod mail;
 pub mod privacy;
+pub mod read;
 pub mod reviews;
 pub mod sandbox;
 pub mod server;
 pub mod sip;
-pub mod source;
-pub mod telling;
 pub mod webhooks;
 
-mod given;
-mod section;
 #[cfg(test)]
 mod tests;
 
@@ -33,17 +29,17 @@ use calls::CallsConfig;
 use carriers::CarrierConfig;
 use database::{ClusterConfig, DatabaseConfig};
 use deposits::DepositsConfig;
-use effective::EffectiveConfig;
-pub use error::ConfigError;
-use given::AllGiven;
+use logging::{LogsConfig, TracesConfig};
 use mail::MailConfig;
 use privacy::PrivacyConfig;
+use read::effective::EffectiveConfig;
+pub use read::error::ConfigError;
+use read::raw::AllGiven;
+use read::section::Reader;
 use reviews::ReviewsConfig;
 use sandbox::SandboxSettings;
-use section::Reader;
 use server::{MetricsConfig, ServerConfig};
 use sip::SipConfig;
-use telling::{LogsConfig, TracesConfig};
 use webhooks::WebhooksConfig;
 
 /// The file that is read where none is named and this one exists.

@@ -1,7 +1,7 @@
 //! `[privacy]`: how long a phone is kept.
 
-use super::error::ConfigError;
-use super::section::Reader;
+use super::read::error::ConfigError;
+use super::read::section::Reader;
 
 /// `[privacy]`.
 #[derive(Debug, Clone)]

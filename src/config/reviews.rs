@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use nexo_domain::burst::Limits;
+use nexo_domain::account::burst::Limits;
 
-use super::error::ConfigError;
-use super::section::Reader;
+use super::read::error::ConfigError;
+use super::read::section::Reader;
 
 /// `[reviews]`.
 #[derive(Debug, Clone)]

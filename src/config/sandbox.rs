@@ -1,7 +1,7 @@
 //! `[sandbox]`: the built-in carrier.
 
-use super::error::ConfigError;
-use super::section::Reader;
+use super::read::error::ConfigError;
+use super::read::section::Reader;
 
 /// `[sandbox]`.
 #[derive(Debug, Clone)]

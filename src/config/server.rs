@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-use nexo_domain::client_ip::parse_entry;
+use nexo_domain::account::client_ip::parse_entry;
 use url::Url;
 
-use super::error::ConfigError;
-use super::section::Reader;
+use super::read::error::ConfigError;
+use super::read::section::Reader;
 
 const ADDRESS: &str = "an IP address and port, such as 127.0.0.1:8080 or [::1]:8080";
 

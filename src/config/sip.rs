@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use nexo_voice::rtp::ports::PortRange;
+use nexo_voice::rtp::send::ports::PortRange;
 
-use super::error::ConfigError;
-use super::section::Reader;
+use super::read::error::ConfigError;
+use super::read::section::Reader;
 
 /// `[sip]`.
 #[derive(Debug, Clone)]

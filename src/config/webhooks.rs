@@ -1,7 +1,7 @@
 //! `[webhooks]`: how long a customer's server may take, and where it may be.
 
-use super::error::ConfigError;
-use super::section::Reader;
+use super::read::error::ConfigError;
+use super::read::section::Reader;
 
 /// `[webhooks]`.
 #[derive(Debug, Clone)]

@@ -6,75 +6,43 @@
 //!
 //! | to be added | by |
 //! |---|---|
-//! | a page | a file here with `routes`, an entry in [`place::Place`], its texts in `texts/` |
-//! | a form | a handler that takes [`form::Posted`] of whom it is for |
+//! | a page | a file here with `routes`, an entry in [`web::navigation::Place`], its texts in `texts/` |
+//! | a form | a handler that takes [`web::form::Posted`] of whom it is for |
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::middleware::from_fn;
-use actix_web::web;
+use actix_web::web::{ServiceConfig, resource, scope, to};
 use ipnet::IpNet;
 use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::DispatchDesk;
-use nexo_actors::live::Live;
-use nexo_actors::watch::Handle;
+use nexo_actors::dispatch::live_deliveries::Live;
+use nexo_actors::supervision::supervisor::Handle;
 use nexo_actors::webhook::WebhookDesk;
-use nexo_actors::webhook_client::TargetRules;
+use nexo_actors::webhook::client::TargetRules;
 use nexo_entities::store::Store;
 use url::form_urlencoded;
 
-pub mod form;
-pub mod low_balance;
-pub mod markup;
-pub mod overview;
-
-pub mod page;
-pub mod place;
-pub mod refused;
+pub mod account;
+pub(crate) mod auth;
+pub(crate) mod developer;
+pub(crate) mod public;
 pub mod texts;
-pub mod who;
+pub mod web;
 
-mod allowlist;
-mod assets;
-mod attempts;
-mod charts;
-mod confirm;
-mod deliveries;
-mod docs;
-mod factor;
-mod factor_pages;
-mod hashing;
-mod headers;
-mod keys;
-mod ladder;
-mod landing;
-mod mail;
-mod openapi_page;
+pub(crate) mod mail;
 mod operators;
-mod public_url;
-mod receiver;
-mod referrals;
-mod reset;
-mod settings;
-mod sign_in;
-mod sign_out;
-mod sign_up;
-mod throttle;
-mod tokens;
-mod top_up;
-mod wallet;
-mod webhooks;
 
 pub use mail::{Letter, Mailer};
-pub use public_url::PublicUrl;
+pub use web::public_url::PublicUrl;
 
-use crate::api::routing::Routing;
+use crate::api::otp::routing::Routing;
 use crate::config::Config;
 use crate::deposits::TopUps;
 use crate::terms::Terms;
-use hashing::Hashing;
-use throttle::Throttle;
+use auth::hashing::Hashing;
+use auth::throttle::Throttle;
 
 /// What the pages share.
 pub struct Site {
@@ -164,52 +132,52 @@ pub fn cursor_link(path: &str, pairs: &[(&str, &str)], name: &str, value: &str) 
 }
 
 /// Adds every page to an actix-web application.
-pub fn routes(config: &mut web::ServiceConfig) {
+pub fn routes(config: &mut ServiceConfig) {
     config
         .service(
-            web::scope("/assets")
-                .wrap(from_fn(headers::guard))
-                .configure(assets::routes),
+            scope("/assets")
+                .wrap(from_fn(web::headers::guard))
+                .configure(web::assets::routes),
         )
         .service(
-            web::scope("/auth")
-                .wrap(from_fn(headers::guard))
-                .configure(sign_in::routes)
-                .configure(sign_up::routes)
-                .configure(confirm::routes)
-                .configure(sign_out::routes)
-                .configure(reset::routes)
-                .default_service(web::to(refused::no_page)),
+            scope("/auth")
+                .wrap(from_fn(web::headers::guard))
+                .configure(auth::sign_in::routes)
+                .configure(auth::sign_up::routes)
+                .configure(auth::confirmation::routes)
+                .configure(auth::sign_out::routes)
+                .configure(auth::password_reset::routes)
+                .default_service(to(web::error::no_page)),
         )
         .service(
-            web::scope("/docs")
-                .wrap(from_fn(headers::guard))
-                .configure(docs::routes)
-                .configure(openapi_page::routes)
-                .default_service(web::to(refused::no_page)),
+            scope("/docs")
+                .wrap(from_fn(web::headers::guard))
+                .configure(developer::docs::routes)
+                .configure(developer::openapi_page::routes)
+                .default_service(to(web::error::no_page)),
         )
         .service(
-            web::scope("/dashboard")
-                .wrap(from_fn(headers::guard))
-                .configure(overview::routes)
-                .configure(wallet::routes)
-                .configure(top_up::routes)
-                .configure(referrals::routes)
+            scope("/dashboard")
+                .wrap(from_fn(web::headers::guard))
+                .configure(account::overview::routes)
+                .configure(account::wallet::routes)
+                .configure(account::top_up::routes)
+                .configure(account::referrals::routes)
                 .configure(operators::routes)
-                .configure(deliveries::routes)
-                .configure(keys::routes)
-                .configure(allowlist::routes)
-                .configure(webhooks::routes)
-                .configure(settings::routes)
-                .configure(factor_pages::routes)
-                .configure(docs::member_routes)
-                .default_service(web::to(refused::no_page)),
+                .configure(account::deliveries::routes)
+                .configure(developer::api_keys::routes)
+                .configure(developer::allowlist::routes)
+                .configure(developer::webhooks::routes)
+                .configure(account::settings::routes)
+                .configure(auth::totp_pages::routes)
+                .configure(developer::docs::member_routes)
+                .default_service(to(web::error::no_page)),
         );
     for path in ["/", "/en", "/vi"] {
         config.service(
-            web::resource(path)
-                .wrap(from_fn(headers::guard))
-                .get(landing::show),
+            resource(path)
+                .wrap(from_fn(web::headers::guard))
+                .get(public::landing::show),
         );
     }
 }

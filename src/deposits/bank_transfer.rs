@@ -1,7 +1,8 @@
 //! A bank transfer within Vietnam, by a VietQR code.
 
-use nexo_domain::vietqr::{self, BankAccount};
-use nexo_entities::store::deposits::Deposit;
+use nexo_domain::billing::vietqr;
+use nexo_domain::billing::vietqr::BankAccount;
+use nexo_entities::store::billing::deposits::Deposit;
 
 use super::{Instructions, Provider};
 use crate::qr;

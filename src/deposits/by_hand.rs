@@ -1,6 +1,6 @@
 //! A payment that an operator arranges: an invoice, cash, another currency.
 
-use nexo_entities::store::deposits::Deposit;
+use nexo_entities::store::billing::deposits::Deposit;
 
 use super::{Instructions, Provider};
 

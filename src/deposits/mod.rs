@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use nexo_actors::clock::unix_ms;
-use nexo_domain::deposit::{DepositReference, VndRate};
+use nexo_domain::billing::deposit::{DepositReference, VndRate};
+use nexo_domain::billing::vietqr::BankAccount;
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
-use nexo_domain::vietqr::BankAccount;
-use nexo_entities::store::deposits::{Deposit, NewDeposit};
+use nexo_entities::store::billing::deposits::{Deposit, NewDeposit};
 use nexo_entities::store::{Store, StoreError};
 use rand::Rng;
 use thiserror::Error;

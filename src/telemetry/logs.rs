@@ -7,7 +7,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::traces;
 use crate::config::Config;
-use crate::config::telling::{LogFormat, LogsConfig};
+use crate::config::logging::{LogFormat, LogsConfig};
 
 /// What is logged where `RUST_LOG` says nothing.
 const DEFAULT_FILTER: &str = "info,actix_server=warn,sqlx=warn,sea_orm=warn";

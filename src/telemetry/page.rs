@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_process::Collector;
 use nexo_actors::dispatch::DispatchDesk;
 
-use crate::trunk_status::{CarrierStatus, Status};
+use crate::trunks::status::{CarrierStatus, Status};
 
 /// Histograms keep what was recorded until it is put into its buckets, so often.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);

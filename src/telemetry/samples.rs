@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics::{Gauge, gauge};
 use nexo_actors::dispatch::{CarrierRoute, DispatchDesk};
-use nexo_domain::ledger::Bucket;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_entities::store::Store;
 use nexo_voice::endpoint::Endpoint;
 

@@ -1,6 +1,6 @@
 //! `nexo key`.
 
-use nexo_domain::api_key::{ApiKey, KeyMode};
+use nexo_domain::account::api_key::{ApiKey, KeyMode};
 use serde_json::{Value, json};
 
 use crate::nexo::{Nexo, on_each_database};

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId, WebhookAttemptId};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::Store;
-use nexo_entities::store::nodes::NodeStart;
-use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::ledger::posting::{
+    Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+};
 use uuid::Uuid;
 
 /// A webhook attempt that waits to be sent, and the bytes that it is to send.

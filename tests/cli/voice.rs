@@ -391,7 +391,7 @@ fn a_call_is_made_with_the_recordings() {
 /// Writes a built-in prompt as a recording.
 fn record_built_in(file: &std::path::Path, name: &str) {
     use nexo_domain::otp::Language;
-    let set = nexo_voice::prompts::PromptSet::built_in();
+    let set = nexo_voice::speech::prompts::PromptSet::built_in();
     let [greeting, again, goodbye] = set.phrase_samples(Language::Vi);
     let samples = match name {
         "greeting" | "press-key" => greeting,
@@ -402,5 +402,5 @@ fn record_built_in(file: &std::path::Path, name: &str) {
             set.digit_samples(Language::Vi, digit.parse().unwrap(), digit != name)
         }
     };
-    nexo_voice::wav::write(file, &samples).unwrap();
+    nexo_voice::audio::wav::write(file, &samples).unwrap();
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use actix_web::rt::task::JoinHandle;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::api_key::{ApiKey, KeyMode};
-use nexo_domain::ledger::Bucket;
+use nexo_domain::account::api_key::{ApiKey, KeyMode};
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::webhook::HashedSecret;
-use nexo_entities::store::accounts::NewAccount;
-use nexo_entities::store::keys::NewKey;
-use nexo_entities::store::wallets::Credit;
-use nexo_entities::store::webhooks::NewEndpoint;
+use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::api_keys::NewKey;
+use nexo_entities::store::ledger::wallets::Credit;
+use nexo_entities::store::webhooks::endpoints::NewEndpoint;
 use nexo_route::app::App;
 use rand::Rng;
 

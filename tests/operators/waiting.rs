@@ -3,12 +3,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nexo_domain::burst::Suspicion;
+use nexo_domain::account::burst::Suspicion;
 use nexo_domain::ids::KeyId;
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::Store;
-use nexo_entities::store::reviews::Findings;
+use nexo_entities::store::operations::reviews::Findings;
 use serde_json::json;
 
 use crate::harness::past::Past;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use nexo_voice::audio::wav;
 use nexo_voice::sandbox::recogniser::{Recogniser, Word};
-use nexo_voice::wav;
 
 /// Samples of one packet.
 const PACKET: usize = 160;

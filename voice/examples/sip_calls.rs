@@ -8,11 +8,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use nexo_voice::sip::message::{Message, Method, Request};
-use nexo_voice::sip::sdp;
-use nexo_voice::sip::transaction::Timers;
+use nexo_voice::sip::message::message::{Message, Method, Request};
+use nexo_voice::sip::message::write::Draft;
+use nexo_voice::sip::sdp::sdp;
+use nexo_voice::sip::user_agent::transaction::Timers;
 use nexo_voice::sip::user_agent::{CallHandle, Invite, SipEvent, UserAgent};
-use nexo_voice::sip::write::Draft;
 
 #[path = "load/cpu.rs"]
 mod cpu;

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use nexo_domain::call::{CallEnd, CallLimits, Refusal};
 use nexo_domain::otp::{Code, Language, Reading};
+use nexo_voice::audio::g711::Codec;
 use nexo_voice::endpoint::{
     CallNews, CallOrder, CallReport, Caller, CountedAs, Endpoint, EndpointConfig,
 };
-use nexo_voice::g711::Codec;
-use nexo_voice::prompts::PromptSet;
 use nexo_voice::sandbox::{CallRecord, Sandbox, SandboxConfig, SandboxEvent};
+use nexo_voice::speech::prompts::PromptSet;
 use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::timeout;

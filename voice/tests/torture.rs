@@ -19,10 +19,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use expected::MESSAGES;
-use nexo_voice::g711::Codec;
-use nexo_voice::sip::header::{Name, NameAddr, Via};
-use nexo_voice::sip::message::{Fields, Message, Request, Response};
-use nexo_voice::sip::sdp;
+use nexo_voice::audio::g711::Codec;
+use nexo_voice::sip::message::header::{Name, NameAddr, Via};
+use nexo_voice::sip::message::message::{Fields, Message, Request, Response};
+use nexo_voice::sip::sdp::sdp;
 
 fn directory() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "torture"]

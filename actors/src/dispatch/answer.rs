@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use nexo_domain::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::call::Refusal;
+use nexo_domain::call::acceptance::{ACCEPTED_STATUS, Accepted};
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::money::Micros;
 use tokio::sync::oneshot;
 
-use crate::carrier::NotPlaced;
-use crate::flights::{Flight, Landed};
-use crate::meters::{CarrierMeters, Verdict};
+use crate::dispatch::inflight::{Flight, Landed};
+use crate::trunk::carrier::NotPlaced;
+use crate::trunk::meters::{CarrierMeters, Verdict};
 
 /// What the customer is told.
 #[derive(Debug, Clone, PartialEq, Eq)]

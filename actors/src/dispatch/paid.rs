@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use nexo_domain::acceptance::Accepted;
+use nexo_domain::billing::ledger::{Buckets, Parts};
+use nexo_domain::call::acceptance::Accepted;
+use nexo_domain::call::outcome::Outcome;
 use nexo_domain::idempotency::IdempotentRequest;
-use nexo_domain::ledger::{Buckets, Parts};
-use nexo_domain::outcome::Outcome;
 use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::Event;
-use nexo_entities::store::posting::{CallAttempt, NodeEpoch, Settlement};
+use nexo_entities::store::ledger::posting::{CallAttempt, NodeEpoch, Settlement};
 
 use super::OtpOrder;
-use crate::admission::{Channel, Realm};
-use crate::carrier::Trunk;
 use crate::clock;
-use crate::live::LiveDelivery;
+use crate::dispatch::live_deliveries::LiveDelivery;
+use crate::trunk::admission::{Channel, Realm};
+use crate::trunk::carrier::Trunk;
 
 /// An OTP that has been debited.
 pub(super) struct Paid {

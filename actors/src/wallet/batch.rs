@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge, Histogram};
 use nexo_domain::money::Micros;
-use nexo_entities::store::posting::{
+use nexo_entities::store::ledger::posting::{
     Committed, Debit, DebitOutcome, Keep, NodeEpoch, Settlement, WalletCache,
 };
 use nexo_entities::store::{Store, StoreError};
 
 use super::{KeepAnswer, PostDebit, Refused, SettleDelivery, StoreStopped};
-use crate::lease::Lease;
+use crate::node::lease::Lease;
 
 /// How long the store may take to write a batch; past it nothing of it is written.
 pub const WRITE_WITHIN: Duration = Duration::from_secs(2);

@@ -11,9 +11,9 @@ use sea_orm::sqlx::{self, ConnectOptions as _, Connection};
 use sea_orm::{ConnectOptions, Database, DbErr, SqlxError};
 use tokio::time::timeout;
 
+use super::connection::fail_stop::FailStop;
 use super::error::code;
-use super::fail_stop::FailStop;
-use super::window_book::WindowBook;
+use super::phone_windows::cache::WindowBook;
 use super::{Store, StoreError};
 
 /// How long a writer waits for another process's transaction.

@@ -9,55 +9,22 @@ use sea_orm::{
 };
 
 pub mod accounts;
-pub mod audit;
-pub mod backup;
-pub mod bank_payments;
-pub mod changes;
-pub mod closing;
+pub mod billing;
+pub mod cluster;
+pub mod connection;
 pub mod deliveries;
-pub mod delivery_filters;
-pub mod delivery_pages;
-pub mod deposits;
 pub mod error;
-pub mod figures;
-pub mod gateways;
-pub mod holdings;
-pub mod kept_answers;
-pub mod key_changes;
-pub mod keys;
 pub mod ledger;
-pub mod low_balance;
-pub mod node_session;
-pub mod nodes;
-pub mod operators;
-pub mod passwords;
-pub mod payouts;
-pub mod ports;
-pub mod posting;
-pub mod privacy;
-pub mod recovery;
-pub mod referrals;
-pub mod reviews;
-pub mod sessions;
-pub mod sign_up;
-pub mod wallets;
-pub mod webhook_attempts;
-pub mod webhook_history;
+pub mod operations;
+pub mod phone_windows;
+pub(crate) mod sql;
 pub mod webhooks;
-pub mod windows;
 
-mod bloom;
-mod bulk;
 mod connect;
-mod fail_stop;
-mod id_time;
-mod record;
-mod schema;
-mod window_book;
 
+use connection::fail_stop::FailStop;
 pub use error::{Conflict, StoreError};
-use fail_stop::FailStop;
-use window_book::WindowBook;
+use phone_windows::cache::WindowBook;
 
 /// The database, ready for queries. Clones share the same connections.
 #[derive(Clone, Debug)]
@@ -108,7 +75,7 @@ impl Store {
 
     /// A statement whose parameters are written `?`.
     fn sql(&self, text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
-        let text = bulk::numbered(text, self.backend());
+        let text = sql::bulk::numbered(text, self.backend());
         Statement::from_sql_and_values(self.backend(), text, values)
     }
 }

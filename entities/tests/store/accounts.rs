@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use nexo_domain::client_ip::MAX_ALLOWLIST;
+use nexo_domain::account::client_ip::MAX_ALLOWLIST;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, KeyId};
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
-use nexo_entities::store::accounts::NewAccount;
-use nexo_entities::store::changes::Change;
-use nexo_entities::store::keys::NewKey;
-use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::api_keys::NewKey;
+use nexo_entities::store::cluster::changes::Change;
+use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::store::{Conflict, StoreError};
 use tokio::task::JoinSet;
 use uuid::Uuid;

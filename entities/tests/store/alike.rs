@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, DeliveryId};
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
-use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
-use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, Settlement};
+use nexo_entities::store::ledger::wallets::Credit;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait};

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use nexo_domain::carrier_plan::CarrierPlan;
-use nexo_domain::ledger::Bucket;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::webhook::Event;
-use nexo_entities::store::posting::Settlement;
-use nexo_entities::store::wallets::Correction;
-use nexo_entities::store::webhooks::EndpointChange;
+use nexo_entities::store::ledger::posting::Settlement;
+use nexo_entities::store::ledger::wallets::Correction;
+use nexo_entities::store::webhooks::endpoints::EndpointChange;
 use sea_orm::ConnectionTrait;
 
 use crate::database::Database;

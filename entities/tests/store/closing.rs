@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::call::CallEnd;
-use nexo_domain::ledger::{Bucket, Buckets, EntryKind};
+use nexo_domain::call::outcome::{Ending, Outcome, RefundPolicy, Status};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::{Ending, Outcome, RefundPolicy, Status};
-use nexo_entities::store::ledger::LedgerFilter;
-use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
-use nexo_entities::store::wallets::Correction;
+use nexo_entities::store::ledger::entries::LedgerFilter;
+use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, Settlement};
+use nexo_entities::store::ledger::wallets::Correction;
 use nexo_entities::store::{Conflict, StoreError};
 
 use crate::database::Database;
@@ -37,7 +37,7 @@ async fn entries(world: &World) -> Vec<(EntryKind, Bucket, i64, Option<String>)>
         .ledger_page(world.account, &LedgerFilter::default(), None, 1_000)
         .await
         .unwrap();
-    let entry = |e: nexo_entities::store::ledger::LedgerEntry| {
+    let entry = |e: nexo_entities::store::ledger::entries::LedgerEntry| {
         (e.kind, e.bucket, e.amount.get(), e.reference)
     };
     page.entries.into_iter().rev().map(entry).collect()

@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use nexo_domain::billing::ledger::Bucket;
+use nexo_domain::billing::payout::{Month, PayoutWallet};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
-use nexo_domain::payout::{Month, PayoutWallet};
-use nexo_entities::store::accounts::{Landing, NewAccount};
-use nexo_entities::store::operators::Operator;
-use nexo_entities::store::posting::{Debit, Settlement};
+use nexo_entities::store::accounts::accounts::{Landing, NewAccount};
+use nexo_entities::store::ledger::posting::{Debit, Settlement};
+use nexo_entities::store::operations::operator_log::Operator;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -204,7 +204,7 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
                     let account = friends[*friend];
                     let found = world.store.delivery(account, debit.delivery_id).await;
                     let found = found.unwrap().unwrap();
-                    if found.status == nexo_domain::outcome::Status::Delivered {
+                    if found.status == nexo_domain::call::outcome::Status::Delivered {
                         model.earn(*friend, *cost, now_ms);
                     }
                 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use nexo_domain::carrier_plan::{Carrier, CarrierPlan};
+use nexo_domain::billing::ledger::Bucket;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId};
-use nexo_domain::ledger::Bucket;
-use nexo_domain::outcome::Status;
+use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_entities::Store;
-use nexo_entities::store::deliveries::Delivery;
-use nexo_entities::store::delivery_pages::{DeliveryFilter, DeliveryPlace};
-use nexo_entities::store::posting::Debit;
+use nexo_entities::store::deliveries::deliveries::Delivery;
+use nexo_entities::store::deliveries::pages::{DeliveryFilter, DeliveryPlace};
+use nexo_entities::store::ledger::posting::Debit;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sea_orm::{ConnectionTrait, Statement};

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use nexo_domain::burst::{Suspicion, Traffic};
-use nexo_domain::deposit::{DepositReference, Kept, VndRate};
+use nexo_domain::account::burst::{Suspicion, Traffic};
+use nexo_domain::billing::deposit::{DepositReference, Kept, VndRate};
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, KeyId};
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_entities::Store;
-use nexo_entities::store::bank_payments::{NewPayment, Taken};
-use nexo_entities::store::deposits::{Deposit, MAX_OPEN_DEPOSITS, NewDeposit};
-use nexo_entities::store::operators::Operator;
-use nexo_entities::store::posting::DebitOutcome;
-use nexo_entities::store::reviews::Findings;
-use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::billing::bank_payments::{NewPayment, Taken};
+use nexo_entities::store::billing::deposits::{Deposit, MAX_OPEN_DEPOSITS, NewDeposit};
+use nexo_entities::store::ledger::posting::DebitOutcome;
+use nexo_entities::store::ledger::wallets::Credit;
+use nexo_entities::store::operations::operator_log::Operator;
+use nexo_entities::store::operations::reviews::Findings;
 use nexo_entities::store::{Conflict, StoreError};
 use sea_orm::ConnectionTrait;
 
@@ -435,7 +435,7 @@ async fn traffic_is_added_up_a_key(database: Arc<Database>) {
     debits[4].created_at_ms = NOW + 60_000;
     let outcomes = world.debit(&debits).await;
     let mut cut = delivered(&debits[1], paid(&outcomes[1]));
-    cut.status = nexo_domain::outcome::Status::Failed;
+    cut.status = nexo_domain::call::outcome::Status::Failed;
     cut.error_code = Some("partial_playback");
     let mut silent = cut.clone();
     silent.delivery_id = debits[2].delivery_id;

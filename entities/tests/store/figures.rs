@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nexo_entities::store::figures::DAY_MS;
+use nexo_entities::store::deliveries::daily_stats::DAY_MS;
 
 use crate::database::Database;
 use crate::world::{NOW, World, account, delivered, otp_at, paid, refunded};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use nexo_domain::carrier_plan::{Carrier, CarrierPlan};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
-use nexo_entities::store::gateways::CallFigures;
-use nexo_entities::store::posting::{CallAttempt, Debit, Settlement};
+use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
+use nexo_entities::store::ledger::posting::{CallAttempt, Debit, Settlement};
+use nexo_entities::store::operations::gateway_drains::CallFigures;
 
 use crate::database::Database;
 use crate::world::{NOW, World, call, delivered, otp_at, paid};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use nexo_domain::ledger::Bucket;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
-use nexo_entities::store::posting::Settlement;
-use nexo_entities::store::webhooks::EndpointChange;
+use nexo_entities::store::ledger::posting::Settlement;
+use nexo_entities::store::webhooks::endpoints::EndpointChange;
 
 use crate::database::Database;
 use crate::world::{COST, NOW, World, account, credit, delivered, endpoint, otp, paid, told};

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexo_domain::api_key::{ApiKey, KeyMode};
+use nexo_domain::account::api_key::{ApiKey, KeyMode};
+use nexo_domain::call::outcome::NO_ROUTE;
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest, KEPT_MS};
 use nexo_domain::ids::KeyId;
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::NO_ROUTE;
-use nexo_entities::store::kept_answers::KeptAnswer;
-use nexo_entities::store::posting::{Debit, DebitOutcome, Keep, Settlement};
+use nexo_entities::store::deliveries::idempotency::KeptAnswer;
+use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, Keep, Settlement};
 use uuid::Uuid;
 
 use crate::database::Database;

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::money::Micros;
 use nexo_entities::Store;
-use nexo_entities::store::ledger::{LedgerEntry, LedgerFilter};
-use nexo_entities::store::posting::{Debit, DebitOutcome};
+use nexo_entities::store::ledger::entries::{LedgerEntry, LedgerFilter};
+use nexo_entities::store::ledger::posting::{Debit, DebitOutcome};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use nexo_entities::Store;
 use nexo_entities::store::StoreError;
-use nexo_entities::store::nodes::{NodeStart, Predecessor};
-use nexo_entities::store::posting::{DebitOutcome, NodeEpoch, Settlement, WalletCache};
-use nexo_entities::store::webhook_attempts::ClaimLimits;
+use nexo_entities::store::cluster::nodes::{NodeStart, Predecessor};
+use nexo_entities::store::ledger::posting::{DebitOutcome, NodeEpoch, Settlement, WalletCache};
+use nexo_entities::store::webhooks::attempts::ClaimLimits;
 
 use crate::database::Database;
 use crate::world::{COST, NOW, World, delivered, endpoint, interrupted, otp, paid, refunded, told};

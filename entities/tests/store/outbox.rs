@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use nexo_domain::ids::{EndpointId, WebhookAttemptId};
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS};
-use nexo_entities::store::figures::DAY_MS;
-use nexo_entities::store::nodes::NodeStart;
-use nexo_entities::store::posting::Settlement;
-use nexo_entities::store::webhook_attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
-use nexo_entities::store::webhooks::EndpointChange;
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::deliveries::daily_stats::DAY_MS;
+use nexo_entities::store::ledger::posting::Settlement;
+use nexo_entities::store::webhooks::attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
+use nexo_entities::store::webhooks::endpoints::EndpointChange;
 use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
@@ -356,7 +356,7 @@ async fn an_account_has_five_endpoints_at_most(database: Arc<Database>) {
             .await,
         );
     }
-    let one_more = nexo_entities::store::webhooks::NewEndpoint {
+    let one_more = nexo_entities::store::webhooks::endpoints::NewEndpoint {
         account_id: world.account,
         url: "https://more.example.com",
         secret: HashedSecret::of("whsec_more"),

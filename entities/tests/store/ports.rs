@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexo_domain::carrier_plan::Carrier;
-use nexo_domain::ports::PortTable;
+use nexo_domain::phone::carrier_plan::Carrier;
+use nexo_domain::phone::portability::PortTable;
 use nexo_entities::StoreError;
-use nexo_entities::store::changes::Change;
+use nexo_entities::store::cluster::changes::Change;
 use sea_orm::ConnectionTrait;
 
 use crate::database::Database;

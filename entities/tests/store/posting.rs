@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use nexo_domain::billing::ledger::{Bucket, Buckets, Parts};
+use nexo_domain::call::outcome::{NO_ROUTE, Status};
 use nexo_domain::ids::{AccountId, KeyId};
-use nexo_domain::ledger::{Bucket, Buckets, Parts};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::{NO_ROUTE, Status};
-use nexo_entities::store::nodes::NodeStart;
-use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, Settlement};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::webhook::Event;
-use nexo_entities::store::delivery_pages::DeliveryFilter;
-use nexo_entities::store::posting::{Debit, Settlement};
-use nexo_entities::store::webhook_attempts::{ClaimLimits, FinishedAttempt};
+use nexo_entities::store::deliveries::pages::DeliveryFilter;
+use nexo_entities::store::ledger::posting::{Debit, Settlement};
+use nexo_entities::store::webhooks::attempts::{ClaimLimits, FinishedAttempt};
 use sea_orm::ConnectionTrait;
 use uuid::{NoContext, Timestamp, Uuid};
 

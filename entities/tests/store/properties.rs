@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use nexo_domain::ledger::{Bucket, Buckets};
+use nexo_domain::billing::ledger::{Bucket, Buckets};
+use nexo_domain::call::outcome::Status;
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
-use nexo_entities::store::posting::{Debit, DebitOutcome, Settlement};
+use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, Settlement};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexo_domain::ledger::Bucket;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
-use nexo_entities::store::keys::{MAX_ACTIVE_KEYS, NewKey};
-use nexo_entities::store::posting::{Debit, DebitOutcome};
-use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::accounts::api_keys::{MAX_ACTIVE_KEYS, NewKey};
+use nexo_entities::store::ledger::posting::{Debit, DebitOutcome};
+use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::store::{Conflict, StoreError};
 
 use crate::database::Database;

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use nexo_domain::ledger::Bucket;
+use nexo_domain::billing::ledger::Bucket;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
-use nexo_entities::store::nodes::NodeStart;
-use nexo_entities::store::posting::{Debit, Settlement, WalletCache};
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::ledger::posting::{Debit, Settlement, WalletCache};
 
 use crate::database::Database;
 use crate::world::{COST, NOW, World, credit, delivered, endpoint, interrupted, otp, paid};

@@ -3,16 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use nexo_domain::billing::ledger::Bucket;
+use nexo_domain::billing::payout::{Month, PayoutWallet};
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
-use nexo_domain::payout::{Month, PayoutWallet};
 use nexo_entities::Store;
-use nexo_entities::store::accounts::{Landing, NewAccount};
-use nexo_entities::store::operators::Operator;
-use nexo_entities::store::payouts::PayoutRun;
-use nexo_entities::store::sign_up::PendingSignUp;
+use nexo_entities::store::accounts::accounts::{Landing, NewAccount};
+use nexo_entities::store::accounts::sign_up::PendingSignUp;
+use nexo_entities::store::billing::payouts::PayoutRun;
+use nexo_entities::store::operations::operator_log::Operator;
 use nexo_entities::store::{Conflict, StoreError};
 use sea_orm::ConnectionTrait;
 

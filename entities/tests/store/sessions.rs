@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, SessionId};
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::Store;
-use nexo_entities::store::accounts::NewAccount;
-use nexo_entities::store::passwords::{NewFactor, NewPassword};
-use nexo_entities::store::sessions::NewSession;
-use nexo_entities::store::sign_up::SignUp;
+use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::passwords::{NewFactor, NewPassword};
+use nexo_entities::store::accounts::sessions::NewSession;
+use nexo_entities::store::accounts::sign_up::SignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
 use crate::database::Database;

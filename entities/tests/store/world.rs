@@ -3,23 +3,23 @@
 use std::collections::HashSet;
 use std::task::Poll;
 
-use nexo_domain::call_steps::{CallStep, StepKind};
-use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::billing::ledger::{Bucket, Buckets, Parts};
+use nexo_domain::call::outcome::Status;
+use nexo_domain::call::steps::{CallStep, StepKind};
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId, KeyId};
-use nexo_domain::ledger::{Bucket, Buckets, Parts};
 use nexo_domain::money::Micros;
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::webhook::{Event, HashedSecret};
 use nexo_entities::Store;
-use nexo_entities::store::accounts::NewAccount;
-use nexo_entities::store::nodes::NodeStart;
-use nexo_entities::store::posting::{
+use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::deliveries::recovery::Unfinished;
+use nexo_entities::store::ledger::posting::{
     CallAttempt, CallQuality, Committed, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
 };
-use nexo_entities::store::recovery::Unfinished;
-use nexo_entities::store::wallets::Credit;
-use nexo_entities::store::webhooks::NewEndpoint;
+use nexo_entities::store::ledger::wallets::Credit;
+use nexo_entities::store::webhooks::endpoints::NewEndpoint;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::database::Database;

@@ -3,25 +3,25 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::AccountId;
-use nexo_domain::ledger::Bucket;
 use nexo_domain::otp::Language;
-use nexo_entities::store::operators::AccountLine;
-use nexo_entities::store::referrals::Referral;
-use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::billing::referrals::Referral;
+use nexo_entities::store::ledger::wallets::Credit;
+use nexo_entities::store::operations::operator_log::AccountLine;
 use serde::Deserialize;
 
 use super::{Came, back, decider, language, note, outcome, said, trail};
 use crate::cli::args;
 use crate::dashboard::Site;
-use crate::dashboard::form::Posted;
-use crate::dashboard::markup::{Field, Tone, field, head, nothing, pill, time, usd};
-use crate::dashboard::overview::{bucket_name, buckets};
-use crate::dashboard::page::{Page, form_token};
-use crate::dashboard::place::Place;
-use crate::dashboard::refused::Refused;
+use crate::dashboard::account::overview::{bucket_name, buckets};
 use crate::dashboard::texts::{Say, Text, frame, operators as texts};
-use crate::dashboard::who::Operator;
+use crate::dashboard::web::error::Refused;
+use crate::dashboard::web::extract::Operator;
+use crate::dashboard::web::form::Posted;
+use crate::dashboard::web::markup::{Field, Tone, field, head, nothing, pill, time, usd};
+use crate::dashboard::web::navigation::Place;
+use crate::dashboard::web::page::{Page, form_token};
 
 const ROWS: u32 = 50;
 const TRAIL: u32 = 50;

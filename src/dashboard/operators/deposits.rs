@@ -3,22 +3,22 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::deposit::Kept;
-use nexo_entities::store::bank_payments::BankPayment;
-use nexo_entities::store::deposits::Deposit;
+use nexo_domain::billing::deposit::Kept;
+use nexo_entities::store::billing::bank_payments::BankPayment;
+use nexo_entities::store::billing::deposits::Deposit;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{Came, back, decider, language, note, outcome, said, slim_field};
 use crate::dashboard::Site;
-use crate::dashboard::form::Posted;
-use crate::dashboard::markup::{head, nothing, time, usd};
-use crate::dashboard::page::{Page, form_token};
-use crate::dashboard::place::Place;
-use crate::dashboard::refused::Refused;
+use crate::dashboard::account::top_up::{grouped, way_name};
 use crate::dashboard::texts::{Say, Text, frame, operators as texts};
-use crate::dashboard::top_up::{grouped, way_name};
-use crate::dashboard::who::Operator;
+use crate::dashboard::web::error::Refused;
+use crate::dashboard::web::extract::Operator;
+use crate::dashboard::web::form::Posted;
+use crate::dashboard::web::markup::{head, nothing, time, usd};
+use crate::dashboard::web::navigation::Place;
+use crate::dashboard::web::page::{Page, form_token};
 
 const PATH: &str = "/dashboard/operators/deposits";
 const ROWS: u32 = 200;

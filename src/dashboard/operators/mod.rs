@@ -6,13 +6,13 @@ use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_domain::otp::Language;
 use nexo_entities::store::StoreError;
-use nexo_entities::store::operators::{LoggedAction, Operator as Decider};
+use nexo_entities::store::operations::operator_log::{LoggedAction, Operator as Decider};
 
-use super::markup::{notice, problem, time};
-use super::page::go;
-use super::refused::Refused;
 use super::texts::{Say, Text, operators as texts};
-use super::who::{Operator, Reader};
+use super::web::error::Refused;
+use super::web::extract::{Operator, Reader};
+use super::web::markup::{notice, problem, time};
+use super::web::page::go;
 use crate::cli::args;
 
 mod accounts;
@@ -31,7 +31,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .configure(reviews::routes)
             .configure(payouts::routes)
             .configure(revocations::routes)
-            .default_service(web::to(super::refused::no_page)),
+            .default_service(web::to(super::web::error::no_page)),
     );
 }
 

@@ -3,23 +3,23 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::payout::Month;
+use nexo_domain::billing::payout::Month;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::payouts::Payout;
+use nexo_entities::store::billing::payouts::Payout;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{Came, back, decider, language, outcome, said, slim_field};
 use crate::cli::args;
 use crate::dashboard::Site;
-use crate::dashboard::form::Posted;
-use crate::dashboard::markup::{Field, field, head, nothing, notice, usd};
-use crate::dashboard::page::{Page, form_token, go};
-use crate::dashboard::place::Place;
-use crate::dashboard::referrals::{payout_state, wallet_name};
-use crate::dashboard::refused::Refused;
+use crate::dashboard::account::referrals::{payout_state, wallet_name};
 use crate::dashboard::texts::{Say, frame, operators as texts, referrals};
-use crate::dashboard::who::Operator;
+use crate::dashboard::web::error::Refused;
+use crate::dashboard::web::extract::Operator;
+use crate::dashboard::web::form::Posted;
+use crate::dashboard::web::markup::{Field, field, head, nothing, notice, usd};
+use crate::dashboard::web::navigation::Place;
+use crate::dashboard::web::page::{Page, form_token, go};
 
 const PATH: &str = "/dashboard/operators/payouts";
 const ROWS: u32 = 500;

@@ -3,20 +3,20 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::burst::Suspicion;
-use nexo_entities::store::reviews::Review;
+use nexo_domain::account::burst::Suspicion;
+use nexo_entities::store::operations::reviews::Review;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{back, decider, language, note, outcome, said, slim_field};
 use crate::dashboard::Site;
-use crate::dashboard::form::Posted;
-use crate::dashboard::markup::{Tone, head, nothing, pill, time};
-use crate::dashboard::page::{Page, form_token};
-use crate::dashboard::place::Place;
-use crate::dashboard::refused::Refused;
 use crate::dashboard::texts::{Say, Text, frame, operators as texts};
-use crate::dashboard::who::Operator;
+use crate::dashboard::web::error::Refused;
+use crate::dashboard::web::extract::Operator;
+use crate::dashboard::web::form::Posted;
+use crate::dashboard::web::markup::{Tone, head, nothing, pill, time};
+use crate::dashboard::web::navigation::Place;
+use crate::dashboard::web::page::{Page, form_token};
 
 const PATH: &str = "/dashboard/operators/reviews";
 const ROWS: u32 = 200;

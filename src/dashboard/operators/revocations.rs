@@ -4,19 +4,19 @@ use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::ids::AccountId;
-use nexo_entities::store::referrals::Referral;
+use nexo_entities::store::billing::referrals::Referral;
 use serde::Deserialize;
 
 use super::{back, decider, language, note, outcome, said, slim_field};
 use crate::dashboard::Site;
-use crate::dashboard::form::Posted;
-use crate::dashboard::markup::{head, nothing, time, usd};
-use crate::dashboard::page::{Page, form_token};
-use crate::dashboard::place::Place;
-use crate::dashboard::referrals::standing;
-use crate::dashboard::refused::Refused;
+use crate::dashboard::account::referrals::standing;
 use crate::dashboard::texts::{Say, frame, operators as texts, referrals};
-use crate::dashboard::who::Operator;
+use crate::dashboard::web::error::Refused;
+use crate::dashboard::web::extract::Operator;
+use crate::dashboard::web::form::Posted;
+use crate::dashboard::web::markup::{head, nothing, time, usd};
+use crate::dashboard::web::navigation::Place;
+use crate::dashboard::web::page::{Page, form_token};
 
 const PATH: &str = "/dashboard/operators/revocations";
 const ROWS: u32 = 100;

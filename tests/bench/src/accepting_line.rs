@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use nexo_actors::carrier::Line;
 use nexo_actors::clock::unix_ms;
+use nexo_actors::trunk::carrier::Line;
 use nexo_domain::call::CallEnd;
+use nexo_voice::audio::g711::Codec;
 use nexo_voice::endpoint::{CallEvents, CallNews, CallOrder, CallReport};
-use nexo_voice::g711::Codec;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// How often calls are looked at for their end.

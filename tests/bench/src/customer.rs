@@ -2,18 +2,18 @@
 
 use anyhow::Context;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::api_key::{ApiKey, KeyMode};
-use nexo_domain::carrier_plan::CarrierPlan;
+use nexo_domain::account::api_key::{ApiKey, KeyMode};
+use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
-use nexo_domain::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
-use nexo_domain::phone_window::window_until_ms;
+use nexo_domain::phone::carrier_plan::CarrierPlan;
+use nexo_domain::phone::window::window_until_ms;
 use nexo_entities::store::Store;
-use nexo_entities::store::accounts::NewAccount;
-use nexo_entities::store::keys::NewKey;
-use nexo_entities::store::posting::Debit;
-use nexo_entities::store::wallets::Credit;
+use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::api_keys::NewKey;
+use nexo_entities::store::ledger::posting::Debit;
+use nexo_entities::store::ledger::wallets::Credit;
 use uuid::Uuid;
 
 const CASH: Micros = Micros::new(1_000_000_000_000);

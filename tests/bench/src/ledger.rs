@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use nexo_actors::clock::unix_ms;
-use nexo_actors::lease::Lease;
+use nexo_actors::node::lease::Lease;
+use nexo_actors::supervision::supervisor::Watcher;
 use nexo_actors::wallet::{self, PostDebit, Wallet, Wallets};
-use nexo_actors::watch::Watcher;
+use nexo_actors::webhook::client::{TargetRules, WebhookClient};
 use nexo_actors::webhook::{self, WebhookDesk};
-use nexo_actors::webhook_client::{TargetRules, WebhookClient};
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::Store;
-use nexo_entities::store::nodes::NodeStart;
-use nexo_entities::store::posting::{DebitOutcome, NodeEpoch};
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::ledger::posting::{DebitOutcome, NodeEpoch};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use tokio::sync::oneshot;
 

@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use nexo_actors::clock::unix_ms;
+use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
-use nexo_domain::outcome::Status;
 use nexo_domain::phone::Phone;
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
-use nexo_entities::store::accounts::NewAccount;
-use nexo_entities::store::nodes::NodeStart;
-use nexo_entities::store::posting::{Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache};
-use nexo_entities::store::sessions::NewSession;
-use nexo_entities::store::webhooks::NewEndpoint;
+use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::sessions::NewSession;
+use nexo_entities::store::cluster::nodes::NodeStart;
+use nexo_entities::store::ledger::posting::{
+    Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+};
+use nexo_entities::store::webhooks::endpoints::NewEndpoint;
 use sha2::{Digest, Sha256};
 use uuid::{NoContext, Timestamp, Uuid};
 

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use nexo_domain::call::CallLimits;
 use nexo_domain::otp::{Code, Language, Reading};
+use nexo_voice::audio::g711::Codec;
 use nexo_voice::endpoint::{
     CallEvents, CallNews, CallOrder, Caller, CountedAs, Endpoint, EndpointConfig,
 };
-use nexo_voice::g711::Codec;
-use nexo_voice::prompts::PromptSet;
+use nexo_voice::speech::prompts::PromptSet;
 use tokio::task::JoinSet;
 
 use crate::process::Running;

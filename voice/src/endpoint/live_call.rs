@@ -5,11 +5,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use nexo_domain::call::{Call, CallEnd, CallState};
 use tokio::sync::mpsc;
 
+use super::call_events::Quality;
 use super::meters::Tally;
-use super::news::Quality;
 use super::{CallNews, CallOrder, CallReport};
-use crate::rtp::clock::{Moved, Playing, Reserved};
-use crate::sip::sdp::{self, Agreed, Audio};
+use crate::rtp::send::clock::{Moved, Playing, Reserved};
+use crate::sip::sdp::sdp;
+use crate::sip::sdp::sdp::{Agreed, Audio};
 
 /// A call that has not been reported yet.
 pub(super) struct LiveCall {

@@ -7,11 +7,12 @@ use tokio::net::UdpSocket as TokioSocket;
 use tokio::time::timeout;
 
 use super::*;
-use crate::g711::Codec;
-use crate::rtp::packet;
-use crate::sip::message::{Message, Method, Request};
-use crate::sip::sdp::{self, Audio};
-use crate::sip::write::Draft;
+use crate::audio::g711::Codec;
+use crate::rtp::wire::packet;
+use crate::sip::message::message::{Message, Method, Request};
+use crate::sip::message::write::Draft;
+use crate::sip::sdp::sdp;
+use crate::sip::sdp::sdp::Audio;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -553,7 +554,7 @@ impl Phone {
 }
 
 /// The frames of a script as they are sent.
-fn frames(script: &crate::prompts::Script) -> Vec<u8> {
+fn frames(script: &crate::speech::prompts::Script) -> Vec<u8> {
     let pieces = script.pieces.iter();
     pieces
         .flat_map(|piece| piece.audio.repeat(piece.repeat as usize))

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::sip::hop::Hop;
-use crate::sip::message::Message;
+use crate::sip::message::hop::Hop;
+use crate::sip::message::message::Message;
 
 /// Where a call's messages are told, those after its end included.
 pub type Trace = mpsc::UnboundedSender<Traced>;

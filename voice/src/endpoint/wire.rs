@@ -11,9 +11,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::SockaddrStorage;
 
 use super::EndpointConfig;
-use crate::sip::hop::Hop;
+use crate::net::udp;
+use crate::net::udp::{BATCH, Receiver, Sender};
+use crate::sip::message::hop::Hop;
 use crate::sip::user_agent::Transmit;
-use crate::udp::{self, BATCH, Receiver, Sender};
 
 /// No SIP message over UDP is longer.
 const DATAGRAM_BYTES: usize = 65_535;

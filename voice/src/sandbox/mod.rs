@@ -10,26 +10,13 @@
 //! | `server`, `media`, `media_ports`, `ears` | sockets and threads |
 //! | `events`, `recording` | what is told and kept of a call |
 
-mod attention;
 mod behaviour;
-mod bygone;
-mod call;
-mod callee;
-mod dialog;
-mod ears;
 mod events;
-mod greeting;
-mod impairment;
-mod jitter_buffer;
-mod leg;
-mod live_call;
 mod media;
-mod media_ports;
-mod receiver_report;
 pub mod recogniser;
 mod recording;
-mod server;
+pub(crate) mod sip;
 
 pub use behaviour::Behaviour;
 pub use events::{CallId, CallRecord, Party, SandboxEvent};
-pub use server::{Sandbox, SandboxConfig, SandboxError};
+pub use sip::server::{Sandbox, SandboxConfig, SandboxError};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::events::CallRecord;
-use crate::wav;
+use crate::audio::wav;
 
 /// File names end at 255 bytes; this leaves room for the endings.
 const LONGEST_STEM: usize = 200;

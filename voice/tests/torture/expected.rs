@@ -1,6 +1,6 @@
 //! What must become of each message, in the order of the RFC.
 
-use nexo_voice::sip::parse::ParseError;
+use nexo_voice::sip::message::parse::ParseError;
 
 /// What is read of a message, as [`crate::outline`] writes it, or why it is refused.
 pub type Outcome = Result<&'static str, ParseError>;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use nexo_domain::call::{CallEnd, CallLimits};
 use nexo_domain::otp::{Code, Language, Reading};
+use nexo_voice::audio::g711::Codec;
 use nexo_voice::endpoint::{CallNews, CallOrder, Caller, CountedAs, Endpoint, EndpointConfig};
-use nexo_voice::g711::Codec;
-use nexo_voice::prompts::PromptSet;
-use nexo_voice::sip::message::{Message, Method, Request};
-use nexo_voice::sip::sdp::{self, Audio};
-use nexo_voice::sip::write::Draft;
+use nexo_voice::sip::message::message::{Message, Method, Request};
+use nexo_voice::sip::message::write::Draft;
+use nexo_voice::sip::sdp::sdp;
+use nexo_voice::sip::sdp::sdp::Audio;
+use nexo_voice::speech::prompts::PromptSet;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nexo_voice::g711::Codec;
-use nexo_voice::prompts::{FRAME, Piece, Script};
-use nexo_voice::rtp::clock::{MediaClock, Play};
-use nexo_voice::rtp::packet::{self, Header};
-use nexo_voice::rtp::ports::PortRange;
+use nexo_voice::audio::g711::Codec;
+use nexo_voice::rtp::send::clock::{MediaClock, Play};
+use nexo_voice::rtp::send::ports::PortRange;
+use nexo_voice::rtp::wire::packet;
+use nexo_voice::rtp::wire::packet::Header;
+use nexo_voice::speech::prompts::{FRAME, Piece, Script};
 use nix::cmsg_space;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, setsockopt,

@@ -3,8 +3,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::g711::Codec;
-use crate::prompts::{FRAME, PromptSet};
+use crate::audio::g711::Codec;
+use crate::speech::prompts::{FRAME, PromptSet};
 
 fn reading(language: Language) -> Reading {
     Reading {

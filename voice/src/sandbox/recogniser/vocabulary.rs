@@ -9,7 +9,7 @@ use super::Word;
 use super::features::{Analysis, Vector, vectors};
 use super::utterance::{Cut, Cutter, Utterance};
 use super::warping::distance;
-use crate::prompts::PromptSet;
+use crate::speech::prompts::PromptSet;
 
 /// A word is so far from a known one at most, on a mean of its frames.
 const FARTHEST: f32 = 0.5;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sip::digest::Credentials;
+use crate::sip::user_agent::digest::Credentials;
 
 const CHALLENGE: &str = "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\"";
 

@@ -1,0 +1,213 @@
+//! A call that a gateway was asked for, followed to its end, and what its record says.
+
+use std::time::Duration;
+
+use nexo_domain::call::steps::{CallStep, StepKind};
+use nexo_domain::call::{CallEnd, Refusal};
+use nexo_domain::ids::AttemptId;
+use nexo_entities::store::ledger::posting::{CallAttempt, CallQuality};
+use nexo_voice::endpoint::{CallNews, CallReport, Quality};
+use tracing::Span;
+use uuid::Uuid;
+
+use crate::clock;
+use crate::dispatch::live_deliveries::{LiveDelivery, Progress};
+use crate::trunk::carrier::Placed;
+
+/// No call lasts longer, whatever its events say: past it the saga settles.
+const CALL_EVENTS_WITHIN: Duration = Duration::from_secs(59);
+
+/// A call that a gateway has taken.
+pub(crate) struct Taken {
+    /// The call's, until its end.
+    pub span: Span,
+    pub placed: Placed,
+    pub number: usize,
+    pub started_at_ms: i64,
+    pub accepted_at_ms: i64,
+    /// When it was heard to ring, where that was before it was known to be taken.
+    pub ringing_at_ms: Option<i64>,
+}
+
+/// Waits until the gateway accepts, and says when it rang, where it did so before; `Err` holds the report of a
+/// call that it did not accept.
+pub(crate) async fn first_answer(
+    placed: &mut Placed,
+) -> Result<Option<i64>, Option<Box<CallReport>>> {
+    let mut ringing_at_ms = None;
+    while let Some(news) = placed.events.next().await {
+        match news {
+            CallNews::Accepted { .. } => return Ok(ringing_at_ms),
+            CallNews::Ended(report) => return Err(Some(report)),
+            CallNews::Ringing => ringing_at_ms = Some(clock::unix_ms()),
+            CallNews::Dialled
+            | CallNews::KeyPressed
+            | CallNews::Answered { .. }
+            | CallNews::DigitSpoken { .. }
+            | CallNews::CodeRead { .. } => {}
+        }
+    }
+    Err(None)
+}
+
+/// Follows an accepted call to its end. `None`: its endpoint died without a report.
+pub(crate) async fn follow(
+    mut accepted: Taken,
+    live: &LiveDelivery,
+    attempts: &mut Vec<CallAttempt>,
+) -> Option<CallEnd> {
+    let mut progress = Progress {
+        gateway: accepted.placed.gateway_name.clone(),
+        started_at_ms: accepted.started_at_ms,
+        accepted_at_ms: accepted.accepted_at_ms,
+        ringing_at_ms: accepted.ringing_at_ms,
+        answered_at_ms: None,
+        steps: Vec::new(),
+    };
+    live.show(&progress);
+    let end = async {
+        while let Some(news) = accepted.placed.events.next().await {
+            if let CallNews::Ended(report) = news {
+                return Some(report);
+            }
+            if note(&mut progress, &news) {
+                live.show(&progress);
+            }
+        }
+        None
+    };
+    let report = tokio::time::timeout(CALL_EVENTS_WITHIN, end).await.ok()?;
+    note_end(&accepted.span, report.as_deref());
+    attempts.push(accepted_attempt(
+        &accepted,
+        report.as_deref(),
+        progress.steps,
+    ));
+    report.map(|report| report.end)
+}
+
+/// Whether the news moves the call on.
+fn note(progress: &mut Progress, news: &CallNews) -> bool {
+    let now = clock::unix_ms();
+    match news {
+        CallNews::Ringing => progress.ringing_at_ms = Some(now),
+        CallNews::Answered { .. } => progress.answered_at_ms = Some(now),
+        CallNews::CodeRead { .. } => progress.add(StepKind::CodeRead, now),
+        CallNews::KeyPressed => progress.add(StepKind::KeyPressed, now),
+        CallNews::Dialled
+        | CallNews::DigitSpoken { .. }
+        | CallNews::Accepted { .. }
+        | CallNews::Ended(_) => return false,
+    }
+    true
+}
+
+/// Tells the call's span what became of it, in milliseconds since its INVITE.
+fn note_end(span: &Span, report: Option<&CallReport>) {
+    let Some(report) = report else {
+        span.record("end", "lost");
+        return;
+    };
+    span.record("end", end_reason(&report.end));
+    if let Some(code) = report.sip_code {
+        span.record("sip_code", code);
+    }
+    if let Some(ringing) = report.ringing_at_ms {
+        span.record("ringing_ms", ringing - report.started_at_ms);
+    }
+    if let Some(answered) = report.answered_at_ms {
+        span.record("answered_ms", answered - report.started_at_ms);
+    }
+    // A span's end is when it was left last.
+    span.in_scope(|| tracing::debug!("hung up"));
+}
+
+pub(crate) fn refusal_of(report: &Option<Box<CallReport>>) -> Refusal {
+    match report.as_ref().map(|report| &report.end) {
+        Some(CallEnd::NotAccepted(refusal)) => refusal.clone(),
+        Some(_) | None => Refusal::TransportLost,
+    }
+}
+
+pub(crate) fn refused_attempt(
+    placed: &Placed,
+    number: usize,
+    started_at_ms: i64,
+    refusal: &Refusal,
+) -> CallAttempt {
+    let (sip_code, end_reason) = match refusal {
+        Refusal::Rejected { code, .. } => (Some(*code), "rejected"),
+        Refusal::Silent => (None, "silent"),
+        Refusal::TransportLost => (None, "transport_lost"),
+        Refusal::Abandoned => (None, "abandoned"),
+    };
+    CallAttempt {
+        id: AttemptId(Uuid::now_v7()),
+        number: number as u16,
+        gateway: placed.gateway_name.clone(),
+        call_id: placed.call_id.clone(),
+        started_at_ms,
+        accepted_at_ms: None,
+        ringing_at_ms: None,
+        answered_at_ms: None,
+        ended_at_ms: clock::unix_ms(),
+        sip_code,
+        end_reason: end_reason.into(),
+        codec: None,
+        packets_sent: 0,
+        packets_received: None,
+        quality: None,
+        steps: Vec::new(),
+    }
+}
+
+fn accepted_attempt(
+    accepted: &Taken,
+    report: Option<&CallReport>,
+    steps: Vec<CallStep>,
+) -> CallAttempt {
+    CallAttempt {
+        id: AttemptId(Uuid::now_v7()),
+        number: accepted.number as u16,
+        gateway: accepted.placed.gateway_name.clone(),
+        call_id: accepted.placed.call_id.clone(),
+        started_at_ms: accepted.started_at_ms,
+        accepted_at_ms: Some(accepted.accepted_at_ms),
+        ringing_at_ms: report.and_then(|r| r.ringing_at_ms),
+        answered_at_ms: report.and_then(|r| r.answered_at_ms),
+        ended_at_ms: clock::unix_ms(),
+        sip_code: report.and_then(|r| r.sip_code),
+        end_reason: report.map_or("lost", |r| end_reason(&r.end)).into(),
+        codec: report
+            .and_then(|r| r.codec)
+            .map(|codec| codec.name().into()),
+        packets_sent: report.map_or(0, |r| r.packets_sent as u32),
+        packets_received: report.map(|r| r.packets_received as u32),
+        quality: report.and_then(|report| report.quality).map(recorded),
+        steps,
+    }
+}
+
+/// How good the audio was, in the units of the record.
+fn recorded(quality: Quality) -> CallQuality {
+    let micros = |time: Duration| time.as_micros().min(u128::from(u32::MAX)) as u32;
+    CallQuality {
+        loss_ppm: (quality.loss * 1e6).round() as u32,
+        jitter_us: micros(quality.jitter),
+        round_trip_us: quality.round_trip.map(micros),
+        mos_hundredths: (quality.mos * 100.0).round() as u16,
+    }
+}
+
+fn end_reason(end: &CallEnd) -> &'static str {
+    match end {
+        CallEnd::NotAccepted(_) => "not_accepted",
+        CallEnd::Delivered => "delivered",
+        CallEnd::PartialPlayback => "partial_playback",
+        CallEnd::Rejected { .. } => "rejected",
+        CallEnd::NoAnswer => "no_answer",
+        CallEnd::MediaLost => "media_lost",
+        CallEnd::TransportLost => "transport_lost",
+        CallEnd::Abandoned => "abandoned",
+    }
+}

@@ -1,0 +1,7 @@
+//! Background jobs beside the calls.
+
+pub mod daily_stats;
+pub mod low_balance;
+pub mod privacy;
+pub mod reviews;
+pub mod schedule;

@@ -1,0 +1,4 @@
+//! Settling what a dead process left: our own and other nodes'.
+
+pub mod reaper;
+pub mod takeover;

@@ -1,0 +1,4 @@
+//! Supervision: factories, heartbeats, back-off, and bounded mailboxes.
+
+pub mod mailbox;
+pub mod supervisor;

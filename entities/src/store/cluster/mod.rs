@@ -1,0 +1,5 @@
+//! Nodes on one database.
+
+pub mod changes;
+pub mod node_session;
+pub mod nodes;

@@ -1,0 +1,5 @@
+//! What holds for the connection: failing disks, backups, the schema's state.
+
+pub mod backup;
+pub(super) mod fail_stop;
+pub(super) mod schema;

@@ -1,0 +1,267 @@
+//! An account's deliveries, newest first, a page at a time.
+//!
+//! A page starts after a place, not after a count of rows, so each costs the same however deep it lies,
+//! and none is seen twice or missed because new ones arrive. Within a millisecond the order is that of the
+//! index: by id, ascending.
+//!
+//! What is asked for by phone or carrier may be rare: such a page is put together from the ranges of time at which
+//! it may have been accepted ([`super::filters`]).
+
+use nexo_domain::call::outcome::Status;
+use nexo_domain::ids::{AccountId, DeliveryId};
+use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::Carrier;
+use sea_orm::{EntityTrait, Statement, Value};
+
+use super::deliveries::Delivery;
+use super::filters::Range;
+use crate::store::{Store, StoreError};
+use crate::tables::deliveries::delivery::Entity;
+
+/// Which deliveries are meant. All of the account, where nothing is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeliveryFilter {
+    pub status: Option<Status>,
+    pub carrier: Option<Carrier>,
+    pub phone: Option<Phone>,
+    /// Accepted at this time or later.
+    pub from_ms: Option<i64>,
+    /// Accepted before this time.
+    pub to_ms: Option<i64>,
+}
+
+/// A delivery's place in the order of pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryPlace {
+    pub created_at_ms: i64,
+    pub id: DeliveryId,
+}
+
+/// A page of deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryPage {
+    pub deliveries: Vec<Delivery>,
+    /// What the next page starts after; `None` where this is the last one.
+    pub next: Option<DeliveryPlace>,
+}
+
+impl Store {
+    /// The account's deliveries that pass `filter`, newest first: those after the place `after`, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn delivery_page(
+        &self,
+        account: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPlace>,
+        limit: u32,
+    ) -> Result<DeliveryPage, StoreError> {
+        let mut rows = Vec::new();
+        for stretch in self.stretches(account, filter, after).await? {
+            let missing = limit.saturating_sub(rows.len() as u32);
+            let statement = self.select_page(account, &stretch, after, missing);
+            rows.extend(
+                Entity::find()
+                    .from_raw_sql(statement)
+                    .all(&self.reader)
+                    .await?,
+            );
+            if rows.len() > limit as usize {
+                break;
+            }
+        }
+        let is_last = rows.len() <= limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| !is_last).map(|row| DeliveryPlace {
+            created_at_ms: row.created_at_ms,
+            id: DeliveryId(row.id),
+        });
+        let deliveries: Result<_, _> = rows.into_iter().map(Delivery::from_row).collect();
+        Ok(DeliveryPage {
+            deliveries: deliveries?,
+            next,
+        })
+    }
+}
+
+impl Store {
+    /// The filter, or the same for one range of times after another, the newest first.
+    async fn stretches(
+        &self,
+        account: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPlace>,
+    ) -> Result<Vec<DeliveryFilter>, StoreError> {
+        let is_rare = filter.phone.is_some() || filter.carrier.is_some();
+        // What is `sent` is little: it is all looked at.
+        if !is_rare || filter.status == Some(Status::Sent) {
+            return Ok(vec![*filter]);
+        }
+        let to_ms = after.map_or(i64::MAX, |place| place.created_at_ms.saturating_add(1));
+        let asked = DeliveryFilter {
+            to_ms: Some(filter.to_ms.unwrap_or(i64::MAX).min(to_ms)),
+            ..*filter
+        };
+        let ranges = self.ranges(account, &asked).await?.into_iter();
+        let within = ranges.filter_map(|range| within(&asked, range));
+        Ok(within.collect())
+    }
+}
+
+/// The part of what is asked for that lies in this range, where there is one.
+fn within(filter: &DeliveryFilter, range: Range) -> Option<DeliveryFilter> {
+    let from_ms = filter
+        .from_ms
+        .map_or(range.from_ms, |from| from.max(range.from_ms));
+    let end_ms = range.to_ms.saturating_add(1);
+    let to_ms = filter.to_ms.map_or(end_ms, |to| to.min(end_ms));
+    (from_ms < to_ms).then_some(DeliveryFilter {
+        from_ms: Some(from_ms),
+        to_ms: Some(to_ms),
+        ..*filter
+    })
+}
+
+/// What is `sent` is little, and is all looked at: told apart by its account, SQLite would rather go through
+/// everything that the account ever sent.
+const SENT: &str = "WITH deliveries_meant AS MATERIALIZED \
+     (SELECT * FROM deliveries WHERE status = 'sent') ";
+
+/// Conditions on the rows of a page, and their values.
+#[derive(Default)]
+struct Conditions {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    fn add(&mut self, condition: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.text.push_str(" AND ");
+            self.text.push_str(condition);
+            self.values.push(value.into());
+        }
+    }
+
+    fn of(filter: &DeliveryFilter, after: Option<DeliveryPlace>) -> Conditions {
+        let mut conditions = Conditions::default();
+        // With the very words of the partial index: no database would know by a parameter that the index
+        // holds all that is asked for.
+        conditions.text.push_str(match filter.status {
+            None | Some(Status::Sent) => "",
+            Some(Status::Delivered) => " AND status = 'delivered' AND status <> 'sent'",
+            Some(Status::Failed) => " AND status = 'failed' AND status <> 'sent'",
+        });
+        conditions.add("created_at_ms >= ?", filter.from_ms);
+        conditions.add("created_at_ms < ?", filter.to_ms);
+        conditions.add("carrier = ?", filter.carrier.map(|c| c.name()));
+        conditions.add("phone = ?", filter.phone.map(|p| p.to_string()));
+        // The bound that an index is searched by, then what tells rows of one millisecond apart.
+        let at = after.map(|place| place.created_at_ms);
+        conditions.add("created_at_ms <= ?", at);
+        conditions.add("(created_at_ms < ?", at);
+        if let Some(place) = after {
+            conditions.text.push_str(" OR id > ?)");
+            conditions.values.push(place.id.0.into());
+        }
+        conditions
+    }
+}
+
+impl Store {
+    /// The ids come from an index that holds all that is asked for, and only the page's rows are read.
+    fn select_page(
+        &self,
+        account: AccountId,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryPlace>,
+        limit: u32,
+    ) -> Statement {
+        let (meant, source) = match filter.status {
+            Some(Status::Sent) => (SENT, "deliveries_meant"),
+            _ => ("", "deliveries"),
+        };
+        let conditions = Conditions::of(filter, after);
+        let sql = format!(
+            "{meant}SELECT * FROM deliveries WHERE id IN ( \
+             SELECT id FROM {source} WHERE account_id = ?{} \
+             ORDER BY created_at_ms DESC, id LIMIT ?) ORDER BY created_at_ms DESC, id",
+            conditions.text
+        );
+        let account = [Value::from(account.0)].into_iter();
+        let limit = Value::from(i64::from(limit) + 1);
+        self.sql(&sql, account.chain(conditions.values).chain([limit]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nexo_domain::phone::carrier_plan::CarrierPlan;
+    use sea_orm::ConnectionTrait;
+    use uuid::Uuid;
+
+    use super::*;
+
+    async fn plan(store: &Store, filter: &DeliveryFilter) -> String {
+        let after = Some(DeliveryPlace {
+            created_at_ms: 1,
+            id: DeliveryId(Uuid::nil()),
+        });
+        let mut statement = store.select_page(AccountId(Uuid::nil()), filter, after, 50);
+        statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+        let rows = store.connection().query_all_raw(statement).await.unwrap();
+        let steps: Vec<String> = rows
+            .iter()
+            .map(|row| row.try_get_by_index(3).unwrap())
+            .collect();
+        steps.join("; ")
+    }
+
+    #[tokio::test]
+    async fn every_page_is_found_in_an_index_alone_on_sqlite() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/plans.db", folder.path().display());
+        let store = Store::connect(&url, 1).await.unwrap();
+        nexo_migration::up(store.connection()).await.unwrap();
+        let none = DeliveryFilter::default();
+        let phone = Phone::parse("+84981234567", &CarrierPlan::vietnam()).ok();
+        let carrier = Carrier::named("viettel");
+        for (filter, index) in [
+            (none, "deliveries_by_account"),
+            (DeliveryFilter { phone, ..none }, "deliveries_by_account"),
+            (DeliveryFilter { carrier, ..none }, "deliveries_by_account"),
+            (
+                DeliveryFilter {
+                    status: Some(Status::Failed),
+                    from_ms: Some(0),
+                    to_ms: Some(9),
+                    ..none
+                },
+                "deliveries_ended",
+            ),
+            (
+                DeliveryFilter {
+                    status: Some(Status::Delivered),
+                    phone,
+                    carrier,
+                    ..none
+                },
+                "deliveries_ended",
+            ),
+        ] {
+            let plan = plan(&store, &filter).await;
+            let found = format!("SEARCH deliveries USING COVERING INDEX {index} (account_id=?");
+            assert!(plan.contains(&found), "{filter:?}: {plan}");
+            // The page's own rows are put in order; what they are found among is so.
+            assert_eq!(plan.matches("TEMP B-TREE").count(), 1, "{filter:?}: {plan}");
+        }
+        let sent = DeliveryFilter {
+            status: Some(Status::Sent),
+            ..none
+        };
+        let plan = plan(&store, &sent).await;
+        assert!(plan.contains("USING INDEX deliveries_sent"), "{plan}");
+    }
+}

@@ -1,0 +1,243 @@
+//! Webhook endpoints.
+
+use nexo_domain::ids::{AccountId, EndpointId};
+use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS};
+use sea_orm::sea_query::{Expr, Value};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder,
+};
+use uuid::Uuid;
+
+use crate::store::accounts::accounts::hold_open_account;
+use crate::store::cluster::changes::{Change, append};
+use crate::store::{Conflict, Store, StoreError};
+use crate::tables::webhooks::endpoint::{Column, Entity};
+use crate::tables::webhooks::{attempt, endpoint};
+
+/// The most endpoints that an account keeps, those that are paused included.
+const MOST_KEPT: usize = 20;
+
+/// An endpoint to be added. Its URL has been checked.
+#[derive(Debug, Clone)]
+pub struct NewEndpoint<'a> {
+    pub account_id: AccountId,
+    pub url: &'a str,
+    pub secret: HashedSecret,
+    pub created_at_ms: i64,
+}
+
+/// An endpoint as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub id: EndpointId,
+    pub account_id: AccountId,
+    pub url: String,
+    pub created_at_ms: i64,
+    pub paused_at_ms: Option<i64>,
+    /// Until when the secret before the present one signs too.
+    pub old_secret_until_ms: Option<i64>,
+}
+
+impl From<endpoint::Model> for Endpoint {
+    fn from(row: endpoint::Model) -> Endpoint {
+        Endpoint {
+            id: EndpointId(row.id),
+            account_id: AccountId(row.account_id),
+            url: row.url,
+            created_at_ms: row.created_at_ms,
+            paused_at_ms: row.paused_at_ms,
+            old_secret_until_ms: row.old_secret_until_ms,
+        }
+    }
+}
+
+/// What can be done with an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointChange {
+    /// New events are not queued for it, and queued ones wait.
+    Pause,
+    Resume,
+    /// For good. What was queued for it fails.
+    Remove,
+}
+
+impl Store {
+    /// Adds an endpoint.
+    ///
+    /// # Errors
+    /// [`Conflict::AccountClosed`], [`Conflict::TooManyEndpoints`], [`Conflict::EndpointsKept`]; what the
+    /// database fails with.
+    pub async fn add_endpoint(&self, new: NewEndpoint<'_>) -> Result<EndpointId, StoreError> {
+        let id = EndpointId(Uuid::now_v7());
+        let transaction = self.begin().await?;
+        hold_open_account(&transaction, new.account_id).await?;
+        let kept = Entity::find()
+            .filter(Column::AccountId.eq(new.account_id.0))
+            .filter(Column::RemovedAtMs.is_null())
+            .count(&transaction)
+            .await?;
+        if kept >= MOST_KEPT as u64 {
+            return Err(Conflict::EndpointsKept { max: MOST_KEPT }.into());
+        }
+        if active(&transaction, new.account_id).await? >= MAX_ENDPOINTS as u64 {
+            return Err(Conflict::TooManyEndpoints { max: MAX_ENDPOINTS }.into());
+        }
+        let endpoint = endpoint::ActiveModel {
+            id: Set(id.0),
+            account_id: Set(new.account_id.0),
+            url: Set(new.url.to_owned()),
+            secret_hash: Set(new.secret.as_record().to_owned()),
+            old_secret_hash: Set(None),
+            old_secret_until_ms: Set(None),
+            created_at_ms: Set(new.created_at_ms),
+            paused_at_ms: Set(None),
+            resumed_at_ms: Set(None),
+            removed_at_ms: Set(None),
+        };
+        Entity::insert(endpoint).exec(&transaction).await?;
+        let change = Change::Endpoints(new.account_id);
+        append(&transaction, change, new.created_at_ms).await?;
+        self.end(transaction).await?;
+        Ok(id)
+    }
+
+    /// Every endpoint that was not removed, or one account's, oldest first.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn endpoints(&self, account: Option<AccountId>) -> Result<Vec<Endpoint>, StoreError> {
+        let mut find = Entity::find()
+            .filter(Column::RemovedAtMs.is_null())
+            .order_by_asc(Column::CreatedAtMs)
+            .order_by_asc(Column::Id);
+        if let Some(account) = account {
+            find = find.filter(Column::AccountId.eq(account.0));
+        }
+        let rows = find.all(&self.reader).await?;
+        Ok(rows.into_iter().map(Endpoint::from).collect())
+    }
+
+    /// The endpoint, if it is this account's and was not removed.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn endpoint(
+        &self,
+        account: AccountId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let row = Entity::find_by_id(id.0)
+            .filter(Column::AccountId.eq(account.0))
+            .filter(Column::RemovedAtMs.is_null())
+            .one(&self.reader)
+            .await?;
+        Ok(row.map(Endpoint::from))
+    }
+
+    /// Gives an endpoint a new secret; the one before signs too until `old_until_ms`. False when the endpoint
+    /// is not `account`'s, or was removed.
+    ///
+    /// # Errors
+    /// What the database fails with.
+    pub async fn rotate_secret(
+        &self,
+        account: AccountId,
+        id: EndpointId,
+        secret: HashedSecret,
+        old_until_ms: i64,
+    ) -> Result<bool, StoreError> {
+        // The right-hand sides are the values before the update.
+        let rotated = Entity::update_many()
+            .col_expr(Column::OldSecretHash, Expr::col(Column::SecretHash))
+            .col_expr(Column::OldSecretUntilMs, Expr::value(old_until_ms))
+            .col_expr(Column::SecretHash, Expr::value(secret.as_record()))
+            .filter(Column::Id.eq(id.0))
+            .filter(Column::AccountId.eq(account.0))
+            .filter(Column::RemovedAtMs.is_null())
+            .exec(self.writing()?)
+            .await;
+        Ok(self.noted(rotated)?.rows_affected > 0)
+    }
+
+    /// Pauses, resumes or removes an endpoint. False when that changes nothing, or the endpoint is not
+    /// `account`'s.
+    ///
+    /// # Errors
+    /// [`Conflict::TooManyEndpoints`] where one too many would be active, [`Conflict::AccountClosed`]; what the
+    /// database fails with.
+    pub async fn change_endpoint(
+        &self,
+        account: AccountId,
+        id: EndpointId,
+        change: EndpointChange,
+        at_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let (column, value, applies) = match change {
+            EndpointChange::Pause => (
+                Column::PausedAtMs,
+                Some(at_ms),
+                Column::PausedAtMs.is_null(),
+            ),
+            EndpointChange::Resume => (Column::PausedAtMs, None, Column::PausedAtMs.is_not_null()),
+            EndpointChange::Remove => (
+                Column::RemovedAtMs,
+                Some(at_ms),
+                Column::RemovedAtMs.is_null(),
+            ),
+        };
+        let transaction = self.begin().await?;
+        if change == EndpointChange::Resume {
+            hold_open_account(&transaction, account).await?;
+        }
+        let changed = Entity::update_many()
+            .col_expr(column, Expr::value(Value::BigInt(value)))
+            .filter(Column::Id.eq(id.0))
+            .filter(Column::AccountId.eq(account.0))
+            .filter(Column::RemovedAtMs.is_null())
+            .filter(applies)
+            .exec(&transaction)
+            .await?;
+        if changed.rows_affected == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        if change == EndpointChange::Resume {
+            if active(&transaction, account).await? > MAX_ENDPOINTS as u64 {
+                return Err(Conflict::TooManyEndpoints { max: MAX_ENDPOINTS }.into());
+            }
+            Entity::update_many()
+                .col_expr(Column::ResumedAtMs, Expr::value(at_ms))
+                .filter(Column::Id.eq(id.0))
+                .exec(&transaction)
+                .await?;
+        }
+        if change == EndpointChange::Remove {
+            attempt::Entity::update_many()
+                .col_expr(attempt::Column::Status, Expr::value("failed"))
+                .col_expr(attempt::Column::FinishedAtMs, Expr::value(at_ms))
+                .col_expr(
+                    attempt::Column::Error,
+                    Expr::value("the endpoint was removed"),
+                )
+                .filter(Expr::cust("status = 'pending'"))
+                .filter(attempt::Column::EndpointId.eq(id.0))
+                .exec(&transaction)
+                .await?;
+        }
+        append(&transaction, Change::Endpoints(account), at_ms).await?;
+        self.end(transaction).await?;
+        Ok(true)
+    }
+}
+
+/// How many endpoints of the account get what ends.
+async fn active(transaction: &DatabaseTransaction, account: AccountId) -> Result<u64, StoreError> {
+    let active = Entity::find()
+        .filter(Column::AccountId.eq(account.0))
+        .filter(Column::RemovedAtMs.is_null())
+        .filter(Column::PausedAtMs.is_null())
+        .count(transaction)
+        .await?;
+    Ok(active)
+}

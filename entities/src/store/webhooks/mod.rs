@@ -1,0 +1,5 @@
+//! Webhook endpoints and attempts.
+
+pub mod attempts;
+pub mod endpoints;
+pub mod history;

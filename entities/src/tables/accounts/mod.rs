@@ -1,0 +1,8 @@
+//! Accounts and how they sign in.
+
+pub mod account;
+pub mod api_key;
+pub mod key_allowlist;
+pub mod password_reset;
+pub mod pending_sign_up;
+pub mod session;

@@ -1,0 +1,4 @@
+//! Wallets and their entries.
+
+pub mod entry;
+pub mod wallet;

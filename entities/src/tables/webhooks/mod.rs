@@ -1,0 +1,4 @@
+//! Webhook endpoints and attempts.
+
+pub mod attempt;
+pub mod endpoint;

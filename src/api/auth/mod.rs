@@ -1,0 +1,4 @@
+//! Who calls: API keys and client addresses.
+
+pub(super) mod caller;
+pub mod keyring;

@@ -1,0 +1,248 @@
+//! The parameters of a request's query, each checked, none unknown.
+
+use nexo_domain::timestamp;
+
+use crate::api::error::ApiError;
+
+/// How many rows a page has where nobody says otherwise, and at most.
+pub const DEFAULT_LIMIT: u32 = 50;
+pub const LARGEST_LIMIT: u32 = 200;
+
+/// So much of an unknown parameter's name is repeated to its sender.
+const LONGEST_NAME: usize = 40;
+
+/// What was given for each known name. An empty value counts as none, as forms send it.
+#[derive(Debug)]
+pub struct Parameters {
+    given: Vec<(&'static str, String)>,
+}
+
+impl Parameters {
+    /// Reads the query of a URL. Only percent-encoding counts, so that the `+` of a phone or of a time's
+    /// zone may be written as it is.
+    ///
+    /// # Errors
+    /// [`ApiError::InvalidParameter`] for one that is not in `known`, comes twice or is not UTF-8.
+    pub fn read(query: &str, known: &[&'static str]) -> Result<Parameters, ApiError> {
+        let mut given: Vec<(&'static str, String)> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = percent_decoded(name).unwrap_or_else(|| name.to_owned());
+            let Some(name) = known.iter().copied().find(|known| *known == decoded) else {
+                return Err(unknown(&decoded, known));
+            };
+            let value = percent_decoded(value)
+                .ok_or_else(|| refused(name, "percent-encoded UTF-8".to_owned()))?;
+            if given.iter().any(|(other, _)| *other == name) {
+                return Err(refused(name, "given once".to_owned()));
+            }
+            given.push((name, value));
+        }
+        given.retain(|(_, value)| !value.is_empty());
+        Ok(Parameters { given })
+    }
+
+    /// The value of `name` as `read` takes it.
+    ///
+    /// # Errors
+    /// [`ApiError::InvalidParameter`] with what is `allowed` where `read` takes it not.
+    pub fn get<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+        allowed: impl FnOnce() -> String,
+    ) -> Result<Option<T>, ApiError> {
+        let given = self.given.iter().find(|(known, _)| *known == name);
+        match given {
+            None => Ok(None),
+            Some((_, value)) => match read(value) {
+                Some(value) => Ok(Some(value)),
+                None => Err(refused(name, allowed())),
+            },
+        }
+    }
+
+    /// `name` as one of `words`.
+    ///
+    /// # Errors
+    /// [`ApiError::InvalidParameter`] that names them all.
+    pub fn word<T: Copy>(
+        &self,
+        name: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Result<Option<T>, ApiError> {
+        let read = |text: &str| {
+            let word = words.iter().find(|(word, _)| *word == text);
+            word.map(|(_, meaning)| *meaning)
+        };
+        self.get(name, read, || {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            format!("one of {}", words.join(", "))
+        })
+    }
+
+    /// `name` as a time: Unix milliseconds.
+    ///
+    /// # Errors
+    /// [`ApiError::InvalidParameter`].
+    pub fn time(&self, name: &'static str) -> Result<Option<i64>, ApiError> {
+        self.get(name, timestamp::parse, || {
+            "a time such as 2026-05-25T10:00:00Z, or a date such as 2026-05-25".to_owned()
+        })
+    }
+
+    /// `limit`: how many rows are wanted.
+    ///
+    /// # Errors
+    /// [`ApiError::InvalidParameter`].
+    pub fn limit(&self) -> Result<Option<u32>, ApiError> {
+        let read = |text: &str| {
+            let is_number = text.bytes().all(|b| b.is_ascii_digit());
+            let limit: u32 = is_number.then(|| text.parse().ok()).flatten()?;
+            (1..=LARGEST_LIMIT).contains(&limit).then_some(limit)
+        };
+        self.get("limit", read, || {
+            format!("a whole number from 1 to {LARGEST_LIMIT}")
+        })
+    }
+
+    /// The same query with another `cursor`, for a link to the next page. `None` for the last one.
+    pub fn next_page(&self, path: &str, cursor: Option<&str>) -> Option<String> {
+        let cursor = ("cursor", cursor?);
+        let others = self.given.iter().filter(|(name, _)| *name != "cursor");
+        let pairs: Vec<String> = others
+            .map(|(name, value)| (*name, value.as_str()))
+            .chain([cursor])
+            .map(|(name, value)| format!("{name}={}", percent_encoded(value)))
+            .collect();
+        Some(format!("<{path}?{}>; rel=\"next\"", pairs.join("&")))
+    }
+}
+
+fn refused(name: &str, allowed: String) -> ApiError {
+    ApiError::InvalidParameter {
+        message: format!("The parameter {name} must be {allowed}."),
+        parameter: name.to_owned(),
+    }
+}
+
+fn unknown(name: &str, known: &[&str]) -> ApiError {
+    let name: String = name.chars().take(LONGEST_NAME).collect();
+    ApiError::InvalidParameter {
+        message: format!(
+            "There is no parameter {name:?} here; known are {}.",
+            known.join(", ")
+        ),
+        parameter: name,
+    }
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let decoded = match byte {
+            b'%' => {
+                let (digits, after) = rest.split_at_checked(2)?;
+                rest = after;
+                let digits = std::str::from_utf8(digits).ok()?;
+                let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+                is_hex.then(|| u8::from_str_radix(digits, 16).ok())??
+            }
+            other => *other,
+        };
+        bytes.push(decoded);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn percent_encoded(text: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    let encoded = |b: u8| match is_plain(b) {
+        true => char::from(b).to_string(),
+        false => format!("%{b:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [&str; 4] = ["limit", "phone", "from", "cursor"];
+
+    fn message(result: Result<impl std::fmt::Debug, ApiError>) -> String {
+        match result.unwrap_err() {
+            ApiError::InvalidParameter { message, .. } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_plus_is_a_plus_however_it_is_written() {
+        for query in [
+            "phone=+84981234567",
+            "phone=%2B84981234567",
+            "&phone=%2b84981234567&",
+        ] {
+            let given = Parameters::read(query, &KNOWN).unwrap();
+            let phone = given.get("phone", |p| Some(p.to_owned()), String::new);
+            assert_eq!(phone.unwrap().as_deref(), Some("+84981234567"), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_or_given_twice_or_no_text_is_refused_by_its_name() {
+        let read = |query: &str| message(Parameters::read(query, &KNOWN));
+        assert_eq!(
+            read("stauts=sent"),
+            "There is no parameter \"stauts\" here; known are limit, phone, from, cursor."
+        );
+        assert_eq!(
+            read("limit=1&limit=1"),
+            "The parameter limit must be given once."
+        );
+        for query in ["phone=%ff", "phone=%2", "phone=%zz", "phone=%+1"] {
+            assert_eq!(
+                read(query),
+                "The parameter phone must be percent-encoded UTF-8."
+            );
+        }
+        assert!(read(&"x".repeat(5_000)).len() < 200);
+    }
+
+    #[test]
+    fn an_empty_value_is_none() {
+        let given = Parameters::read("limit=&from&phone=", &KNOWN).unwrap();
+        assert_eq!(given.limit(), Ok(None));
+        assert_eq!(given.time("from"), Ok(None));
+    }
+
+    #[test]
+    fn a_limit_is_a_whole_number_in_its_bounds() {
+        let limit = |value: &str| {
+            Parameters::read(&format!("limit={value}"), &KNOWN)
+                .unwrap()
+                .limit()
+        };
+        assert_eq!(limit("1"), Ok(Some(1)));
+        assert_eq!(limit("200"), Ok(Some(200)));
+        for value in ["0", "201", "-1", "+1", "1.0", "ten", "99999999999999999999"] {
+            assert_eq!(
+                message(limit(value)),
+                "The parameter limit must be a whole number from 1 to 200."
+            );
+        }
+    }
+
+    #[test]
+    fn the_next_page_is_the_same_query_from_another_place() {
+        let given = Parameters::read("cursor=old&phone=+849&limit=2", &KNOWN).unwrap();
+        assert_eq!(
+            given.next_page("/x", Some("new")).as_deref(),
+            Some("</x?phone=%2B849&limit=2&cursor=new>; rel=\"next\"")
+        );
+        assert_eq!(given.next_page("/x", None), None);
+    }
+}

@@ -1,0 +1,346 @@
+//! `nexo call`: one test call over a configured trunk, with its ladder. It bills nobody, tells no
+//! webhook and claims no window.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use nexo_actors::trunk::admission::Realm;
+use nexo_actors::trunk::carrier::{CallWish, Trunk};
+use nexo_actors::trunk::gateway::Gateway;
+use nexo_actors::trunk::monitor::tls_profiles;
+use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome};
+use nexo_domain::call::{CallEnd, CallLimits, Refusal};
+use nexo_domain::otp::{Code, Reading};
+use nexo_domain::phone::Phone;
+use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
+use nexo_voice::endpoint::{
+    CallNews, CallReport, Direction, Endpoint, EndpointConfig, EndpointError, Traced,
+};
+use nexo_voice::rtp::send::ports::PortRange;
+use nexo_voice::sip::message::hop::Hop;
+use nexo_voice::speech::prompts::PromptSet;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::app::{endpoint_config, start_sandbox};
+use crate::cli::args;
+use crate::cli::output::Answer;
+use crate::config::Config;
+use crate::config::calls::LONGEST_CALL;
+use crate::{trunks, voice};
+
+/// How long the far end may take to answer our BYE.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What is to be called, and how.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The number to call, such as +84981234567
+    #[arg(value_parser = args::phone)]
+    phone: Phone,
+    /// The code to read, 4 to 8 digits
+    #[arg(value_parser = args::code)]
+    code: Code,
+    /// The carrier to call through [default: the one of the number's range]
+    #[arg(long, value_name = "NAME")]
+    carrier: Option<String>,
+    /// The gateway to call through [default: the first by priority]
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
+}
+
+/// Places the call and follows it to its end. The answer has failed unless the code was read.
+///
+/// # Errors
+/// What kept it from being placed, with the mend.
+pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<Answer> {
+    let prompts = voice::prompts(config)?;
+    let plan = CarrierPlan::vietnam();
+    let (phone, code) = (args.phone, args.code);
+    let carrier = carrier(args.carrier.as_deref(), phone, &plan)?;
+    let is_configured = config
+        .carriers
+        .iter()
+        .any(|known| known.name == carrier.name() && !known.gateways.is_empty());
+    let sandbox = match is_configured {
+        true => None,
+        false => start_sandbox(config).await?,
+    };
+    let address = sandbox.as_ref().map(|sandbox| sandbox.local_addr());
+    let trunks = trunks::from_config(config, address, &trunks::DnsLocator::of(config)?).await?;
+    let trunk = &trunks[carrier.index()];
+    let gateway = gateway(trunk, args.gateway.as_deref())?;
+    let endpoint = start_endpoint(config, prompts).await?;
+    let targets = gateway.state.targets();
+    let first = *targets.first().context("the gateway has no address")?;
+    endpoint.set_peers(targets.iter().copied().collect());
+    endpoint.set_tls(tls_profiles(&trunks));
+    let call_id = format!("{}-test@nexo", Uuid::new_v4());
+    let shown = format!("{} through {carrier}/{}", phone.masked(), gateway.name);
+    let mut ladder = Ladder::start(as_json);
+    ladder.say(&format!(
+        "call     {shown} ({} at {first})\nCall-ID  {call_id}\n",
+        gateway.uri.host_and_port()
+    ));
+    let wish = |code| CallWish {
+        call_id: call_id.clone(),
+        realm: Realm::Live,
+        phone,
+        code,
+        reading: Reading {
+            language: config.calls.language,
+            repeat: config.calls.repeat,
+            digit_gap_ms: config.calls.digit_gap_ms,
+        },
+        limits: CallLimits {
+            ring_timeout: Duration::from_secs(config.calls.ring_timeout_seconds),
+            longest_call: LONGEST_CALL,
+            require_keypress: config.calls.require_keypress,
+        },
+        media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),
+    };
+    let (trace, mut messages) = mpsc::unbounded_channel();
+    let mut report = None;
+    // As an OTP's call goes on to the gateway's next place when one does not answer (RFC 3263 §4.3).
+    for (place, target) in targets.iter().enumerate() {
+        if place > 0 {
+            ladder.say(&format!("  the next place is {target}"));
+        }
+        let mut order = trunk.order(gateway, *target, wish(code.clone()), rand::random());
+        (order.every_step, order.trace) = (true, Some(trace.clone()));
+        report = ladder.follow(&endpoint, order, &mut messages).await;
+        if !report.as_ref().is_some_and(is_unanswered) {
+            break;
+        }
+        ladder.no_answer(*target, endpoint.trouble(*target));
+    }
+    drop(trace);
+    endpoint.shutdown(LAST_WORDS).await;
+    ladder.rest(&mut messages);
+    if let Some(sandbox) = sandbox {
+        sandbox.shutdown().await;
+    }
+    Ok(ladder.answer(carrier, gateway, &call_id, report))
+}
+
+/// Whether nobody was there to take the call.
+fn is_unanswered(report: &CallReport) -> bool {
+    matches!(
+        report.end,
+        CallEnd::NotAccepted(Refusal::Silent | Refusal::TransportLost)
+    )
+}
+
+fn carrier(name: Option<&str>, phone: Phone, plan: &CarrierPlan) -> anyhow::Result<Carrier> {
+    let Some(name) = name else {
+        return phone.carrier(plan).context("the number has no carrier");
+    };
+    Carrier::named(name).with_context(|| {
+        let known: Vec<&str> = Carrier::all().map(Carrier::name).collect();
+        format!("{name:?} is no carrier: allowed are {}", known.join(", "))
+    })
+}
+
+fn gateway<'t>(trunk: &'t Trunk, name: Option<&str>) -> anyhow::Result<&'t Gateway> {
+    let carrier = trunk.carrier;
+    let names: Vec<&str> = trunk.gateways.iter().map(|g| g.name.as_str()).collect();
+    let found = match name {
+        Some(name) => trunk.gateways.iter().find(|gateway| gateway.name == name),
+        None => trunk.gateways.iter().min_by_key(|gateway| gateway.priority),
+    };
+    match (found, names.is_empty()) {
+        (Some(gateway), _) => Ok(gateway),
+        (None, true) => bail!(
+            "carrier {carrier} has no gateway: add one to its [[carriers]] table, or set sandbox.enabled = true"
+        ),
+        (None, false) => bail!(
+            "carrier {carrier} has no such gateway, but {}",
+            names.join(", ")
+        ),
+    }
+}
+
+/// An endpoint on the configured ports or, where a running gateway has them, on any.
+///
+/// # Errors
+/// [`EndpointError`]'s, but for ports in use.
+pub async fn start_endpoint(
+    config: &Config,
+    prompts: &'static PromptSet,
+) -> anyhow::Result<Endpoint> {
+    let configured = endpoint_config(config);
+    match Endpoint::start(configured.clone(), prompts).await {
+        Err(
+            EndpointError::AddressInUse { .. }
+            | EndpointError::Ports(_)
+            | EndpointError::Streams(_),
+        ) => {
+            let any = EndpointConfig {
+                listen_udp: SocketAddr::new(configured.listen_udp.ip(), 0),
+                rtp_ports: PortRange::ephemeral(),
+                ..configured
+            };
+            Ok(Endpoint::start(any, prompts).await?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// What is seen of the call, as it goes.
+struct Ladder {
+    started: Instant,
+    is_silent: bool,
+    rungs: Vec<Value>,
+    /// Where nobody took the call, and what the connection failed of, where there is one.
+    unanswered: Vec<Value>,
+}
+
+impl Ladder {
+    fn start(is_silent: bool) -> Ladder {
+        Ladder {
+            started: Instant::now(),
+            is_silent,
+            rungs: Vec::new(),
+            unanswered: Vec::new(),
+        }
+    }
+
+    fn say(&self, text: &str) {
+        if !self.is_silent {
+            crate::cli::output::print_line(text);
+        }
+    }
+
+    /// Follows the call to its end.
+    async fn follow(
+        &mut self,
+        endpoint: &Endpoint,
+        order: nexo_voice::endpoint::CallOrder,
+        messages: &mut mpsc::UnboundedReceiver<Traced>,
+    ) -> Option<CallReport> {
+        let mut events = endpoint.place(order);
+        let mut report = None;
+        loop {
+            tokio::select! {
+                biased;
+                Some(message) = messages.recv() => self.rung(&message),
+                news = events.next() => match news {
+                    Some(CallNews::Ended(ended)) => report = Some(*ended),
+                    Some(news) => self.step(&news),
+                    None => break,
+                },
+            }
+        }
+        self.rest(messages);
+        report
+    }
+
+    /// The messages that have come meanwhile.
+    fn rest(&mut self, messages: &mut mpsc::UnboundedReceiver<Traced>) {
+        while let Ok(message) = messages.try_recv() {
+            self.rung(&message);
+        }
+    }
+
+    fn no_answer(&mut self, place: Hop, why: Option<Arc<str>>) {
+        match &why {
+            Some(why) => self.say(&format!("  the connection failed: {why}")),
+            None => self.say(&format!("  no answer from {place}")),
+        }
+        self.unanswered.push(json!({
+            "place": place.to_string(),
+            "connection_error": why.as_deref(),
+        }));
+    }
+
+    fn rung(&mut self, message: &Traced) {
+        let since = message.at.saturating_duration_since(self.started);
+        let (arrow, direction) = match message.direction {
+            Direction::Sent => ("-->", "sent"),
+            Direction::Received => ("<--", "received"),
+        };
+        let again = if message.is_repeat { ", again" } else { "" };
+        let (seconds, what) = (since.as_secs_f64(), &message.what);
+        self.say(&format!("  {seconds:>6.3} s  {arrow}  {what}{again}"));
+        self.rungs.push(json!({
+            "ms": since.as_millis() as u64,
+            "direction": direction,
+            "message": what,
+            "peer": message.peer.to_string(),
+            "repeated": message.is_repeat,
+        }));
+    }
+
+    fn step(&self, news: &CallNews) {
+        let what = match news {
+            CallNews::Answered { codec } => format!("answered; the voice speaks {}", codec.name()),
+            CallNews::CodeRead { reading } => {
+                format!("reading {} has come to its last digit", reading + 1)
+            }
+            CallNews::KeyPressed => "a key was pressed".to_owned(),
+            CallNews::Dialled
+            | CallNews::Accepted { .. }
+            | CallNews::Ringing
+            | CallNews::DigitSpoken { .. }
+            | CallNews::Ended(_) => return,
+        };
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.say(&format!("  {seconds:>6.3} s       {what}"));
+    }
+
+    fn answer(
+        self,
+        carrier: Carrier,
+        gateway: &Gateway,
+        call_id: &str,
+        report: Option<CallReport>,
+    ) -> Answer {
+        let end = report
+            .as_ref()
+            .map_or(CallEnd::TransportLost, |r| r.end.clone());
+        let (status, error_code, carrier_status) = result(&end);
+        let packets = report.as_ref().map_or(0, |report| report.packets_sent);
+        let codec = report.as_ref().and_then(|report| report.codec);
+        let text = match error_code {
+            None => format!("\nresult   {status}; {packets} RTP packets sent"),
+            Some(error) => format!("\nresult   {status}: {error} ({carrier_status})"),
+        };
+        let json = json!({
+            "carrier": carrier.name(),
+            "gateway": gateway.name,
+            "call_id": call_id,
+            "status": status,
+            "error_code": error_code,
+            "carrier_status": carrier_status,
+            "sip_code": report.as_ref().and_then(|report| report.sip_code),
+            "codec": codec.map(|codec| codec.name()),
+            "packets_sent": packets,
+            "unanswered": self.unanswered,
+            "ladder": self.rungs,
+        });
+        let answer = Answer::new(text, json);
+        match error_code {
+            None => answer,
+            Some(_) => answer.failed(None),
+        }
+    }
+}
+
+/// Status, error code and carrier status as an OTP's delivery would have them.
+fn result(end: &CallEnd) -> (&'static str, Option<&'static str>, String) {
+    if let CallEnd::NotAccepted(refusal) = end {
+        let why = match refusal {
+            Refusal::Rejected { code, .. } => code.to_string(),
+            Refusal::Silent => "silent".to_owned(),
+            Refusal::TransportLost => "transport_lost".to_owned(),
+            Refusal::Abandoned => "abandoned".to_owned(),
+        };
+        return ("failed", Some(NO_ROUTE), why);
+    }
+    let outcome = Outcome::of(&Ending::Call(end.clone()), Default::default());
+    let carrier_status = outcome.carrier_status.into_owned();
+    (outcome.status.as_str(), outcome.error_code, carrier_status)
+}

@@ -1,0 +1,171 @@
+//! `nexo trunks`: each carrier's gateways. A running gateway is asked what it knows; where none runs,
+//! the gateways are asked directly.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use nexo_actors::trunk::monitor::{probe, tls_profiles, trouble};
+use nexo_voice::endpoint::Endpoint;
+use nexo_voice::speech::prompts::PromptSet;
+use tokio::task::JoinSet;
+
+use super::call::start_endpoint;
+use crate::app::start_sandbox;
+use crate::cli::output::Answer;
+use crate::config::Config;
+use crate::trunks;
+use crate::trunks::status::{CarrierStatus, GatewayStatus, Rung, Status};
+
+/// How long the running gateway may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const COLUMNS: [&str; 7] = [
+    "CARRIER",
+    "GATEWAY",
+    "REACHABLE",
+    "REGISTERED",
+    "ROUND TRIP",
+    "CHANNELS",
+    "LAST FAILURE",
+];
+
+/// Prints every gateway.
+///
+/// # Errors
+/// When a gateway's host does not resolve, or no port is free to ask from.
+pub async fn run(config: &Config) -> anyhow::Result<Answer> {
+    let status = match ask_running(config.metrics.listen).await {
+        Some(status) => status,
+        None => ask_gateways(config).await?,
+    };
+    Ok(Answer::new(table(&status), serde_json::to_value(&status)?))
+}
+
+/// What the gateway that runs with this configuration knows.
+async fn ask_running(listen: SocketAddr) -> Option<Status> {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let address = SocketAddr::new(ip, listen.port());
+    let asked = async {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+        let ask = format!("GET /trunks HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(ask.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        head.split(' ').nth(1).filter(|status| *status == "200")?;
+        serde_json::from_str(body).ok()
+    };
+    tokio::time::timeout(ANSWER_WITHIN, asked).await.ok()?
+}
+
+async fn ask_gateways(config: &Config) -> anyhow::Result<Status> {
+    let sandbox = start_sandbox(config).await?;
+    let address = sandbox.as_ref().map(|sandbox| sandbox.local_addr());
+    let trunks = trunks::from_config(config, address, &trunks::DnsLocator::of(config)?).await?;
+    let endpoint = start_endpoint(config, PromptSet::built_in()).await?;
+    let gateways = || trunks.iter().flat_map(|trunk| &trunk.gateways);
+    let peers = gateways().flat_map(|gateway| gateway.state.targets().as_ref().clone());
+    endpoint.set_peers(peers.collect());
+    endpoint.set_tls(tls_profiles(&trunks));
+    let mut probes = JoinSet::new();
+    for gateway in gateways().cloned() {
+        let endpoint: Endpoint = endpoint.clone();
+        probes.spawn(async move {
+            let round_trip = probe(&endpoint, &gateway, &mut 1).await;
+            let why = trouble(&endpoint, &gateway);
+            gateway.state.probed(round_trip, why.as_deref());
+            // Once is enough: nobody else looks at this state.
+            gateway.state.probed(round_trip, why.as_deref());
+        });
+    }
+    while probes.join_next().await.is_some() {}
+    let carriers = trunks.iter().map(|trunk| CarrierStatus::of(trunk, None));
+    let carriers = carriers.map(|mut carrier| {
+        for gateway in &mut carrier.gateways {
+            gateway.reachable = Some(gateway.round_trip_ms.is_some());
+            gateway.registered = None;
+        }
+        carrier
+    });
+    let carriers = carriers.collect();
+    endpoint.shutdown(Duration::ZERO).await;
+    if let Some(sandbox) = sandbox {
+        sandbox.shutdown().await;
+    }
+    Ok(Status {
+        running: false,
+        carriers,
+    })
+}
+
+fn table(status: &Status) -> String {
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
+    for carrier in &status.carriers {
+        if carrier.gateways.is_empty() {
+            let none = "no gateway".to_owned();
+            let mut row: [String; 7] = std::array::from_fn(|_| "-".to_owned());
+            (row[0], row[1]) = (carrier.carrier.clone(), none);
+            rows.push(row);
+        }
+        for gateway in &carrier.gateways {
+            rows.push(row(carrier, gateway));
+        }
+    }
+    let widths: [usize; 7] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    for carrier in &status.carriers {
+        for gateway in carrier.gateways.iter().filter(|g| !g.ladder.is_empty()) {
+            let (carrier, name) = (&carrier.carrier, &gateway.gateway);
+            text.push_str(&format!("\n{carrier}, {name}: the last probe\n"));
+            text.extend(gateway.ladder.iter().map(rung));
+        }
+    }
+    if !status.running {
+        text.push_str("\nNo gateway runs with this configuration: each was asked directly.\n");
+    }
+    text
+}
+
+fn rung(rung: &Rung) -> String {
+    let arrow = match rung.direction.as_str() {
+        "sent" => "-->",
+        _ => "<--",
+    };
+    let again = if rung.repeated { ", again" } else { "" };
+    let (ms, message, peer) = (rung.ms, &rung.message, &rung.peer);
+    format!("  {ms:>8.3} ms  {arrow}  {message}{again}  {peer}\n")
+}
+
+fn row(carrier: &CarrierStatus, gateway: &GatewayStatus) -> [String; 7] {
+    let yes_or_no = |known: Option<bool>| match known {
+        Some(true) => "yes".to_owned(),
+        Some(false) => "no".to_owned(),
+        None => "-".to_owned(),
+    };
+    let round_trip = gateway.round_trip_ms;
+    let failure = gateway.last_failure.as_ref();
+    [
+        carrier.carrier.clone(),
+        gateway.gateway.clone(),
+        yes_or_no(gateway.reachable),
+        yes_or_no(gateway.registered),
+        round_trip.map_or("-".to_owned(), |ms| format!("{ms:.1} ms")),
+        format!("{}/{}", carrier.channels_in_use, carrier.channels),
+        failure.map_or("-".to_owned(), |failure| {
+            format!("{} {}", failure.at, failure.what)
+        }),
+    ]
+}

@@ -1,0 +1,8 @@
+//! An account's pages: overview, deliveries, wallet, referrals, settings.
+
+pub(super) mod deliveries;
+pub mod overview;
+pub(super) mod referrals;
+pub(super) mod settings;
+pub(super) mod top_up;
+pub(super) mod wallet;

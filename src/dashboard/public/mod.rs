@@ -1,0 +1,3 @@
+//! Pages for visitors.
+
+pub(super) mod landing;

@@ -1,0 +1,5 @@
+//! Receiving: demultiplexing, keys, quality.
+
+pub(super) mod demultiplexer;
+pub mod quality;
+pub(super) mod receiver;

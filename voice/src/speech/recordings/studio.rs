@@ -1,0 +1,85 @@
+//! Reading what a studio delivers: WAV files of any sensible rate, one or two channels.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+
+use hound::{SampleFormat, WavReader};
+
+use super::RecordingError;
+use super::prepare::{Flaw, Kind, prepare};
+use crate::speech::prompts::Words;
+
+/// Rates that recordings are made at.
+const RATES: std::ops::RangeInclusive<u32> = 8_000..=192_000;
+/// Nothing longer is even read.
+const LONGEST_FILE_SECONDS: u32 = 60;
+
+/// All prompts of a folder, made fit for the telephone, and how many files that were. The slow digits may be
+/// left out, all of them: then the second reading takes the others, with its longer pauses.
+pub(super) fn read(folder: &Path) -> Result<(Words<Vec<i16>>, usize), RecordingError> {
+    let file = |name: &str| folder.join(format!("{name}.wav"));
+    let has_slow = (0..10).any(|digit| file(&format!("slow-{digit}")).exists());
+    let files = Cell::new(0);
+    let words = Words::named(|name| {
+        let (kind, name) = match name.strip_prefix("slow-") {
+            Some(digit) if !has_slow => (Kind::Digit, digit),
+            Some(_) => (Kind::Digit, name),
+            None if name.len() == 1 => (Kind::Digit, name),
+            None => (Kind::Phrase, name),
+        };
+        let file = file(name);
+        let (samples, rate) = samples(&file)?;
+        files.set(files.get() + 1);
+        prepare(&samples, rate, kind).map_err(|flaw| RecordingError::Flawed { file, flaw })
+    })?;
+    let again = if has_slow { 0 } else { 10 };
+    Ok((words, files.get() - again))
+}
+
+/// The samples of one file, from -1 to 1, both channels together, and their rate.
+fn samples(file: &Path) -> Result<(Vec<f32>, u32), RecordingError> {
+    if !file.exists() {
+        let file = file.to_path_buf();
+        return Err(RecordingError::Missing { file });
+    }
+    let unreadable = |source| RecordingError::Unreadable {
+        file: PathBuf::from(file),
+        source,
+    };
+    let flawed = |flaw| RecordingError::Flawed {
+        file: PathBuf::from(file),
+        flaw,
+    };
+    let reader = WavReader::open(file).map_err(unreadable)?;
+    let (spec, length) = (reader.spec(), reader.duration());
+    if !matches!(spec.channels, 1 | 2) {
+        return Err(flawed(Flaw::Channels(spec.channels)));
+    }
+    if !RATES.contains(&spec.sample_rate) {
+        return Err(flawed(Flaw::Rate(spec.sample_rate)));
+    }
+    if length > LONGEST_FILE_SECONDS * spec.sample_rate {
+        let most = LONGEST_FILE_SECONDS * 1000;
+        let millis = u64::from(length) * 1000 / u64::from(spec.sample_rate);
+        return Err(flawed(Flaw::TooLong {
+            millis: millis as u32,
+            most,
+        }));
+    }
+    let read: Result<Vec<f32>, hound::Error> = match spec.sample_format {
+        SampleFormat::Float => reader.into_samples::<f32>().collect(),
+        SampleFormat::Int => {
+            let full = (1u64 << (spec.bits_per_sample - 1)) as f32;
+            let samples = reader.into_samples::<i32>();
+            samples.map(|s| s.map(|s| s as f32 / full)).collect()
+        }
+    };
+    let read = read.map_err(unreadable)?;
+    if read.iter().any(|sample| !sample.is_finite()) {
+        return Err(flawed(Flaw::NoNumbers));
+    }
+    let channels = usize::from(spec.channels);
+    let mono = read.chunks_exact(channels);
+    let mono = mono.map(|frame| frame.iter().sum::<f32>() / channels as f32);
+    Ok((mono.collect(), spec.sample_rate))
+}
