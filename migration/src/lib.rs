@@ -2,12 +2,13 @@
 //!
 //! A released migration never changes. A correction is a new migration.
 
-use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{
-    DatabaseBackend, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryOrder,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+use std::collections::HashSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sea_orm::{
+    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
-use sea_orm_migration::seaql_migrations;
 
 mod sql_file;
 
@@ -19,7 +20,7 @@ macro_rules! sql_files {
     };
 }
 
-/// All migrations, in order. One that needs Rust code implements [`MigrationTrait`] itself.
+/// All migrations, in order.
 const FILES: [SqlFile; 7] = sql_files![
     "m0001_cluster"
     "m0002_accounts"
@@ -30,17 +31,9 @@ const FILES: [SqlFile; 7] = sql_files![
     "m0007_operations"
 ];
 
-struct Migrator;
-
-#[async_trait::async_trait]
-impl MigratorTrait for Migrator {
-    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        FILES
-            .into_iter()
-            .map(|file| Box::new(file) as Box<dyn MigrationTrait>)
-            .collect()
-    }
-}
+/// The table of the applied migrations, as sea-orm-migration creates it.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS seaql_migrations
+    (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)";
 
 /// A migration, and whether the database has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +56,7 @@ pub enum MigrationError {
 
 /// The names of all migrations, in order.
 pub fn names() -> Vec<String> {
-    let migrations = Migrator::migrations();
-    migrations.iter().map(|it| it.name().to_owned()).collect()
+    FILES.iter().map(|file| file.name.to_owned()).collect()
 }
 
 /// Applies the missing migrations, all of them or none. Several nodes may do so at once.
@@ -73,8 +65,20 @@ pub fn names() -> Vec<String> {
 /// [`MigrationError::Unknown`]; errors of the database.
 pub async fn up(connection: &DatabaseConnection) -> Result<(), MigrationError> {
     let transaction = begin_exclusive(connection).await?;
-    read_status(&transaction).await?;
-    Migrator::up(&transaction, None).await?;
+    transaction.execute_unprepared(TABLE).await?;
+    let applied = applied(&transaction).await?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_secs());
+    for file in FILES.iter().filter(|file| !applied.contains(file.name)) {
+        tracing::info!(migration = file.name, "applying a migration");
+        let sql = file.up(transaction.get_database_backend());
+        transaction.execute_unprepared(&sql).await?;
+        let sql = "INSERT INTO seaql_migrations (version, applied_at) VALUES ($1, $2)";
+        let values = [file.name.into(), now.cast_signed().into()];
+        transaction
+            .execute_raw(statement(&transaction, sql, values))
+            .await?;
+    }
     Ok(transaction.commit().await?)
 }
 
@@ -84,8 +88,18 @@ pub async fn up(connection: &DatabaseConnection) -> Result<(), MigrationError> {
 /// [`MigrationError::Unknown`]; errors of the database.
 pub async fn down(connection: &DatabaseConnection, count: u32) -> Result<(), MigrationError> {
     let transaction = begin_exclusive(connection).await?;
-    read_status(&transaction).await?;
-    Migrator::down(&transaction, Some(count)).await?;
+    let applied = applied(&transaction).await?;
+    let newest_first = FILES.iter().rev();
+    let applied = newest_first.filter(|file| applied.contains(file.name));
+    for file in applied.take(count as usize) {
+        tracing::info!(migration = file.name, "reverting a migration");
+        let sql = file.down(transaction.get_database_backend());
+        transaction.execute_unprepared(&sql).await?;
+        let sql = "DELETE FROM seaql_migrations WHERE version = $1";
+        transaction
+            .execute_raw(statement(&transaction, sql, [file.name.into()]))
+            .await?;
+    }
     Ok(transaction.commit().await?)
 }
 
@@ -96,34 +110,47 @@ pub async fn down(connection: &DatabaseConnection, count: u32) -> Result<(), Mig
 pub async fn status(
     connection: &DatabaseConnection,
 ) -> Result<Vec<MigrationStatus>, MigrationError> {
-    read_status(connection).await
-}
-
-async fn read_status<'c, C>(connection: &'c C) -> Result<Vec<MigrationStatus>, MigrationError>
-where
-    C: ConnectionTrait,
-    &'c C: IntoSchemaManagerConnection<'c>,
-{
-    let mut applied = Vec::new();
-    if SchemaManager::new(connection)
-        .has_table("seaql_migrations")
-        .await?
-    {
-        let rows = seaql_migrations::Entity::find()
-            .order_by_asc(seaql_migrations::Column::Version)
-            .all(connection);
-        applied = rows.await?.into_iter().map(|row| row.version).collect();
-    }
-    let names = names();
-    if let Some(name) = applied.iter().find(|name| !names.contains(name)) {
-        let name = name.clone();
-        return Err(MigrationError::Unknown { name });
-    }
-    let status = |name| MigrationStatus {
+    let applied = applied(connection).await?;
+    let status = |name: String| MigrationStatus {
         applied: applied.contains(&name),
         name,
     };
-    Ok(names.into_iter().map(status).collect())
+    Ok(names().into_iter().map(status).collect())
+}
+
+/// Returns the names of the applied migrations, all of which this version knows.
+async fn applied(connection: &impl ConnectionTrait) -> Result<HashSet<String>, MigrationError> {
+    let has_table = match connection.get_database_backend() {
+        DatabaseBackend::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = 'seaql_migrations'",
+        _ => "SELECT 1 WHERE to_regclass('seaql_migrations') IS NOT NULL",
+    };
+    let has_table = statement(connection, has_table, []);
+    if connection.query_one_raw(has_table).await?.is_none() {
+        return Ok(HashSet::new());
+    }
+    let rows = statement(
+        connection,
+        "SELECT version FROM seaql_migrations ORDER BY version",
+        [],
+    );
+    let rows = connection.query_all_raw(rows).await?;
+    let mut applied = HashSet::new();
+    for row in rows {
+        let name: String = row.try_get_by_index(0)?;
+        if FILES.iter().all(|file| file.name != name) {
+            return Err(MigrationError::Unknown { name });
+        }
+        applied.insert(name);
+    }
+    Ok(applied)
+}
+
+fn statement<const N: usize>(
+    connection: &impl ConnectionTrait,
+    sql: &str,
+    values: [Value; N],
+) -> Statement {
+    Statement::from_sql_and_values(connection.get_database_backend(), sql, values)
 }
 
 /// The key of the PostgreSQL advisory lock under which the schema changes. Any number, the same for all nodes.

@@ -4,8 +4,7 @@
 //! `-- sqlite:` or `-- postgres:` apply to that database only, until `-- both:`. Other lines that begin with `--`
 //! are comments. Types and table options in braces are in [`WORDS`].
 
-use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DatabaseBackend;
+use sea_orm::DatabaseBackend;
 
 /// What stands in the files, for SQLite and for PostgreSQL.
 ///
@@ -32,35 +31,21 @@ pub(crate) struct SqlFile {
 }
 
 impl SqlFile {
+    /// Returns the statements that apply the migration.
+    pub fn up(&self, backend: DatabaseBackend) -> String {
+        statements(self.up_and_down().0, backend)
+    }
+
+    /// Returns the statements that revert the migration.
+    pub fn down(&self, backend: DatabaseBackend) -> String {
+        statements(self.up_and_down().1, backend)
+    }
+
     fn up_and_down(&self) -> (&'static str, &'static str) {
         self.text
             .split_once("\n-- down:\n")
             .unwrap_or((self.text, ""))
     }
-}
-
-impl MigrationName for SqlFile {
-    fn name(&self) -> &str {
-        self.name
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for SqlFile {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        run(manager, self.up_and_down().0).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        run(manager, self.up_and_down().1).await
-    }
-}
-
-async fn run(manager: &SchemaManager<'_>, text: &str) -> Result<(), DbErr> {
-    let connection = manager.get_connection();
-    let sql = statements(text, connection.get_database_backend());
-    connection.execute_unprepared(&sql).await?;
-    Ok(())
 }
 
 /// Returns the statements in `text` for one database.
@@ -106,9 +91,8 @@ mod tests {
     #[test]
     fn every_file_drops_what_it_creates_and_has_known_words_only() {
         for file in &FILES {
-            let (up, down) = file.up_and_down();
             for backend in [DatabaseBackend::Sqlite, DatabaseBackend::Postgres] {
-                let (up, down) = (statements(up, backend), statements(down, backend));
+                let (up, down) = (file.up(backend), file.down(backend));
                 for object in ["TABLE", "FUNCTION"] {
                     let count = |sql: &str, verb| sql.matches(&format!("{verb} {object} ")).count();
                     assert_eq!(count(&up, "CREATE"), count(&down, "DROP"), "{}", file.name);
