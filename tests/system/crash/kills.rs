@@ -48,7 +48,11 @@ async fn run(backend: Backend, rounds: u32) {
     let site = Site::new(backend);
     let next = Arc::new(AtomicU32::new(0));
     let (mut told, mut ledger) = (Told::default(), Ledger::default());
-    for round in 0..rounds {
+    // A run in which nothing happened proves nothing: on a busy machine it takes more rounds.
+    let has_happened = |told: &Told| told.accepted.len() > rounds as usize && told.cut_off > 0;
+    let mut round = 0;
+    while round < rounds || (!has_happened(&told) && round < 5 * rounds) {
+        round += 1;
         let life = site.start();
         ledger.after_restart(&site, &life, &told).await;
         let load = Load::start(&life.url, &site.key, random.random(), POSTS_A_LIFE, &next);
@@ -91,7 +95,6 @@ async fn run(backend: Backend, rounds: u32) {
         "seed {seed}: {:#?}",
         ledger.breaks
     );
-    // A run in which nothing happened proves nothing.
     assert!(told.accepted.len() > rounds as usize, "seed {seed}");
     assert!(told.cut_off > 0 && figures.interrupted > 0, "seed {seed}");
     assert!(figures.webhooks_delivered > 0, "seed {seed}");
