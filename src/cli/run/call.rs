@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::app::settings::endpoint_config;
 use crate::app::start_sandbox;
 use crate::cli::args;
-use crate::cli::output::Answer;
+use crate::cli::output::CommandOutput;
 use crate::config::Config;
 use crate::config::calls::LONGEST_CALL;
 use crate::{trunks, voice};
@@ -57,7 +57,7 @@ pub struct Args {
 ///
 /// # Errors
 /// What kept it from being placed, with the mend.
-pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<Answer> {
+pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<CommandOutput> {
     let prompts = voice::prompts(config)?;
     let plan = CarrierPlan::vietnam();
     let (phone, code) = (args.phone, args.code);
@@ -307,7 +307,7 @@ impl Ladder {
         gateway: &Gateway,
         call_id: &str,
         report: Option<CallReport>,
-    ) -> Answer {
+    ) -> CommandOutput {
         let end = report
             .as_ref()
             .map_or(CallEnd::TransportLost, |r| r.end.clone());
@@ -331,7 +331,7 @@ impl Ladder {
             "unanswered": self.unanswered,
             "ladder": self.rungs,
         });
-        let answer = Answer::new(text, json);
+        let answer = CommandOutput::new(text, json);
         match error_code {
             None => answer,
             Some(_) => answer.failed(None),

@@ -25,7 +25,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::serve::create_key;
 use crate::app::{App, Ports, open_store};
-use crate::cli::output::Answer;
+use crate::cli::output::CommandOutput;
 use crate::config::Config;
 use crate::telemetry;
 
@@ -49,7 +49,7 @@ pub struct DemoArgs {
 ///
 /// # Errors
 /// What kept it from running at all.
-pub async fn run(config: &Config, args: DemoArgs) -> anyhow::Result<Answer> {
+pub async fn run(config: &Config, args: DemoArgs) -> anyhow::Result<CommandOutput> {
     let phone = args.phone.to_string();
     let code = match args.code {
         Some(code) => code
@@ -390,7 +390,7 @@ impl Report {
     }
 
     /// Says what was right; the answer has failed unless all of it was.
-    fn answer(mut self) -> Answer {
+    fn answer(mut self) -> CommandOutput {
         let all = self.checks.iter().all(|(_, right)| *right);
         self.say("");
         for (what, right) in &self.checks {
@@ -408,7 +408,7 @@ impl Report {
         let checks = checks.collect();
         self.note("checks", checks);
         self.note("ok", json!(all));
-        Answer::said(all, Value::Object(self.told))
+        CommandOutput::said(all, Value::Object(self.told))
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::call::start_endpoint;
 use crate::app::start_sandbox;
-use crate::cli::output::Answer;
+use crate::cli::output::CommandOutput;
 use crate::config::Config;
 use crate::trunks;
 use crate::trunks::status::{CarrierStatus, GatewayStatus, Rung, Status};
@@ -32,12 +32,12 @@ const COLUMNS: [&str; 7] = [
 ///
 /// # Errors
 /// When a gateway's host does not resolve, or no port is free to ask from.
-pub async fn run(config: &Config) -> anyhow::Result<Answer> {
+pub async fn run(config: &Config) -> anyhow::Result<CommandOutput> {
     let status = match ask_running(config.metrics.listen).await {
         Some(status) => status,
         None => ask_gateways(config).await?,
     };
-    Ok(Answer::new(table(&status), serde_json::to_value(&status)?))
+    Ok(CommandOutput::new(table(&status), serde_json::to_value(&status)?))
 }
 
 /// What the gateway that runs with this configuration knows.
