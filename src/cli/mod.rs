@@ -27,7 +27,7 @@ pub struct Cli {
     /// The configuration file [default: nexo.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// CommandOutput with one JSON object
+    /// Print one JSON object instead of text
     #[arg(long, global = true)]
     json: bool,
     /// `serve` if omitted
@@ -199,7 +199,7 @@ fn completions(shell: clap_complete::Shell) -> CommandOutput {
 }
 
 fn man() -> anyhow::Result<CommandOutput> {
-    let page = manual::page(Cli::command())?;
+    let page = manual::man_page(Cli::command())?;
     let json = serde_json::json!({ "page": page });
     Ok(CommandOutput::new(page, json))
 }

@@ -11,7 +11,7 @@ use super::read::section::Reader;
 use super::read::source::Source;
 
 /// From acceptance to the end of a call. Below the 60 s that customers are promised.
-pub const LONGEST_CALL: Duration = Duration::from_secs(57);
+pub const MAX_CALL: Duration = Duration::from_secs(57);
 
 /// `[calls]`.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ impl CallsConfig {
         }
         let longest = longest_reading(PromptSet::built_in(), self.digit_gap_ms);
         let reading_seconds = longest.as_secs_f32().ceil() as u64;
-        let most = LONGEST_CALL.as_secs().saturating_sub(reading_seconds);
+        let most = MAX_CALL.as_secs().saturating_sub(reading_seconds);
         if self.ring_timeout_seconds <= most {
             return Ok(());
         }
@@ -81,12 +81,12 @@ impl CallsConfig {
         match reader.source(key) {
             Source::Default => {
                 let allowed = format!(
-                    "at most {most}: a call lasts {LONGEST_CALL:?} at most, and 8 digits take {reading_seconds} s"
+                    "at most {most}: a call lasts {MAX_CALL:?} at most, and 8 digits take {reading_seconds} s"
                 );
                 Err(reader.refuse("calls.ring_timeout_seconds", allowed))
             }
             _ => {
-                let (ring, longest) = (self.ring_timeout_seconds, LONGEST_CALL);
+                let (ring, longest) = (self.ring_timeout_seconds, MAX_CALL);
                 let allowed = format!(
                     "less, or a shorter ring_timeout_seconds (now {ring}): 8 digits take {reading_seconds} s, and a call lasts {longest:?} at most"
                 );
