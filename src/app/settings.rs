@@ -20,7 +20,7 @@ pub fn endpoint_config(config: &Config) -> EndpointConfig {
         listen_udp: config.sip.listen_udp,
         rtp_ports: config.sip.rtp_ports,
         public_ip: config.sip.public_ip,
-        has_tcp_and_tls: config.speaks_streams(),
+        has_tcp_and_tls: config.uses_tcp_or_tls(),
         user_agent: USER_AGENT.to_owned(),
         timers: Timers::default(),
     }
