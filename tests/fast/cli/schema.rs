@@ -11,7 +11,7 @@ fn migrations_go_up_and_down_and_are_listed(backend: Backend) {
     let steps = status["migrations"].as_array().unwrap();
     assert!(steps.iter().all(|step| step["applied"] == true), "{status}");
     let said = nexo.succeed(&["migrate", "up"]);
-    assert!(said.contains("has the current schema"), "{said}");
+    assert!(said.contains("is up to date"), "{said}");
 
     let last = steps.last().unwrap()["name"].as_str().unwrap();
     let down = nexo.json(&["migrate", "down"]);
@@ -83,7 +83,7 @@ fn a_database_of_a_development_version_is_refused_and_left_unchanged() {
         });
         assert!(
             nexo.succeed(&["migrate", "up"])
-                .contains("has the current schema")
+                .contains("is up to date")
         );
     });
 }
@@ -101,7 +101,7 @@ fn a_missing_database_is_said_with_the_mend() {
     ] {
         assert_eq!(
             nexo.fail(1, command),
-            "error: there is no database data/nexo.db: run `nexo migrate up`, or start `nexo serve`"
+            "error: database data/nexo.db does not exist: run `nexo migrate up`, or start `nexo serve`"
         );
     }
     assert!(!nexo.dir().join("data").exists());
