@@ -53,9 +53,7 @@ pub async fn open_or_create(config: &Config) -> anyhow::Result<Store> {
 /// If there is none.
 pub async fn account(store: &Store, email: &str) -> anyhow::Result<Account> {
     let account = store.accounts().by_email(email).await?;
-    account.with_context(|| {
-        format!("no account {email}; `nexo account list` shows all accounts")
-    })
+    account.with_context(|| format!("no account {email}; `nexo account list` shows all accounts"))
 }
 
 /// Returns the account with this e-mail address.

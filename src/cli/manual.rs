@@ -1,4 +1,4 @@
-//! The manual page and `docs/CLI.md`, generated from the clap definitions.
+//! Generates the manual page from the clap definitions; a test does the same for `docs/CLI.md`.
 
 use std::io::Write;
 
@@ -83,48 +83,14 @@ fn write_command(command: &Command, path: &str, page: &mut Roff) {
     }
 }
 
-/// Returns `docs/CLI.md`: a section for each command with its long help.
-#[cfg(test)]
-fn markdown(mut program: Command) -> String {
-    program.build();
-    let mut text = format!(
-        "# Command line\n\nGenerated from the program by a unit test of `src/cli/manual.rs`. To update it:\n\
-         `{UPDATE}=1 cargo test --lib cli::manual`.\n\n```text\n{}```\n",
-        help(&mut program)
-    );
-    for command in visible(&program) {
-        write_markdown(command, "nexo", &mut text);
-    }
-    text
-}
-
-#[cfg(test)]
-fn write_markdown(command: &Command, path: &str, text: &mut String) {
-    let name = format!("{path} {}", command.get_name());
-    let help = help(&mut command.clone());
-    text.push_str(&format!("\n## {name}\n\n```text\n{help}```\n"));
-    for sub in visible(command) {
-        write_markdown(sub, &name, text);
-    }
-}
-
-/// The long help at a fixed width, without white space at the ends of lines.
-#[cfg(test)]
-fn help(command: &mut Command) -> String {
-    let rendered = command.clone().term_width(100).render_long_help().to_string();
-    let lines = rendered.trim_end().lines();
-    lines.map(|line| format!("{}\n", line.trim_end())).collect()
-}
-
-/// If this variable is set, the test writes `docs/CLI.md` instead of comparing it.
-#[cfg(test)]
-const UPDATE: &str = "NEXO_UPDATE_DOCS";
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    /// If this variable is set, the test writes `docs/CLI.md` instead of comparing it.
+    const UPDATE: &str = "NEXO_UPDATE_DOCS";
 
     #[test]
     fn the_documented_commands_are_those_of_the_program() {
@@ -138,5 +104,36 @@ mod tests {
             committed == generated,
             "docs/CLI.md is out of date; update it with {UPDATE}=1 cargo test --lib cli::manual"
         );
+    }
+
+    /// Returns `docs/CLI.md`: a section for each command with its long help.
+    fn markdown(mut program: Command) -> String {
+        program.build();
+        let mut text = format!(
+            "# Command line\n\nA unit test of `src/cli/manual.rs` compares this file with the program. To update it:\n\
+             `{UPDATE}=1 cargo test --lib cli::manual`.\n\n```text\n{}```\n",
+            long_help(&program)
+        );
+        for command in visible(&program) {
+            write_section(command, "nexo", &mut text);
+        }
+        text
+    }
+
+    fn write_section(command: &Command, path: &str, text: &mut String) {
+        let name = format!("{path} {}", command.get_name());
+        let help = long_help(command);
+        text.push_str(&format!("\n## {name}\n\n```text\n{help}```\n"));
+        for sub in visible(command) {
+            write_section(sub, &name, text);
+        }
+    }
+
+    /// The long help without white space at the ends of lines.
+    fn long_help(command: &Command) -> String {
+        let help = command.clone().term_width(100).render_long_help();
+        let text = help.to_string();
+        let lines = text.trim_end().lines();
+        lines.map(|line| format!("{}\n", line.trim_end())).collect()
     }
 }

@@ -40,7 +40,7 @@ enum Command {
     /// Run the gateway: API, calls, webhooks and metrics (the default)
     Serve,
     /// Send one OTP through a complete gateway on this machine, and show and check each step
-    Demo(demo_args::Args),
+    Demo(run::demo::Args),
     /// Run the sandbox carrier alone, for load tests and staging
     Sandbox(run::sandbox::Args),
     /// Place one test call over a configured trunk and show its SIP messages; no account is charged
@@ -100,29 +100,6 @@ enum Command {
     Config(maintain::config::Command),
 }
 
-mod demo_args {
-    use std::path::PathBuf;
-
-    use nexo_domain::otp::{Code, Language};
-    use nexo_domain::phone::Phone;
-
-    #[derive(Debug, clap::Args)]
-    pub struct Args {
-        /// The number to call; its last two digits select the sandbox carrier's behaviour
-        #[arg(default_value = "+84981234567", value_parser = super::args::phone)]
-        pub phone: Phone,
-        /// The code to read, 4 to 8 digits [default: a random one]
-        #[arg(value_parser = super::args::code)]
-        pub code: Option<Code>,
-        /// Language of the voice, vi or en
-        #[arg(long, value_parser = super::args::language())]
-        pub language: Option<Language>,
-        /// The WAV file for the recorded call
-        #[arg(long, value_name = "FILE", default_value = "demo-call.wav")]
-        pub save: PathBuf,
-    }
-}
-
 /// Runs the command in `arguments` and prints its output.
 ///
 /// Not generic, because generic code and everything it awaits would be compiled again with the binary.
@@ -163,7 +140,7 @@ impl Cli {
                 run::serve::run(loaded, &load, self.json).await?;
                 return Ok(None);
             }
-            Command::Demo(args) => return run_demo(config, args, self.json).await.map(Some),
+            Command::Demo(args) => run::demo::run(config, args, self.json).await?,
             Command::Sandbox(args) => {
                 telemetry::log_to_stderr();
                 run::sandbox::run(config, args, self.json).await?;
@@ -202,18 +179,4 @@ fn man() -> anyhow::Result<CommandOutput> {
     let page = manual::man_page(Cli::command())?;
     let json = serde_json::json!({ "page": page });
     Ok(CommandOutput::new(page, json))
-}
-
-async fn run_demo(config: &Config, args: demo_args::Args, as_json: bool) -> anyhow::Result<CommandOutput> {
-    let mut config = config.clone();
-    if let Some(language) = args.language {
-        config.calls.language = language;
-    }
-    let options = run::demo::DemoOptions {
-        phone: args.phone,
-        code: args.code,
-        save: args.save,
-        as_json,
-    };
-    run::demo::run(&config, options).await
 }

@@ -158,8 +158,14 @@ mod tests {
             CommandOutput::list("keys", items, "No keys yet.", ["NAME"], row, |item| *item)
         };
         let (empty, one) = (list(&[]), list(&["a"]));
-        assert_eq!((empty.text.as_str(), empty.json.as_str()), ("No keys yet.", r#"{"keys":[]}"#));
-        assert_eq!((one.text.as_str(), one.json.as_str()), ("NAME\na", r#"{"keys":["a"]}"#));
+        assert_eq!(
+            (empty.text.as_str(), empty.json.as_str()),
+            ("No keys yet.", r#"{"keys":[]}"#)
+        );
+        assert_eq!(
+            (one.text.as_str(), one.json.as_str()),
+            ("NAME\na", r#"{"keys":["a"]}"#)
+        );
     }
 
     #[test]

@@ -76,6 +76,7 @@ fn parse_endpoint(text: &str) -> Option<Option<String>> {
         return Some(None);
     }
     let url = Url::parse(text).ok()?;
-    let is_valid = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
+    let is_valid =
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
     is_valid.then(|| Some(text.to_owned()))
 }

@@ -67,5 +67,6 @@ impl MetricsConfig {
 fn parse_public_url(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    (matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain).then(|| text.to_owned())
+    (matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain)
+        .then(|| text.to_owned())
 }

@@ -112,7 +112,10 @@ fn every_key_is_documented() {
             None => (sections, path.as_str()),
         };
         let is_documented = text.contains(&format!("`{key}`"));
-        assert!(is_documented, "docs/CONFIGURATION.md does not describe {path}");
+        assert!(
+            is_documented,
+            "docs/CONFIGURATION.md does not describe {path}"
+        );
     }
 }
 
@@ -498,14 +501,8 @@ fn gateway_and_dispatch_timeouts_are_independent() {
 #[test]
 fn invalid_combinations_are_rejected() {
     for (setting, expected) in [
-        (
-            "register = true",
-            "expected false, or a username",
-        ),
-        (
-            "password = \"s3cret\"",
-            "expected empty, or a username",
-        ),
+        ("register = true", "expected false, or a username"),
+        ("password = \"s3cret\"", "expected empty, or a username"),
     ] {
         let uri = "  uri = \"sip:203.0.113.10:5060;transport=udp\"\n";
         let line = match setting.starts_with("uri") {

@@ -22,7 +22,9 @@ pub enum Command {
 /// For `check`, if the recordings cannot be used.
 pub fn run(loaded: &Loaded, command: &Command) -> anyhow::Result<CommandOutput> {
     Ok(match command {
-        Command::Print => CommandOutput::new(loaded.effective.to_toml(), loaded.effective.to_json()),
+        Command::Print => {
+            CommandOutput::new(loaded.effective.to_toml(), loaded.effective.to_json())
+        }
         Command::Check => {
             voice::prompts(&loaded.config)?;
             CommandOutput::new("ok", json!({ "ok": true }))

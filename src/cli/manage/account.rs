@@ -129,7 +129,10 @@ async fn create(
          Create a key:  nexo key create --account {email} --name NAME\n\
          Add credit:    nexo wallet credit --account {email} --bucket balance --amount 10.00 --reference R"
     );
-    Ok(CommandOutput::new(text, json!({ "id": id, "email": email })))
+    Ok(CommandOutput::new(
+        text,
+        json!({ "id": id, "email": email }),
+    ))
 }
 
 fn password_from_stdin() -> anyhow::Result<Zeroizing<String>> {
@@ -157,7 +160,12 @@ async fn list(store: &Store) -> anyhow::Result<CommandOutput> {
                 (None, None) => "customer".to_owned(),
             };
             let created = rfc3339(account.created_at_ms);
-            [account.email.clone(), state, created, account.id.to_string()]
+            [
+                account.email.clone(),
+                state,
+                created,
+                account.id.to_string(),
+            ]
         },
         |account| {
             json!({
@@ -182,7 +190,9 @@ async fn suspend(store: &Store, email: &str, reason: &str) -> anyhow::Result<Com
         .await?;
     let text = match new {
         true => {
-            format!("Suspended {email}. Its keys no longer work. Undo with: nexo account resume --account {email}")
+            format!(
+                "Suspended {email}. Its keys no longer work. Undo with: nexo account resume --account {email}"
+            )
         }
         false => format!("{email} is already suspended."),
     };

@@ -160,8 +160,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
 
 async fn deposit(store: &Store, reference: &DepositReference) -> anyhow::Result<Deposit> {
     let deposit = store.billing().deposit_by_reference(reference).await?;
-    deposit
-        .with_context(|| format!("no top-up {reference}; `nexo deposit list` shows open ones"))
+    deposit.with_context(|| format!("no top-up {reference}; `nexo deposit list` shows open ones"))
 }
 
 async fn open(

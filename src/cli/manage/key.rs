@@ -102,7 +102,10 @@ async fn create(
          Revoke it with:  nexo key revoke {id}",
         key.reveal()
     );
-    Ok(CommandOutput::new(text, json!({ "id": id, "key": key.reveal() })))
+    Ok(CommandOutput::new(
+        text,
+        json!({ "id": id, "key": key.reveal() }),
+    ))
 }
 
 async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<CommandOutput> {
@@ -164,11 +167,12 @@ async fn revoke(store: &Store, id: KeyId) -> anyhow::Result<CommandOutput> {
                 .await?
                 .into_iter()
                 .find(|key| key.id == id)
-                .with_context(|| {
-                    format!("no key {id}; `nexo key list` shows all keys")
-                })?;
+                .with_context(|| format!("no key {id}; `nexo key list` shows all keys"))?;
             format!("Key {id} was already revoked.")
         }
     };
-    Ok(CommandOutput::new(text, json!({ "id": id, "revoked": true })))
+    Ok(CommandOutput::new(
+        text,
+        json!({ "id": id, "revoked": true }),
+    ))
 }

@@ -96,9 +96,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
                     format!("Recorded payout {id} as sent with reference {reference}."),
                     json!({ "id": id, "reference": reference }),
                 )),
-                false => bail!(
-                    "no unsent payout {id}; `nexo payouts list` shows them"
-                ),
+                false => bail!("no unsent payout {id}; `nexo payouts list` shows them"),
             }
         }
         Command::Nominate {
@@ -106,7 +104,8 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
             kind,
             address,
         } => {
-            let wallet = PayoutWallet::parse(&kind, &address).with_context(|| format!("not a valid {kind} address"))?;
+            let wallet = PayoutWallet::parse(&kind, &address)
+                .with_context(|| format!("not a valid {kind} address"))?;
             let owner = database::open_account(&store, &account).await?;
             store
                 .billing()

@@ -55,7 +55,9 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
                 "referrals",
                 &store.billing().referrals(referrer, 0, MAX_LISTED).await?,
                 "No referrals yet.",
-                ["ACCOUNT", "REFERRER", "SINCE", "ACCRUED", "PENDING", "STATE"],
+                [
+                    "ACCOUNT", "REFERRER", "SINCE", "ACCRUED", "PENDING", "STATE",
+                ],
                 row,
                 referral_json,
             ))
@@ -95,7 +97,9 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
                 bail!("{account} was not referred, or its referral is already revoked")
             };
             Ok(CommandOutput::new(
-                format!("Revoked the referral of {account}. Reversed {reversed} USD of pending commissions."),
+                format!(
+                    "Revoked the referral of {account}. Reversed {reversed} USD of pending commissions."
+                ),
                 RevokedJson {
                     account: &account,
                     reversed,

@@ -63,7 +63,12 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
     }
 }
 
-async fn add(config: &Config, store: &Store, email: &str, url: &str) -> anyhow::Result<CommandOutput> {
+async fn add(
+    config: &Config,
+    store: &Store,
+    email: &str,
+    url: &str,
+) -> anyhow::Result<CommandOutput> {
     let account = database::open_account(store, email).await?;
     let url = rules(config)
         .check_resolved(url.trim())
@@ -83,7 +88,10 @@ async fn add(config: &Config, store: &Store, email: &str, url: &str) -> anyhow::
         "Added endpoint {url} for {email} ({id}).\n\
          Its signing secret is shown only once:\n\n  {secret}"
     );
-    Ok(CommandOutput::new(text, json!({ "id": id, "secret": secret })))
+    Ok(CommandOutput::new(
+        text,
+        json!({ "id": id, "secret": secret }),
+    ))
 }
 
 fn rules(config: &Config) -> TargetRules {
@@ -133,7 +141,11 @@ struct Replayed {
     error: Option<String>,
 }
 
-async fn replay(config: &Config, store: &Store, id: WebhookAttemptId) -> anyhow::Result<CommandOutput> {
+async fn replay(
+    config: &Config,
+    store: &Store,
+    id: WebhookAttemptId,
+) -> anyhow::Result<CommandOutput> {
     let replay = match store.webhooks().replay(id, None, unix_ms()).await {
         Err(StoreError::Conflict(Conflict::UnknownAttempt)) => {
             bail!("no webhook attempt {id}; use the id of its X-NEXO-Attempt-Id header")

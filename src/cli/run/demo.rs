@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
-use nexo_domain::otp::Code;
+use nexo_domain::otp::{Code, Language};
 use nexo_domain::phone::Phone;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
@@ -26,6 +26,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::serve::create_key;
 use crate::app::{App, Ports, open_store};
+use crate::cli::args;
 use crate::cli::output::CommandOutput;
 use crate::config::Config;
 use crate::telemetry;
@@ -35,24 +36,30 @@ const CREDIT: Micros = Micros::new(10_000_000);
 /// An OTP reaches its final state within 60 s; the webhook and the end of the call follow soon after.
 const TIMEOUT: Duration = Duration::from_secs(70);
 
-/// The options of a demo.
-pub struct DemoOptions {
-    pub phone: Phone,
-    /// A random code if `None`.
-    pub code: Option<Code>,
-    /// The WAV file for the recorded call.
-    pub save: PathBuf,
-    /// Prints nothing until the end, and then one JSON object.
-    pub as_json: bool,
+/// The arguments of `nexo demo`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The number to call; its last two digits select the sandbox carrier's behaviour
+    #[arg(default_value = "+84981234567", value_parser = args::phone)]
+    phone: Phone,
+    /// The code to read, 4 to 8 digits [default: a random one]
+    #[arg(value_parser = args::code)]
+    code: Option<Code>,
+    /// Language of the voice, vi or en
+    #[arg(long, value_parser = args::language())]
+    language: Option<Language>,
+    /// The WAV file for the recorded call
+    #[arg(long, value_name = "FILE", default_value = "demo-call.wav")]
+    save: PathBuf,
 }
 
 /// Runs the demo. The output is marked failed unless every check passes.
 ///
 /// # Errors
 /// If the demo cannot run.
-pub async fn run(config: &Config, options: DemoOptions) -> anyhow::Result<CommandOutput> {
-    let phone = options.phone.to_string();
-    let code = match options.code {
+pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<CommandOutput> {
+    let phone = args.phone.to_string();
+    let code = match args.code {
         Some(code) => code
             .digits()
             .iter()
@@ -61,7 +68,8 @@ pub async fn run(config: &Config, options: DemoOptions) -> anyhow::Result<Comman
         None => format!("{:06}", rand::rng().random_range(0..1_000_000)),
     };
     let temp_dir = TempDir::new()?;
-    let config = demo_config(config, temp_dir.path());
+    let mut config = demo_config(config, temp_dir.path());
+    config.calls.language = args.language.unwrap_or(config.calls.language);
     let (webhooks, receiver_url) = start_receiver()?;
     let recorder = telemetry::install_recorder()?;
     let ports = Ports::bind(&config)?;
@@ -73,14 +81,14 @@ pub async fn run(config: &Config, options: DemoOptions) -> anyhow::Result<Comman
     };
     let events = sandbox.subscribe();
     let client = Client::new(app.http, &key);
-    let mut report = Report::new(options.as_json);
+    let mut report = Report::new(as_json);
     report.print("NEXO ROUTE demo: one OTP from the HTTP API to the phone, all on this machine.\n");
     let before = client.get("balance").await?;
     report.print(&format!("wallet   {} USD", exact(&before["total"])));
     report.print(&format!(
         "request  POST /api/v1/send-otp  {phone} code {code}"
     ));
-    let timeline = Timeline::start(code.len(), events, options.as_json);
+    let timeline = Timeline::start(code.len(), events, as_json);
     let (status, response) = client.send_otp(&phone, &code).await?;
     report.print(&format!("response {status}  {response}\n"));
     report.set("request", json!({ "phone": phone, "code": code }));
@@ -90,7 +98,7 @@ pub async fn run(config: &Config, options: DemoOptions) -> anyhow::Result<Comman
         let id = response["id"].as_str().unwrap_or_default().to_owned();
         let (call, steps) = timeline.follow().await;
         report.set("timeline", json!(steps));
-        report_call(&call, &code, &options.save, &mut report)?;
+        report_call(&call, &code, &args.save, &mut report)?;
         report_webhook(webhooks, &secret, &id, &mut report).await;
         report_wallet(&client, &id, &before, &mut report).await?;
     }
@@ -304,7 +312,9 @@ impl Timeline {
         match event {
             SandboxEvent::Invited { .. } => self.line("the carrier receives the INVITE"),
             SandboxEvent::Ringing { .. } => self.line("the phone rings"),
-            SandboxEvent::Answered { .. } => self.line("the phone is answered; the greeting starts"),
+            SandboxEvent::Answered { .. } => {
+                self.line("the phone is answered; the greeting starts")
+            }
             SandboxEvent::DigitHeard { digit, .. } => self.digit(char::from(b'0' + digit)),
             SandboxEvent::Rejected { code, .. } => self.line(&format!("rejected with {code}")),
             SandboxEvent::Cancelled { .. } => self.line("the call is cancelled"),
@@ -395,10 +405,7 @@ impl Report {
         let all_ok = self.checks.iter().all(|(_, ok)| *ok);
         self.print("");
         for (what, ok) in &self.checks {
-            self.print(&format!(
-                "  {}  {what}",
-                if *ok { "ok  " } else { "FAIL" }
-            ));
+            self.print(&format!("  {}  {what}", if *ok { "ok  " } else { "FAIL" }));
         }
         self.print(match all_ok {
             true => "\nAll checks passed.",

@@ -46,7 +46,9 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<(
     let address = sandbox.local_addr();
     print_line(&match as_json {
         true => json!({ "listen": address.to_string() }).to_string(),
-        false => format!("The sandbox carrier listens on {address} (SIP over UDP). Stop it with Ctrl-C."),
+        false => {
+            format!("The sandbox carrier listens on {address} (SIP over UDP). Stop it with Ctrl-C.")
+        }
     });
     print_calls(events, as_json, &mut terminated, &mut interrupted).await;
     sandbox.shutdown().await;

@@ -37,7 +37,10 @@ pub async fn run(config: &Config) -> anyhow::Result<CommandOutput> {
         Some(status) => status,
         None => probe_gateways(config).await?,
     };
-    Ok(CommandOutput::new(table(&status), serde_json::to_value(&status)?))
+    Ok(CommandOutput::new(
+        table(&status),
+        serde_json::to_value(&status)?,
+    ))
 }
 
 /// Asks the process that runs with this configuration. Returns `None` if there is none.
@@ -51,7 +54,8 @@ async fn query_running_process(listen: SocketAddr) -> Option<Status> {
     let query = async {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
-        let request = format!("GET /trunks HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET /trunks HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut response = String::new();
         stream.read_to_string(&mut response).await.ok()?;
@@ -122,7 +126,9 @@ fn table(status: &Status) -> String {
         }
     }
     if !status.running {
-        text.push_str("\nNo process runs with this configuration; the gateways were probed directly.\n");
+        text.push_str(
+            "\nNo process runs with this configuration; the gateways were probed directly.\n",
+        );
     }
     text
 }

@@ -77,7 +77,9 @@ impl RawValue {
 
     pub fn as_integer(&self) -> Option<i64> {
         match self {
-            RawValue::Integer(text) | RawValue::Variable(text) => text.trim().replace('_', "").parse().ok(),
+            RawValue::Integer(text) | RawValue::Variable(text) => {
+                text.trim().replace('_', "").parse().ok()
+            }
             _ => None,
         }
     }
@@ -95,7 +97,9 @@ impl RawValue {
 impl fmt::Display for RawValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RawValue::String(text) | RawValue::Variable(text) => toml::Value::String(text.clone()).fmt(f),
+            RawValue::String(text) | RawValue::Variable(text) => {
+                toml::Value::String(text.clone()).fmt(f)
+            }
             RawValue::Integer(text) | RawValue::Other(text) => f.write_str(text),
             RawValue::Boolean(flag) => flag.fmt(f),
             RawValue::Array(list) => {

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use toml::Value;
 
 use super::error::ConfigError;
-use super::raw::{RawSettings, RawSetting, RawValue};
+use super::raw::{RawSetting, RawSettings, RawValue};
 use super::source::{PREFIX, Source, variable};
 
 /// Replaces a secret in all output.
@@ -281,9 +281,7 @@ impl Section<'_> {
         let number = self.value(key, default, &expected, |value| {
             value.as_integer().filter(|number| range.contains(number))
         })?;
-        Ok(T::try_from(number)
-            .ok()
-            .expect("the range fits the type"))
+        Ok(T::try_from(number).ok().expect("the range fits the type"))
     }
 
     /// Reads `true` or `false`.

@@ -84,7 +84,10 @@ fn closing_an_account_says_what_is_to_be_paid_out(backend: Backend) {
 fn a_newcomer_is_told_what_comes_next(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     let empty = nexo.succeed(&["account", "list"]);
-    assert_eq!(empty, "No accounts yet. Create one: nexo account create --email EMAIL\n");
+    assert_eq!(
+        empty,
+        "No accounts yet. Create one: nexo account create --email EMAIL\n"
+    );
     let said = nexo.succeed(&["account", "create", "--email", "a@example.com"]);
     assert!(
         said.contains("nexo key create --account a@example.com"),
@@ -101,10 +104,7 @@ fn an_address_is_taken_once_in_whatever_case(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     let error = nexo.fail(1, &["account", "create", "--email", "A@Example.com"]);
-    assert_eq!(
-        error,
-        "error: account a@example.com already exists"
-    );
+    assert_eq!(error, "error: account a@example.com already exists");
 }
 
 #[per_database]

@@ -53,10 +53,7 @@ fn a_key_is_made_listed_and_revoked(backend: Backend) {
 
     let id = made["id"].as_str().unwrap();
     let said = nexo.succeed(&["key", "revoke", id]);
-    assert!(
-        said.starts_with(&format!("Revoked key {id}.")),
-        "{said}"
-    );
+    assert!(said.starts_with(&format!("Revoked key {id}.")), "{said}");
     let again = nexo.succeed(&["key", "revoke", id]);
     assert_eq!(again, format!("Key {id} was already revoked.\n"));
     assert!(nexo.json(&["key", "list"])["keys"][0]["revoked_at"].is_string());

@@ -81,10 +81,7 @@ fn a_database_of_a_development_version_is_refused_and_left_unchanged() {
                           WHERE version = 'm0001_accounts'";
             store.connection().execute_unprepared(rename).await.unwrap();
         });
-        assert!(
-            nexo.succeed(&["migrate", "up"])
-                .contains("is up to date")
-        );
+        assert!(nexo.succeed(&["migrate", "up"]).contains("is up to date"));
     });
 }
 
@@ -129,7 +126,7 @@ fn a_directory_that_cannot_be_written_is_said_in_one_line() {
     assert_eq!(
         nexo.fail(1, &["migrate", "up"]),
         "error: cannot create the directory data: File exists (os error 17); make the directory \
-         above it writable for this user, or set database.url to another place"
+         above it writable for this user, or set database.url to another database"
     );
     nexo.set("NEXO_DATABASE__URL", "sqlite:///proc/nexo.db");
     let error = nexo.fail(1, &["migrate", "up"]);
@@ -153,7 +150,7 @@ fn a_server_that_does_not_answer_is_named() {
     let start = format!("error: the database server at 127.0.0.1:{port} does not answer: ");
     assert!(error.starts_with(&start), "{error}");
     assert!(
-        error.ends_with("; start it, or set database.url to another place"),
+        error.ends_with("; start it, or set database.url to another database"),
         "{error}"
     );
     assert!(!error.contains("s3cret"), "{error}");
@@ -166,7 +163,7 @@ fn a_file_that_is_no_database_is_said_in_one_line() {
     nexo.write("data/nexo.db", &"This is a letter. ".repeat(100));
     assert_eq!(
         nexo.fail(1, &["account", "list"]),
-        "error: data/nexo.db is not an SQLite database: move it away, or set database.url to another place"
+        "error: data/nexo.db is not an SQLite database: move it away, or set database.url to another database"
     );
 }
 
