@@ -70,28 +70,16 @@ impl GatewayConfig {
     /// Whether both are the same far end with the same address, probes, registration and credentials. Priority,
     /// weight and other call settings may differ.
     pub fn is_same_peer(&self, other: &GatewayConfig) -> bool {
-        let connection = |gateway: &GatewayConfig| {
+        fn connection(gateway: &GatewayConfig) -> impl PartialEq {
             (
-                gateway.name.clone(),
-                gateway.uri.clone(),
-                gateway.username.clone(),
-                gateway.realm.clone(),
+                (&gateway.name, &gateway.uri, gateway.options_ping_seconds),
+                (&gateway.username, &gateway.password, &gateway.realm),
                 (gateway.register, gateway.register_expires_seconds),
-                gateway.tls_name.clone(),
-                gateway.options_ping_seconds,
+                (&gateway.tls.authority, &gateway.tls.certificate),
+                (&gateway.tls.key, &gateway.tls_name),
             )
-        };
-        let files = |gateway: &GatewayConfig| {
-            let TlsFiles {
-                authority,
-                certificate,
-                key,
-            } = gateway.tls.clone();
-            (authority, certificate, key)
-        };
+        }
         connection(self) == connection(other)
-            && files(self) == files(other)
-            && self.password == other.password
     }
 }
 

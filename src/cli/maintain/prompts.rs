@@ -48,7 +48,7 @@ For a slower second reading, add slow-0.wav to slow-9.wav. WAV files of 8000 to 
 mono or stereo; digits of 0.1 to 1.5 s, phrases of 0.2 to 10 s. The recordings are trimmed, levelled and
 converted to telephone quality.";
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
 /// If a file cannot be written, or the recordings cannot be used.

@@ -26,7 +26,7 @@ pub enum Command {
     },
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
 /// One line that names the remedy. The previous numbers then stay in effect.

@@ -4,6 +4,7 @@
 //! recorded keys.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use toml::Value;
@@ -51,7 +52,12 @@ impl Reader {
             .filter(|setting| setting.value != RawValue::Table)
             .or_else(|| self.raw.get(&array));
         match wrong {
-            Some(setting) => Err(invalid(name, setting, &format!("one [{name}] section"))),
+            Some(RawSetting { value, source }) => Err(invalid(
+                source,
+                name,
+                value,
+                format!("one [{name}] section"),
+            )),
             None => Ok(Section {
                 path: name.to_owned(),
                 reader: self,
@@ -66,7 +72,8 @@ impl Reader {
             && setting.value != RawValue::Array(Vec::new())
         {
             let header = without_indices(path);
-            return Err(invalid(path, setting, &format!("[[{header}]]")));
+            let expected = format!("[[{header}]]");
+            return Err(invalid(&setting.source, path, &setting.value, expected));
         }
         let mut tables = Vec::new();
         loop {
@@ -74,7 +81,7 @@ impl Reader {
             match self.raw.get(&path) {
                 None => return Ok(tables),
                 Some(setting) if setting.value != RawValue::Table => {
-                    return Err(invalid(&path, setting, "a table"));
+                    return Err(invalid(&setting.source, &path, &setting.value, "a table"));
                 }
                 Some(_) => {
                     self.tables.insert(path.clone());
@@ -102,12 +109,8 @@ impl Reader {
     /// Returns the error for a key that is valid by itself, but not in combination with another one.
     pub fn invalid(&self, path: &str, expected: impl Into<String>) -> ConfigError {
         let shown = self.effective.iter().find(|key| key.path == path);
-        ConfigError::Invalid {
-            at: self.source(path),
-            key: path.to_owned(),
-            value: shown.map_or_else(|| "missing".to_owned(), |key| key.shown.to_string()),
-            expected: expected.into(),
-        }
+        let value = shown.map_or_else(|| "missing".to_owned(), |key| key.shown.to_string());
+        invalid(&self.source(path), path, value, expected)
     }
 
     /// Returns all settings in the order in which they were read.
@@ -250,18 +253,11 @@ impl Section<'_> {
         let (texts, source) = self.get(&path, default, expected, |value| {
             value.as_array()?.iter().map(RawValue::as_string).collect()
         })?;
-        let mut values = Vec::with_capacity(texts.len());
-        for text in &texts {
-            let Some(value) = parse(text) else {
-                return Err(ConfigError::Invalid {
-                    at: source,
-                    key: path,
-                    value: format!("{text:?} in its list"),
-                    expected: expected.to_owned(),
-                });
-            };
-            values.push(value);
-        }
+        let parse = |text: &String| {
+            let value = format_args!("{text:?} in its list");
+            parse(text).ok_or_else(|| invalid(&source, &path, value, expected))
+        };
+        let values = texts.iter().map(parse).collect::<Result<_, _>>()?;
         let shown = Value::Array(texts.into_iter().map(Value::String).collect());
         self.record(path, shown, source);
         Ok(values)
@@ -320,7 +316,7 @@ impl Section<'_> {
         };
         match read(&setting.value) {
             Some(value) => Ok((value, setting.source.clone())),
-            None => Err(invalid(path, setting, expected)),
+            None => Err(invalid(&setting.source, path, &setting.value, expected)),
         }
     }
 
@@ -333,24 +329,9 @@ impl Section<'_> {
         mask: Option<fn(&str) -> String>,
     ) -> Result<T, ConfigError> {
         let path = self.path_of(key);
-        let (text, source) = match (self.reader.raw.get(&path), default) {
-            (Some(setting), _) => match setting.value.as_string() {
-                Some(text) => (text, setting.source.clone()),
-                None => {
-                    // A secret without quotes must not be shown either.
-                    let value = match mask {
-                        Some(_) => "not a string".to_owned(),
-                        None => setting.value.to_string(),
-                    };
-                    return Err(ConfigError::Invalid {
-                        at: setting.source.clone(),
-                        key: path,
-                        value,
-                        expected: expected.to_owned(),
-                    });
-                }
-            },
-            (None, Some(default)) => (default.to_owned(), Source::Default),
+        let source = self.reader.source(&path);
+        let text = match (self.reader.raw.get(&path), default) {
+            (None, Some(default)) => default.to_owned(),
             (None, None) => {
                 return Err(ConfigError::Missing {
                     at: self.reader.source(&self.path),
@@ -358,16 +339,17 @@ impl Section<'_> {
                     expected: expected.to_owned(),
                 });
             }
+            (Some(setting), _) => match setting.value.as_string() {
+                Some(text) => text,
+                // A secret without quotes must not be shown either.
+                None if mask.is_some() => {
+                    return Err(invalid(&source, &path, "not a string", expected));
+                }
+                None => return Err(invalid(&source, &path, &setting.value, expected)),
+            },
         };
         let shown = Value::String(mask.map_or_else(|| text.clone(), |mask| mask(&text)));
-        let Some(value) = parse(&text) else {
-            return Err(ConfigError::Invalid {
-                at: source,
-                key: path,
-                value: shown.to_string(),
-                expected: expected.to_owned(),
-            });
-        };
+        let value = parse(&text).ok_or_else(|| invalid(&source, &path, &shown, expected))?;
         self.record(path, shown, source);
         Ok(value)
     }
@@ -381,12 +363,17 @@ impl Section<'_> {
     }
 }
 
-fn invalid(path: &str, setting: &RawSetting, expected: &str) -> ConfigError {
+fn invalid(
+    source: &Source,
+    key: &str,
+    value: impl Display,
+    expected: impl Into<String>,
+) -> ConfigError {
     ConfigError::Invalid {
-        at: setting.source.clone(),
-        key: path.to_owned(),
-        value: setting.value.to_string(),
-        expected: expected.to_owned(),
+        at: source.clone(),
+        key: key.to_owned(),
+        value: value.to_string(),
+        expected: expected.into(),
     }
 }
 
