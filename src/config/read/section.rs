@@ -254,8 +254,8 @@ impl Section<'_> {
             value.as_array()?.iter().map(RawValue::as_string).collect()
         })?;
         let parse = |text: &String| {
-            let value = format_args!("{text:?} in its list");
-            parse(text).ok_or_else(|| invalid(&source, &path, value, expected))
+            let value = || format!("{text:?} in its list");
+            parse(text).ok_or_else(|| invalid(&source, &path, value(), expected))
         };
         let values = texts.iter().map(parse).collect::<Result<_, _>>()?;
         let shown = Value::Array(texts.into_iter().map(Value::String).collect());
