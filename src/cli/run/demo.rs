@@ -16,7 +16,6 @@ use nexo_domain::otp::{Code, Language};
 use nexo_domain::phone::Phone;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
-use nexo_entities::store::accounts::accounts::NewAccount;
 use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::store::webhooks::endpoints::NewEndpoint;
 use nexo_voice::sandbox::{CallRecord, Party, SandboxEvent};
@@ -24,7 +23,7 @@ use rand::RngExt;
 use serde_json::{Map, Value, json};
 use tokio::sync::{broadcast, mpsc};
 
-use super::serve::create_key;
+use super::serve::{create_account, create_key};
 use crate::app::{App, Ports, open_store};
 use crate::cli::args;
 use crate::cli::output::CommandOutput;
@@ -74,7 +73,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<C
     let recorder = telemetry::install_recorder()?;
     let ports = Ports::bind(&config)?;
     let store = open_store(&config).await?;
-    let (key, secret) = create_account(&store, &receiver_url).await?;
+    let (key, secret) = set_up_customer(&store, &receiver_url).await?;
     let app = App::start(&config, ports, store, recorder, None).await?;
     let Some(sandbox) = &app.sandbox else {
         bail!("the sandbox carrier is disabled; set sandbox.enabled = true");
@@ -145,18 +144,8 @@ impl Drop for TempDir {
 }
 
 /// Creates an account with a key, credit and a webhook endpoint. Returns the key and the webhook's secret.
-async fn create_account(store: &Store, receiver_url: &str) -> anyhow::Result<(String, String)> {
-    let account_id = store
-        .accounts()
-        .create(NewAccount {
-            email: "demo@localhost",
-            password_hash: None,
-            operator: false,
-            language: None,
-            page_language: None,
-            created_at_ms: unix_ms(),
-        })
-        .await?;
+async fn set_up_customer(store: &Store, receiver_url: &str) -> anyhow::Result<(String, String)> {
+    let account_id = create_account(store).await?;
     store
         .ledger()
         .credit_wallet(Credit {

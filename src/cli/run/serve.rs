@@ -129,18 +129,7 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
     if !store.accounts().all().await?.is_empty() {
         return Ok(None);
     }
-    let created = store
-        .accounts()
-        .create(NewAccount {
-            email: DEMO_EMAIL,
-            password_hash: None,
-            operator: false,
-            language: None,
-            page_language: None,
-            created_at_ms: unix_ms(),
-        })
-        .await;
-    let account_id = match created {
+    let account_id = match create_account(store).await {
         // Another node has just created it.
         Err(StoreError::Conflict(Conflict::EmailTaken)) => return Ok(None),
         created => created?,
@@ -163,6 +152,19 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
             .await?;
     }
     create_key(store, account_id, "demo").await.map(Some)
+}
+
+/// Creates the demo account without password and credit.
+pub async fn create_account(store: &Store) -> Result<AccountId, StoreError> {
+    let account = NewAccount {
+        email: DEMO_EMAIL,
+        password_hash: None,
+        operator: false,
+        language: None,
+        page_language: None,
+        created_at_ms: unix_ms(),
+    };
+    store.accounts().create(account).await
 }
 
 /// Creates a live key without an allowlist.
