@@ -257,7 +257,7 @@ impl Section<'_> {
             let value = || format!("{text:?} in its list");
             parse(text).ok_or_else(|| invalid(&source, &path, value(), expected))
         };
-        let values = texts.iter().map(parse).collect::<Result<_, _>>()?;
+        let values = texts.iter().map(parse).collect::<Result<Vec<T>, _>>()?;
         let shown = Value::Array(texts.into_iter().map(Value::String).collect());
         self.record(path, shown, source);
         Ok(values)
