@@ -11,7 +11,7 @@ use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::CarrierPlan;
-use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::cluster::nodes::NodeStart;
 use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, NodeEpoch, WalletCache};
 use nexo_entities::store::ledger::wallets::Credit;

@@ -11,7 +11,6 @@ use nexo_domain::money::Micros;
 use nexo_domain::phone::PhoneError;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// `Retry-After` when a queue is full.
 pub const OVERLOADED_RETRY_SECONDS: u32 = 1;

@@ -44,11 +44,10 @@ mod caches;
 pub mod ports;
 pub mod reload;
 pub mod settings;
-mod shutdown;
+pub(crate) mod shutdown;
 pub mod systemd;
 
 pub use ports::Ports;
-pub(crate) use shutdown::{DRAIN_TIMEOUT, SETTLE_TIMEOUT};
 
 use caches::Caches;
 use reload::{ReloadMeters, Reloader};

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::Store;
-use nexo_entities::store::accounts::accounts::Account;
+use nexo_entities::store::accounts::Account;
 
 use crate::config::Config;
 

@@ -82,7 +82,7 @@ async fn sample_memory(sampled: Sampled) {
         due.tick().await;
         calls.set(endpoint.calls_in_progress() as f64);
         lease_valid.set(as_gauge(dispatcher.lease.is_valid()));
-        if let Some(left) = dispatcher.lease.left() {
+        if let Some(left) = dispatcher.lease.remaining() {
             lease_seconds.set(left.as_secs_f64());
         }
         epoch.set(dispatcher.lease.node().epoch as f64);

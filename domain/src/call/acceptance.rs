@@ -4,7 +4,6 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::billing::ledger::Buckets;
 use crate::ids::DeliveryId;

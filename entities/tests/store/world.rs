@@ -12,7 +12,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::webhook::{Event, HashedSecret};
 use nexo_entities::Store;
-use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::cluster::nodes::NodeStart;
 use nexo_entities::store::deliveries::recovery::UnfinishedDelivery;
 use nexo_entities::store::ledger::posting::{

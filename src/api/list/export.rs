@@ -6,7 +6,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Bytes;
-use futures_util::try_unfold;
+use futures_util::stream::try_unfold;
 
 use crate::api::error::ApiError;
 

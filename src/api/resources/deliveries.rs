@@ -6,7 +6,7 @@ use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::deliveries::deliveries::Delivery;
+use nexo_entities::store::deliveries::Delivery;
 use nexo_entities::store::deliveries::pages::{DeliveryCursor, DeliveryFilter};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -5,10 +5,9 @@ use nexo_domain::ids::DeliveryId;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::deliveries::deliveries::Delivery as Record;
+use nexo_entities::store::deliveries::Delivery as Record;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::api::auth::caller::authorize;
 use crate::api::body;

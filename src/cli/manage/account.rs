@@ -9,7 +9,7 @@ use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::accounts::accounts::{NewAccount, ReferralVisit};
+use nexo_entities::store::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::operations::operator_log::Operator;
 use nexo_entities::store::{Conflict, Store, StoreError};
 use serde::Serialize;

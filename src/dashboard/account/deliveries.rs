@@ -10,7 +10,7 @@ use nexo_domain::otp::Language;
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp;
-use nexo_entities::store::deliveries::deliveries::Delivery;
+use nexo_entities::store::deliveries::Delivery;
 use nexo_entities::store::deliveries::pages::{DeliveryFilter, DeliveryPage};
 use nexo_entities::store::ledger::entries::DeliveryEntry;
 use nexo_entities::store::ledger::posting::CallAttempt;

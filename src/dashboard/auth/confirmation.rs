@@ -11,7 +11,7 @@ use nexo_domain::account::email::EmailAddress;
 use nexo_domain::billing::referral::ReferralCode;
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
-use nexo_entities::store::accounts::accounts::ReferralVisit;
+use nexo_entities::store::accounts::ReferralVisit;
 use nexo_entities::store::accounts::sign_up::PendingSignUp;
 use nexo_entities::store::{Conflict, StoreError};
 

@@ -7,7 +7,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
 use nexo_domain::otp::Language;
 use nexo_entities::StoreError;
-use nexo_entities::store::accounts::accounts::Account;
+use nexo_entities::store::accounts::Account;
 use nexo_entities::store::accounts::passwords::NewPassword;
 
 use super::credentials::{

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::html;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
-use nexo_entities::store::accounts::accounts::Account;
+use nexo_entities::store::accounts::Account;
 use url::form_urlencoded;
 
 use super::credentials::{check_limit, email_field, form_status, password_field};

@@ -5,8 +5,8 @@ use actix_web::{HttpResponse, web};
 use maud::html;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
-use nexo_entities::store::accounts::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::accounts::sign_up::SignUp;
+use nexo_entities::store::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::{Conflict, StoreError};
 
 use super::confirmation::{self, SignUpRequest};

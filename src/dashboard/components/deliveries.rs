@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use nexo_domain::call::outcome::Status;
 use nexo_domain::otp::Language;
-use nexo_entities::store::deliveries::deliveries::Delivery;
+use nexo_entities::store::deliveries::Delivery;
 
 use super::elements::{Tone, pill, time, usd};
 use super::table::Column::{Left, Right};

@@ -110,7 +110,7 @@ fn payment_table(operator: &Operator, payments: &[BankPayment]) -> Markup {
     }
 }
 
-fn reason_name(reason: Kept) -> Text {
+fn reason_name(reason: HoldReason) -> Text {
     match reason {
         HoldReason::UnknownReference => texts::UNKNOWN_REFERENCE,
         HoldReason::Ambiguous => texts::AMBIGUOUS,

@@ -14,7 +14,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::referral::ReferralCode;
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
-use nexo_entities::store::accounts::accounts::Account;
+use nexo_entities::store::accounts::Account;
 use nexo_entities::store::accounts::sessions::Session;
 use url::form_urlencoded;
 

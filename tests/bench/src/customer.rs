@@ -10,7 +10,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::phone::window::window_until_ms;
 use nexo_entities::store::Store;
-use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::accounts::api_keys::NewKey;
 use nexo_entities::store::ledger::posting::Debit;
 use nexo_entities::store::ledger::wallets::Credit;

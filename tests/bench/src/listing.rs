@@ -13,7 +13,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
-use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::accounts::sessions::NewSession;
 use nexo_entities::store::cluster::nodes::NodeStart;
 use nexo_entities::store::ledger::posting::{

@@ -45,9 +45,10 @@ fn everything_can_be_taken_back_and_applied_again(backend: Backend) {
     assert_eq!(listed, serde_json::json!({ "accounts": [] }));
 }
 
-#[test]
-fn a_database_of_a_development_version_is_refused_and_left_unchanged() {
-    on_each_database(|nexo| {
+#[per_database]
+fn a_database_of_a_development_version_is_refused_and_left_unchanged(backend: Backend) {
+    let nexo = &Nexo::migrated(backend);
+    {
         nexo.write(
             "nexo.toml",
             "server.listen = '127.0.0.1:0'\nmetrics.listen = '127.0.0.1:0'\nsip.listen_udp = '127.0.0.1:0'\n",
@@ -82,7 +83,7 @@ fn a_database_of_a_development_version_is_refused_and_left_unchanged() {
             store.connection().execute_unprepared(rename).await.unwrap();
         });
         assert!(nexo.succeed(&["migrate", "up"]).contains("is up to date"));
-    });
+    }
 }
 
 #[test]

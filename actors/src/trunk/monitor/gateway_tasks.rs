@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nexo_domain::phone::carrier_plan::Carrier;
-use nexo_voice::endpoint::{Ask, Endpoint};
+use nexo_voice::endpoint::{Endpoint, RequestKind};
 use nexo_voice::net::locate::Located;
 use nexo_voice::sip::message::gateway_uri::GatewayUri;
 use nexo_voice::sip::user_agent::registration::{Registration, RegistrationState};

@@ -34,15 +34,15 @@ impl Requests<'_> {
     /// §4.3), and the silent one moves behind the others, for calls too.
     pub async fn send(
         &mut self,
-        ask: Ask,
+        kind: RequestKind,
         timeout: Duration,
         trace: Option<TraceSender>,
     ) -> RequestOutcome {
         let gateway = self.gateway;
-        let mut answer = RequestOutcome::TransportFailed { cseq: *self.cseq };
+        let mut outcome = RequestOutcome::TransportFailed { cseq: *self.cseq };
         for target in gateway.state.targets().iter().take(MAX_TARGETS) {
-            let question = OutOfDialogRequest {
-                ask: ask.clone(),
+            let request = OutOfDialogRequest {
+                kind: kind.clone(),
                 gateway: *target,
                 gateway_host: gateway.uri.host_and_port(),
                 gateway_domain: gateway.uri.domain(),
@@ -52,17 +52,17 @@ impl Requests<'_> {
                 timeout,
                 trace: trace.clone(),
             };
-            answer = self.endpoint.ask(question).await;
+            outcome = self.endpoint.send_request(request).await;
             let (RequestOutcome::Answered { cseq: last, .. }
             | RequestOutcome::TimedOut { cseq: last }
-            | RequestOutcome::TransportFailed { cseq: last }) = &answer;
+            | RequestOutcome::TransportFailed { cseq: last }) = &outcome;
             *self.cseq = last + 1;
-            if let RequestOutcome::Answered { .. } = answer {
-                return answer;
+            if let RequestOutcome::Answered { .. } = outcome {
+                return outcome;
             }
             gateway.state.demote(*target);
         }
-        answer
+        outcome
     }
 }
 

@@ -9,8 +9,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::accounts::lock_open_account;
 use super::api_keys::write_allowlist;
+use super::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::views::Accounts;
 use crate::store::{Conflict, StoreError};

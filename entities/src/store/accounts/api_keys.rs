@@ -11,7 +11,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::accounts::lock_open_account;
+use super::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::bulk::{Bulk, Column};
 use crate::store::sql::record;

@@ -5,7 +5,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use uuid::Uuid;
 
-use super::accounts::{Account, lock_open_account};
+use super::{Account, lock_open_account};
 use crate::store::StoreError;
 use crate::store::views::Accounts;
 use crate::tables::accounts::session::{ActiveModel, Column, Entity, Model};

@@ -12,8 +12,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::accounts::{NewAccount, ReferralVisit, open_account};
 use super::sessions::TokenHash;
+use super::{NewAccount, ReferralVisit, open_account};
 use crate::store::StoreError;
 use crate::store::sql::record;
 use crate::store::views::Accounts;

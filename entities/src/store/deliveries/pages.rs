@@ -13,7 +13,7 @@ use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use sea_orm::{EntityTrait, Statement, Value};
 
-use super::deliveries::Delivery;
+use super::Delivery;
 use super::filters::{Range, SearchQuery};
 use crate::store::StoreError;
 use crate::store::views::Deliveries;

@@ -10,7 +10,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use super::deliveries::Delivery;
+use super::Delivery;
 use crate::store::StoreError;
 use crate::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
 use crate::store::views::Deliveries;

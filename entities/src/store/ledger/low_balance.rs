@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
 use crate::store::StoreError;
-use crate::store::accounts::accounts::lock_open_account;
+use crate::store::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::record;
 use crate::store::sql::rows::{Columns, scalar};

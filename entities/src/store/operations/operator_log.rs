@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
 use crate::store::StoreError;
-use crate::store::accounts::accounts::lock_open_account;
+use crate::store::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::rows::Columns;
 use crate::store::views::Operations;

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::accounts::accounts::lock_open_account;
+use crate::store::accounts::lock_open_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::views::Webhooks;
 use crate::store::{Conflict, StoreError};

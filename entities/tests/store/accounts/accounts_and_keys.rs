@@ -7,7 +7,7 @@ use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
-use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::accounts::api_keys::NewKey;
 use nexo_entities::store::cluster::changes::Change;
 use nexo_entities::store::ledger::wallets::Credit;

@@ -7,7 +7,7 @@ use nexo_domain::ids::{AccountId, SessionId};
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::Store;
-use nexo_entities::store::accounts::accounts::NewAccount;
+use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::accounts::passwords::{NewPassword, NewTotp};
 use nexo_entities::store::accounts::sessions::NewSession;
 use nexo_entities::store::accounts::sign_up::SignUp;

@@ -8,7 +8,7 @@ use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::billing::payout::{Month, PayoutWallet};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
-use nexo_entities::store::accounts::accounts::{NewAccount, ReferralVisit};
+use nexo_entities::store::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::ledger::posting::{Debit, Settlement};
 use nexo_entities::store::operations::operator_log::Operator;
 use proptest::prelude::*;

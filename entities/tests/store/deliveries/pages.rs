@@ -7,7 +7,7 @@ use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_entities::Store;
-use nexo_entities::store::deliveries::deliveries::Delivery;
+use nexo_entities::store::deliveries::Delivery;
 use nexo_entities::store::deliveries::pages::{DeliveryCursor, DeliveryFilter};
 use nexo_entities::store::ledger::posting::Debit;
 use proptest::prelude::*;
