@@ -100,7 +100,7 @@ impl Reloader {
         };
         let in_force = self.config.load_full();
         let config = self.merge_reloadable(&in_force, &wanted.config);
-        if config.speaks_streams() && !in_force.speaks_streams() {
+        if config.uses_tcp_or_tls() && !in_force.uses_tcp_or_tls() {
             bail!(
                 "carriers: the first gateway over TCP or TLS needs a restart of nexo, which then listens on TCP {}",
                 config.sip.listen_udp

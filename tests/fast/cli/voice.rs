@@ -205,12 +205,12 @@ fn a_test_call_that_cannot_be_placed_says_why() {
         (
             1,
             &["call", "+84981234567", "4829", "--carrier", "x"],
-            "allowed are viettel,",
+            "available: viettel,",
         ),
         (
             1,
             &["call", "+84981234567", "4829", "--gateway", "x"],
-            "no such gateway, but sandbox",
+            "no gateway 'x' for viettel; available: sandbox",
         ),
     ] {
         let said = nexo.fail(code, arguments);
@@ -382,7 +382,7 @@ fn a_call_is_made_with_the_recordings() {
     assert_eq!(told["webhook"]["body"]["type"], "otp.delivered", "{told}");
     let steps = told["timeline"].as_array().unwrap();
     assert_eq!(
-        steps[0]["what"], "INVITE reaches the phone's carrier",
+        steps[0]["what"], "the carrier receives the INVITE",
         "{told}"
     );
     assert!(nexo.dir().join("demo-call.wav").exists());

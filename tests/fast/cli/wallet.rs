@@ -53,7 +53,7 @@ fn the_same_reference_credits_once(backend: Backend) {
     assert_eq!(json_line(nexo, &credit("bonus", "3", "INV-1")), first);
     let said = nexo.succeed(&credit("balance", "10.00", "INV-1"));
     assert!(
-        said.starts_with("Added nothing: the reference INV-1 has credited"),
+        said.starts_with("Nothing added: reference INV-1 was already credited to"),
         "{said}"
     );
     assert!(said.contains("holds 10.000 USD"), "{said}");
@@ -121,7 +121,7 @@ fn a_correction_takes_once_and_never_more_than_is_there(backend: Backend) {
     assert_eq!(json_line(nexo, &correct("-1.00", "FIX-1")), taken);
     let said = nexo.succeed(&correct("-2.00", "FIX-1"));
     assert!(
-        said.starts_with("Corrected nothing: the reference FIX-1 has corrected"),
+        said.starts_with("Nothing corrected: reference FIX-1 was already used for"),
         "{said}"
     );
     // A reference of a credit is another one.

@@ -57,7 +57,7 @@ fn an_endpoint_is_added_and_listed_and_its_secret_shown_once(backend: Backend) {
     assert!(text.contains("https://1.1.1.1/hooks"), "{text}");
     let said = nexo.succeed(&add("a@example.com", "https://1.1.1.1/more"));
     assert!(
-        said.contains("whsec_") && said.contains("shown this once"),
+        said.contains("whsec_") && said.contains("shown only once"),
         "{said}"
     );
 }
@@ -99,7 +99,7 @@ fn only_https_on_public_addresses_is_taken(backend: Backend) {
     ] {
         let error = nexo.fail(1, &add("a@example.com", url));
         assert!(
-            error.starts_with(&format!("error: {url} cannot be")),
+            error.starts_with(&format!("error: {url} is not")),
             "{error}"
         );
         assert!(error.contains(message), "{error}");
@@ -190,7 +190,7 @@ fn a_replay_that_is_not_taken_is_a_failure(backend: Backend) {
     assert_eq!((code, &answer["status_code"]), (1, &json!(500)));
     assert_eq!(
         stderr,
-        "error: the receiver did not take it: answered 500\n"
+        "error: the receiver did not accept it: answered 500\n"
     );
 
     // The receiver is gone now.
@@ -207,7 +207,7 @@ fn an_unknown_attempt_is_not_replayed(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     assert_eq!(
         nexo.fail(1, &["webhook", "replay", UNKNOWN]),
-        format!("error: there is no webhook attempt {UNKNOWN}: its id came as X-NEXO-Attempt-Id")
+        format!("error: no webhook attempt {UNKNOWN}; use the id of its X-NEXO-Attempt-Id header")
     );
 }
 
