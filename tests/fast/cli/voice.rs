@@ -197,10 +197,10 @@ fn a_test_call_that_cannot_be_placed_says_why() {
         (
             2,
             &["call", "0981234567", "4829"][..],
-            "a phone starts with +84",
+            "a phone number starts with +84",
         ),
         (2, &["call", "+84981234567", "48"], "4 to 8 ASCII digits"),
-        (2, &["demo", "0981234567"], "a phone starts with +84"),
+        (2, &["demo", "0981234567"], "a phone number starts with +84"),
         (2, &["demo", "+84981234567", "48"], "4 to 8 ASCII digits"),
         (
             1,
