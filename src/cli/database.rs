@@ -36,7 +36,7 @@ pub async fn open_any_schema(config: &Config) -> anyhow::Result<Store> {
     {
         bail!("database {file} does not exist: run `nexo migrate up`, or start `nexo serve`");
     }
-    connect(config).await
+    open_or_create(config).await
 }
 
 /// Opens the database. Creates an SQLite file if it does not exist.

@@ -94,7 +94,7 @@ fn bad_usage_is_one_line_and_exit_code_2() {
         ),
         (
             &["prompts", "render", "12", "--out", "x.wav"],
-            "a code is 4 to 8 ASCII digits",
+            "a code must be 4 to 8 ASCII digits",
         ),
         (
             &[
