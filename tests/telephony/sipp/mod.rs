@@ -6,8 +6,8 @@ mod gateways;
 mod media;
 mod names;
 mod noise;
-#[path = "../../../voice/tests/voice/torture/thrown.rs"]
-mod thrown;
+#[path = "../../../voice/tests/voice/torture/variants.rs"]
+mod variants;
 mod torture;
 mod wire;
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::far_end::{FarEnd, free_port};
 use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers};
-use crate::sipp::thrown::{ANSWERS, PING, from_here, in_the_call, ping};
+use crate::sipp::variants::{ANSWERS, PING, ping, with_call_id, with_rport};
 use harness::{Backend, Gateway, per_database, phone, until};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -104,8 +104,8 @@ impl Border {
     /// As they are, as ours to answer, and as if they were of the call.
     async fn torture(&mut self, call_id: &str) {
         self.throw(<[u8]>::to_vec).await;
-        assert_eq!(self.throw(from_here).await, ANSWERS.into());
-        let of_the_call = self.throw(|message| in_the_call(message, call_id)).await;
+        assert_eq!(self.throw(with_rport).await, ANSWERS.into());
+        let of_the_call = self.throw(|message| with_call_id(message, call_id)).await;
         assert_eq!(of_the_call, ANSWERS.into());
     }
 }
