@@ -1,5 +1,5 @@
-//! Runs every query on both databases: always on SQLite, and on PostgreSQL if `NEXO_TEST_POSTGRES_URL` names a
-//! server with permission to create databases.
+//! Runs every query on both databases: always on SQLite, and on PostgreSQL if `NEXO_TEST_POSTGRES_URL`
+//! names a server with permission to create databases.
 
 // In tests, a panic reports the failure.
 #![allow(clippy::unwrap_used)]

@@ -80,8 +80,8 @@ impl World {
             .unwrap()
     }
 
-    /// Commits, but drops the future after this number of polls, as if the process died. Whether the commit took
-    /// effect is unknown.
+    /// Commits, but drops the future after this number of polls, as if the process died. Whether the commit
+    /// took effect is unknown.
     pub async fn commit_cut_off(
         &mut self,
         debits: &[Debit],

@@ -1,4 +1,5 @@
-//! Invariants that hold after each crash, checked through the API, the far end, the receiver and the database.
+//! Invariants that hold after each crash, checked through the API, the far end, the receiver and the
+//! database.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -134,7 +135,8 @@ impl Invariants {
         }
     }
 
-    /// One attempt for each delivery whose phone may have rung. Each POST is sent once and matches its record.
+    /// One attempt for each delivery whose phone may have rung. Each POST is sent once and matches its
+    /// record.
     async fn webhooks(&mut self, site: &Site) -> Summary {
         let attempts = attempts(site).await;
         let posts = site.receiver.posts();

@@ -1,5 +1,5 @@
-//! Disk failures under SQLite, injected with `strace`: a kill at the n-th fsync of a thread, a failing fsync, and
-//! a full disk.
+//! Disk failures under SQLite, injected with `strace`: a kill at the n-th fsync of a thread, a failing
+//! fsync, and a full disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

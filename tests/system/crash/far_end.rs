@@ -1,5 +1,5 @@
-//! The carrier's side, in the test's own process so that it outlives every kill. The called number selects the
-//! behaviour; INVITEs are counted per delivery.
+//! The carrier's side, in the test's own process so that it outlives every kill. The called number selects
+//! the behaviour; INVITEs are counted per delivery.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{SocketAddr, UdpSocket};

@@ -151,8 +151,8 @@ caller_ids = ["+842471234567"]
             .unwrap_or_else(|| panic!("the gateway did not start: {}", self.logged()))
     }
 
-    /// Starts the gateway with system calls that fail according to `strace -e inject=`. Returns `None` if it exits
-    /// before it is ready.
+    /// Starts the gateway with system calls that fail according to `strace -e inject=`. Returns `None` if
+    /// it exits before it is ready.
     pub fn start_injected(&self, inject: &str) -> Option<Process> {
         let mut strace = Command::new("strace");
         // -D makes the gateway our child and strace its grandchild.

@@ -31,7 +31,8 @@ impl Receiver {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let posts = Arc::clone(&counted);
-                // A connection closed by the gateway's death ends the loop; POSTs already received stay counted.
+                // A connection closed by the gateway's death ends the loop; POSTs already received stay
+                // counted.
                 std::thread::spawn(move || while handle_post(&stream, &posts).is_some() {});
             }
         });

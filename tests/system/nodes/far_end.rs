@@ -48,7 +48,8 @@ impl FarEnd {
                     continue;
                 }
                 let status = answer(&method);
-                // Recorded before the response is sent, so that a test that has the response sees the request.
+                // Recorded before the response is sent, so that a test that has the response sees the
+                // request.
                 requests.lock().unwrap().push(method);
                 if let Some(status) = status {
                     let answer = answer_to(&request, status);

@@ -1,5 +1,5 @@
-//! Two nodes are restarted one after the other under load, behind Debian's HAProxy with the shipped configuration: no
-//! call is cut, no accepted OTP is lost, and no customer sees an error.
+//! Two nodes are restarted one after the other under load, behind Debian's HAProxy with the shipped
+//! configuration: no call is cut, no accepted OTP is lost, and no customer sees an error.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -54,8 +54,8 @@ impl Drop for Balancer {
     }
 }
 
-/// The minimum number of calls in progress on a node when it receives SIGTERM. Set `NEXO_TEST_CALLS=200` for the
-/// long form.
+/// The minimum number of calls in progress on a node when it receives SIGTERM. Set `NEXO_TEST_CALLS=200`
+/// for the long form.
 fn calls() -> u32 {
     std::env::var("NEXO_TEST_CALLS").map_or(40, |calls| calls.parse().unwrap())
 }

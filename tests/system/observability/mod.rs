@@ -1,5 +1,5 @@
-//! Debian's Prometheus scrapes a gateway under load with the shipped configuration. Every panel of the dashboards
-//! has data, and exactly the alerts for the provoked failures fire.
+//! Debian's Prometheus scrapes a gateway under load with the shipped configuration. Every panel of the
+//! dashboards has data, and exactly the alerts for the provoked failures fire.
 
 mod prometheus;
 
@@ -251,8 +251,8 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
     assert_eq!(gateway.terminate(), Some(0));
 }
 
-/// Every panel's queries return data, and the lines of [`SHOWN`] are above zero. Draws the panels if a directory is
-/// given.
+/// Every panel's queries return data, and the lines of [`SHOWN`] are above zero. Draws the panels if a
+/// directory is given.
 async fn panels(prometheus: &Prometheus) {
     println!("{}", drawn(prometheus, &SHOWN).await.unwrap());
     // The script detects a line without data.

@@ -1,5 +1,5 @@
-//! Debian's Prometheus with the shipped configuration and shorter times: it scrapes each second, and alerts fire
-//! after two seconds instead of minutes.
+//! Debian's Prometheus with the shipped configuration and shorter times: it scrapes each second, and alerts
+//! fire after two seconds instead of minutes.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! The engine against the sandbox carrier: real SIP and RTP over loopback, with a listener at the far end that does not
-//! know the code. All calls of a test run at once, since each takes as long as the reading of its code.
+//! The engine against the sandbox carrier: real SIP and RTP over loopback, with a listener at the far end
+//! that does not know the code. All calls of a test run at once, since each takes as long as the reading of
+//! its code.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

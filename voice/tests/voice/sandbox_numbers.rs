@@ -1,5 +1,5 @@
-//! The sandbox carrier's numbers, called with SIP and RTP over loopback by a scripted caller that shares no code with
-//! the sandbox.
+//! The sandbox carrier's numbers, called with SIP and RTP over loopback by a scripted caller that shares no
+//! code with the sandbox.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Random sequences of OTPs, revocations and payouts for a referrer, compared with a simple model on both databases,
-//! including failures and crashes.
+//! Random sequences of OTPs, revocations and payouts for a referrer, compared with a simple model on both
+//! databases, including failures and crashes.
 
 use std::collections::HashSet;
 use std::sync::Arc;

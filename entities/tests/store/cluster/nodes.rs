@@ -290,7 +290,8 @@ async fn an_ended_epoch_posts_no_debit_and_claims_no_webhook(database: Arc<Datab
     one.assert_sound().await;
 }
 
-/// Concurrent debits and takeovers of their node: each debit is either settled by the takeover or not posted at all.
+/// Concurrent debits and takeovers of their node: each debit is either settled by the takeover or not
+/// posted at all.
 async fn a_takeover_waits_for_a_debit_in_progress(database: Arc<Database>) {
     let one = World::with_balance(&database, 1_000 * COST).await;
     if one.store.is_sqlite() {

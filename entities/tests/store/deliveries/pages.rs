@@ -201,7 +201,8 @@ fn old(account: AccountId, number: u32, at_ms: i64) -> Debit {
     }
 }
 
-/// Two accounts' deliveries. One phone of the first account occurs only at the very beginning and again later.
+/// Two accounts' deliveries. One phone of the first account occurs only at the very beginning and again
+/// later.
 async fn lists_stay_the_same_once_filters_are_built(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     let other = account(&world.store, "other@example.com").await;

@@ -20,7 +20,8 @@ const CASES: u32 = 12;
 /// One step, executed on both databases.
 #[derive(Debug, Clone)]
 enum Step {
-    /// One batch of debits (cost and phone) together with settlements of the oldest deliveries, each refunded or not.
+    /// One batch of debits (cost and phone) together with settlements of the oldest deliveries, each
+    /// refunded or not.
     Batch(Vec<(i64, u32)>, Vec<bool>),
     Credit(usize, i64),
     /// A connection is dropped mid-transaction with the wallet partly written, and the node restarts.

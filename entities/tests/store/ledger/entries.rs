@@ -37,7 +37,8 @@ async fn walk(
             .await
             .unwrap();
         assert!(page.next.is_none() || page.entries.len() == limit as usize);
-        // The page is the same for any limit on the entries read. The first page may have changed in the meantime.
+        // The page is the same for any limit on the entries read. The first page may have changed in the
+        // meantime.
         for max_walked in [0, 3].into_iter().filter(|_| after.is_some()) {
             let place = (after, limit);
             let other = store

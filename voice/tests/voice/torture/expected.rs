@@ -119,8 +119,8 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             z9hG4bK2398ndaoe",
         ),
     ),
-    // Lenient although the RFC requires 400: the stray separators are in fields that are not read, and an INVITE
-    // is refused anyway.
+    // Lenient although the RFC requires 400: the stray separators are in fields that are not read, and an
+    // INVITE is refused anyway.
     (
         "3.1.2.1",
         "badinv01",

@@ -94,8 +94,8 @@ impl Gateway {
         invite
     }
 
-    /// Sends a ping and returns the number of earlier answers per code. The answer to the ping shows that the caller has
-    /// processed everything sent before.
+    /// Sends a ping and returns the number of earlier answers per code. The answer to the ping shows that
+    /// the caller has processed everything sent before.
     async fn ping(&self) -> BTreeMap<u16, usize> {
         let mut answers = BTreeMap::new();
         let text = variants::ping(self.caller, self.address());
@@ -148,8 +148,8 @@ fn order(gateway: &Gateway) -> CallOrder {
     }
 }
 
-/// Places a call and sends every next_message, transformed by `variant`, in the middle of it. Returns the number of answers
-/// per code.
+/// Places a call and sends every message, transformed by `variant`, in the middle of it. Returns the number
+/// of answers per code.
 async fn call_under_torture(variant: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16, usize> {
     let config = EndpointConfig {
         listen_udp: (LOOPBACK, 0).into(),

@@ -1,5 +1,5 @@
-//! The torture test messages of RFC 4475: how the parser reads each, and that none of them, sent by the gateway
-//! during a call, disturbs the call.
+//! The torture test messages of RFC 4475: how the parser reads each, and that none of them, sent by the
+//! gateway during a call, disturbs the call.
 //!
 //! The files of `messages/` are the messages, octet for octet, each with its name from the RFC.
 

@@ -1,9 +1,11 @@
-//! Variants of the messages for sending to a caller. `tests/telephony/sipp/torture.rs` sends them to the whole gateway.
+//! Variants of the messages for sending to a caller. `tests/telephony/sipp/torture.rs` sends them to the
+//! whole gateway.
 
 use std::net::SocketAddr;
 
-/// The caller's answers: 200 to ten OPTIONS, 405 to twenty unsupported methods. The three responses and fourteen
-/// refused messages get no answer. Two more answers are lost because [`with_rport`] cannot change the topmost Via.
+/// The caller's answers: 200 to ten OPTIONS, 405 to twenty unsupported methods. The three responses and
+/// fourteen refused messages get no answer. Two more answers are lost because [`with_rport`] cannot change
+/// the topmost Via.
 pub const ANSWERS: [(u16, usize); 2] = [(200, 10), (405, 20)];
 
 /// The message with `rport` in its Via, so that the answer returns to the sender.
@@ -38,8 +40,8 @@ fn rewritten(message: &[u8], call_id: Option<&str>) -> Vec<u8> {
 
 pub const PING: &str = "ping";
 
-/// An OPTIONS request from `here`. The answer with Call-ID [`PING`] shows that the caller has processed everything
-/// sent before.
+/// An OPTIONS request from `here`. The answer with Call-ID [`PING`] shows that the caller has processed
+/// everything sent before.
 pub fn ping(caller: SocketAddr, here: SocketAddr) -> String {
     format!(
         "OPTIONS sip:nexo@{caller} SIP/2.0\r\nVia: SIP/2.0/UDP {here};rport;branch=z9hG4bKping\r\n\
