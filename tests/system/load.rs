@@ -16,10 +16,10 @@ fn run(name: &str) -> String {
         load.env("K6", k6);
     }
     let output = load.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name}:\n{said}{error}");
-    said
+    assert!(output.status.success(), "{name}:\n{stdout}{error}");
+    stdout
 }
 
 /// The scripts run one after the other because each needs the whole machine.

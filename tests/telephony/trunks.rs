@@ -588,7 +588,7 @@ async fn a_required_keypress_delivers_to_a_person_and_not_to_a_voicemail_box() {
         ended.text
     );
     assert_eq!(ended.json["carrier_status"], "hangup");
-    let heard = |answer: &harness::Answer| {
+    let digits_heard = |answer: &harness::Answer| {
         let id = answer.json["id"].as_str().unwrap();
         let file = recordings.path().join(format!("{id}-1@nexo.json"));
         async move {
@@ -601,7 +601,7 @@ async fn a_required_keypress_delivers_to_a_person_and_not_to_a_voicemail_box() {
             record["digits_heard"].as_str().unwrap().to_owned()
         }
     };
-    assert_eq!(heard(&person).await, "482917");
-    assert_eq!(heard(&voicemail).await, "");
+    assert_eq!(digits_heard(&person).await, "482917");
+    assert_eq!(digits_heard(&voicemail).await, "");
     gateway.audit();
 }

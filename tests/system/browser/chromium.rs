@@ -169,11 +169,11 @@ impl Browser {
     pub async fn wait_for(&self, text: &str) {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
-            let said = self.text().await;
-            if said.contains(text) {
+            let page_text = self.text().await;
+            if page_text.contains(text) {
                 return;
             }
-            assert!(Instant::now() < until, "{text:?} never came: {said}");
+            assert!(Instant::now() < until, "{text:?} not found in: {page_text}");
             tokio::time::sleep(Duration::from_millis(100)).await;
             if self.screen == Screen::NoScript {
                 tokio::time::sleep(Duration::from_millis(400)).await;

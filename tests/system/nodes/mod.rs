@@ -162,7 +162,7 @@ async fn a_key_that_is_revoked_is_refused_by_every_node_within_a_second() {
             let is_refused = answer.status == 401;
             assert!(
                 is_refused || after < Duration::from_secs(1),
-                "{} to what was sent {after:?} after",
+                "{} for a request {after:?} after the revocation",
                 answer.status
             );
             is_refused.then_some(())
@@ -201,13 +201,13 @@ fn a_second_process_of_the_same_name_is_refused_and_a_killed_one_is_replaced_at_
         return;
     }
     let mut a = Gateway::start(Backend::Postgres, &[("NEXO_CLUSTER__NODE", "a")]);
-    let (code, said) = a.second_server();
-    assert_eq!(code, Some(1), "{said}");
+    let (code, stderr) = a.second_server();
+    assert_eq!(code, Some(1), "{stderr}");
     assert!(
-        said.contains("node a runs already on this database"),
-        "{said}"
+        stderr.contains("node a runs already on this database"),
+        "{stderr}"
     );
-    assert!(said.contains("[cluster] node"), "{said}");
+    assert!(stderr.contains("[cluster] node"), "{stderr}");
     let killed = Instant::now();
     a.kill_and_restart();
     let took = killed.elapsed();

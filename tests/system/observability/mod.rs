@@ -67,10 +67,13 @@ fn run(command: &mut Command) -> Result<String, String> {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.success() {
-        true => Ok(said),
-        false => Err(format!("{said}{}", String::from_utf8_lossy(&output.stderr))),
+        true => Ok(stdout),
+        false => Err(format!(
+            "{stdout}{}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
     }
 }
 
@@ -93,8 +96,8 @@ fn the_dashboards_match_their_script_and_grafanas_schema() {
     ] {
         let broken = dir.path().join("broken.json");
         std::fs::write(&broken, text.replacen(right, wrong, 40)).unwrap();
-        let said = run(Command::new(python()).arg(&validate).arg(&broken));
-        assert!(said.is_err(), "{wrong} was not noticed");
+        let result = run(Command::new(python()).arg(&validate).arg(&broken));
+        assert!(result.is_err(), "{wrong} was not detected");
     }
 }
 
@@ -210,7 +213,7 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
             .first()
             .map(|one| one["value"][1].as_str().unwrap().to_owned());
         value
-            .unwrap_or_else(|| panic!("{query}: nothing"))
+            .unwrap_or_else(|| panic!("{query}: no data"))
             .parse()
             .unwrap()
     };
@@ -257,8 +260,8 @@ async fn panels(prometheus: &Prometheus) {
     println!("{}", drawn(prometheus, &SHOWN).await.unwrap());
     // The script detects a line without data.
     let nothing: &[&str] = &["Internal errors, reaped OTPs", "internal errors"];
-    let said = drawn(prometheus, &[nothing]).await.unwrap_err();
-    assert!(said.contains("is zero throughout"), "{said}");
+    let error = drawn(prometheus, &[nothing]).await.unwrap_err();
+    assert!(error.contains("is zero throughout"), "{error}");
 }
 
 /// The output of `draw.py`, which requires values above zero for these panels.
@@ -277,8 +280,8 @@ async fn drawn(prometheus: &Prometheus, shown: &[&[&str]]) -> Result<String, Str
     if let Ok(directory) = std::env::var("NEXO_TEST_DRAW") {
         command.args(["--out", &directory]);
     }
-    let said = tokio::task::spawn_blocking(move || run(&mut command)).await;
-    said.unwrap()
+    let result = tokio::task::spawn_blocking(move || run(&mut command)).await;
+    result.unwrap()
 }
 
 /// Each metric has a help text, each histogram has buckets, and no label holds a phone, a key or a code.

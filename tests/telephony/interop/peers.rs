@@ -176,7 +176,7 @@ impl Phone {
     }
 
     /// The codes that a separate recogniser finds in the recordings, in the order of the calls.
-    pub fn heard(&self) -> Vec<String> {
+    pub fn recognised_codes(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.folder.path()).unwrap();
         let files = files.map(|file| file.unwrap().path());
         let mut recordings: Vec<PathBuf> = files

@@ -37,7 +37,7 @@ async fn a_phone_records_the_code(transport: &str, srtp: bool, code: &str) {
     // The best score of G.711 over loopback.
     let mos = mos(&gateway).await;
     assert!((400..=445).contains(&mos), "{mos}");
-    assert_eq!(phone.heard(), [code]);
+    assert_eq!(phone.recognised_codes(), [code]);
 }
 
 /// The mean mos score of the only call, in hundredths, from the call's record.
@@ -62,7 +62,7 @@ async fn a_phone_with_pcmu_and_long_packets_records_the_code(ptime: u32) {
     let customer = gateway.customer("a@example.com", "10.00");
     deliver(&customer, CODE).await;
     gateway.audit();
-    assert_eq!(phone.heard(), [CODE], "{ptime} ms");
+    assert_eq!(phone.recognised_codes(), [CODE], "{ptime} ms");
 }
 
 #[tokio::test]
@@ -75,16 +75,16 @@ async fn a_pressed_key_repeats_the_code_at_most_three_times() {
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
     // Each press interrupts a reading and starts another, except those after the third.
     assert!(pressed > 3, "{pressed}");
-    let heard = phone.heard().concat();
-    let readings: Vec<&str> = heard.split(' ').collect();
-    assert!((2..=4).contains(&readings.len()), "{heard}");
-    assert_eq!(readings.last(), Some(&CODE), "{heard}");
+    let codes = phone.recognised_codes().concat();
+    let readings: Vec<&str> = codes.split(' ').collect();
+    assert!((2..=4).contains(&readings.len()), "{codes}");
+    assert_eq!(readings.last(), Some(&CODE), "{codes}");
     let interrupted = &readings[..readings.len() - 1];
     assert!(
         interrupted
             .iter()
             .all(|part| CODE.starts_with(part) && *part != CODE),
-        "{heard}"
+        "{codes}"
     );
     gateway.audit();
 }
@@ -114,13 +114,13 @@ async fn a_required_keypress_comes_before_any_digit(is_person: bool) {
         }
     };
     let (ended, _) = call(&gateway, &customer, once).await;
-    let (status, error_code, heard) = match is_person {
+    let (status, error_code, codes) = match is_person {
         true => ("delivered", Value::Null, CODE),
         false => ("failed", "partial_playback".into(), ""),
     };
     assert_eq!(ended.json["status"], status, "{}", ended.text);
     assert_eq!(ended.json["error_code"], error_code, "{}", ended.text);
-    assert_eq!(phone.heard(), [heard]);
+    assert_eq!(phone.recognised_codes(), [codes]);
     gateway.audit();
 }
 

@@ -28,7 +28,7 @@ async fn an_sbc_registers_challenges_and_forwards_calls(transport: &str, code: &
     deliver(&customer, code).await;
     gateway.audit();
     assert_eq!(gateway.terminate(), Some(0));
-    assert_eq!(phone.heard(), [code]);
+    assert_eq!(phone.recognised_codes(), [code]);
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_sha_256_challenge_is_answered_with_sha_256() {
     let trunk = trunk(&gateway).await;
     assert_eq!(trunk["last_failure"], serde_json::Value::Null);
     gateway.audit();
-    assert_eq!(phone.heard(), ["482917"]);
+    assert_eq!(phone.recognised_codes(), ["482917"]);
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_stale_nonce_is_replaced_without_failures() {
     let trunk = trunk(&gateway).await;
     assert_eq!(trunk["last_failure"], serde_json::Value::Null);
     assert_eq!(trunk["reachable"], true);
-    assert_eq!(phone.heard(), ["482917"]);
+    assert_eq!(phone.recognised_codes(), ["482917"]);
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_reused_nonce_needs_one_invite_and_one_bye_per_call() {
     assert_eq!(sbc.log_count("challenged"), challenged, "{log}");
     assert_eq!(sbc.log_count("a stale nonce"), 0, "{log}");
     gateway.audit();
-    assert_eq!(phone.heard(), ["482917", "7305"]);
+    assert_eq!(phone.recognised_codes(), ["482917", "7305"]);
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn tls_name_is_verified_for_an_sbc_reached_by_address() {
     deliver(&customer, "482917").await;
     assert!(sbc.log_count(&format!("INVITE asked of {SBC_NAME}\n")) > 0);
     gateway.audit();
-    assert_eq!(phone.heard(), ["482917"]);
+    assert_eq!(phone.recognised_codes(), ["482917"]);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_client_certificate_is_presented_on_request() {
     let customer = gateway.customer("a@example.com", "10.00");
     deliver(&customer, "482917").await;
     gateway.audit();
-    assert_eq!(phone.heard(), ["482917"]);
+    assert_eq!(phone.recognised_codes(), ["482917"]);
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn a_wrong_password_is_tried_once_and_reported_to_the_operator() {
     assert_eq!(trunk["registered"], false);
     let customer = gateway.customer("a@example.com", "10.00");
     assert_refused(&customer).await;
-    assert!(phone.heard().is_empty());
+    assert!(phone.recognised_codes().is_empty());
 }
 
 cases! {
@@ -214,7 +214,7 @@ async fn a_restarted_sbc_is_used_again_automatically(transport: &str) {
     deliver_to(&customer, OTHER_NUMBER, "7305").await;
     gateway.audit();
     assert_eq!(gateway.metric("nexo_internal_errors_total").await, 0.0);
-    assert_eq!(phone.heard(), ["482917", "7305"]);
+    assert_eq!(phone.recognised_codes(), ["482917", "7305"]);
 }
 
 #[tokio::test]

@@ -92,9 +92,9 @@ fn a_key_is_received_from_behind_a_nat() {
         .envs([QUICK, REQUIRE_KEYPRESS])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{output:?}");
-    let call: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}\n{output:?}");
+    let call: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(call["status"], "delivered", "{call:#}");
 }
 

@@ -88,10 +88,10 @@ fn nexo_at(listen: &str, command: &[&str], gateway: &str, records: &[String]) ->
         .env("NEXO_CALLS__REPEAT", "1")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{errors}");
-    serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}\n{errors}"))
+    assert!(output.status.success(), "{stdout}\n{errors}");
+    serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}\n{errors}"))
 }
 
 /// Places a call to a gateway with this configuration.

@@ -58,11 +58,11 @@ async fn every_caller_id_of_the_pool_is_used() {
     // The chance that forty calls miss one of three numbers is less than one in three million.
     const CALLS: u32 = 40;
     const POOL: [&str; 3] = ["+842471234561", "+842471234562", "+842471234563"];
-    let noted = r#"<recv request="INVITE"><action>
+    let log_from = r#"<recv request="INVITE"><action>
         <ereg regexp="sip:[^@]*" search_in="hdr" header="From:" check_it="true" assign_to="from"/>
         <log message="from [$from]"/></action></recv>"#;
     let edits = [
-        (INVITE, noted),
+        (INVITE, log_from),
         ("[code]", "486"),
         ("[reason]", "Busy Here"),
     ];

@@ -162,7 +162,7 @@ async fn webhooks_a_dead_node_was_sending_are_unknown(database: Arc<Database>) {
         };
         assert_eq!(one.settle(&[settlement]).await, [true]);
     }
-    let nothing = HashMap::new();
+    let none_sending = HashMap::new();
     let limits = |attempts| ClaimLimits {
         attempts,
         per_endpoint: 100,
@@ -170,7 +170,7 @@ async fn webhooks_a_dead_node_was_sending_are_unknown(database: Arc<Database>) {
     let sending = one
         .store
         .webhooks()
-        .claim(&one.node, &nothing, limits(1), NOW);
+        .claim(&one.node, &none_sending, limits(1), NOW);
     let sending = sending.await.unwrap().remove(0);
     let dead = two
         .store
@@ -201,7 +201,7 @@ async fn webhooks_a_dead_node_was_sending_are_unknown(database: Arc<Database>) {
     let rest = two
         .store
         .webhooks()
-        .claim(&two.node, &nothing, limits(10), NOW);
+        .claim(&two.node, &none_sending, limits(10), NOW);
     assert_eq!(rest.await.unwrap().len(), 1);
 }
 

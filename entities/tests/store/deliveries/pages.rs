@@ -173,7 +173,7 @@ async fn an_account_sees_only_its_own_deliveries(database: Arc<Database>) {
         ..Default::default()
     };
     assert!(walk(&world.store, other, &theirs, 2).await.is_empty());
-    // A cursor into another account's list only marks a position in the own list.
+    // A cursor into another account's list only marks a position in the reader's own list.
     let page = world
         .store
         .deliveries()

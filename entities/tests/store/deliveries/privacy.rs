@@ -192,7 +192,7 @@ async fn interrupted_masking_is_continued(database: Arc<Database>) {
         .await
         .unwrap();
     assert_eq!(first.deliveries, 10);
-    // Another process does not know how far the first one came.
+    // Another process does not know how far the first one got.
     let other = database.open().await;
     let mut after = None;
     let mut masked = 0;
