@@ -39,7 +39,7 @@ type Invites = Arc<Mutex<HashMap<String, BTreeSet<String>>>>;
 pub struct FarEnd {
     pub address: SocketAddr,
     invites: Invites,
-    is_over: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
 }
 
 impl FarEnd {
@@ -58,7 +58,7 @@ impl FarEnd {
         let far_end = FarEnd {
             address: socket.local_addr().unwrap(),
             invites: Arc::default(),
-            is_over: Arc::default(),
+            stop: Arc::default(),
         };
         let mut user_agent = UserAgent {
             // Received audio is discarded.
@@ -68,9 +68,9 @@ impl FarEnd {
             invites: Arc::clone(&far_end.invites),
             due: Vec::new(),
         };
-        let is_over = Arc::clone(&far_end.is_over);
+        let stop = Arc::clone(&far_end.stop);
         std::thread::spawn(move || {
-            while !is_over.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 user_agent.poll();
             }
         });
@@ -89,7 +89,7 @@ impl FarEnd {
 
 impl Drop for FarEnd {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -80,19 +80,27 @@ impl Prometheus {
     }
 
     async fn get(&self, path: &str) -> Value {
-        let asked = answer(client().get(format!("{}/api/v1/{path}", self.url))).await;
-        assert_eq!(asked.json["status"], "success", "{path}: {}", asked.text);
-        asked.json["data"].clone()
+        let response = answer(client().get(format!("{}/api/v1/{path}", self.url))).await;
+        assert_eq!(
+            response.json["status"], "success",
+            "{path}: {}",
+            response.text
+        );
+        response.json["data"].clone()
     }
 
     /// The series that this query returns now.
     pub async fn query(&self, query: &str) -> Vec<Value> {
         let arguments = [("query", query)];
         let url = url::Url::parse_with_params(&format!("{}/api/v1/query", self.url), arguments);
-        let asked = client().get(url.unwrap());
-        let asked = answer(asked).await;
-        assert_eq!(asked.json["status"], "success", "{query}: {}", asked.text);
-        asked.json["data"]["result"].as_array().unwrap().clone()
+        let response = client().get(url.unwrap());
+        let response = answer(response).await;
+        assert_eq!(
+            response.json["status"], "success",
+            "{query}: {}",
+            response.text
+        );
+        response.json["data"]["result"].as_array().unwrap().clone()
     }
 
     /// The names of the firing alerts.

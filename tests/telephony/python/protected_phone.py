@@ -151,15 +151,15 @@ def main() -> None:
         raise SystemExit(f"{args.theirs} contains no key")
     session = Session(theirs[1], ANY_INBOUND)
     opened = [session.unprotect(packet) for packet in audio]
-    told = [session.unprotect_rtcp(packet) for packet in reports]
-    heard = [packet[12:] for packet in opened if packet is not None and packet[1] & 0x7F == PCMA]
+    rtcp = [session.unprotect_rtcp(packet) for packet in reports]
+    payloads = [packet[12:] for packet in opened if packet is not None and packet[1] & 0x7F == PCMA]
     with wave.open(args.out, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(8000)
-        file.writeframes((decode_a_law(b"".join(heard)) * 32000).astype("<i2").tobytes())
-    refused = opened.count(None) + told.count(None)
-    print(json.dumps({"rtp": len(heard), "rtcp": len(told) - told.count(None), "refused": refused}))
+        file.writeframes((decode_a_law(b"".join(payloads)) * 32000).astype("<i2").tobytes())
+    refused = opened.count(None) + rtcp.count(None)
+    print(json.dumps({"rtp": len(payloads), "rtcp": len(rtcp) - rtcp.count(None), "refused": refused}))
 
 
 if __name__ == "__main__":

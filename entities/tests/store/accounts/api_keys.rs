@@ -45,11 +45,11 @@ fn keyed(world: &World, number: u32, key: &str) -> Debit {
 }
 
 async fn kept(world: &World, key: &str, now_ms: i64) -> Option<IdempotentAnswer> {
-    let asked = request(key, "whatever");
+    let request = request(key, "whatever");
     world
         .store
         .deliveries()
-        .idempotent_answer(&asked, now_ms)
+        .idempotent_answer(&request, now_ms)
         .await
         .unwrap()
 }
