@@ -1,4 +1,4 @@
-//! Tests of calls against independent programs: SIPp, Kamailio, baresip and dnsmasq. Most wait for real calls.
+//! Calls against independent programs: SIPp, Kamailio, baresip and dnsmasq. Most tests wait for real calls.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod interop;

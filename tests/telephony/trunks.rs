@@ -1,5 +1,5 @@
-//! What goes on between us and a gateway beside calls: registration, probes, the circuit breaker, and
-//! what operators see of it. The far end is a script over a real socket.
+//! Trunk behaviour besides calls: registration, probes, the circuit breaker, and what operators see of
+//! them. The far end is a script over a real socket.
 
 use harness::nexo_binary;
 use std::net::{SocketAddr, UdpSocket};
@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use harness::{Backend, Gateway, answer, client, phone};
 
-/// Within so long everything that is waited for here must have come.
+/// The time limit of every wait here.
 const SOON: Duration = Duration::from_secs(20);
 
-/// One request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
-struct Asked {
+struct ReceivedRequest {
     method: String,
     text: String,
     at: Instant,
 }
 
-impl Asked {
+impl ReceivedRequest {
     fn field(&self, name: &str) -> Option<&str> {
         let mut lines = self.text.lines();
         lines.find_map(|line| {
@@ -30,16 +30,16 @@ impl Asked {
     }
 }
 
-/// A gateway of the carrier's: answers what its script says, notes what it is asked.
+/// A gateway of the carrier. Answers as its script says and records the requests.
 struct FarEnd {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    is_deaf: Arc<AtomicBool>,
-    is_over: Arc<AtomicBool>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
+    is_silent: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
 }
 
-/// The status code and further header fields of each answer to a request.
-type Script = fn(&Asked) -> Vec<(u16, String)>;
+/// The status code and additional header fields of each answer to a request.
+type Script = fn(&ReceivedRequest) -> Vec<(u16, String)>;
 
 impl FarEnd {
     fn start(script: Script) -> FarEnd {
@@ -49,31 +49,31 @@ impl FarEnd {
             .unwrap();
         let far_end = FarEnd {
             address: socket.local_addr().unwrap(),
-            asked: Arc::default(),
-            is_deaf: Arc::default(),
-            is_over: Arc::default(),
+            requests: Arc::default(),
+            is_silent: Arc::default(),
+            stop: Arc::default(),
         };
-        let asked = Arc::clone(&far_end.asked);
-        let (is_deaf, is_over) = (Arc::clone(&far_end.is_deaf), Arc::clone(&far_end.is_over));
+        let requests = Arc::clone(&far_end.requests);
+        let (is_silent, stop) = (Arc::clone(&far_end.is_silent), Arc::clone(&far_end.stop));
         std::thread::spawn(move || {
             let mut buffer = [0; 65_535];
-            while !is_over.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 let Ok((length, from)) = socket.recv_from(&mut buffer) else {
                     continue;
                 };
                 let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
                 let method = text.split(' ').next().unwrap().to_owned();
-                if method.starts_with("SIP/") || is_deaf.load(Ordering::Relaxed) {
+                if method.starts_with("SIP/") || is_silent.load(Ordering::Relaxed) {
                     continue;
                 }
-                let request = Asked {
+                let request = ReceivedRequest {
                     method,
                     text,
                     at: Instant::now(),
                 };
                 let answers = script(&request);
-                // Before they are sent: whoever has an answer may count what was asked.
-                asked.lock().unwrap().push(request.clone());
+                // Recorded before the answers are sent, so that a test that has an answer sees the request.
+                requests.lock().unwrap().push(request.clone());
                 for (code, fields) in answers {
                     let answer = answer_to(&request, code, &fields);
                     socket.send_to(answer.as_bytes(), from).unwrap();
@@ -83,21 +83,21 @@ impl FarEnd {
         far_end
     }
 
-    fn be_deaf(&self, deaf: bool) {
-        self.is_deaf.store(deaf, Ordering::Relaxed);
+    fn set_silent(&self, silent: bool) {
+        self.is_silent.store(silent, Ordering::Relaxed);
     }
 
-    fn asked(&self, method: &str) -> Vec<Asked> {
-        let asked = self.asked.lock().unwrap();
-        let asked = asked.iter().filter(|asked| asked.method == method);
-        asked.cloned().collect()
+    fn requests(&self, method: &str) -> Vec<ReceivedRequest> {
+        let requests = self.requests.lock().unwrap();
+        let requests = requests.iter().filter(|request| request.method == method);
+        requests.cloned().collect()
     }
 
-    /// Waits until it was asked so often.
-    async fn was_asked(&self, method: &str, times: usize) -> Vec<Asked> {
+    /// Waits until this number of requests was received.
+    async fn wait_for_requests(&self, method: &str, times: usize) -> Vec<ReceivedRequest> {
         until(&format!("{times} {method}"), async || {
-            let asked = self.asked(method);
-            (asked.len() >= times).then_some(asked)
+            let requests = self.requests(method);
+            (requests.len() >= times).then_some(requests)
         })
         .await
     }
@@ -105,11 +105,11 @@ impl FarEnd {
 
 impl Drop for FarEnd {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
-fn answer_to(request: &Asked, code: u16, fields: &str) -> String {
+fn answer_to(request: &ReceivedRequest, code: u16, fields: &str) -> String {
     let copied = |name: &str| {
         let value = request.field(name).unwrap();
         match name == "To" && code > 100 && !value.contains("tag=") {
@@ -123,19 +123,19 @@ fn answer_to(request: &Asked, code: u16, fields: &str) -> String {
     format!("SIP/2.0 {code} Said\r\n{head}{fields}Content-Length: 0\r\n\r\n")
 }
 
-/// Polls until it is there.
+/// Polls until `look` returns a value; panics after [`SOON`].
 async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + SOON;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < give_up, "{what}: not within {SOON:?}");
+        assert!(Instant::now() < give_up, "{what}: timed out after {SOON:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// A gateway of ours whose only carrier has these gateways.
+/// Starts a gateway whose only carrier has these trunks.
 fn start(gateways: &[String], settings: &[(&str, &str)]) -> Gateway {
     let carriers = format!(
         r#"[{{name="viettel",caller_ids=["+842471234567"],gateways=[{}]}}]"#,
@@ -154,7 +154,7 @@ fn named(name: &str, far_end: &FarEnd, priority: u16, more: &str) -> String {
     format!(r#"{{name="{name}",uri="sip:{address}",priority={priority},{more}}}"#)
 }
 
-fn busy(request: &Asked) -> Vec<(u16, String)> {
+fn busy(request: &ReceivedRequest) -> Vec<(u16, String)> {
     match request.method.as_str() {
         "INVITE" => vec![(180, String::new()), (486, String::new())],
         "ACK" => vec![],
@@ -178,12 +178,12 @@ async fn trunks(gateway: &Gateway) -> serde_json::Value {
 const CHALLENGE: &str =
     "WWW-Authenticate: Digest realm=\"sbc\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256\r\n";
 
-fn registrar(request: &Asked) -> Vec<(u16, String)> {
+fn registrar(request: &ReceivedRequest) -> Vec<(u16, String)> {
     let expires: u32 = request.field("Expires").map_or(0, |e| e.parse().unwrap());
     let answer = match (request.method.as_str(), request.field("Authorization")) {
         ("REGISTER", None) => (401, CHALLENGE.to_owned()),
         ("REGISTER", Some(_)) if expires == 60 => (423, "Min-Expires: 90\r\n".to_owned()),
-        // It grants less than was asked for, as it may.
+        // A registrar may grant less than requested.
         ("REGISTER", Some(_)) if expires > 0 => {
             let contact = request.field("Contact").unwrap();
             (200, format!("Contact: {contact};expires=2\r\n"))
@@ -199,13 +199,20 @@ async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
     let more = r#"username="nexo",password="s3cret",register=true,register_expires_seconds=60"#;
     let mut gateway = start(&[named("hn1", &far_end, 1, more)], &[]);
     // Unauthorized, too brief, granted, and at least two renewals.
-    let asked = far_end.was_asked("REGISTER", 5).await;
-    assert!(asked[0].field("Authorization").is_none());
-    let authorized = asked[1].field("Authorization").unwrap();
+    let requests = far_end.wait_for_requests("REGISTER", 5).await;
+    assert!(requests[0].field("Authorization").is_none());
+    let authorized = requests[1].field("Authorization").unwrap();
     assert!(authorized.contains("username=\"nexo\""), "{authorized}");
     assert!(authorized.contains("algorithm=SHA-256"), "{authorized}");
-    assert!(asked.iter().all(|asked| !asked.text.contains("s3cret")));
-    let expires: Vec<_> = asked.iter().map(|asked| asked.field("Expires")).collect();
+    assert!(
+        requests
+            .iter()
+            .all(|request| !request.text.contains("s3cret"))
+    );
+    let expires: Vec<_> = requests
+        .iter()
+        .map(|request| request.field("Expires"))
+        .collect();
     assert_eq!(
         expires,
         [60, 60, 90, 90, 90]
@@ -213,12 +220,15 @@ async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
             .each_ref()
             .map(|e| Some(e.as_str()))
     );
-    let call_ids: Vec<_> = asked.iter().map(|asked| asked.field("Call-ID")).collect();
-    assert!(call_ids.iter().all(|id| *id == call_ids[0]), "{call_ids:?}");
-    let numbers: Vec<u32> = asked
+    let call_ids: Vec<_> = requests
         .iter()
-        .map(|asked| {
-            asked
+        .map(|request| request.field("Call-ID"))
+        .collect();
+    assert!(call_ids.iter().all(|id| *id == call_ids[0]), "{call_ids:?}");
+    let numbers: Vec<u32> = requests
+        .iter()
+        .map(|request| {
+            request
                 .field("CSeq")
                 .unwrap()
                 .split(' ')
@@ -229,7 +239,7 @@ async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
         })
         .collect();
     assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
-    let renewed_after = asked[4].at - asked[3].at;
+    let renewed_after = requests[4].at - requests[3].at;
     assert!(
         renewed_after > Duration::from_millis(1400),
         "{renewed_after:?}"
@@ -241,12 +251,17 @@ async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
     assert_eq!(registered.await[0]["gateway"], "hn1");
     assert_eq!(gateway.metric("nexo_gateway_registered").await, 1.0);
     assert_eq!(gateway.terminate(), Some(0));
-    let farewell = far_end.asked("REGISTER").pop().unwrap();
-    assert_eq!(farewell.field("Expires"), Some("0"), "{}", farewell.text);
+    let unregister = far_end.requests("REGISTER").pop().unwrap();
+    assert_eq!(
+        unregister.field("Expires"),
+        Some("0"),
+        "{}",
+        unregister.text
+    );
 }
 
 #[tokio::test]
-async fn a_gateway_that_goes_down_is_seen_kept_out_of_the_way_and_seen_to_come_back() {
+async fn a_gateway_that_goes_down_is_skipped_until_a_probe_succeeds() {
     let (first, second) = (FarEnd::start(busy), FarEnd::start(busy));
     let probed = "options_ping_seconds=1";
     let gateway = start(
@@ -257,10 +272,10 @@ async fn a_gateway_that_goes_down_is_seen_kept_out_of_the_way_and_seen_to_come_b
         &[],
     );
     let customer = gateway.customer("a@example.com", "10.00");
-    first.was_asked("OPTIONS", 1).await;
+    first.wait_for_requests("OPTIONS", 1).await;
     assert_eq!(customer.send(&phone(1), "482917").await.status, 202);
-    assert_eq!(first.asked("INVITE").len(), 1);
-    first.be_deaf(true);
+    assert_eq!(first.requests("INVITE").len(), 1);
+    first.set_silent(true);
     until("hn1 is down", async || {
         (trunks(&gateway).await[0]["reachable"] == false).then_some(())
     })
@@ -277,34 +292,34 @@ async fn a_gateway_that_goes_down_is_seen_kept_out_of_the_way_and_seen_to_come_b
         200,
         "the carrier has another gateway"
     );
-    let before = first.asked("INVITE").len();
+    let before = first.requests("INVITE").len();
     let started = Instant::now();
     assert_eq!(customer.send(&phone(2), "482917").await.status, 202);
     assert!(
         started.elapsed() < Duration::from_millis(1_400),
-        "no silence was waited for"
+        "no timeout elapsed"
     );
-    assert_eq!(first.asked("INVITE").len(), before);
-    first.be_deaf(false);
+    assert_eq!(first.requests("INVITE").len(), before);
+    first.set_silent(false);
     until("hn1 is back", async || {
         (trunks(&gateway).await[0]["reachable"] == true).then_some(())
     })
     .await;
     assert_eq!(customer.send(&phone(3), "482917").await.status, 202);
-    assert_eq!(first.asked("INVITE").len(), before + 1);
+    assert_eq!(first.requests("INVITE").len(), before + 1);
     let round_trip = trunks(&gateway).await[0]["round_trip_ms"].as_f64().unwrap();
     assert!(round_trip > 0.0 && round_trip < 1000.0);
 }
 
-/// The other carriers are served by the sandbox, whose gateway is always up.
+/// The number of carriers served by the sandbox, whose gateway is always up.
 fn carriers_of_the_sandbox() -> f64 {
     (nexo_domain::phone::carrier_plan::Carrier::all().count() - 1) as f64
 }
 
 #[tokio::test]
-async fn a_carrier_without_a_gateway_that_answers_is_not_ready() {
+async fn a_carrier_without_an_answering_gateway_is_not_ready() {
     let far_end = FarEnd::start(busy);
-    far_end.be_deaf(true);
+    far_end.set_silent(true);
     let gateway = start(&[named("hn1", &far_end, 1, "options_ping_seconds=1")], &[]);
     let (status, text) = until("not ready", async || {
         let answer = readyz(&gateway).await;
@@ -316,32 +331,32 @@ async fn a_carrier_without_a_gateway_that_answers_is_not_ready() {
         text.contains("carrier viettel has no usable gateway: hn1 is down"),
         "{text}"
     );
-    // A call proves that it is back sooner than the next probe.
-    far_end.be_deaf(false);
+    // A successful call marks the gateway as up before the next probe.
+    far_end.set_silent(false);
     let customer = gateway.customer("a@example.com", "10.00");
     assert_eq!(customer.send(&phone(1), "482917").await.status, 202);
     assert_eq!(readyz(&gateway).await.0, 200);
 }
 
 #[tokio::test]
-async fn without_probes_silent_calls_shut_a_gateway_and_a_trial_opens_it() {
+async fn without_probes_silent_calls_open_the_circuit_and_a_trial_closes_it() {
     let far_end = FarEnd::start(busy);
-    far_end.be_deaf(true);
+    far_end.set_silent(true);
     let gateway = start(&[named("hn1", &far_end, 1, "options_ping_seconds=0")], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
     for n in 1..=3 {
         let sent = customer.send(&phone(n), "482917").await;
         assert_eq!((sent.status, sent.error()), (502, "no_route"));
     }
-    far_end.be_deaf(false);
+    far_end.set_silent(false);
     let started = Instant::now();
     let shut = customer.send(&phone(4), "482917").await;
     assert_eq!((shut.status, shut.error()), (502, "no_route"));
     assert!(
         started.elapsed() < Duration::from_millis(1_400),
-        "nothing was tried"
+        "no call was placed"
     );
-    assert_eq!(far_end.asked("INVITE").len(), 0);
+    assert_eq!(far_end.requests("INVITE").len(), 0);
     let (status, _) = readyz(&gateway).await;
     assert_eq!(status, 503);
     until("a trial", async || {
@@ -354,8 +369,8 @@ async fn without_probes_silent_calls_shut_a_gateway_and_a_trial_opens_it() {
     gateway.audit();
 }
 
-/// Says nothing for longer than one gateway may, and less than all of them.
-fn slow(request: &Asked) -> Vec<(u16, String)> {
+/// Waits longer than one gateway's timeout, and shorter than the timeout of all gateways.
+fn slow(request: &ReceivedRequest) -> Vec<(u16, String)> {
     if request.method == "INVITE" {
         std::thread::sleep(Duration::from_millis(2_500));
     }
@@ -363,14 +378,14 @@ fn slow(request: &Asked) -> Vec<(u16, String)> {
 }
 
 #[tokio::test]
-async fn a_slow_gateway_has_all_the_time_where_there_is_no_other() {
+async fn the_only_gateway_may_use_the_whole_dispatch_timeout() {
     let (first, second) = (FarEnd::start(slow), FarEnd::start(busy));
     let quiet = "options_ping_seconds=0";
     let alone = start(&[named("hn1", &first, 1, quiet)], &[]);
     let customer = alone.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(1), "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
-    assert_eq!(first.asked("CANCEL").len(), 0);
+    assert_eq!(first.requests("CANCEL").len(), 0);
     let beside = start(
         &[
             named("hn1", &first, 1, quiet),
@@ -381,12 +396,12 @@ async fn a_slow_gateway_has_all_the_time_where_there_is_no_other() {
     let customer = beside.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(2), "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
-    assert_eq!(second.asked("INVITE").len(), 1, "it went on");
+    assert_eq!(second.requests("INVITE").len(), 1, "the call fails over");
     alone.audit();
     beside.audit();
 }
 
-fn throttle(request: &Asked) -> Vec<(u16, String)> {
+fn throttle(request: &ReceivedRequest) -> Vec<(u16, String)> {
     match request.method.as_str() {
         "INVITE" => vec![(503, "Retry-After: 6\r\n".to_owned())],
         _ => vec![],
@@ -394,7 +409,7 @@ fn throttle(request: &Asked) -> Vec<(u16, String)> {
 }
 
 #[tokio::test]
-async fn a_gateway_that_asks_for_peace_is_passed_over_until_its_time_is_up() {
+async fn a_throttling_gateway_is_skipped_until_its_retry_after_ends() {
     let (first, second) = (FarEnd::start(throttle), FarEnd::start(busy));
     let quiet = "options_ping_seconds=0";
     let gateway = start(
@@ -407,20 +422,20 @@ async fn a_gateway_that_asks_for_peace_is_passed_over_until_its_time_is_up() {
     let customer = gateway.customer("a@example.com", "10.00");
     let throttled_at = Instant::now();
     assert_eq!(customer.send(&phone(1), "482917").await.status, 202);
-    assert_eq!(first.asked("INVITE").len(), 1);
+    assert_eq!(first.requests("INVITE").len(), 1);
     assert_eq!(customer.send(&phone(2), "482917").await.status, 202);
-    assert_eq!(first.asked("INVITE").len(), 1, "it asked for peace");
-    until("hn1 is asked again", async || {
+    assert_eq!(first.requests("INVITE").len(), 1, "the Retry-After applies");
+    until("hn1 receives a call again", async || {
         customer.send(&phone(3), "482917").await;
-        (first.asked("INVITE").len() == 2).then_some(())
+        (first.requests("INVITE").len() == 2).then_some(())
     })
     .await;
-    let again = first.asked("INVITE")[1].at - throttled_at;
+    let again = first.requests("INVITE")[1].at - throttled_at;
     assert!(again > Duration::from_secs(6), "{again:?}");
 }
 
 #[tokio::test]
-async fn a_gateway_that_throttles_twice_is_left_in_peace_though_it_is_the_only_one() {
+async fn the_only_gateway_is_skipped_after_throttling_twice() {
     let far_end = FarEnd::start(throttle);
     let gateway = start(&[named("hn1", &far_end, 1, "options_ping_seconds=0")], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
@@ -435,23 +450,23 @@ async fn a_gateway_that_throttles_twice_is_left_in_peace_though_it_is_the_only_o
         let wait = sent.json["retry_after_seconds"].as_u64().unwrap();
         assert!((1..=6).contains(&wait), "{wait}");
     }
-    assert_eq!(far_end.asked("INVITE").len(), 2);
+    assert_eq!(far_end.requests("INVITE").len(), 2);
     let (_, total) = customer.balance().await;
     assert_eq!(total, "10.000", "everything was refunded");
 }
 
 #[tokio::test]
-async fn the_caller_is_shown_as_the_gateway_wants_it() {
+async fn the_caller_identity_follows_the_gateways_settings() {
     let (plain, asserted) = (FarEnd::start(busy), FarEnd::start(busy));
     let quiet = "options_ping_seconds=0";
     let more = format!(
         r#"{quiet},from_user="acme",from_domain="sip.acme.vn",asserted_identity=true,number_format="national""#
     );
-    let shown = |request: &Asked, name: &str| request.field(name).map(str::to_owned);
+    let shown = |request: &ReceivedRequest, name: &str| request.field(name).map(str::to_owned);
     let gateway = start(&[named("hn1", &plain, 1, quiet)], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
     customer.send("+84981234501", "482917").await;
-    let invite = plain.was_asked("INVITE", 1).await.remove(0);
+    let invite = plain.wait_for_requests("INVITE", 1).await.remove(0);
     let from = shown(&invite, "From").unwrap();
     assert!(
         from.starts_with("<sip:+842471234567@127.0.0.1>;tag="),
@@ -473,8 +488,8 @@ async fn the_caller_is_shown_as_the_gateway_wants_it() {
         let gateway = start(&[named("hn1", &asserted, 1, settings)], &[]);
         let customer = gateway.customer("a@example.com", "10.00");
         customer.send("+84981234502", "482917").await;
-        until("the call", async || asserted.asked("INVITE").pop()).await;
-        let invite = asserted.asked("INVITE").pop().unwrap();
+        until("the call", async || asserted.requests("INVITE").pop()).await;
+        let invite = asserted.requests("INVITE").pop().unwrap();
         assert!(
             invite.text.starts_with("INVITE sip:0981234502@"),
             "{}",
@@ -492,9 +507,9 @@ async fn the_caller_is_shown_as_the_gateway_wants_it() {
 }
 
 #[test]
-fn the_trunks_command_asks_each_gateway_where_none_of_ours_runs() {
+fn the_trunks_command_probes_each_gateway_without_a_running_server() {
     let (up, down) = (FarEnd::start(busy), FarEnd::start(busy));
-    down.be_deaf(true);
+    down.set_silent(true);
     let carriers = format!(
         r#"[{{name="viettel",gateways=[{},{}]}}]"#,
         named("hn1", &up, 1, "options_ping_seconds=0"),
@@ -528,10 +543,10 @@ fn the_trunks_command_asks_each_gateway_where_none_of_ours_runs() {
         });
         rungs.collect::<Vec<_>>()
     };
-    let [asked, (direction, answer, false)] = &ladder(0)[..] else {
+    let [sent, (direction, answer, false)] = &ladder(0)[..] else {
         panic!("{json:#}");
     };
-    assert_eq!(asked, &("sent", "OPTIONS".to_owned(), false));
+    assert_eq!(sent, &("sent", "OPTIONS".to_owned(), false));
     assert_eq!(*direction, "received");
     assert!(answer.ends_with("(OPTIONS)"), "{answer}");
     assert_eq!(
@@ -550,7 +565,7 @@ fn the_trunks_command_asks_each_gateway_where_none_of_ours_runs() {
 }
 
 #[tokio::test]
-async fn where_a_key_is_required_a_person_gets_the_code_and_a_voicemail_box_does_not() {
+async fn a_required_keypress_delivers_to_a_person_and_not_to_a_voicemail_box() {
     let recordings = tempfile::tempdir().unwrap();
     let folder = recordings.path().to_str().unwrap();
     let settings = [
@@ -573,11 +588,11 @@ async fn where_a_key_is_required_a_person_gets_the_code_and_a_voicemail_box_does
         ended.text
     );
     assert_eq!(ended.json["carrier_status"], "hangup");
-    let heard = |answer: &harness::Answer| {
+    let digits_heard = |answer: &harness::Answer| {
         let id = answer.json["id"].as_str().unwrap();
         let file = recordings.path().join(format!("{id}-1@nexo.json"));
         async move {
-            // The far end writes it once it has understood what it heard.
+            // The far end writes the record after it has recognised the audio.
             let record = until("the record of a call", async || {
                 let text = std::fs::read_to_string(&file).ok()?;
                 serde_json::from_str::<serde_json::Value>(&text).ok()
@@ -586,7 +601,7 @@ async fn where_a_key_is_required_a_person_gets_the_code_and_a_voicemail_box_does
             record["digits_heard"].as_str().unwrap().to_owned()
         }
     };
-    assert_eq!(heard(&person).await, "482917");
-    assert_eq!(heard(&voicemail).await, "");
+    assert_eq!(digits_heard(&person).await, "482917");
+    assert_eq!(digits_heard(&voicemail).await, "");
     gateway.audit();
 }

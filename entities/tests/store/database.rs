@@ -1,4 +1,4 @@
-//! A database of its own for each test, gone when the test ends, however it ends.
+//! A separate database for each test, removed when the test ends or panics.
 
 use nexo_entities::Store;
 use sea_orm::{ConnectionTrait, Database as Connection};
@@ -29,7 +29,7 @@ impl Database {
         }
     }
 
-    /// `None` where no server is given.
+    /// Returns `None` if no server is configured.
     pub async fn postgres() -> Option<Database> {
         let server = std::env::var("NEXO_TEST_POSTGRES_URL").ok()?;
         let name = format!("nexo_{}", Uuid::new_v4().simple());
@@ -41,8 +41,8 @@ impl Database {
         Some(Database::Postgres { url, server, name })
     }
 
-    /// The same database, for what outlives a test's own.
-    pub fn again(&self) -> Database {
+    /// A handle on the same database that does not own it.
+    pub fn share(&self) -> Database {
         match self {
             Database::Sqlite { .. } => unreachable!("its folder has one owner"),
             Database::Postgres { url, server, name } => Database::Postgres {
@@ -59,7 +59,7 @@ impl Database {
         }
     }
 
-    /// Another store on the same database, as another process has it.
+    /// Another store on the same database, as in another process.
     pub async fn open(&self) -> Store {
         Store::connect(self.url(), LANES).await.unwrap()
     }
@@ -79,7 +79,7 @@ impl Database {
     }
 }
 
-/// Runs `test` on `database`, which is dropped even when the test panics.
+/// Runs `test` on `database`, which is dropped even if the test panics.
 pub async fn run<F, T>(database: Database, test: T)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -93,7 +93,7 @@ where
     }
 }
 
-/// Makes each of these functions a test on SQLite and a test on PostgreSQL.
+/// Defines a SQLite test and a PostgreSQL test for each of these functions.
 macro_rules! on_both {
     ($($test:ident),+ $(,)?) => {
         mod on_sqlite {

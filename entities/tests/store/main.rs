@@ -1,7 +1,7 @@
-//! Every query on both databases: on SQLite always, on PostgreSQL where `NEXO_TEST_POSTGRES_URL` names
-//! a server on which databases may be created.
+//! Runs every query on both databases: always on SQLite, and on PostgreSQL if `NEXO_TEST_POSTGRES_URL`
+//! names a server with permission to create databases.
 
-// A test says what is wrong by failing.
+// In tests, a panic reports the failure.
 #![allow(clippy::unwrap_used)]
 
 #[macro_use]

@@ -1,4 +1,4 @@
-//! A gateway's view of the store: an account with money, a node, a wallet actor's cache.
+//! A gateway's view of the store: an account with money, a node and a wallet actor's cache.
 
 use std::collections::HashSet;
 use std::task::Poll;
@@ -80,8 +80,8 @@ impl World {
             .unwrap()
     }
 
-    /// Commits, but is dropped after being polled so often, as when its process dies. Whether it took effect
-    /// is not known.
+    /// Commits, but drops the future after this number of polls, as if the process died. Whether the commit
+    /// took effect is unknown.
     pub async fn commit_cut_off(
         &mut self,
         debits: &[Debit],
@@ -103,7 +103,7 @@ impl World {
         .await;
     }
 
-    /// Another process takes over the database and settles what the last one left, each refunded.
+    /// Another process takes over the database and settles the unfinished deliveries as refunded.
     pub async fn restart(&mut self, database: &Database) {
         self.store.clone().close().await.unwrap();
         let node = self.node.node.clone();
@@ -130,7 +130,7 @@ impl World {
             .unwrap()
     }
 
-    /// Fails with the broken invariants, if there are any.
+    /// Panics with the broken invariants, if any.
     pub async fn assert_sound(&self) {
         self.assert_sound_at(NOW).await;
     }
@@ -180,7 +180,7 @@ pub fn phone(number: u32) -> Phone {
     Phone::parse(&format!("+8498{number:07}"), &CarrierPlan::vietnam()).unwrap()
 }
 
-/// An OTP of the usual price to `phone(number)`, accepted at [`NOW`].
+/// An OTP at the standard price to `phone(number)`, accepted at [`NOW`].
 pub fn otp(account: AccountId, number: u32) -> Debit {
     let phone = phone(number);
     Debit {
@@ -197,7 +197,7 @@ pub fn otp(account: AccountId, number: u32) -> Debit {
     }
 }
 
-/// The same, accepted at another time.
+/// The same OTP, accepted at another time.
 pub fn otp_at(account: AccountId, number: u32, at_ms: i64) -> Debit {
     let ms = at_ms.unsigned_abs();
     let time = Timestamp::from_unix(NoContext, ms / 1000, (ms % 1000) as u32 * 1_000_000);
@@ -209,7 +209,7 @@ pub fn otp_at(account: AccountId, number: u32, at_ms: i64) -> Debit {
     }
 }
 
-/// What a debit paid, or a failed test.
+/// The amounts that a debit took from each bucket. Panics if the debit was not posted.
 pub fn paid(outcome: &DebitOutcome) -> Parts {
     match outcome {
         DebitOutcome::Posted { parts, .. } => *parts,
@@ -217,8 +217,8 @@ pub fn paid(outcome: &DebitOutcome) -> Parts {
     }
 }
 
-/// What an endpoint is told of a delivered OTP.
-pub fn told(debit: &Debit) -> Event {
+/// The event that an endpoint receives for a delivered OTP.
+pub fn delivered_event(debit: &Debit) -> Event {
     Event {
         delivery_id: debit.delivery_id,
         phone: debit.phone,
@@ -261,7 +261,7 @@ pub fn refunded(debit: &Debit, parts: Parts) -> Settlement {
     }
 }
 
-/// The end of a delivery that its process gave up.
+/// The settlement of a delivery whose process died.
 pub fn interrupted(unfinished: &UnfinishedDelivery) -> Settlement {
     let delivery = &unfinished.delivery;
     Settlement {
@@ -292,7 +292,7 @@ pub fn interrupted(unfinished: &UnfinishedDelivery) -> Settlement {
     }
 }
 
-/// An answered leg; the even ones got no answer at all.
+/// An answered attempt; even numbers received no response.
 pub fn call(number: u16) -> CallAttempt {
     let answered = number % 2 == 1;
     CallAttempt {

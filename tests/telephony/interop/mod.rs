@@ -1,5 +1,5 @@
-//! Peers that are not ours: Kamailio as a carrier's registrar and SBC, baresip as a phone that records and
-//! presses keys, and a recogniser of another make that listens to the recording.
+//! Independent peers: Kamailio as a carrier's registrar and SBC, baresip as a phone that records and
+//! presses keys, and a separate recogniser for the recordings.
 
 mod peers;
 mod phones;
@@ -10,7 +10,7 @@ use std::process::Command;
 use harness::recogniser::python;
 
 #[test]
-fn the_recogniser_tells_what_was_said_from_what_was_not() {
+fn the_python_recogniser_passes_its_own_tests() {
     let output = Command::new(python())
         .args(["-m", "unittest", "-q"])
         .current_dir(concat!(

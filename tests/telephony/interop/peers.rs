@@ -1,4 +1,4 @@
-//! The programs that are not ours, and what is asked of our gateway while they run.
+//! The external programs, and the queries and calls that tests run against them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,12 +9,12 @@ use harness::recogniser::recognised;
 use harness::{Backend, Customer, Gateway, answer, client, until};
 
 pub const SOON: Duration = Duration::from_secs(30);
-/// The phone's numbers, and how the carrier wants them.
+/// The phone's number in E.164 format.
 pub const NUMBER: &str = "+84981234567";
 pub const ACCOUNTS: [&str; 2] = ["0981234567", "0981234568"];
 pub const OTHER_NUMBER: &str = "+84981234568";
 
-/// A program that is not ours. Killed when dropped.
+/// An external program. Killed when dropped.
 pub struct Peer {
     child: Child,
 }
@@ -34,7 +34,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Kamailio's workers end with their parent, when that is asked to.
+        // Kamailio's workers end with their parent when it receives SIGTERM.
         let pid = self.child.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &pid]).status();
         let until = Instant::now() + Duration::from_secs(5);
@@ -55,12 +55,12 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < give_up, "{what}: not within {SOON:?}");
+        assert!(Instant::now() < give_up, "{what}: timed out after {SOON:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Waits until somebody listens for TCP there: all peers listen for UDP and TCP together.
+/// Waits until a peer accepts TCP on this port. All peers open UDP and TCP together.
 pub fn listens(port: u16, log: &Path) {
     wait_for("a peer listens", || {
         let connected = std::net::TcpStream::connect(("127.0.0.1", port));
@@ -82,11 +82,11 @@ pub fn write(path: PathBuf, text: &str) -> PathBuf {
     path
 }
 
-/// The name in the certificate of a carrier that is reached by an address.
+/// The name in the certificate of a carrier that is reached by address.
 pub const SBC_NAME: &str = "sbc.example.vn";
 
-/// An authority, and certificates of it as files in `folder`: for 127.0.0.1, for another address, for
-/// [`SBC_NAME`], and for one who calls.
+/// Creates a certificate authority and certificates in `folder`: for 127.0.0.1, for another address, for
+/// [`SBC_NAME`] and for a client.
 pub fn make_certificates(folder: &Path) {
     let script = r#"
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj "/CN=Test authority"
@@ -109,7 +109,7 @@ pub fn make_certificates(folder: &Path) {
     assert!(made.status.success(), "{made:?}");
 }
 
-/// A phone that answers by itself and records what it hears.
+/// A phone that answers automatically and records the audio.
 pub struct Phone {
     pub port: u16,
     folder: tempfile::TempDir,
@@ -120,7 +120,7 @@ impl Phone {
     pub fn start(more: &str) -> Phone {
         let folder = tempfile::tempdir().unwrap();
         make_certificates(folder.path());
-        // SIP, SIP over TLS, and what we have it do.
+        // Ports for SIP, SIP over TLS, and control commands.
         let port = free_ports(3);
         let rtp = free_ports(20);
         let modules = [
@@ -160,23 +160,23 @@ impl Phone {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Has a key pressed on it, in its call.
+    /// Presses a key on the phone during its call.
     pub fn press(&self, key: char) {
         use std::io::Write;
 
         let order = format!(r#"{{"command":"sndcode","params":"{key}"}}"#);
-        let mut orders = std::net::TcpStream::connect(("127.0.0.1", self.port + 2)).unwrap();
-        // As netstrings have it.
-        write!(orders, "{}:{order},", order.len()).unwrap();
-        // It does what it is asked before it answers.
+        let mut control = std::net::TcpStream::connect(("127.0.0.1", self.port + 2)).unwrap();
+        // The control interface uses netstrings.
+        write!(control, "{}:{order},", order.len()).unwrap();
+        // The command is complete when the response arrives.
         let mut answer = [0; 500];
-        let length = std::io::Read::read(&mut orders, &mut answer).unwrap();
+        let length = std::io::Read::read(&mut control, &mut answer).unwrap();
         let answer = String::from_utf8_lossy(&answer[..length]);
         assert!(answer.contains(r#""ok":true"#), "{answer}");
     }
 
-    /// What a recogniser of another make hears in its recordings, in the order of the calls.
-    pub fn heard(&self) -> Vec<String> {
+    /// The codes that a separate recogniser finds in the recordings, in the order of the calls.
+    pub fn recognised_codes(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.folder.path()).unwrap();
         let files = files.map(|file| file.unwrap().path());
         let mut recordings: Vec<PathBuf> = files
@@ -192,17 +192,17 @@ pub struct Sbc {
     port: u16,
     folder: tempfile::TempDir,
     kamailio: Option<Peer>,
-    /// What is defined for its configuration.
-    wants: Vec<&'static str>,
+    /// The preprocessor defines of its configuration.
+    defines: Vec<&'static str>,
 }
 
 impl Sbc {
     pub fn start(phone_port: u16) -> Sbc {
-        Sbc::wanting(phone_port, &[])
+        Sbc::with_defines(phone_port, &[])
     }
 
-    /// One that wants more than others: each a name that `kamailio.cfg` looks for.
-    pub fn wanting(phone_port: u16, wants: &[&'static str]) -> Sbc {
+    /// Starts an SBC with additional features, each a define of `kamailio.cfg`.
+    pub fn with_defines(phone_port: u16, defines: &[&'static str]) -> Sbc {
         let folder = tempfile::tempdir().unwrap();
         make_certificates(folder.path());
         let port = free_ports(2);
@@ -217,7 +217,7 @@ impl Sbc {
             port,
             folder,
             kamailio: None,
-            wants: wants.to_vec(),
+            defines: defines.to_vec(),
         };
         sbc.run();
         sbc
@@ -232,8 +232,8 @@ impl Sbc {
             .arg(folder.join("kamailio.cfg"))
             .args(["-DD", "-E", "-m", "32", "-M", "8", "-A", "WITH_TLS", "-Y"])
             .arg(folder);
-        for want in &self.wants {
-            kamailio.args(["-A", want]);
+        for define in &self.defines {
+            kamailio.args(["-A", define]);
         }
         self.kamailio = Some(Peer::start(&mut kamailio, &log));
         listens(self.port, &log);
@@ -251,12 +251,12 @@ impl Sbc {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// How often it has noted this.
-    pub fn noted(&self, what: &str) -> usize {
+    /// The number of times this text was logged.
+    pub fn log_count(&self, what: &str) -> usize {
         self.log().matches(what).count()
     }
 
-    /// The gateway's table: who we are, and that we register.
+    /// The gateway's configuration table, with credentials and registration.
     pub fn gateway(&self, transport: &str, more: &str) -> String {
         let port = match transport {
             "tls" => self.port + 1,
@@ -270,7 +270,7 @@ impl Sbc {
     }
 }
 
-/// The configuration's carriers, one with this gateway.
+/// A configuration of carriers, one of which has this gateway.
 pub fn carriers(gateway: &str) -> String {
     format!(r#"[{{name="viettel",caller_ids=["+842471234567"],gateways=[{gateway}]}}]"#)
 }
@@ -304,7 +304,7 @@ pub async fn is_registered(gateway: &Gateway) {
     }
 }
 
-/// A call whose answer has not come when the SBC goes has no audio yet: it ends with it.
+/// Waits for answers. A call that is not answered when the SBC stops has no audio yet and ends with it.
 pub async fn are_answered(gateway: &Gateway, calls: u32) {
     soon("the calls are answered", async || {
         let answered = gateway.metric("nexo_calls_answered_total").await;
@@ -313,8 +313,8 @@ pub async fn are_answered(gateway: &Gateway, calls: u32) {
     .await;
 }
 
-/// The phone is not reached, and the customer is told so.
-pub async fn is_not_taken(customer: &Customer) {
+/// Asserts that a call is refused and that the customer receives an error.
+pub async fn assert_refused(customer: &Customer) {
     let sent = customer.send(NUMBER, "482917").await;
     assert_eq!(
         (sent.status, sent.error()),
@@ -325,7 +325,7 @@ pub async fn is_not_taken(customer: &Customer) {
 }
 
 pub async fn deliver(customer: &Customer, code: &str) {
-    // The phone's window of 30 s is not what is tested here: each call has a customer's own database.
+    // The phone's 30 s window does not matter here: each call uses a separate database.
     deliver_to(customer, NUMBER, code).await;
 }
 
@@ -336,7 +336,7 @@ pub async fn deliver_to(customer: &Customer, number: &str, code: &str) {
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
 }
 
-/// Polls until it is there, for as long as anything here may take.
+/// Polls with the common time limit.
 pub async fn soon<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     until(what, SOON, look).await
 }

@@ -1,4 +1,4 @@
-//! baresip: a phone that answers by itself, records what it hears and presses keys.
+//! baresip: a phone that answers automatically, records the audio and presses keys.
 
 use std::time::Duration;
 
@@ -29,19 +29,19 @@ async fn a_phone_records_the_code(transport: &str, srtp: bool, code: &str) {
     let customer = gateway.customer("a@example.com", "10.00");
     deliver(&customer, code).await;
     gateway.audit();
-    // Its reports and ours have met: the call's quality is known.
+    // RTCP reports were exchanged, so the call's quality is known.
     for figure in ["round_trip_seconds", "jitter_seconds", "loss_ratio"] {
         let known = gateway.metric(&format!("nexo_rtcp_{figure}_count")).await;
         assert_eq!(known, 1.0, "{figure}");
     }
-    // As good as G.711 gets, over loopback.
-    let opinion = opinion(&gateway).await;
-    assert!((400..=445).contains(&opinion), "{opinion}");
-    assert_eq!(phone.heard(), [code]);
+    // The best score of G.711 over loopback.
+    let mos = mos(&gateway).await;
+    assert!((400..=445).contains(&mos), "{mos}");
+    assert_eq!(phone.recognised_codes(), [code]);
 }
 
-/// The mean opinion score of its only call, in hundredths, as the call's record has it.
-async fn opinion(gateway: &Gateway) -> i64 {
+/// The mean mos score of the only call, in hundredths, from the call's record.
+async fn mos(gateway: &Gateway) -> i64 {
     let database = Database::connect(gateway.database_url()).await.unwrap();
     let records = "SELECT mos_hundredths FROM call_attempts";
     let records = Statement::from_string(database.get_database_backend(), records);
@@ -51,51 +51,51 @@ async fn opinion(gateway: &Gateway) -> i64 {
 }
 
 cases! {
-    a_phone_that_takes_pcmu_and_long_packets_hears_the_code:
+    a_phone_with_pcmu_and_long_packets_records_the_code:
     of_40_ms(40);
     of_60_ms(60);
 }
 
-async fn a_phone_that_takes_pcmu_and_long_packets_hears_the_code(ptime: u32) {
+async fn a_phone_with_pcmu_and_long_packets_records_the_code(ptime: u32) {
     let phone = Phone::start(&format!(";audio_codecs=PCMU/8000/1;ptime={ptime}"));
     let gateway = start(&plain(&phone));
     let customer = gateway.customer("a@example.com", "10.00");
     deliver(&customer, CODE).await;
     gateway.audit();
-    assert_eq!(phone.heard(), [CODE], "{ptime} ms");
+    assert_eq!(phone.recognised_codes(), [CODE], "{ptime} ms");
 }
 
 #[tokio::test]
-async fn a_key_pressed_on_the_phone_repeats_the_code_three_times_at_most() {
+async fn a_pressed_key_repeats_the_code_at_most_three_times() {
     let phone = Phone::start("");
     let gateway = start(&plain(&phone));
     let customer = gateway.customer("a@example.com", "10.00");
     let presses = press_every(&phone, Duration::from_secs(4));
     let (ended, pressed) = call(&gateway, &customer, presses).await;
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
-    // Each press breaks a reading off and begins another, but for those after the third.
+    // Each press interrupts a reading and starts another, except those after the third.
     assert!(pressed > 3, "{pressed}");
-    let heard = phone.heard().concat();
-    let readings: Vec<&str> = heard.split(' ').collect();
-    assert!((2..=4).contains(&readings.len()), "{heard}");
-    assert_eq!(readings.last(), Some(&CODE), "{heard}");
-    let broken_off = &readings[..readings.len() - 1];
+    let codes = phone.recognised_codes().concat();
+    let readings: Vec<&str> = codes.split(' ').collect();
+    assert!((2..=4).contains(&readings.len()), "{codes}");
+    assert_eq!(readings.last(), Some(&CODE), "{codes}");
+    let interrupted = &readings[..readings.len() - 1];
     assert!(
-        broken_off
+        interrupted
             .iter()
             .all(|part| CODE.starts_with(part) && *part != CODE),
-        "{heard}"
+        "{codes}"
     );
     gateway.audit();
 }
 
 cases! {
-    where_a_key_is_required_no_digit_is_read_before_it:
+    a_required_keypress_comes_before_any_digit:
     voicemail(false);
     person(true);
 }
 
-async fn where_a_key_is_required_no_digit_is_read_before_it(is_person: bool) {
+async fn a_required_keypress_comes_before_any_digit(is_person: bool) {
     let phone = Phone::start("");
     let carriers = carriers(&plain(&phone));
     let settings = [
@@ -107,25 +107,25 @@ async fn where_a_key_is_required_no_digit_is_read_before_it(is_person: bool) {
     let customer = gateway.customer("a@example.com", "10.00");
     let mut may_press = is_person;
     let once = async || {
-        // In the pause after the words that ask for it, so that the words are heard whole.
+        // Press in the pause after the prompt, so that the prompt is recorded completely.
         tokio::time::sleep(Duration::from_millis(4_700)).await;
         if std::mem::take(&mut may_press) {
             phone.press('5');
         }
     };
     let (ended, _) = call(&gateway, &customer, once).await;
-    let (status, error_code, heard) = match is_person {
+    let (status, error_code, codes) = match is_person {
         true => ("delivered", Value::Null, CODE),
         false => ("failed", "partial_playback".into(), ""),
     };
     assert_eq!(ended.json["status"], status, "{}", ended.text);
     assert_eq!(ended.json["error_code"], error_code, "{}", ended.text);
-    assert_eq!(phone.heard(), [heard]);
+    assert_eq!(phone.recognised_codes(), [codes]);
     gateway.audit();
 }
 
-/// Calls the phone, and has `presses` go on from its answer to the end of the call: how the delivery
-/// ended, and how often a key was pressed.
+/// Calls the phone and runs `presses` from the answer to the end of the call. Returns the final delivery
+/// and the number of presses.
 async fn call(
     gateway: &Gateway,
     customer: &Customer,
@@ -135,7 +135,7 @@ async fn call(
     assert_eq!(sent.status, 202, "{}", sent.text);
     are_answered(gateway, 1).await;
     let mut pressed = 0;
-    let all = async {
+    let pressing = async {
         loop {
             presses().await;
             pressed += 1;
@@ -143,13 +143,13 @@ async fn call(
     };
     let id = sent.json["id"].as_str().unwrap();
     let ended = tokio::select! {
-        () = all => unreachable!(),
+        () = pressing => unreachable!(),
         ended = customer.terminal(id) => ended,
     };
     (ended, pressed)
 }
 
-/// As somebody does who did not hear well.
+/// Presses a key at this interval, like a person who asks for repetition.
 fn press_every(phone: &Phone, every: Duration) -> impl AsyncFnMut() {
     async move || {
         tokio::time::sleep(every).await;

@@ -1,25 +1,25 @@
-//! Kamailio: a carrier's SBC that registers us, asks who we are, and goes down in mid-traffic.
+//! Kamailio: a carrier's SBC that registers us, challenges requests, and goes down during traffic.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use super::peers::{
-    NUMBER, OTHER_NUMBER, Peer, Phone, SBC_NAME, Sbc, are_answered, deliver, deliver_to,
-    is_not_taken, is_registered,
+    NUMBER, OTHER_NUMBER, Peer, Phone, SBC_NAME, Sbc, are_answered, assert_refused, deliver,
+    deliver_to, is_registered,
 };
 use super::peers::{soon, start, trunk};
 use harness::cases;
 use harness::ports::free_ports;
 
 cases! {
-    an_sbc_registers_us_challenges_us_and_hands_our_calls_on:
+    an_sbc_registers_challenges_and_forwards_calls:
     by_udp("udp", "482917");
     by_tcp("tcp", "8264");
     by_tls("tls", "51903");
 }
 
-async fn an_sbc_registers_us_challenges_us_and_hands_our_calls_on(transport: &str, code: &str) {
+async fn an_sbc_registers_challenges_and_forwards_calls(transport: &str, code: &str) {
     let phone = Phone::start("");
     let sbc = Sbc::start(phone.port);
     let mut gateway = start(&sbc.gateway(transport, ""));
@@ -28,13 +28,13 @@ async fn an_sbc_registers_us_challenges_us_and_hands_our_calls_on(transport: &st
     deliver(&customer, code).await;
     gateway.audit();
     assert_eq!(gateway.terminate(), Some(0));
-    assert_eq!(phone.heard(), [code]);
+    assert_eq!(phone.recognised_codes(), [code]);
 }
 
 #[tokio::test]
-async fn an_sbc_that_asks_for_sha_256_is_answered_with_it() {
+async fn a_sha_256_challenge_is_answered_with_sha_256() {
     let phone = Phone::start("");
-    let sbc = Sbc::wanting(phone.port, &["WITH_SHA256"]);
+    let sbc = Sbc::with_defines(phone.port, &["WITH_SHA256"]);
     let gateway = start(&sbc.gateway("udp", ""));
     is_registered(&gateway).await;
     let customer = gateway.customer("a@example.com", "10.00");
@@ -42,13 +42,13 @@ async fn an_sbc_that_asks_for_sha_256_is_answered_with_it() {
     let trunk = trunk(&gateway).await;
     assert_eq!(trunk["last_failure"], serde_json::Value::Null);
     gateway.audit();
-    assert_eq!(phone.heard(), ["482917"]);
+    assert_eq!(phone.recognised_codes(), ["482917"]);
 }
 
 #[tokio::test]
-async fn a_nonce_that_has_become_stale_is_replaced_and_nothing_fails() {
+async fn a_stale_nonce_is_replaced_without_failures() {
     let phone = Phone::start("");
-    let sbc = Sbc::wanting(phone.port, &["WITH_SHORT_NONCES"]);
+    let sbc = Sbc::with_defines(phone.port, &["WITH_SHORT_NONCES"]);
     let gateway = start(&sbc.gateway("udp", ""));
     is_registered(&gateway).await;
     soon("a probe comes with a stale nonce", async || {
@@ -60,11 +60,11 @@ async fn a_nonce_that_has_become_stale_is_replaced_and_nothing_fails() {
     let trunk = trunk(&gateway).await;
     assert_eq!(trunk["last_failure"], serde_json::Value::Null);
     assert_eq!(trunk["reachable"], true);
-    assert_eq!(phone.heard(), ["482917"]);
+    assert_eq!(phone.recognised_codes(), ["482917"]);
 }
 
 #[tokio::test]
-async fn a_warm_trunk_needs_one_invite_and_one_bye_a_call_while_the_nonces_count_rises() {
+async fn a_reused_nonce_needs_one_invite_and_one_bye_per_call() {
     let phone = Phone::start("");
     let sbc = Sbc::start(phone.port);
     let gateway = start(&sbc.gateway("udp", ""));
@@ -73,43 +73,43 @@ async fn a_warm_trunk_needs_one_invite_and_one_bye_a_call_while_the_nonces_count
     deliver(&customer, "482917").await;
     let is_hung_up = async |times| {
         soon("the phone is hung up", async || {
-            (sbc.noted("BYE granted") == times).then_some(())
+            (sbc.log_count("BYE granted") == times).then_some(())
         })
         .await;
     };
     is_hung_up(1).await;
-    let challenged = sbc.noted("challenged");
+    let challenged = sbc.log_count("challenged");
     deliver_to(&customer, OTHER_NUMBER, "7305").await;
     is_hung_up(2).await;
-    // Probes go on meanwhile, with the same nonce.
+    // Probes continue in the meantime with the same nonce.
     let log = sbc.log();
-    assert_eq!(sbc.noted("INVITE granted"), 2, "{log}");
-    assert_eq!(sbc.noted("challenged"), challenged, "{log}");
-    assert_eq!(sbc.noted("a stale nonce"), 0, "{log}");
+    assert_eq!(sbc.log_count("INVITE granted"), 2, "{log}");
+    assert_eq!(sbc.log_count("challenged"), challenged, "{log}");
+    assert_eq!(sbc.log_count("a stale nonce"), 0, "{log}");
     gateway.audit();
-    assert_eq!(phone.heard(), ["482917", "7305"]);
+    assert_eq!(phone.recognised_codes(), ["482917", "7305"]);
 }
 
 #[tokio::test]
-async fn an_sbc_that_is_reached_by_its_address_is_asked_for_by_its_name() {
+async fn tls_name_is_verified_for_an_sbc_reached_by_address() {
     let phone = Phone::start("");
-    let sbc = Sbc::wanting(phone.port, &["WITH_NAMED_CERTIFICATE"]);
+    let sbc = Sbc::with_defines(phone.port, &["WITH_NAMED_CERTIFICATE"]);
     let why = "certificate not valid for name \"127.0.0.1\"";
-    is_kept_out(&sbc, &sbc.gateway("tls", ""), why).await;
+    assert_rejected(&sbc, &sbc.gateway("tls", ""), why).await;
     let named = format!(r#",tls_name="{SBC_NAME}""#);
     let gateway = start(&sbc.gateway("tls", &named));
     is_registered(&gateway).await;
     let customer = gateway.customer("a@example.com", "10.00");
     deliver(&customer, "482917").await;
-    assert!(sbc.noted(&format!("INVITE asked of {SBC_NAME}\n")) > 0);
+    assert!(sbc.log_count(&format!("INVITE asked of {SBC_NAME}\n")) > 0);
     gateway.audit();
-    assert_eq!(phone.heard(), ["482917"]);
+    assert_eq!(phone.recognised_codes(), ["482917"]);
 }
 
 #[tokio::test]
-async fn an_sbc_that_wants_our_certificate_is_shown_it() {
+async fn a_client_certificate_is_presented_on_request() {
     let phone = Phone::start("");
-    let sbc = Sbc::wanting(phone.port, &["WITH_CLIENT_CERTIFICATES"]);
+    let sbc = Sbc::with_defines(phone.port, &["WITH_CLIENT_CERTIFICATES"]);
     let shown = format!(
         r#",tls_certificate="{}",tls_key="{}""#,
         sbc.file("client.pem"),
@@ -120,30 +120,30 @@ async fn an_sbc_that_wants_our_certificate_is_shown_it() {
     let customer = gateway.customer("a@example.com", "10.00");
     deliver(&customer, "482917").await;
     gateway.audit();
-    assert_eq!(phone.heard(), ["482917"]);
+    assert_eq!(phone.recognised_codes(), ["482917"]);
 }
 
 #[tokio::test]
-async fn an_sbc_that_wants_our_certificate_and_is_shown_none_lets_nobody_in() {
-    let sbc = Sbc::wanting(9, &["WITH_CLIENT_CERTIFICATES"]);
+async fn an_sbc_that_requires_a_client_certificate_rejects_a_gateway_without_one() {
+    let sbc = Sbc::with_defines(9, &["WITH_CLIENT_CERTIFICATES"]);
     let refused = "received fatal alert: CertificateRequired";
-    is_kept_out(&sbc, &sbc.gateway("tls", ""), refused).await;
+    assert_rejected(&sbc, &sbc.gateway("tls", ""), refused).await;
 }
 
 #[tokio::test]
-async fn an_sbc_that_cannot_prove_who_it_is_gets_nothing() {
-    let other = Sbc::wanting(9, &["WITH_ANOTHERS_CERTIFICATE"]);
+async fn an_sbc_with_an_invalid_certificate_receives_no_requests() {
+    let other = Sbc::with_defines(9, &["WITH_ANOTHERS_CERTIFICATE"]);
     let why = "certificate not valid for name \"127.0.0.1\"";
-    is_kept_out(&other, &other.gateway("tls", ""), why).await;
+    assert_rejected(&other, &other.gateway("tls", ""), why).await;
     let sbc = Sbc::start(9);
     let trusting_another = sbc
         .gateway("tls", "")
         .replace(&sbc.file("ca.pem"), &other.file("ca.pem"));
-    is_kept_out(&sbc, &trusting_another, "invalid peer certificate").await;
+    assert_rejected(&sbc, &trusting_another, "invalid peer certificate").await;
 }
 
-/// No call is placed, and the operator sees why.
-async fn is_kept_out(sbc: &Sbc, gateway: &str, why: &str) {
+/// Asserts that no call is placed and that the operator sees the reason.
+async fn assert_rejected(sbc: &Sbc, gateway: &str, why: &str) {
     let gateway = start(gateway);
     let trunk = soon("the gateway is down", async || {
         let trunk = trunk(&gateway).await;
@@ -155,13 +155,13 @@ async fn is_kept_out(sbc: &Sbc, gateway: &str, why: &str) {
     assert!(what.starts_with("no answer to "), "{what}");
     assert!(what.contains(why), "{what}");
     let customer = gateway.customer("a@example.com", "10.00");
-    is_not_taken(&customer).await;
-    // Whoever it is has read nothing of ours.
+    assert_refused(&customer).await;
+    // The peer has not received any request.
     assert!(!sbc.log().contains("asked by"), "{}", sbc.log());
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_refused_once_and_named_to_the_operator() {
+async fn a_wrong_password_is_tried_once_and_reported_to_the_operator() {
     let phone = Phone::start("");
     let sbc = Sbc::start(phone.port);
     let gateway = start(&sbc.gateway("udp", "").replace("s3cret", "wrong"));
@@ -176,19 +176,19 @@ async fn a_wrong_password_is_refused_once_and_named_to_the_operator() {
     );
     assert_eq!(trunk["registered"], false);
     let customer = gateway.customer("a@example.com", "10.00");
-    is_not_taken(&customer).await;
-    assert!(phone.heard().is_empty());
+    assert_refused(&customer).await;
+    assert!(phone.recognised_codes().is_empty());
 }
 
 cases! {
-    an_sbc_that_is_restarted_during_traffic_is_used_again_by_itself:
+    a_restarted_sbc_is_used_again_automatically:
     by_udp("udp");
     by_tcp("tcp");
     by_tls("tls");
 }
 
-/// A TCP or TLS connection that was lost is opened again, from the same port of ours.
-async fn an_sbc_that_is_restarted_during_traffic_is_used_again_by_itself(transport: &str) {
+/// A lost TCP or TLS connection is reopened from the same local port.
+async fn a_restarted_sbc_is_used_again_automatically(transport: &str) {
     let phone = Phone::start("");
     let mut sbc = Sbc::start(phone.port);
     let gateway = start(&sbc.gateway(transport, ""));
@@ -198,7 +198,7 @@ async fn an_sbc_that_is_restarted_during_traffic_is_used_again_by_itself(transpo
     assert_eq!(sent.status, 202, "{}", sent.text);
     are_answered(&gateway, 1).await;
     sbc.stop();
-    let down = soon("the SBC is seen to be down", async || {
+    let down = soon("the SBC is reported as down", async || {
         let trunk = trunk(&gateway).await;
         (trunk["reachable"] == false).then_some(trunk)
     })
@@ -206,23 +206,23 @@ async fn an_sbc_that_is_restarted_during_traffic_is_used_again_by_itself(transpo
     let what = down["last_failure"]["what"].as_str().unwrap();
     assert!(what.starts_with("no answer to a probe"), "{what}");
     sbc.run();
-    // The call in progress has its audio beside the SBC: it was read to its end.
+    // The audio of the call in progress bypasses the SBC, so the reading completes.
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
     is_registered(&gateway).await;
-    // Another number, since the first has its window.
+    // Another number, because the window of the first is closed.
     deliver_to(&customer, OTHER_NUMBER, "7305").await;
     gateway.audit();
     assert_eq!(gateway.metric("nexo_internal_errors_total").await, 0.0);
-    assert_eq!(phone.heard(), ["482917", "7305"]);
+    assert_eq!(phone.recognised_codes(), ["482917", "7305"]);
 }
 
 #[tokio::test]
-async fn an_sbc_that_has_forgotten_us_is_registered_with_anew_at_once() {
+async fn a_lost_registration_is_renewed_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let (_sipp, port) = phones(folder.path(), 1);
     let mut sbc = Sbc::start(port);
-    // No probe sees that it was away, and the registration lasts for two minutes.
+    // No probe notices the restart, and the registration lasts two minutes.
     let gateway = start(
         &sbc.gateway("udp", "")
             .replace("options_ping_seconds=1", "options_ping_seconds=0"),
@@ -231,15 +231,15 @@ async fn an_sbc_that_has_forgotten_us_is_registered_with_anew_at_once() {
     sbc.stop();
     sbc.run();
     let customer = gateway.customer("a@example.com", "10.00");
-    is_not_taken(&customer).await;
-    soon("a call gets through", async || {
+    assert_refused(&customer).await;
+    soon("a call is accepted", async || {
         (customer.send(NUMBER, "482917").await.status == 202).then_some(())
     })
     .await;
     gateway.audit();
 }
 
-/// SIPp as many phones at once, behind the SBC.
+/// SIPp as several phones behind the SBC.
 fn phones(folder: &Path, calls: usize) -> (Peer, u16) {
     let port = free_ports(2);
     let scenario = concat!(
@@ -255,7 +255,7 @@ fn phones(folder: &Path, calls: usize) -> (Peer, u16) {
 }
 
 #[tokio::test]
-async fn traffic_through_an_sbc_that_is_restarted_ends_rightly() {
+async fn traffic_through_a_restarted_sbc_ends_correctly() {
     const CALLS: usize = 40;
     let folder = tempfile::tempdir().unwrap();
     let (_sipp, port) = phones(folder.path(), CALLS + 1);
@@ -265,14 +265,14 @@ async fn traffic_through_an_sbc_that_is_restarted_ends_rightly() {
     let customer = gateway.customer("a@example.com", "10.00");
     let mut traffic = tokio::task::JoinSet::new();
     for n in 0..CALLS {
-        // Ten calls before it goes, ten that find it gone or going, the others when it is back.
+        // Ten calls before the stop, ten during the outage, the others after the restart.
         match n {
             10 => {
                 are_answered(&gateway, 10).await;
                 sbc.stop();
             }
             20 => {
-                soon("the SBC is seen to be down", async || {
+                soon("the SBC is reported as down", async || {
                     (trunk(&gateway).await["reachable"] == false).then_some(())
                 })
                 .await;
@@ -300,7 +300,7 @@ async fn traffic_through_an_sbc_that_is_restarted_ends_rightly() {
     let mut delivered = 0;
     while let Some(end) = traffic.join_next().await {
         let (n, status) = end.unwrap();
-        // Those in progress when it went are read to their end.
+        // Calls in progress at the stop complete.
         if !(10..20).contains(&n) {
             assert_eq!(status.as_deref(), Some("delivered"), "call {n}");
         }

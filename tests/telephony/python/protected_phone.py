@@ -1,11 +1,11 @@
-"""A phone's audio, protected by libsrtp (RFC 6188: AES_256_CM_HMAC_SHA1_80). Shares no code with the engine's.
+"""A phone's audio with SRTP by libsrtp (RFC 6188: AES_256_CM_HMAC_SHA1_80). Shares no code with the engine.
 
     protected_phone.py --port PORT --key KEY --theirs FILE --out RECORDING.wav
 
-Listens on PORT for RTP and on the next one for RTCP, says "ready", and presses 5 (RFC 4733) once it has
-been asked to, protected with KEY. When nothing has come for two seconds it takes the other side's key from
-FILE, where it stands after the word "key", opens everything that came, and writes what it heard.
-Prints {"rtp": N, "rtcp": N, "refused": N}; what libsrtp does not open is refused.
+Listens on PORT for RTP and on the next port for RTCP, prints "ready", and presses 5 (RFC 4733), protected
+with KEY, after the prompt for a key. After two seconds without packets it reads the other side's key from
+FILE, after the word "key", decrypts all received packets, and writes the recording.
+Prints {"rtp": N, "rtcp": N, "refused": N}; refused packets are those that libsrtp does not decrypt.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from recognise import decode_a_law
 
 PCMA, EVENTS = 8, 101
 KEY_5 = 5
-# What asks for a key takes four seconds.
-ASKED_PACKETS = 230
+# The prompt for a key takes four seconds.
+PROMPT_PACKETS = 230
 LISTEN_S, QUIET_S = 60, 2
 ANY_INBOUND, ANY_OUTBOUND = 2, 3
 OK = 0
@@ -101,7 +101,7 @@ class Session:
 
 
 def key_press() -> list[bytes]:
-    """The packets of one key: it begins, is held, and ends three times (RFC 4733 §2.5.1)."""
+    """The packets of one key: the start, updates, and the end sent three times (RFC 4733 §2.5.1)."""
     ssrc, timestamp = 0x5EED5EED, 8000
     packets = []
     for n, (ended, held) in enumerate([(0, 160), (0, 480), (0, 800), (1, 1120), (1, 1120), (1, 1120)]):
@@ -112,7 +112,7 @@ def key_press() -> list[bytes]:
 
 
 def listen(rtp: socket.socket, rtcp: socket.socket, own: Session) -> tuple[list[bytes], list[bytes]]:
-    """What came, as it came."""
+    """The received RTP and RTCP packets, still encrypted."""
     audio: list[bytes] = []
     reports: list[bytes] = []
     until = time.monotonic() + LISTEN_S
@@ -125,7 +125,7 @@ def listen(rtp: socket.socket, rtcp: socket.socket, own: Session) -> tuple[list[
         if rtp in ready:
             packet, peer = rtp.recvfrom(2048)
             audio.append(packet)
-            if len(audio) == ASKED_PACKETS:
+            if len(audio) == PROMPT_PACKETS:
                 for press in key_press():
                     rtp.sendto(own.protect(press), peer)
                     time.sleep(0.02)
@@ -148,18 +148,18 @@ def main() -> None:
     audio, reports = listen(*sockets, Session(args.key, ANY_OUTBOUND))
     theirs = re.search(r"key ([A-Za-z0-9+/=]+)", args.theirs.read_text())
     if theirs is None:
-        raise SystemExit(f"{args.theirs} names no key")
+        raise SystemExit(f"{args.theirs} contains no key")
     session = Session(theirs[1], ANY_INBOUND)
     opened = [session.unprotect(packet) for packet in audio]
-    told = [session.unprotect_rtcp(packet) for packet in reports]
-    heard = [packet[12:] for packet in opened if packet is not None and packet[1] & 0x7F == PCMA]
+    rtcp = [session.unprotect_rtcp(packet) for packet in reports]
+    payloads = [packet[12:] for packet in opened if packet is not None and packet[1] & 0x7F == PCMA]
     with wave.open(args.out, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(8000)
-        file.writeframes((decode_a_law(b"".join(heard)) * 32000).astype("<i2").tobytes())
-    refused = opened.count(None) + told.count(None)
-    print(json.dumps({"rtp": len(heard), "rtcp": len(told) - told.count(None), "refused": refused}))
+        file.writeframes((decode_a_law(b"".join(payloads)) * 32000).astype("<i2").tobytes())
+    refused = opened.count(None) + rtcp.count(None)
+    print(json.dumps({"rtp": len(payloads), "rtcp": len(rtcp) - rtcp.count(None), "refused": refused}))
 
 
 if __name__ == "__main__":

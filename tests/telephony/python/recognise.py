@@ -2,10 +2,10 @@
 
     recognise.py RECORDING.wav [--language vi|en] [--prompts DIR]
 
-Each prompt's audio is slid over the recording (normalised cross-correlation); the best matches that do
-not overlap are what was said. Phrases are matched too, so that nothing within them is taken for a digit.
-Prints {"readings": ["4829", ...]}: a reading ends where a phrase, or a long silence, follows.
-Exits 1 where no digit is found.
+Matches each prompt's audio against the recording by normalised cross-correlation and keeps the best
+matches that do not overlap. Phrases are matched too, so that no part of them counts as a digit.
+Prints {"readings": ["4829", ...]}: a phrase or a long silence ends a reading.
+Exits with 1 if no digit is found.
 """
 
 import argparse
@@ -17,14 +17,14 @@ import wave
 import numpy as np
 
 RATE = 8000
-# A prompt that is really there scores above 0.9 in a clean recording; others stay below 0.35.
-LEAST_SCORE = 0.6
-LONGEST_PAUSE_S = 2.6
+# A prompt in a clean recording scores above 0.9; other prompts stay below 0.35.
+MIN_SCORE = 0.6
+MAX_PAUSE_S = 2.6
 PHRASES = ["press-key", "greeting", "again", "goodbye"]
 
 
 def decode_a_law(data: bytes) -> np.ndarray:
-    """ITU-T G.711 A-law to samples from -1 to 1."""
+    """Decodes ITU-T G.711 A-law to samples from -1 to 1."""
     code = np.frombuffer(data, dtype=np.uint8) ^ 0x55
     exponent = (code >> 4) & 7
     mantissa = (code & 0x0F).astype(np.int32) * 2 + 1
@@ -47,7 +47,7 @@ def read_wav(path: str) -> np.ndarray:
 
 
 def scores(recording: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """The normalised cross-correlation at each place where the whole template fits."""
+    """The normalised cross-correlation at each offset where the whole template fits."""
     length = len(template)
     if len(recording) < length:
         return np.zeros(0)
@@ -57,7 +57,7 @@ def scores(recording: np.ndarray, template: np.ndarray) -> np.ndarray:
     product = np.fft.irfft(spectrum, size)[: len(recording) - length + 1]
     energy = np.concatenate(([0.0], np.cumsum(recording**2)))
     local = np.maximum(energy[length:] - energy[:-length], 1e-9)
-    # What is nearly silent matches nothing.
+    # Near silence matches nothing.
     floor = 1e-6 * length
     return np.where(local > floor, product / np.sqrt(local * (template**2).sum()), 0.0)
 
@@ -70,31 +70,31 @@ def prompts(folder: pathlib.Path):
 
 
 def matches(recording: np.ndarray, folder: pathlib.Path):
-    """What was said: (start, end, name), in order."""
+    """The recognised prompts as (start, end, name), in order."""
     found = []
-    # A phrase that the end of the call has cut off still fits, and is not taken for digits.
+    # With padding, a phrase cut off by the end of the call still matches and does not count as digits.
     recording = np.concatenate((recording, np.zeros(RATE * 3)))
     for name, template in prompts(folder):
         score = scores(recording, template)
         while len(score):
             best = int(score.argmax())
-            if score[best] < LEAST_SCORE:
+            if score[best] < MIN_SCORE:
                 break
             found.append((float(score[best]), best, best + len(template), name))
             score[max(0, best - len(template) // 2) : best + len(template) // 2] = 0.0
-    said = []
+    recognised = []
     for score, start, end, name in sorted(found, reverse=True):
-        # Neighbours may touch by what a jitter buffer has shifted.
+        # A jitter buffer may shift neighbours so that they overlap slightly.
         slack = min(end - start, 160)
-        if all(end - slack <= s or start + slack >= e for s, e, _ in said):
-            said.append((start, end, name))
-    return sorted(said)
+        if all(end - slack <= s or start + slack >= e for s, e, _ in recognised):
+            recognised.append((start, end, name))
+    return sorted(recognised)
 
 
-def readings(said) -> list[str]:
+def readings(recognised) -> list[str]:
     result, digits, last_end = [], "", None
-    for start, end, name in said:
-        is_late = last_end is not None and start - last_end > LONGEST_PAUSE_S * RATE
+    for start, end, name in recognised:
+        is_late = last_end is not None and start - last_end > MAX_PAUSE_S * RATE
         if (name in PHRASES or is_late) and digits:
             result.append(digits)
             digits = ""
@@ -111,8 +111,8 @@ def main() -> int:
     default = pathlib.Path(__file__).parents[3] / "voice" / "assets"
     parser.add_argument("--prompts", type=pathlib.Path, default=default)
     arguments = parser.parse_args()
-    said = matches(read_wav(arguments.recording), arguments.prompts / arguments.language)
-    found = readings(said)
+    recognised = matches(read_wav(arguments.recording), arguments.prompts / arguments.language)
+    found = readings(recognised)
     print(json.dumps({"readings": found}))
     return 0 if found else 1
 

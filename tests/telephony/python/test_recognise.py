@@ -1,4 +1,4 @@
-"""Whether the recogniser tells what was said from what was not. Run with: python -m unittest"""
+"""Tests of the recogniser. Run with: python -m unittest"""
 
 import pathlib
 import random
@@ -11,8 +11,8 @@ ASSETS = pathlib.Path(__file__).parents[3] / "voice" / "assets"
 FRAME = 160
 
 
-def said(code: str, language: str, slow: bool) -> np.ndarray:
-    """One reading, as a call has it."""
+def reading(code: str, language: str, slow: bool) -> np.ndarray:
+    """The audio of one reading in a call."""
     audio = dict(recognise.prompts(ASSETS / language))
     gap = np.zeros(recognise.RATE * 350 // 1000)
     parts = [np.zeros(2400), audio["again" if slow else "greeting"], gap]
@@ -37,14 +37,14 @@ class Recogniser(unittest.TestCase):
     def test_codes_are_read_at_both_speeds_and_any_level(self):
         for language in ("vi", "en"):
             for code in self.codes(15):
-                both = np.concatenate([said(code, language, False), said(code, language, True)])
+                both = np.concatenate([reading(code, language, False), reading(code, language, True)])
                 level = self.random.uniform(0.3, 3.0)
                 self.assertEqual(heard(both * level, language), [code, code], language)
 
     def test_lost_packets_and_noise_hide_no_digit(self):
         for language in ("vi", "en"):
             for code in self.codes(15):
-                samples = said(code, language, False)
+                samples = reading(code, language, False)
                 for start in range(0, len(samples), FRAME):
                     if self.random.random() < 0.05:
                         samples[start : start + FRAME] = 0.0
@@ -60,7 +60,7 @@ class Recogniser(unittest.TestCase):
                 self.assertEqual(heard(audio[phrase], language), [], phrase)
 
     def test_another_language_is_not_understood(self):
-        wrong = [heard(said(code, "vi", False), "en") == [code] for code in self.codes(10)]
+        wrong = [heard(reading(code, "vi", False), "en") == [code] for code in self.codes(10)]
         self.assertFalse(any(wrong))
 
 

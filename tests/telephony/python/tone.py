@@ -1,8 +1,8 @@
-"""Writes the tone of a telephone's key as A-law, as a phone without telephone-events sends it.
+"""Writes the DTMF tone of a key as A-law, as sent by a phone without telephone-events.
 
     tone.py KEY FILE
 
-Two sines of ITU-T Q.23, 8 kHz, half a second of silence around a fifth of a second of tone.
+Two sines of ITU-T Q.23 at 8 kHz: 200 ms of tone between two half seconds of silence.
 """
 
 import pathlib
@@ -27,7 +27,7 @@ def samples(key: str) -> np.ndarray:
 
 
 def a_law(plain: np.ndarray) -> bytes:
-    """Each sample as the code whose value is next to it."""
+    """Encodes each sample as the code with the nearest value."""
     values = decode_a_law(bytes(range(256)))
     order = np.argsort(values)
     between = (values[order][1:] + values[order][:-1]) / 2

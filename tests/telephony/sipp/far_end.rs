@@ -1,4 +1,4 @@
-//! SIPp as a far end.
+//! Runs SIPp as the far end of calls.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use harness::ports::free_ports;
 
-/// SIPp playing one of the scenarios of `scenarios/`. Killed when dropped.
+/// SIPp running one of the scenarios of `scenarios/`. Killed when dropped.
 pub struct FarEnd {
     pub port: u16,
     scenario: &'static str,
@@ -15,8 +15,8 @@ pub struct FarEnd {
 }
 
 impl FarEnd {
-    /// One that takes `calls` calls and ends. `answer` is the code and the reason with which it refuses
-    /// them, where the scenario does.
+    /// Starts SIPp, which takes `calls` calls and exits. `answer` is the status code and reason for
+    /// scenarios that refuse calls.
     pub fn start(
         scenario: &'static str,
         calls: u32,
@@ -24,7 +24,7 @@ impl FarEnd {
         arguments: &[&str],
     ) -> FarEnd {
         match answer {
-            // SIPp takes no keyword for a status code.
+            // SIPp has no keyword for a status code.
             [code, reason] => {
                 let edits = [("[code]", *code), ("[reason]", reason)];
                 FarEnd::edited(scenario, calls, &edits, arguments)
@@ -33,7 +33,7 @@ impl FarEnd {
         }
     }
 
-    /// As `start`, with these words of the scenario replaced.
+    /// Like `start`, with these words of the scenario replaced.
     pub fn edited(
         scenario: &'static str,
         calls: u32,
@@ -41,17 +41,17 @@ impl FarEnd {
         arguments: &[&str],
     ) -> FarEnd {
         let text = edited(scenario, edits);
-        // Another program may take the free port first.
+        // Another program may bind the free port first.
         for _ in 0..5 {
             let mut far_end = FarEnd::spawn(scenario, &text, calls, arguments, free_port());
             if far_end.listens() {
                 return far_end;
             }
         }
-        panic!("{scenario}: sipp finds no port");
+        panic!("{scenario}: sipp found no free port");
     }
 
-    /// One that comes where another one was.
+    /// Starts SIPp on the port of an earlier far end.
     pub fn at(port: u16, scenario: &'static str, calls: u32) -> FarEnd {
         let mut far_end = FarEnd::spawn(scenario, &edited(scenario, &[]), calls, &[], port);
         assert!(far_end.listens(), "{scenario}: {}", far_end.errors());
@@ -72,7 +72,7 @@ impl FarEnd {
         let sipp = Command::new("sipp")
             .args(["-sf", file.to_str().unwrap()])
             .args(["-p", &port.to_string()])
-            // Audio and video, each with its reports.
+            // Audio and video ports, each with its RTCP port.
             .args(["-mp", &free_ports(4).to_string(), "-m", &calls.to_string()])
             .args(["-nostdin", "-timeout", "100s", "-timeout_error"])
             .args(["-trace_err", "-error_file", errors.to_str().unwrap()])
@@ -99,7 +99,7 @@ impl FarEnd {
         }
     }
 
-    /// Waits until SIPp has its port. False when it has ended without.
+    /// Waits until SIPp has bound its port. Returns false if it exited before.
     fn listens(&mut self) -> bool {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
@@ -117,8 +117,8 @@ impl FarEnd {
         }
     }
 
-    /// Waits until it has had its calls: whether each went exactly as its scenario says.
-    pub fn was_content(mut self) {
+    /// Waits until SIPp has taken its calls, and asserts that each followed the scenario.
+    pub fn assert_passed(mut self) {
         let until = Instant::now() + Duration::from_secs(60);
         let status = loop {
             if let Some(status) = self.sipp.try_wait().unwrap() {
@@ -126,7 +126,7 @@ impl FarEnd {
             }
             assert!(
                 Instant::now() < until,
-                "{}: sipp still waits",
+                "{}: sipp is still waiting",
                 self.scenario
             );
             std::thread::sleep(Duration::from_millis(20));
@@ -139,12 +139,12 @@ impl FarEnd {
         );
     }
 
-    /// Whether it has had fewer calls than it waits for.
-    pub fn waits(&mut self) -> bool {
+    /// Whether SIPp still waits for calls.
+    pub fn is_waiting(&mut self) -> bool {
         self.sipp.try_wait().unwrap().is_none()
     }
 
-    /// What its scenario has had it note.
+    /// The file with the scenario's log messages.
     pub fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -175,10 +175,10 @@ pub fn edited(scenario: &str, edits: &[(&str, &str)]) -> String {
     edits.iter().fold(text, edit)
 }
 
-/// Whether the process has a UDP socket or a TCP listener on this port of loopback.
+/// Whether the process has a UDP socket or a TCP listener on this loopback port.
 pub fn has_port(pid: u32, port: u16) -> bool {
     let tables = ["udp", "udp6", "tcp", "tcp6"];
-    // A machine without IPv6 has no table of it.
+    // Without IPv6 the table for it does not exist.
     let tables =
         tables.map(|name| std::fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default());
     let addresses = [
@@ -191,7 +191,7 @@ pub fn has_port(pid: u32, port: u16) -> bool {
         let is_it = addresses.iter().any(|address| address == local);
         is_it.then(|| format!("socket:[{}]", fields[9]))
     };
-    // Another process may have the port's namesake on the other loopback.
+    // Another process may use the same port number on the other loopback address.
     let sockets: Vec<String> = tables
         .iter()
         .flat_map(|table| table.lines())
@@ -206,7 +206,7 @@ pub fn has_port(pid: u32, port: u16) -> bool {
         .any(|target| sockets.iter().any(|socket| target.to_str() == Some(socket)))
 }
 
-/// SIPp wants RTP on an even port and RTCP on the next one.
+/// A free even port for RTP, followed by a free port for RTCP, as SIPp requires.
 pub fn free_port() -> u16 {
     free_ports(2)
 }

@@ -1,4 +1,4 @@
-//! What keeps a gateway out of the way of calls, and what brings it back.
+//! What takes a gateway out of use for calls, and what brings it back.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use harness::{Backend, Gateway, answer, client, phone, until};
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_silent_calls_shut_a_gateway_and_a_trial_opens_it() {
+async fn three_silent_calls_open_the_circuit_and_a_trial_closes_it() {
     let silent = FarEnd::start("silent", 3, &[], &[]);
     let port = silent.port;
     let gateway = start(Backend::Sqlite, &[port], &[]);
@@ -22,7 +22,7 @@ async fn three_silent_calls_shut_a_gateway_and_a_trial_opens_it() {
     let mut back = FarEnd::at(port, "answer", 1);
     let shut = customer.send(&phone(4), "482917").await;
     assert_eq!((shut.status, shut.error()), (502, "no_route"));
-    assert!(back.waits(), "it was tried at once");
+    assert!(back.is_waiting(), "a call was placed before the trial");
     let sent = until("a trial", SOON, async || {
         let sent = customer.send(&phone(5), "482917").await;
         (sent.status == 202).then_some(sent)
@@ -31,12 +31,12 @@ async fn three_silent_calls_shut_a_gateway_and_a_trial_opens_it() {
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_end(&ended, &DELIVERED);
     assert_total(&customer, CASH - PRICE).await;
-    back.was_content();
+    back.assert_passed();
     gateway.audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_asks_for_peace_is_passed_over() {
+async fn a_throttling_gateway_is_skipped() {
     let mut throttled = FarEnd::start("throttle", 2, &[], &[]);
     let other = FarEnd::start("answer", 3, &[], &[]);
     let gateway = start(Backend::Sqlite, &[throttled.port, other.port], &[]);
@@ -47,16 +47,16 @@ async fn a_gateway_that_asks_for_peace_is_passed_over() {
         assert_eq!(sent.status, 202, "{}", sent.text);
         accepted.push(sent.json["id"].as_str().unwrap().to_owned());
     }
-    assert!(throttled.waits(), "it was asked again within its 17 s");
+    assert!(throttled.is_waiting(), "a call was placed within its 17 s");
     for id in accepted {
         assert_end(&customer.terminal(&id).await, &DELIVERED);
     }
-    other.was_content();
+    other.assert_passed();
     assert_total(&customer, CASH - 3.0 * PRICE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_only_gateway_is_asked_once_more_though_it_asks_for_peace_and_then_left() {
+async fn the_only_gateway_is_tried_once_more_after_throttling() {
     let mut throttled = FarEnd::start("throttle", 3, &[], &[]);
     let gateway = start(Backend::Sqlite, &[throttled.port], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
@@ -71,12 +71,12 @@ async fn the_only_gateway_is_asked_once_more_though_it_asks_for_peace_and_then_l
         let wait = sent.json["retry_after_seconds"].as_u64().unwrap();
         assert!((10..=17).contains(&wait), "{wait}");
     }
-    assert!(throttled.waits(), "it was asked three times");
+    assert!(throttled.is_waiting(), "three calls were placed");
     assert_total(&customer, CASH).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_caller_and_the_number_are_written_as_the_carrier_wants_them() {
+async fn caller_and_number_follow_the_carriers_format() {
     let far_end = FarEnd::start("identity", 1, &[], &[]);
     let gateway = format!(
         r#"{{name="gw",uri="sip:127.0.0.1:{}",number_format="national",from_domain="sip.acme.vn",asserted_identity=true,privacy=true,options_ping_seconds=0}}"#,
@@ -91,11 +91,11 @@ async fn the_caller_and_the_number_are_written_as_the_carrier_wants_them() {
     assert_eq!(sent.status, 202, "{}", sent.text);
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_end(&ended, &DELIVERED);
-    far_end.was_content();
+    far_end.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registration_is_lengthened_as_asked_renewed_in_time_and_ended_at_shutdown() {
+async fn a_registration_uses_min_expires_and_is_renewed_and_removed_at_shutdown() {
     let registrar = FarEnd::start("registrar", 1, &[], &[]);
     let more = r#",username="nexo",password="s3cret",register=true,register_expires_seconds=60,options_ping_seconds=0"#;
     let carriers = carriers(&[registrar.port], more);
@@ -110,5 +110,5 @@ async fn a_registration_is_lengthened_as_asked_renewed_in_time_and_ended_at_shut
     let trunks = answer(client().get(&page)).await.text;
     assert!(trunks.contains(r#""registered":true"#), "{trunks}");
     assert_eq!(gateway.terminate(), Some(0));
-    registrar.was_content();
+    registrar.assert_passed();
 }

@@ -1,4 +1,4 @@
-//! What goes beside the signalling: keys, audio that moves, and audio that is protected.
+//! Media features: keys, audio that moves to another port, and SRTP.
 
 use harness::nexo_binary;
 use std::io::{BufRead, BufReader};
@@ -13,9 +13,9 @@ use super::{
 use harness::recogniser::{python, recognised};
 use harness::{Backend, Gateway, cases, per_database, phone};
 
-/// SIPp plays a recorded key through a raw socket, as only root may.
+/// SIPp plays a recorded key through a raw socket, which requires root.
 #[per_database]
-async fn a_pressed_key_brings_the_code(backend: Backend) {
+async fn a_telephone_event_starts_the_code(backend: Backend) {
     let user = Command::new("id").arg("-u").output().unwrap().stdout;
     if user != b"0\n" {
         eprintln!("skipped: SIPp needs a raw socket to press a key");
@@ -25,41 +25,45 @@ async fn a_pressed_key_brings_the_code(backend: Backend) {
     call(backend, "press-key", &[], &settings, DELIVERED).await;
 }
 
-const KEY_FIRST: (&str, &str) = ("NEXO_CALLS__REQUIRE_KEYPRESS", "true");
+const REQUIRE_KEYPRESS: (&str, &str) = ("NEXO_CALLS__REQUIRE_KEYPRESS", "true");
 
 cases! {
-    a_key_that_is_a_tone_brings_the_code:
+    an_in_band_tone_starts_the_code:
     five("5");
     zero("0");
     hash("#");
 }
 
-/// A phone that knows no telephone-events: its key is a tone that goes through the codec.
-async fn a_key_that_is_a_tone_brings_the_code(key: &str) {
+/// A phone without telephone-events sends its key as a tone through the codec.
+async fn an_in_band_tone_starts_the_code(key: &str) {
     let folder = tempfile::tempdir().unwrap();
     let tone = folder.path().join("tone.alaw");
     let tone = tone.to_str().unwrap();
-    let made = voice("tone.py").args([key, tone]).status().unwrap();
+    let made = python_program("tone.py")
+        .args([key, tone])
+        .status()
+        .unwrap();
     assert!(made.success());
     let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
-    let gateway = start(Backend::Sqlite, &[far_end.port], &[KEY_FIRST]);
-    is_read_a_code(&gateway, "482917").await;
-    far_end.was_content();
+    let gateway = start(Backend::Sqlite, &[far_end.port], &[REQUIRE_KEYPRESS]);
+    deliver(&gateway, "482917").await;
+    far_end.assert_passed();
 }
 
-/// Behind a NAT the far end announces an address that means nothing here: its audio, and the key in it, comes
-/// from where the gateway is (RFC 4961). In a network of its own, where that address leads nowhere else.
+/// Behind a NAT the far end announces an unreachable address; its audio, with the key, arrives from the
+/// gateway's address (RFC 4961). Runs in a separate network namespace, where the announced address leads
+/// nowhere.
 #[test]
-fn a_key_is_heard_from_behind_a_nat() {
+fn a_key_is_received_from_behind_a_nat() {
     if Command::new("id").arg("-u").output().unwrap().stdout != b"0\n" {
-        eprintln!("skipped: a network of one's own needs root");
+        eprintln!("skipped: a separate network namespace needs root");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (tone, scenario) = (file("tone.alaw"), file("scenario.xml"));
     assert!(
-        voice("tone.py")
+        python_program("tone.py")
             .args(["7", &tone])
             .status()
             .unwrap()
@@ -85,42 +89,42 @@ fn a_key_is_heard_from_behind_a_nat() {
         .env("NEXO_CARRIERS", carriers)
         .env("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0")
         .env("NEXO_SIP__RTP_PORTS", "0")
-        .envs([QUICK, KEY_FIRST])
+        .envs([QUICK, REQUIRE_KEYPRESS])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{output:?}");
-    let call: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}\n{output:?}");
+    let call: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(call["status"], "delivered", "{call:#}");
 }
 
-/// It sends a second of audio and then nothing, in the middle of what it is read.
+/// The far end sends a second of audio and then stops in the middle of the reading.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_far_end_that_falls_silent_is_hung_up() {
     let folder = tempfile::tempdir().unwrap();
     let tone = folder.path().join("tone.alaw");
     let tone = tone.to_str().unwrap();
     assert!(
-        voice("tone.py")
+        python_program("tone.py")
             .args(["#", tone])
             .status()
             .unwrap()
             .success()
     );
     let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
-    let patience = [("NEXO_CALLS__MEDIA_TIMEOUT_SECONDS", "1")];
-    let gateway = start(Backend::Sqlite, &[far_end.port], &patience);
+    let media_timeout = [("NEXO_CALLS__MEDIA_TIMEOUT_SECONDS", "1")];
+    let gateway = start(Backend::Sqlite, &[far_end.port], &media_timeout);
     let customer = gateway.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(1), "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_end(&ended, &refunded("carrier_error", "media_lost"));
     assert_total(&customer, CASH).await;
-    far_end.was_content();
+    far_end.assert_passed();
     gateway.audit();
 }
 
-async fn is_read_a_code(gateway: &Gateway, code: &str) {
+async fn deliver(gateway: &Gateway, code: &str) {
     let customer = gateway.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(1), code).await;
     assert_eq!(sent.status, 202, "{}", sent.text);
@@ -130,8 +134,8 @@ async fn is_read_a_code(gateway: &Gateway, code: &str) {
     gateway.audit();
 }
 
-/// A program of `tests/telephony/python`.
-fn voice(program: &str) -> Command {
+/// Runs a program of `tests/telephony/python`.
+fn python_program(program: &str) -> Command {
     let mut python = Command::new(python());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/telephony/python");
     python.arg(folder.join(program));
@@ -140,20 +144,20 @@ fn voice(program: &str) -> Command {
 }
 
 cases! {
-    audio_goes_on_where_it_is_moved_to:
+    audio_continues_at_its_new_port:
     by_a_second_invite("moved");
     by_the_ack("moved-in-ack");
 }
 
-async fn audio_goes_on_where_it_is_moved_to(scenario: &'static str) {
+async fn audio_continues_at_its_new_port(scenario: &'static str) {
     let other = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port().to_string();
     let far_end = FarEnd::edited(scenario, 1, &[("moved_port", &port)], &[]);
     let gateway = start(Backend::Sqlite, &[far_end.port], &[]);
-    is_read_a_code(&gateway, "482917").await;
-    far_end.was_content();
+    deliver(&gateway, "482917").await;
+    far_end.assert_passed();
     let sent = gateway.metric("nexo_rtp_packets_sent_total").await;
-    // Whatever came is still in the socket, as far as that has room.
+    // All received packets are still in the socket's buffer, up to its size.
     other.set_nonblocking(true).unwrap();
     let mut packet = [0; 2000];
     let mut numbers = Vec::new();
@@ -170,15 +174,15 @@ async fn audio_goes_on_where_it_is_moved_to(scenario: &'static str) {
         "{scenario}: {} of {sent}",
         numbers.len()
     );
-    // The call went on for others before: here it comes in the middle, and whole.
+    // The first packets went to the old port. The packets here are consecutive.
     assert!(f64::from(numbers.len() as u32) < sent - 20.0, "{scenario}");
     let follows = |two: &[u16]| two[1] == two[0].wrapping_add(1);
     assert!(numbers.windows(2).all(follows), "{scenario}: {numbers:?}");
 }
 
-/// libsrtp has the audio: it opens all that we protect, and we open the key that it presses.
+/// libsrtp decrypts everything that we encrypt, and we decrypt its keypress.
 #[tokio::test(flavor = "multi_thread")]
-async fn audio_under_aes_256_is_opened_by_libsrtp_and_libsrtps_by_us() {
+async fn aes_256_srtp_interoperates_with_libsrtp() {
     const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBw==";
     let folder = tempfile::tempdir().unwrap();
     let recording = folder.path().join("heard.wav");
@@ -186,7 +190,7 @@ async fn audio_under_aes_256_is_opened_by_libsrtp_and_libsrtps_by_us() {
     let port = audio.to_string();
     let edits = [("audio_port", port.as_str()), ("answer_key", KEY)];
     let far_end = FarEnd::edited("protected", 1, &edits, &[]);
-    let mut listening = voice("protected_phone.py")
+    let mut phone_program = python_program("protected_phone.py")
         .args(["--port", &port, "--key", KEY, "--theirs"])
         .arg(far_end.log())
         .arg("--out")
@@ -194,17 +198,21 @@ async fn audio_under_aes_256_is_opened_by_libsrtp_and_libsrtps_by_us() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = BufReader::new(listening.stdout.take().unwrap());
+    let mut output = BufReader::new(phone_program.stdout.take().unwrap());
     let mut line = String::new();
-    said.read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n", "a phone that listens");
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n", "the phone is ready");
     let carriers = carriers(&[far_end.port], ",options_ping_seconds=0,srtp=true");
-    let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK, KEY_FIRST];
+    let settings = [
+        ("NEXO_CARRIERS", carriers.as_str()),
+        QUICK,
+        REQUIRE_KEYPRESS,
+    ];
     let gateway = Gateway::start(Backend::Sqlite, &settings);
-    is_read_a_code(&gateway, "482917").await;
-    // It is silent for some seconds before it counts.
-    let counts: serde_json::Value = serde_json::from_reader(said).unwrap();
-    assert!(listening.wait().unwrap().success());
+    deliver(&gateway, "482917").await;
+    // The program prints its counts after some seconds without audio.
+    let counts: serde_json::Value = serde_json::from_reader(output).unwrap();
+    assert!(phone_program.wait().unwrap().success());
     assert_eq!(counts["refused"], 0, "{counts}");
     assert!(counts["rtp"].as_u64().unwrap() > 100, "{counts}");
     assert!(counts["rtcp"].as_u64().unwrap() >= 1, "{counts}");

@@ -1,14 +1,14 @@
-//! The far end is SIPp, which knows nothing of this engine: each way in which a call can go is ended in
-//! the contract's state, with the wallet right and with SIPp content that every message came as it should.
+//! Calls to SIPp, an independent SIP implementation. Each kind of call ends in the state that the contract
+//! defines, with a correct wallet and with every SIP message as SIPp's scenario expects.
 
 mod far_end;
 mod gateways;
 mod media;
 mod names;
 mod noise;
-#[path = "../../../voice/tests/voice/torture/thrown.rs"]
-mod thrown;
 mod torture;
+#[path = "../../../voice/tests/voice/torture/variants.rs"]
+mod variants;
 mod wire;
 
 use far_end::{FarEnd, free_port};
@@ -18,13 +18,13 @@ use noise::Noise;
 use serde_json::Value;
 use std::net::UdpSocket;
 
-/// One reading, so that a call takes a few seconds.
+/// Reads the code once, so that a call takes a few seconds.
 const QUICK: (&str, &str) = ("NEXO_CALLS__REPEAT", "1");
 const SHORT_RING: (&str, &str) = ("NEXO_CALLS__RING_TIMEOUT_SECONDS", "5");
 const PRICE: f64 = 0.022;
 const CASH: f64 = 10.0;
 
-/// One carrier whose gateways are these ports, in this order of priority.
+/// One carrier whose gateways have these ports, in order of priority.
 fn carriers(ports: &[u16], more: &str) -> String {
     let gateways: Vec<String> = ports
         .iter()
@@ -49,7 +49,7 @@ fn start(backend: Backend, ports: &[u16], settings: &[(&str, &str)]) -> Gateway 
     Gateway::start(backend, &all)
 }
 
-/// How an accepted call is to end.
+/// The expected final state of an accepted call.
 struct End {
     status: &'static str,
     error_code: Option<&'static str>,
@@ -91,7 +91,7 @@ fn assert_end(answer: &Answer, end: &End) {
     );
 }
 
-/// One call to one gateway that plays `scenario`: accepted, and ended as `end` says.
+/// Places one call to a gateway that runs `scenario`, and asserts that it is accepted and ends as `end`.
 async fn call(
     backend: Backend,
     scenario: &'static str,
@@ -107,7 +107,7 @@ async fn call(
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_end(&ended, &end);
     assert_total(&customer, if end.is_kept { CASH - PRICE } else { CASH }).await;
-    far_end.was_content();
+    far_end.assert_passed();
     gateway.audit();
 }
 
@@ -116,7 +116,7 @@ async fn assert_total(customer: &Customer, total: f64) {
     assert_eq!((cash, sum), (format!("{total:.3}"), format!("{total:.3}")));
 }
 
-/// One call that the only gateway does not take: refused with this status, and refunded.
+/// Places one call that the only gateway refuses, and asserts the status and the refund.
 async fn refused(backend: Backend, scenario: &'static str, answer: &[&str], status: u16) -> Answer {
     let far_end = FarEnd::start(scenario, 1, answer, &[]);
     let gateway = start(backend, &[far_end.port], &[]);
@@ -134,8 +134,8 @@ async fn refused(backend: Backend, scenario: &'static str, answer: &[&str], stat
     assert_eq!(delivery.json["status"], "failed");
     assert_eq!(delivery.json["error_code"], "no_route");
     assert_total(&customer, CASH).await;
-    far_end.was_content();
-    // The phone was not reached: its window is open again, so this fails for the gateway only.
+    far_end.assert_passed();
+    // The window was released because the phone did not ring, so only the gateway can fail this call.
     assert_ne!(customer.send(&to, "482917").await.error(), "rate_limited");
     gateway.audit();
     sent
@@ -200,7 +200,7 @@ async fn congestion_at_once_is_no_route(backend: Backend) {
 }
 
 #[per_database]
-async fn a_throttling_carriers_wait_is_handed_on(backend: Backend) {
+async fn a_carriers_retry_after_is_passed_to_the_customer(backend: Backend) {
     let throttled = refused(backend, "throttle", &[], 429).await;
     assert_eq!(throttled.json["retry_after_seconds"], 17);
     assert_eq!(throttled.header("retry-after"), Some("17"));
@@ -216,7 +216,7 @@ async fn a_redirection_is_a_rejection(backend: Backend) {
     refused(backend, "redirect", &[], 502).await;
 }
 
-/// The first gateway plays `first`, the second one answers.
+/// The first gateway runs `first`, the second answers.
 async fn fails_over(backend: Backend, first: &'static str, answer: &[&str]) {
     let (one, two) = (
         FarEnd::start(first, 1, answer, &[]),
@@ -229,24 +229,24 @@ async fn fails_over(backend: Backend, first: &'static str, answer: &[&str]) {
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_end(&ended, &DELIVERED);
     assert_total(&customer, CASH - PRICE).await;
-    one.was_content();
-    two.was_content();
+    one.assert_passed();
+    two.assert_passed();
     gateway.audit();
 }
 
 #[per_database]
-async fn a_broken_gateway_is_gone_around(backend: Backend) {
+async fn a_broken_gateway_is_skipped(backend: Backend) {
     let answer = ["500", "Server Internal Error"];
     fails_over(backend, "refuse", &answer).await;
 }
 
 #[per_database]
-async fn a_gateway_that_rings_too_late_is_cancelled_while_the_next_one_reads(backend: Backend) {
+async fn a_gateway_that_rings_too_late_is_cancelled_while_the_next_delivers(backend: Backend) {
     fails_over(backend, "late-ringing", &[]).await;
 }
 
 #[per_database]
-async fn a_numbers_own_answer_rings_no_second_gateway(backend: Backend) {
+async fn a_refusal_by_the_number_does_not_fail_over(backend: Backend) {
     for scenario in ["refuse", "refuse-after-trying"] {
         let one = FarEnd::start(scenario, 1, &["486", "Busy Here"], &[]);
         let two = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
@@ -255,20 +255,20 @@ async fn a_numbers_own_answer_rings_no_second_gateway(backend: Backend) {
         let customer = gateway.customer("a@example.com", "10.00");
         let sent = customer.send(&phone(4), "482917").await;
         match scenario {
-            // Nothing had accepted the call yet.
+            // The call was not accepted before the 486.
             "refuse" => assert_eq!((sent.status, sent.error()), (502, "no_route")),
             _ => {
                 let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
                 assert_end(&ended, &kept("busy", "busy"));
             }
         }
-        one.was_content();
-        let asked = two.recv(&mut [0; 2000]).is_ok();
-        assert!(!asked, "the second gateway was asked");
+        one.assert_passed();
+        let received = two.recv(&mut [0; 2000]).is_ok();
+        assert!(!received, "the second gateway received a request");
     }
 }
 
-/// Many calls to a far end with which messages get lost: each is delivered and paid.
+/// Many calls to a far end that loses messages: each is delivered and charged.
 async fn calls_over_a_bad_network(
     backend: Backend,
     scenario: &'static str,
@@ -276,8 +276,8 @@ async fn calls_over_a_bad_network(
     lost: &[&str],
 ) {
     let far_end = FarEnd::start(scenario, calls, &[], lost);
-    let patience = [("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "4000")];
-    let gateway = start(backend, &[far_end.port], &patience);
+    let timeout = [("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "4000")];
+    let gateway = start(backend, &[far_end.port], &timeout);
     let customer = gateway.customer("a@example.com", "10.00");
     let mut deliveries = tokio::task::JoinSet::new();
     for n in 0..calls {
@@ -302,11 +302,11 @@ async fn a_lost_ack_is_sent_again(backend: Backend) {
 }
 
 #[per_database]
-async fn one_in_twenty_messages_lost_both_ways_loses_no_call_and_no_money(backend: Backend) {
+async fn five_percent_message_loss_loses_no_call_and_no_money(backend: Backend) {
     calls_over_a_bad_network(backend, "answer", 60, &["-lost", "5"]).await;
 }
 
-/// One call to a gateway that asks who we are, and for what of its requests.
+/// One call to a gateway that challenges requests with this `qop`.
 async fn challenged(qop: &str, credentials: &str) -> (Answer, FarEnd, Gateway) {
     let far_end = FarEnd::start("digest", 1, &[], &["-key", "qop", qop]);
     let carriers = carriers(&[far_end.port], credentials);
@@ -322,21 +322,21 @@ async fn challenged(qop: &str, credentials: &str) -> (Answer, FarEnd, Gateway) {
 }
 
 cases! {
-    a_gateway_that_asks_who_calls_is_told:
+    a_digest_challenge_is_answered:
     by_the_request("auth");
     by_the_request_and_its_body("auth-int");
 }
 
-/// With `auth-int`, the INVITE's offer and the BYE's lack of a body are vouched for as well.
-async fn a_gateway_that_asks_who_calls_is_told(qop: &str) {
+/// With `auth-int`, the digest also covers the INVITE's offer and the BYE's empty body.
+async fn a_digest_challenge_is_answered(qop: &str) {
     let credentials = r#",username="nexo",password="s3cret",realm="carrier""#;
     let (ended, far_end, _gateway) = challenged(qop, credentials).await;
     assert_end(&ended, &DELIVERED);
-    far_end.was_content();
+    far_end.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_is_never_content_is_answered_once() {
+async fn a_repeated_challenge_is_answered_once() {
     let far_end = FarEnd::start("challenge-on", 1, &[], &[]);
     let credentials = r#",username="nexo",password="s3cret",options_ping_seconds=0"#;
     let carriers = carriers(&[far_end.port], credentials);
@@ -349,7 +349,7 @@ async fn a_gateway_that_is_never_content_is_answered_once() {
         "{}",
         sent.text
     );
-    far_end.was_content();
+    far_end.assert_passed();
     assert_total(&customer, CASH).await;
 }
 
@@ -372,7 +372,7 @@ async fn a_wrong_password_is_no_route() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_read_over_ipv6() {
     if UdpSocket::bind("[::1]:0").is_err() {
-        // A machine without IPv6 has none to try.
+        // Skipped on a machine without IPv6.
         return;
     }
     let far_end = FarEnd::start("answer", 1, &[], &["-i", "::1", "-mi", "::1"]);
@@ -413,7 +413,7 @@ async fn garbage_in_sip_and_in_rtp_changes_nothing() {
     drop(noise);
     assert_end(&ended, &DELIVERED);
     assert_total(&customer, CASH - PRICE).await;
-    far_end.was_content();
+    far_end.assert_passed();
     assert!(gateway.metric("nexo_sip_dropped_total").await > 100.0);
     assert!(gateway.metric("nexo_rtp_packets_dropped_total").await > 100.0);
     assert_eq!(gateway.metric("nexo_actor_restarts_total").await, 0.0);

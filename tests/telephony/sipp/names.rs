@@ -1,4 +1,4 @@
-//! dnsmasq is the carrier's name server: NAPTR, SRV and addresses lead to SIPp (RFC 3263).
+//! Locating a gateway by name: dnsmasq serves NAPTR, SRV and address records that lead to SIPp (RFC 3263).
 
 use harness::nexo_binary;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use super::far_end::{FarEnd, free_port, has_port};
 use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total};
 use harness::{Backend, Gateway, phone};
 
-/// dnsmasq with these records and no others. Killed when dropped.
+/// dnsmasq with only these records. Killed when dropped.
 struct NameServer {
     address: String,
     dnsmasq: Child,
@@ -61,12 +61,12 @@ impl Drop for NameServer {
     }
 }
 
-/// What a command of `nexo` prints where the carrier's names are these.
+/// The JSON output of a `nexo` command with these DNS records.
 fn nexo(command: &[&str], gateway: &str, records: &[String]) -> Value {
     nexo_at("127.0.0.1:0", command, gateway, records)
 }
 
-/// The same, our own SIP port being `listen`.
+/// The same, with our SIP port bound to `listen`.
 fn nexo_at(listen: &str, command: &[&str], gateway: &str, records: &[String]) -> Value {
     let server = NameServer::start(records);
     let folder = tempfile::tempdir().unwrap();
@@ -88,18 +88,18 @@ fn nexo_at(listen: &str, command: &[&str], gateway: &str, records: &[String]) ->
         .env("NEXO_CALLS__REPEAT", "1")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{errors}");
-    serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}\n{errors}"))
+    assert!(output.status.success(), "{stdout}\n{errors}");
+    serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}\n{errors}"))
 }
 
-/// A call to a gateway with this configuration.
+/// Places a call to a gateway with this configuration.
 fn call(gateway: &str, records: &[String]) -> Value {
     nexo(&["call", &phone(1), "482917"], gateway, records)
 }
 
-/// Where the messages of a call went to and came from.
+/// The peers of a call's messages, in order.
 fn peers(call: &Value) -> Vec<&str> {
     let ladder = call["ladder"].as_array().unwrap();
     let mut peers: Vec<&str> = ladder
@@ -117,7 +117,7 @@ fn srv(service: &str, host: &str, port: u16, priority: u16) -> String {
 const GATEWAY: &str = r#"{name="sbc",uri="sip:carrier.example"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn naptr_leads_to_tcp_and_srv_to_the_second_place_when_the_first_is_dead() {
+async fn naptr_selects_tcp_and_srv_falls_back_to_the_second_target() {
     let far_end = FarEnd::start("answer", 1, &[], &["-t", "t1"]);
     let (dead, port) = (free_port(), far_end.port);
     let records = [
@@ -131,16 +131,16 @@ async fn naptr_leads_to_tcp_and_srv_to_the_second_place_when_the_first_is_dead()
     ];
     let call = call(GATEWAY, &records);
     assert_eq!(call["status"], "delivered", "{call:#}");
-    let places = [
+    let targets = [
         format!("tcp:127.0.0.1:{dead}"),
         format!("tcp:127.0.0.1:{port}"),
     ];
-    assert_eq!(peers(&call), places, "{call:#}");
-    far_end.was_content();
+    assert_eq!(peers(&call), targets, "{call:#}");
+    far_end.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_whose_first_place_is_dead_is_reachable_at_the_second() {
+async fn a_gateway_is_reachable_at_its_second_target() {
     let far_end = FarEnd::start("here", 1, &[], &[]);
     let (dead, port) = (free_port(), far_end.port);
     let records = [
@@ -155,35 +155,35 @@ async fn a_gateway_whose_first_place_is_dead_is_reachable_at_the_second() {
         .find(|carrier| carrier["carrier"] == "viettel");
     let gateway = &viettel.unwrap()["gateways"][0];
     assert_eq!(gateway["reachable"], true, "{gateway:#}");
-    let places = [
+    let targets = [
         format!("udp:127.0.0.1:{dead}"),
         format!("udp:127.0.0.1:{port}"),
     ];
-    assert_eq!(peers(gateway), places, "{gateway:#}");
-    far_end.was_content();
+    assert_eq!(peers(gateway), targets, "{gateway:#}");
+    far_end.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_naptr_srv_is_asked_for_and_without_srv_the_address() {
+async fn without_naptr_srv_is_queried_and_without_srv_the_address() {
     let far_end = FarEnd::start("answer", 2, &[], &[]);
     let port = far_end.port;
     let address = "--host-record=hn1.carrier.example,127.0.0.1".to_owned();
-    let place = [format!("udp:127.0.0.1:{port}")];
+    let target = [format!("udp:127.0.0.1:{port}")];
     let by_srv = call(
         GATEWAY,
         &[srv("_sip._udp", "hn1", port, 10), address.clone()],
     );
     assert_eq!(by_srv["status"], "delivered", "{by_srv:#}");
-    assert_eq!(peers(&by_srv), place, "{by_srv:#}");
+    assert_eq!(peers(&by_srv), target, "{by_srv:#}");
     let named = format!(r#"{{name="sbc",uri="sip:hn1.carrier.example:{port}"}}"#);
     let by_address = call(&named, &[address]);
     assert_eq!(by_address["status"], "delivered", "{by_address:#}");
-    assert_eq!(peers(&by_address), place, "{by_address:#}");
-    far_end.was_content();
+    assert_eq!(peers(&by_address), target, "{by_address:#}");
+    far_end.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_of_both_families_is_called_in_the_one_that_we_speak() {
+async fn a_dual_stack_host_is_called_over_the_bound_family() {
     let records = |port| {
         [
             srv("_sip._udp", "hn1", port, 10),
@@ -198,19 +198,19 @@ async fn a_host_of_both_families_is_called_in_the_one_that_we_speak() {
     let far_end = FarEnd::start("answer", 1, &[], &[]);
     let call = read("127.0.0.1:0", &records(far_end.port));
     assert_eq!(peers(&call), [format!("udp:127.0.0.1:{}", far_end.port)]);
-    far_end.was_content();
+    far_end.assert_passed();
     if std::net::UdpSocket::bind("[::1]:0").is_err() {
-        // A machine without IPv6 has none to try.
+        // Skipped on a machine without IPv6.
         return;
     }
     let far_end = FarEnd::start("answer", 1, &[], &["-i", "::1", "-mi", "::1"]);
     let call = read("[::1]:0", &records(far_end.port));
     assert_eq!(peers(&call), [format!("udp:[::1]:{}", far_end.port)]);
-    far_end.was_content();
+    far_end.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_otp_is_read_at_the_second_place_when_the_first_is_dead() {
+async fn an_otp_is_delivered_through_the_second_target() {
     let far_end = FarEnd::start("answer", 1, &[], &[]);
     let server = NameServer::start(&[
         srv("_sip._udp", "hn1", free_port(), 10),
@@ -231,6 +231,6 @@ async fn an_otp_is_read_at_the_second_place_when_the_first_is_dead() {
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_end(&ended, &DELIVERED);
     assert_total(&customer, CASH - PRICE).await;
-    far_end.was_content();
+    far_end.assert_passed();
     gateway.audit();
 }

@@ -1,18 +1,18 @@
-//! What comes to the ports that face the network and means nothing.
+//! Random datagrams to the ports that face the network.
 
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Datagrams of anything, and of what nearly is SIP, RTP or RTCP, until it is dropped.
+/// Sends random datagrams and malformed SIP, RTP and RTCP until dropped.
 pub struct Noise {
     is_over: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Noise {
-    /// To all of these ports of loopback, from loopback: the address that the gateway's peers have.
+    /// Sends to all of these loopback ports from loopback, the address of the gateway's peers.
     pub fn start(ports: Vec<u16>) -> Noise {
         let is_over = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&is_over);

@@ -1,4 +1,4 @@
-//! The torture test messages of RFC 4475 while an OTP is under way, from the very address of its gateway.
+//! The torture test messages of RFC 4475, sent from the gateway's address while an OTP is in progress.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,11 +13,11 @@ use tokio::time::timeout;
 
 use super::far_end::{FarEnd, free_port};
 use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers};
-use crate::sipp::thrown::{ANSWERS, PING, from_here, in_the_call, ping};
+use crate::sipp::variants::{ANSWERS, PING, ping, with_call_id, with_rport};
 use harness::{Backend, Gateway, per_database, phone, until};
 
 const SOON: Duration = Duration::from_secs(30);
-/// Of the 49 messages, those that are answered by nothing.
+/// The number of messages, of 49, that get no answer.
 const UNANSWERED: f64 = 17.0;
 
 /// The messages, octet for octet.
@@ -34,17 +34,17 @@ fn messages() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The gateway as the caller sees it. SIPp stands behind it, and the test has it say more.
-struct Border {
+/// A proxy in front of SIPp that is the gateway for the caller. The test injects messages through it.
+struct GatewayProxy {
     socket: Arc<UdpSocket>,
     caller: SocketAddr,
-    /// What the caller has answered. SIPp asks nothing, so that this is to the test.
+    /// The caller's responses. SIPp sends no requests, so all of them belong to the test.
     answers: mpsc::UnboundedReceiver<Vec<u8>>,
     relay: JoinHandle<()>,
 }
 
-impl Border {
-    async fn before(far_end: &FarEnd, caller: SocketAddr) -> Border {
+impl GatewayProxy {
+    async fn start(far_end: &FarEnd, caller: SocketAddr) -> GatewayProxy {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let socket = Arc::new(socket);
         let (answered, answers) = mpsc::unbounded_channel();
@@ -66,7 +66,7 @@ impl Border {
                 between.send_to(datagram, to).await.unwrap();
             }
         });
-        Border {
+        GatewayProxy {
             socket,
             caller,
             answers,
@@ -78,19 +78,19 @@ impl Border {
         self.socket.local_addr().unwrap()
     }
 
-    /// Throws every message at the caller, as `changed`: how often it answered with each code.
-    async fn throw(&mut self, changed: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16, usize> {
+    /// Sends every message, transformed by `variant`, to the caller. Returns the number of answers per code.
+    async fn send_all(&mut self, variant: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16, usize> {
         let ping = ping(self.caller, self.address()).into_bytes();
         let messages = messages();
-        let changed = messages.iter().map(|message| changed(message));
-        for message in changed.chain([ping]) {
+        let variants = messages.iter().map(|message| variant(message));
+        for message in variants.chain([ping]) {
             let sent = self.socket.send_to(&message, self.caller).await.unwrap();
             assert_eq!(sent, message.len());
         }
         let mut answers = BTreeMap::new();
         loop {
             let answer = timeout(SOON, self.answers.recv()).await;
-            let answer = answer.expect("it answers in time").unwrap();
+            let answer = answer.expect("an answer in time").unwrap();
             let answer = String::from_utf8_lossy(&answer);
             let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
             if answer.contains(&format!("\r\nCall-ID: {PING}\r\n")) {
@@ -101,16 +101,18 @@ impl Border {
         }
     }
 
-    /// As they are, as ours to answer, and as if they were of the call.
+    /// Sends the messages unchanged, with `rport`, and with the call's Call-ID.
     async fn torture(&mut self, call_id: &str) {
-        self.throw(<[u8]>::to_vec).await;
-        assert_eq!(self.throw(from_here).await, ANSWERS.into());
-        let of_the_call = self.throw(|message| in_the_call(message, call_id)).await;
-        assert_eq!(of_the_call, ANSWERS.into());
+        self.send_all(<[u8]>::to_vec).await;
+        assert_eq!(self.send_all(with_rport).await, ANSWERS.into());
+        let in_call = self
+            .send_all(|message| with_call_id(message, call_id))
+            .await;
+        assert_eq!(in_call, ANSWERS.into());
     }
 }
 
-impl Drop for Border {
+impl Drop for GatewayProxy {
     fn drop(&mut self) {
         self.relay.abort();
     }
@@ -118,12 +120,12 @@ impl Drop for Border {
 
 #[per_database]
 async fn torture_messages_from_the_gateway_change_no_otp_and_no_money(backend: Backend) {
-    // It rings for long enough to be tortured.
+    // The far end rings long enough to send all messages.
     let edits = [("milliseconds=\"200\"", "milliseconds=\"3000\"")];
     let far_end = FarEnd::edited("answer", 1, &edits, &[]);
     let caller = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-    let mut border = Border::before(&far_end, caller).await;
-    let carriers = carriers(&[border.address().port()], ",options_ping_seconds=0");
+    let mut proxy = GatewayProxy::start(&far_end, caller).await;
+    let carriers = carriers(&[proxy.address().port()], ",options_ping_seconds=0");
     let listen = caller.to_string();
     let settings = [
         ("NEXO_CARRIERS", carriers.as_str()),
@@ -136,23 +138,23 @@ async fn torture_messages_from_the_gateway_change_no_otp_and_no_money(backend: B
     assert_eq!(sent.status, 202, "{}", sent.text);
     let id = sent.json["id"].as_str().unwrap();
     let call_id = format!("{id}-1@nexo");
-    border.torture(&call_id).await;
+    proxy.torture(&call_id).await;
     let answered = async || gateway.metric("nexo_calls_answered_total").await;
-    assert_eq!(answered().await, 0.0, "it does not ring any more");
+    assert_eq!(answered().await, 0.0, "the phone is still ringing");
     until("an answer", SOON, async || {
         (answered().await == 1.0).then_some(())
     })
     .await;
-    border.torture(&call_id).await;
+    proxy.torture(&call_id).await;
     let now = customer.get(&format!("deliveries/{id}")).await;
     assert_eq!(now.json["status"], "sent", "{}", now.text);
     assert_end(&customer.terminal(id).await, &DELIVERED);
     assert_total(&customer, CASH - PRICE).await;
-    far_end.was_content();
+    far_end.assert_passed();
     let dropped = gateway.metric("nexo_sip_dropped_total").await;
     assert!(dropped >= 6.0 * UNANSWERED, "{dropped}");
-    for troubles in ["nexo_actor_restarts_total", "nexo_internal_errors_total"] {
-        assert_eq!(gateway.metric(troubles).await, 0.0, "{troubles}");
+    for metric in ["nexo_actor_restarts_total", "nexo_internal_errors_total"] {
+        assert_eq!(gateway.metric(metric).await, 0.0, "{metric}");
     }
     gateway.audit();
 }

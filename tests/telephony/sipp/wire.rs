@@ -1,4 +1,5 @@
-//! What the far end sees of a setting: in the INVITE, in the audio, and by the time that it is given.
+//! The visible effect of settings at the far end: in the INVITE, in the audio and in the time it has to
+//! answer.
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -8,16 +9,16 @@ use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers, s
 use harness::{Backend, Customer, Gateway, cases, phone, until};
 
 const INVITE: &str = r#"<recv request="INVITE"/>"#;
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-async fn is_read_a_code(customer: &Customer) {
+async fn deliver(customer: &Customer) {
     let sent = customer.send(&phone(1), "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_end(&ended, &DELIVERED);
 }
 
-/// An INVITE in which all of these are found, and no other.
+/// A scenario's INVITE step that requires all of these patterns, and the scenario's end.
 fn invite_with(patterns: &[&str]) -> (String, String) {
     let (mut actions, mut found) = (String::new(), Vec::new());
     for (n, pattern) in patterns.iter().enumerate() {
@@ -32,7 +33,7 @@ fn invite_with(patterns: &[&str]) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_a_nat_the_public_address_is_where_we_are_to_be_found() {
+async fn the_public_address_is_announced_from_behind_a_nat() {
     let public = "203[.]0[.]113[.]9";
     let patterns = [
         format!("Via: SIP/2.0/UDP {public}:[0-9]+;"),
@@ -46,22 +47,22 @@ async fn behind_a_nat_the_public_address_is_where_we_are_to_be_found() {
     let public = [("NEXO_SIP__PUBLIC_IP", "203.0.113.9")];
     let gateway = start(Backend::Sqlite, &[far_end.port], &public);
     let customer = gateway.customer("a@example.com", "10.00");
-    is_read_a_code(&customer).await;
+    deliver(&customer).await;
     assert_total(&customer, CASH - PRICE).await;
-    far_end.was_content();
+    far_end.assert_passed();
     gateway.audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_number_of_the_carriers_pool_is_shown_to_some() {
-    // One of three numbers stays out of forty calls once in some millions of times.
+async fn every_caller_id_of_the_pool_is_used() {
+    // The chance that forty calls miss one of three numbers is less than one in three million.
     const CALLS: u32 = 40;
     const POOL: [&str; 3] = ["+842471234561", "+842471234562", "+842471234563"];
-    let noted = r#"<recv request="INVITE"><action>
+    let log_from = r#"<recv request="INVITE"><action>
         <ereg regexp="sip:[^@]*" search_in="hdr" header="From:" check_it="true" assign_to="from"/>
         <log message="from [$from]"/></action></recv>"#;
     let edits = [
-        (INVITE, noted),
+        (INVITE, log_from),
         ("[code]", "486"),
         ("[reason]", "Busy Here"),
     ];
@@ -75,8 +76,8 @@ async fn every_number_of_the_carriers_pool_is_shown_to_some() {
         let sent = customer.send(&phone(n), "482917").await;
         assert_eq!(sent.status, 202, "{}", sent.text);
     }
-    until("all calls", PATIENCE, async || {
-        (!far_end.waits()).then_some(())
+    until("all calls", TIMEOUT, async || {
+        (!far_end.is_waiting()).then_some(())
     })
     .await;
     let log = std::fs::read_to_string(far_end.log()).unwrap();
@@ -88,11 +89,11 @@ async fn every_number_of_the_carriers_pool_is_shown_to_some() {
     shown.sort_unstable();
     shown.dedup();
     assert_eq!(shown, POOL);
-    far_end.was_content();
+    far_end.assert_passed();
 }
 
-/// Ours for all gateways, and its own for one of them.
-fn with_patience(ports: &[u16], all_ms: &str, first_ms: u32) -> Gateway {
+/// A gateway with one timeout for all trunks and another for the first trunk.
+fn start_with_timeouts(ports: &[u16], all_ms: &str, first_ms: u32) -> Gateway {
     let carriers = carriers(ports, ",options_ping_seconds=0");
     let own = format!("priority=1,timeout_ms={first_ms}");
     let carriers = carriers.replace("priority=1", &own);
@@ -106,43 +107,43 @@ fn with_patience(ports: &[u16], all_ms: &str, first_ms: u32) -> Gateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_gateway_is_left_when_its_own_time_is_over() {
+async fn a_silent_gateway_is_abandoned_after_its_own_timeout() {
     let (silent, other) = (
         FarEnd::start("silent", 1, &[], &[]),
         FarEnd::start("answer", 1, &[], &[]),
     );
-    let gateway = with_patience(&[silent.port, other.port], "10000", 700);
+    let gateway = start_with_timeouts(&[silent.port, other.port], "10000", 700);
     let customer = gateway.customer("a@example.com", "10.00");
-    let asked = Instant::now();
+    let started = Instant::now();
     let sent = customer.send(&phone(2), "482917").await;
-    let taken = asked.elapsed();
+    let elapsed = started.elapsed();
     assert_eq!(sent.status, 202, "{}", sent.text);
     let (least, most) = (Duration::from_millis(700), Duration::from_secs(8));
-    assert!((least..most).contains(&taken), "{taken:?}");
+    assert!((least..most).contains(&elapsed), "{elapsed:?}");
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_end(&ended, &DELIVERED);
-    silent.was_content();
-    other.was_content();
+    silent.assert_passed();
+    other.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_gateway_is_waited_for_where_its_own_time_is_long() {
+async fn a_slow_gateway_may_use_its_own_long_timeout() {
     let late = format!(r#"{INVITE}<pause milliseconds="2000"/>"#);
     let slow = FarEnd::edited("answer", 1, &[(INVITE, &late)], &[]);
-    // The last gateway of all would have all the time that there is.
+    // The second gateway exists because the last one may use the whole dispatch timeout.
     let next = UdpSocket::bind("127.0.0.1:0").unwrap();
     next.set_nonblocking(true).unwrap();
     let ports = [slow.port, next.local_addr().unwrap().port()];
-    let gateway = with_patience(&ports, "400", 10_000);
+    let gateway = start_with_timeouts(&ports, "400", 10_000);
     let customer = gateway.customer("a@example.com", "10.00");
-    is_read_a_code(&customer).await;
+    deliver(&customer).await;
     assert_total(&customer, CASH - PRICE).await;
-    slow.was_content();
-    let asked = next.recv(&mut [0; 2000]).is_ok();
-    assert!(!asked, "the second gateway was asked");
+    slow.assert_passed();
+    let received = next.recv(&mut [0; 2000]).is_ok();
+    assert!(!received, "the second gateway received a request");
 }
 
-/// Of a packet's header what tells how it is to be played.
+/// The RTP header fields that determine playback, and the audio's length.
 struct Packet {
     payload_type: u8,
     sequence: u16,
@@ -150,13 +151,16 @@ struct Packet {
     audio: usize,
 }
 
-/// The packets that wait in the socket.
-fn heard(socket: &UdpSocket) -> Vec<Packet> {
+/// The packets queued in the socket.
+fn received_packets(socket: &UdpSocket) -> Vec<Packet> {
     socket.set_nonblocking(true).unwrap();
     let mut packets = Vec::new();
     let mut buffer = [0; 2000];
     while let Ok(length) = socket.recv(&mut buffer) {
-        assert_eq!(buffer[0], 0x80, "RTP without anything more");
+        assert_eq!(
+            buffer[0], 0x80,
+            "an RTP header without padding, extension or CSRC"
+        );
         packets.push(Packet {
             payload_type: buffer[1] & 0x7F,
             sequence: u16::from_be_bytes([buffer[2], buffer[3]]),
@@ -168,13 +172,13 @@ fn heard(socket: &UdpSocket) -> Vec<Packet> {
 }
 
 cases! {
-    the_codec_and_the_packets_are_as_the_far_end_takes_them:
+    codec_and_packet_time_follow_the_far_ends_answer:
     pcmu(0, "PCMU", "", 160);
     pcma_in_packets_of_40_ms(8, "PCMA", "a=ptime:40", 320);
     pcmu_in_packets_of_60_ms(0, "PCMU", "a=ptime:60", 480);
 }
 
-async fn the_codec_and_the_packets_are_as_the_far_end_takes_them(
+async fn codec_and_packet_time_follow_the_far_ends_answer(
     codec: u8,
     name: &str,
     ptime: &str,
@@ -193,14 +197,14 @@ async fn the_codec_and_the_packets_are_as_the_far_end_takes_them(
     let far_end = FarEnd::edited("answer", 1, &[(BOTH, one.trim_end())], &[]);
     let gateway = start(Backend::Sqlite, &[far_end.port], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
-    is_read_a_code(&customer).await;
-    far_end.was_content();
-    let packets = heard(&socket);
+    deliver(&customer).await;
+    far_end.assert_passed();
+    let packets = received_packets(&socket);
     // About five seconds.
     let milliseconds = packets.len() * audio / 8;
     assert!(milliseconds > 2_000, "{name} {ptime}: {milliseconds} ms");
     assert!(packets.iter().all(|packet| packet.payload_type == codec));
-    // The last one holds what is left.
+    // The last packet holds the rest of the audio.
     let (last, whole) = packets.split_last().unwrap();
     let is_whole = |packet: &Packet| packet.audio == audio;
     assert!(whole.iter().all(is_whole), "{name} {ptime}");

@@ -1,6 +1,6 @@
-//! The gateway's voice against the sandbox carrier: real SIP and RTP over loopback, and at the far
-//! end ears that know nothing of the code. All calls of a test run at once, since each takes as
-//! long as the reading of its code.
+//! The engine against the sandbox carrier: real SIP and RTP over loopback, with a listener at the far end
+//! that does not know the code. All calls of a test run at once, since each takes as long as the reading of
+//! its code.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Far longer than anything here takes on a busy machine; reached only by a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Far longer than any step takes on a busy machine; only a failure reaches it.
+const TIMEOUT: Duration = Duration::from_secs(60);
 const CODE: &str = "482917";
 
 async fn endpoint(sandboxes: &[&Sandbox]) -> Endpoint {
@@ -76,19 +76,24 @@ fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
 async fn report(endpoint: &Endpoint, order: CallOrder) -> CallReport {
     let mut events = endpoint.place(order);
     loop {
-        let news = timeout(PATIENCE, events.next()).await;
-        let news = news.expect("the call ends in time").expect("an end");
-        if let CallEvent::Ended(report) = news {
+        let event = timeout(TIMEOUT, events.next()).await;
+        let event = event
+            .expect("the call ends in time")
+            .expect("a final event");
+        if let CallEvent::Ended(report) = event {
             return *report;
         }
     }
 }
 
-/// The call's digits as they were told live, and its record.
-async fn heard(events: &mut Receiver<SandboxEvent>, call_id: &str) -> (String, Arc<CallRecord>) {
+/// The digits reported while the call was in progress, and the call's record.
+async fn digits_and_record(
+    events: &mut Receiver<SandboxEvent>,
+    call_id: &str,
+) -> (String, Arc<CallRecord>) {
     let mut live = String::new();
     loop {
-        let event = timeout(PATIENCE, events.recv()).await;
+        let event = timeout(TIMEOUT, events.recv()).await;
         let event = event.expect("the call is finished in time").unwrap();
         if **event.call_id() != *call_id {
             continue;
@@ -101,7 +106,7 @@ async fn heard(events: &mut Receiver<SandboxEvent>, call_id: &str) -> (String, A
     }
 }
 
-/// One call over one path; what was sent and what was heard.
+/// One call over one path. Returns the caller's report, the live digits and the callee's record.
 async fn call_over(
     config: SandboxConfig,
     number: &str,
@@ -115,8 +120,8 @@ async fn call_over(
     order.reading.language = language;
     order.codecs = codecs.to_vec();
     let report = report(&endpoint, order).await;
-    let (live, record) = heard(&mut events, "call").await;
-    endpoint.shutdown(PATIENCE).await;
+    let (live, record) = digits_and_record(&mut events, "call").await;
+    endpoint.shutdown(TIMEOUT).await;
     sandbox.shutdown().await;
     (report, live, record)
 }
@@ -133,13 +138,13 @@ async fn the_far_end_hears_the_code_in_both_languages_and_codecs() {
     ] {
         calls.spawn(async move {
             let (report, live, record) = call_over(config(), number, language, &codecs).await;
-            let told = format!("{number} {language:?} {codecs:?}");
-            assert_eq!(report.end, CallEnd::Delivered, "{told}");
-            assert_eq!(report.codec, Some(codecs[0]), "{told}");
-            assert_eq!(record.digits_heard, CODE, "{told}");
-            assert_eq!(live, CODE.repeat(2), "{told}");
-            assert_eq!(report.fraction_lost, Some(0), "{told}");
-            assert!(report.packets_received > 100, "{told}: {report:?}");
+            let context = format!("{number} {language:?} {codecs:?}");
+            assert_eq!(report.end, CallEnd::Delivered, "{context}");
+            assert_eq!(report.codec, Some(codecs[0]), "{context}");
+            assert_eq!(record.digits_heard, CODE, "{context}");
+            assert_eq!(live, CODE.repeat(2), "{context}");
+            assert_eq!(report.fraction_lost, Some(0), "{context}");
+            assert!(report.packets_received > 100, "{context}: {report:?}");
             let seconds = record.samples.len() as u64 / 8000;
             assert!(
                 seconds.abs_diff(record.talk_time.as_secs()) <= 1,
@@ -153,7 +158,7 @@ async fn the_far_end_hears_the_code_in_both_languages_and_codecs() {
 }
 
 #[tokio::test]
-async fn a_bad_path_keeps_the_code_from_being_heard_and_a_fair_one_does_not() {
+async fn the_code_is_heard_over_a_fair_path_and_not_over_a_bad_one() {
     let path = |loss_percent, jitter_ms| SandboxConfig {
         loss_percent,
         jitter_ms,
@@ -168,12 +173,12 @@ async fn a_bad_path_keeps_the_code_from_being_heard_and_a_fair_one_does_not() {
         (path(0, 60), true),
     ] {
         calls.spawn(async move {
-            let told = format!("{config:?}");
+            let context = format!("{config:?}");
             let codecs = [Codec::Pcma];
             let (report, _, record) = call_over(config, "0981234567", Language::Vi, &codecs).await;
-            assert_eq!(report.end, CallEnd::Delivered, "{told}");
-            assert_eq!(record.digits_heard == CODE, is_heard, "{told}");
-            if told.contains("loss_percent: 80") {
+            assert_eq!(report.end, CallEnd::Delivered, "{context}");
+            assert_eq!(record.digits_heard == CODE, is_heard, "{context}");
+            if context.contains("loss_percent: 80") {
                 let lost = report.fraction_lost.unwrap();
                 assert!((150..250).contains(&lost), "{lost} of 256");
             }
@@ -216,7 +221,7 @@ async fn every_sandbox_number_ends_a_call_in_its_own_way() {
             let number = format!("+849812345{last_two}");
             let report = report(&endpoint, order(&sandbox, &number, &number)).await;
             assert_eq!(report.end, end, "{last_two}");
-            let (_, record) = heard(&mut events, &number).await;
+            let (_, record) = digits_and_record(&mut events, &number).await;
             assert_eq!(record.phone.to_string(), number);
             assert_eq!(record.answered, last_two == 98, "{last_two}");
         });

@@ -1,5 +1,5 @@
-//! The sandbox carrier as a caller meets it: SIP and RTP over loopback, spoken by a scripted caller
-//! that shares no code with it.
+//! The sandbox carrier's numbers, called with SIP and RTP over loopback by a scripted caller that shares no
+//! code with the sandbox.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -10,8 +10,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
-/// Far longer than anything here takes on a busy machine; reached only by a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Far longer than any step takes on a busy machine; only a failure reaches it.
+const TIMEOUT: Duration = Duration::from_secs(20);
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 fn config() -> SandboxConfig {
@@ -85,15 +85,15 @@ impl Caller {
         self.request("INVITE", "invite", 1, &sdp).await;
     }
 
-    /// The next message, first line and all.
+    /// The next message as text.
     async fn message(&self) -> String {
         let mut datagram = [0; 4000];
-        let received = timeout(PATIENCE, self.sip.recv(&mut datagram)).await;
+        let received = timeout(TIMEOUT, self.sip.recv(&mut datagram)).await;
         let length = received.expect("a message in time").unwrap();
         String::from_utf8(datagram[..length].to_vec()).unwrap()
     }
 
-    /// The next answer's code and method; its To tag is kept.
+    /// The next answer's code and method. Stores its To tag.
     async fn answer(&mut self) -> (u16, String) {
         let text = self.message().await;
         let code = text.split(' ').nth(1).unwrap().parse().unwrap();
@@ -104,7 +104,7 @@ impl Caller {
         (code, cseq.split(' ').nth(1).unwrap().into())
     }
 
-    /// All codes to the INVITE up to the final one, which is acknowledged if it is a failure.
+    /// All codes of the INVITE's answers up to the final one. Acknowledges a failure.
     async fn codes(&mut self) -> Vec<u16> {
         let mut codes = Vec::new();
         loop {
@@ -120,8 +120,8 @@ impl Caller {
         }
     }
 
-    /// Calls and is answered; the callee's RTP address.
-    async fn is_answered(&mut self) -> SocketAddr {
+    /// Places a call that is answered. Returns the callee's RTP address.
+    async fn call_until_answered(&mut self) -> SocketAddr {
         self.invite().await;
         for expected in [100, 180] {
             assert_eq!(self.answer().await.0, expected);
@@ -140,7 +140,7 @@ impl Caller {
         assert_eq!(self.answer().await, (200, "BYE".into()));
     }
 
-    /// Sends `count` packets of `payload` in one go, and sees that audio comes back.
+    /// Sends `count` packets of `payload` at once and checks that audio comes back.
     async fn speak(&self, to: SocketAddr, payload: [u8; 160], count: u16) {
         for n in 0..count {
             let mut packet = vec![0x80, 8];
@@ -151,7 +151,7 @@ impl Caller {
             self.rtp.send_to(&packet, to).await.unwrap();
         }
         let mut datagram = [0; 400];
-        let received = timeout(PATIENCE, self.rtp.recv_from(&mut datagram)).await;
+        let received = timeout(TIMEOUT, self.rtp.recv_from(&mut datagram)).await;
         assert_eq!(received.expect("audio comes back").unwrap(), (172, to));
     }
 }
@@ -170,7 +170,7 @@ fn buzz() -> [u8; 160] {
 async fn finished(events: &mut Receiver<SandboxEvent>) -> (Vec<SandboxEvent>, CallRecord) {
     let mut before = Vec::new();
     loop {
-        let event = timeout(PATIENCE, events.recv()).await;
+        let event = timeout(TIMEOUT, events.recv()).await;
         match event.expect("the call is finished in time").unwrap() {
             SandboxEvent::Finished { record, .. } => return (before, (*record).clone()),
             event => before.push(event),
@@ -205,7 +205,7 @@ async fn refusing_numbers_refuse_in_their_own_way() {
 }
 
 #[tokio::test]
-async fn a_throttled_caller_is_told_when_to_come_back() {
+async fn a_throttled_caller_receives_a_retry_after() {
     let sandbox = Sandbox::start(config()).await.unwrap();
     let caller = Caller::of(&sandbox, "0981234596", "throttled").await;
     caller.invite().await;
@@ -226,21 +226,21 @@ async fn a_ringing_number_rings_until_it_is_cancelled() {
     caller.request("CANCEL", "invite", 1, "").await;
     assert_eq!(caller.answer().await, (200, "CANCEL".into()));
     assert_eq!(caller.codes().await, [487]);
-    let (news, record) = finished(&mut events).await;
+    let (events_before, record) = finished(&mut events).await;
     assert!(
-        matches!(news[2], SandboxEvent::Cancelled { .. }),
-        "{news:?}"
+        matches!(events_before[2], SandboxEvent::Cancelled { .. }),
+        "{events_before:?}"
     );
     assert!(!record.answered);
 }
 
 #[tokio::test]
-async fn a_silent_number_says_nothing_at_all() {
+async fn a_silent_number_never_responds() {
     let sandbox = Sandbox::start(config()).await.unwrap();
     let mut silent = Caller::of(&sandbox, "0981234597", "silent").await;
     silent.invite().await;
     silent.invite().await;
-    // A whole call passes meanwhile, and the same socket gets other answers.
+    // During a whole call, the same socket receives other answers.
     let mut other = Caller::of(&sandbox, "0981234592", "other").await;
     other.invite().await;
     assert_eq!(other.codes().await.len(), 3);
@@ -253,7 +253,7 @@ async fn an_impatient_number_hangs_up_after_a_second() {
     let sandbox = Sandbox::start(config()).await.unwrap();
     let mut events = sandbox.subscribe();
     let mut caller = Caller::of(&sandbox, "0981234598", "impatient").await;
-    caller.is_answered().await;
+    caller.call_until_answered().await;
     let bye = caller.message().await;
     let uri = format!("BYE sip:gateway@127.0.0.1:{} SIP/2.0", caller.port());
     assert!(bye.starts_with(&uri), "{bye}");
@@ -269,7 +269,7 @@ async fn an_impatient_number_hangs_up_after_a_second() {
         .send_to(answer.as_bytes(), caller.sandbox)
         .await
         .unwrap();
-    let (news, record) = finished(&mut events).await;
+    let (events_before, record) = finished(&mut events).await;
     let by = |event: &SandboxEvent| {
         matches!(
             event,
@@ -279,7 +279,7 @@ async fn an_impatient_number_hangs_up_after_a_second() {
             }
         )
     };
-    assert!(news.iter().any(by), "{news:?}");
+    assert!(events_before.iter().any(by), "{events_before:?}");
     assert!(record.answered);
     assert!(
         (1000..1500).contains(&record.talk_time.as_millis()),
@@ -291,11 +291,11 @@ async fn an_impatient_number_hangs_up_after_a_second() {
 async fn a_voicemail_box_greets_and_beeps() {
     let sandbox = Sandbox::start(config()).await.unwrap();
     let mut caller = Caller::of(&sandbox, "0981234599", "voicemail").await;
-    caller.is_answered().await;
+    caller.call_until_answered().await;
     let mut datagram = [0; 400];
     let (mut loud, mut quiet_after) = (0, 0);
     while quiet_after < 10 {
-        let received = timeout(PATIENCE, caller.rtp.recv(&mut datagram)).await;
+        let received = timeout(TIMEOUT, caller.rtp.recv(&mut datagram)).await;
         assert_eq!(received.expect("audio comes").unwrap(), 172);
         let silent = datagram[12..172].iter().all(|b| *b == 0xD5 || *b == 0x55);
         match silent {
@@ -316,11 +316,14 @@ async fn a_listening_number_records_what_it_receives() {
     let sandbox = Sandbox::start(config).await.unwrap();
     let mut events = sandbox.subscribe();
     let mut caller = Caller::of(&sandbox, "0981234567", "../a call").await;
-    let far_end = caller.is_answered().await;
+    let far_end = caller.call_until_answered().await;
     caller.speak(far_end, buzz(), 50).await;
     caller.hang_up().await;
-    let (news, record) = finished(&mut events).await;
-    let names: Vec<_> = news.iter().map(|event| format!("{event:?}")).collect();
+    let (events_before, record) = finished(&mut events).await;
+    let names: Vec<_> = events_before
+        .iter()
+        .map(|event| format!("{event:?}"))
+        .collect();
     let expected = ["Invited", "Ringing", "Answered", "HungUp"].map(|n| format!("{n}(../a call)"));
     assert_eq!(names, expected);
     assert_eq!(record.phone.to_string(), "+84981234567");
@@ -339,14 +342,14 @@ async fn a_listening_number_records_what_it_receives() {
 }
 
 #[tokio::test]
-async fn a_lossy_path_leaves_holes_in_what_is_heard() {
+async fn a_lossy_path_leaves_gaps_in_the_audio() {
     let mut config = config();
     config.loss_percent = 60;
     config.listen_to_calls = true;
     let sandbox = Sandbox::start(config).await.unwrap();
     let mut events = sandbox.subscribe();
     let mut caller = Caller::of(&sandbox, "0981234567", "lossy").await;
-    let far_end = caller.is_answered().await;
+    let far_end = caller.call_until_answered().await;
     caller.speak(far_end, buzz(), 50).await;
     caller.hang_up().await;
     let (_, record) = finished(&mut events).await;
@@ -369,7 +372,7 @@ async fn an_offer_without_a_common_codec_is_not_acceptable() {
 }
 
 #[tokio::test]
-async fn other_requests_are_answered_as_rfc_3261_says() {
+async fn other_requests_are_answered_according_to_rfc_3261() {
     let sandbox = Sandbox::start(config()).await.unwrap();
     let mut caller = Caller::of(&sandbox, "0981234567", "others").await;
     caller.request("OPTIONS", "a", 1, "").await;
@@ -400,7 +403,7 @@ async fn a_sandbox_that_stops_hangs_up_and_saves_its_calls() {
     config.record_dir = Some(dir.path().into());
     let sandbox = Sandbox::start(config).await.unwrap();
     let mut caller = Caller::of(&sandbox, "0981234567", "stopped").await;
-    let far_end = caller.is_answered().await;
+    let far_end = caller.call_until_answered().await;
     caller.speak(far_end, buzz(), 10).await;
     sandbox.shutdown().await;
     assert!(caller.message().await.starts_with("BYE "));
@@ -409,7 +412,7 @@ async fn a_sandbox_that_stops_hangs_up_and_saves_its_calls() {
 }
 
 #[tokio::test]
-async fn a_sandbox_that_cannot_start_says_why() {
+async fn a_sandbox_that_cannot_start_reports_why() {
     let first = Sandbox::start(config()).await.unwrap();
     let taken = SandboxConfig::new(first.local_addr());
     let error = Sandbox::start(taken).await.err().unwrap();

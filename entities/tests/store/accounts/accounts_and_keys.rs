@@ -1,4 +1,4 @@
-//! Accounts, keys and wallets as commands and the dashboard use them.
+//! Accounts, keys and wallets as used by commands and the dashboard.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::database::Database;
 use crate::world::{NOW, World};
 
 on_both!(
-    an_account_is_found_by_its_address_in_any_case,
-    a_key_is_found_by_its_hash_with_all_that_it_decides,
-    a_revoked_key_is_known_as_revoked,
-    a_closed_account_takes_its_keys_along,
-    a_key_with_too_long_an_allowlist_is_refused,
-    of_a_thousand_keys_made_at_once_ten_are,
-    a_credit_that_cannot_be_is_refused,
-    every_command_leaves_its_change_in_the_feed,
+    an_account_is_found_by_its_email_in_any_case,
+    a_key_is_found_by_its_hash_with_all_its_settings,
+    a_revoked_key_is_found_as_revoked,
+    closing_an_account_revokes_its_keys,
+    a_key_with_an_overlong_allowlist_is_refused,
+    a_thousand_concurrent_creations_yield_ten_keys,
+    an_invalid_credit_is_refused,
+    every_command_writes_its_change_to_the_feed,
 );
 
 fn key(account_id: AccountId, hash: u8, allowlist: &[String]) -> NewKey<'_> {
@@ -48,7 +48,7 @@ fn conflict<T: std::fmt::Debug>(result: Result<T, StoreError>) -> Conflict {
     }
 }
 
-async fn an_account_is_found_by_its_address_in_any_case(database: Arc<Database>) {
+async fn an_account_is_found_by_its_email_in_any_case(database: Arc<Database>) {
     let store = database.migrated().await;
     let new = NewAccount {
         email: "Lan@Example.com",
@@ -89,7 +89,7 @@ async fn an_account_is_found_by_its_address_in_any_case(database: Arc<Database>)
     );
 }
 
-async fn a_key_is_found_by_its_hash_with_all_that_it_decides(database: Arc<Database>) {
+async fn a_key_is_found_by_its_hash_with_all_its_settings(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let networks: Vec<String> = ["203.0.113.5/32", "10.0.0.0/8", "2001:db8::/32"]
         .map(str::to_owned)
@@ -156,7 +156,7 @@ async fn a_key_is_found_by_its_hash_with_all_that_it_decides(database: Arc<Datab
     assert_eq!(used, [Some(NOW + 5), Some(NOW + 6)]);
 }
 
-async fn a_revoked_key_is_known_as_revoked(database: Arc<Database>) {
+async fn a_revoked_key_is_found_as_revoked(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     let id = store
@@ -201,7 +201,7 @@ async fn a_revoked_key_is_known_as_revoked(database: Arc<Database>) {
     );
 }
 
-async fn a_closed_account_takes_its_keys_along(database: Arc<Database>) {
+async fn closing_an_account_revokes_its_keys(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     store
@@ -221,9 +221,9 @@ async fn a_closed_account_takes_its_keys_along(database: Arc<Database>) {
         .await
         .unwrap();
     assert!(!again.unwrap().new);
-    let nobody = AccountId(Uuid::nil());
+    let unknown = AccountId(Uuid::nil());
     assert_eq!(
-        store.ledger().close_account(nobody, NOW).await.unwrap(),
+        store.ledger().close_account(unknown, NOW).await.unwrap(),
         None
     );
     assert!(
@@ -242,7 +242,7 @@ async fn a_closed_account_takes_its_keys_along(database: Arc<Database>) {
     assert_eq!(conflict(refused), Conflict::AccountClosed);
 }
 
-async fn of_a_thousand_keys_made_at_once_ten_are(database: Arc<Database>) {
+async fn a_thousand_concurrent_creations_yield_ten_keys(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let mut made = JoinSet::new();
     for n in 0..1000_u32 {
@@ -260,7 +260,7 @@ async fn of_a_thousand_keys_made_at_once_ten_are(database: Arc<Database>) {
         match made.unwrap() {
             Ok(_) => made_at_once += 1,
             Err(StoreError::Conflict(Conflict::TooManyKeys { max: 10 })) => {}
-            // So many wait for the few connections that one may wait too long.
+            // With so many waiting for a few connections, some may time out.
             Err(error) => assert!(error.is_outage(), "{error}"),
         }
     }
@@ -274,7 +274,7 @@ async fn of_a_thousand_keys_made_at_once_ten_are(database: Arc<Database>) {
     assert_eq!(kept.len(), 10);
 }
 
-async fn a_key_with_too_long_an_allowlist_is_refused(database: Arc<Database>) {
+async fn a_key_with_an_overlong_allowlist_is_refused(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let mut networks = vec!["10.0.0.0/8".to_owned(); MAX_ALLOWLIST];
     world
@@ -295,7 +295,7 @@ async fn a_key_with_too_long_an_allowlist_is_refused(database: Arc<Database>) {
     );
 }
 
-async fn a_credit_that_cannot_be_is_refused(database: Arc<Database>) {
+async fn an_invalid_credit_is_refused(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let credit = |amount, account_id| Credit {
         account_id,
@@ -321,7 +321,7 @@ async fn a_credit_that_cannot_be_is_refused(database: Arc<Database>) {
     world.assert_sound().await;
 }
 
-async fn every_command_leaves_its_change_in_the_feed(database: Arc<Database>) {
+async fn every_command_writes_its_change_to_the_feed(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let (store, account) = (&world.store, world.account);
     let start = store.cluster().last_change().await.unwrap();

@@ -1,4 +1,4 @@
-//! Answers kept under idempotency keys: with their debits, apart from them, and for a day.
+//! Stored answers for idempotency keys: written with a debit or separately, and kept for a day.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::world::{COST, NOW, World, delivered, otp, paid, refunded};
 
 on_both!(
     a_debit_and_its_answer_are_written_together,
-    a_debit_whose_key_is_taken_fails_alone_and_before_its_window_is_looked_at,
-    a_debit_that_is_refused_keeps_nothing,
+    a_debit_with_a_used_key_fails_alone_before_the_window_check,
+    a_refused_debit_stores_no_answer,
     a_refund_frees_only_its_own_key,
     a_refusal_is_kept_once,
-    a_day_later_a_key_is_free_and_its_row_is_swept,
+    a_key_expires_after_a_day_and_its_row_is_deleted,
     two_nodes_racing_for_one_key_have_one_winner,
 );
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn request(key: &str, body: &str) -> Arc<IdempotentRequest> {
     let random: Vec<u8> = (0..64).map(|n| n * 3).collect();
@@ -45,11 +45,11 @@ fn keyed(world: &World, number: u32, key: &str) -> Debit {
 }
 
 async fn kept(world: &World, key: &str, now_ms: i64) -> Option<IdempotentAnswer> {
-    let asked = request(key, "whatever");
+    let request = request(key, "whatever");
     world
         .store
         .deliveries()
-        .idempotent_answer(&asked, now_ms)
+        .idempotent_answer(&request, now_ms)
         .await
         .unwrap()
 }
@@ -58,7 +58,7 @@ async fn keep(world: &mut World, keep: &[IdempotencyWrite]) -> Vec<bool> {
     world
         .store
         .ledger()
-        .commit_within(PATIENCE, &mut world.cache, &world.node, (&[], &[], keep))
+        .commit_within(TIMEOUT, &mut world.cache, &world.node, (&[], &[], keep))
         .await
         .unwrap()
         .answers
@@ -95,7 +95,7 @@ async fn a_debit_and_its_answer_are_written_together(database: Arc<Database>) {
     };
     assert_eq!(keep(&mut world, &[accepted]).await, [true]);
     assert!(kept(&world, "k", NOW).await.unwrap().is_final);
-    // One whose process died before it was marked stands as soon as it is settled.
+    // If the process dies before the answer is marked final, settling the delivery makes it final.
     let lost = keyed(&world, 2, "l");
     let parts = paid(&world.debit(std::slice::from_ref(&lost)).await[0]);
     assert!(!kept(&world, "l", NOW).await.unwrap().is_final);
@@ -109,17 +109,15 @@ async fn a_debit_and_its_answer_are_written_together(database: Arc<Database>) {
     world.assert_sound().await;
 }
 
-async fn a_debit_whose_key_is_taken_fails_alone_and_before_its_window_is_looked_at(
-    database: Arc<Database>,
-) {
+async fn a_debit_with_a_used_key_fails_alone_before_the_window_check(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     paid(&world.debit(&[keyed(&world, 1, "k")]).await[0]);
     let batch = [
         otp(world.account, 2),
-        // The same request again: its phone's window is closed by itself.
+        // A repeated request; its phone's window is closed as well.
         keyed(&world, 1, "k"),
         keyed(&world, 3, "l"),
-        // Twice in one batch: the second is out.
+        // Twice in one batch: the second is refused.
         keyed(&world, 4, "l"),
     ];
     let outcomes = world.debit(&batch).await;
@@ -141,7 +139,7 @@ async fn a_debit_whose_key_is_taken_fails_alone_and_before_its_window_is_looked_
     world.assert_sound().await;
 }
 
-async fn a_debit_that_is_refused_keeps_nothing(database: Arc<Database>) {
+async fn a_refused_debit_stores_no_answer(database: Arc<Database>) {
     let mut world = World::with_balance(&database, COST).await;
     let batch = [
         keyed(&world, 1, "posted"),
@@ -165,7 +163,7 @@ async fn a_refund_frees_only_its_own_key(database: Arc<Database>) {
     assert_eq!(world.settle(std::slice::from_ref(&refund)).await, [true]);
     assert_eq!(kept(&world, "k", NOW).await, None);
     assert!(kept(&world, "l", NOW).await.is_some());
-    // The same key again is another OTP's: settling the first again touches nothing.
+    // The key now belongs to another OTP: settling the first again changes nothing.
     let again = keyed(&world, 1, "k");
     paid(&world.debit(std::slice::from_ref(&again)).await[0]);
     assert_eq!(world.settle(&[refund]).await, [false]);
@@ -189,7 +187,7 @@ async fn a_refusal_is_kept_once(database: Arc<Database>) {
     let answer = kept(&world, "k", NOW).await.unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (400, "no a"));
     assert_eq!((answer.delivery_id, answer.is_final), (None, true));
-    // Neither gets the other's key.
+    // A debit cannot use a refusal's key, nor a refusal a debit's key.
     assert_eq!(
         world.debit(&[keyed(&world, 1, "k")]).await,
         [DebitOutcome::KeyTaken]
@@ -199,7 +197,7 @@ async fn a_refusal_is_kept_once(database: Arc<Database>) {
     world.assert_sound().await;
 }
 
-async fn a_day_later_a_key_is_free_and_its_row_is_swept(database: Arc<Database>) {
+async fn a_key_expires_after_a_day_and_its_row_is_deleted(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let first: Vec<Debit> = (0..5).map(|n| keyed(&world, n, &format!("k{n}"))).collect();
     for outcome in world.debit(&first).await {

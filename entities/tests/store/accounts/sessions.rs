@@ -1,4 +1,4 @@
-//! Signing up and in, and what an owner changes about it.
+//! Sign-up, sign-in, and changes of a user's credentials.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::database::Database;
 use crate::world::{NOW, account};
 
 on_both!(
-    a_sign_up_is_an_account_with_its_credit_and_the_entry_or_nothing,
+    a_sign_up_writes_account_credit_and_entry_together,
     a_session_is_found_by_its_token_until_it_ends,
     a_new_password_ends_other_sessions_and_a_reset_link_works_once,
-    a_code_of_the_second_factor_is_taken_once,
-    an_address_has_one_account_also_when_it_is_changed,
+    a_second_factor_code_is_accepted_once,
+    an_email_has_one_account_even_after_a_change,
 );
 
 fn lan(email: &str) -> SignUp<'_> {
@@ -39,7 +39,7 @@ fn lan(email: &str) -> SignUp<'_> {
     }
 }
 
-async fn a_sign_up_is_an_account_with_its_credit_and_the_entry_or_nothing(database: Arc<Database>) {
+async fn a_sign_up_writes_account_credit_and_entry_together(database: Arc<Database>) {
     let store = database.migrated().await;
     let id = store
         .accounts()
@@ -269,7 +269,7 @@ async fn a_new_password_ends_other_sessions_and_a_reset_link_works_once(database
     );
 }
 
-async fn a_code_of_the_second_factor_is_taken_once(database: Arc<Database>) {
+async fn a_second_factor_code_is_accepted_once(database: Arc<Database>) {
     let store = database.migrated().await;
     let id = account(&store, "lan@example.com").await;
     let factor = NewTotp {
@@ -309,7 +309,7 @@ async fn a_code_of_the_second_factor_is_taken_once(database: Arc<Database>) {
     assert_eq!(kept.totp_sealed, None);
 }
 
-async fn an_address_has_one_account_also_when_it_is_changed(database: Arc<Database>) {
+async fn an_email_has_one_account_even_after_a_change(database: Arc<Database>) {
     let store = database.migrated().await;
     let id = account(&store, "lan@example.com").await;
     account(&store, "eve@example.com").await;

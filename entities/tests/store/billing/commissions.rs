@@ -1,5 +1,5 @@
-//! Random lives of a referrer and those whom it brought, against a few lines of arithmetic: the same on both
-//! databases, whatever fails, is cut off, revoked or paid in between.
+//! Random sequences of OTPs, revocations and payouts for a referrer, compared with a simple model on both
+//! databases, including failures and crashes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::database::Database;
 use crate::world::{NOW, World, account, credit, delivered, otp, paid, refunded};
 
-on_both!(random_lives_of_referrals_give_the_models_commissions);
+on_both!(random_sequences_match_the_models_commissions);
 
 const BY: Operator<'static> = Operator::COMMAND_LINE;
 const FRIENDS: usize = 3;
 const DAY_MS: i64 = 86_400_000;
 
-/// One thing that happens.
+/// One step of a sequence.
 #[derive(Debug, Clone)]
 enum Step {
-    /// OTPs of one batch: whose, at which cost, and whether each is delivered.
+    /// One batch of OTPs: the friend, the cost, and whether it is delivered.
     Otps(Vec<(usize, i64, bool)>),
-    /// The same, but the process dies while it settles them, after so many polls.
+    /// A batch whose process dies while settling it, after this number of polls.
     Crash(Vec<(usize, i64)>, usize),
     Revoke(usize),
     /// A month passes.
     Wait,
-    /// So many months back is run, by so many at a time.
+    /// Runs the payout of the month this many months back, this many times concurrently.
     Payout(usize, usize),
 }
 
@@ -49,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What one friend has earned, each commission with its time, and what was taken of it.
+/// Each friend's commissions with their times, and the amount already paid or reversed.
 #[derive(Default)]
 struct Model {
     earned: [Vec<(i64, i64)>; FRIENDS],
@@ -90,7 +90,7 @@ impl Model {
     }
 }
 
-async fn random_lives_of_referrals_give_the_models_commissions(database: Arc<Database>) {
+async fn random_sequences_match_the_models_commissions(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let runtime = tokio::runtime::Handle::current();
     let cases = if world.store.is_sqlite() { 24 } else { 12 };
@@ -110,8 +110,8 @@ async fn random_lives_of_referrals_give_the_models_commissions(database: Arc<Dat
     checked.await.unwrap().unwrap();
 }
 
-/// A referrer with its friends, who have money.
-async fn people(world: &World, case: u32) -> (AccountId, Vec<AccountId>) {
+/// A referrer and the accounts it referred, which have money.
+async fn referrer_and_friends(world: &World, case: u32) -> (AccountId, Vec<AccountId>) {
     let store = &world.store;
     let referrer = account(store, &format!("r{case}@example.com")).await;
     let code = store
@@ -153,7 +153,7 @@ async fn people(world: &World, case: u32) -> (AccountId, Vec<AccountId>) {
 }
 
 async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step>) {
-    let (referrer, friends) = people(world, case).await;
+    let (referrer, friends) = referrer_and_friends(world, case).await;
     let mut model = Model::default();
     let mut now_ms = NOW;
     let mut number = case * 500;
@@ -202,7 +202,7 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
                     .collect();
                 world.commit_cut_off(&[], &ends, polls).await;
                 world.restart(database).await;
-                // All were delivered, or none was.
+                // Either all of them were delivered, or none.
                 for (debit, (friend, cost)) in debits.iter().zip(&otps) {
                     let account = friends[*friend];
                     let found = world

@@ -22,16 +22,16 @@ use crate::world::{COST, NOW, World, account, credit, delivered, endpoint, otp, 
 
 on_both!(
     an_exact_payment_is_credited_once,
-    many_notifications_at_once_credit_once,
-    a_payment_that_does_not_fit_is_kept_and_put_right,
+    concurrent_notifications_credit_once,
+    an_unmatched_payment_is_held_and_credited_by_an_operator,
     an_approval_and_a_payment_credit_once,
     top_ups_are_refused_withdrawn_and_limited,
-    a_low_balance_is_told_once_each_time,
+    a_low_balance_is_reported_once_per_crossing,
     a_suspended_account_debits_nothing_and_keeps_everything,
-    what_operators_do_is_logged_for_good,
-    traffic_is_added_up_a_key,
+    operator_actions_are_logged_permanently,
+    traffic_is_summed_per_key,
     a_review_is_opened_once_and_seen_again,
-    accounts_are_found_by_their_address,
+    accounts_are_found_by_their_email,
 );
 
 const BY: Operator<'static> = Operator::COMMAND_LINE;
@@ -117,7 +117,7 @@ async fn an_exact_payment_is_credited_once(database: Arc<Database>) {
     world.assert_sound().await;
 }
 
-async fn many_notifications_at_once_credit_once(database: Arc<Database>) {
+async fn concurrent_notifications_credit_once(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let deposit = open(&world.store, world.account, 2).await;
     let other = database.open().await;
@@ -129,7 +129,7 @@ async fn many_notifications_at_once_credit_once(database: Arc<Database>) {
                 other.clone()
             };
             let memo = deposit.reference.clone();
-            // Three payments, each told four times.
+            // Three payments, each reported four times.
             tokio::spawn(async move { pay(&store, &format!("FT{}", n % 3), 260_000, &memo).await })
         })
         .collect();
@@ -154,7 +154,7 @@ async fn many_notifications_at_once_credit_once(database: Arc<Database>) {
     world.assert_sound().await;
 }
 
-async fn a_payment_that_does_not_fit_is_kept_and_put_right(database: Arc<Database>) {
+async fn an_unmatched_payment_is_held_and_credited_by_an_operator(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     let first = open(store, world.account, 3).await;
@@ -194,7 +194,7 @@ async fn a_payment_that_does_not_fit_is_kept_and_put_right(database: Arc<Databas
             .credit_payment(BY, id(bank_id), world.account, rate(), NOW + 9)
             .await
     };
-    // What came, not what was asked for; and its top-up is done with.
+    // The received amount is credited, not the requested one, and the top-up is closed.
     let worth = Micros::new(9_999_961);
     assert_eq!(credit("B").await.unwrap(), Some(worth));
     assert_eq!(credit("B").await.unwrap(), None);
@@ -234,7 +234,7 @@ async fn a_payment_that_does_not_fit_is_kept_and_put_right(database: Arc<Databas
     );
     assert_eq!(balance(store, world.account).await, 19_999_961);
     assert_eq!(store.billing().kept_payments(10).await.unwrap().len(), 1);
-    // An account that has gone.
+    // A payment for a closed account.
     store
         .ledger()
         .close_account(world.account, NOW + 10)
@@ -339,12 +339,12 @@ async fn top_ups_are_refused_withdrawn_and_limited(database: Arc<Database>) {
     world.assert_sound().await;
 }
 
-async fn a_low_balance_is_told_once_each_time(database: Arc<Database>) {
+async fn a_low_balance_is_reported_once_per_crossing(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 3 * COST).await;
     let store = world.store.clone();
     endpoint(&store, world.account, "https://example.com/hook").await;
-    let tell = async || store.ledger().notify_low_balances(NOW + 7).await.unwrap();
-    assert!(tell().await.is_empty());
+    let notify = async || store.ledger().notify_low_balances(NOW + 7).await.unwrap();
+    assert!(notify().await.is_empty());
     let threshold = Micros::new(3 * COST);
     store
         .ledger()
@@ -359,14 +359,14 @@ async fn a_low_balance_is_told_once_each_time(database: Arc<Database>) {
             .unwrap(),
         Some(threshold)
     );
-    // Exactly at the threshold is not below it.
-    assert!(tell().await.is_empty());
+    // A balance equal to the threshold is not low.
+    assert!(notify().await.is_empty());
     world.debit(&[otp(world.account, 1)]).await;
-    let told = tell().await;
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].email, "a@example.com");
-    assert_eq!(told[0].notice.held.total(), Micros::new(2 * COST));
-    assert!(tell().await.is_empty());
+    let notices = notify().await;
+    assert_eq!(notices.len(), 1);
+    assert_eq!(notices[0].email, "a@example.com");
+    assert_eq!(notices[0].notice.held.total(), Micros::new(2 * COST));
+    assert!(notify().await.is_empty());
     let bodies = async || -> Vec<String> {
         let sql = "SELECT body FROM webhook_attempts WHERE event_type = 'wallet.low' \
                    AND status = 'pending' ORDER BY id";
@@ -377,14 +377,14 @@ async fn a_low_balance_is_told_once_each_time(database: Arc<Database>) {
             .map(|row| row.try_get_by_index(0).unwrap())
             .collect()
     };
-    assert_eq!(bodies().await, [told[0].notice.body()]);
-    // Above it, and below again.
+    assert_eq!(bodies().await, [notices[0].notice.body()]);
+    // The balance rises above the threshold and falls below it again.
     credit(&store, world.account, Bucket::Bonus, 5 * COST).await;
-    assert!(tell().await.is_empty());
+    assert!(notify().await.is_empty());
     world.cache.invalidate_wallet(world.account);
     let debits: Vec<_> = (2..7).map(|n| otp(world.account, n)).collect();
     world.debit(&debits).await;
-    assert_eq!(tell().await.len(), 1);
+    assert_eq!(notify().await.len(), 1);
     assert_eq!(bodies().await.len(), 2);
     store
         .ledger()
@@ -423,10 +423,10 @@ async fn a_suspended_account_debits_nothing_and_keeps_everything(database: Arc<D
     );
     let kept = store.accounts().get(world.account).await.unwrap().unwrap();
     assert_eq!(kept.suspended_for.as_deref(), Some("fraud"));
-    // Its wallet was cached: the debit is refused all the same.
+    // The debit is refused although the wallet is cached.
     let refused = world.debit(&[otp(world.account, 3)]).await;
     assert_eq!(refused, [DebitOutcome::AccountClosed]);
-    // What was under way ends as ever.
+    // Deliveries in progress are settled normally.
     let ends = [
         delivered(&debits[0], paid(&outcomes[0])),
         crate::world::refunded(&debits[1], paid(&outcomes[1])),
@@ -453,7 +453,7 @@ async fn a_suspended_account_debits_nothing_and_keeps_everything(database: Arc<D
     world.assert_sound().await;
 }
 
-async fn what_operators_do_is_logged_for_good(database: Arc<Database>) {
+async fn operator_actions_are_logged_permanently(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     let operator = account(store, "op@example.com").await;
@@ -494,12 +494,12 @@ async fn what_operators_do_is_logged_for_good(database: Arc<Database>) {
         .operator_actions(None, None, 10)
         .await
         .unwrap();
-    let told: Vec<_> = actions
+    let logged: Vec<_> = actions
         .iter()
         .map(|a| (a.action.as_str(), a.operator.as_str(), a.detail.as_deref()))
         .collect();
     assert_eq!(
-        told,
+        logged,
         [
             ("credit", "op@example.com", Some("2.000 USD to bonus")),
             ("note", "op@example.com", Some("called them")),
@@ -530,9 +530,9 @@ async fn what_operators_do_is_logged_for_good(database: Arc<Database>) {
     }
 }
 
-async fn traffic_is_added_up_a_key(database: Arc<Database>) {
+async fn traffic_is_summed_per_key(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 100 * COST).await;
-    // Four numbers in a row with a gap of three, and two far from all others.
+    // Four numbers within a range with a gap of three, and two far from all others.
     let numbers = [100, 101, 102, 105, 5_000, 9_000];
     let mut debits: Vec<_> = numbers.iter().map(|n| otp(world.account, *n)).collect();
     debits[5].key_id = KeyId(uuid::Uuid::from_u128(8));
@@ -547,7 +547,7 @@ async fn traffic_is_added_up_a_key(database: Arc<Database>) {
     silent.attempts = Vec::new();
     let ends = [delivered(&debits[0], paid(&outcomes[0])), cut, silent];
     world.settle(&ends).await;
-    // Ids are of the real clock, and so must be the times.
+    // Ids use the real clock, so the times must too.
     let now_ms = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
@@ -678,7 +678,7 @@ async fn a_review_is_opened_once_and_seen_again(database: Arc<Database>) {
     );
 }
 
-async fn accounts_are_found_by_their_address(database: Arc<Database>) {
+async fn accounts_are_found_by_their_email(database: Arc<Database>) {
     let world = World::with_balance(&database, COST).await;
     let store = &world.store;
     account(store, "under_score@example.com").await;

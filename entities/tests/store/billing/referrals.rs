@@ -20,26 +20,26 @@ use crate::database::Database;
 use crate::world::{COST, NOW, World, account, credit, delivered, otp, paid, refunded};
 
 on_both!(
-    a_first_sign_up_by_anothers_link_is_referred_once,
-    nobody_brings_themselves,
-    a_sign_up_that_is_confirmed_later_is_referred_all_the_same,
-    a_closed_referrer_brings_nobody_and_earns_nothing_more,
-    an_account_gets_its_person_and_a_referral_code_of_its_own,
-    a_tenth_accrues_whatever_bucket_paid,
-    what_fails_or_costs_nothing_earns_nothing,
-    a_settlement_twice_accrues_once,
-    a_revocation_reverses_what_is_pending,
+    a_first_sign_up_through_a_referral_link_is_referred_once,
+    an_account_cannot_refer_itself,
+    a_sign_up_that_is_confirmed_later_is_referred_too,
+    a_closed_referrer_gains_no_referrals_and_no_commissions,
+    each_account_has_a_person_and_its_own_referral_code,
+    a_tenth_accrues_for_every_paying_bucket,
+    failed_and_free_deliveries_earn_nothing,
+    a_repeated_settlement_accrues_once,
+    a_revocation_reverses_pending_commissions,
     a_revocation_between_batches_is_noticed,
     a_month_is_paid_once,
-    a_month_is_paid_once_by_many_at_a_time,
-    what_a_later_month_earned_waits_for_it,
+    concurrent_payout_runs_pay_a_month_once,
+    commissions_of_a_later_month_wait_for_its_payout,
     a_payout_waits_for_a_wallet,
-    a_payout_into_ones_own_wallet_is_cash,
-    a_broken_commission_is_found,
+    a_payout_into_the_referrers_own_wallet_is_cash,
+    the_audit_reports_a_broken_commission,
 );
 
 const BY: Operator<'static> = Operator::COMMAND_LINE;
-/// `NOW` is in May 2026.
+/// The month of [`NOW`].
 const MAY: &str = "2026-05";
 const SHARE: i64 = COST / 10;
 const DAY_MS: i64 = 86_400_000;
@@ -77,7 +77,7 @@ async fn sign_up_from(
     opened.unwrap()
 }
 
-/// The world's account, brought by another one, and with money.
+/// The world's account with money, referred by another account.
 async fn referred(database: &Database) -> (World, AccountId) {
     let mut world = World::with_balance(database, 0).await;
     let referrer = world.account;
@@ -87,7 +87,7 @@ async fn referred(database: &Database) -> (World, AccountId) {
     (world, referrer)
 }
 
-/// Sends OTPs to so many phones from `first` on and has them delivered at `at_ms`.
+/// Sends OTPs to `count` phones from number `first` on and settles them as delivered at `at_ms`.
 async fn deliver(world: &mut World, first: u32, count: u32, at_ms: i64) {
     let debits: Vec<_> = (first..first + count)
         .map(|number| otp(world.account, number))
@@ -133,7 +133,7 @@ async fn nominate(store: &Store, account: AccountId) {
         .unwrap();
 }
 
-async fn a_first_sign_up_by_anothers_link_is_referred_once(database: Arc<Database>) {
+async fn a_first_sign_up_through_a_referral_link_is_referred_once(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     let code = code(store, world.account).await;
@@ -146,10 +146,10 @@ async fn a_first_sign_up_by_anothers_link_is_referred_once(database: Arc<Databas
         (world.account, friend)
     );
     assert_eq!(referral.ended_at_ms, None);
-    // Not the first sign-up of this person.
+    // The same person signed up before.
     let again = sign_up(store, "friend+2@example.com", &code).await;
     assert!(store.billing().referral_of(again).await.unwrap().is_none());
-    // An unknown code, or none at all, is no reason to refuse a customer.
+    // A missing or unknown code does not prevent the sign-up.
     for wrong in ["ffffffffffff", "'; --", ""] {
         let email = format!("{}@example.org", wrong.len());
         let newcomer = sign_up(store, &email, wrong).await;
@@ -168,7 +168,7 @@ async fn a_first_sign_up_by_anothers_link_is_referred_once(database: Arc<Databas
     world.assert_sound().await;
 }
 
-async fn a_sign_up_that_is_confirmed_later_is_referred_all_the_same(database: Arc<Database>) {
+async fn a_sign_up_that_is_confirmed_later_is_referred_too(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     let code = code(store, world.account).await;
@@ -248,7 +248,7 @@ async fn a_sign_up_that_is_confirmed_later_is_referred_all_the_same(database: Ar
     world.assert_sound().await;
 }
 
-async fn nobody_brings_themselves(database: Arc<Database>) {
+async fn an_account_cannot_refer_itself(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     let me = account(store, "minh.tran@gmail.com").await;
@@ -269,12 +269,12 @@ async fn nobody_brings_themselves(database: Arc<Database>) {
             "{email}"
         );
     }
-    // Who is signed in as somebody else comes by this link all the same.
+    // A sign-up from another account's session still counts as referred.
     let other = sign_up_from(store, "other@example.com", &code, Some(world.account)).await;
     assert!(store.billing().referral_of(other).await.unwrap().is_some());
 }
 
-async fn a_closed_referrer_brings_nobody_and_earns_nothing_more(database: Arc<Database>) {
+async fn a_closed_referrer_gains_no_referrals_and_no_commissions(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     let code = code(&world.store, referrer).await;
     deliver(&mut world, 0, 3, NOW).await;
@@ -284,7 +284,7 @@ async fn a_closed_referrer_brings_nobody_and_earns_nothing_more(database: Arc<Da
         .close_account(referrer, NOW + 1)
         .await
         .unwrap();
-    // The node has not heard of it.
+    // The node has not seen the change yet.
     deliver(&mut world, 10, 3, NOW + 2).await;
     deliver(&mut world, 20, 3, NOW + 3).await;
     assert_eq!(pending(&world.store, referrer).await, 3 * SHARE);
@@ -301,7 +301,7 @@ async fn a_closed_referrer_brings_nobody_and_earns_nothing_more(database: Arc<Da
     world.assert_sound_at(NOW + DAY_MS).await;
 }
 
-async fn an_account_gets_its_person_and_a_referral_code_of_its_own(database: Arc<Database>) {
+async fn each_account_has_a_person_and_its_own_referral_code(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     let persons = [
@@ -336,7 +336,7 @@ async fn an_account_gets_its_person_and_a_referral_code_of_its_own(database: Arc
     assert_eq!(codes.len(), persons.len() + 1);
 }
 
-async fn a_tenth_accrues_whatever_bucket_paid(database: Arc<Database>) {
+async fn a_tenth_accrues_for_every_paying_bucket(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     credit(&world.store, world.account, Bucket::Free, COST).await;
     credit(&world.store, world.account, Bucket::Bonus, COST + 5).await;
@@ -355,7 +355,7 @@ async fn a_tenth_accrues_whatever_bucket_paid(database: Arc<Database>) {
         && entry.kind == "commission"
         && entry.amount == Micros::new(SHARE)
         && entry.delivery_id.is_some()));
-    // Nobody brought the referrer: its own OTPs earn nothing.
+    // The referrer itself has no referrer: its own OTPs earn nothing.
     world.account = referrer;
     credit(&world.store, referrer, Bucket::Balance, COST).await;
     deliver(&mut world, 50, 1, NOW).await;
@@ -363,7 +363,7 @@ async fn a_tenth_accrues_whatever_bucket_paid(database: Arc<Database>) {
     world.assert_sound_at(NOW + DAY_MS).await;
 }
 
-async fn what_fails_or_costs_nothing_earns_nothing(database: Arc<Database>) {
+async fn failed_and_free_deliveries_earn_nothing(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     let mut debits: Vec<_> = (0..5).map(|n| otp(world.account, n)).collect();
     debits[2].cost = Micros::ZERO;
@@ -385,7 +385,7 @@ async fn what_fails_or_costs_nothing_earns_nothing(database: Arc<Database>) {
     world.assert_sound_at(NOW + DAY_MS).await;
 }
 
-async fn a_settlement_twice_accrues_once(database: Arc<Database>) {
+async fn a_repeated_settlement_accrues_once(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     let debits = [otp(world.account, 1), otp(world.account, 2)];
     let outcomes = world.debit(&debits).await;
@@ -403,7 +403,7 @@ async fn a_settlement_twice_accrues_once(database: Arc<Database>) {
     world.assert_sound_at(NOW + DAY_MS).await;
 }
 
-async fn a_revocation_reverses_what_is_pending(database: Arc<Database>) {
+async fn a_revocation_reverses_pending_commissions(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     let friend = world.account;
     let code = code(&world.store, referrer).await;
@@ -480,7 +480,7 @@ async fn a_month_is_paid_once(database: Arc<Database>) {
         (earnings.paid, earnings.accrued),
         (payouts[0].amount, payouts[0].amount)
     );
-    // What is paid is not reversed.
+    // Paid commissions are not reversed.
     let revoked = world
         .store
         .billing()
@@ -501,7 +501,7 @@ async fn a_month_is_paid_once(database: Arc<Database>) {
     world.assert_sound_at(NOW + DAY_MS).await;
 }
 
-async fn a_month_is_paid_once_by_many_at_a_time(database: Arc<Database>) {
+async fn concurrent_payout_runs_pay_a_month_once(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     nominate(&world.store, referrer).await;
     deliver(&mut world, 0, 8, NOW).await;
@@ -528,7 +528,7 @@ async fn a_month_is_paid_once_by_many_at_a_time(database: Arc<Database>) {
     world.assert_sound_at(NOW + DAY_MS).await;
 }
 
-async fn what_a_later_month_earned_waits_for_it(database: Arc<Database>) {
+async fn commissions_of_a_later_month_wait_for_its_payout(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     nominate(&world.store, referrer).await;
     deliver(&mut world, 0, 2, NOW).await;
@@ -581,7 +581,7 @@ async fn a_payout_waits_for_a_wallet(database: Arc<Database>) {
     world.assert_sound_at(NOW + DAY_MS).await;
 }
 
-async fn a_payout_into_ones_own_wallet_is_cash(database: Arc<Database>) {
+async fn a_payout_into_the_referrers_own_wallet_is_cash(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     let own = PayoutWallet::Balance;
     world
@@ -608,7 +608,7 @@ async fn a_payout_into_ones_own_wallet_is_cash(database: Arc<Database>) {
         .unwrap();
     assert_eq!(payouts[0].sent_reference.as_deref(), Some("payout-2026-05"));
     world.assert_sound_at(NOW + DAY_MS).await;
-    // A closed wallet takes nothing: it waits for another one.
+    // A closed wallet receives nothing: the payout waits for another wallet.
     deliver(&mut world, 10, 2, NOW).await;
     world
         .store
@@ -620,7 +620,7 @@ async fn a_payout_into_ones_own_wallet_is_cash(database: Arc<Database>) {
     world.assert_sound_at(NOW + DAY_MS).await;
 }
 
-async fn a_broken_commission_is_found(database: Arc<Database>) {
+async fn the_audit_reports_a_broken_commission(database: Arc<Database>) {
     let (mut world, _) = referred(&database).await;
     deliver(&mut world, 0, 2, NOW).await;
     let connection = world.store.connection();

@@ -1,4 +1,4 @@
-//! Nodes, their leases, and what a dead node leaves behind.
+//! Nodes, their leases, and the deliveries and webhooks of dead nodes.
 
 mod nodes;
 mod recovery;

@@ -1,4 +1,4 @@
-//! Whose life it is: epochs, leases, takeovers.
+//! Node epochs, leases and takeovers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,17 +11,19 @@ use nexo_entities::store::ledger::posting::{DebitOutcome, NodeEpoch, Settlement,
 use nexo_entities::store::webhooks::attempts::ClaimLimits;
 
 use crate::database::Database;
-use crate::world::{COST, NOW, World, delivered, endpoint, interrupted, otp, paid, refunded, told};
+use crate::world::{
+    COST, NOW, World, delivered, delivered_event, endpoint, interrupted, otp, paid, refunded,
+};
 
 on_both!(
-    a_living_nodes_name_is_not_given_away,
+    a_live_nodes_name_is_not_reassigned,
     a_dead_node_is_taken_over_by_one_and_settled_once,
-    what_a_dead_node_was_sending_is_unknown,
-    a_taker_that_dies_is_followed,
-    an_epoch_that_is_over_posts_no_debit_and_claims_no_webhook,
-    a_takeover_waits_for_a_debit_under_way,
+    webhooks_a_dead_node_was_sending_are_unknown,
+    a_takeover_whose_node_dies_is_taken_over,
+    an_ended_epoch_posts_no_debit_and_claims_no_webhook,
+    a_takeover_waits_for_a_debit_in_progress,
     a_session_holds_its_name_and_renews_only_its_own_epoch,
-    a_change_rings,
+    a_change_notifies_listeners,
 );
 
 fn start(name: &str) -> NodeStart<'_> {
@@ -32,7 +34,7 @@ fn start(name: &str) -> NodeStart<'_> {
     }
 }
 
-/// The life of a node whose lease ended a minute ago.
+/// An epoch of a node whose lease ended a minute ago.
 async fn dead(store: &Store, name: &str) -> NodeEpoch {
     let long_ago = NodeStart {
         lease_ms: -60_000,
@@ -41,14 +43,14 @@ async fn dead(store: &Store, name: &str) -> NodeEpoch {
     store.cluster().start_node(long_ago).await.unwrap()
 }
 
-async fn a_living_nodes_name_is_not_given_away(database: Arc<Database>) {
+async fn a_live_nodes_name_is_not_reassigned(database: Arc<Database>) {
     let store = database.migrated().await;
     assert_eq!(
         store.cluster().start_node(start("n1")).await.unwrap().epoch,
         1
     );
     for predecessor in [Predecessor::MayBeAlive, Predecessor::Unlocked] {
-        // The first one holds no lock, so that a free lock says nothing.
+        // The first process holds no lock, so a free lock proves nothing.
         let second = NodeStart {
             predecessor,
             ..start("n1")
@@ -76,7 +78,7 @@ async fn a_living_nodes_name_is_not_given_away(database: Arc<Database>) {
         ..start("n1")
     };
     assert_eq!(store.cluster().start_node(unlocked).await.unwrap().epoch, 3);
-    // Its lease has ended.
+    // The lease has ended.
     assert_eq!(
         store.cluster().start_node(start("n1")).await.unwrap().epoch,
         4
@@ -126,17 +128,17 @@ async fn a_dead_node_is_taken_over_by_one_and_settled_once(database: Arc<Databas
     assert_eq!(
         three.store.cluster().dead_nodes("n3").await.unwrap(),
         [],
-        "it is seen to"
+        "the takeover is in progress"
     );
 
-    // What the dead one thought would be its end is none.
+    // Settlements of the dead epoch are not written.
     assert_eq!(one.settle(&[delivered(&debit, parts)]).await, [false]);
     assert_eq!(settle_for(&two.store, &taken[0]).await, 1);
     assert_eq!(settle_for(&two.store, &taken[0]).await, 0);
     assert_eq!(one.settle(&[refunded(&debit, parts)]).await, [false]);
     assert_eq!(one.held().await.total().get(), 10 * COST);
     assert_eq!(one.store.webhooks().backlog().await.unwrap(), 1);
-    // Its window is kept: the phone may have rung.
+    // The window stays closed: the phone may have change.
     let mut two = two;
     let again = two.debit(&[otp(one.account, 1)]).await;
     assert!(
@@ -146,7 +148,7 @@ async fn a_dead_node_is_taken_over_by_one_and_settled_once(database: Arc<Databas
     one.assert_sound().await;
 }
 
-async fn what_a_dead_node_was_sending_is_unknown(database: Arc<Database>) {
+async fn webhooks_a_dead_node_was_sending_are_unknown(database: Arc<Database>) {
     let mut one = World::with_balance(&database, 10 * COST).await;
     endpoint(&one.store, one.account, "https://one.example.com").await;
     let two = one.beside(&database, "n2").await;
@@ -155,12 +157,12 @@ async fn what_a_dead_node_was_sending_is_unknown(database: Arc<Database>) {
         let debit = otp(one.account, number);
         let parts = paid(&one.debit(std::slice::from_ref(&debit)).await[0]);
         let settlement = Settlement {
-            event: Some(told(&debit)),
+            event: Some(delivered_event(&debit)),
             ..delivered(&debit, parts)
         };
         assert_eq!(one.settle(&[settlement]).await, [true]);
     }
-    let nothing = HashMap::new();
+    let none_sending = HashMap::new();
     let limits = |attempts| ClaimLimits {
         attempts,
         per_endpoint: 100,
@@ -168,7 +170,7 @@ async fn what_a_dead_node_was_sending_is_unknown(database: Arc<Database>) {
     let sending = one
         .store
         .webhooks()
-        .claim(&one.node, &nothing, limits(1), NOW);
+        .claim(&one.node, &none_sending, limits(1), NOW);
     let sending = sending.await.unwrap().remove(0);
     let dead = two
         .store
@@ -195,20 +197,20 @@ async fn what_a_dead_node_was_sending_is_unknown(database: Arc<Database>) {
         (attempt.status.as_str(), attempt.finished_at_ms),
         ("unknown", Some(NOW + 5))
     );
-    // The other one was never claimed, and is sent by whoever lives.
+    // The other attempt was never claimed and is sent by a live node.
     let rest = two
         .store
         .webhooks()
-        .claim(&two.node, &nothing, limits(10), NOW);
+        .claim(&two.node, &none_sending, limits(10), NOW);
     assert_eq!(rest.await.unwrap().len(), 1);
 }
 
-async fn a_taker_that_dies_is_followed(database: Arc<Database>) {
+async fn a_takeover_whose_node_dies_is_taken_over(database: Arc<Database>) {
     let mut one = World::with_balance(&database, 10 * COST).await;
     let two = one.beside(&database, "n2").await;
     one.node = dead(&one.store, "n1").await;
     one.debit(&[otp(one.account, 1)]).await;
-    // It has taken over, and settles nothing.
+    // The first takeover settles nothing.
     let first = two
         .store
         .cluster()
@@ -230,18 +232,18 @@ async fn a_taker_that_dies_is_followed(database: Arc<Database>) {
     one.assert_sound().await;
 }
 
-async fn an_epoch_that_is_over_posts_no_debit_and_claims_no_webhook(database: Arc<Database>) {
+async fn an_ended_epoch_posts_no_debit_and_claims_no_webhook(database: Arc<Database>) {
     let mut one = World::with_balance(&database, 10 * COST).await;
     endpoint(&one.store, one.account, "https://one.example.com").await;
     let debit = otp(one.account, 1);
     let parts = paid(&one.debit(std::slice::from_ref(&debit)).await[0]);
     let settlement = Settlement {
-        event: Some(told(&debit)),
+        event: Some(delivered_event(&debit)),
         ..delivered(&debit, parts)
     };
     assert_eq!(one.settle(&[settlement]).await, [true]);
     if one.store.is_sqlite() {
-        // One process serves a file: nobody ends its epoch.
+        // Only one process uses the file, so no other node ends its epoch.
         return;
     }
     let next = one
@@ -278,7 +280,7 @@ async fn an_epoch_that_is_over_posts_no_debit_and_claims_no_webhook(database: Ar
         .claim(&next, &HashMap::new(), limits, NOW)
         .await;
     assert_eq!(claimed.unwrap().len(), 1);
-    // Nor did the refused debits take their phones' windows.
+    // The refused debits did not claim the phones' windows.
     one.node = next;
     let posted = one.debit(&[otp(one.account, 2)]).await;
     assert!(
@@ -288,9 +290,9 @@ async fn an_epoch_that_is_over_posts_no_debit_and_claims_no_webhook(database: Ar
     one.assert_sound().await;
 }
 
-/// Debits and takeovers of their node, as they come: each debit is either settled by a taker or was not
+/// Concurrent debits and takeovers of their node: each debit is either settled by the takeover or not
 /// posted at all.
-async fn a_takeover_waits_for_a_debit_under_way(database: Arc<Database>) {
+async fn a_takeover_waits_for_a_debit_in_progress(database: Arc<Database>) {
     let one = World::with_balance(&database, 1_000 * COST).await;
     if one.store.is_sqlite() {
         return;
@@ -332,10 +334,7 @@ async fn a_takeover_waits_for_a_debit_under_way(database: Arc<Database>) {
             posted += debit.await.unwrap();
         }
     }
-    assert_eq!(
-        posted, settled,
-        "each that was posted was found by the taker"
-    );
+    assert_eq!(posted, settled, "the takeover settled each posted debit");
     assert_eq!(one.held().await.total().get(), 1_000 * COST);
     one.assert_sound().await;
 }
@@ -354,12 +353,12 @@ async fn a_session_holds_its_name_and_renews_only_its_own_epoch(database: Arc<Da
     let other_name = store.cluster().node_session("n2").await.unwrap().unwrap();
     assert!(other_name.is_locked());
     assert!(session.renew(&node, 10_000).await.unwrap());
-    let over = NodeEpoch {
+    let later = NodeEpoch {
         epoch: node.epoch + 1,
         ..node.clone()
     };
-    assert!(!session.renew(&over, 10_000).await.unwrap());
-    // Its lock is known to the database now: where it is free, its holder is gone.
+    assert!(!session.renew(&later, 10_000).await.unwrap());
+    // The session registered its lock, so a free lock now proves that the holder is gone.
     drop(session);
     let unlocked = NodeStart {
         predecessor: Predecessor::Unlocked,
@@ -376,20 +375,20 @@ async fn a_session_holds_its_name_and_renews_only_its_own_epoch(database: Arc<Da
         .is_locked()
     {
         tries += 1;
-        assert!(tries < 500, "the name is not let go");
+        assert!(tries < 500, "the name's lock is not released");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-async fn a_change_rings(database: Arc<Database>) {
+async fn a_change_notifies_listeners(database: Arc<Database>) {
     let store = database.migrated().await;
-    let Some(mut bell) = store.cluster().listen().await.unwrap() else {
+    let Some(mut listener) = store.cluster().listen().await.unwrap() else {
         assert!(store.is_sqlite());
         return;
     };
-    let silent = tokio::time::timeout(Duration::from_millis(50), bell.changed()).await;
+    let silent = tokio::time::timeout(Duration::from_millis(50), listener.changed()).await;
     assert!(silent.is_err());
     crate::world::account(&store, "a@example.com").await;
-    let rung = tokio::time::timeout(Duration::from_secs(5), bell.changed()).await;
-    rung.unwrap().unwrap();
+    let change = tokio::time::timeout(Duration::from_secs(5), listener.changed()).await;
+    change.unwrap().unwrap();
 }

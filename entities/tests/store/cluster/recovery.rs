@@ -1,4 +1,4 @@
-//! What a node does with what its former life left behind.
+//! A restarted node settles the deliveries that its previous process left unfinished.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::database::Database;
 use crate::world::{COST, NOW, World, credit, delivered, endpoint, interrupted, otp, paid};
 
 on_both!(
-    a_restarted_node_refunds_and_announces_what_it_left_unfinished,
-    a_live_or_young_delivery_is_left_alone_by_the_reaper,
+    a_restarted_node_refunds_and_announces_unfinished_deliveries,
+    the_reaper_ignores_live_and_recent_deliveries,
     another_nodes_deliveries_are_not_touched,
 );
 
@@ -27,7 +27,7 @@ async fn settle_all(world: &mut World, live: &HashSet<nexo_domain::ids::Delivery
         .unwrap()
 }
 
-async fn a_restarted_node_refunds_and_announces_what_it_left_unfinished(database: Arc<Database>) {
+async fn a_restarted_node_refunds_and_announces_unfinished_deliveries(database: Arc<Database>) {
     // Enough for more than one page.
     let mut world = World::with_balance(&database, 600 * COST).await;
     credit(&world.store, world.account, Bucket::Free, 10_000).await;
@@ -35,7 +35,7 @@ async fn a_restarted_node_refunds_and_announces_what_it_left_unfinished(database
     let before = world.held().await;
     let debits: Vec<Debit> = (0..600).map(|n| otp(world.account, n)).collect();
     let outcomes = world.debit(&debits).await;
-    // So soon that nobody knew of the endpoint.
+    // Settled without an event, before the cache knew of the endpoint.
     let finished = Settlement {
         completed_at_ms: NOW + 1,
         ..delivered(&debits[5], paid(&outcomes[5]))
@@ -79,7 +79,7 @@ async fn a_restarted_node_refunds_and_announces_what_it_left_unfinished(database
     world.assert_sound().await;
 }
 
-async fn a_live_or_young_delivery_is_left_alone_by_the_reaper(database: Arc<Database>) {
+async fn the_reaper_ignores_live_and_recent_deliveries(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let (lost, live) = (otp(world.account, 1), otp(world.account, 2));
     let young = Debit {

@@ -1,4 +1,4 @@
-//! Each way in which a database cannot be opened has its own error and mend.
+//! Each reason why a database cannot be opened has its own error and remedy.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ async fn refusal(url: &str) -> StoreError {
 }
 
 #[tokio::test]
-async fn the_folder_of_a_sqlite_file_is_made() {
+async fn the_folder_of_a_sqlite_file_is_created() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a/b/nexo.db");
     let store = Store::connect(&format!("sqlite://{}", file.display()), 1)
@@ -23,7 +23,7 @@ async fn the_folder_of_a_sqlite_file_is_made() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_made_is_named() {
+async fn a_folder_that_cannot_be_created_is_named() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     let url = format!("sqlite://{}/file/nexo.db", folder.path().display());
@@ -36,7 +36,7 @@ async fn a_folder_that_cannot_be_made_is_named() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_named() {
+async fn a_file_that_is_not_a_database_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nexo.db");
     fs::write(
@@ -56,7 +56,7 @@ async fn a_file_that_is_no_database_is_named() {
 }
 
 #[tokio::test]
-async fn a_url_of_something_else_is_refused() {
+async fn a_url_of_another_scheme_is_refused() {
     for url in ["", "nexo.db", "mysql://localhost/nexo", "postgres:/nexo"] {
         assert!(matches!(refusal(url).await, StoreError::BadUrl), "{url}");
     }
@@ -67,7 +67,7 @@ async fn a_url_of_something_else_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_named_without_the_password() {
+async fn an_unreachable_server_is_named_without_the_password() {
     let port = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
@@ -79,7 +79,7 @@ async fn a_server_that_is_not_there_is_named_without_the_password() {
 }
 
 #[tokio::test]
-async fn a_database_that_the_server_lacks_is_named() {
+async fn a_database_missing_on_the_server_is_named() {
     let Some(database) = Database::postgres().await else {
         return;
     };

@@ -10,13 +10,13 @@ use crate::database::Database;
 use crate::world::{COST, World, otp};
 
 on_both!(
-    migrations_go_up_and_down_and_say_where_they_stand,
+    migrations_run_up_and_down_and_report_their_state,
     two_nodes_may_migrate_at_once,
     a_database_with_an_unknown_migration_is_left_unchanged,
     a_value_of_the_wrong_type_is_refused,
 );
 
-async fn migrations_go_up_and_down_and_say_where_they_stand(database: Arc<Database>) {
+async fn migrations_run_up_and_down_and_report_their_state(database: Arc<Database>) {
     let store = database.open().await;
     store.ping().await.unwrap();
     let names = nexo_migration::names();

@@ -1,4 +1,4 @@
-//! What an account's days came to, against a count of its deliveries.
+//! Daily statistics of an account, compared with a count of its deliveries.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use crate::database::Database;
 use crate::world::{NOW, World, account, delivered, otp_at, paid, refunded};
 
 on_both!(
-    days_are_added_up_once_and_what_rings_holds_them_up,
-    the_last_minutes_are_counted_as_they_are,
+    days_are_summed_once_and_only_up_to_a_call_in_progress,
+    the_last_minutes_are_counted_before_they_are_summed,
 );
 
 async fn ended(world: &mut World, number: u32, at_ms: i64) {
@@ -22,7 +22,7 @@ async fn ended(world: &mut World, number: u32, at_ms: i64) {
     assert_eq!(world.settle(&[end]).await, [true]);
 }
 
-async fn add_up(world: &World, now_ms: i64) {
+async fn sum_up(world: &World, now_ms: i64) {
     while world
         .store
         .deliveries()
@@ -32,7 +32,7 @@ async fn add_up(world: &World, now_ms: i64) {
     {}
 }
 
-/// What a day came to: delivered and failed.
+/// The number of delivered and of failed OTPs of a day.
 async fn day(world: &World, day: i64, now_ms: i64) -> (u64, u64) {
     let figures = world
         .store
@@ -46,7 +46,7 @@ async fn day(world: &World, day: i64, now_ms: i64) -> (u64, u64) {
     })
 }
 
-async fn days_are_added_up_once_and_what_rings_holds_them_up(database: Arc<Database>) {
+async fn days_are_summed_once_and_only_up_to_a_call_in_progress(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10_000_000).await;
     let first = NOW / DAY_MS - 2;
     let noon = |day: i64| (first + day) * DAY_MS + DAY_MS / 2;
@@ -56,22 +56,22 @@ async fn days_are_added_up_once_and_what_rings_holds_them_up(database: Arc<Datab
     for number in 12..18 {
         ended(&mut world, number, noon(1) + i64::from(number)).await;
     }
-    let rings = otp_at(world.account, 100, noon(1) + 600_000);
-    let parts = paid(&world.debit(std::slice::from_ref(&rings)).await[0]);
+    let ringing = otp_at(world.account, 100, noon(1) + 600_000);
+    let parts = paid(&world.debit(std::slice::from_ref(&ringing)).await[0]);
     ended(&mut world, 20, noon(1) + 700_000).await;
     let now = noon(2);
     for _ in 0..3 {
-        add_up(&world, now).await;
+        sum_up(&world, now).await;
     }
     assert_eq!(day(&world, first, now).await, (8, 4));
     assert_eq!(
         day(&world, first + 1, now).await,
         (4, 2),
-        "behind the one that rings"
+        "the sum stops before the call in progress"
     );
-    assert_eq!(world.settle(&[delivered(&rings, parts)]).await, [true]);
+    assert_eq!(world.settle(&[delivered(&ringing, parts)]).await, [true]);
     for _ in 0..2 {
-        add_up(&world, now).await;
+        sum_up(&world, now).await;
     }
     assert_eq!(day(&world, first, now).await, (8, 4));
     assert_eq!(day(&world, first + 1, now).await, (6, 2));
@@ -92,20 +92,20 @@ async fn days_are_added_up_once_and_what_rings_holds_them_up(database: Arc<Datab
     assert_eq!(figures.days, []);
 }
 
-async fn the_last_minutes_are_counted_as_they_are(database: Arc<Database>) {
+async fn the_last_minutes_are_counted_before_they_are_summed(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10_000_000).await;
     let now = (NOW / DAY_MS) * DAY_MS + DAY_MS / 2;
     let today = now / DAY_MS;
     for number in 0..6 {
         ended(&mut world, number, now - 300_000 + i64::from(number)).await;
     }
-    add_up(&world, now).await;
+    sum_up(&world, now).await;
     for number in 6..9 {
         ended(&mut world, number, now - 20_000 + i64::from(number)).await;
     }
-    add_up(&world, now).await;
+    sum_up(&world, now).await;
     assert_eq!(day(&world, today, now).await, (6, 3));
-    // Later they are added up, and count no more than before.
-    add_up(&world, now + 120_000).await;
+    // Once they are summed, the counts stay the same.
+    sum_up(&world, now + 120_000).await;
     assert_eq!(day(&world, today, now + 120_000).await, (6, 3));
 }

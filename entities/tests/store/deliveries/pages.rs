@@ -1,4 +1,4 @@
-//! Lists of deliveries: what is on a page, and that pages make the whole.
+//! Pages of deliveries: the contents of a page, and that the pages cover the whole list.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::database::Database;
 use crate::world::{COST, NOW, World, account, credit, delivered, otp, paid, phone, refunded};
 
 on_both!(
-    pages_make_the_whole_while_new_deliveries_arrive,
-    a_page_holds_exactly_what_its_filter_says,
-    nobody_sees_anothers_deliveries,
-    what_has_filters_is_found_as_before,
-    filters_know_no_phone_that_was_masked_meanwhile,
+    pages_cover_the_list_while_new_deliveries_arrive,
+    a_page_holds_exactly_the_deliveries_that_match_its_filter,
+    an_account_sees_only_its_own_deliveries,
+    lists_stay_the_same_once_filters_are_built,
+    a_filter_omits_phones_masked_while_it_was_built,
 );
 
-/// Accepted `at` ms after [`NOW`].
+/// A debit accepted `at` ms after [`NOW`].
 fn otp_at(account: AccountId, number: u32, at: i64) -> Debit {
     let debit = otp(account, number);
     Debit {
@@ -61,9 +61,9 @@ async fn walk(
     }
 }
 
-async fn pages_make_the_whole_while_new_deliveries_arrive(database: Arc<Database>) {
+async fn pages_cover_the_list_while_new_deliveries_arrive(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
-    // Several of one millisecond, so that a page ends among them.
+    // Several deliveries share a millisecond, so that a page ends among them.
     let old: Vec<Debit> = (0..50)
         .map(|n| otp_at(world.account, n, i64::from(n / 7)))
         .collect();
@@ -124,7 +124,7 @@ fn passes(filter: &DeliveryFilter, d: &Delivery) -> bool {
         && filter.to_ms.is_none_or(|at| d.created_at_ms < at)
 }
 
-async fn a_page_holds_exactly_what_its_filter_says(database: Arc<Database>) {
+async fn a_page_holds_exactly_the_deliveries_that_match_its_filter(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     let plan = CarrierPlan::vietnam();
     for n in 0..60u32 {
@@ -159,7 +159,7 @@ async fn a_page_holds_exactly_what_its_filter_says(database: Arc<Database>) {
     checked.await.unwrap().unwrap();
 }
 
-async fn nobody_sees_anothers_deliveries(database: Arc<Database>) {
+async fn an_account_sees_only_its_own_deliveries(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let other = account(&world.store, "b@example.com").await;
     credit(&world.store, other, Bucket::Balance, 10 * COST).await;
@@ -173,7 +173,7 @@ async fn nobody_sees_anothers_deliveries(database: Arc<Database>) {
         ..Default::default()
     };
     assert!(walk(&world.store, other, &theirs, 2).await.is_empty());
-    // Another's place says where to go on in one's own list, and nothing else.
+    // A cursor into another account's list only marks a position in the reader's own list.
     let page = world
         .store
         .deliveries()
@@ -189,7 +189,7 @@ async fn nobody_sees_anothers_deliveries(database: Arc<Database>) {
     assert!(beyond.deliveries.iter().all(|d| d.account_id == other));
 }
 
-/// A debit whose id is as old as it is.
+/// A debit whose id matches its time.
 fn old(account: AccountId, number: u32, at_ms: i64) -> Debit {
     let ms = at_ms.unsigned_abs();
     let time = Timestamp::from_unix(NoContext, ms / 1000, (ms % 1000) as u32 * 1_000_000);
@@ -201,8 +201,9 @@ fn old(account: AccountId, number: u32, at_ms: i64) -> Debit {
     }
 }
 
-/// Two accounts' deliveries, one phone of the first only at the very beginning, and again later.
-async fn what_has_filters_is_found_as_before(database: Arc<Database>) {
+/// Two accounts' deliveries. One phone of the first account occurs only at the very beginning and again
+/// later.
+async fn lists_stay_the_same_once_filters_are_built(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     let other = account(&world.store, "other@example.com").await;
     credit(&world.store, other, Bucket::Balance, 1_000 * COST).await;
@@ -274,7 +275,7 @@ async fn what_has_filters_is_found_as_before(database: Arc<Database>) {
         before.iter().map(Vec::len).take(6).collect::<Vec<_>>(),
         [2, 1, 1, 1, 0, 0]
     );
-    // A part of them has filters, then all but the last few.
+    // First a part of the deliveries has filters, then all but the last few.
     for at_ms in [NOW + 70_000, NOW + 1_000_000] {
         while world
             .store
@@ -285,7 +286,7 @@ async fn what_has_filters_is_found_as_before(database: Arc<Database>) {
         {}
         assert_eq!(lists(&world.store, mine, &filters).await, before);
     }
-    // Whoever reads the database when phones are masked does not learn from filters whom they had.
+    // Masking also clears the phones in the filters, which would otherwise reveal them.
     let filled = "SELECT COUNT(*) FROM delivery_filters WHERE length(phones) > 0";
     assert!(count(&world.store, filled).await > 20);
     let masked = world
@@ -300,8 +301,8 @@ async fn what_has_filters_is_found_as_before(database: Arc<Database>) {
     assert_eq!(after[6].len(), before[6].len());
 }
 
-/// Phones that were read for a filter, and masked before the filter was written.
-async fn filters_know_no_phone_that_was_masked_meanwhile(database: Arc<Database>) {
+/// Phones read for a filter and masked before the filter is written.
+async fn a_filter_omits_phones_masked_while_it_was_built(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     for number in 0..20 {
         let debit = old(world.account, number, NOW + i64::from(number));
@@ -312,8 +313,8 @@ async fn filters_know_no_phone_that_was_masked_meanwhile(database: Arc<Database>
     let later = NOW + 1_000_000;
     let filled = "SELECT COUNT(*) FROM delivery_filters WHERE length(phones) > 0";
     let store = &world.store;
-    // The first two stretches of five are masked whole, of the third some are left.
-    for (masked, filled_then) in [(5, 0), (5, 0), (3, 1), (0, 2)] {
+    // Of the first two groups of five, all phones are masked; of the third, some remain.
+    for (masked, filled_after) in [(5, 0), (5, 0), (3, 1), (0, 2)] {
         let mask = async || {
             if masked > 0 {
                 let done = store
@@ -331,9 +332,9 @@ async fn filters_know_no_phone_that_was_masked_meanwhile(database: Arc<Database>
                 .await
                 .unwrap()
         );
-        assert_eq!(count(store, filled).await, filled_then);
+        assert_eq!(count(store, filled).await, filled_after);
     }
-    // Whatever is left is forgotten with the rest.
+    // Masking the remaining phones clears the remaining filters.
     assert_eq!(
         store
             .deliveries()

@@ -1,4 +1,4 @@
-//! Masking phones: what is old loses them everywhere, what is not keeps them.
+//! Masking of phone numbers: old deliveries lose them in every table, recent ones keep them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::database::Database;
 use crate::world::{COST, NOW, World, delivered, endpoint, otp, paid, phone};
 
 on_both!(
-    what_is_old_loses_its_phone_wherever_it_is_told,
-    a_masking_that_is_cut_off_goes_on_where_it_was,
+    old_phones_are_masked_in_every_table,
+    interrupted_masking_is_continued,
 );
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Accepted `days` before [`NOW`], with an id of that time.
+/// A debit accepted `days` before [`NOW`], with an id of that time.
 fn old(world: &World, number: u32, days: i64) -> Debit {
     let at = NOW - days * DAY_MS;
     let (seconds, nanos) = ((at / 1000) as u64, (at % 1000) as u32 * 1_000_000);
@@ -52,7 +52,7 @@ fn ended(debit: &Debit, settlement: Settlement) -> Settlement {
     }
 }
 
-/// Every text of the tables that may tell a phone.
+/// The text of every column that may contain a phone number.
 async fn texts(world: &World) -> String {
     let mut all = String::new();
     for (table, column) in [
@@ -73,15 +73,15 @@ async fn texts(world: &World) -> String {
     all
 }
 
-async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>) {
+async fn old_phones_are_masked_in_every_table(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     endpoint(&world.store, world.account, "https://example.com").await;
     let debits = [
         old(&world, 1_234_567, 40),
         old(&world, 7_654_321, 31),
-        // Not ended, though old.
+        // Old, but not finished.
         old(&world, 1_111_111, 35),
-        // Of yesterday.
+        // One day old.
         old(&world, 2_222_222, 1),
     ];
     let outcomes = world.debit(&debits).await;
@@ -101,18 +101,18 @@ async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>
         .webhooks()
         .claim(&node, &HashMap::new(), limits, NOW)
         .await;
-    // The receivers answer with the number, each in its own way.
+    // The receivers' responses contain the number in different formats.
     let answered: Vec<FinishedAttempt> = claimed
         .unwrap()
         .iter()
         .zip([phone(1_234_567).national(), phone(7_654_321).to_string()])
-        .map(|(attempt, said)| FinishedAttempt {
+        .map(|(attempt, number)| FinishedAttempt {
             id: attempt.id,
             delivered: false,
             status_code: Some(422),
             duration_ms: 5,
-            response_head: Some(format!("no such customer: {said}")),
-            error: Some(format!("422 for {said}")),
+            response_head: Some(format!("no such customer: {number}")),
+            error: Some(format!("422 for {number}")),
             finished_at_ms: NOW,
         })
         .collect();
@@ -126,16 +126,16 @@ async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>
         .await
         .unwrap();
     assert_eq!((masked.deliveries, masked.next), (2, None));
-    let told = texts(&world).await;
+    let stored = texts(&world).await;
     for number in [1_234_567, 7_654_321] {
-        assert!(!told.contains(&phone(number).international()), "{told}");
-        assert!(!told.contains(&phone(number).national()), "{told}");
+        assert!(!stored.contains(&phone(number).international()), "{stored}");
+        assert!(!stored.contains(&phone(number).national()), "{stored}");
     }
     for kept in [1_111_111, 2_222_222] {
-        assert!(told.contains(&phone(kept).to_string()), "{told}");
+        assert!(stored.contains(&phone(kept).to_string()), "{stored}");
     }
-    assert!(told.contains("\"phone\":\"+8498***4567\""), "{told}");
-    assert!(told.contains("no such customer: 098***4567"), "{told}");
+    assert!(stored.contains("\"phone\":\"+8498***4567\""), "{stored}");
+    assert!(stored.contains("no such customer: 098***4567"), "{stored}");
 
     let read = world
         .store
@@ -162,7 +162,7 @@ async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>
         .await
         .unwrap();
     assert_eq!((again.deliveries, again.next), (0, None));
-    // What was not ended is masked once it is.
+    // The unfinished delivery is masked once it ends.
     world
         .settle(&[ended(&debits[2], delivered(&debits[2], paid(&outcomes[2])))])
         .await;
@@ -175,7 +175,7 @@ async fn what_is_old_loses_its_phone_wherever_it_is_told(database: Arc<Database>
     assert_eq!(rest.deliveries, 1);
 }
 
-async fn a_masking_that_is_cut_off_goes_on_where_it_was(database: Arc<Database>) {
+async fn interrupted_masking_is_continued(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     let debits: Vec<Debit> = (0..25).map(|n| old(&world, n, 40)).collect();
     let outcomes = world.debit(&debits).await;
@@ -192,7 +192,7 @@ async fn a_masking_that_is_cut_off_goes_on_where_it_was(database: Arc<Database>)
         .await
         .unwrap();
     assert_eq!(first.deliveries, 10);
-    // Another process knows nothing of the first one's place.
+    // Another process does not know how far the first one got.
     let other = database.open().await;
     let mut after = None;
     let mut masked = 0;
@@ -209,7 +209,7 @@ async fn a_masking_that_is_cut_off_goes_on_where_it_was(database: Arc<Database>)
         }
     }
     assert_eq!(masked, 15);
-    let told = texts(&world).await;
-    assert_eq!(told.matches("***").count(), 25);
+    let stored = texts(&world).await;
+    assert_eq!(stored.matches("***").count(), 25);
     world.assert_sound_at(NOW).await;
 }

@@ -1,4 +1,4 @@
-//! Closing accounts and putting wallets right, with debits and refunds in flight.
+//! Closing accounts and correcting wallets while debits and refunds are in progress.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::world::{COST, NOW, World, credit, delivered, otp, paid, refunded};
 on_both!(
     closing_pays_the_cash_out_and_forfeits_the_rest,
     a_refund_after_the_closing_is_paid_out_by_the_next,
-    whatever_is_in_flight_a_closed_wallet_is_exact,
-    a_correction_takes_once_and_never_more_than_is_there,
-    each_refund_policy_does_what_it_says_of_every_end,
+    a_closed_wallet_is_exact_with_debits_in_flight,
+    a_correction_applies_once_and_never_overdraws,
+    each_refund_policy_covers_every_outcome,
 );
 
 fn held(free: i64, bonus: i64, balance: i64) -> Buckets {
@@ -94,7 +94,7 @@ async fn a_refund_after_the_closing_is_paid_out_by_the_next(database: Arc<Databa
         (first.under_way, first.taken.balance.get()),
         (2, 8 * COST + COST / 2)
     );
-    // The debit took half of its price from the bonus: so does the refund give it back.
+    // The debit took half of its price from the bonus bucket, and the refund returns it there.
     world
         .settle(&[refunded(&debits[0], paid(&outcomes[0]))])
         .await;
@@ -139,13 +139,13 @@ async fn a_refund_after_the_closing_is_paid_out_by_the_next(database: Arc<Databa
     world.assert_sound().await;
 }
 
-/// A node debits and refunds as fast as it can while a command closes the account, twice.
-async fn whatever_is_in_flight_a_closed_wallet_is_exact(database: Arc<Database>) {
+/// A node debits and refunds continuously while a command closes the account, twice.
+async fn a_closed_wallet_is_exact_with_debits_in_flight(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     let command = database.open().await;
     let account = world.account;
     let started = Arc::new(tokio::sync::Notify::new());
-    let under_way = started.clone();
+    let signal = started.clone();
     let traffic = async {
         let mut refused = 0;
         for n in 0.. {
@@ -160,7 +160,7 @@ async fn whatever_is_in_flight_a_closed_wallet_is_exact(database: Arc<Database>)
                 }
             }
             if n == 3 {
-                under_way.notify_one();
+                signal.notify_one();
             }
             world.settle(&ends[..ends.len() / 2]).await;
             if refused > 0 {
@@ -202,9 +202,9 @@ async fn whatever_is_in_flight_a_closed_wallet_is_exact(database: Arc<Database>)
     );
 }
 
-async fn a_correction_takes_once_and_never_more_than_is_there(database: Arc<Database>) {
+async fn a_correction_applies_once_and_never_overdraws(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
-    // The wallet is cached before a command corrects it.
+    // Cache the wallet before a command corrects it.
     world.debit(&[otp(world.account, 1)]).await;
     let correction = |amount: i64, reference| Correction {
         account_id: world.account,
@@ -255,10 +255,10 @@ async fn a_correction_takes_once_and_never_more_than_is_there(database: Arc<Data
     world.assert_sound().await;
 }
 
-/// Who has the price in the end under each policy: carrier, never, undelivered.
+/// Whether the price is refunded under each policy: carrier, never, undelivered.
 const KEPT: [bool; 3] = [false, false, false];
-const AS_THE_CARRIER_DID: [bool; 3] = [true, false, true];
-const AS_THE_CALLED_DID: [bool; 3] = [false, false, true];
+const REFUNDED_UNLESS_NEVER: [bool; 3] = [true, false, true];
+const REFUNDED_IF_UNDELIVERED: [bool; 3] = [false, false, true];
 
 fn rejected(code: u16, after_ringing: bool) -> Ending {
     Ending::Call(CallEnd::Rejected {
@@ -267,8 +267,8 @@ fn rejected(code: u16, after_ringing: bool) -> Ending {
     })
 }
 
-/// The contract's table of final states, row by row, through the ledger.
-async fn each_refund_policy_does_what_it_says_of_every_end(database: Arc<Database>) {
+/// The contract's table of final states, checked row by row in the ledger.
+async fn each_refund_policy_covers_every_outcome(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10_000 * COST).await;
     credit(&world.store, world.account, Bucket::Bonus, COST / 2).await;
     let rows = [
@@ -277,134 +277,139 @@ async fn each_refund_policy_does_what_it_says_of_every_end(database: Arc<Databas
             Ending::Call(CallEnd::PartialPlayback),
             Some("partial_playback"),
             "hangup",
-            AS_THE_CALLED_DID,
+            REFUNDED_IF_UNDELIVERED,
         ),
-        (rejected(486, true), Some("busy"), "busy", AS_THE_CALLED_DID),
+        (
+            rejected(486, true),
+            Some("busy"),
+            "busy",
+            REFUNDED_IF_UNDELIVERED,
+        ),
         (
             rejected(600, false),
             Some("busy"),
             "busy",
-            AS_THE_CALLED_DID,
+            REFUNDED_IF_UNDELIVERED,
         ),
         (
             rejected(603, true),
             Some("declined"),
             "declined",
-            AS_THE_CALLED_DID,
+            REFUNDED_IF_UNDELIVERED,
         ),
         (
             rejected(403, false),
             Some("declined"),
             "declined",
-            AS_THE_CALLED_DID,
+            REFUNDED_IF_UNDELIVERED,
         ),
         (
             rejected(433, false),
             Some("declined"),
             "declined",
-            AS_THE_CALLED_DID,
+            REFUNDED_IF_UNDELIVERED,
         ),
         (
             rejected(607, true),
             Some("declined"),
             "declined",
-            AS_THE_CALLED_DID,
+            REFUNDED_IF_UNDELIVERED,
         ),
         (
             Ending::Call(CallEnd::NoAnswer),
             Some("no_answer"),
             "no_answer",
-            AS_THE_CALLED_DID,
+            REFUNDED_IF_UNDELIVERED,
         ),
         (
             rejected(487, true),
             Some("no_answer"),
             "no_answer",
-            AS_THE_CALLED_DID,
+            REFUNDED_IF_UNDELIVERED,
         ),
         (
             rejected(408, true),
             Some("no_answer"),
             "no_answer",
-            AS_THE_CALLED_DID,
+            REFUNDED_IF_UNDELIVERED,
         ),
         (
             rejected(480, true),
             Some("no_answer"),
             "no_answer",
-            AS_THE_CALLED_DID,
+            REFUNDED_IF_UNDELIVERED,
         ),
         (
             rejected(480, false),
             Some("unreachable"),
             "unreachable",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             rejected(410, true),
             Some("unreachable"),
             "unreachable",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             rejected(404, false),
             Some("invalid_number"),
             "invalid_number",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             rejected(484, false),
             Some("invalid_number"),
             "invalid_number",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             rejected(604, true),
             Some("invalid_number"),
             "invalid_number",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             rejected(503, true),
             Some("carrier_error"),
             "503",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             rejected(400, false),
             Some("carrier_error"),
             "400",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             rejected(606, true),
             Some("carrier_error"),
             "606",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             Ending::Call(CallEnd::MediaLost),
             Some("carrier_error"),
             "media_lost",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             Ending::Call(CallEnd::TransportLost),
             Some("carrier_error"),
             "transport_lost",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             Ending::Call(CallEnd::Abandoned),
             Some("interrupted"),
             "interrupted",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
         (
             Ending::Interrupted,
             Some("interrupted"),
             "interrupted",
-            AS_THE_CARRIER_DID,
+            REFUNDED_UNLESS_NEVER,
         ),
     ];
     let policies = [

@@ -1,4 +1,4 @@
-//! The audit finds what is wrong.
+//! The audit reports each broken invariant.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ use crate::world::{COST, NOW, World, credit, delivered, endpoint, otp, paid, ref
 
 on_both!(
     a_sound_ledger_passes_with_its_figures,
-    each_broken_invariant_is_named,
+    each_broken_invariant_is_reported,
     a_delivery_without_an_end_is_overdue,
-    what_a_delivery_may_have_once_is_found_twice,
-    a_reference_that_corrects_twice_is_named,
-    an_end_that_nobody_was_told_of_is_named,
-    a_pause_excuses_what_ended_in_it,
-    the_audit_sees_one_moment_while_the_wallet_moves,
+    a_second_refund_is_reported,
+    a_correction_reference_used_twice_is_reported,
+    a_missing_webhook_is_reported,
+    a_delivery_that_ends_during_a_pause_needs_no_webhook,
+    the_audit_reads_one_snapshot_while_the_wallet_changes,
 );
 
 async fn broken(world: &World, at_ms: i64) -> Vec<&'static str> {
@@ -50,7 +50,7 @@ async fn a_sound_ledger_passes_with_its_figures(database: Arc<Database>) {
     );
 }
 
-async fn each_broken_invariant_is_named(database: Arc<Database>) {
+async fn each_broken_invariant_is_reported(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let debit = otp(world.account, 1);
     world.debit(std::slice::from_ref(&debit)).await;
@@ -76,7 +76,7 @@ async fn each_broken_invariant_is_named(database: Arc<Database>) {
         .await
         .unwrap();
 
-    // A refund of a delivery that did not fail, and only of a part.
+    // A partial refund of a delivery that did not fail.
     let refund = "INSERT INTO ledger_entries (account_id, posting_id, delivery_id, kind, bucket, \
                   amount_micros, created_at_ms) SELECT account_id, posting_id, delivery_id, \
                   'refund', bucket, 1, created_at_ms FROM ledger_entries WHERE kind = 'debit'";
@@ -110,12 +110,12 @@ async fn a_delivery_without_an_end_is_overdue(database: Arc<Database>) {
     );
 }
 
-async fn what_a_delivery_may_have_once_is_found_twice(database: Arc<Database>) {
+async fn a_second_refund_is_reported(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let debit = otp(world.account, 1);
     let outcome = world.debit(std::slice::from_ref(&debit)).await[0];
     world.settle(&[refunded(&debit, paid(&outcome))]).await;
-    // A second refund, of another bucket: the table's own constraint lets it through.
+    // A second refund to another bucket, which the table's own constraint permits.
     let posting = match world.store.is_sqlite() {
         true => "randomblob(16)",
         false => "gen_random_uuid()",
@@ -137,7 +137,7 @@ async fn what_a_delivery_may_have_once_is_found_twice(database: Arc<Database>) {
     }
 }
 
-async fn a_reference_that_corrects_twice_is_named(database: Arc<Database>) {
+async fn a_correction_reference_used_twice_is_reported(database: Arc<Database>) {
     let world = World::with_balance(&database, 10 * COST).await;
     let correction = Correction {
         account_id: world.account,
@@ -164,8 +164,8 @@ async fn a_reference_that_corrects_twice_is_named(database: Arc<Database>) {
     assert!(wrong.contains(&"references_correct_once"), "{wrong:?}");
 }
 
-/// An end told to the account's endpoints, `at` ms after [`NOW`].
-fn told(settlement: Settlement, at: i64) -> Settlement {
+/// A settlement with an event for the account's endpoints, `at` ms after [`NOW`].
+fn announced(settlement: Settlement, at: i64) -> Settlement {
     let plan = CarrierPlan::vietnam();
     let event = Event {
         delivery_id: settlement.delivery_id,
@@ -184,7 +184,7 @@ fn told(settlement: Settlement, at: i64) -> Settlement {
     }
 }
 
-async fn an_end_that_nobody_was_told_of_is_named(database: Arc<Database>) {
+async fn a_missing_webhook_is_reported(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     endpoint(&world.store, world.account, "https://example.com/a").await;
     endpoint(&world.store, world.account, "https://example.com/b").await;
@@ -201,8 +201,8 @@ async fn an_end_that_nobody_was_told_of_is_named(database: Arc<Database>) {
     };
     world
         .settle(&[
-            told(delivered(&debits[0], paid(&outcomes[0])), 25_000),
-            told(refunded(&debits[1], paid(&outcomes[1])), 25_000),
+            announced(delivered(&debits[0], paid(&outcomes[0])), 25_000),
+            announced(refunded(&debits[1], paid(&outcomes[1])), 25_000),
             unrouted,
         ])
         .await;
@@ -213,7 +213,7 @@ async fn an_end_that_nobody_was_told_of_is_named(database: Arc<Database>) {
     assert_eq!(broken(&world, NOW).await, ["every_end_is_told"]);
 }
 
-async fn a_pause_excuses_what_ended_in_it(database: Arc<Database>) {
+async fn a_delivery_that_ends_during_a_pause_needs_no_webhook(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let endpoint = endpoint(&world.store, world.account, "https://example.com").await;
     let debits = [otp(world.account, 1), otp(world.account, 2)];
@@ -229,24 +229,27 @@ async fn a_pause_excuses_what_ended_in_it(database: Arc<Database>) {
     change(&world, EndpointChange::Pause, 100_000).await;
     world.cache.invalidate_endpoints(world.account);
     world
-        .settle(&[told(delivered(&debits[0], paid(&outcomes[0])), 150_000)])
+        .settle(&[announced(
+            delivered(&debits[0], paid(&outcomes[0])),
+            150_000,
+        )])
         .await;
     world.assert_sound().await;
     change(&world, EndpointChange::Resume, 200_000).await;
     world.cache.invalidate_endpoints(world.account);
     world.assert_sound().await;
-    // After the resumption there is no excuse.
-    let untold = Settlement {
+    // A delivery that ends after the pause needs a webhook.
+    let unannounced = Settlement {
         completed_at_ms: NOW + 300_000,
         ..delivered(&debits[1], paid(&outcomes[1]))
     };
-    world.settle(&[untold]).await;
+    world.settle(&[unannounced]).await;
     assert_eq!(broken(&world, NOW).await, ["every_end_is_told"]);
     change(&world, EndpointChange::Remove, 310_000).await;
     world.assert_sound().await;
 }
 
-async fn the_audit_sees_one_moment_while_the_wallet_moves(database: Arc<Database>) {
+async fn the_audit_reads_one_snapshot_while_the_wallet_changes(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     let store = world.store.clone();
     let account = world.account;

@@ -1,4 +1,4 @@
-//! The same random life of a ledger on SQLite and on PostgreSQL: the same outcomes, the same entries.
+//! The same random steps on SQLite and on PostgreSQL produce the same outcomes and the same entries.
 
 use std::collections::HashMap;
 
@@ -17,13 +17,14 @@ use crate::world::{NOW, World, account, delivered, otp, paid, refunded};
 
 const CASES: u32 = 12;
 
-/// One thing that happens, on both.
+/// One step, executed on both databases.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Costs with phones, in one batch with the ends of the oldest deliveries, each refunded or not.
+    /// One batch of debits (cost and phone) together with settlements of the oldest deliveries, each
+    /// refunded or not.
     Batch(Vec<(i64, u32)>, Vec<bool>),
     Credit(usize, i64),
-    /// A connection is dropped in mid-transaction, with the wallet half written; the node starts anew.
+    /// A connection is dropped mid-transaction with the wallet partly written, and the node restarts.
     Crash,
 }
 
@@ -37,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One database's side of a run.
+/// The state of a run on one database.
 struct Side {
     database: Database,
     world: World,
@@ -54,8 +55,8 @@ impl Side {
         }
     }
 
-    /// Does it, and says what came of it.
-    async fn take(&mut self, step: &Step, debits: &[Debit], now_ms: i64) -> Vec<DebitOutcome> {
+    /// Executes a step and returns the debits' outcomes.
+    async fn execute(&mut self, step: &Step, debits: &[Debit], now_ms: i64) -> Vec<DebitOutcome> {
         match step {
             Step::Batch(_, ends) => return self.batch(debits, ends).await,
             Step::Credit(bucket, amount) => {
@@ -74,12 +75,15 @@ impl Side {
                     .unwrap();
             }
             Step::Crash => {
-                let half = self.world.store.connection().begin().await.unwrap();
-                let spoil = "UPDATE wallets SET version = version + 7, balance_micros = 1";
-                half.execute_unprepared(spoil).await.unwrap();
-                let dearer = "UPDATE deliveries SET cost_micros = cost_micros + 1";
-                half.execute_unprepared(dearer).await.unwrap();
-                drop(half);
+                let transaction = self.world.store.connection().begin().await.unwrap();
+                let corrupt_wallet = "UPDATE wallets SET version = version + 7, balance_micros = 1";
+                transaction
+                    .execute_unprepared(corrupt_wallet)
+                    .await
+                    .unwrap();
+                let raise_costs = "UPDATE deliveries SET cost_micros = cost_micros + 1";
+                transaction.execute_unprepared(raise_costs).await.unwrap();
+                drop(transaction);
                 self.world.restart(&self.database).await;
                 self.sent.clear();
             }
@@ -88,7 +92,7 @@ impl Side {
     }
 
     async fn batch(&mut self, debits: &[Debit], ends: &[bool]) -> Vec<DebitOutcome> {
-        // The two sides have accounts of their own.
+        // Each side has its own account.
         let account_id = self.world.account;
         let debits: Vec<Debit> = debits
             .iter()
@@ -114,7 +118,7 @@ impl Side {
         committed.debits
     }
 
-    /// Every entry in the order in which it was written, with the postings numbered as they appear.
+    /// Every entry in write order, with postings numbered by first appearance.
     async fn entries(&self) -> Vec<String> {
         let connection = self.world.store.connection();
         let sql = "SELECT posting_id, delivery_id, kind, bucket, amount_micros, reference, created_at_ms \
@@ -138,14 +142,14 @@ impl Side {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_life_gives_one_ledger_on_both_databases() {
+async fn the_same_steps_give_the_same_ledger_on_both_databases() {
     let Some(postgres) = Database::postgres().await else {
         return;
     };
     let server = postgres;
     let sides = [
         Side::new(Database::sqlite()).await,
-        Side::new(server.again()).await,
+        Side::new(server.share()).await,
     ];
     let runtime = tokio::runtime::Handle::current();
     let checked = tokio::task::spawn_blocking(move || {
@@ -157,7 +161,7 @@ async fn one_life_gives_one_ledger_on_both_databases() {
         runner.run(&prop::collection::vec(step(), 1..14), |steps| {
             let (sides, case) = &mut *sides.borrow_mut();
             *case += 1;
-            runtime.block_on(live(sides, *case, &steps));
+            runtime.block_on(run_case(sides, *case, &steps));
             Ok(())
         })
     });
@@ -166,8 +170,8 @@ async fn one_life_gives_one_ledger_on_both_databases() {
     checked.unwrap().unwrap();
 }
 
-/// Each case has an account, and phones, of its own.
-async fn live(sides: &mut [Side; 2], case: u32, steps: &[Step]) {
+/// Each case uses its own account and phones.
+async fn run_case(sides: &mut [Side; 2], case: u32, steps: &[Step]) {
     for side in sides.iter_mut() {
         side.sent.clear();
         side.world.account = account(&side.world.store, &format!("{case}@example.com")).await;
@@ -180,8 +184,8 @@ async fn live(sides: &mut [Side; 2], case: u32, steps: &[Step]) {
             Step::Credit(..) | Step::Crash => Vec::new(),
         };
         let [sqlite, postgres] = &mut *sides;
-        let outcomes = sqlite.take(step, &debits, now_ms).await;
-        assert_eq!(outcomes, postgres.take(step, &debits, now_ms).await);
+        let outcomes = sqlite.execute(step, &debits, now_ms).await;
+        assert_eq!(outcomes, postgres.execute(step, &debits, now_ms).await);
         assert_eq!(sqlite.world.held().await, postgres.world.held().await);
     }
     let [sqlite, postgres] = &*sides;
@@ -193,13 +197,13 @@ async fn live(sides: &mut [Side; 2], case: u32, steps: &[Step]) {
 }
 
 fn debits(costs: &[(i64, u32)], case: u32, now_ms: i64) -> Vec<Debit> {
-    let nobody = AccountId(Uuid::nil());
+    let placeholder = AccountId(Uuid::nil());
     let debit = |(cost, phone): &(i64, u32)| Debit {
         delivery_id: DeliveryId(Uuid::now_v7()),
         cost: Micros::new(*cost),
         created_at_ms: now_ms,
         window_until_ms: now_ms + 30_000,
-        ..otp(nobody, case * 40 + phone)
+        ..otp(placeholder, case * 40 + phone)
     };
     costs.iter().map(debit).collect()
 }

@@ -1,4 +1,4 @@
-//! Several writers at once: nodes, commands, and commits that are cut off.
+//! Concurrent writers: nodes, commands and interrupted commits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::world::{COST, NOW, World, credit, otp, paid, refunded};
 
 on_both!(
     two_hundred_debits_with_funds_for_ten_are_ten_deliveries,
-    a_credit_by_a_command_is_noticed_by_a_short_debit,
-    a_wallet_that_a_command_changed_is_decided_on_anew,
+    a_debit_without_cached_funds_notices_a_commands_credit,
+    a_debit_is_decided_again_after_a_command_changed_the_wallet,
     two_nodes_racing_for_one_phone_have_one_winner,
-    a_reference_credits_once_however_many_try,
-    an_account_has_ten_active_keys_however_many_are_asked_for,
-    a_commit_cut_off_anywhere_leaves_wallet_and_cache_true,
+    concurrent_credits_with_one_reference_apply_once,
+    concurrent_key_creation_stops_at_ten_active_keys,
+    an_interrupted_commit_leaves_wallet_and_cache_consistent,
 );
 
 fn posted(outcomes: &[DebitOutcome]) -> usize {
@@ -55,7 +55,7 @@ async fn two_hundred_debits_with_funds_for_ten_are_ten_deliveries(database: Arc<
     world.assert_sound().await;
 }
 
-async fn a_credit_by_a_command_is_noticed_by_a_short_debit(database: Arc<Database>) {
+async fn a_debit_without_cached_funds_notices_a_commands_credit(database: Arc<Database>) {
     let mut world = World::with_balance(&database, COST).await;
     paid(&world.debit(&[otp(world.account, 1)]).await[0]);
     let total = Micros::ZERO;
@@ -69,12 +69,12 @@ async fn a_credit_by_a_command_is_noticed_by_a_short_debit(database: Arc<Databas
     world.assert_sound().await;
 }
 
-async fn a_wallet_that_a_command_changed_is_decided_on_anew(database: Arc<Database>) {
+async fn a_debit_is_decided_again_after_a_command_changed_the_wallet(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     paid(&world.debit(&[otp(world.account, 1)]).await[0]);
     let command = database.open().await;
     credit(&command, world.account, Bucket::Free, 2_000).await;
-    // The cache still holds nine OTPs of cash and no free credit.
+    // The cache still holds cash for nine OTPs and no free credit.
     let parts = paid(&world.debit(&[otp(world.account, 2)]).await[0]);
     assert_eq!(
         (parts.free, parts.balance),
@@ -101,7 +101,7 @@ async fn two_nodes_racing_for_one_phone_have_one_winner(database: Arc<Database>)
     one.assert_sound().await;
 }
 
-async fn a_reference_credits_once_however_many_try(database: Arc<Database>) {
+async fn concurrent_credits_with_one_reference_apply_once(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let account_id = world.account;
     let mut tries = Vec::new();
@@ -128,7 +128,7 @@ async fn a_reference_credits_once_however_many_try(database: Arc<Database>) {
     world.assert_sound().await;
 }
 
-async fn an_account_has_ten_active_keys_however_many_are_asked_for(database: Arc<Database>) {
+async fn concurrent_key_creation_stops_at_ten_active_keys(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let account_id = world.account;
     let mut tries = Vec::new();
@@ -162,7 +162,7 @@ async fn an_account_has_ten_active_keys_however_many_are_asked_for(database: Arc
     assert_eq!(listed.len(), MAX_ACTIVE_KEYS);
 }
 
-async fn a_commit_cut_off_anywhere_leaves_wallet_and_cache_true(database: Arc<Database>) {
+async fn an_interrupted_commit_leaves_wallet_and_cache_consistent(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     let mut cut_off = 0;
     for round in 0..60 {
@@ -179,7 +179,7 @@ async fn a_commit_cut_off_anywhere_leaves_wallet_and_cache_true(database: Arc<Da
         }
     }
     assert!(cut_off > 0);
-    // Whatever became of those, the next ones are right.
+    // Whether or not those commits took effect, later ones are correct.
     let debit = otp(world.account, 500);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
     assert_eq!(world.settle(&[refunded(&debit, parts)]).await, [true]);

@@ -1,4 +1,4 @@
-//! The ledger as it is read: in order, with the wallet after each entry.
+//! Reading the ledger: the order of entries, and the wallet after each entry.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::database::Database;
 use crate::world::{COST, NOW, World, account, credit, delivered, otp, paid, refunded};
 
 on_both!(
-    every_entry_agrees_with_the_wallet_whatever_happened,
-    pages_agree_while_the_wallet_moves_on,
-    two_nodes_leave_one_order,
+    every_entry_agrees_with_the_wallet,
+    pages_agree_while_the_wallet_changes,
+    two_nodes_write_one_sequence,
     an_account_without_entries_has_an_empty_ledger,
 );
 
@@ -37,10 +37,13 @@ async fn walk(
             .await
             .unwrap();
         assert!(page.next.is_none() || page.entries.len() == limit as usize);
-        // However much of the ledger it takes, it is the same page; the first one may have moved on.
-        for most in [0, 3].into_iter().filter(|_| after.is_some()) {
+        // The page is the same for any limit on the entries read. The first page may have changed in the
+        // meantime.
+        for max_walked in [0, 3].into_iter().filter(|_| after.is_some()) {
             let place = (after, limit);
-            let other = store.ledger().entries_walking(most, account, filter, place);
+            let other = store
+                .ledger()
+                .entries_walking(max_walked, account, filter, place);
             assert_eq!(other.await.unwrap(), page);
         }
         all.extend(page.entries);
@@ -51,7 +54,7 @@ async fn walk(
     }
 }
 
-/// Forwards from nothing: each entry's totals are the sum of what came before it and itself.
+/// From oldest to newest, each entry's totals are the sum of all amounts so far.
 fn assert_adds_up(newest_first: &[LedgerEntry], held: Buckets) {
     let mut sum = Buckets::default();
     for entry in newest_first.iter().rev() {
@@ -62,7 +65,7 @@ fn assert_adds_up(newest_first: &[LedgerEntry], held: Buckets) {
     assert_eq!(sum, held);
 }
 
-/// One thing that happens to a wallet.
+/// One change of a wallet.
 #[derive(Debug, Clone)]
 enum Step {
     Debits(Vec<i64>),
@@ -97,7 +100,7 @@ fn passes(filter: &LedgerFilter, entry: &LedgerEntry) -> bool {
         && filter.to_ms.is_none_or(|at| entry.created_at_ms < at)
 }
 
-async fn every_entry_agrees_with_the_wallet_whatever_happened(database: Arc<Database>) {
+async fn every_entry_agrees_with_the_wallet(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let runtime = tokio::runtime::Handle::current();
     let checked = tokio::task::spawn_blocking(move || {
@@ -183,7 +186,7 @@ async fn check(
     }
 }
 
-async fn pages_agree_while_the_wallet_moves_on(database: Arc<Database>) {
+async fn pages_agree_while_the_wallet_changes(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 100 * COST).await;
     let debits: Vec<Debit> = (0..20).map(|n| otp(world.account, n)).collect();
     world.debit(&debits).await;
@@ -217,8 +220,8 @@ async fn pages_agree_while_the_wallet_moves_on(database: Arc<Database>) {
     assert_eq!(seen, debits);
 }
 
-/// Debits of two nodes and credits of a command, all at once, for one account.
-async fn two_nodes_leave_one_order(database: Arc<Database>) {
+/// Concurrent debits of two nodes and credits of a command on one account.
+async fn two_nodes_write_one_sequence(database: Arc<Database>) {
     let mut one = World::with_balance(&database, 500 * COST).await;
     let account = one.account;
     let store = one.store.clone();
@@ -267,16 +270,16 @@ async fn an_account_without_entries_has_an_empty_ledger(database: Arc<Database>)
     let mut world = World::with_balance(&database, 3 * COST).await;
     let other = account(&world.store, "b@example.com").await;
     world.debit(&[otp(world.account, 1)]).await;
-    for nobody in [other, AccountId(uuid::Uuid::nil())] {
+    for without_entries in [other, AccountId(uuid::Uuid::nil())] {
         let page = world
             .store
             .ledger()
-            .entries(nobody, &LedgerFilter::default(), None, 5)
+            .entries(without_entries, &LedgerFilter::default(), None, 5)
             .await
             .unwrap();
         assert!(page.entries.is_empty() && page.next.is_none());
     }
-    // Another's place shows nothing of theirs.
+    // A cursor of another account shows none of its entries.
     let page = world
         .store
         .ledger()

@@ -16,17 +16,17 @@ use crate::world::{COST, NOW, World, call, credit, delivered, otp, paid, phone, 
 
 on_both!(
     a_posted_debit_is_a_delivery_an_entry_and_a_window,
-    a_short_debit_in_a_batch_fails_alone,
-    a_debit_for_a_closed_account_is_refused_though_the_cache_is_warm,
-    a_batch_larger_than_any_statement_is_posted_whole,
+    a_debit_without_funds_in_a_batch_fails_alone,
+    a_debit_for_a_closed_account_is_refused_with_a_warm_cache,
+    a_batch_larger_than_any_statement_is_posted_completely,
     a_second_debit_for_a_phone_waits_until_its_window_is_over,
     a_test_key_has_its_own_windows_and_writes_no_entries,
     a_settlement_is_written_once,
-    a_settlement_of_an_earlier_life_is_not_written,
+    a_settlement_of_an_earlier_epoch_is_not_written,
     a_refund_goes_back_to_the_buckets_it_came_from,
     a_released_window_lets_the_next_otp_in,
     a_refund_pays_for_a_debit_of_the_same_batch,
-    the_ledger_refuses_to_be_changed,
+    ledger_entries_cannot_be_changed,
 );
 
 fn cash(balance: i64) -> Buckets {
@@ -111,7 +111,7 @@ async fn a_posted_debit_is_a_delivery_an_entry_and_a_window(database: Arc<Databa
     world.assert_sound().await;
 }
 
-async fn a_short_debit_in_a_batch_fails_alone(database: Arc<Database>) {
+async fn a_debit_without_funds_in_a_batch_fails_alone(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 2 * COST + 5).await;
     let mut debits: Vec<Debit> = (0..4).map(|n| otp(world.account, n)).collect();
     debits[3].cost = Micros::new(5);
@@ -128,7 +128,7 @@ async fn a_short_debit_in_a_batch_fails_alone(database: Arc<Database>) {
         .get(world.account, debits[2].delivery_id)
         .await;
     assert_eq!(none.unwrap(), None);
-    // The phone of the short one was not claimed.
+    // The phone of the refused debit was not claimed.
     assert_eq!(
         world
             .store
@@ -142,7 +142,7 @@ async fn a_short_debit_in_a_batch_fails_alone(database: Arc<Database>) {
     world.assert_sound().await;
 }
 
-async fn a_debit_for_a_closed_account_is_refused_though_the_cache_is_warm(database: Arc<Database>) {
+async fn a_debit_for_a_closed_account_is_refused_with_a_warm_cache(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 100_000).await;
     paid(&world.debit(&[otp(world.account, 1)]).await[0]);
     let closing = world
@@ -159,7 +159,7 @@ async fn a_debit_for_a_closed_account_is_refused_though_the_cache_is_warm(databa
     world.assert_sound().await;
 }
 
-async fn a_batch_larger_than_any_statement_is_posted_whole(database: Arc<Database>) {
+async fn a_batch_larger_than_any_statement_is_posted_completely(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     let debits: Vec<Debit> = (0..1_001).map(|n| otp(world.account, n)).collect();
     let outcomes = world.debit(&debits).await;
@@ -265,7 +265,7 @@ async fn a_settlement_is_written_once(database: Arc<Database>) {
     world.assert_sound().await;
 }
 
-async fn a_settlement_of_an_earlier_life_is_not_written(database: Arc<Database>) {
+async fn a_settlement_of_an_earlier_epoch_is_not_written(database: Arc<Database>) {
     let mut world = World::with_balance(&database, COST).await;
     let debit = otp(world.account, 1);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
@@ -311,13 +311,13 @@ async fn a_released_window_lets_the_next_otp_in(database: Arc<Database>) {
         release_window: true,
         ..refunded(&debit, parts)
     };
-    // Given back and taken again in one batch.
+    // Released and claimed again in one batch.
     let next = otp(world.account, 1);
     let committed = world
         .commit(std::slice::from_ref(&next), std::slice::from_ref(&rejected))
         .await;
     paid(&committed.debits[0]);
-    // The window is the second one's now: settling the first again releases nothing.
+    // The window now belongs to the second delivery: settling the first again releases nothing.
     assert_eq!(world.settle(&[rejected]).await, [false]);
     let open = world.store.phone_windows().open_windows(NOW).await.unwrap();
     assert_eq!(open.len(), 1);
@@ -339,7 +339,7 @@ async fn a_refund_pays_for_a_debit_of_the_same_batch(database: Arc<Database>) {
     world.assert_sound().await;
 }
 
-async fn the_ledger_refuses_to_be_changed(database: Arc<Database>) {
+async fn ledger_entries_cannot_be_changed(database: Arc<Database>) {
     let mut world = World::with_balance(&database, COST).await;
     paid(&world.debit(&[otp(world.account, 1)]).await[0]);
     let mut attempts = vec![

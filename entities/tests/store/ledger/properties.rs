@@ -1,4 +1,4 @@
-//! Random batches against a simple model of one wallet.
+//! Random batches compared with a simple model of one wallet.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::database::Database;
 use crate::world::{NOW, World, account, credit, delivered, otp, paid, refunded};
 
-on_both!(random_debits_refunds_credits_and_crashes_give_the_models_ledger);
+on_both!(random_debits_refunds_credits_and_crashes_match_the_model);
 
-/// One thing that happens to the wallet.
+/// One change of the wallet.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Costs in micro-dollars with phones, in one batch.
+    /// One batch of debits: cost in micro-dollars and phone.
     Debits(Vec<(i64, u32)>),
-    /// Ends the oldest deliveries, each refunded or not.
+    /// Settles the oldest deliveries, each refunded or not.
     Settle(Vec<bool>),
-    /// A command credits a bucket, behind the cache's back.
+    /// A command credits a bucket without the cache's knowledge.
     Credit(usize, i64),
-    /// The process dies while it commits these debits and settlements, after so many polls of it.
+    /// The process dies while it commits these debits and settlements, after this number of polls.
     Crash(Vec<(i64, u32)>, Vec<bool>, usize),
 }
 
@@ -39,7 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The wallet as a few lines of arithmetic: one debit after the other.
+/// The wallet as simple arithmetic, one debit after the other.
 #[derive(Default)]
 struct Model {
     buckets: Buckets,
@@ -62,7 +62,7 @@ impl Model {
     }
 }
 
-async fn random_debits_refunds_credits_and_crashes_give_the_models_ledger(database: Arc<Database>) {
+async fn random_debits_refunds_credits_and_crashes_match_the_model(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let runtime = tokio::runtime::Handle::current();
     let cases = if world.store.is_sqlite() { 24 } else { 12 };
@@ -82,7 +82,7 @@ async fn random_debits_refunds_credits_and_crashes_give_the_models_ledger(databa
     checked.await.unwrap().unwrap();
 }
 
-/// Each case has an account, and phones, of its own.
+/// Each case uses its own account and phones.
 async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step>) {
     world.account = account(&world.store, &format!("{case}@example.com")).await;
     let mut model = Model::default();
@@ -114,7 +114,7 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
             }
             Step::Crash(costs, refunds, polls) => {
                 let debits = debits(world, case, &costs, now_ms);
-                let doubtful: Vec<_> = sent
+                let uncertain: Vec<_> = sent
                     .iter()
                     .zip(refunds)
                     .map(|((debit, outcome), refund)| match refund {
@@ -122,16 +122,16 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
                         false => delivered(debit, paid(outcome)),
                     })
                     .collect();
-                world.commit_cut_off(&debits, &doubtful, polls).await;
+                world.commit_cut_off(&debits, &uncertain, polls).await;
                 world.restart(database).await;
                 for (debit, outcome) in sent.drain(..) {
-                    // Delivered, if that was committed; else given back, by this or by the restart.
+                    // Delivered if the commit took effect; otherwise refunded by the commit or the restart.
                     if status(world, &debit).await != Some(Status::Delivered) {
                         model.buckets = model.buckets.refund(paid(&outcome));
                     }
                 }
                 for (debit, (_, phone)) in debits.iter().zip(&costs) {
-                    // What was taken is given back, but its phone may have rung.
+                    // A posted debit is refunded, but its phone may have rung.
                     if let Some(status) = status(world, debit).await {
                         assert_eq!(status, Status::Failed);
                         model.windows.insert(*phone, debit.window_until_ms);
@@ -154,7 +154,7 @@ fn debits(world: &World, case: u32, costs: &[(i64, u32)], now_ms: i64) -> Vec<De
     costs.iter().map(debit).collect()
 }
 
-/// How the delivery stands, if it was ever committed.
+/// The delivery's status, if the debit was committed.
 async fn status(world: &World, debit: &Debit) -> Option<Status> {
     let delivery = world
         .store
@@ -164,8 +164,8 @@ async fn status(world: &World, debit: &Debit) -> Option<Status> {
     delivery.unwrap().map(|delivery| delivery.status)
 }
 
-/// The model takes the debits one by one. A debit behind a lost window may be decided later than in its
-/// turn, so only a batch without one has to agree debit by debit.
+/// Checks each outcome against the model. A debit after a closed window may be decided out of order, so
+/// only a batch without a closed window must agree debit by debit.
 fn check_debits(model: &mut Model, costs: &[(i64, u32)], outcomes: &[DebitOutcome], now_ms: i64) {
     let lost = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::WindowClosed { .. });
     if outcomes.iter().any(lost) {

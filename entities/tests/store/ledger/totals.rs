@@ -1,4 +1,4 @@
-//! What all customers hold together, and how long the oldest webhook has waited.
+//! Totals of all customers' wallets, and the age of the oldest pending webhook.
 
 use std::sync::Arc;
 
@@ -8,14 +8,16 @@ use nexo_entities::store::ledger::posting::Settlement;
 use nexo_entities::store::webhooks::endpoints::EndpointChange;
 
 use crate::database::Database;
-use crate::world::{COST, NOW, World, account, credit, delivered, endpoint, otp, paid, told};
+use crate::world::{
+    COST, NOW, World, account, credit, delivered, delivered_event, endpoint, otp, paid,
+};
 
 on_both!(
-    open_wallets_are_added_up_and_the_empty_told_from_the_new,
-    the_oldest_waiting_webhook_is_told_unless_its_endpoint_is_paused,
+    totals_sum_open_wallets_and_distinguish_empty_from_new,
+    the_oldest_pending_webhook_ignores_paused_endpoints,
 );
 
-async fn open_wallets_are_added_up_and_the_empty_told_from_the_new(database: Arc<Database>) {
+async fn totals_sum_open_wallets_and_distinguish_empty_from_new(database: Arc<Database>) {
     let mut world = World::with_balance(&database, COST).await;
     let rich = account(&world.store, "rich@example.com").await;
     credit(&world.store, rich, Bucket::Bonus, 5 * COST).await;
@@ -33,7 +35,7 @@ async fn open_wallets_are_added_up_and_the_empty_told_from_the_new(database: Arc
     assert_eq!(after.held.total(), Micros::new(5 * COST));
 }
 
-async fn the_oldest_waiting_webhook_is_told_unless_its_endpoint_is_paused(database: Arc<Database>) {
+async fn the_oldest_pending_webhook_ignores_paused_endpoints(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let oldest = async |world: &World| world.store.webhooks().oldest_pending_ms().await.unwrap();
     assert_eq!(oldest(&world).await, None);
@@ -42,7 +44,7 @@ async fn the_oldest_waiting_webhook_is_told_unless_its_endpoint_is_paused(databa
     let debit = otp(world.account, 1);
     let outcomes = world.debit(std::slice::from_ref(&debit)).await;
     let settlement = Settlement {
-        event: Some(told(&debit)),
+        event: Some(delivered_event(&debit)),
         ..delivered(&debit, paid(&outcomes[0]))
     };
     let ended_at_ms = settlement.completed_at_ms;

@@ -1,4 +1,4 @@
-//! How the carriers' calls went, against attempts of which every time is known.
+//! Statistics of the carriers' calls, computed from attempts with known times.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use nexo_entities::store::operations::gateway_drains::CarrierStats;
 use crate::database::Database;
 use crate::world::{NOW, World, call, delivered, otp_at, paid};
 
-on_both!(a_carriers_figures_are_those_of_its_live_attempts_in_the_last_minutes);
+on_both!(carrier_stats_count_live_attempts_of_the_last_minutes);
 
 const MINUTE_MS: i64 = 60_000;
 const FIVE_MINUTES_MS: i64 = 5 * MINUTE_MS;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-/// One that began so long before [`NOW`]. When it rang, was answered and ended counts from there.
+/// An attempt started `ago_ms` before [`NOW`]. The other times count from its start.
 fn attempt(
     ago_ms: i64,
     rang_ms: Option<i64>,
@@ -49,9 +49,7 @@ async fn called(world: &mut World, debit: Debit, attempts: Vec<CallAttempt>) {
     assert_eq!(world.settle(&[end]).await, [true]);
 }
 
-async fn a_carriers_figures_are_those_of_its_live_attempts_in_the_last_minutes(
-    database: Arc<Database>,
-) {
+async fn carrier_stats_count_live_attempts_of_the_last_minutes(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10_000_000).await;
     let account = world.account;
     let accepted = |number, ago_ms| otp_at(account, number, NOW - ago_ms);
@@ -61,7 +59,7 @@ async fn a_carriers_figures_are_those_of_its_live_attempts_in_the_last_minutes(
             60_000,
             vec![attempt(60_000, Some(900), Some(4_000), 25_000)],
         ),
-        // The first gateway was silent, the second one rang in vain.
+        // The first gateway is silent; the second rings without an answer.
         (
             2,
             50_000,
@@ -70,22 +68,22 @@ async fn a_carriers_figures_are_those_of_its_live_attempts_in_the_last_minutes(
                 attempt(48_000, Some(2_150), None, 32_000),
             ],
         ),
-        // Answered without having rung.
+        // Answered without ringing.
         (3, 40_000, vec![attempt(40_000, None, Some(500), 10_000)]),
-        // Accepted before the five minutes, and called within them to the millisecond.
+        // Accepted over five minutes ago, and called exactly five minutes ago.
         (
             4,
             FIVE_MINUTES_MS + 1_000,
             vec![attempt(FIVE_MINUTES_MS, Some(1_000), Some(2_000), 12_000)],
         ),
-        // Before the five minutes, and within the hour.
+        // Over five minutes and within the hour.
         (
             5,
             FIVE_MINUTES_MS + 1,
             vec![attempt(FIVE_MINUTES_MS + 1, Some(700), Some(3_000), 9_001)],
         ),
         (6, HOUR_MS, vec![attempt(HOUR_MS, Some(351), None, 30_000)]),
-        // Before the hour.
+        // Over an hour ago.
         (
             7,
             HOUR_MS + 1,
@@ -94,7 +92,7 @@ async fn a_carriers_figures_are_those_of_its_live_attempts_in_the_last_minutes(
     ] {
         called(&mut world, accepted(number, ago_ms), attempts).await;
     }
-    // A test key rings the sandbox and says nothing of a carrier.
+    // A test key calls the sandbox and does not count for a carrier.
     let test = Debit {
         test: true,
         cost: Micros::ZERO,
@@ -153,7 +151,7 @@ async fn a_carriers_figures_are_those_of_its_live_attempts_in_the_last_minutes(
     assert_eq!(within(FIVE_MINUTES_MS).await, five_minutes);
     assert_eq!(within(HOUR_MS).await, hour);
 
-    // Without their fractions.
+    // Fractions are truncated.
     for (figures, asr_percent, acd_ms, pdd_ms) in [
         (five_minutes, Some(60), Some(13_500), Some(1_350)),
         (hour, Some(57), Some(11_625), Some(1_020)),

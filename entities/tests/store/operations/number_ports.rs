@@ -1,4 +1,4 @@
-//! Ported numbers: replaced as a whole, or not at all.
+//! Ported numbers: a set is replaced completely or not at all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::database::Database;
 use crate::world::{NOW, phone};
 
 on_both!(
-    a_set_replaces_the_older_one_and_is_told,
-    half_a_set_is_never_in_force,
-    a_set_of_several_pieces_comes_back_whole,
-    of_imports_at_once_one_is_in_force_and_whole,
+    a_set_replaces_the_previous_one_and_is_announced,
+    a_partial_set_is_never_in_force,
+    a_set_of_several_chunks_is_read_back_completely,
+    concurrent_imports_leave_one_complete_set,
 );
 
 fn table(numbers: std::ops::Range<u32>, carrier: &str) -> PortTable {
@@ -24,7 +24,7 @@ fn table(numbers: std::ops::Range<u32>, carrier: &str) -> PortTable {
     PortTable::of(numbers.map(|n| (phone(n), carrier)).collect()).unwrap()
 }
 
-async fn a_set_replaces_the_older_one_and_is_told(database: Arc<Database>) {
+async fn a_set_replaces_the_previous_one_and_is_announced(database: Arc<Database>) {
     let store = database.migrated().await;
     assert!(
         store
@@ -48,9 +48,13 @@ async fn a_set_replaces_the_older_one_and_is_told(database: Arc<Database>) {
         .await
         .unwrap();
     assert_eq!(store.operations().ported_numbers().await.unwrap(), second);
-    let told = store.cluster().changes_since(before).await.unwrap().changes;
-    assert_eq!(told.len(), 2);
-    assert!(told.iter().all(|change| matches!(change, Change::Ports(_))));
+    let announced = store.cluster().changes_since(before).await.unwrap().changes;
+    assert_eq!(announced.len(), 2);
+    assert!(
+        announced
+            .iter()
+            .all(|change| matches!(change, Change::Ports(_)))
+    );
     store
         .operations()
         .replace_ported_numbers(&PortTable::default(), NOW)
@@ -75,7 +79,7 @@ async fn a_set_replaces_the_older_one_and_is_told(database: Arc<Database>) {
     assert_eq!((count(0), count(1)), (0, 1));
 }
 
-async fn half_a_set_is_never_in_force(database: Arc<Database>) {
+async fn a_partial_set_is_never_in_force(database: Arc<Database>) {
     let store = database.migrated().await;
     let first = table(0..10, "itel");
     store
@@ -83,13 +87,13 @@ async fn half_a_set_is_never_in_force(database: Arc<Database>) {
         .replace_ported_numbers(&first, NOW)
         .await
         .unwrap();
-    // Cut off at any point: some set is in force, and whole. A commit that was on its way may come later.
+    // Interrupted at any point, a complete set stays in force. An interrupted commit may take effect later.
     let (mut cut_off, mut tried) = (0, vec![first]);
     for round in 0..60 {
         let next = table(round..round + 20, "mobifone");
         let time = Duration::from_micros(u64::from(round) * 60);
         let import = store.operations().replace_ported_numbers(&next, NOW);
-        // A connection that was cut off may still hold what the next import wrote: that one fails whole.
+        // An interrupted connection may still lock the rows, in which case the whole import fails.
         match tokio::time::timeout(time, import).await {
             Err(_) => cut_off += 1,
             Ok(Ok(()) | Err(StoreError::Contended)) => {}
@@ -102,7 +106,7 @@ async fn half_a_set_is_never_in_force(database: Arc<Database>) {
     assert!(cut_off > 0);
 }
 
-async fn a_set_of_several_pieces_comes_back_whole(database: Arc<Database>) {
+async fn a_set_of_several_chunks_is_read_back_completely(database: Arc<Database>) {
     let store = database.migrated().await;
     let large = table(0..250_000, "vinaphone");
     store
@@ -113,7 +117,7 @@ async fn a_set_of_several_pieces_comes_back_whole(database: Arc<Database>) {
     assert_eq!(store.operations().ported_numbers().await.unwrap(), large);
 }
 
-async fn of_imports_at_once_one_is_in_force_and_whole(database: Arc<Database>) {
+async fn concurrent_imports_leave_one_complete_set(database: Arc<Database>) {
     let store = database.migrated().await;
     let mut imports = Vec::new();
     for n in 0..12 {

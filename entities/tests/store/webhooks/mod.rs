@@ -1,3 +1,3 @@
-//! Webhook events that wait to be sent.
+//! Webhook endpoints and pending webhook events.
 
 mod outbox;

@@ -13,17 +13,17 @@ use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
 use crate::database::Database;
-use crate::world::{COST, NOW, World, delivered, endpoint, otp, paid, told};
+use crate::world::{COST, NOW, World, delivered, delivered_event, endpoint, otp, paid};
 
 on_both!(
     a_settlement_queues_one_attempt_for_each_active_endpoint,
     an_endpoint_removed_behind_the_cache_gets_nothing,
     an_attempt_is_claimed_once_and_finished_once,
-    a_busy_endpoint_holds_no_other_up,
-    a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it,
+    a_busy_endpoint_does_not_delay_others,
+    removing_an_endpoint_fails_pending_attempts_and_pausing_keeps_them,
     a_replay_sends_the_same_bytes_once_more,
-    an_account_has_five_endpoints_at_most,
-    the_secret_before_signs_until_its_time_and_no_longer,
+    an_account_has_at_most_five_endpoints,
+    the_old_secret_signs_until_it_expires,
 );
 
 const ALL: ClaimLimits = ClaimLimits {
@@ -31,12 +31,12 @@ const ALL: ClaimLimits = ClaimLimits {
     per_endpoint: 100,
 };
 
-/// Pays, settles and announces one OTP. Returns how many attempts that queued.
+/// Debits and settles one OTP with an event. Returns the settlement and the number of queued attempts.
 async fn announce(world: &mut World, number: u32) -> (Settlement, u64) {
     let debit = otp(world.account, number);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
     let settlement = Settlement {
-        event: Some(told(&debit)),
+        event: Some(delivered_event(&debit)),
         completed_at_ms: NOW + i64::from(number),
         ..delivered(&debit, parts)
     };
@@ -46,10 +46,13 @@ async fn announce(world: &mut World, number: u32) -> (Settlement, u64) {
 }
 
 fn body_of(settlement: &Settlement) -> String {
-    settlement.event.expect("it is announced").body()
+    settlement
+        .event
+        .expect("the settlement has an event")
+        .body()
 }
 
-/// `sending`: how many are being sent to whom already.
+/// `sending`: the number of attempts in progress per endpoint.
 async fn claim(
     world: &World,
     sending: &[(EndpointId, u32)],
@@ -200,7 +203,7 @@ async fn an_attempt_is_claimed_once_and_finished_once(database: Arc<Database>) {
     assert_eq!((kept.status.as_str(), kept.status_code), ("failed", None));
     assert_eq!(kept.error.as_deref(), Some("timed out after 5 s"));
 
-    // The death of one node makes only its own attempts unknown.
+    // A node's death makes only its own attempts unknown.
     world.node = world
         .store
         .cluster()
@@ -223,7 +226,7 @@ async fn an_attempt_is_claimed_once_and_finished_once(database: Arc<Database>) {
     assert_eq!(claim(&world, &[], ALL).await, []);
 }
 
-async fn a_busy_endpoint_holds_no_other_up(database: Arc<Database>) {
+async fn a_busy_endpoint_does_not_delay_others(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let slow = endpoint(&world.store, world.account, "https://slow.example.com").await;
     let quick = endpoint(&world.store, world.account, "https://quick.example.com").await;
@@ -244,7 +247,7 @@ async fn a_busy_endpoint_holds_no_other_up(database: Arc<Database>) {
     assert_eq!(bodies, sent[1..]);
     assert!(rest.iter().all(|attempt| attempt.endpoint_id == quick));
     assert_eq!(claim(&world, &[(slow, 100), (quick, 100)], ALL).await, []);
-    // What is being sent counts: of the three that wait, one more may go.
+    // Attempts in progress count: one more of the three pending attempts may start.
     let one_more = claim(&world, &[(slow, 99)], ALL).await;
     assert_eq!(one_more.len(), 1);
     assert_eq!(one_more[0].body, sent[1]);
@@ -256,7 +259,9 @@ async fn a_busy_endpoint_holds_no_other_up(database: Arc<Database>) {
     assert_eq!(world.store.webhooks().backlog().await.unwrap(), 1);
 }
 
-async fn a_removed_endpoint_fails_what_waits_and_a_paused_one_keeps_it(database: Arc<Database>) {
+async fn removing_an_endpoint_fails_pending_attempts_and_pausing_keeps_them(
+    database: Arc<Database>,
+) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let removed = endpoint(&world.store, world.account, "https://one.example.com").await;
     let paused = endpoint(&world.store, world.account, "https://two.example.com").await;
@@ -387,7 +392,7 @@ async fn a_replay_sends_the_same_bytes_once_more(database: Arc<Database>) {
     ));
 }
 
-async fn an_account_has_five_endpoints_at_most(database: Arc<Database>) {
+async fn an_account_has_at_most_five_endpoints(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let mut ids = Vec::new();
     for n in 0..MAX_ENDPOINTS {
@@ -429,7 +434,7 @@ async fn an_account_has_five_endpoints_at_most(database: Arc<Database>) {
         .add_endpoint(one_more.clone())
         .await
         .unwrap();
-    // One that is paused is not active: another takes its place, which it does not get back.
+    // A paused endpoint is not active: another one uses the slot, and the paused one cannot resume.
     let change = async |id, change| {
         world
             .store
@@ -451,7 +456,7 @@ async fn an_account_has_five_endpoints_at_most(database: Arc<Database>) {
     ));
     assert!(change(another, EndpointChange::Remove).await.unwrap());
     assert!(change(resumed, EndpointChange::Resume).await.unwrap());
-    // What is paused is kept, but not without end.
+    // The number of paused endpoints is limited.
     let mut kept = MAX_ENDPOINTS;
     let refused = loop {
         let paused = world
@@ -477,7 +482,7 @@ async fn an_account_has_five_endpoints_at_most(database: Arc<Database>) {
     ));
 }
 
-async fn the_secret_before_signs_until_its_time_and_no_longer(database: Arc<Database>) {
+async fn the_old_secret_signs_until_it_expires(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let target = endpoint(&world.store, world.account, "https://one.example.com").await;
     let (old, new) = (
@@ -501,21 +506,21 @@ async fn the_secret_before_signs_until_its_time_and_no_longer(database: Arc<Data
         .rotate_secret(account, target, new.clone(), until_ms)
         .await;
     assert!(rotated.unwrap());
-    for (now_ms, signs_too) in [
+    for (now_ms, old_secret_signs) in [
         (NOW, true),
         (until_ms - 1, true),
         (until_ms, false),
         (until_ms + 1, false),
     ] {
         let after_ms = now_ms - NOW;
-        let expected = signs_too.then(|| old.clone());
+        let expected = old_secret_signs.then(|| old.clone());
         let claimed = claim_at(&world, &[], one, now_ms).await.remove(0);
         assert_eq!(
             (&claimed.secret, &claimed.old_secret),
             (&new, &expected),
             "after {after_ms} ms"
         );
-        // A replay is claimed by itself.
+        // A replay is claimed individually.
         let replay = world.store.webhooks().replay(before.id, None, now_ms).await;
         let claimed = world
             .store

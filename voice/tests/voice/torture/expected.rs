@@ -1,11 +1,11 @@
-//! What must become of each message, in the order of the RFC.
+//! The expected result of each message, in the order of the RFC.
 
 use nexo_voice::sip::message::parse::ParseError;
 
-/// What is read of a message, as [`super::outline`] writes it, or why it is refused.
+/// The parsed message as written by [`super::outline`], or the reason why it is refused.
 pub type Outcome = Result<&'static str, ParseError>;
 
-/// Section, name, and what must become of each message.
+/// Section, name and expected result of each message.
 pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.1.1.1",
@@ -15,7 +15,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             9 INVITE | from 98asjd8 to 1918181833n | 390skdjuw",
         ),
     ),
-    // A method of unusual characters is a method that is not known.
+    // A method of unusual characters is parsed as an unknown method.
     (
         "3.1.1.2",
         "intmeth",
@@ -25,7 +25,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             139122385 OTHER | from _token~1'+`*%!-. to - | z9hG4bK-.!%66*_+`'~",
         ),
     ),
-    // Escaped characters stay as they are written: no URI of a far end's is taken apart here.
+    // Escaped characters are not decoded: URIs of the far end are never decoded here.
     (
         "3.1.1.3",
         "esc01",
@@ -42,7 +42,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             14398234 REGISTER | from 839923423 to - | z9hG4bKkdjuw",
         ),
     ),
-    // The percent sign escapes nothing in a method: this is no REGISTER.
+    // Percent signs do not escape anything in a method, so this is not a REGISTER.
     (
         "3.1.1.5",
         "esc02",
@@ -59,7 +59,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             60 OPTIONS | from 323 to - | z9hG4bKkdjuw",
         ),
     ),
-    // Thirty-three hops of RFC 2543 lie above the one that has a branch.
+    // Thirty-three RFC 2543 hops precede the one with a branch.
     (
         "3.1.1.7",
         "longreq",
@@ -70,7 +70,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             982982982982982982982982982982982982982982982982982982982982982982982982982982982982424 to - | -",
         ),
     ),
-    // What follows the body in its datagram is not part of the message (RFC 3261 §18.3).
+    // Bytes after the body in a datagram are not part of the message (RFC 3261 §18.3).
     (
         "3.1.1.8",
         "dblreq",
@@ -119,8 +119,8 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             z9hG4bK2398ndaoe",
         ),
     ),
-    // Lenient, where the RFC would answer 400: the stray separators are in what is not read, and an
-    // INVITE is refused all the same.
+    // Lenient although the RFC requires 400: the stray separators are in fields that are not read, and an
+    // INVITE is refused anyway.
     (
         "3.1.2.1",
         "badinv01",
@@ -134,7 +134,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     ("3.1.2.4", "scalar02", Err(ParseError::Mandatory)),
     ("3.1.2.5", "scalarlg", Err(ParseError::Mandatory)),
     ("3.1.2.6", "quotbal", Err(ParseError::Mandatory)),
-    // Lenient: the request-URI is ours to know, and is not looked at.
+    // Lenient: the request-URI identifies us and is not checked.
     (
         "3.1.2.7",
         "ltgtruri",
@@ -143,7 +143,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     ("3.1.2.8", "lwsruri", Err(ParseError::StartLine)),
     ("3.1.2.9", "lwsstart", Err(ParseError::StartLine)),
     ("3.1.2.10", "trws", Err(ParseError::StartLine)),
-    // Lenient: the request-URI is not looked at, so that no header field is taken out of it.
+    // Lenient: the request-URI is not checked, and no header field is derived from it.
     (
         "3.1.2.11",
         "escruri",
@@ -151,7 +151,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             escruri.23940-asdfhj-aje3br-234q098w-fawerh2q-h4n5 | \
             149209342 INVITE | from 341518 to - | z9hG4bKkdjuw"),
     ),
-    // Lenient: nothing here reads a Date.
+    // Lenient: the Date field is not read.
     (
         "3.1.2.12",
         "baddate",
@@ -160,7 +160,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             1392934 INVITE | from 2234923 to - | z9hG4bKkdjuw",
         ),
     ),
-    // Lenient: only a registrar would read this Contact.
+    // Lenient: only a registrar reads this Contact.
     (
         "3.1.2.13",
         "regbadct",
@@ -169,7 +169,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             1 REGISTER | from 998332 to - | z9hG4bKkdjuw",
         ),
     ),
-    // Lenient, as the RFC allows: blanks between the brackets and the URI cannot be mistaken.
+    // Lenient, as the RFC permits: blanks between the brackets and the URI are unambiguous.
     (
         "3.1.2.14",
         "badaspec",
@@ -178,7 +178,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             3923239 OPTIONS | from 433423 to - | z9hG4bKkdju43234",
         ),
     ),
-    // Lenient, as the RFC allows: From and To hold one address, so that the comma is the name's.
+    // Lenient, as the RFC permits: From and To hold one address, so the comma belongs to the name.
     (
         "3.1.2.15",
         "baddn",
@@ -189,7 +189,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     ),
     ("3.1.2.16", "badvers", Err(ParseError::StartLine)),
     ("3.1.2.17", "mismatch01", Err(ParseError::Mandatory)),
-    // Of a method that is not known only that is said; the RFC allows that beside 400.
+    // An unknown method is reported as such; the RFC permits that besides 400.
     (
         "3.1.2.18",
         "mismatch02",
@@ -197,7 +197,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
             8 INVITE | from 34525 to - | z9hG4bKkdjuw"),
     ),
     ("3.1.2.19", "bigcode", Err(ParseError::StartLine)),
-    // A branch of nothing but the cookie is a branch like any other: no request is told apart by it.
+    // A branch with only the magic cookie is valid: requests are not distinguished by it.
     (
         "3.2.1",
         "badbranch",
@@ -253,14 +253,14 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     ),
     ("3.3.8", "multi01", Err(ParseError::Mandatory)),
     ("3.3.9", "mcl01", Err(ParseError::ContentLength)),
-    // Two hops: it is an answer to somebody else's request, whose branch is none of ours.
+    // Two hops: a response to another element's request, whose branch matches none of ours.
     (
         "3.3.10",
         "bcast",
         Ok("200 OK | bcast.0384840201234ksdfak3j2erwedfsASdf | \
             35 INVITE | from 11141343 to 2229 | z9hG4bK1324923"),
     ),
-    // No hop is left to it, and none is needed.
+    // No hop remains, and none is needed.
     (
         "3.3.11",
         "zeromf",
@@ -299,7 +299,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
         Ok("INVITE sip:user@example.com | sdp01.ndaksdj9342dasdd | \
             8 INVITE | from 234 to - | z9hG4bKkdjuw"),
     ),
-    // RFC 2543: neither a tag nor a branch, and a body that is as long as the datagram.
+    // RFC 2543: no tag, no branch, and the body ends with the datagram.
     (
         "3.4.1",
         "inv2543",

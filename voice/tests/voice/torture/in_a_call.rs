@@ -1,4 +1,4 @@
-//! The messages in the middle of a call.
+//! The torture messages sent during a call.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,23 +17,23 @@ use tokio::time::timeout;
 
 use super::bytes;
 use super::expected::MESSAGES;
-use super::thrown::{self, ANSWERS, PING, from_here, in_the_call};
+use super::variants::{self, ANSWERS, PING, with_call_id, with_rport};
 
-/// Far longer than anything here takes on a busy machine; reached only by a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Far longer than any step takes on a busy machine; only a failure reaches it.
+const TIMEOUT: Duration = Duration::from_secs(30);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const CALL_ID: &str = "8f2e1c4d-1@nexo";
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("it comes in time")
+    timeout(TIMEOUT, what).await.expect("a result in time")
 }
 
-/// The gateway, whose words the test puts in its mouth.
+/// A gateway scripted by the test.
 struct Gateway {
     sip: UdpSocket,
     rtp: UdpSocket,
     rtcp: UdpSocket,
-    /// Where the endpoint's SIP comes from.
+    /// The source address of the endpoint's SIP messages.
     caller: SocketAddr,
 }
 
@@ -56,17 +56,17 @@ impl Gateway {
         self.sip.send_to(bytes, self.caller).await.unwrap();
     }
 
-    async fn message(&self) -> Message {
+    async fn next_message(&self) -> Message {
         let mut buffer = [0; 8192];
         let (length, from) = soon(self.sip.recv_from(&mut buffer)).await.unwrap();
         assert_eq!(from, self.caller);
-        Message::parse(&buffer[..length]).expect("what is sent can be read")
+        Message::parse(&buffer[..length]).expect("the caller sends valid messages")
     }
 
-    /// The next request of this method; answers and other requests may come before it.
-    async fn awaits(&self, method: Method) -> Request {
+    /// The next request of this method. Skips responses and other requests.
+    async fn next_request(&self, method: Method) -> Request {
         loop {
-            match self.message().await {
+            match self.next_message().await {
                 Message::Request(request) if request.method() == method => return request,
                 Message::Request(_) | Message::Response(_) => {}
             }
@@ -83,25 +83,25 @@ impl Gateway {
         self.send(&draft.bytes()).await;
     }
 
-    /// Picks up: the INVITE, once the first audio has come.
+    /// Answers the INVITE, waits for the first audio, and returns the INVITE.
     async fn pick_up(&self) -> Request {
-        let invite = self.awaits(Method::Invite).await;
+        let invite = self.next_request(Method::Invite).await;
         let (rtp, rtcp) = (self.rtp.local_addr(), self.rtcp.local_addr());
         let audio = Audio::plain(rtp.unwrap(), rtcp.unwrap(), vec![Codec::Pcma]);
         self.answer(&invite, 200, Some(sdp::write(&audio, 1))).await;
-        self.awaits(Method::Ack).await;
+        self.next_request(Method::Ack).await;
         soon(self.rtp.recv(&mut [0; 500])).await.unwrap();
         invite
     }
 
-    /// Asks whether the caller is there, and gives how often it has answered with each code before. When
-    /// it answers this, it has dealt with all that was sent.
+    /// Sends a ping and returns the number of earlier answers per code. The answer to the ping shows that
+    /// the caller has processed everything sent before.
     async fn ping(&self) -> BTreeMap<u16, usize> {
         let mut answers = BTreeMap::new();
-        let text = thrown::ping(self.caller, self.address());
+        let text = variants::ping(self.caller, self.address());
         self.send(text.as_bytes()).await;
         loop {
-            match self.message().await {
+            match self.next_message().await {
                 Message::Response(answer) if answer.call_id() == PING => {
                     assert_eq!(answer.code(), 200);
                     return answers;
@@ -148,9 +148,9 @@ fn order(gateway: &Gateway) -> CallOrder {
     }
 }
 
-/// A call into the middle of which every message is thrown, as `changed`. Gives how often each code
-/// was the answer.
-async fn call_under_torture(changed: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16, usize> {
+/// Places a call and sends every message, transformed by `variant`, in the middle of it. Returns the number
+/// of answers per code.
+async fn call_under_torture(variant: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16, usize> {
     let config = EndpointConfig {
         listen_udp: (LOOPBACK, 0).into(),
         ..EndpointConfig::default()
@@ -163,21 +163,21 @@ async fn call_under_torture(changed: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16,
     let mut events = endpoint.place(order(&gateway));
     gateway.pick_up().await;
     for (_, name, _) in MESSAGES {
-        gateway.send(&changed(&bytes(name))).await;
+        gateway.send(&variant(&bytes(name))).await;
     }
     let answers = gateway.ping().await;
     assert_eq!(endpoint.calls_in_progress(), 1);
-    let bye = gateway.awaits(Method::Bye).await;
+    let bye = gateway.next_request(Method::Bye).await;
     gateway.answer(&bye, 200, None).await;
     let report = loop {
-        if let CallEvent::Ended(report) = soon(events.next()).await.expect("an end") {
+        if let CallEvent::Ended(report) = soon(events.next()).await.expect("a final event") {
             break report;
         }
     };
     // A panic would have ended the call as lost.
     assert_eq!(report.end, CallEnd::Delivered);
     assert!(endpoint.is_alive());
-    endpoint.shutdown(PATIENCE).await;
+    endpoint.shutdown(TIMEOUT).await;
     answers
 }
 
@@ -185,13 +185,13 @@ async fn call_under_torture(changed: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16,
 async fn no_message_from_the_gateway_disturbs_a_call() {
     let (_, answers) = tokio::join!(
         call_under_torture(<[u8]>::to_vec),
-        call_under_torture(from_here)
+        call_under_torture(with_rport)
     );
     assert_eq!(answers, ANSWERS.into());
 }
 
 #[tokio::test]
-async fn no_message_that_claims_to_be_of_the_call_disturbs_it() {
-    let answers = call_under_torture(|message| in_the_call(message, CALL_ID)).await;
+async fn no_message_with_the_calls_id_disturbs_it() {
+    let answers = call_under_torture(|message| with_call_id(message, CALL_ID)).await;
     assert_eq!(answers, ANSWERS.into());
 }

@@ -1,11 +1,11 @@
-//! The torture test messages of RFC 4475: what the reader makes of each, and that none of them, coming
-//! from the gateway in the middle of a call, disturbs the call.
+//! The torture test messages of RFC 4475: how the parser reads each, and that none of them, sent by the
+//! gateway during a call, disturbs the call.
 //!
-//! The files of `messages/` are the messages, octet for octet, each under the name that the RFC gives it.
+//! The files of `messages/` are the messages, octet for octet, each with its name from the RFC.
 
 mod expected;
 mod in_a_call;
-mod thrown;
+mod variants;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -65,7 +65,7 @@ fn outline(message: &Message) -> String {
 }
 
 #[test]
-fn every_message_is_read_or_refused_as_it_should_be() {
+fn every_message_is_parsed_or_refused_as_expected() {
     for (section, name, outcome) in MESSAGES {
         let read = Message::parse(&bytes(name)).map(|message| outline(&message));
         let outcome = outcome.map(str::to_owned);
@@ -74,7 +74,7 @@ fn every_message_is_read_or_refused_as_it_should_be() {
 }
 
 #[test]
-fn the_table_holds_every_file_once() {
+fn the_table_lists_every_file_once() {
     let files: BTreeSet<_> = std::fs::read_dir(directory())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -95,7 +95,7 @@ fn contacts(request: &Request) -> Vec<&str> {
 }
 
 #[test]
-fn the_tortuous_invite_is_understood_to_its_last_field() {
+fn the_tortuous_invite_is_parsed_completely() {
     let request = request("wsinv");
     let hops: Vec<_> = request
         .values(Name::Via)
@@ -133,7 +133,7 @@ fn the_tortuous_invite_is_understood_to_its_last_field() {
 }
 
 #[test]
-fn unusual_characters_stay_what_they_are() {
+fn unusual_characters_are_preserved() {
     let unusual = request("intmeth");
     assert_eq!(
         unusual.named("extensionHeader-!.%*+_`'~"),
@@ -161,7 +161,7 @@ fn unusual_characters_stay_what_they_are() {
             "sip:alias1@host1.example.com",
             "sip:alias3@host3.example.com"
         ],
-        "C%6Fntact is no Contact"
+        "C%6Fntact is not a Contact field"
     );
     assert_eq!(
         escaped.named("c%6fntact"),
@@ -175,7 +175,7 @@ fn unusual_characters_stay_what_they_are() {
 }
 
 #[test]
-fn no_hop_of_a_long_or_mixed_path_is_lost() {
+fn every_hop_of_a_long_or_mixed_path_is_parsed() {
     let long = request("longreq");
     let hops: Vec<_> = long
         .values(Name::Via)
@@ -197,7 +197,7 @@ fn no_hop_of_a_long_or_mixed_path_is_lost() {
 }
 
 #[test]
-fn a_parameter_of_a_bare_contact_is_the_fields_and_in_brackets_the_uris() {
+fn parameters_of_a_bare_contact_belong_to_the_field_and_in_brackets_to_the_uri() {
     assert_eq!(
         contacts(&request("cparam01")),
         ["sip:+19725552222@gw1.example.net"]
@@ -213,7 +213,7 @@ fn a_parameter_of_a_bare_contact_is_the_fields_and_in_brackets_the_uris() {
 }
 
 #[test]
-fn bodies_are_as_long_as_they_say() {
+fn bodies_have_their_declared_length() {
     let lengths = [
         ("dblreq", 0),
         ("mpart01", 553),

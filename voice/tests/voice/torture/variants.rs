@@ -1,19 +1,20 @@
-//! The messages as they are thrown at a caller. `tests/telephony/sipp/torture.rs` throws them at the whole gateway.
+//! Variants of the messages for sending to a caller. `tests/telephony/sipp/torture.rs` sends them to the
+//! whole gateway.
 
 use std::net::SocketAddr;
 
-/// Ten are OPTIONS, which are granted; twenty ask what a caller does not do. The three responses and the
-/// fourteen that are refused are answered by nothing, and two more that are answered hide their topmost
-/// hop too well to be told by [`from_here`] where to be answered.
+/// The caller's answers: 200 to ten OPTIONS, 405 to twenty unsupported methods. The three responses and
+/// fourteen refused messages get no answer. Two more answers are lost because [`with_rport`] cannot change
+/// the topmost Via.
 pub const ANSWERS: [(u16, usize); 2] = [(200, 10), (405, 20)];
 
-/// The message, its answer wanted where it comes from.
-pub fn from_here(message: &[u8]) -> Vec<u8> {
+/// The message with `rport` in its Via, so that the answer returns to the sender.
+pub fn with_rport(message: &[u8]) -> Vec<u8> {
     rewritten(message, None)
 }
 
-/// The same, with the Call-ID of the call. Its tags are not the call's.
-pub fn in_the_call(message: &[u8], call_id: &str) -> Vec<u8> {
+/// The same with the call's Call-ID. The tags still differ from the call's.
+pub fn with_call_id(message: &[u8], call_id: &str) -> Vec<u8> {
     rewritten(message, Some(call_id))
 }
 
@@ -39,8 +40,8 @@ fn rewritten(message: &[u8], call_id: Option<&str>) -> Vec<u8> {
 
 pub const PING: &str = "ping";
 
-/// Asks whether the caller is there, from `here`. When it answers this, by the Call-ID [`PING`], it has dealt
-/// with all that was sent before.
+/// An OPTIONS request from `here`. The answer with Call-ID [`PING`] shows that the caller has processed
+/// everything sent before.
 pub fn ping(caller: SocketAddr, here: SocketAddr) -> String {
     format!(
         "OPTIONS sip:nexo@{caller} SIP/2.0\r\nVia: SIP/2.0/UDP {here};rport;branch=z9hG4bKping\r\n\
