@@ -1,14 +1,14 @@
-//! Looks for codes in what a gateway left behind, so that a find is a real one.
+//! Searches the output and storage of a gateway for codes, without false positives.
 //!
-//! Codes begin with a zero, which no number in a log, a dump or a page of metrics does. What is left by
-//! chance are digits within something longer that is plainly another thing, and that alone is excused:
+//! Codes begin with a zero, which no number in a log, a dump or a page of metrics does. The remaining accidental
+//! matches are digits within a longer value of another kind. Only these are ignored:
 //!
-//! | excused | where |
+//! | ignored | where |
 //! |---|---|
-//! | a UUID or 32 hexadecimal digits and more that the find lies within | everywhere |
-//! | a longer run of digits, or the places behind a decimal point | in text, where every value stands apart |
+//! | matches within a UUID or within 32 or more hexadecimal digits | everywhere |
+//! | matches within a longer run of digits or after a decimal point | in text, where values are delimited |
 //!
-//! A code is looked for as it was sent, as a list of its digits, as raw bytes, in hexadecimal, and in Base64.
+//! A code is searched as sent, as a list of its digits, as raw bytes, in hexadecimal and in Base64.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,14 +16,14 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// All that a gateway left behind.
+/// Everything that a gateway has written and sent.
 #[derive(Default)]
 pub struct Evidence(Vec<Exhibit>);
 
 struct Exhibit {
     name: String,
     bytes: Vec<u8>,
-    /// Whether every value stands apart, as it does not in a database's file.
+    /// Whether values are delimited. They are not in a database file.
     is_text: bool,
 }
 
@@ -36,7 +36,7 @@ impl Evidence {
         });
     }
 
-    /// SQLite's file, its log and whatever else lies beside it.
+    /// Adds the SQLite file, its write-ahead log and the other files in the same directory.
     pub fn files_beside(&mut self, url: &str) {
         let file = Path::new(url.strip_prefix("sqlite://").unwrap());
         let mut names = Vec::new();
@@ -66,7 +66,7 @@ impl Evidence {
     }
 }
 
-/// Every code that is found in any form, and where.
+/// Describes every code that is found in any form, and its location.
 pub fn leaks(evidence: &Evidence, codes: &[&str]) -> Vec<String> {
     let mut forms: HashMap<usize, HashMap<Vec<u8>, (&str, &'static str)>> = HashMap::new();
     for code in codes {
@@ -89,7 +89,7 @@ pub fn leaks(evidence: &Evidence, codes: &[&str]) -> Vec<String> {
                 let Some((code, form)) = forms.get(window) else {
                     continue;
                 };
-                if *form == "as sent" && is_something_else(exhibit, at, *length) {
+                if *form == "as sent" && is_part_of_another_value(exhibit, at, *length) {
                     continue;
                 }
                 let around = around(&exhibit.bytes, at, *length);
@@ -116,7 +116,8 @@ fn forms_of(code: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("in hexadecimal", hex.clone().into_bytes()),
         ("in hexadecimal", hex.to_uppercase().into_bytes()),
     ];
-    // What three bytes begin with depends on what stands before: only what does not is looked for.
+    // Base64 encodes groups of three bytes. Searched are only the characters that do not depend on the neighbouring
+    // bytes, for each of the three offsets.
     for before in 0..3 {
         let padded = [&vec![b'x'; before][..], code.as_bytes()].concat();
         let encoded = STANDARD_NO_PAD.encode(&padded);
@@ -126,8 +127,8 @@ fn forms_of(code: &str) -> Vec<(&'static str, Vec<u8>)> {
     forms
 }
 
-/// Whether the digits lie within something longer that is plainly no code.
-fn is_something_else(exhibit: &Exhibit, at: usize, length: usize) -> bool {
+/// Whether the digits are part of a longer value that is not a code.
+fn is_part_of_another_value(exhibit: &Exhibit, at: usize, length: usize) -> bool {
     let bytes = &exhibit.bytes;
     let run = |belongs: fn(&u8) -> bool| {
         let before = bytes[..at].iter().rev().take_while(|b| belongs(b)).count();
@@ -142,8 +143,8 @@ fn is_something_else(exhibit: &Exhibit, at: usize, length: usize) -> bool {
         return true;
     }
     let (start, end) = run(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
-    let mut places = start..=end.saturating_sub(36);
-    if places.any(|place| place <= at && at + length <= place + 36 && is_uuid(&bytes[place..])) {
+    let mut starts = start..=end.saturating_sub(36);
+    if starts.any(|start| start <= at && at + length <= start + 36 && is_uuid(&bytes[start..])) {
         return true;
     }
     if !exhibit.is_text {
@@ -168,7 +169,7 @@ fn around(bytes: &[u8], at: usize, length: usize) -> String {
 }
 
 #[test]
-fn a_code_is_found_in_every_form_and_chance_is_excused() {
+fn a_code_is_found_in_every_form_and_accidental_matches_are_ignored() {
     let code = "04829173";
     let found_in = |name: &str, bytes: &[u8]| {
         let exhibit = Exhibit {
