@@ -228,11 +228,11 @@ async fn every_sandbox_number_has_its_documented_outcome_and_charge(backend: Bac
 
 async fn check(case: &Case, customer: &harness::Customer) {
     let to = phone(case.last_two);
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     let sent = customer.send(&to, "4829").await;
     if case.last_two == 97 {
         // Without another gateway to try, the only one gets the whole dispatch timeout, limited by the ring timeout.
-        let waited = begun.elapsed();
+        let waited = started.elapsed();
         assert!(waited >= std::time::Duration::from_secs(3), "{waited:?}");
     }
     assert_eq!(sent.status, case.status, "{} {}", case.last_two, sent.text);
@@ -343,8 +343,8 @@ async fn free_credit_is_spent_first_and_refunds_go_to_their_bucket(backend: Back
     let refused = customer.send(&phone(95), "1234").await;
     assert_error(&refused, 502, "no_route");
     assert_eq!(buckets().await, ["0.010", "0.005", "1.000", "1.015"]);
-    let kept = customer.send(&phone(90), "1234").await;
-    assert_eq!(kept.status, 202);
+    let charged = customer.send(&phone(90), "1234").await;
+    assert_eq!(charged.status, 202);
     assert_eq!(buckets().await, ["0.000", "0.000", "0.993", "0.993"]);
     gateway.audit();
 }

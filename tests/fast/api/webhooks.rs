@@ -18,8 +18,8 @@ async fn the_previous_secret_signs_for_a_day_after_a_rotation(backend: Backend) 
     let gateway = Gateway::start(backend, &OPEN);
     let receiver = Receiver::start();
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
-    let made = lan.submit(PAGE, PAGE, &[("url", &receiver.url())]).await;
-    assert_eq!(made.status, 201, "{}", made.text);
+    let created = lan.submit(PAGE, PAGE, &[("url", &receiver.url())]).await;
+    assert_eq!(created.status, 201, "{}", created.text);
     let id = lan.id_after(PAGE, "/dashboard/webhooks/").await;
     let path = format!("{PAGE}/{id}");
     let before_ms = unix_ms();
@@ -27,7 +27,7 @@ async fn the_previous_secret_signs_for_a_day_after_a_rotation(backend: Backend) 
     let rotated = lan.submit(&rotate, &rotate, &[]).await;
     assert_eq!(rotated.status, 201, "{}", rotated.text);
     let (old, new) = (
-        HashedSecret::of(&made.secret()),
+        HashedSecret::of(&created.secret()),
         HashedSecret::of(&rotated.secret()),
     );
 

@@ -76,9 +76,9 @@ async fn a_bank_transfer_is_credited_once_despite_repeated_notifications(backend
     let (page, reference) = open(&mut lan, "10.00").await;
     lan.get(&page)
         .await
-        .must_say("250\u{202f}000 VND")
-        .must_say("0123456789")
-        .must_say("CONG TY NEXO");
+        .must_contain("250\u{202f}000 VND")
+        .must_contain("0123456789")
+        .must_contain("CONG TY NEXO");
     let qr_code = lan.get(&format!("{page}/qr.svg")).await;
     assert_eq!(qr_code.header("content-type"), "image/svg+xml");
     assert!(qr_code.text.starts_with("<svg "), "{}", qr_code.text);
@@ -120,11 +120,11 @@ async fn a_bank_transfer_is_credited_once_despite_repeated_notifications(backend
         matching.count()
     };
     assert_eq!((count("credited"), count("kept")), (4, 4), "{answers:?}");
-    lan.get(&page).await.must_say("10.000 USD");
+    lan.get(&page).await.must_contain("10.000 USD");
     lan.get("/dashboard/wallet")
         .await
-        .must_say("$10.000")
-        .must_say(&reference);
+        .must_contain("$10.000")
+        .must_contain(&reference);
     let csv = lan.get("/dashboard/wallet/ledger.csv").await;
     assert!(csv.header("content-type").starts_with("text/csv"));
     assert_eq!(csv.text.lines().count(), 4, "{}", csv.text);
@@ -189,7 +189,7 @@ async fn unmatched_payments_wait_for_an_operator(backend: Backend) {
     ]);
     let approved = gateway.nexo(&["deposit", "approve", &second]);
     assert_eq!(number(&approved.to_string(), "credited"), "20.0");
-    lan.get(&second_page).await.must_say("20.000 USD");
+    lan.get(&second_page).await.must_contain("20.000 USD");
     // The bank also notifies of the transfer that an operator has approved. It is not credited again.
     let late = paid(&gateway, "C", 500_000, &second).await;
     assert_eq!(late.json["reason"], "reference_used", "{}", late.text);
@@ -212,7 +212,7 @@ async fn without_a_bank_top_ups_wait_for_an_operator_and_notifications_are_404()
     let seen = lan.submit(TOP_UP, TOP_UP, &fields).await;
     assert_eq!(seen.status, 303, "{}", seen.text);
     let page = seen.location().to_owned();
-    lan.get(&page).await.must_say("NX");
+    lan.get(&page).await.must_contain("NX");
     assert_eq!(lan.get(&format!("{page}/qr.svg")).await.status, 404);
     let refused = notify(&gateway, "{}", Some("sha256=00")).await;
     assert_eq!((refused.status, refused.error()), (404, "not_found"));

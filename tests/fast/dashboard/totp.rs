@@ -13,7 +13,7 @@ async fn a_second_factor_is_required_and_each_code_is_accepted_once(backend: Bac
     let secret = between(&setup.text, "name=\"secret\" value=\"", "\"")
         .unwrap()
         .to_owned();
-    setup.must_say("role=\"img\"");
+    setup.must_contain("role=\"img\"");
     let token = setup.form_token().unwrap().to_owned();
     // The codes of the current step and of the next one. Each may be one step old when it is checked.
     let (used, next) = (app_code(&secret, 0), app_code(&secret, 1));

@@ -19,12 +19,12 @@ async fn a_backup_taken_under_load_and_restored_elsewhere_passes_the_audit() {
     let load = Load::start(&gateway, &customer).await;
     let copy = gateway.dir.path().join("copy.db");
     let before = debits(&gateway).await;
-    let made = gateway.nexo(&["backup", copy.to_str().unwrap()]);
+    let backup = gateway.nexo(&["backup", copy.to_str().unwrap()]);
     load.assert_continues(&gateway, before).await;
     load.stop().await;
     let posted = before..=debits(&gateway).await;
     assert_eq!(
-        made["bytes"].as_u64().unwrap(),
+        backup["bytes"].as_u64().unwrap(),
         copy.metadata().unwrap().len()
     );
 

@@ -229,18 +229,18 @@ async fn behind_a_load_balancer_an_idle_node_keeps_answering_for_the_drain_time(
         Backend::Sqlite,
         &[("NEXO_SERVER__DRAIN_AT_LEAST_MS", "1500")],
     );
-    let begun = Instant::now();
+    let started = Instant::now();
     gateway.signal("TERM");
     until("not ready", TIMEOUT, async || {
         (readiness(&gateway).await.status == 503).then_some(())
     })
     .await;
     assert_eq!(gateway.wait_for_exit().await, Some(0));
-    assert!(begun.elapsed() >= Duration::from_millis(1500));
+    assert!(started.elapsed() >= Duration::from_millis(1500));
     assert!(
-        begun.elapsed() < Duration::from_secs(8),
+        started.elapsed() < Duration::from_secs(8),
         "{:?}",
-        begun.elapsed()
+        started.elapsed()
     );
 }
 

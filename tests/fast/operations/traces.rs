@@ -247,9 +247,9 @@ async fn unsampled_traces_are_not_sent_and_an_unreachable_collector_delays_no_re
     drop(listener);
     let mut gateway = start(&unreachable);
     let customer = gateway.customer("a@example.com", "10.00");
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     assert_eq!(customer.send(&phone(90), "4829").await.status, 202);
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(started.elapsed() < Duration::from_secs(3));
     assert_eq!(gateway.terminate(), Some(0));
 }
 

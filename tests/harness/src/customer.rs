@@ -91,12 +91,12 @@ pub fn number(json: &str, key: &str) -> String {
         .to_owned()
 }
 
-/// Sends a request and reads the read_answer response.
+/// Sends a request and reads the whole response.
 pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
     read_answer(request.send().await.unwrap()).await
 }
 
-/// Reads a read_answer response.
+/// Reads a whole response.
 pub async fn read_answer(response: reqwest::Response) -> Answer {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();

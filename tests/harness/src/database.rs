@@ -1,4 +1,4 @@
-//! Fresh databases.
+//! Creates new databases for tests.
 
 use std::process::{Command, Stdio};
 

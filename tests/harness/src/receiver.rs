@@ -19,7 +19,7 @@ impl Hook {
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map_or("", |(_, value)| value)
     }
 

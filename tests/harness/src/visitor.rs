@@ -41,7 +41,7 @@ impl PageResponse {
         between(&self.text, "name=\"form_token\" value=\"", "\"")
     }
 
-    pub fn must_say(&self, text: &str) -> &Self {
+    pub fn must_contain(&self, text: &str) -> &Self {
         assert!(
             self.text.contains(text),
             "{text:?} is not on: {}",

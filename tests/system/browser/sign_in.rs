@@ -3,7 +3,7 @@
 use fantoccini::Locator;
 
 use super::chromium::{Browser, Screen};
-use harness::mailbox::{Arrived, Mailbox};
+use harness::mailbox::{Email, Mailbox};
 use harness::visitor::{PASSWORD, app_code, between};
 use harness::{Backend, Gateway};
 
@@ -89,7 +89,7 @@ async fn come_in(screen: Screen, language: &str, name: &str) {
 }
 
 /// The path of the letter's link that begins so.
-fn link(letter: &Arrived, path: &str) -> String {
+fn link(letter: &Email, path: &str) -> String {
     let token = between(&letter.text, path, "\n").unwrap_or_else(|| panic!("{letter:?}"));
     format!("{path}{}", token.trim())
 }

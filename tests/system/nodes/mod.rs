@@ -13,7 +13,7 @@ use far_end::FarEnd;
 use futures_util::future::join_all;
 use harness::postgres_server::Server;
 use harness::{
-    Answer, Backend, Customer, FreshDatabase, Gateway, Receiver, answer, client, phone, whole,
+    Answer, Backend, Customer, FreshDatabase, Gateway, Receiver, answer, client, phone, read_answer,
 };
 
 /// Until a dead node's deliveries are settled: its lease (10 s), the time in which a call that was dialled as it
@@ -253,7 +253,7 @@ async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_go
     let dialled = [&rings, &silent, &spare].map(|far_end| far_end.asked("INVITE"));
     assert_eq!(dialled[2], 0);
     // It comes in while nobody is there to take it.
-    let late = at(&on_a, &a).posting(r#"{"phone": "+84981234511", "code": "482917"}"#);
+    let late = at(&on_a, &a).otp_request(r#"{"phone": "+84981234511", "code": "482917"}"#);
     let late = tokio::spawn(late.send());
 
     let settled_within = SHORT_CALLS_SETTLED_WITHIN;
@@ -286,7 +286,7 @@ async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_go
     let mut new = 0;
     match late.await.unwrap() {
         Ok(answer) => {
-            let answer = whole(answer).await;
+            let answer = read_answer(answer).await;
             let overloaded = answer.status == 503 && answer.error() == "overloaded";
             new = usize::from(answer.status == 202);
             assert!(
@@ -474,7 +474,7 @@ async fn a_server_that_crashes_under_load_loses_no_accepted_delivery() {
     };
     let answer = stranger.send(&phone(90), "482917").await;
     assert_eq!((answer.status, answer.error()), (503, "overloaded"));
-    server.go_on();
+    server.start_again();
     for (node, customer) in [(&a, &on_a), (&b, &on_b)] {
         until("it is ready again", SOON, async || {
             (readiness(node).await.status == 200).then_some(())

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use harness::{Answer, Backend, Customer, Gateway, Hook, Receiver, answer, client, per_database};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use search::{Evidence, leaks};
+use search::{Artifacts, leaks};
 use serde_json::json;
 
 /// The number of codes in a run of all tests.
@@ -84,44 +84,47 @@ async fn search_after(backend: Backend, count: usize) {
     );
     let customer = gateway.customer("a@example.com", "1000.00");
     gateway.add_webhook("a@example.com", &receiver.url());
-    let mut evidence = Evidence::default();
+    let mut artifacts = Artifacts::default();
     let began = Instant::now();
     let (accepted, output) = send(&orders, &gateway, &customer).await;
-    evidence.text("the HTTP responses", output);
+    artifacts.text("the HTTP responses", output);
     let hooks = all_hooks(&receiver, accepted).await;
-    evidence.text("metrics", page(&gateway.metrics).await);
+    artifacts.text("metrics", page(&gateway.metrics).await);
     let trunks = gateway.metrics.replace("/metrics", "/trunks");
-    evidence.text("trunks", page(&trunks).await);
+    artifacts.text("trunks", page(&trunks).await);
     for hook in &hooks {
-        evidence.text("a webhook", format!("{hook:?}"));
+        artifacts.text("a webhook", format!("{hook:?}"));
     }
     // Killed, so that SQLite's write-ahead log still exists.
     gateway.kill();
-    evidence.text("the log", gateway.log());
+    artifacts.text("the log", gateway.log());
     let database = gateway.database_url();
     match backend {
-        Backend::Sqlite => evidence.files_beside(&database),
+        Backend::Sqlite => artifacts.files_beside(&database),
         Backend::Postgres => {
             let dump = Command::new("pg_dump").arg(&database).output().unwrap();
             assert!(dump.status.success(), "{dump:?}");
-            evidence.text("the dump", String::from_utf8(dump.stdout).unwrap());
+            artifacts.text("the dump", String::from_utf8(dump.stdout).unwrap());
         }
     }
     let codes: Vec<&str> = orders.iter().map(|order| order.code.as_str()).collect();
     println!(
         "{backend:?}: {accepted} accepted, {} webhooks, {} bytes searched after {:.0} s",
         hooks.len(),
-        evidence.size(),
+        artifacts.size(),
         began.elapsed().as_secs_f32(),
     );
     // The run is only valid if the gateway accepted OTPs, logged the panics and stored the phones.
     assert!(accepted > count / 2, "{accepted} of {count} were accepted");
-    assert!(evidence.holds("provoked by a test"), "no panic was logged");
     assert!(
-        evidence.holds("+8498"),
+        artifacts.contains("provoked by a test"),
+        "no panic was logged"
+    );
+    assert!(
+        artifacts.contains("+8498"),
         "no phone was found in the database"
     );
-    let found = leaks(&evidence, &codes);
+    let found = leaks(&artifacts, &codes);
     assert!(found.is_empty(), "seed {seed}: {found:#?}");
 }
 

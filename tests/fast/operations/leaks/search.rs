@@ -18,18 +18,18 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 /// Everything that a gateway has written and sent.
 #[derive(Default)]
-pub struct Evidence(Vec<Exhibit>);
+pub struct Artifacts(Vec<Artifact>);
 
-struct Exhibit {
+struct Artifact {
     name: String,
     bytes: Vec<u8>,
     /// Whether values are delimited. They are not in a database file.
     is_text: bool,
 }
 
-impl Evidence {
+impl Artifacts {
     pub fn text(&mut self, name: &str, text: String) {
-        self.0.push(Exhibit {
+        self.0.push(Artifact {
             name: name.to_owned(),
             bytes: text.into_bytes(),
             is_text: true,
@@ -43,7 +43,7 @@ impl Evidence {
         for entry in std::fs::read_dir(file.parent().unwrap()).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            self.0.push(Exhibit {
+            self.0.push(Artifact {
                 name: name.clone(),
                 bytes: std::fs::read(path).unwrap(),
                 is_text: false,
@@ -54,20 +54,20 @@ impl Evidence {
     }
 
     pub fn size(&self) -> usize {
-        self.0.iter().map(|exhibit| exhibit.bytes.len()).sum()
+        self.0.iter().map(|artifact| artifact.bytes.len()).sum()
     }
 
-    pub fn holds(&self, text: &str) -> bool {
-        let holds = |exhibit: &Exhibit| {
-            let mut windows = exhibit.bytes.windows(text.len());
+    pub fn contains(&self, text: &str) -> bool {
+        let contains = |artifact: &Artifact| {
+            let mut windows = artifact.bytes.windows(text.len());
             windows.any(|window| window == text.as_bytes())
         };
-        self.0.iter().any(holds)
+        self.0.iter().any(contains)
     }
 }
 
 /// Describes every code that is found in any form, and its location.
-pub fn leaks(evidence: &Evidence, codes: &[&str]) -> Vec<String> {
+pub fn leaks(artifacts: &Artifacts, codes: &[&str]) -> Vec<String> {
     let mut forms: HashMap<usize, HashMap<Vec<u8>, (&str, &'static str)>> = HashMap::new();
     for code in codes {
         for (form, bytes) in forms_of(code) {
@@ -76,24 +76,24 @@ pub fn leaks(evidence: &Evidence, codes: &[&str]) -> Vec<String> {
         }
     }
     let mut found = Vec::new();
-    for exhibit in &evidence.0 {
+    for artifact in &artifacts.0 {
         for (length, forms) in &forms {
             let mut begins = [false; 256];
             for form in forms.keys() {
                 begins[usize::from(form[0])] = true;
             }
-            for (at, window) in exhibit.bytes.windows(*length).enumerate() {
+            for (at, window) in artifact.bytes.windows(*length).enumerate() {
                 if !begins[usize::from(window[0])] {
                     continue;
                 }
                 let Some((code, form)) = forms.get(window) else {
                     continue;
                 };
-                if *form == "as sent" && is_part_of_another_value(exhibit, at, *length) {
+                if *form == "as sent" && is_part_of_another_value(artifact, at, *length) {
                     continue;
                 }
-                let around = around(&exhibit.bytes, at, *length);
-                let name = &exhibit.name;
+                let around = around(&artifact.bytes, at, *length);
+                let name = &artifact.name;
                 found.push(format!("{code}, {form}, in {name}: {around:?}"));
             }
         }
@@ -128,8 +128,8 @@ fn forms_of(code: &str) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Whether the digits are part of a longer value that is not a code.
-fn is_part_of_another_value(exhibit: &Exhibit, at: usize, length: usize) -> bool {
-    let bytes = &exhibit.bytes;
+fn is_part_of_another_value(artifact: &Artifact, at: usize, length: usize) -> bool {
+    let bytes = &artifact.bytes;
     let run = |belongs: fn(&u8) -> bool| {
         let before = bytes[..at].iter().rev().take_while(|b| belongs(b)).count();
         let after = bytes[at + length..]
@@ -147,7 +147,7 @@ fn is_part_of_another_value(exhibit: &Exhibit, at: usize, length: usize) -> bool
     if starts.any(|start| start <= at && at + length <= start + 36 && is_uuid(&bytes[start..])) {
         return true;
     }
-    if !exhibit.is_text {
+    if !artifact.is_text {
         return false;
     }
     let (start, end) = run(u8::is_ascii_digit);
@@ -172,12 +172,12 @@ fn around(bytes: &[u8], at: usize, length: usize) -> String {
 fn a_code_is_found_in_every_form_and_accidental_matches_are_ignored() {
     let code = "04829173";
     let found_in = |name: &str, bytes: &[u8]| {
-        let exhibit = Exhibit {
+        let artifact = Artifact {
             name: name.to_owned(),
             bytes: bytes.to_vec(),
             is_text: name == "text",
         };
-        !leaks(&Evidence(vec![exhibit]), &[code]).is_empty()
+        !leaks(&Artifacts(vec![artifact]), &[code]).is_empty()
     };
     let base64 = |text: &str| STANDARD_NO_PAD.encode(text);
     for leak in [
