@@ -1,10 +1,10 @@
-//! The k6 scripts in their short form. `tests/load/run NAME` runs them for long.
+//! Short runs of the k6 scripts. `tests/load/run NAME` runs the long form.
 
 use harness::nexo_binary;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs one script against a gateway of its own; what it said.
+/// Runs one script against its own gateway and returns the script's output.
 fn run(name: &str) -> String {
     let python = std::env::var("NEXO_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let mut load = Command::new(&python);
@@ -22,7 +22,7 @@ fn run(name: &str) -> String {
     said
 }
 
-/// One after the other: each wants the machine for itself.
+/// The scripts run one after the other because each needs the whole machine.
 #[test]
 fn smoke_and_five_times_the_capacity_keep_every_threshold_and_every_invariant() {
     let smoke = run("smoke");

@@ -1,4 +1,4 @@
-//! Chromium, driven.
+//! Chromium controlled through chromedriver.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -10,19 +10,19 @@ use serde_json::{Map, Value, json};
 use harness::ports;
 use harness::visitor::PASSWORD;
 
-/// How the screen is.
+/// Screen size, colour scheme and script support.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Screen {
     Wide,
-    /// A phone of 390 pixels.
+    /// A phone, 390 pixels wide.
     Phone,
-    /// Wide, for people who like it dark.
+    /// A wide screen with a dark colour scheme.
     Dark,
-    /// Wide, for people who let no site run a script.
+    /// A wide screen with scripts blocked.
     NoScript,
 }
 
-/// A browser window. The driver ends with it.
+/// A browser window. The driver process ends when it is dropped.
 pub struct Browser {
     pub client: Client,
     pub base: String,
@@ -58,7 +58,7 @@ fn capabilities(screen: Screen, language: &str) -> Map<String, Value> {
         "prefs": { "intl.accept_languages": language },
     });
     if screen == Screen::NoScript {
-        // 2: block. The driver's own scripts run all the same.
+        // 2 means block. Scripts of the driver itself still run.
         options["prefs"]["profile.managed_default_content_settings.javascript"] = json!(2);
     }
     if screen == Screen::Phone {
@@ -72,7 +72,7 @@ fn capabilities(screen: Screen, language: &str) -> Map<String, Value> {
 }
 
 impl Browser {
-    /// A fresh browser without cookies. `name` is what its screenshots begin with.
+    /// Opens a browser without cookies. `name` is the prefix of its screenshots.
     pub async fn open(base: &str, screen: Screen, language: &str, name: &str) -> Browser {
         let port = ports::free_ports(1);
         let driver = Command::new("chromedriver")
@@ -114,12 +114,12 @@ impl Browser {
         self.client.current_url().await.unwrap().path().to_owned()
     }
 
-    /// Writes into the field with this id.
+    /// Replaces the text of the field with this id.
     pub async fn fill(&self, id: &str, text: &str) {
         self.write(&format!("[id='{id}']"), text).await;
     }
 
-    /// Writes into the field that this selector finds on the page.
+    /// Replaces the text of the field that matches this selector.
     pub async fn write(&self, css: &str, text: &str) {
         let found = self.client.find(Locator::Css(css)).await;
         let field = found.unwrap_or_else(|error| panic!("{css}: {error}"));
@@ -127,7 +127,7 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
-    /// Clicks what this selector finds on the page.
+    /// Clicks the element that matches this selector.
     pub async fn click(&self, css: &str) {
         let found = self.client.find(Locator::Css(css)).await;
         found
@@ -137,21 +137,21 @@ impl Browser {
             .unwrap();
     }
 
-    /// Clicks a link or a form's button, and waits until the page that it leads to is there.
+    /// Clicks a link or a submit button and waits until the next page is loaded.
     pub async fn follow(&self, css: &str) {
-        // The driver's own waiting ends at times before the next page has begun.
+        // The driver's own wait sometimes ends before the navigation starts.
         self.run("window.leaving = true").await;
         self.click(css).await;
         let until = Instant::now() + Duration::from_secs(60);
         let arrived = "return window.leaving === undefined && document.readyState === 'complete'";
-        // While one page gives way to the next, a script may find neither.
+        // During a navigation, a script may have no document to run in.
         while self.client.execute(arrived, Vec::new()).await.ok() != Some(Value::Bool(true)) {
             assert!(Instant::now() < until, "{css} leads nowhere");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Signs in as who has this address.
+    /// Signs in with this e-mail address.
     pub async fn sign_in(&self, email: &str) {
         self.goto("/auth/sign-in").await;
         self.fill("email", email).await;
@@ -165,7 +165,7 @@ impl Browser {
         body.text().await.unwrap()
     }
 
-    /// Waits until the page says this: by itself where scripts may run, loaded anew where none may.
+    /// Waits until the page contains this text. Reloads the page if scripts are blocked.
     pub async fn wait_for(&self, text: &str) {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
@@ -186,8 +186,8 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    /// Keeps a picture of the page, and looks at it: nothing sticks out, and nothing keeps anybody out.
-    pub async fn look(&mut self, what: &str) {
+    /// Saves a screenshot and checks the page: no horizontal overflow, no serious accessibility violation.
+    pub async fn check_page(&mut self, what: &str) {
         self.shots += 1;
         let wide = self
             .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -197,12 +197,12 @@ impl Browser {
         let picture = self.client.screenshot().await.unwrap();
         std::fs::write(screenshots().join(file), picture).unwrap();
         if self.screen != Screen::NoScript {
-            self.is_accessible(what).await;
+            self.assert_accessible(what).await;
         }
     }
 
-    /// axe-core's verdict on the page: none that is serious or critical.
-    async fn is_accessible(&self, what: &str) {
+    /// Asserts that axe-core finds no serious or critical violation.
+    async fn assert_accessible(&self, what: &str) {
         let axe = std::env::var("NEXO_TEST_AXE").expect("NEXO_TEST_AXE: tests/run sets it");
         let source = std::fs::read_to_string(axe).unwrap();
         self.client.execute(&source, Vec::new()).await.unwrap();
@@ -226,7 +226,7 @@ fn hyper_util_connector() -> hyper_util::client::legacy::connect::HttpConnector 
     hyper_util::client::legacy::connect::HttpConnector::new()
 }
 
-/// Where the pictures are kept.
+/// The folder for screenshots.
 pub fn screenshots() -> PathBuf {
     let folder = std::env::var_os("NEXO_TEST_SCREENSHOTS").map_or_else(
         || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots"),

@@ -1,8 +1,8 @@
-//! The site in a real browser: what a newcomer does, on a wide screen, on a phone, in both languages,
-//! with scripts and without; and what an operator sees.
+//! The site in a real browser: the tasks of a new customer on a wide screen, on a phone, in both languages, with
+//! scripts and without; and the operator's pages.
 //!
-//! Needs Debian's chromium and chromium-driver, and axe-core where `NEXO_TEST_AXE` says; `tests/run` brings
-//! all three. Screenshots are kept in `NEXO_TEST_SCREENSHOTS`, or beside the build.
+//! Needs Debian's chromium and chromium-driver, and axe-core at the path in `NEXO_TEST_AXE`; `tests/run` installs
+//! all three. Screenshots are saved in `NEXO_TEST_SCREENSHOTS`, or beside the build.
 
 mod chromium;
 mod sign_in;

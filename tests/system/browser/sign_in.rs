@@ -1,4 +1,4 @@
-//! How somebody comes in: by a letter, by a new password, with a second factor; and how a key is replaced.
+//! Signing in: e-mail confirmation, password reset and second factor; and the rotation of an API key.
 
 use fantoccini::Locator;
 
@@ -10,7 +10,7 @@ use harness::{Backend, Gateway};
 const EMAIL: &str = "lan@example.com";
 const FACTOR: &str = "/dashboard/settings/second-factor";
 
-async fn come_in(screen: Screen, language: &str, name: &str) {
+async fn walk(screen: Screen, language: &str, name: &str) {
     let mailbox = Mailbox::start();
     let settings = [("NEXO_MAIL__SMTP_URL", mailbox.url())];
     let settings = settings
@@ -23,11 +23,11 @@ async fn come_in(screen: Screen, language: &str, name: &str) {
     b.fill("email", EMAIL).await;
     b.fill("password", PASSWORD).await;
     b.follow("form button[type=submit]").await;
-    b.look("look-into-your-mail").await;
-    let letter = mailbox.wait_for(EMAIL, 1).await;
-    b.goto(&link(&letter, "/auth/confirm?token=")).await;
+    b.check_page("look-into-your-mail").await;
+    let email = mailbox.wait_for(EMAIL, 1).await;
+    b.goto(&link(&email, "/auth/confirm?token=")).await;
     b.wait_for(EMAIL).await;
-    b.look("confirm").await;
+    b.check_page("confirm").await;
     b.follow("form[action='/auth/confirm'] button").await;
     assert_eq!(b.path().await, "/dashboard");
 
@@ -37,9 +37,9 @@ async fn come_in(screen: Screen, language: &str, name: &str) {
     let first = secret(&b).await;
     b.goto("/dashboard/api-keys").await;
     b.follow("a[href$='/rotate']").await;
-    b.look("key-rotate").await;
+    b.check_page("key-rotate").await;
     b.follow("form[action$='/rotate'] button").await;
-    b.look("key-rotated").await;
+    b.check_page("key-rotated").await;
     assert_ne!(secret(&b).await, first);
 
     b.goto(FACTOR).await;
@@ -52,12 +52,12 @@ async fn come_in(screen: Screen, language: &str, name: &str) {
     b.fill("code", &app_code(&shared, 0)).await;
     b.fill("password", PASSWORD).await;
     b.follow(&format!("form[action='{FACTOR}'] button")).await;
-    b.look("recovery-code").await;
+    b.check_page("recovery-code").await;
     let recovery = secret(&b).await;
     b.goto(FACTOR).await;
-    b.look("factor-is-on").await;
+    b.check_page("factor-is-on").await;
 
-    // A code is good for one entry.
+    // A code is valid for one sign-in.
     for (code, what) in [
         (app_code(&shared, 1), "second-step"),
         (recovery, "by-recovery-code"),
@@ -68,10 +68,10 @@ async fn come_in(screen: Screen, language: &str, name: &str) {
         b.fill("password", PASSWORD).await;
         b.follow("form[action='/auth/sign-in'] button").await;
         assert_eq!(b.path().await, "/auth/second-step");
-        b.look(what).await;
+        b.check_page(what).await;
         b.fill("code", "000000").await;
         b.follow("form[action='/auth/second-step'] button").await;
-        b.look("wrong-code").await;
+        b.check_page("wrong-code").await;
         b.fill("code", &code).await;
         b.follow("form[action='/auth/second-step'] button").await;
         assert_eq!(b.path().await, "/dashboard");
@@ -81,36 +81,36 @@ async fn come_in(screen: Screen, language: &str, name: &str) {
     b.goto("/auth/reset").await;
     b.fill("email", EMAIL).await;
     b.follow("form[action='/auth/reset'] button").await;
-    b.look("reset-asked").await;
-    let letter = mailbox.wait_for(EMAIL, 2).await;
-    b.goto(&link(&letter, "/auth/new-password?token=")).await;
-    b.look("new-password").await;
+    b.check_page("reset-asked").await;
+    let email = mailbox.wait_for(EMAIL, 2).await;
+    b.goto(&link(&email, "/auth/new-password?token=")).await;
+    b.check_page("new-password").await;
     b.client.clone().close().await.unwrap();
 }
 
-/// The path of the letter's link that begins so.
-fn link(letter: &Email, path: &str) -> String {
-    let token = between(&letter.text, path, "\n").unwrap_or_else(|| panic!("{letter:?}"));
+/// The path of the link in the e-mail that starts with `path`.
+fn link(email: &Email, path: &str) -> String {
+    let token = between(&email.text, path, "\n").unwrap_or_else(|| panic!("{email:?}"));
     format!("{path}{}", token.trim())
 }
 
-/// What the page shows once.
+/// The secret that the page shows once.
 async fn secret(b: &Browser) -> String {
     let secret = b.client.find(Locator::Id("secret")).await.unwrap();
     secret.prop("value").await.unwrap().unwrap()
 }
 
 #[actix_web::test]
-async fn who_comes_in_on_a_wide_screen_in_english() {
-    come_in(Screen::Wide, "en", "doors-wide-en").await;
+async fn signing_in_on_a_wide_screen_in_english() {
+    walk(Screen::Wide, "en", "doors-wide-en").await;
 }
 
 #[actix_web::test]
-async fn who_comes_in_on_a_phone_in_vietnamese() {
-    come_in(Screen::Phone, "vi", "doors-phone-vi").await;
+async fn signing_in_on_a_phone_in_vietnamese() {
+    walk(Screen::Phone, "vi", "doors-phone-vi").await;
 }
 
 #[actix_web::test]
-async fn who_comes_in_without_scripts() {
-    come_in(Screen::NoScript, "en", "doors-no-script").await;
+async fn signing_in_without_scripts() {
+    walk(Screen::NoScript, "en", "doors-no-script").await;
 }

@@ -1,4 +1,4 @@
-//! What a newcomer does, from a referral link to a revoked key, and what operators look at.
+//! A new customer's tour from the referral link to a revoked key, and the operator's pages.
 
 use fantoccini::Locator;
 
@@ -31,16 +31,16 @@ struct Words {
     /// On the overview of a new account.
     five: &'static str,
     delivered: &'static str,
-    under_way: &'static str,
+    in_progress: &'static str,
     revoked: &'static str,
-    /// What a call costs, a tenth of it, as the referrer sees it.
+    /// The commission of one OTP, a tenth of its price, as the referrer sees it.
     commission: &'static str,
 }
 
 const ENGLISH: Words = Words {
     five: "enough for 5 OTPs",
     delivered: "delivered",
-    under_way: "Call in progress",
+    in_progress: "Call in progress",
     revoked: "was revoked",
     commission: "$0.0022",
 };
@@ -48,7 +48,7 @@ const ENGLISH: Words = Words {
 const VIETNAMESE: Words = Words {
     five: "đủ cho 5 OTP",
     delivered: "thành công",
-    under_way: "Cuộc gọi đang diễn ra",
+    in_progress: "Cuộc gọi đang diễn ra",
     revoked: "Đã thu hồi khóa",
     commission: "$0.0022",
 };
@@ -60,15 +60,15 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     let code = referral_code(referrer).await;
     let mut b = Browser::open(&gateway.url, screen, language, name).await;
     b.goto(&format!("/{language}?ref={code}")).await;
-    b.look("landing").await;
+    b.check_page("landing").await;
     b.follow(".hero a.button").await;
-    b.look("sign-up").await;
+    b.check_page("sign-up").await;
     b.fill("email", "lan@example.com").await;
     b.fill("password", "correct horse battery").await;
     b.follow("form button[type=submit]").await;
     assert_eq!(b.path().await, "/dashboard");
     b.wait_for(words.five).await;
-    b.look("overview-new").await;
+    b.check_page("overview-new").await;
 
     b.goto("/dashboard/api-keys").await;
     b.fill("name", "máy chủ <1>").await;
@@ -76,44 +76,44 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     let secret = b.client.find(Locator::Id("secret")).await.unwrap();
     let key = secret.prop("value").await.unwrap().unwrap();
     assert!(key.starts_with("sk_live_"), "{key}");
-    b.look("key-shown-once").await;
+    b.check_page("key-shown-once").await;
 
     let sent = send(&gateway, &key, &phone(21), "").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     b.goto("/dashboard/deliveries").await;
-    b.look("deliveries").await;
+    b.check_page("deliveries").await;
     b.follow("tbody a").await;
-    b.wait_for(words.under_way).await;
-    b.look("ringing").await;
-    // The page is not loaded anew: it follows the call by itself.
+    b.wait_for(words.in_progress).await;
+    b.check_page("ringing").await;
+    // The page updates itself without a reload.
     b.wait_for(words.delivered).await;
-    b.look("delivered").await;
+    b.check_page("delivered").await;
 
     b.goto("/dashboard/webhooks").await;
     b.fill("url", &receiver.url()).await;
     b.follow("form[action='/dashboard/webhooks'] button").await;
-    b.look("webhook-secret").await;
+    b.check_page("webhook-secret").await;
     let sent = send(&gateway, &key, &phone(90), "").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     let first = receiver.next();
     b.goto("/dashboard/webhooks").await;
-    b.look("webhooks").await;
+    b.check_page("webhooks").await;
     b.follow("tbody a").await;
     b.wait_for("otp.failed").await;
-    b.look("endpoint").await;
+    b.check_page("endpoint").await;
     b.follow("tbody td a").await;
-    b.look("attempt").await;
+    b.check_page("attempt").await;
     b.follow("form[action$='/replay'] button").await;
     let again = receiver.next();
     assert_eq!(again.body, first.body);
     b.wait_for("200").await;
 
     b.goto("/dashboard/api-keys").await;
-    b.look("keys").await;
+    b.check_page("keys").await;
     b.follow("a.pill").await;
     b.fill("allowlist", "203.0.113.0/24").await;
     b.follow("form[action$='/allowlist'] button").await;
-    b.look("allowlist-warning").await;
+    b.check_page("allowlist-warning").await;
     b.click("#knows").await;
     b.follow("form[action$='/allowlist'] button").await;
     assert_eq!(b.path().await, "/dashboard/api-keys");
@@ -121,7 +121,7 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     let refused = send(&gateway, &key, &phone(21), "198.51.100.7").await;
     assert_eq!((refused.status, refused.error()), (403, "ip_not_allowed"));
     b.follow("a[href$='/revoke']").await;
-    b.look("revoke").await;
+    b.check_page("revoke").await;
     b.follow("form[action$='/revoke'] button").await;
     b.wait_for(words.revoked).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -129,19 +129,19 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     assert_eq!((refused.status, refused.error()), (401, "invalid_key"));
 
     b.goto("/dashboard/wallet").await;
-    b.look("wallet").await;
+    b.check_page("wallet").await;
     b.goto("/dashboard/wallet/top-up").await;
-    b.look("top-up").await;
+    b.check_page("top-up").await;
     b.follow("form[action='/dashboard/wallet/top-up'] button")
         .await;
     b.wait_for("CONG TY NEXO").await;
-    b.look("top-up-to-pay").await;
+    b.check_page("top-up-to-pay").await;
     b.goto("/dashboard/webhooks").await;
     b.follow("tbody a").await;
     for (step, what) in [("/rotate", "webhook-rotate"), ("/remove", "webhook-remove")] {
         let endpoint = b.path().await;
         b.follow(&format!("a[href$='{step}']")).await;
-        b.look(what).await;
+        b.check_page(what).await;
         b.goto(&endpoint).await;
     }
     for (path, what) in [
@@ -156,31 +156,31 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
         ("/auth/new-password?token=x", "link-lost"),
     ] {
         b.goto(path).await;
-        b.look(what).await;
+        b.check_page(what).await;
     }
     if screen == Screen::Phone {
         b.goto("/dashboard").await;
         b.click(".menu summary").await;
-        b.look("menu").await;
+        b.check_page("menu").await;
         b.follow(".menu .whose button").await;
     } else {
         b.goto("/dashboard").await;
         b.follow("nav.wide .whose button").await;
     }
     assert_eq!(b.path().await, "/auth/sign-in");
-    b.look("sign-in").await;
+    b.check_page("sign-in").await;
     b.goto("/auth/reset").await;
-    b.look("reset").await;
-    // One OTP of the newcomer was delivered: a tenth is the referrer's.
+    b.check_page("reset").await;
+    // One OTP of the new customer was delivered: the referrer earns a tenth.
     b.sign_in("minh@example.org").await;
     b.goto("/dashboard/referrals").await;
     b.wait_for(words.commission).await;
-    b.look("referrals").await;
+    b.check_page("referrals").await;
     b.client.clone().close().await.unwrap();
     gateway.audit();
 }
 
-/// What the referrer's link carries.
+/// The code in the referrer's link.
 async fn referral_code(mut referrer: Visitor) -> String {
     let page = referrer.get("/dashboard/referrals").await;
     between(&page.text, "?ref=", "\"")
@@ -188,7 +188,7 @@ async fn referral_code(mut referrer: Visitor) -> String {
         .to_owned()
 }
 
-/// Looks at each page where something waits, decides all of it, and looks at what the page says then.
+/// Decides every pending item on each operator page and checks the page before and after.
 async fn decide(b: &mut Browser) {
     for (page, forms) in [
         ("carriers", &[("[action$='/drain']", "")][..]),
@@ -205,7 +205,7 @@ async fn decide(b: &mut Browser) {
         ("revocations", &[("", "reason")]),
     ] {
         b.goto(&format!("/dashboard/operators/{page}")).await;
-        b.look(&page.replace("?all=yes", "-all")).await;
+        b.check_page(&page.replace("?all=yes", "-all")).await;
         for (form, field) in forms {
             let form = format!("tbody form{form}");
             if !field.is_empty() {
@@ -213,14 +213,14 @@ async fn decide(b: &mut Browser) {
                 b.write(&field, "lan@example.com").await;
             }
             b.follow(&format!("{form} button")).await;
-            b.look(&format!("{page}-decided")).await;
+            b.check_page(&format!("{page}-decided")).await;
         }
         let left = b.client.find_all(Locator::Css("tbody form")).await.unwrap();
         assert_eq!(left.is_empty(), page != "carriers", "{page}");
     }
 }
 
-/// An operator's pages, each with something to decide, and what they say once it is.
+/// Checks an operator's pages, each with a pending item, before and after the decision.
 async fn oversee(screen: Screen, language: &str, name: &str) {
     let gateway = Gateway::start(Backend::Sqlite, &OPEN);
     let operator = ["--email", "op@example.com", "--password", PASSWORD];
@@ -230,17 +230,17 @@ async fn oversee(screen: Screen, language: &str, name: &str) {
     let mut b = Browser::open(&gateway.url, screen, language, name).await;
     b.sign_in("op@example.com").await;
     b.goto("/dashboard/operators/accounts?q=lan").await;
-    b.look("accounts").await;
+    b.check_page("accounts").await;
     b.follow("tbody a").await;
     b.wait_for("lan@example.com").await;
-    b.look("account").await;
+    b.check_page("account").await;
     decide(&mut b).await;
     b.goto("/dashboard/operators/accounts?q=lan").await;
     b.follow("tbody a").await;
     b.fill("suspend-reason", "a card that is not theirs").await;
     b.follow("form[action$='/suspend'] button").await;
     b.wait_for("a card that is not theirs").await;
-    b.look("account-suspended").await;
+    b.check_page("account-suspended").await;
     b.client.clone().close().await.unwrap();
     let actions = gateway.nexo(&["operator", "actions"]);
     let actions = actions["actions"].as_array().unwrap().clone();
@@ -272,12 +272,12 @@ async fn an_operator_on_a_phone_in_vietnamese() {
 }
 
 #[actix_web::test]
-async fn an_operator_who_runs_no_scripts() {
+async fn an_operator_without_scripts() {
     oversee(Screen::NoScript, "en", "operator-no-script").await;
 }
 
 #[actix_web::test]
-async fn a_newcomer_who_runs_no_scripts() {
+async fn a_newcomer_without_scripts() {
     walk(Screen::NoScript, "en", &ENGLISH, "no-script-en").await;
 }
 
@@ -292,6 +292,6 @@ async fn a_newcomer_on_a_phone_in_vietnamese() {
 }
 
 #[actix_web::test]
-async fn a_newcomer_in_the_dark() {
+async fn a_newcomer_in_dark_mode() {
     walk(Screen::Dark, "en", &ENGLISH, "dark-en").await;
 }

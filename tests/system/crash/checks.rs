@@ -1,4 +1,4 @@
-//! What must hold after each death, seen from outside and in the database.
+//! Invariants that hold after each crash, checked through the API, the far end, the receiver and the database.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -9,62 +9,66 @@ use sea_orm::{ConnectionTrait, Statement};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::gateway::{Life, Site};
-use super::load::Told;
+use super::gateway::{Process, Site};
+use super::load::Responses;
 use harness::{Answer, answer, client, number};
 
-/// Webhooks that wait are sent within so long.
+/// The time limit for sending all pending webhooks.
 const OUTBOX_WITHIN: Duration = Duration::from_secs(60);
 
-/// What was broken, and what is known to be right.
+/// Collects violations and remembers which responses were checked.
 #[derive(Default)]
-pub struct Ledger {
-    pub breaks: Vec<String>,
-    /// How many of the accepted, and of the refunded, ids were looked at.
-    seen: (usize, usize),
+pub struct Invariants {
+    pub violations: Vec<String>,
+    /// The number of accepted and of refunded ids already checked.
+    checked: (usize, usize),
 }
 
-/// Figures of a whole run.
+/// Totals of a whole run.
 #[derive(Debug, Default)]
-pub struct Figures {
+pub struct Summary {
     pub interrupted: i64,
     pub webhooks_delivered: usize,
     pub webhooks_unknown: usize,
 }
 
-impl Ledger {
+impl Invariants {
     fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
-            self.breaks.push(what());
+            self.violations.push(what());
         }
     }
 
-    /// Right after a restart, before anybody sends anything.
-    pub async fn after_restart(&mut self, site: &Site, life: &Life, told: &Told) {
+    /// Checks the results known so far. Called right after a restart, before new requests.
+    pub async fn after_restart(&mut self, site: &Site, process: &Process, responses: &Responses) {
         let audit = site.command(&["audit"]);
         self.check(audit["ok"] == true, || format!("audit: {audit}"));
         let http = client();
-        let calls = Calls { site, life, http };
-        for id in &told.accepted[self.seen.0..] {
+        let calls = Calls {
+            site,
+            process,
+            http,
+        };
+        for id in &responses.accepted[self.checked.0..] {
             let answer = calls.get(&format!("deliveries/{id}")).await;
             let status = &answer.json["status"];
             self.check(*status == "delivered" || *status == "failed", || {
                 format!("202 {id} is {}: {}", answer.status, answer.text)
             });
         }
-        for id in &told.refunded[self.seen.1..] {
+        for id in &responses.refunded[self.checked.1..] {
             let answer = calls.get(&format!("deliveries/{id}")).await;
             self.check(answer.json["error_code"] == "no_route", || {
                 format!("502 {id} is {}: {}", answer.status, answer.text)
             });
         }
-        self.seen = (told.accepted.len(), told.refunded.len());
+        self.checked = (responses.accepted.len(), responses.refunded.len());
         self.wallet(site, &calls).await;
     }
 
-    /// What the API says is what the entries add up to. Nothing may be in motion.
+    /// The API's balances equal the sums of the ledger entries. No delivery may be in progress.
     async fn wallet(&mut self, site: &Site, calls: &Calls<'_>) {
-        let told = calls.get("balance").await.text;
+        let balance = calls.get("balance").await.text;
         let sums = rows(
             site,
             "SELECT bucket, CAST(SUM(amount_micros) AS TEXT) FROM ledger_entries GROUP BY bucket",
@@ -78,23 +82,23 @@ impl Ledger {
         for (bucket, key) in keys {
             let sum = sums.iter().find(|row| row[0] == bucket);
             let sum: i64 = sum.map_or(0, |row| row[1].parse().unwrap());
-            let (told, held) = (number(&told, key), Micros::new(sum).to_string());
-            self.check(told == held, || {
-                format!("{bucket}: the API says {told}, the ledger {held}")
+            let (reported, held) = (number(&balance, key), Micros::new(sum).to_string());
+            self.check(reported == held, || {
+                format!("{bucket}: the API reports {reported}, the ledger {held}")
             });
         }
     }
 
-    /// At the end of a run, once what waited was sent.
-    pub async fn at_the_end(&mut self, site: &Site) -> Figures {
+    /// Checks calls and webhooks at the end of a run, once the outbox is empty.
+    pub async fn at_end(&mut self, site: &Site) -> Summary {
         self.outbox_empties(site).await;
         self.calls(site).await;
-        let figures = self.webhooks(site).await;
+        let summary = self.webhooks(site).await;
         let interrupted = "SELECT CAST(COUNT(*) AS TEXT) FROM deliveries \
                            WHERE error_code = 'interrupted'";
-        Figures {
+        Summary {
             interrupted: rows(site, interrupted).await[0][0].parse().unwrap(),
-            ..figures
+            ..summary
         }
     }
 
@@ -110,14 +114,14 @@ impl Ledger {
             if Instant::now() >= give_up {
                 let within = OUTBOX_WITHIN;
                 return self
-                    .breaks
-                    .push(format!("{left} webhooks not sent within {within:?}"));
+                    .violations
+                    .push(format!("{left} webhooks still pending after {within:?}"));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// One INVITE a delivery at most, and none without a delivery.
+    /// At most one INVITE per delivery, and none without a delivery.
     async fn calls(&mut self, site: &Site) {
         let known = ids(site, "SELECT id FROM deliveries").await;
         for far_end in [&site.far_end, &site.silent] {
@@ -130,14 +134,14 @@ impl Ledger {
         }
     }
 
-    /// One attempt for each delivery that a phone may have rung for; each POST once, and as it is recorded.
-    async fn webhooks(&mut self, site: &Site) -> Figures {
+    /// One attempt for each delivery whose phone may have rung. Each POST is sent once and matches its record.
+    async fn webhooks(&mut self, site: &Site) -> Summary {
         let attempts = attempts(site).await;
         let posts = site.receiver.posts();
-        let mut figures = Figures::default();
+        let mut summary = Summary::default();
         for (attempt, times) in &posts.by_attempt {
             self.check(attempts.contains_key(attempt), || {
-                format!("attempt {attempt} was sent and is not known")
+                format!("attempt {attempt} was sent but is not recorded")
             });
             self.check(*times == 1, || format!("attempt {attempt}: {times} POSTs"));
         }
@@ -145,20 +149,20 @@ impl Ledger {
             self.check(*times == 1, || format!("{delivery}: {times} webhooks"));
         }
         for (attempt, status) in &attempts {
-            let came = posts.by_attempt.contains_key(attempt);
+            let received = posts.by_attempt.contains_key(attempt);
             match status.as_str() {
-                "delivered" => figures.webhooks_delivered += 1,
-                "unknown" => figures.webhooks_unknown += 1,
+                "delivered" => summary.webhooks_delivered += 1,
+                "unknown" => summary.webhooks_unknown += 1,
                 _ => {}
             }
-            let fits = match status.as_str() {
-                "delivered" => came,
-                // The receiver may have had it, or not.
+            let matches = match status.as_str() {
+                "delivered" => received,
+                // The receiver may or may not have received it.
                 "unknown" => true,
                 _ => false,
             };
-            self.check(fits, || {
-                format!("attempt {attempt} is {status}, and came: {came}")
+            self.check(matches, || {
+                format!("attempt {attempt} is {status}, received: {received}")
             });
         }
         let wrong = rows(
@@ -169,26 +173,26 @@ impl Ledger {
         )
         .await;
         self.check(wrong[0][0] == "0", || {
-            format!("{} deliveries without exactly their webhook", wrong[0][0])
+            format!("{} deliveries without exactly one webhook", wrong[0][0])
         });
-        figures
+        summary
     }
 }
 
 struct Calls<'s> {
     site: &'s Site,
-    life: &'s Life,
+    process: &'s Process,
     http: reqwest::Client,
 }
 
 impl Calls<'_> {
     async fn get(&self, path: &str) -> Answer {
-        let url = format!("{}/api/v1/{path}", self.life.url);
+        let url = format!("{}/api/v1/{path}", self.process.url);
         answer(self.http.get(url).bearer_auth(&self.site.key)).await
     }
 }
 
-/// What a query of texts gives. On SQLite only while a gateway runs, so that the log stays as it left it.
+/// Rows of text columns. On SQLite a gateway must be running, so that closing does not checkpoint the log.
 async fn rows(site: &Site, sql: &str) -> Vec<Vec<String>> {
     query(site, sql, |row| {
         (0..)
@@ -223,8 +227,8 @@ async fn query<T>(site: &Site, sql: &str, row: impl Fn(&sea_orm::QueryResult) ->
     found
 }
 
-/// A page of the gateway's that needs no key.
-pub async fn page(life: &Life, path: &str) -> (u16, Value) {
-    let answer = answer(client().get(format!("{}/{path}", life.url))).await;
+/// A page of the gateway that needs no key.
+pub async fn page(process: &Process, path: &str) -> (u16, Value) {
+    let answer = answer(client().get(format!("{}/{path}", process.url))).await;
     (answer.status, answer.json)
 }

@@ -1,5 +1,5 @@
-//! The carrier's side, in the test's own process, so that it outlives every kill: it answers as the number
-//! says and counts the INVITEs that come for each delivery.
+//! The carrier's side, in the test's own process so that it outlives every kill. The called number selects the
+//! behaviour; INVITEs are counted per delivery.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{SocketAddr, UdpSocket};
@@ -7,33 +7,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long it looks for requests before it looks for what is due.
-const LOOK: Duration = Duration::from_millis(5);
-/// A far end that hangs up by itself does so after this long.
-const TALKS_FOR: Duration = Duration::from_millis(120);
+/// The read timeout of the SIP socket, and so the resolution of timers.
+const READ_TIMEOUT: Duration = Duration::from_millis(5);
+/// The duration of a call that the far end ends.
+const CALL_DURATION: Duration = Duration::from_millis(120);
 
-/// What a number does: its last two digits say it. A whole far end may be silent instead.
+/// The behaviour of a number, selected by its last two digits. A whole far end may be silent instead.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// Answers and listens until the gateway hangs up.
-    Listens,
+enum Behaviour {
+    /// Answers and waits for the gateway to hang up.
+    Answers,
     /// Answers and hangs up soon.
     HangsUp,
     Busy,
 }
 
-impl Manner {
-    fn of(phone: &str) -> Manner {
+impl Behaviour {
+    fn of(phone: &str) -> Behaviour {
         let last_two: u32 = phone[phone.len() - 2..].parse().unwrap();
         match last_two {
-            0..40 => Manner::Listens,
-            40..70 => Manner::HangsUp,
-            _ => Manner::Busy,
+            0..40 => Behaviour::Answers,
+            40..70 => Behaviour::HangsUp,
+            _ => Behaviour::Busy,
         }
     }
 }
 
-/// The INVITEs that came, each transaction once: Call-ID to branches.
+/// The INVITE transactions received: Call-ID to branches.
 type Invites = Arc<Mutex<HashMap<String, BTreeSet<String>>>>;
 
 pub struct FarEnd {
@@ -47,22 +47,22 @@ impl FarEnd {
         FarEnd::start(false)
     }
 
-    /// Takes everything and says nothing.
+    /// Receives requests and never responds.
     pub fn silent() -> FarEnd {
         FarEnd::start(true)
     }
 
     fn start(is_silent: bool) -> FarEnd {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(LOOK)).unwrap();
+        socket.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
         let far_end = FarEnd {
             address: socket.local_addr().unwrap(),
             invites: Arc::default(),
             is_over: Arc::default(),
         };
-        let mut desk = Desk {
-            // Its audio is taken and thrown away.
-            ears: UdpSocket::bind("127.0.0.1:0").unwrap(),
+        let mut user_agent = UserAgent {
+            // Received audio is discarded.
+            rtp_socket: UdpSocket::bind("127.0.0.1:0").unwrap(),
             socket,
             is_silent,
             invites: Arc::clone(&far_end.invites),
@@ -71,13 +71,13 @@ impl FarEnd {
         let is_over = Arc::clone(&far_end.is_over);
         std::thread::spawn(move || {
             while !is_over.load(Ordering::Relaxed) {
-                desk.work();
+                user_agent.poll();
             }
         });
         far_end
     }
 
-    /// How many INVITEs came for each delivery, whatever its attempts' Call-IDs.
+    /// The number of INVITE transactions per delivery, over all of its attempts.
     pub fn invites(&self) -> HashMap<String, usize> {
         let mut invites = HashMap::new();
         for (call_id, branches) in self.invites.lock().unwrap().iter() {
@@ -93,33 +93,33 @@ impl Drop for FarEnd {
     }
 }
 
-/// A Call-ID is made of the delivery's id and the attempt's number.
+/// The delivery's id. A Call-ID consists of the delivery's id and the attempt's number.
 fn delivery_of(call_id: &str) -> String {
     let (delivery, _) = call_id.rsplit_once('-').unwrap();
     delivery.to_owned()
 }
 
-/// A message that is to be sent later.
+/// A message to send later.
 struct Due {
     at: Instant,
     to: SocketAddr,
     text: String,
 }
 
-struct Desk {
+struct UserAgent {
     socket: UdpSocket,
-    ears: UdpSocket,
+    rtp_socket: UdpSocket,
     is_silent: bool,
     invites: Invites,
     due: Vec<Due>,
 }
 
-impl Desk {
-    fn work(&mut self) {
+impl UserAgent {
+    fn poll(&mut self) {
         let mut buffer = [0; 65_535];
         if let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            self.take(&Request { text }, from);
+            self.handle(&Request { text }, from);
         }
         let now = Instant::now();
         let due = self.due.extract_if(.., |due| due.at <= now);
@@ -129,19 +129,19 @@ impl Desk {
     }
 
     fn send(&self, to: SocketAddr, text: &str) {
-        // A gateway that was just killed has no port: that is the point.
+        // Fails if the gateway was just killed, which is expected.
         let _ = self.socket.send_to(text.as_bytes(), to);
     }
 
-    fn take(&mut self, request: &Request, from: SocketAddr) {
+    fn handle(&mut self, request: &Request, from: SocketAddr) {
         match request.method() {
-            "INVITE" => self.invited(request, from),
+            "INVITE" => self.handle_invite(request, from),
             "BYE" | "CANCEL" | "OPTIONS" => self.send(from, &request.answer(200, "", "")),
             _ => {}
         }
     }
 
-    fn invited(&mut self, invite: &Request, from: SocketAddr) {
+    fn handle_invite(&mut self, invite: &Request, from: SocketAddr) {
         let (call_id, branch) = (invite.field("Call-ID"), invite.branch());
         let mut invites = self.invites.lock().unwrap();
         let is_new = invites.entry(call_id).or_default().insert(branch);
@@ -150,21 +150,21 @@ impl Desk {
             return;
         }
         self.send(from, &invite.answer(180, "", ""));
-        let manner = Manner::of(&invite.phone());
-        if manner == Manner::Busy {
+        let behaviour = Behaviour::of(&invite.phone());
+        if behaviour == Behaviour::Busy {
             return self.send(from, &invite.answer(486, "", ""));
         }
-        let (here, ears) = (self.address(), self.ears.local_addr().unwrap());
+        let (here, rtp_socket) = (self.address(), self.rtp_socket.local_addr().unwrap());
         let contact = format!("Contact: <sip:far@{here}>\r\n");
-        let port = ears.port();
+        let port = rtp_socket.port();
         let sdp = format!(
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
         );
         self.send(from, &invite.answer(200, &contact, &sdp));
-        if manner == Manner::HangsUp {
+        if behaviour == Behaviour::HangsUp {
             self.due.push(Due {
-                at: Instant::now() + TALKS_FOR,
+                at: Instant::now() + CALL_DURATION,
                 to: from,
                 text: invite.bye(here),
             });
@@ -201,7 +201,7 @@ impl Request {
         branch.split([';', ',']).next().unwrap().to_owned()
     }
 
-    /// Who is called, by the request's URI.
+    /// The called number, from the request-URI.
     fn phone(&self) -> String {
         let uri = self.text.split([':', '@']).nth(1).unwrap();
         uri.to_owned()
@@ -227,7 +227,7 @@ impl Request {
         )
     }
 
-    /// The far end's own farewell in the dialog that this INVITE opened.
+    /// A BYE of the far end in the dialog that this INVITE opened.
     fn bye(&self, here: SocketAddr) -> String {
         let contact = self.field("Contact");
         let target = contact.split(['<', '>']).nth(1).unwrap();

@@ -1,4 +1,4 @@
-//! A gateway that is made to die, with all that outlives it.
+//! A gateway process that tests kill, and everything that outlives it.
 
 use harness::nexo_binary;
 use std::fs::File;
@@ -15,7 +15,7 @@ use harness::{Backend, FreshDatabase};
 
 const EMAIL: &str = "a@example.com";
 
-/// One database with one customer, and the world around it.
+/// One database with one customer, the carrier's far ends and the webhook receiver.
 pub struct Site {
     pub far_end: FarEnd,
     pub silent: FarEnd,
@@ -25,8 +25,8 @@ pub struct Site {
     dir: TempDir,
 }
 
-/// A life of the gateway. Killed where a test forgets it.
-pub struct Life {
+/// A running gateway. Killed when dropped.
+pub struct Process {
     pub url: String,
     child: Child,
     _stdout: BufReader<ChildStdout>,
@@ -57,7 +57,7 @@ impl Site {
         site
     }
 
-    /// Viettel's numbers reach a far end that answers, MobiFone's one that is silent. Calls are short.
+    /// Viettel routes to a far end that answers, MobiFone to a silent one. Calls are short.
     fn configuration(&self) -> String {
         let (url, answering, silent) = (
             &self.database.url,
@@ -105,7 +105,7 @@ caller_ids = ["+842471234567"]
         )
     }
 
-    /// Runs a command that must succeed; its JSON answer.
+    /// Runs a command that must succeed and returns its JSON output.
     pub fn command(&self, arguments: &[&str]) -> Value {
         let mut command = self.nexo(Command::new(nexo_binary()), arguments);
         let output = command.stderr(Stdio::piped()).output().unwrap();
@@ -139,35 +139,35 @@ caller_ids = ["+842471234567"]
         self.dir.path().join("log")
     }
 
-    /// What all lives have logged.
+    /// The log of all processes so far.
     pub fn logged(&self) -> String {
         std::fs::read_to_string(self.log()).unwrap_or_default()
     }
 
-    /// Starts it and waits until it is ready.
-    pub fn start(&self) -> Life {
+    /// Starts the gateway and waits until it is ready.
+    pub fn start(&self) -> Process {
         let program = Command::new(nexo_binary());
-        self.life_of(program)
-            .unwrap_or_else(|| panic!("it did not start: {}", self.logged()))
+        self.spawn(program)
+            .unwrap_or_else(|| panic!("the gateway did not start: {}", self.logged()))
     }
 
-    /// Starts it with system calls that fail as `strace -e inject=` says; `None` when that ended it before
-    /// it was ready.
-    pub fn start_injected(&self, inject: &str) -> Option<Life> {
+    /// Starts the gateway with system calls that fail according to `strace -e inject=`. Returns `None` if it exits
+    /// before it is ready.
+    pub fn start_injected(&self, inject: &str) -> Option<Process> {
         let mut strace = Command::new("strace");
-        // -D: the gateway is our child, and strace its grandchild.
+        // -D makes the gateway our child and strace its grandchild.
         strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e"]);
         strace.arg(format!("trace={}", inject.split(':').next().unwrap()));
         strace.args(["-e", &format!("inject={inject}")]);
         strace.arg("--").arg(nexo_binary());
-        self.life_of(strace)
+        self.spawn(strace)
     }
 
-    fn life_of(&self, program: Command) -> Option<Life> {
+    fn spawn(&self, program: Command) -> Option<Process> {
         let mut child = self.nexo(program, &["serve"]).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        // A killed process may have written half of it.
+        // A killed process may have written a partial line.
         let ready = stdout.read_line(&mut line).ok();
         let ready = ready.and_then(|_| serde_json::from_str::<Value>(&line).ok());
         let Some(ready) = ready else {
@@ -175,14 +175,14 @@ caller_ids = ["+842471234567"]
             child.wait().unwrap();
             return None;
         };
-        Some(Life {
+        Some(Process {
             url: ready["http"].as_str().unwrap().to_owned(),
             child,
             _stdout: stdout,
         })
     }
 
-    /// Starts it and kills it `after` that, ready or not.
+    /// Starts the gateway and kills it `after` this time, ready or not.
     pub fn kill_at_start(&self, after: std::time::Duration) {
         let program = Command::new(nexo_binary());
         let mut child = self.nexo(program, &["serve"]).spawn().unwrap();
@@ -192,14 +192,14 @@ caller_ids = ["+842471234567"]
     }
 }
 
-impl Life {
-    /// As a power cut does it.
+impl Process {
+    /// Sends SIGKILL, which is the closest to a power failure.
     pub fn kill(mut self) {
         self.end();
     }
 
-    /// Waits until it has died by itself.
-    pub fn is_over(&mut self) -> bool {
+    /// Whether the process has exited by itself.
+    pub fn has_exited(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
@@ -209,7 +209,7 @@ impl Life {
     }
 }
 
-impl Drop for Life {
+impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }

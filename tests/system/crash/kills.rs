@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::checks::Ledger;
+use super::checks::Invariants;
 use super::gateway::Site;
-use super::load::{Load, Told};
+use super::load::{Load, Responses};
 use harness::{Backend, per_database};
 
-/// With all tests.
+/// The number of rounds in a normal test run.
 const SHORT_ROUNDS: u32 = 6;
-/// By command.
+/// The default number of rounds of the long form.
 const LONG_ROUNDS: u32 = 200;
-/// The most OTPs that are sent in one life.
-const POSTS_A_LIFE: u32 = 150;
-/// A life under load lasts as long at most.
-const LONGEST_LIFE_MS: u64 = 1_500;
-/// In every fourth round it is killed once more while it starts, within so long.
-const STARTS_WITHIN_MS: u64 = 150;
+/// The maximum number of OTPs sent to one process.
+const POSTS_PER_PROCESS: u32 = 150;
+/// The maximum uptime of a process under load.
+const MAX_UPTIME_MS: u64 = 1_500;
+/// In one of four rounds the gateway is also killed within this time of a start.
+const MAX_START_MS: u64 = 150;
 
 #[per_database]
 async fn kills_at_random_moments_lose_nothing(backend: Backend) {
@@ -31,71 +31,79 @@ async fn kills_at_random_moments_lose_nothing(backend: Backend) {
 #[per_database]
 #[ignore = "the long form: tests/system/crash/run"]
 async fn many_kills_at_random_moments_lose_nothing(backend: Backend) {
-    let rounds = number_of("NEXO_CRASH_ROUNDS").map_or(LONG_ROUNDS, |rounds| rounds as u32);
+    let rounds = number_from_env("NEXO_CRASH_ROUNDS").map_or(LONG_ROUNDS, |rounds| rounds as u32);
     run(backend, rounds).await;
 }
 
-fn number_of(variable: &str) -> Option<u64> {
+fn number_from_env(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().expect(variable))
 }
 
 async fn run(backend: Backend, rounds: u32) {
-    let seed = number_of("NEXO_CRASH_SEED").unwrap_or_else(|| rand::rng().random());
+    let seed = number_from_env("NEXO_CRASH_SEED").unwrap_or_else(|| rand::rng().random());
     println!("{backend:?}: {rounds} rounds, NEXO_CRASH_SEED={seed}");
     let began = Instant::now();
     let mut random = StdRng::seed_from_u64(seed);
     let site = Site::new(backend);
     let next = Arc::new(AtomicU32::new(0));
-    let (mut told, mut ledger) = (Told::default(), Ledger::default());
-    // A run in which nothing happened proves nothing: on a busy machine it takes more rounds.
-    let has_happened = |told: &Told| told.accepted.len() > rounds as usize && told.cut_off > 0;
+    let (mut responses, mut invariants) = (Responses::default(), Invariants::default());
+    // A run without traffic and kills proves nothing; a busy machine needs more rounds.
+    let is_conclusive =
+        |responses: &Responses| responses.accepted.len() > rounds as usize && responses.cut_off > 0;
     let mut round = 0;
-    while round < rounds || (!has_happened(&told) && round < 5 * rounds) {
+    while round < rounds || (!is_conclusive(&responses) && round < 5 * rounds) {
         round += 1;
-        let life = site.start();
-        ledger.after_restart(&site, &life, &told).await;
-        let load = Load::start(&life.url, &site.key, random.random(), POSTS_A_LIFE, &next);
-        let dies_after = random.random_range(0..LONGEST_LIFE_MS);
-        tokio::time::sleep(Duration::from_millis(dies_after)).await;
-        load.dies.store(true, Ordering::Relaxed);
-        life.kill();
-        load.end(&mut told).await;
+        let process = site.start();
+        invariants.after_restart(&site, &process, &responses).await;
+        let load = Load::start(
+            &process.url,
+            &site.key,
+            random.random(),
+            POSTS_PER_PROCESS,
+            &next,
+        );
+        let uptime = random.random_range(0..MAX_UPTIME_MS);
+        tokio::time::sleep(Duration::from_millis(uptime)).await;
+        load.is_dying.store(true, Ordering::Relaxed);
+        process.kill();
+        load.end(&mut responses).await;
         if random.random_range(0..4) == 0 {
-            site.kill_at_start(Duration::from_millis(
-                random.random_range(0..STARTS_WITHIN_MS),
-            ));
+            site.kill_at_start(Duration::from_millis(random.random_range(0..MAX_START_MS)));
         }
-        if !ledger.breaks.is_empty() {
-            println!("round {round}: {:#?}", ledger.breaks);
+        if !invariants.violations.is_empty() {
+            println!("round {round}: {:#?}", invariants.violations);
         }
     }
-    let life = site.start();
-    ledger.after_restart(&site, &life, &told).await;
-    let figures = ledger.at_the_end(&site).await;
-    life.kill();
-    ledger.breaks.append(&mut told.breaks);
+    let process = site.start();
+    invariants.after_restart(&site, &process, &responses).await;
+    let summary = invariants.at_end(&site).await;
+    process.kill();
+    invariants.violations.append(&mut responses.violations);
     println!(
         "{backend:?}: {rounds} rounds in {:.0} s: {} posts, {} accepted, {} refunded (502), {} refused, \
-         {} unknown (500), {} cut off; {} interrupted; webhooks: {} delivered, {} unknown; {} breaks",
+         {} unknown (500), {} cut off; {} interrupted; webhooks: {} delivered, {} unknown; {} violations",
         began.elapsed().as_secs_f32(),
-        told.posts,
-        told.accepted.len(),
-        told.refunded.len(),
-        told.refused,
-        told.unknown,
-        told.cut_off,
-        figures.interrupted,
-        figures.webhooks_delivered,
-        figures.webhooks_unknown,
-        ledger.breaks.len(),
+        responses.posts,
+        responses.accepted.len(),
+        responses.refunded.len(),
+        responses.refused,
+        responses.unknown,
+        responses.cut_off,
+        summary.interrupted,
+        summary.webhooks_delivered,
+        summary.webhooks_unknown,
+        invariants.violations.len(),
     );
     assert!(
-        ledger.breaks.is_empty(),
+        invariants.violations.is_empty(),
         "seed {seed}: {:#?}",
-        ledger.breaks
+        invariants.violations
     );
-    assert!(told.accepted.len() > rounds as usize, "seed {seed}");
-    assert!(told.cut_off > 0 && figures.interrupted > 0, "seed {seed}");
-    assert!(figures.webhooks_delivered > 0, "seed {seed}");
+    assert!(responses.accepted.len() > rounds as usize, "seed {seed}");
+    assert!(
+        responses.cut_off > 0 && summary.interrupted > 0,
+        "seed {seed}"
+    );
+    assert!(summary.webhooks_delivered > 0, "seed {seed}");
 }

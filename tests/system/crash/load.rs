@@ -1,4 +1,4 @@
-//! Customers that send OTPs until the gateway dies, and remember what they were told.
+//! Customers that send OTPs until the gateway is_dying, and record the responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -8,53 +8,53 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-/// Customers at a time.
+/// The number of concurrent customers.
 const CUSTOMERS: u64 = 12;
-/// Each takes up to so long between two OTPs.
+/// The maximum pause between two OTPs of a customer.
 const PAUSE_MS: u64 = 24;
 
-/// What customers were told; adds up over all lives.
+/// The responses to customers, accumulated over all processes.
 #[derive(Default)]
-pub struct Told {
+pub struct Responses {
     pub posts: usize,
-    /// The ids of 202.
+    /// Ids from 202 responses.
     pub accepted: Vec<String>,
-    /// The ids of a 502 or 429 that says that the price was given back.
+    /// Ids from 502 or 429 responses, which report a refund.
     pub refunded: Vec<String>,
-    /// Answers that say that nothing was spent.
+    /// Responses that report that nothing was charged.
     pub refused: usize,
-    /// 500: what became of it is not known.
+    /// 500 responses: the outcome is unknown.
     pub unknown: usize,
-    /// No answer at all: the gateway died.
+    /// Requests without a response because the gateway died.
     pub cut_off: usize,
-    /// What no customer may be told.
-    pub breaks: Vec<String>,
+    /// Responses that no customer may receive.
+    pub violations: Vec<String>,
 }
 
-impl Told {
-    fn add(&mut self, other: Told) {
+impl Responses {
+    fn add(&mut self, other: Responses) {
         self.posts += other.posts;
         self.accepted.extend(other.accepted);
         self.refunded.extend(other.refunded);
         self.refused += other.refused;
         self.unknown += other.unknown;
         self.cut_off += other.cut_off;
-        self.breaks.extend(other.breaks);
+        self.violations.extend(other.violations);
     }
 }
 
-/// The load on one life.
+/// The load on one process.
 pub struct Load {
-    customers: Vec<tokio::task::JoinHandle<Told>>,
-    /// Set before the gateway is killed: from then on a broken connection is no wonder.
-    pub dies: Arc<AtomicBool>,
+    customers: Vec<tokio::task::JoinHandle<Responses>>,
+    /// Set before the gateway is killed: from then on connection errors are expected.
+    pub is_dying: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 }
 
 impl Load {
-    /// Sends at most `posts` OTPs, each to a number of its own.
+    /// Sends at most `posts` OTPs, each to a different number.
     pub fn start(url: &str, key: &str, seed: u64, posts: u32, next: &Arc<AtomicU32>) -> Load {
-        let (dies, stop) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let (is_dying, stop) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let left = Arc::new(AtomicU32::new(posts));
         let customers = (0..CUSTOMERS).map(|customer| {
             let customer = Customer {
@@ -63,28 +63,28 @@ impl Load {
                 random: StdRng::seed_from_u64(seed ^ (customer << 48)),
                 next: Arc::clone(next),
                 left: Arc::clone(&left),
-                dies: Arc::clone(&dies),
+                is_dying: Arc::clone(&is_dying),
                 stop: Arc::clone(&stop),
             };
             tokio::spawn(customer.send())
         });
         Load {
             customers: customers.collect(),
-            dies,
+            is_dying,
             stop,
         }
     }
 
-    /// Whether everything that was to be sent was answered.
+    /// Whether every request has a response.
     pub fn is_done(&self) -> bool {
         self.customers.iter().all(|customer| customer.is_finished())
     }
 
-    /// Ends it, and adds what it was told.
-    pub async fn end(self, told: &mut Told) {
+    /// Stops the load and adds its responses to `responses`.
+    pub async fn end(self, responses: &mut Responses) {
         self.stop.store(true, Ordering::Relaxed);
         for customer in self.customers {
-            told.add(customer.await.unwrap());
+            responses.add(customer.await.unwrap());
         }
     }
 }
@@ -95,22 +95,22 @@ struct Customer {
     random: StdRng,
     next: Arc<AtomicU32>,
     left: Arc<AtomicU32>,
-    dies: Arc<AtomicBool>,
+    is_dying: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 }
 
 impl Customer {
-    async fn send(mut self) -> Told {
+    async fn send(mut self) -> Responses {
         let http = harness::client();
-        let mut told = Told::default();
-        while !self.stop.load(Ordering::Relaxed) && self.take_one() {
+        let mut responses = Responses::default();
+        while !self.stop.load(Ordering::Relaxed) && self.take_slot() {
             let body = json!({ "phone": self.phone(), "code": "482917" }).to_string();
             let request = http
                 .post(&self.url)
                 .bearer_auth(&self.key)
                 .header("Content-Type", "application/json")
                 .body(body);
-            told.posts += 1;
+            responses.posts += 1;
             let answer = match request.send().await {
                 Ok(response) => {
                     let status = response.status().as_u16();
@@ -119,49 +119,52 @@ impl Customer {
                 Err(error) => Err(error),
             };
             match answer {
-                Ok((status, text)) => note(&mut told, status, &text),
+                Ok((status, text)) => record(&mut responses, status, &text),
                 Err(error) => {
-                    told.cut_off += 1;
-                    if !self.dies.load(Ordering::Relaxed) {
-                        told.breaks
-                            .push(format!("a living gateway does not answer: {error}"));
+                    responses.cut_off += 1;
+                    if !self.is_dying.load(Ordering::Relaxed) {
+                        responses
+                            .violations
+                            .push(format!("the running gateway does not respond: {error}"));
                     }
-                    return told;
+                    return responses;
                 }
             }
             let pause = Duration::from_millis(self.random.random_range(0..PAUSE_MS));
             tokio::time::sleep(pause).await;
         }
-        told
+        responses
     }
 
-    fn take_one(&self) -> bool {
+    fn take_slot(&self) -> bool {
         let less = |left: u32| left.checked_sub(1);
         self.left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
             .is_ok()
     }
 
-    /// One that was never called: three in four of a far end that answers, each in its manner.
+    /// A number not called before. Three in four reach the far end that answers, with a random behaviour.
     fn phone(&mut self) -> String {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let range = match self.random.random_range(0..4) {
             0 => "90",
             _ => "98",
         };
-        let manner = self.random.random_range(0..100);
-        format!("+84{range}{n:05}{manner:02}")
+        let behaviour = self.random.random_range(0..100);
+        format!("+84{range}{n:05}{behaviour:02}")
     }
 }
 
-fn note(told: &mut Told, status: u16, text: &str) {
+fn record(responses: &mut Responses, status: u16, text: &str) {
     let json: Value = serde_json::from_str(text).unwrap_or(Value::Null);
     let id = json["id"].as_str().map(str::to_owned);
     match (status, id) {
-        (202, Some(id)) => told.accepted.push(id),
-        (502 | 429, Some(id)) => told.refunded.push(id),
-        (429 | 503 | 502, None) => told.refused += 1,
-        (500, _) => told.unknown += 1,
-        _ => told.breaks.push(format!("told {status}: {text}")),
+        (202, Some(id)) => responses.accepted.push(id),
+        (502 | 429, Some(id)) => responses.refunded.push(id),
+        (429 | 503 | 502, None) => responses.refused += 1,
+        (500, _) => responses.unknown += 1,
+        _ => responses
+            .violations
+            .push(format!("unexpected response {status}: {text}")),
     }
 }

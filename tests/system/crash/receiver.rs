@@ -1,4 +1,4 @@
-//! A webhook receiver in the test's own process: it outlives every kill and counts what came.
+//! A webhook receiver in the test's own process. It outlives every kill and counts the POSTs received.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,10 +7,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// It takes up to so long for its answer, so that kills find POSTs under way.
-const SLOWEST_MS: u64 = 150;
+/// The maximum response time, so that kills interrupt POSTs in progress.
+const MAX_RESPONSE_MS: u64 = 150;
 
-/// How often each came.
+/// The number of POSTs received per attempt and per delivery.
 #[derive(Clone, Default)]
 pub struct Posts {
     pub by_attempt: HashMap<String, usize>,
@@ -31,8 +31,8 @@ impl Receiver {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let posts = Arc::clone(&counted);
-                // A connection that its gateway's death cuts off is over; what came is counted.
-                std::thread::spawn(move || while take(&stream, &posts).is_some() {});
+                // A connection closed by the gateway's death ends the loop; POSTs already received stay counted.
+                std::thread::spawn(move || while handle_post(&stream, &posts).is_some() {});
             }
         });
         Receiver { address, posts }
@@ -47,8 +47,8 @@ impl Receiver {
     }
 }
 
-/// Takes one POST and answers it. `None` when the connection is over.
-fn take(mut stream: &TcpStream, posts: &Mutex<Posts>) -> Option<()> {
+/// Reads one POST and answers it. Returns `None` if the connection is closed.
+fn handle_post(mut stream: &TcpStream, posts: &Mutex<Posts>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let (mut attempt, mut delivery, mut length) = (String::new(), String::new(), 0);
     loop {
@@ -77,7 +77,7 @@ fn take(mut stream: &TcpStream, posts: &Mutex<Posts>) -> Option<()> {
         *posts.by_attempt.entry(attempt).or_default() += 1;
         *posts.by_delivery.entry(delivery).or_default() += 1;
     }
-    std::thread::sleep(Duration::from_millis(hasher.finish() % SLOWEST_MS));
+    std::thread::sleep(Duration::from_millis(hasher.finish() % MAX_RESPONSE_MS));
     stream
         .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         .ok()

@@ -1,4 +1,4 @@
-//! A carrier's gateway that rings for ever, or says nothing, and counts what it is asked.
+//! A carrier's gateway that rings forever or stays silent, and counts the requests it receives.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 pub struct FarEnd {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-    is_over: Arc<AtomicBool>,
+    requests: Arc<Mutex<Vec<String>>>,
+    stop: Arc<AtomicBool>,
 }
 
 impl FarEnd {
-    /// Rings, and never answers; agrees to CANCEL.
+    /// Sends 180 to INVITE and never a final response; accepts CANCEL.
     pub fn ringing() -> FarEnd {
         FarEnd::start(|method| match method {
             "INVITE" => Some("180 Ringing"),
@@ -32,13 +32,13 @@ impl FarEnd {
             .unwrap();
         let far_end = FarEnd {
             address: socket.local_addr().unwrap(),
-            asked: Arc::default(),
-            is_over: Arc::default(),
+            requests: Arc::default(),
+            stop: Arc::default(),
         };
-        let (asked, is_over) = (Arc::clone(&far_end.asked), Arc::clone(&far_end.is_over));
+        let (requests, stop) = (Arc::clone(&far_end.requests), Arc::clone(&far_end.stop));
         std::thread::spawn(move || {
             let mut buffer = [0; 65_535];
-            while !is_over.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 let Ok((length, from)) = socket.recv_from(&mut buffer) else {
                     continue;
                 };
@@ -48,8 +48,8 @@ impl FarEnd {
                     continue;
                 }
                 let status = answer(&method);
-                // Before it is sent: whoever has an answer may count what was asked.
-                asked.lock().unwrap().push(method);
+                // Recorded before the response is sent, so that a test that has the response sees the request.
+                requests.lock().unwrap().push(method);
                 if let Some(status) = status {
                     let answer = answer_to(&request, status);
                     socket.send_to(answer.as_bytes(), from).unwrap();
@@ -59,7 +59,7 @@ impl FarEnd {
         far_end
     }
 
-    /// As it stands in a configuration, with this priority.
+    /// The gateway's entry in a configuration.
     pub fn gateway(&self, name: &str, priority: u32) -> String {
         let address = self.address;
         format!(
@@ -67,16 +67,16 @@ impl FarEnd {
         )
     }
 
-    /// How many such requests came, repeated ones included.
-    pub fn asked(&self, method: &str) -> usize {
-        let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|asked| *asked == method).count()
+    /// The number of requests of this method, retransmissions included.
+    pub fn request_count(&self, method: &str) -> usize {
+        let requests = self.requests.lock().unwrap();
+        requests.iter().filter(|request| *request == method).count()
     }
 }
 
 impl Drop for FarEnd {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Several nodes on one PostgreSQL: who may call whom, who settles for whom, and what a stopped node, a
-//! killed node and a crashed server do to an OTP. Nothing, where a sentence here does not say otherwise.
+//! Several nodes on one PostgreSQL: exclusive phone windows, shared wallets, settlement of a dead node's
+//! deliveries, and the effect of a paused node, a killed node and a crashed database server on OTPs.
 
 mod far_end;
 mod rolling_restart;
@@ -16,15 +16,15 @@ use harness::{
     Answer, Backend, Customer, FreshDatabase, Gateway, Receiver, answer, client, phone, read_answer,
 };
 
-/// Until a dead node's deliveries are settled: its lease (10 s), the time in which a call that was dialled as it
-/// ended may be accepted (4 s) and be up (60 s), and a look of the others.
+/// Upper bound for settling a dead node's deliveries: the lease (10 s), the time in which a call dialled just
+/// before the end may still be answered (4 s) and last (60 s), and one polling interval of the other nodes.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
-/// The same if a call may be up for 5 s only.
+/// Limits calls to 5 s, which shortens the settlement accordingly.
 const SHORT_CALLS: (&str, &str) = ("NEXO_TEST_LONGEST_CALL_MS", "5000");
 const SHORT_CALLS_SETTLED_WITHIN: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(20);
 
-/// Whether there is a PostgreSQL to run on; says so where there is none.
+/// Whether a PostgreSQL server is configured. Prints a message if not.
 fn has_postgres() -> bool {
     let has = std::env::var("NEXO_TEST_POSTGRES_URL").is_ok();
     if !has {
@@ -33,19 +33,22 @@ fn has_postgres() -> bool {
     has
 }
 
-/// Polls until it is there.
+/// Polls until `look` returns a value; panics after `within`.
 async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + within;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < give_up, "{what}: not within {within:?}");
+        assert!(
+            Instant::now() < give_up,
+            "{what}: timed out after {within:?}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// The same customer as another node sees it.
+/// The same customer, connected to another node.
 fn at(customer: &Customer, node: &Gateway) -> Customer {
     Customer {
         api: format!("{}/api/v1", node.url),
@@ -92,7 +95,7 @@ async fn of_200_posts_at_once_for_one_phone_on_two_nodes_exactly_one_is_accepted
         let expected = HashMap::from([(202, 1), (429, 199)]);
         assert_eq!(by_status, expected, "round {round}");
     }
-    // Each of them was busy, and is paid for.
+    // Each call ends as busy and is charged.
     let spent = 0.022 * rounds as f64;
     until("every call ends", SOON, async || {
         let (in_a, in_b) = (
@@ -113,7 +116,7 @@ async fn a_wallet_that_two_nodes_spend_is_spent_to_the_last_otp_and_no_further()
         return;
     }
     let (a, b) = pair(&[]);
-    // For 50 OTPs.
+    // Funds for 50 OTPs.
     let on_a = a.customer("a@example.com", "1.1");
     let on_b = at(&on_a, &b);
     let posts = (0..120).map(|n| {
@@ -139,7 +142,7 @@ async fn a_key_that_is_revoked_is_refused_by_every_node_within_a_second() {
     let (a, b) = pair(&[]);
     let on_a = a.customer("a@example.com", "10");
     let on_b = at(&on_a, &b);
-    // Both nodes remember the key.
+    // Cache the key on both nodes.
     for customer in [&on_a, &on_b] {
         assert_eq!(customer.send(&phone(90), "482917").await.status, 202);
     }
@@ -186,7 +189,7 @@ fn two_nodes_that_start_at_once_on_an_empty_database_both_serve() {
                 .collect();
             starts.into_iter().map(|s| s.join().unwrap()).collect()
         });
-        // One of them made the demo account.
+        // Exactly one node created the demo account.
         let keys = nodes.iter().filter(|node| node.demo_key.is_some());
         assert_eq!(keys.count(), 1);
     }
@@ -208,12 +211,12 @@ fn a_second_process_of_the_same_name_is_refused_and_a_killed_one_is_replaced_at_
     let killed = Instant::now();
     a.kill_and_restart();
     let took = killed.elapsed();
-    // The lease of the killed one would have lasted for 8 s at least.
-    assert!(took < Duration::from_secs(6), "it took {took:?}");
+    // The lease of the killed process would have lasted at least 8 s.
+    assert!(took < Duration::from_secs(6), "took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_goes_on() {
+async fn a_paused_node_neither_dials_nor_writes_when_it_resumes() {
     if !has_postgres() {
         return;
     }
@@ -240,19 +243,19 @@ async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_go
     let on_b = at(&on_a, &b);
     a.add_webhook("a@example.com", &hooks.url());
 
-    // One call rings; another waits for a silent gateway, and would try the spare one next.
+    // One call rings. Another waits for a silent gateway; the spare gateway would be next.
     let ringing = on_a.send(&phone(11), "482917").await;
     assert_eq!(ringing.status, 202, "{}", ringing.text);
     let ringing = ringing.json["id"].as_str().unwrap().to_owned();
     let failing_over = post(&on_a, "+84901234511");
-    until("the silent gateway is asked", SOON, async || {
-        (silent.asked("INVITE") > 0).then_some(())
+    until("the silent gateway receives an INVITE", SOON, async || {
+        (silent.request_count("INVITE") > 0).then_some(())
     })
     .await;
     a.signal("STOP");
-    let dialled = [&rings, &silent, &spare].map(|far_end| far_end.asked("INVITE"));
+    let dialled = [&rings, &silent, &spare].map(|far_end| far_end.request_count("INVITE"));
     assert_eq!(dialled[2], 0);
-    // It comes in while nobody is there to take it.
+    // This request arrives while the process is stopped.
     let late = at(&on_a, &a).otp_request(r#"{"phone": "+84981234511", "code": "482917"}"#);
     let late = tokio::spawn(late.send());
 
@@ -273,16 +276,15 @@ async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_go
     b.audit();
 
     a.signal("CONT");
-    until("it is ready again", SOON, async || {
+    until("the node is ready again", SOON, async || {
         (readiness(&a).await.status == 200).then_some(())
     })
     .await;
     let answer = failing_over.await.unwrap();
     assert_eq!((answer.status, answer.error()), (503, "overloaded"));
     assert!(answer.header("retry-after").is_some());
-    // Should the node have begun its new life before it looked at this one, that life may take it; and
-    // should its HTTP server have looked at the clock before the socket, it came too late for that, and is
-    // told so, or finds the connection closed.
+    // The resumed node may accept this request if it has registered a new epoch before it reads the socket.
+    // Otherwise it answers 503, its HTTP server times out with 408, or the connection is closed.
     let mut new = 0;
     match late.await.unwrap() {
         Ok(answer) => {
@@ -298,15 +300,15 @@ async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_go
         }
         Err(error) => assert!(error.is_request() && !error.is_connect(), "{error:?}"),
     }
-    until("its calls have ended", SOON, async || {
+    until("the node's calls have ended", SOON, async || {
         (a.metric("nexo_calls_in_progress").await == new as f64).then_some(())
     })
     .await;
     assert_eq!(
-        [&rings, &silent, &spare].map(|far_end| far_end.asked("INVITE")),
+        [&rings, &silent, &spare].map(|far_end| far_end.request_count("INVITE")),
         [dialled[0] + new, dialled[1], dialled[2]]
     );
-    // On a connection of its own: those from before the node stood still are being closed as idle.
+    // Use a new connection: those from before the pause are being closed as idle.
     let on_a = at(&on_a, &a);
     let now = on_a.get(&format!("deliveries/{ringing}")).await;
     assert_eq!(now.text, ended.text);
@@ -314,18 +316,18 @@ async fn a_node_that_stood_still_in_mid_call_dials_and_writes_nothing_when_it_go
     assert_eq!(on_a.balance().await.1, left);
     assert!(hooks.try_next().is_none());
     assert_eq!(a.metric("nexo_node_lease_lost_total").await, 1.0);
-    until("its epoch is a new one", SOON, async || {
+    until("the node has a new epoch", SOON, async || {
         (a.metric("nexo_node_epoch").await == 3.0).then_some(())
     })
     .await;
     a.audit();
 
-    let anew = on_a.send(&phone(11), "482917").await;
-    assert_eq!(anew.status, 202, "{}", anew.text);
-    assert_eq!(rings.asked("INVITE"), dialled[0] + new + 1);
+    let retried = on_a.send(&phone(11), "482917").await;
+    assert_eq!(retried.status, 202, "{}", retried.text);
+    assert_eq!(rings.request_count("INVITE"), dialled[0] + new + 1);
 }
 
-/// A POST that goes on by itself.
+/// Sends an OTP in the background.
 fn post(customer: &Customer, phone: &str) -> tokio::task::JoinHandle<Answer> {
     let (customer, phone) = (customer.clone(), phone.to_owned());
     tokio::spawn(async move { customer.send(&phone, "482917").await })
@@ -352,7 +354,7 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     ];
     let mut a = Gateway::start(Backend::Postgres, &[&of_a[..], &webhooks].concat());
     let on_a = a.customer("a@example.com", "10");
-    // It takes POSTs and does not answer: after 16 of them the rest waits in the outbox.
+    // The receiver holds its responses: after 16 POSTs the rest waits in the outbox.
     let hooks = Receiver::start();
     hooks.hold_answers(true);
     a.add_webhook("a@example.com", &hooks.url());
@@ -361,7 +363,7 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     let ringing = ringing.json["id"].as_str().unwrap().to_owned();
     let mut ended = Vec::new();
     for n in 0..20 {
-        // Of the sandbox carrier: busy, and over at once.
+        // The sandbox carrier's busy number ends the call at once.
         let answer = on_a.send(&format!("+8490{n:05}90"), "482917").await;
         assert_eq!(answer.status, 202, "{}", answer.text);
         ended.push(answer.json["id"].as_str().unwrap().to_owned());
@@ -369,7 +371,7 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     for id in &ended {
         on_a.terminal(id).await;
     }
-    let begun: Vec<String> = (0..16)
+    let held: Vec<String> = (0..16)
         .map(|_| hooks.next().header("x-nexo-delivery-id").to_owned())
         .collect();
     a.kill();
@@ -380,7 +382,7 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     let sent: Vec<String> = (0..4)
         .map(|_| hooks.next().header("x-nexo-delivery-id").to_owned())
         .collect();
-    let all: HashSet<&String> = begun.iter().chain(&sent).collect();
+    let all: HashSet<&String> = held.iter().chain(&sent).collect();
     assert_eq!(all, ended.iter().collect::<HashSet<_>>());
 
     let settled = until("the other node settles", SETTLED_WITHIN, async || {
@@ -390,15 +392,15 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     .await;
     assert_eq!(settled.json["error_code"], "interrupted");
     assert_eq!(hooks.next().header("x-nexo-delivery-id"), ringing);
-    // The calls of the busy are paid for; the interrupted one is given back.
+    // The busy calls are charged; the interrupted call is refunded.
     assert_eq!(on_b.balance().await.1, "9.560");
-    assert_eq!(rings.asked("INVITE"), 1);
+    assert_eq!(rings.request_count("INVITE"), 1);
     let statuses = |status: &str| {
         b.query(&format!(
             "SELECT count(*) FROM webhook_attempts WHERE status = '{status}'"
         ))
     };
-    until("the last result is written", SOON, async || {
+    until("the last webhook result is written", SOON, async || {
         (statuses("delivered") == "5").then_some(())
     })
     .await;
@@ -450,43 +452,43 @@ async fn a_server_that_crashes_under_load_loses_no_accepted_delivery() {
             ))
         })
         .collect();
-    let many_more = async || {
+    let wait_for_more = async || {
         let enough = count.load(Ordering::Relaxed) + 50;
         until("OTPs are accepted", SOON, async || {
             (count.load(Ordering::Relaxed) >= enough).then_some(())
         })
         .await;
     };
-    many_more().await;
+    wait_for_more().await;
     server.crash();
     for node in [&a, &b] {
-        let told = until("it is not ready", SOON, async || {
+        let not_ready = until("the node is not ready", SOON, async || {
             let answer = readiness(node).await;
             answer.text.contains("lease has ended").then_some(answer)
         })
         .await;
-        assert_eq!(told.status, 503);
+        assert_eq!(not_ready.status, 503);
     }
-    // A key that no node remembers is not refused: nobody knows.
-    let stranger = Customer {
+    // A node that cannot look up an unknown key answers 503, not 401.
+    let uncached = Customer {
         key: unused["key"].as_str().unwrap().to_owned(),
         ..on_b.clone()
     };
-    let answer = stranger.send(&phone(90), "482917").await;
+    let answer = uncached.send(&phone(90), "482917").await;
     assert_eq!((answer.status, answer.error()), (503, "overloaded"));
     server.start_again();
     for (node, customer) in [(&a, &on_a), (&b, &on_b)] {
-        until("it is ready again", SOON, async || {
+        until("the node is ready again", SOON, async || {
             (readiness(node).await.status == 200).then_some(())
         })
         .await;
-        until("it accepts again", SOON, async || {
+        until("the node accepts OTPs again", SOON, async || {
             let answer = customer.send(&phone(90), "482917").await;
             (answer.status == 202).then_some(())
         })
         .await;
     }
-    many_more().await;
+    wait_for_more().await;
     stop.store(true, Ordering::Relaxed);
     let mut accepted = Vec::new();
     for load in loads {
@@ -497,8 +499,8 @@ async fn a_server_that_crashes_under_load_loses_no_accepted_delivery() {
         let delivery = on_b.terminal(id).await;
         assert_eq!(delivery.json["error_code"], "busy", "{}", delivery.text);
     }
-    // What was in doubt is given back by then.
-    until("nothing is open", SOON, async || {
+    // By then, deliveries with an unknown outcome are refunded.
+    until("no delivery is in progress", SOON, async || {
         let open = b.query("SELECT count(*) FROM deliveries WHERE status = 'sent'");
         (open == "0").then_some(())
     })
@@ -512,13 +514,13 @@ async fn a_server_that_crashes_under_load_loses_no_accepted_delivery() {
     );
 }
 
-/// How many deliveries were paid for and not given back.
+/// The number of deliveries that were charged and not refunded.
 fn accepted_and_kept(node: &Gateway) -> f64 {
     let kept = node.query("SELECT count(*) FROM deliveries WHERE error_code = 'busy'");
     kept.parse().unwrap()
 }
 
-/// Keeps sending OTPs to busy numbers until told to stop; the ids of those accepted.
+/// Sends OTPs to busy numbers until `stop` is set. Returns the ids of the accepted OTPs.
 async fn load(customer: Customer, stop: Arc<AtomicBool>, count: Arc<AtomicUsize>) -> Vec<String> {
     let mut accepted = Vec::new();
     while !stop.load(Ordering::Relaxed) {

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// HAProxy as it is shipped, on other ports.
+/// HAProxy with the shipped configuration on other ports.
 struct Balancer {
     url: String,
     child: Child,
@@ -54,7 +54,8 @@ impl Drop for Balancer {
     }
 }
 
-/// How many calls a node has up, at least, when it is told to stop. `NEXO_TEST_CALLS=200` for the long form.
+/// The minimum number of calls in progress on a node when it receives SIGTERM. Set `NEXO_TEST_CALLS=200` for the
+/// long form.
 fn calls() -> u32 {
     std::env::var("NEXO_TEST_CALLS").map_or(40, |calls| calls.parse().unwrap())
 }
@@ -83,43 +84,44 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
     let a = Gateway::start(Backend::Postgres, &settings("a", 0));
     let b = a.beside(&settings("b", 1));
     let balancer = Balancer::start([ports, ports + 1]);
-    until("the balancer has a node", SOON, async || {
+    until("the balancer has a ready node", SOON, async || {
         is_ready(&balancer.url).await.then_some(())
     })
     .await;
     let direct = a.customer("a@example.com", "1000.00");
-    let through = Customer {
+    let balanced = Customer {
         api: format!("{}/api/v1", balancer.url),
         ..direct.clone()
     };
 
-    // A call lasts for some ten seconds; each node takes half of them.
+    // A call lasts about ten seconds; each node takes half of the calls.
     let every = Duration::from_secs(10) / (calls() * 5 / 2);
     let stop = Arc::new(AtomicBool::new(false));
     let accepted: Arc<Mutex<Vec<String>>> = Arc::default();
     let load = {
-        let (stop, accepted, through) = (Arc::clone(&stop), Arc::clone(&accepted), through.clone());
+        let (stop, accepted, balanced) =
+            (Arc::clone(&stop), Arc::clone(&accepted), balanced.clone());
         tokio::spawn(async move {
             let mut due = tokio::time::interval(every);
             let mut sent = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 due.tick().await;
-                let (through, accepted) = (through.clone(), Arc::clone(&accepted));
+                let (balanced, accepted) = (balanced.clone(), Arc::clone(&accepted));
                 sent.push(tokio::spawn(async move {
-                    let told = through.send(&phone(1), "4829").await;
-                    assert_eq!(told.status, 202, "{}", told.text);
-                    let id = told.json["id"].as_str().unwrap().to_owned();
+                    let answer = balanced.send(&phone(1), "4829").await;
+                    assert_eq!(answer.status, 202, "{}", answer.text);
+                    let id = answer.json["id"].as_str().unwrap().to_owned();
                     accepted.lock().await.push(id);
                 }));
             }
-            for one in sent {
-                one.await.unwrap();
+            for request in sent {
+                request.await.unwrap();
             }
         })
     };
     let mut nodes = [a, b];
     for node in &mut nodes {
-        until("calls are up", SOON, async || {
+        until("calls are in progress", SOON, async || {
             let up = node.metric("nexo_calls_in_progress").await;
             (up >= f64::from(calls())).then_some(())
         })
@@ -128,14 +130,18 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
         assert_eq!(node.wait_for_exit().await, Some(0));
         tokio::task::block_in_place(|| node.restart());
         let url = node.url.clone();
-        until("it is ready again", SOON, async || {
+        until("the node is ready again", SOON, async || {
             is_ready(&url).await.then_some(())
         })
         .await;
-        until("the balancer sends it OTPs again", SOON, async || {
-            let taken = node.metric("nexo_otp_requests_total").await;
-            (taken > 0.0).then_some(())
-        })
+        until(
+            "the balancer sends OTPs to the node again",
+            SOON,
+            async || {
+                let taken = node.metric("nexo_otp_requests_total").await;
+                (taken > 0.0).then_some(())
+            },
+        )
         .await;
     }
     stop.store(true, Ordering::Relaxed);
@@ -143,7 +149,7 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
     let accepted = accepted.lock().await;
     assert!(accepted.len() as u32 > calls(), "{} OTPs", accepted.len());
     for id in accepted.iter() {
-        let ended = through.terminal(id).await;
+        let ended = balanced.terminal(id).await;
         assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
     }
     let [a, b] = &nodes;
@@ -153,16 +159,16 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
     ];
     assert!(
         took.iter().all(|count| *count > 0.0),
-        "one node took nothing: {took:?}"
+        "one node received no OTPs: {took:?}"
     );
     let rows = a.query("SELECT COUNT(*) FROM deliveries");
     assert_eq!(
         rows,
         accepted.len().to_string(),
-        "nobody was called for a request that failed"
+        "each delivery belongs to an accepted request"
     );
     a.audit();
-    // What an operator would look at.
-    let asked = answer(client().get(format!("{}/readyz", balancer.url))).await;
-    assert_eq!(asked.status, 200);
+    // The balancer reports ready balanced the restarted nodes.
+    let ready = answer(client().get(format!("{}/readyz", balancer.url))).await;
+    assert_eq!(ready.status, 200);
 }

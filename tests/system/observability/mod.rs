@@ -1,5 +1,5 @@
-//! Debian's Prometheus reads a gateway under load with the configuration that is shipped. Every panel of the
-//! dashboards has something to show, and of the alerts those fire, and only those, for which something was done.
+//! Debian's Prometheus scrapes a gateway under load with the shipped configuration. Every panel of the dashboards
+//! has data, and exactly the alerts for the provoked failures fire.
 
 mod prometheus;
 
@@ -15,15 +15,15 @@ use harness::{Backend, Customer, Gateway, Receiver, answer, client, until};
 use prometheus::Prometheus;
 use tokio::task::JoinHandle;
 
-/// They tell of the machine that the test runs on, not of what the test does to the gateway.
-const OF_THE_MACHINE: [&str; 5] = [
+/// Alerts about the machine that runs the test, independent of the gateway.
+const MACHINE_ALERTS: [&str; 5] = [
     "NexoMediaLate",
     "NexoSlowAnswers",
     "NexoCommitSlow",
     "NexoAudioLossy",
     "NexoOverloaded",
 ];
-/// What the test provokes. A node whose carrier is gone says so in its `/readyz`.
+/// The alerts that the test provokes. A node whose carrier is down reports it in `/readyz`.
 const PROVOKED: [&str; 7] = [
     "NexoActorRestarts",
     "NexoCarrierDown",
@@ -34,7 +34,7 @@ const PROVOKED: [&str; 7] = [
     "NexoWebhooksFailing",
 ];
 
-/// What the panels have to show of it, and of the calls before it: a panel, and which of its lines.
+/// Panels, each with the lines that must show non-zero values.
 const SHOWN: [&[&str]; 16] = [
     &["OTPs accepted"],
     &["Delivered"],
@@ -62,7 +62,7 @@ fn python() -> String {
     std::env::var("NEXO_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
-/// Runs it to its end; what it said, where it failed.
+/// Runs a command to its end. Returns its output; the error holds the output of a failed command.
 fn run(command: &mut Command) -> Result<String, String> {
     let output = command
         .output()
@@ -75,7 +75,7 @@ fn run(command: &mut Command) -> Result<String, String> {
 }
 
 #[test]
-fn the_dashboards_are_what_their_script_writes_and_keep_to_grafanas_schema() {
+fn the_dashboards_match_their_script_and_grafanas_schema() {
     let script = root().join("grafana/make_dashboards.py");
     run(Command::new(python()).arg(script).arg("--check")).unwrap();
     let dashboards = std::fs::read_dir(root().join("grafana/dashboards")).unwrap();
@@ -83,7 +83,7 @@ fn the_dashboards_are_what_their_script_writes_and_keep_to_grafanas_schema() {
     assert_eq!(dashboards.len(), 3);
     let validate = root().join("tests/system/observability/validate.py");
     run(Command::new(python()).arg(&validate).args(&dashboards)).unwrap();
-    // It finds what is wrong.
+    // The validator detects errors.
     let dir = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(&dashboards[0]).unwrap();
     for (right, wrong) in [
@@ -132,8 +132,8 @@ fn every_alert_has_a_runbook_and_passes_its_own_tests() {
     }
 }
 
-/// How long all is well: the longer, the more the pictures show.
-fn calm() -> Duration {
+/// The duration of normal operation before the failures. A longer one gives better pictures.
+fn normal_operation() -> Duration {
     let seconds = std::env::var("NEXO_TEST_CALM_SECONDS");
     Duration::from_secs(seconds.map_or(30, |seconds| seconds.parse().unwrap()))
 }
@@ -150,37 +150,37 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
     gateway.add_webhook("unlucky@example.com", dead);
     let poor = gateway.customer("poor@example.com", "0.044");
 
-    // All is well: people answer and listen; a few are busy.
+    // Normal operation: calls are answered and listened to; a few are busy.
     let stop = Arc::new(AtomicBool::new(false));
     let load = [
         keep_sending(&rich, "+8497", 1, Duration::from_millis(300), &stop),
         keep_sending(&rich, "+8496", 90, Duration::from_millis(700), &stop),
         keep_sending(&rich, "+8490", 1, Duration::from_secs(4), &stop),
     ];
-    tokio::time::sleep(calm()).await;
+    tokio::time::sleep(normal_operation()).await;
     prometheus.scraped().await;
     let firing = prometheus.firing().await;
-    let of_us: Vec<_> = firing
+    let unprovoked: Vec<_> = firing
         .iter()
-        .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
+        .filter(|name| !MACHINE_ALERTS.contains(&name.as_str()))
         .collect();
     assert!(
-        of_us.is_empty(),
-        "nothing was done, and these fire: {of_us:?}"
+        unprovoked.is_empty(),
+        "alerts fire in normal operation: {unprovoked:?}"
     );
     assert_eq!(gateway.metric("nexo_actor_restarts_total").await, 0.0);
 
-    // A carrier goes down, a webhook endpoint is dead, a wallet is empty, an actor panics.
+    // A carrier goes down, a webhook endpoint is unreachable, a wallet is empty, an actor panics.
     busy.ignore_requests(true);
     gateway.panic("webhooks");
-    let trouble = [
+    let failing_load = [
         keep_sending(&unlucky, "+8494", 98, Duration::from_millis(100), &stop),
         keep_sending(&poor, "+8488", 98, Duration::from_millis(150), &stop),
         keep_sending(&rich, "+8493", 1, Duration::from_secs(2), &stop),
     ];
     let expected: BTreeSet<String> = PROVOKED.iter().map(|name| (*name).to_owned()).collect();
     until(
-        "what was provoked fires",
+        "the provoked alerts fire",
         Duration::from_secs(90),
         async || {
             let firing = prometheus.firing().await;
@@ -191,14 +191,14 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
     let firing = prometheus.firing().await;
     let unexpected: Vec<_> = firing
         .difference(&expected)
-        .filter(|name| !OF_THE_MACHINE.contains(&name.as_str()))
+        .filter(|name| !MACHINE_ALERTS.contains(&name.as_str()))
         .collect();
     assert!(
         unexpected.is_empty(),
-        "these fire, and nobody knows why: {unexpected:?}"
+        "unexpected alerts fire: {unexpected:?}"
     );
 
-    // Every rule was evaluated without an error, and every metric that it reads is there.
+    // Every rule was evaluated without an error, and every metric in the rules exists.
     prometheus.rules_are_healthy().await;
     for metric in prometheus.metrics_of_rules() {
         let series = prometheus.query(&format!("count({metric})")).await;
@@ -218,9 +218,9 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
         shown("min(nexo_gateway_up{carrier=\"mobifone\",gateway=\"hn1\"})").await,
         0.0
     );
-    // The wallets are added up every quarter of a minute.
+    // Wallet totals are computed every 15 seconds.
     until(
-        "the empty wallet is seen",
+        "the empty wallet is counted",
         Duration::from_secs(40),
         async || {
             let empty = shown("max(nexo_wallets{state=\"out_of_funds\"})").await;
@@ -242,28 +242,28 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
         .await;
     }
     panels(&prometheus).await;
-    every_metric_says_what_it_is(&gateway).await;
+    check_metric_descriptions(&gateway).await;
 
     stop.store(true, Ordering::Relaxed);
-    for one in load.into_iter().chain(trouble) {
+    for one in load.into_iter().chain(failing_load) {
         one.await.unwrap();
     }
     assert_eq!(gateway.terminate(), Some(0));
 }
 
-/// Every panel's queries give something, and [`SHOWN`] more than zero; where a directory is named, they are drawn
-/// there.
+/// Every panel's queries return data, and the lines of [`SHOWN`] are above zero. Draws the panels if a directory is
+/// given.
 async fn panels(prometheus: &Prometheus) {
     println!("{}", drawn(prometheus, &SHOWN).await.unwrap());
-    // It finds what is flat.
+    // The script detects a line without data.
     let nothing: &[&str] = &["Internal errors, reaped OTPs", "internal errors"];
     let said = drawn(prometheus, &[nothing]).await.unwrap_err();
     assert!(said.contains("is zero throughout"), "{said}");
 }
 
-/// What `draw.py` says of the panels, of which these have to show more than zero.
+/// The output of `draw.py`, which requires values above zero for these panels.
 async fn drawn(prometheus: &Prometheus, shown: &[&[&str]]) -> Result<String, String> {
-    let seconds = (calm().as_secs() + 20).min(600).to_string();
+    let seconds = (normal_operation().as_secs() + 20).min(600).to_string();
     let mut command = Command::new(python());
     command.arg(root().join("grafana/draw.py")).args([
         prometheus.url.as_str(),
@@ -281,15 +281,15 @@ async fn drawn(prometheus: &Prometheus, shown: &[&[&str]]) -> Result<String, Str
     said.unwrap()
 }
 
-/// Each has its help text and, where it is a histogram, buckets; no label holds a phone, a key or a code.
-async fn every_metric_says_what_it_is(gateway: &Gateway) {
+/// Each metric has a help text, each histogram has buckets, and no label holds a phone, a key or a code.
+async fn check_metric_descriptions(gateway: &Gateway) {
     let page = answer(client().get(&gateway.metrics)).await.text;
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     for (name, kind) in types.map(|line| line.split_once(' ').unwrap()) {
         assert!(name.starts_with("nexo_"), "{name}");
         assert!(
             page.contains(&format!("# HELP {name} ")),
-            "{name} does not say what it is"
+            "{name} has no help text"
         );
         assert_ne!(kind, "summary", "{name} has no buckets");
     }
@@ -301,7 +301,7 @@ async fn every_metric_says_what_it_is(gateway: &Gateway) {
     }
 }
 
-/// A gateway in which Mobifone has a trunk. The other carriers are the sandbox's.
+/// A gateway in which MobiFone has a trunk. The other carriers use the sandbox.
 fn start(busy: &BusyGateway) -> Gateway {
     let trunk =
         "username = \"nexo\"\npassword = \"s3cret\"\nregister = true\noptions_ping_seconds = 1";
@@ -318,7 +318,7 @@ fn start(busy: &BusyGateway) -> Gateway {
     Gateway::configured(Backend::Sqlite, &file, &settings)
 }
 
-/// Sends an OTP each `every` to new phones with this prefix and these last digits, until told to stop.
+/// Sends OTPs at this interval to new phones with this prefix and these last digits until `stop` is set.
 fn keep_sending(
     customer: &Customer,
     prefix: &'static str,

@@ -1,5 +1,5 @@
-//! Debian's Prometheus with the shipped configuration, in a hurry: it looks each second, and what has to be so for
-//! minutes before an alert fires has to be so for two seconds.
+//! Debian's Prometheus with the shipped configuration and shorter times: it scrapes each second, and alerts fire
+//! after two seconds instead of minutes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one with the files in `shipped` that reads this gateway.
+    /// Starts Prometheus with the files in `shipped`, scraping this gateway.
     pub async fn start(shipped: &Path, gateway: &Gateway) -> Prometheus {
         let dir = tempfile::tempdir().unwrap();
         let target = gateway
@@ -37,7 +37,7 @@ impl Prometheus {
             .replace(nodes, &format!(r#"["{target}"]"#))
             .replace("scrape_interval: 5s", "scrape_interval: 1s")
             .replace("evaluation_interval: 15s", "evaluation_interval: 1s");
-        let rules: Vec<String> = read("rules/nexo.yml").lines().map(hurried).collect();
+        let rules: Vec<String> = read("rules/nexo.yml").lines().map(shortened).collect();
         let rules = rules.join("\n");
         std::fs::create_dir(dir.path().join("rules")).unwrap();
         std::fs::write(dir.path().join("rules/nexo.yml"), &rules).unwrap();
@@ -70,7 +70,7 @@ impl Prometheus {
         prometheus
     }
 
-    /// Waits until the gateway has been read.
+    /// Waits until the gateway was scraped.
     pub async fn scraped(&self) {
         until("the first scrape", Duration::from_secs(30), async || {
             let up = self.query("up == 1").await;
@@ -85,7 +85,7 @@ impl Prometheus {
         asked.json["data"].clone()
     }
 
-    /// The series that this gives now.
+    /// The series that this query returns now.
     pub async fn query(&self, query: &str) -> Vec<Value> {
         let arguments = [("query", query)];
         let url = url::Url::parse_with_params(&format!("{}/api/v1/query", self.url), arguments);
@@ -95,7 +95,7 @@ impl Prometheus {
         asked.json["data"]["result"].as_array().unwrap().clone()
     }
 
-    /// The alerts that fire.
+    /// The names of the firing alerts.
     pub async fn firing(&self) -> BTreeSet<String> {
         let alerts = self.get("alerts").await;
         let alerts = alerts["alerts"].as_array().unwrap();
@@ -106,7 +106,7 @@ impl Prometheus {
             .collect()
     }
 
-    /// Every rule was evaluated, without an error.
+    /// Asserts that every rule was evaluated without an error.
     pub async fn rules_are_healthy(&self) {
         let groups = self.get("rules").await;
         let groups = groups["groups"].as_array().unwrap();
@@ -120,7 +120,7 @@ impl Prometheus {
         }
     }
 
-    /// The series that the rules record.
+    /// The series that the recording rules write.
     pub fn recorded(&self) -> Vec<&str> {
         let recorded: Vec<&str> = self
             .rules
@@ -146,8 +146,8 @@ impl Prometheus {
     }
 }
 
-/// A line of the rules, with two seconds for what would have to last for minutes.
-fn hurried(line: &str) -> String {
+/// A line of the rules with its duration reduced to two seconds.
+fn shortened(line: &str) -> String {
     match line.split_once("for: ") {
         Some((indent, duration)) if indent.trim().is_empty() && duration != "0m" => {
             format!("{indent}for: 2s")

@@ -16,7 +16,7 @@ plugins.register_default_plugins()
 
 
 def known(written, read, path, wrong):
-    """Notes in `wrong` what of `written` the schema's types did not keep."""
+    """Appends to `wrong` what the schema's types lose or change of `written`."""
     if isinstance(written, dict):
         if not isinstance(read, dict):
             wrong.append(f"{path}: {read!r} instead of an object")
