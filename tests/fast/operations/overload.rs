@@ -1,12 +1,10 @@
 //! Tests of overload: requests get 503 with `Retry-After` without delay and cost nothing, and the gateway recovers
 //! afterwards.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use harness::ports::free_ports;
+use harness::postgres_server::Server;
 use harness::{Answer, Backend, Customer, Gateway, answer, per_database, phone};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
 use serde_json::json;
@@ -156,119 +154,12 @@ async fn a_full_trunk_is_a_503_without_delay_until_a_call_ends(backend: Backend)
     gateway.audit();
 }
 
-/// A PostgreSQL server for this test, which it stops and starts.
-struct Server {
-    dir: tempfile::TempDir,
-    port: u16,
-    bin: PathBuf,
-}
-
-impl Server {
-    fn start() -> Server {
-        let dir = tempfile::tempdir().unwrap();
-        let port = free_ports(1);
-        let mut bins: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-            .unwrap()
-            .map(|version| version.unwrap().path().join("bin"))
-            .collect();
-        bins.sort();
-        let bin = bins.pop().unwrap();
-        let server = Server { dir, port, bin };
-        if is_root() {
-            let owner = ["postgres".as_ref(), server.dir.path().as_os_str()];
-            let owned = Command::new("chown").args(owner).status().unwrap();
-            assert!(owned.success());
-        }
-        let data = server.data();
-        server.run(
-            "initdb",
-            &["-D", &data, "-U", "nexo", "-A", "trust", "--no-sync"],
-        );
-        server.start_server();
-        server
-    }
-
-    fn data(&self) -> String {
-        self.dir.path().join("data").display().to_string()
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://nexo@127.0.0.1:{}/postgres", self.port)
-    }
-
-    fn run(&self, program: &str, args: &[&str]) {
-        let program = self.bin.join(program);
-        let mut command = as_postgres(&program);
-        let status = command
-            .args(args)
-            .current_dir("/")
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{program:?} {args:?}");
-    }
-
-    fn start_server(&self) {
-        let sockets = self.dir.path().display();
-        let options = format!(
-            "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories={sockets}",
-            self.port
-        );
-        let log = self.dir.path().join("log").display().to_string();
-        self.run(
-            "pg_ctl",
-            &[
-                "-D",
-                &self.data(),
-                "-l",
-                &log,
-                "-w",
-                "-o",
-                &options,
-                "start",
-            ],
-        );
-    }
-
-    fn stop_server(&self) {
-        self.run("pg_ctl", &["-D", &self.data(), "-m", "immediate", "stop"]);
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let data = self.data();
-        let mut stop = as_postgres(&self.bin.join("pg_ctl"));
-        stop.args(["-D", &data, "-m", "immediate", "stop"]);
-        let _ = stop
-            .current_dir("/")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-    }
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().unwrap();
-    id.stdout.trim_ascii() == b"0"
-}
-
-/// PostgreSQL does not run as root.
-fn as_postgres(program: &Path) -> Command {
-    if !is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("runuser");
-    command.args(["-u", "postgres", "--"]).arg(program);
-    command
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_down_is_a_503_and_never_a_401_or_500() {
     if !Backend::Postgres.is_available() {
         return;
     }
-    let server = Server::start();
+    let server = Server::start().expect("a PostgreSQL installation");
     let url = server.url();
     let gateway = Gateway::start(Backend::Sqlite, &[QUICK, ("NEXO_DATABASE__URL", &url)]);
     let known = gateway.customer("a@example.com", "10.00");
@@ -277,7 +168,7 @@ async fn a_database_that_is_down_is_a_503_and_never_a_401_or_500() {
     assert_eq!(sent.status, 202);
     let delivery = format!("deliveries/{}", sent.json["id"].as_str().unwrap());
     known.terminal(sent.json["id"].as_str().unwrap()).await;
-    server.stop_server();
+    server.crash();
     for _ in 0..3 {
         for customer in [&known, &unknown] {
             let (to, other) = (phone(90), phone(90));
@@ -292,7 +183,7 @@ async fn a_database_that_is_down_is_a_503_and_never_a_401_or_500() {
                 .for_each(assert_overloaded);
         }
     }
-    server.start_server();
+    server.start_again();
     for (customer, left) in [(&known, "9.934"), (&unknown, "9.956")] {
         send_until_accepted(customer, &phone(90)).await;
         let to = phone(90);

@@ -29,7 +29,7 @@ impl Server {
         let server = Server { bin, dir, port };
         run(server
             .command("initdb")
-            .args(["-U", "nexo", "-A", "trust", "-D"])
+            .args(["-U", "nexo", "-A", "trust", "--no-sync", "-D"])
             .arg(server.data()));
         server.start_again();
         Some(server)
