@@ -19,8 +19,8 @@ fn add<'a>(email: &'a str, url: &'a str) -> [&'a str; 6] {
     ["webhook", "add", "--account", email, "--url", url]
 }
 
-/// Runs a command with webhooks to private addresses and by plain HTTP allowed. Returns its exit code, its JSON output
-/// and standard error.
+/// Runs a command with webhooks to private addresses and by plain HTTP allowed. Returns its exit code, its JSON
+/// output and standard error.
 fn run_with_open_targets(nexo: &Nexo, arguments: &[&str]) -> (i32, Value, String) {
     let output = nexo
         .command(&[arguments, &["--json"]].concat())
