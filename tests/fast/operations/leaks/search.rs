@@ -116,8 +116,8 @@ fn forms_of(code: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("in hexadecimal", hex.clone().into_bytes()),
         ("in hexadecimal", hex.to_uppercase().into_bytes()),
     ];
-    // Base64 encodes groups of three bytes. Searched are only the characters that do not depend on the neighbouring
-    // bytes, for each of the three offsets.
+    // Base64 encodes groups of three bytes. Search only for the characters that do not depend on the neighbouring
+    // bytes, at each of the three offsets.
     for before in 0..3 {
         let padded = [&vec![b'x'; before][..], code.as_bytes()].concat();
         let encoded = STANDARD_NO_PAD.encode(&padded);
