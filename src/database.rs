@@ -36,7 +36,7 @@ pub fn serve_alone(config: &DatabaseConfig) -> anyhow::Result<Serving> {
     match file.try_lock() {
         Ok(()) => Ok(Serving(Some(file))),
         Err(TryLockError::WouldBlock) => bail!(
-            "another nexo process serves {database}: stop it first, {ANOTHER}; several nodes can share one PostgreSQL"
+            "another nexo serves {database}: stop it first, {ANOTHER}; several nodes can share one PostgreSQL"
         ),
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("cannot lock {path}: put it on a local file system"))

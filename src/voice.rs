@@ -8,7 +8,7 @@ use nexo_voice::speech::recordings;
 use parking_lot::Mutex;
 
 use crate::config::Config;
-use crate::config::calls::{LONGEST_CALL, longest_reading};
+use crate::config::calls::{MAX_CALL, longest_reading};
 
 /// The prompts of the calls. Recordings stay in memory until the process ends.
 ///
@@ -31,10 +31,10 @@ pub fn recorded(config: &Config) -> anyhow::Result<Option<&'static PromptSet>> {
     let reading_seconds = longest_reading(prompts, calls.digit_gap_ms)
         .as_secs_f32()
         .ceil() as u64;
-    let max_ring = LONGEST_CALL.as_secs().saturating_sub(reading_seconds);
+    let max_ring = MAX_CALL.as_secs().saturating_sub(reading_seconds);
     if calls.ring_timeout_seconds > max_ring {
         bail!(
-            "calls.voice_dir: these recordings need {reading_seconds} s for 8 digits, and a call lasts at most {LONGEST_CALL:?}: set calls.ring_timeout_seconds to {max_ring} or less, or shorten the recordings"
+            "calls.voice_dir: these recordings need {reading_seconds} s for 8 digits, and a call lasts at most {MAX_CALL:?}: set calls.ring_timeout_seconds to {max_ring} or less, or shorten the recordings"
         );
     }
     Ok(Some(prompts))

@@ -108,7 +108,7 @@ async fn problems(state: &ApiState) -> Vec<String> {
     }
     if let Some(reason) = state.store.stop_reason() {
         problems.push(format!(
-            "the database's disk failed; nothing is accepted until a restart: {reason}"
+            "the disk failed under the database; nothing is accepted until a restart: {reason}"
         ));
     }
     if state.is_draining() {

@@ -160,7 +160,7 @@ impl App {
         actix_web::rt::spawn(api_server);
         actix_web::rt::spawn(metrics_server);
         let reloader = Arc::new(Reloader {
-            desk: Arc::clone(&engine.dispatcher),
+            dispatcher: Arc::clone(&engine.dispatcher),
             terms,
             watch: Mutex::new(Some(telephony.watch)),
             locator: telephony.locator,

@@ -76,7 +76,7 @@ impl ReloadMeters {
 
 /// Applies another configuration to a running gateway.
 pub struct Reloader {
-    pub(crate) desk: Arc<Dispatcher>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) terms: Arc<Terms>,
     /// `None` once the gateway shuts down.
     pub(crate) watch: Mutex<Option<TrunkMonitor>>,
@@ -100,18 +100,18 @@ impl Reloader {
         };
         let in_force = self.config.load_full();
         let config = self.merge_reloadable(&in_force, &wanted.config);
-        if config.speaks_streams() && !in_force.speaks_streams() {
+        if config.uses_tcp_or_tls() && !in_force.uses_tcp_or_tls() {
             bail!(
                 "carriers: the first gateway over TCP or TLS needs a restart of nexo, which then listens on TCP {}",
                 config.sip.listen_udp
             );
         }
         let mut trunks = trunks::from_config(&config, self.sandbox, self.locator.as_ref()).await?;
-        keep_states(&self.desk, &in_force, &config, &mut trunks);
+        keep_states(&self.dispatcher, &in_force, &config, &mut trunks);
         trunks::apply_drains(&trunks, &self.store).await;
         // Nothing below can fail.
         watch.replace(trunks.clone());
-        self.desk.reconfigure(trunks, dispatch_settings(&config));
+        self.dispatcher.reconfigure(trunks, dispatch_settings(&config));
         self.terms.replace(&config);
         self.config.store(Arc::new(config));
         Ok(differences(before, wanted))
@@ -134,8 +134,8 @@ impl Reloader {
 }
 
 /// Keeps the state of gateways with an unchanged address and credentials: their registration and probes go on.
-fn keep_states(desk: &Dispatcher, before: &Config, after: &Config, trunks: &mut [Trunk]) {
-    for (route, trunk) in desk.carriers.iter().zip(trunks) {
+fn keep_states(dispatcher: &Dispatcher, before: &Config, after: &Config, trunks: &mut [Trunk]) {
+    for (route, trunk) in dispatcher.carriers.iter().zip(trunks) {
         let now = route.trunk.current();
         let name = trunk.carrier.name();
         let of = |config: &Config, gateway: &Gateway| {

@@ -10,7 +10,7 @@ use nexo_voice::endpoint::EndpointConfig;
 use nexo_voice::sip::user_agent::transaction::Timers;
 
 use crate::config::Config;
-use crate::config::calls::LONGEST_CALL;
+use crate::config::calls::MAX_CALL;
 
 const USER_AGENT: &str = concat!("NEXO-ROUTE/", env!("CARGO_PKG_VERSION"));
 
@@ -20,7 +20,7 @@ pub fn endpoint_config(config: &Config) -> EndpointConfig {
         listen_udp: config.sip.listen_udp,
         rtp_ports: config.sip.rtp_ports,
         public_ip: config.sip.public_ip,
-        has_tcp_and_tls: config.speaks_streams(),
+        has_tcp_and_tls: config.uses_tcp_or_tls(),
         user_agent: USER_AGENT.to_owned(),
         timers: Timers::default(),
     }
@@ -48,7 +48,7 @@ pub(crate) fn dispatch_settings(config: &Config) -> DispatchSettings {
         dispatch_timeout: Duration::from_millis(config.calls.dispatch_timeout_ms),
         limits: CallLimits {
             ring_timeout: Duration::from_secs(config.calls.ring_timeout_seconds),
-            max_call: LONGEST_CALL,
+            max_call: MAX_CALL,
             require_keypress: config.calls.require_keypress,
         },
         media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),

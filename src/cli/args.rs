@@ -1,4 +1,4 @@
-//! Arguments that several commands take, checked as they are read.
+//! Parsers for arguments that several commands share. Each error is one line with the allowed values.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use nexo_domain::account::email::EmailAddress;
@@ -10,29 +10,29 @@ use nexo_domain::phone::carrier_plan::CarrierPlan;
 
 pub use crate::input::{amount, name, note, reference};
 
-/// A code, 4 to 8 digits.
+/// Parses a code of 4 to 8 digits.
 pub fn code(text: &str) -> Result<Code, String> {
     Code::parse(text).map_err(|error| error.to_string())
 }
 
-/// A number that can be called, such as +84981234567.
+/// Parses a number that can be called, such as +84981234567.
 pub fn phone(text: &str) -> Result<Phone, String> {
     Phone::parse(text, &CarrierPlan::vietnam()).map_err(|error| error.to_string())
 }
 
-/// `vi` or `en`.
+/// Parses `vi` or `en`.
 pub fn language() -> impl TypedValueParser<Value = Language> {
     PossibleValuesParser::new(["vi", "en"])
         .map(|code| Language::from_code(&code).expect("one of the possible values"))
 }
 
-/// `balance`, `bonus` or `free`.
+/// Parses `balance`, `bonus` or `free`.
 pub fn bucket() -> impl TypedValueParser<Value = Bucket> {
     PossibleValuesParser::new(["balance", "bonus", "free"])
         .map(|name| Bucket::named(&name).expect("one of the possible values"))
 }
 
-/// US dollars with a sign, not zero.
+/// Parses US dollars, positive or negative but not zero.
 pub fn signed_amount(text: &str) -> Result<Micros, String> {
     match text.parse::<Micros>() {
         Ok(Micros::ZERO) => Err("the amount must not be zero".to_owned()),
@@ -41,7 +41,7 @@ pub fn signed_amount(text: &str) -> Result<Micros, String> {
     }
 }
 
-/// An e-mail address, in lower case. Whether mail arrives there is not asked.
+/// Parses an e-mail address and converts it to lower case. Only the syntax is checked.
 pub fn email(text: &str) -> Result<String, String> {
     match text.parse::<EmailAddress>() {
         Ok(address) => Ok(address.as_str().to_owned()),
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_correction_has_a_sign() {
+    fn a_correction_may_be_negative_but_not_zero() {
         assert_eq!(signed_amount("-1.00").unwrap().get(), -1_000_000);
         assert_eq!(signed_amount("0.022").unwrap().get(), 22_000);
         for text in ["0", "-0.000", "--1", "", "-"] {

@@ -1,4 +1,4 @@
-//! The configured database, for commands that work on what is in it.
+//! Opens the configured database for a command, and looks up accounts by e-mail address.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,15 +10,15 @@ use nexo_entities::store::accounts::Account;
 
 use crate::config::Config;
 
-/// A command works alone.
+/// A command needs one writing transaction at a time.
 const LANES: u32 = 1;
 
-/// Opens the database, which must be there and have the current schema.
+/// Opens the database.
 ///
 /// # Errors
-/// In one line, with the command that mends it.
+/// If the database does not exist or its schema is not current; the message names the command to run.
 pub async fn open(config: &Config) -> anyhow::Result<Store> {
-    let store = present(config).await?;
+    let store = open_any_schema(config).await?;
     store
         .check_migrations(&nexo_migration::names())
         .await
@@ -26,54 +26,66 @@ pub async fn open(config: &Config) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-/// Opens the database, which must be there, whatever its schema.
+/// Opens the database whatever its schema.
 ///
 /// # Errors
-/// In one line, with the command that mends it.
-pub async fn present(config: &Config) -> anyhow::Result<Store> {
+/// If the database does not exist; the message names the command to run.
+pub async fn open_any_schema(config: &Config) -> anyhow::Result<Store> {
     if let Some(file) = config.database.sqlite_file()
         && !Path::new(file).exists()
     {
-        bail!("there is no database {file}: run `nexo migrate up`, or start `nexo serve`");
+        bail!("database {file} does not exist: run `nexo migrate up`, or start `nexo serve`");
     }
-    connect(config).await
+    open_or_create(config).await
 }
 
-/// Opens the database, creating an SQLite file where there is none.
+/// Opens the database. Creates an SQLite file if it does not exist.
 ///
 /// # Errors
-/// In one line, with what mends it.
-pub async fn connect(config: &Config) -> anyhow::Result<Store> {
+/// If the database cannot be opened or created.
+pub async fn open_or_create(config: &Config) -> anyhow::Result<Store> {
     crate::database::connect(&config.database, LANES).await
 }
 
-/// The account of this e-mail address, closed or not.
+/// Returns the account with this e-mail address, closed or not.
 ///
 /// # Errors
-/// When there is none.
+/// If there is none.
 pub async fn account(store: &Store, email: &str) -> anyhow::Result<Account> {
     let account = store.accounts().by_email(email).await?;
-    account.with_context(|| {
-        format!("there is no account {email}: `nexo account list` shows those that are there")
-    })
+    account.with_context(|| format!("no account {email}; `nexo account list` shows all accounts"))
 }
 
-/// The account of this e-mail address, which must not be closed.
+/// Returns the account with this e-mail address.
 ///
 /// # Errors
-/// When there is none, or it is closed.
+/// If there is none, or it is closed.
 pub async fn open_account(store: &Store, email: &str) -> anyhow::Result<Account> {
     let account = account(store, email).await?;
     match account.closed_at_ms {
         None => Ok(account),
-        Some(_) => bail!("the account {email} is closed: create another one"),
+        Some(_) => bail!("account {email} is closed; create another one"),
     }
 }
 
-/// Every account's e-mail address.
+/// Returns the id of an optional account filter.
 ///
 /// # Errors
-/// What the database fails with.
+/// If there is no such account.
+pub async fn account_filter(
+    store: &Store,
+    email: Option<&str>,
+) -> anyhow::Result<Option<AccountId>> {
+    match email {
+        None => Ok(None),
+        Some(email) => Ok(Some(account(store, email).await?.id)),
+    }
+}
+
+/// Returns the e-mail address of each account.
+///
+/// # Errors
+/// If the database cannot be read.
 pub async fn emails(store: &Store) -> anyhow::Result<HashMap<AccountId, String>> {
     let accounts = store.accounts().all().await?;
     Ok(accounts.into_iter().map(|a| (a.id, a.email)).collect())

@@ -1,56 +1,60 @@
-//! What a command answers: text for people or one JSON object for programs, and an exit code.
+//! The output of a command: text for people or one JSON object for programs, and an exit code. Every
+//! command returns a [`CommandOutput`]; only `main` prints it.
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-/// A command's whole answer.
+use serde::Serialize;
+
+/// The complete output of a command.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct CommandOutput {
     text: String,
     json: String,
     failed: bool,
-    /// Why it failed, for standard error.
-    failure: Option<String>,
+    /// The error message for standard error.
+    error: Option<String>,
 }
 
-impl Answer {
-    /// `text` for people, `json` for programs.
-    pub fn new(text: impl Into<String>, json: serde_json::Value) -> Self {
-        Self::with_json_text(text, json.to_string())
-    }
-
-    /// As [`Answer::new`], with JSON that is written already: amounts keep their decimals.
-    pub fn with_json_text(text: impl Into<String>, json: String) -> Self {
+impl CommandOutput {
+    /// `text` for people, `json` for programs. Amounts keep their digits in a serializable struct, but not in a
+    /// `serde_json::Value`.
+    pub fn new(text: impl Into<String>, json: impl Serialize) -> Self {
         Self {
             text: text.into(),
-            json,
-            failed: false,
-            failure: None,
-        }
-    }
-
-    /// The answer of a command that has told people everything already; programs get `json`.
-    pub fn said(right: bool, json: serde_json::Value) -> Self {
-        Self {
-            json: json.to_string(),
-            failed: !right,
+            json: serde_json::to_string(&json).expect("command output serializes"),
             ..Self::default()
         }
     }
 
-    /// The same answer to a command that found something wrong.
-    pub fn failed(mut self, why: Option<String>) -> Self {
+    /// A list: a table for people, or `empty` if there are no items; an object with the one key `key` for programs.
+    pub fn list<'a, T, J: Serialize, const N: usize>(
+        key: &str,
+        items: &'a [T],
+        empty: &str,
+        headers: [&str; N],
+        row: impl Fn(&'a T) -> [String; N],
+        json: impl Fn(&'a T) -> J,
+    ) -> Self {
+        let json: Vec<J> = items.iter().map(json).collect();
+        let text = table_or(empty, headers, items, row);
+        Self::new(text, BTreeMap::from([(key, json)]))
+    }
+
+    /// The same output with a non-zero exit code, and `error` on standard error.
+    pub fn failed(mut self, error: Option<String>) -> Self {
         self.failed = true;
-        self.failure = why;
+        self.error = error;
         self
     }
 
-    /// Prints it and gives the process's exit code.
+    /// Prints the output and returns the exit code of the process.
     pub fn print(self, as_json: bool) -> ExitCode {
         let text = if as_json { &self.json } else { &self.text };
         print_line(text);
-        if let Some(why) = &self.failure {
-            eprintln!("error: {}", one_line(why));
+        if let Some(error) = &self.error {
+            eprintln!("error: {}", one_line(error));
         }
         match self.failed {
             true => ExitCode::FAILURE,
@@ -59,39 +63,52 @@ impl Answer {
     }
 }
 
-/// Prints `text` and the end of its line at once. A reader that has gone, as `head` does, is no error.
+/// Prints `text` with one line end and flushes it. A closed pipe, as with `nexo … | head`, is not an error.
 pub fn print_line(text: &str) {
     let text = text.trim_end_matches('\n');
     if text.is_empty() {
         return;
     }
     let mut out = io::stdout().lock();
-    let written = writeln!(out, "{text}").and_then(|()| out.flush());
-    if let Err(error) = written
+    let result = writeln!(out, "{text}").and_then(|()| out.flush());
+    if let Err(error) = result
         && error.kind() != ErrorKind::BrokenPipe
     {
-        eprintln!("error: cannot write the answer: {error}");
+        eprintln!("error: cannot write to standard output: {error}");
     }
 }
 
-/// An error's text without its line breaks.
+/// Replaces line breaks and runs of white space by single spaces.
 pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// An error and its causes in one line. Many errors repeat their cause: it is said once.
+/// An error and its causes in one line. Many errors repeat their cause; each text appears once.
 pub fn causes(error: &anyhow::Error) -> String {
-    let mut said = String::new();
+    let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();
-        if said.is_empty() {
-            said = cause;
-        } else if !said.contains(&cause) {
-            said.push_str(": ");
-            said.push_str(&cause);
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
         }
     }
-    one_line(&said)
+    one_line(&text)
+}
+
+/// A table with a row for each item, or `empty` if there are none.
+pub fn table_or<'a, T, const N: usize>(
+    empty: &str,
+    headers: [&str; N],
+    items: &'a [T],
+    row: impl Fn(&'a T) -> [String; N],
+) -> String {
+    match items {
+        [] => empty.to_owned(),
+        _ => table(headers, &items.iter().map(row).collect::<Vec<_>>()),
+    }
 }
 
 /// Rows under their headers, in aligned columns.
@@ -135,12 +152,29 @@ mod tests {
     }
 
     #[test]
+    fn a_list_without_items_prints_a_hint_and_an_empty_array() {
+        let list = |items: &[&str]| {
+            let row = |item: &&str| [(*item).to_owned()];
+            CommandOutput::list("keys", items, "No keys yet.", ["NAME"], row, |item| *item)
+        };
+        let (empty, one) = (list(&[]), list(&["a"]));
+        assert_eq!(
+            (empty.text.as_str(), empty.json.as_str()),
+            ("No keys yet.", r#"{"keys":[]}"#)
+        );
+        assert_eq!(
+            (one.text.as_str(), one.json.as_str()),
+            ("NAME\na", r#"{"keys":["a"]}"#)
+        );
+    }
+
+    #[test]
     fn an_error_is_one_line() {
         assert_eq!(one_line("a\n  b\t c\r\n"), "a b c");
     }
 
     #[test]
-    fn a_cause_that_was_said_is_not_said_again() {
+    fn a_repeated_cause_is_printed_once() {
         let full = || anyhow::Error::new(io::Error::other("disk\nfull"));
         let error = full().context("cannot write x: disk\nfull; make room");
         assert_eq!(causes(&error), "cannot write x: disk full; make room");

@@ -1,25 +1,26 @@
-//! Bad usage: clap's explanation in one line, exit code 2. Help and version are no errors.
+//! Reports what clap returns instead of arguments: usage errors in one line with exit code 2, or the help and
+//! version texts with exit code 0.
 
 use std::process::ExitCode;
 
 use super::output::one_line;
 
-/// The exit code of a command that was used wrongly.
-const BAD_USAGE: u8 = 2;
+/// The exit code of a usage error.
+const USAGE_ERROR: u8 = 2;
 
-/// Prints what clap has to say.
+/// Prints the error, help or version.
 pub fn report(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // Whoever asked for help may stop reading it.
+        // A closed pipe is not an error.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    eprintln!("{}", explanation(&error.render().to_string()));
-    ExitCode::from(BAD_USAGE)
+    eprintln!("{}", message(&error.render().to_string()));
+    ExitCode::from(USAGE_ERROR)
 }
 
-/// The paragraphs up to the usage and the hint at `--help`, joined.
-fn explanation(rendered: &str) -> String {
+/// The paragraphs of the message in one line, without the hint to try `--help`, and the usage last.
+fn message(rendered: &str) -> String {
     let mut paragraphs: Vec<String> = rendered
         .split("\n\n")
         .map(|paragraph| paragraph.trim())
@@ -38,12 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_and_the_usage_come_in_one_line() {
+    fn the_error_and_the_usage_are_one_line() {
         let rendered = "error: the following required arguments were not provided:\n  \
                         --email <EMAIL>\n\nUsage: nexo account create --email <EMAIL>\n\n\
                         For more information, try '--help'.\n";
         assert_eq!(
-            explanation(rendered),
+            message(rendered),
             "error: the following required arguments were not provided: --email <EMAIL>; \
              usage: nexo account create --email <EMAIL>"
         );

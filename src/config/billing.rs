@@ -1,4 +1,4 @@
-//! `[billing]`: what an OTP costs and when its price goes back.
+//! `[billing]`: the price of an OTP and the refund policy.
 
 use nexo_domain::call::outcome::RefundPolicy;
 use nexo_domain::money::Micros;
@@ -11,10 +11,10 @@ use super::read::section::Reader;
 pub struct BillingConfig {
     /// The price of one accepted OTP in US dollars.
     pub price_usd: Micros,
-    /// How many OTPs a new account may send for nothing.
+    /// The number of free OTPs of a new account.
     pub signup_free_otps: u32,
-    /// Which failed OTPs are refunded: what the carrier or we could not do (`carrier`), none
-    /// (`never`), or whatever was not delivered (`undelivered`).
+    /// Which OTPs are refunded: those that failed at the carrier or in the gateway (`carrier`), none (`never`), or
+    /// all that were not delivered (`undelivered`).
     pub refund: RefundPolicy,
 }
 
@@ -25,10 +25,10 @@ impl BillingConfig {
             price_usd: section.parsed(
                 "price_usd",
                 "0.022",
-                r#"an amount in quotes, more than zero, with at most six decimals, such as "0.022""#,
+                r#"a quoted amount, more than zero, with at most six decimals, such as "0.022""#,
                 |text| text.parse().ok().filter(|price| *price > Micros::ZERO),
             )?,
-            signup_free_otps: section.whole("signup_free_otps", 5, 0..=1_000)?,
+            signup_free_otps: section.integer("signup_free_otps", 5, 0..=1_000)?,
             refund: section.choice(
                 "refund",
                 "carrier",

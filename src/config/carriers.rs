@@ -1,4 +1,4 @@
-//! `[[carriers]]` and `[[carriers.gateways]]`: our trunks.
+//! `[[carriers]]` and `[[carriers.gateways]]`: the SIP trunks.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,91 +11,79 @@ use nexo_voice::sip::message::gateway_uri::GatewayUri;
 use zeroize::Zeroize;
 
 use super::read::error::ConfigError;
-use super::read::section::{MASK, Reader};
+use super::read::section::{Reader, mask_all};
 
-/// `[[carriers]]`: our trunk to one carrier of the numbering plan.
+/// `[[carriers]]`: the trunk to one carrier of the numbering plan.
 #[derive(Debug, Clone)]
 pub struct CarrierConfig {
-    /// As the numbering plan names it.
+    /// The carrier's name in the numbering plan.
     pub name: String,
-    /// How many calls may be in progress at once; one more gets a 503.
+    /// The number of concurrent calls; one more is rejected with 503.
     pub channels: u32,
-    /// How many calls may be set up in a second. 0: as many as there are.
+    /// The number of new calls per second. 0: no limit.
     pub calls_per_second: u32,
-    /// The numbers that we call from, taken in turn. None: anonymous, which many carriers refuse.
+    /// The calling numbers, used in turn. Empty: anonymous, which many carriers reject.
     pub caller_ids: Vec<String>,
-    /// Where its calls are handed over. None: the sandbox takes them, where it is enabled.
+    /// The carrier's gateways. Empty: the sandbox takes the calls, if it is enabled.
     pub gateways: Vec<GatewayConfig>,
 }
 
 /// `[[carriers.gateways]]`: one signalling endpoint of the trunk.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
-    /// What logs, metrics and commands call it.
+    /// Its name in logs, metrics and commands.
     pub name: String,
-    /// Where it is, and how SIP travels there.
+    /// Its address and SIP transport.
     pub uri: GatewayUri,
-    /// For digest authentication. Empty: the carrier knows us by our address.
+    /// For digest authentication. Empty: the carrier identifies the trunk by its IP address.
     pub username: String,
     pub password: GatewayPassword,
-    /// The only realm that is told who we are. Empty: whatever realm the gateway names.
+    /// The only realm whose challenges are answered. Empty: any realm.
     pub realm: String,
-    /// Whether we register before we call.
+    /// Whether to register with the gateway.
     pub register: bool,
-    /// For how long; the gateway may want longer.
+    /// The requested registration lifetime; the gateway may demand a longer one.
     pub register_expires_seconds: u32,
-    /// Which number it is shown, and where.
+    /// How the caller is identified in requests.
     pub caller: CallerStyle,
-    /// How long it may stay silent before another one is tried. None: `calls.gateway_timeout_ms`.
+    /// The time without a response after which the next gateway is tried. None: `calls.gateway_timeout_ms`.
     pub timeout: Option<Duration>,
-    /// Lower is tried first.
+    /// Gateways with lower values are tried first.
     pub priority: u16,
     /// Its share of the calls among gateways of the same priority.
     pub weight: u16,
-    /// How it wants numbers written. A wrong one makes every number invalid.
+    /// The number format that the gateway expects. With a wrong one, it rejects every number.
     pub number_format: NumberFormat,
-    /// What it is offered, in order of preference.
+    /// The offered codecs, in order of preference.
     pub codecs: Vec<Codec>,
     /// Whether the audio is encrypted.
     pub srtp: bool,
-    /// The name that its certificate must be for. Empty: the URI's host.
+    /// The expected name in its certificate. Empty: the URI's host.
     pub tls_name: String,
-    /// Files in PEM form: the authorities that are believed instead of the system's, and who we are.
+    /// PEM files: the certificate authorities instead of the system's, and the client certificate with its key.
     pub tls: TlsFiles,
-    /// How often it is asked whether it lives. 0: never; then only failed calls show that it does not.
+    /// The interval of OPTIONS probes. 0: none; then only failed calls show that the gateway is down.
     pub options_ping_seconds: u32,
 }
 
 impl GatewayConfig {
-    /// Whether it is the same far end, reached, asked and registered with in the same way. How calls are shared
-    /// out to it may differ.
+    /// Whether both are the same far end with the same address, probes, registration and credentials. Priority,
+    /// weight and other call settings may differ.
     pub fn is_same_peer(&self, other: &GatewayConfig) -> bool {
-        let reached = |gateway: &GatewayConfig| {
+        fn connection(gateway: &GatewayConfig) -> impl PartialEq {
             (
-                gateway.name.clone(),
-                gateway.uri.clone(),
-                gateway.username.clone(),
-                gateway.realm.clone(),
+                (&gateway.name, &gateway.uri, gateway.options_ping_seconds),
+                (&gateway.username, &gateway.password, &gateway.realm),
                 (gateway.register, gateway.register_expires_seconds),
-                gateway.tls_name.clone(),
-                gateway.options_ping_seconds,
+                (&gateway.tls.authority, &gateway.tls.certificate),
+                (&gateway.tls.key, &gateway.tls_name),
             )
-        };
-        let files = |gateway: &GatewayConfig| {
-            let TlsFiles {
-                authority,
-                certificate,
-                key,
-            } = gateway.tls.clone();
-            (authority, certificate, key)
-        };
-        reached(self) == reached(other)
-            && files(self) == files(other)
-            && self.password == other.password
+        }
+        connection(self) == connection(other)
     }
 }
 
-/// A gateway's password. `Debug` hides it and its memory is wiped on drop.
+/// A gateway's password. `Debug` hides it; its memory is zeroed on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GatewayPassword(String);
 
@@ -104,7 +92,7 @@ impl GatewayPassword {
         self.0.is_empty()
     }
 
-    /// The password itself, for answering challenges.
+    /// Returns the password, to answer challenges.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -122,14 +110,14 @@ impl fmt::Debug for GatewayPassword {
     }
 }
 
-/// Reads all carriers, and checks that none is there twice.
+/// Reads all carriers and rejects duplicates.
 pub(super) fn read(reader: &mut Reader) -> Result<Vec<CarrierConfig>, ConfigError> {
     let mut carriers: Vec<CarrierConfig> = Vec::new();
     for path in reader.tables("carriers")? {
         let carrier = CarrierConfig::read(reader, &path)?;
         if carriers.iter().any(|earlier| earlier.name == carrier.name) {
             let key = format!("{path}.name");
-            return Err(reader.refuse(&key, "one [[carriers]] table for each carrier"));
+            return Err(reader.invalid(&key, "only one [[carriers]] table for each carrier"));
         }
         carriers.push(carrier);
     }
@@ -146,8 +134,8 @@ impl CarrierConfig {
                 &format!("a carrier of the numbering plan: {}", names.join(", ")),
                 |text| Carrier::named(text).map(|carrier| carrier.name().to_owned()),
             )?,
-            channels: table.whole("channels", 500, 1..=100_000)?,
-            calls_per_second: table.whole("calls_per_second", 50, 0..=100_000)?,
+            channels: table.integer("channels", 500, 1..=100_000)?,
+            calls_per_second: table.integer("calls_per_second", 50, 0..=100_000)?,
             caller_ids: table.list(
                 "caller_ids",
                 &[],
@@ -160,15 +148,15 @@ impl CarrierConfig {
             let gateway = GatewayConfig::read(reader, &path)?;
             if gateway.username.is_empty() && gateway.register {
                 let key = format!("{path}.register");
-                return Err(reader.refuse(&key, "false, or true beside a username"));
+                return Err(reader.invalid(&key, "false, or a username"));
             }
             if gateway.username.is_empty() && !gateway.password.is_empty() {
                 let key = format!("{path}.password");
-                return Err(reader.refuse(&key, "empty, or beside a username"));
+                return Err(reader.invalid(&key, "empty, or a username"));
             }
             if carrier.gateways.iter().any(|g| g.name == gateway.name) {
                 let key = format!("{path}.name");
-                return Err(reader.refuse(&key, "a name that no other gateway of the carrier has"));
+                return Err(reader.invalid(&key, "a unique name among the carrier's gateways"));
             }
             carrier.gateways.push(gateway);
         }
@@ -179,7 +167,6 @@ impl CarrierConfig {
 impl GatewayConfig {
     fn read(reader: &mut Reader, path: &str) -> Result<Self, ConfigError> {
         let mut table = reader.table(path);
-        let any_text = |text: &str| Some(text.to_owned());
         Ok(Self {
             name: table.required(
                 "name",
@@ -191,17 +178,17 @@ impl GatewayConfig {
                 "sip:HOST[:PORT][;transport=udp|tcp|tls], such as sip:203.0.113.10:5060;transport=udp",
                 |text| text.parse().ok(),
             )?,
-            username: table.parsed("username", "", "text", any_text)?,
+            username: table.string("username", "a string")?,
             password: table.masked(
                 "password",
                 "",
-                "text",
+                "a string",
                 |text| Some(GatewayPassword(text.to_owned())),
-                |text| if text.is_empty() { String::new() } else { MASK.to_owned() },
+                mask_all,
             )?,
-            realm: table.parsed("realm", "", "text", any_text)?,
+            realm: table.string("realm", "a string")?,
             register: table.flag("register", false)?,
-            register_expires_seconds: table.whole(
+            register_expires_seconds: table.integer(
                 "register_expires_seconds",
                 300,
                 60..=86_400,
@@ -212,12 +199,12 @@ impl GatewayConfig {
                 asserts_identity: table.flag("asserted_identity", false)?,
                 is_private: table.flag("privacy", false)?,
             },
-            timeout: match table.whole::<u64>("timeout_ms", 0, 0..=32_000)? {
+            timeout: match table.integer::<u64>("timeout_ms", 0, 0..=32_000)? {
                 0 => None,
                 timeout_ms => Some(Duration::from_millis(timeout_ms)),
             },
-            priority: table.whole("priority", 1, 0..=65_535)?,
-            weight: table.whole("weight", 10, 0..=65_535)?,
+            priority: table.integer("priority", 1, 0..=65_535)?,
+            weight: table.integer("weight", 10, 0..=65_535)?,
             number_format: table.choice(
                 "number_format",
                 "e164",
@@ -236,7 +223,7 @@ impl GatewayConfig {
             tls: read_tls(reader, path)?,
             options_ping_seconds: reader
                 .table(path)
-                .whole("options_ping_seconds", 30, 0..=3_600)?,
+                .integer("options_ping_seconds", 30, 0..=3_600)?,
         })
     }
 }
@@ -244,34 +231,34 @@ impl GatewayConfig {
 fn read_tls(reader: &mut Reader, path: &str) -> Result<TlsFiles, ConfigError> {
     let mut table = reader.table(path);
     let file = |text: &str| Some((!text.is_empty()).then(|| text.into()));
-    let allowed = "empty, or the path of a file in PEM form";
+    let expected = "empty, or the path of a PEM file";
     Ok(TlsFiles {
-        authority: table.parsed("tls_ca", "", allowed, file)?,
-        certificate: table.parsed("tls_certificate", "", allowed, file)?,
-        key: table.parsed("tls_key", "", allowed, file)?,
+        authority: table.parsed("tls_ca", "", expected, file)?,
+        certificate: table.parsed("tls_certificate", "", expected, file)?,
+        key: table.parsed("tls_key", "", expected, file)?,
     })
 }
 
 fn read_codecs(reader: &mut Reader, path: &str) -> Result<Vec<Codec>, ConfigError> {
-    let allowed = r#"a list of "PCMA" and "PCMU", each at most once and at least one"#;
+    let expected = r#"a list of one or both of "PCMA" and "PCMU""#;
     let mut table = reader.table(path);
-    let codecs = table.list("codecs", &["PCMA", "PCMU"], allowed, Codec::from_name)?;
-    let doubled = codecs
+    let codecs = table.list("codecs", &["PCMA", "PCMU"], expected, Codec::from_name)?;
+    let has_duplicate = codecs
         .iter()
         .enumerate()
-        .any(|(place, codec)| codecs[..place].contains(codec));
-    match codecs.is_empty() || doubled {
-        true => Err(reader.refuse(&format!("{path}.codecs"), allowed)),
+        .any(|(index, codec)| codecs[..index].contains(codec));
+    match codecs.is_empty() || has_duplicate {
+        true => Err(reader.invalid(&format!("{path}.codecs"), expected)),
         false => Ok(codecs),
     }
 }
 
-const FROM_USER: &str = "empty, or 1 to 64 letters, digits and - _ . + that From holds";
+const FROM_USER: &str = "empty, or 1 to 64 letters, digits and - _ . +";
 const FROM_DOMAIN: &str = "empty, or a host name or IP address";
 
 fn parse_from_user(text: &str) -> Option<Option<String>> {
-    let sane = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
-    match (text.len(), text.chars().all(sane)) {
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+    match (text.len(), text.chars().all(is_valid)) {
         (0, _) => Some(None),
         (1..=64, true) => Some(Some(text.to_owned())),
         (_, _) => None,
@@ -289,12 +276,12 @@ fn parse_domain(text: &str) -> Option<Option<String>> {
 }
 
 fn parse_name(text: &str) -> Option<String> {
-    let sane = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    ((1..=32).contains(&text.len()) && text.chars().all(sane)).then(|| text.to_owned())
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    ((1..=32).contains(&text.len()) && text.chars().all(is_valid)).then(|| text.to_owned())
 }
 
 fn parse_caller_id(text: &str) -> Option<String> {
     let digits = text.strip_prefix('+')?;
-    let sane = (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    sane.then(|| text.to_owned())
+    let is_valid = (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    is_valid.then(|| text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! `[database]` and `[cluster]`: where everything durable is, and who shares it.
+//! `[database]` and `[cluster]`: the database, and this node's name among the nodes that share it.
 
 use std::fmt;
 
@@ -16,8 +16,8 @@ pub struct DatabaseConfig {
 /// `[cluster]`.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
-    /// This node's name; each node that shares the PostgreSQL has another. A second one of the same name is
-    /// refused while the first one lives.
+    /// This node's name, unique among the nodes that share a PostgreSQL database. A second node with the same name
+    /// cannot start while the first one runs.
     pub node: String,
 }
 
@@ -35,12 +35,12 @@ impl DatabaseConfig {
         })
     }
 
-    /// The URL without its password.
+    /// Returns the URL with its password masked.
     pub fn masked_url(&self) -> String {
         masked(&self.url)
     }
 
-    /// The file of an SQLite database.
+    /// Returns the file of an SQLite database.
     pub fn sqlite_file(&self) -> Option<&str> {
         sqlite_file(&self.url)
     }
@@ -55,7 +55,7 @@ impl fmt::Debug for DatabaseConfig {
 }
 
 impl ClusterConfig {
-    /// The configured name, or `nexo` for a node that is alone.
+    /// Returns the configured name, or `nexo` if there is none.
     pub fn node_name(&self) -> &str {
         match self.node.as_str() {
             "" => "nexo",
@@ -71,8 +71,8 @@ impl ClusterConfig {
                 "",
                 "empty, or at most 64 letters, digits, dots and hyphens",
                 |text| {
-                    let sane = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-                    (text.len() <= 64 && text.chars().all(sane)).then(|| text.to_owned())
+                    let is_valid = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+                    (text.len() <= 64 && text.chars().all(is_valid)).then(|| text.to_owned())
                 },
             )?,
         })
@@ -95,9 +95,8 @@ fn parse_url(text: &str) -> Option<String> {
     (is_file || is_server).then(|| text.to_owned())
 }
 
-/// Masks everything between the user's name and the host, and a password among the parameters.
-///
-/// What is no URL is shown as one whose password cannot be found: not at all.
+/// Masks everything between the user name and the host, and a password in the parameters. Text that is not a URL is
+/// masked completely, because it may contain a password.
 fn masked(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return match url.starts_with("sqlite:") {
@@ -105,7 +104,7 @@ fn masked(url: &str) -> String {
             false => MASK.to_owned(),
         };
     };
-    // The last @ ends the password: one inside it may not have been escaped.
+    // The password ends at the last @, because it may contain an unescaped one.
     let rest = match rest.rsplit_once('@') {
         None => rest.to_owned(),
         Some((credentials, rest)) => match credentials.split_once(':') {

@@ -1,4 +1,4 @@
-//! `[deposits]`: how customers top up, and by whose word a bank transfer counts.
+//! `[deposits]`: the bank account for top-ups, the exchange rate and the secret of the bank's notifications.
 
 use std::fmt;
 
@@ -7,22 +7,22 @@ use nexo_domain::billing::vietqr::BankAccount;
 use nexo_domain::money::Micros;
 
 use super::read::error::ConfigError;
-use super::read::section::{MASK, Reader};
+use super::read::section::{Reader, mask_all};
 
 /// `[deposits]`.
 #[derive(Debug, Clone)]
 pub struct DepositsConfig {
-    /// The account that customers transfer to; without one they ask an operator.
+    /// The receiving account; `None` if an operator arranges payments.
     pub bank: Option<BankAccount>,
-    /// What a dollar costs. A top-up keeps the rate of the moment in which it is asked for.
+    /// The exchange rate of new top-ups. An open top-up keeps its rate.
     pub rate: VndRate,
     /// The smallest top-up.
-    pub least: Micros,
-    /// What the bank's notifications are signed with; without one they are not taken.
+    pub minimum: Micros,
+    /// The signing secret of the bank's notifications; `None` if they are rejected.
     pub notification_secret: Option<NotificationSecret>,
 }
 
-/// The key of the signature on bank notifications. Never shown.
+/// The signing secret of bank notifications. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NotificationSecret(String);
 
@@ -38,8 +38,8 @@ impl fmt::Debug for NotificationSecret {
     }
 }
 
-/// Whoever knows the secret gives credit: it must not be guessed.
-const SHORTEST_SECRET: usize = 16;
+/// The secret authorizes credit, so it must be hard to guess.
+const MIN_SECRET_LENGTH: usize = 16;
 
 impl DepositsConfig {
     pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
@@ -47,7 +47,7 @@ impl DepositsConfig {
         let bin = section.parsed(
             "bank_bin",
             "",
-            r#"the bank's 6 digits by NAPAS, such as "970436", or "" for no bank transfers"#,
+            r#"the bank's 6 NAPAS digits, such as "970436", or "" for no bank transfers"#,
             |text| {
                 let digits = text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit());
                 (text.is_empty() || digits).then(|| text.to_owned())
@@ -66,34 +66,28 @@ impl DepositsConfig {
         let holder = section.parsed("bank_holder", "", "the account holder's name", |text| {
             Some(text.trim().to_owned())
         })?;
-        let rate = section.whole("vnd_per_usd", 26_000, 1..=1_000_000)?;
-        let least = section.parsed(
+        let rate = section.integer("vnd_per_usd", 26_000, 1..=1_000_000)?;
+        let minimum = section.parsed(
             "least_usd",
             "5.00",
-            r#"an amount in quotes, more than zero, such as "5.00""#,
-            |text| text.parse().ok().filter(|least| *least > Micros::ZERO),
+            r#"a quoted amount, more than zero, such as "5.00""#,
+            |text| text.parse().ok().filter(|minimum| *minimum > Micros::ZERO),
         )?;
         let notification_secret = section.masked(
             "notification_secret",
             "",
-            "at least 16 characters, or \"\" to take no notifications",
+            "at least 16 characters, or \"\" to reject notifications",
             |text| match text.len() {
                 0 => Some(None),
-                SHORTEST_SECRET.. => Some(Some(NotificationSecret(text.to_owned()))),
+                MIN_SECRET_LENGTH.. => Some(Some(NotificationSecret(text.to_owned()))),
                 _ => None,
             },
-            |text| {
-                if text.is_empty() {
-                    String::new()
-                } else {
-                    MASK.to_owned()
-                }
-            },
+            mask_all,
         )?;
         for (key, missing) in [("bank_account", &number), ("bank_holder", &holder)] {
             if !bin.is_empty() && missing.is_empty() {
                 let path = format!("deposits.{key}");
-                return Err(reader.refuse(&path, "something, where bank_bin names a bank"));
+                return Err(reader.invalid(&path, "a value, because bank_bin is set"));
             }
         }
         Ok(Self {
@@ -102,8 +96,8 @@ impl DepositsConfig {
                 number,
                 holder,
             }),
-            rate: VndRate::per_dollar(rate).expect("the range is that of a rate"),
-            least,
+            rate: VndRate::per_dollar(rate).expect("the range fits a rate"),
+            minimum,
             notification_secret,
         })
     }

@@ -1,18 +1,18 @@
-//! `[logs]` and `[traces]`: what the process tells of its work.
+//! `[logs]` and `[traces]`: the log format, and the export of traces.
 
 use url::Url;
 
 use super::read::error::ConfigError;
 use super::read::section::Reader;
 
-/// How a line of the log looks.
+/// The log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One line, for people and `journalctl`.
+    /// One line per event, for people and `journalctl`.
     Text,
-    /// Several lines, for reading while developing.
+    /// Several lines per event, for development.
     Pretty,
-    /// One JSON object a line, for collectors.
+    /// One JSON object per line, for log collectors.
     Json,
 }
 
@@ -25,9 +25,9 @@ pub struct LogsConfig {
 /// `[traces]`.
 #[derive(Debug, Clone)]
 pub struct TracesConfig {
-    /// The OpenTelemetry collector that gets them, by OTLP over HTTP. None: they are not made.
+    /// The OpenTelemetry collector (OTLP over HTTP). None: no traces.
     pub otlp_endpoint: Option<String>,
-    /// Which share of the OTPs is traced.
+    /// The share of OTPs that are traced.
     pub sample_ratio: f64,
 }
 
@@ -61,7 +61,7 @@ impl TracesConfig {
             sample_ratio: section.parsed(
                 "sample_ratio",
                 "1",
-                r#"a share in quotes from "0" to "1", such as "0.05""#,
+                r#"a quoted share from "0" to "1", such as "0.05""#,
                 |text| {
                     let ratio: f64 = text.parse().ok()?;
                     (0.0..=1.0).contains(&ratio).then_some(ratio)
@@ -76,6 +76,7 @@ fn parse_endpoint(text: &str) -> Option<Option<String>> {
         return Some(None);
     }
     let url = Url::parse(text).ok()?;
-    let sane = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
-    sane.then(|| Some(text.to_owned()))
+    let is_valid =
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
+    is_valid.then(|| Some(text.to_owned()))
 }

@@ -1,4 +1,4 @@
-//! `[mail]`: through which server letters to customers go.
+//! `[mail]`: the SMTP server and the sender of e-mails to customers.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ use super::read::section::{MASK, Reader};
 /// `[mail]`.
 #[derive(Clone)]
 pub struct MailConfig {
-    /// `smtps://USER:PASSWORD@HOST` or `smtp://HOST:587?tls=required`. Empty: nothing is sent, and what would
-    /// be is in the log, for development. May hold a password.
+    /// `smtps://USER:PASSWORD@HOST` or `smtp://HOST:587?tls=required`. Empty: e-mails are written to the log, for
+    /// development. May contain a password.
     pub smtp_url: String,
-    /// Whom the letters come from.
+    /// The sender.
     pub from: Mailbox,
 }
 
@@ -54,12 +54,12 @@ fn parse_smtp_url(text: &str) -> Option<String> {
     is_usable.then(|| text.to_owned())
 }
 
-/// The URL without its password.
+/// Masks the password. Text that is not a URL is masked completely.
 fn masked(text: &str) -> String {
     match Url::parse(text) {
         Ok(mut url) => {
             if url.password().is_some() {
-                // Fails only for URLs that cannot have one.
+                // Fails only for URLs that cannot have a password.
                 let _ = url.set_password(Some(MASK));
             }
             url.to_string()
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_server_that_can_be_reached_so_is_taken() {
+    fn only_smtp_urls_with_a_host_are_accepted() {
         for url in ["", "smtps://u:p@mail.example.com", "smtp://localhost:1025"] {
             assert!(parse_smtp_url(url).is_some(), "{url:?}");
         }

@@ -1,7 +1,7 @@
-//! The configuration: defaults, under a file, under the environment.
+//! The configuration: defaults, overridden by a file, overridden by the environment.
 //!
-//! A file a concern. Each key is named once, where it is read, with its default and what is allowed;
-//! from that come the refusals, the suggestions and `config print`.
+//! Each section has a module. Each key is named once, where it is read, with its default and allowed values; the
+//! errors, the suggestions and `config print` follow from that.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -34,7 +34,7 @@ use mail::MailConfig;
 use privacy::PrivacyConfig;
 use read::effective::EffectiveConfig;
 pub use read::error::ConfigError;
-use read::raw::AllGiven;
+use read::raw::RawSettings;
 use read::section::Reader;
 use reviews::ReviewsConfig;
 use sandbox::SandboxSettings;
@@ -42,10 +42,10 @@ use server::{MetricsConfig, ServerConfig};
 use sip::SipConfig;
 use webhooks::WebhooksConfig;
 
-/// The file that is read where none is named and this one exists.
+/// The file that is read if none is named and it exists.
 pub const DEFAULT_FILE: &str = "nexo.toml";
 
-/// All settings, checked.
+/// All settings, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub server: ServerConfig,
@@ -66,7 +66,7 @@ pub struct Config {
     pub carriers: Vec<CarrierConfig>,
 }
 
-/// A configuration, and where each of its settings comes from.
+/// A configuration with the source of each setting.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub config: Config,
@@ -74,11 +74,11 @@ pub struct Loaded {
 }
 
 impl Config {
-    /// Reads `file`, or `nexo.toml` where none is named and it exists, and then `variables`, of which
-    /// only those that start with `NEXO_` count.
+    /// Reads `file`, or `nexo.toml` if no file is named and it exists, and then the `variables` that start with
+    /// `NEXO_`.
     ///
     /// # Errors
-    /// The first thing that is wrong, in one line: where it stands, the key, and what is allowed.
+    /// The first error, in one line: its source, the key and the allowed values.
     pub fn load(
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
@@ -98,29 +98,29 @@ impl Config {
         Self::from_texts(text.as_deref().map(|text| (name.as_str(), text)), variables)
     }
 
-    /// Whether any gateway is, or may turn out to be, one to speak to over TCP or TLS.
-    pub fn speaks_streams(&self) -> bool {
+    /// Whether any gateway uses, or may use, TCP or TLS.
+    pub fn uses_tcp_or_tls(&self) -> bool {
         let gateways = self.carriers.iter().flat_map(|carrier| &carrier.gateways);
         gateways
             .map(|gateway| &gateway.uri)
             .any(|uri| match uri.transport {
                 Some(transport) => transport.is_reliable(),
-                // DNS may say so.
+                // NAPTR and SRV records select the transport.
                 None => uri.ip().is_none() && uri.port.is_none(),
             })
     }
 
-    /// The same of a file's name and text.
+    /// Reads a configuration from a file's name and text, and variables.
     pub fn from_texts(
         file: Option<(&str, &str)>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Loaded, ConfigError> {
-        let mut given = AllGiven::default();
+        let mut raw = RawSettings::default();
         if let Some((name, text)) = file {
-            given.add_file(name, text)?;
+            raw.add_file(name, text)?;
         }
-        given.add_variables(variables)?;
-        let mut reader = Reader::new(given);
+        raw.add_variables(variables)?;
+        let mut reader = Reader::new(raw);
         let config = Config {
             server: ServerConfig::read(&mut reader)?,
             metrics: MetricsConfig::read(&mut reader)?,
@@ -139,10 +139,10 @@ impl Config {
             sandbox: SandboxSettings::read(&mut reader)?,
             carriers: carriers::read(&mut reader)?,
         };
-        let keys = reader.finish()?;
+        let settings = reader.finish()?;
         Ok(Loaded {
             config,
-            effective: EffectiveConfig { keys },
+            effective: EffectiveConfig::new(settings),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `[privacy]`: how long a phone is kept.
+//! `[privacy]`: how long phone numbers are stored.
 
 use super::read::error::ConfigError;
 use super::read::section::Reader;
@@ -6,8 +6,8 @@ use super::read::section::Reader;
 /// `[privacy]`.
 #[derive(Debug, Clone)]
 pub struct PrivacyConfig {
-    /// After so many days the phone of a delivery is masked for good, and wherever its webhooks tell it; 0
-    /// keeps it. Then a search by phone finds it no more, and a replayed webhook tells the masked one.
+    /// The number of days after which the phone of a delivery and its webhooks is masked permanently. 0: never. A
+    /// search by phone no longer finds the delivery, and a replayed webhook contains the masked phone.
     pub mask_phones_after_days: u32,
 }
 
@@ -15,7 +15,7 @@ impl PrivacyConfig {
     pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("privacy")?;
         Ok(Self {
-            mask_phones_after_days: section.whole("mask_phones_after_days", 0, 0..=36_500)?,
+            mask_phones_after_days: section.integer("mask_phones_after_days", 0, 0..=36_500)?,
         })
     }
 }

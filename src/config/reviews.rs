@@ -1,4 +1,4 @@
-//! `[reviews]`: which traffic is shown to operators as suspicious. Nothing is ever stopped by it.
+//! `[reviews]`: which traffic is shown to operators as suspicious. It is never blocked.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use super::read::section::Reader;
 /// `[reviews]`.
 #[derive(Debug, Clone)]
 pub struct ReviewsConfig {
-    /// How long a window of traffic is; zero looks at none.
+    /// The length of a window of traffic. Zero: no reviews.
     pub window: Duration,
-    /// How long after its end a window is looked at, so that its calls have ended.
+    /// The delay between the end of a window and its check, so that its calls have ended.
     pub settle: Duration,
     pub limits: Limits,
 }
@@ -20,9 +20,9 @@ pub struct ReviewsConfig {
 impl ReviewsConfig {
     pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("reviews")?;
-        let window: u64 = section.whole("window_seconds", 300, 0..=86_400)?;
-        let settle: u64 = section.whole("settle_seconds", 90, 0..=600)?;
-        let mut number = |key, default, range| section.whole::<u32>(key, default, range);
+        let window: u64 = section.integer("window_seconds", 300, 0..=86_400)?;
+        let settle: u64 = section.integer("settle_seconds", 90, 0..=600)?;
+        let mut number = |key, default, range| section.integer::<u32>(key, default, range);
         Ok(Self {
             window: Duration::from_secs(window),
             settle: Duration::from_secs(settle),

@@ -6,13 +6,13 @@ use super::read::section::Reader;
 /// `[sandbox]`.
 #[derive(Debug, Clone)]
 pub struct SandboxSettings {
-    /// Whether it runs. It serves every carrier that has no gateway of its own, and all test keys.
+    /// Whether it runs. It serves all test keys, and every carrier without a gateway.
     pub enabled: bool,
-    /// The share of audio packets that it loses, to see what a bad path does to a code.
+    /// The percentage of audio packets that it drops, to test a bad audio path.
     pub loss_percent: u8,
-    /// How much later, at random, audio packets reach its ears.
+    /// The maximum random delay of audio packets.
     pub jitter_ms: u32,
-    /// Where it saves each call's audio and what it heard: codes in clear. Empty: nowhere.
+    /// The directory for each call's audio and heard digits, which are codes in clear. Empty: not saved.
     pub record_dir: String,
 }
 
@@ -21,11 +21,9 @@ impl SandboxSettings {
         let mut section = reader.section("sandbox")?;
         Ok(Self {
             enabled: section.flag("enabled", true)?,
-            loss_percent: section.whole("loss_percent", 0, 0..=100)?,
-            jitter_ms: section.whole("jitter_ms", 0, 0..=2_000)?,
-            record_dir: section.parsed("record_dir", "", "a directory, or empty", |text| {
-                Some(text.to_owned())
-            })?,
+            loss_percent: section.integer("loss_percent", 0, 0..=100)?,
+            jitter_ms: section.integer("jitter_ms", 0, 0..=2_000)?,
+            record_dir: section.string("record_dir", "a directory, or empty")?,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `[server]` and `[metrics]`: where the gateway is reached.
+//! `[server]` and `[metrics]`: the HTTP addresses of the gateway.
 
 use std::net::SocketAddr;
 
@@ -14,22 +14,22 @@ const ADDRESS: &str = "an IP address and port, such as 127.0.0.1:8080 or [::1]:8
 /// `[server]`: the HTTP API.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Where the HTTP API listens. Behind a proxy keep it on loopback; port 0 takes any free one.
+    /// The address of the HTTP API. Behind a proxy, use loopback. Port 0 selects a free one.
     pub listen: SocketAddr,
-    /// How customers reach this gateway, for the links that it gives them.
+    /// The URL at which customers reach the gateway, for links.
     pub public_url: String,
-    /// Proxies whose word on the client's address counts. Whoever is listed here can claim any
-    /// address, and so pass any key's allowlist.
+    /// Proxies whose `X-Forwarded-For` is trusted. A listed host can claim any client address and so pass any
+    /// key's allowlist.
     pub trusted_proxies: Vec<IpNet>,
-    /// Behind a load balancer: how long a node that shuts down goes on answering, with 503 and a failing
-    /// `/readyz`, even where no call is up. Two of its check's intervals will do.
+    /// Behind a load balancer: the minimum time during which a node that shuts down still responds, with 503 and a
+    /// failing `/readyz`, even without active calls. Two check intervals are enough.
     pub drain_at_least_ms: u64,
 }
 
-/// `[metrics]`: Prometheus' page.
+/// `[metrics]`: the Prometheus endpoint.
 #[derive(Debug, Clone)]
 pub struct MetricsConfig {
-    /// Where `/metrics` is served, unauthenticated: keep it where only Prometheus gets.
+    /// The address of `/metrics` and `/trunks`, without authentication: restrict it to Prometheus and operators.
     pub listen: SocketAddr,
 }
 
@@ -50,7 +50,7 @@ impl ServerConfig {
                 r#"a list of addresses and CIDR ranges, such as ["10.0.0.0/8"]"#,
                 |t| parse_entry(t).ok(),
             )?,
-            drain_at_least_ms: section.whole("drain_at_least_ms", 0, 0..=60_000)?,
+            drain_at_least_ms: section.integer("drain_at_least_ms", 0, 0..=60_000)?,
         })
     }
 }
@@ -66,6 +66,7 @@ impl MetricsConfig {
 
 fn parse_public_url(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
-    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    (matches!(url.scheme(), "http" | "https") && url.has_host() && plain).then(|| text.to_owned())
+    let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    (matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain)
+        .then(|| text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! `[sip]`: our own side of SIP and RTP.
+//! `[sip]`: the local addresses and ports of SIP and RTP.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,13 +10,13 @@ use super::read::section::Reader;
 /// `[sip]`.
 #[derive(Debug, Clone)]
 pub struct SipConfig {
-    /// Where SIP over UDP is sent from and taken. Carriers know us by this address and port.
+    /// The local address of SIP over UDP. Carriers identify the gateway by this address and port.
     pub listen_udp: SocketAddr,
-    /// The ports for audio, which a firewall must let through. `0`: any that are free.
+    /// The UDP ports for audio, which a firewall must allow. `0`: any free ports.
     pub rtp_ports: PortRange,
-    /// The address that carriers see us at, for Contact and SDP behind NAT. None: this machine's own.
+    /// The public address in Contact and SDP behind NAT. None: the local address.
     pub public_ip: Option<IpAddr>,
-    /// Who is asked where gateways with host names are. None: this machine's own DNS servers.
+    /// The DNS servers for gateways with host names. Empty: the system's.
     pub dns_servers: Vec<SocketAddr>,
 }
 
@@ -33,7 +33,7 @@ impl SipConfig {
             rtp_ports: section.parsed(
                 "rtp_ports",
                 "20000-20063",
-                "two ports from 1024 to 65535, such as 20000-20063, or 0 for any that are free",
+                "two ports from 1024 to 65535, such as 20000-20063, or 0 for any free ports",
                 parse_ports,
             )?,
             public_ip: section.parsed(
@@ -60,7 +60,7 @@ fn parse_public_ip(text: &str) -> Option<Option<IpAddr>> {
     (!address.is_unspecified() && !address.is_multicast()).then_some(Some(address))
 }
 
-/// `20000-20063`; `0` or `0-0` for any that are free.
+/// Parses `20000-20063`; `0` or `0-0` means any free ports.
 fn parse_ports(text: &str) -> Option<PortRange> {
     if text == "0" {
         return Some(PortRange::ephemeral());

@@ -1,4 +1,4 @@
-//! The configuration as an operator meets it: what is accepted, what is refused, and in which words.
+//! Tests of the configuration: accepted values, and the messages for invalid ones.
 
 use super::*;
 
@@ -9,8 +9,8 @@ fn load(file: &str, variables: &[(&str, &str)]) -> Result<Loaded, String> {
     Config::from_texts(Some(("nexo.toml", file)), variables).map_err(|error| error.to_string())
 }
 
-fn refusal(file: &str, variables: &[(&str, &str)]) -> String {
-    let message = load(file, variables).expect_err("it must be refused");
+fn error(file: &str, variables: &[(&str, &str)]) -> String {
+    let message = load(file, variables).expect_err("the configuration is invalid");
     assert_eq!(message.lines().count(), 1, "{message}");
     message
 }
@@ -100,6 +100,26 @@ sample_ratio = "1"
 }
 
 #[test]
+fn every_key_is_documented() {
+    let docs = include_str!("../../docs/CONFIGURATION.md");
+    let (sections, rest) = docs.split_once("## Carriers and gateways").unwrap();
+    let (carriers, gateways) = rest.split_once("`[[carriers.gateways]]`:").unwrap();
+    let json = load(WITH_CARRIER, &[]).unwrap().effective.to_json();
+    for path in json["sources"].as_object().unwrap().keys() {
+        let (text, key) = match path.rsplit_once("].") {
+            Some((table, key)) if table.contains("gateways") => (gateways, key),
+            Some((_, key)) => (carriers, key),
+            None => (sections, path.as_str()),
+        };
+        let is_documented = text.contains(&format!("`{key}`"));
+        assert!(
+            is_documented,
+            "docs/CONFIGURATION.md does not describe {path}"
+        );
+    }
+}
+
+#[test]
 fn a_carrier_and_its_gateway_have_the_contracts_defaults() {
     let loaded = load(WITH_CARRIER, &[]).unwrap();
     let expected = r#"
@@ -140,7 +160,7 @@ caller_ids = ["+842471234567"]
 }
 
 #[test]
-fn the_environment_goes_over_the_file_and_the_file_over_the_defaults() {
+fn the_environment_overrides_the_file_and_the_file_the_defaults() {
     let file = "[server]\nlisten = \"127.0.0.1:1\"\npublic_url = \"https://otp.example.com\"\n";
     let loaded = load(file, &[("NEXO_SERVER__LISTEN", "127.0.0.1:2")]).unwrap();
     assert_eq!(loaded.config.server.listen.port(), 2);
@@ -153,7 +173,7 @@ fn the_environment_goes_over_the_file_and_the_file_over_the_defaults() {
 }
 
 #[test]
-fn a_variable_is_read_as_its_key_wants_it() {
+fn a_variable_is_parsed_by_the_type_of_its_key() {
     let loaded = load(
         "",
         &[
@@ -184,7 +204,7 @@ fn a_variable_is_read_as_its_key_wants_it() {
 }
 
 #[test]
-fn the_carriers_of_a_variable_replace_those_of_the_file() {
+fn a_carriers_variable_replaces_the_carriers_of_the_file() {
     let carriers = r#"[{name = "mobifone", gateways = [{name = "a", uri = "sip:198.51.100.1"}, {name = "b", uri = "sip:198.51.100.2"}]}]"#;
     let loaded = load(WITH_CARRIER, &[("NEXO_CARRIERS", carriers)]).unwrap();
     assert_eq!(loaded.config.carriers.len(), 1);
@@ -205,71 +225,71 @@ fn the_carriers_of_a_variable_replace_those_of_the_file() {
 }
 
 #[test]
-fn an_unknown_key_is_named_with_the_nearest_known_one() {
+fn an_unknown_key_is_reported_with_the_nearest_known_one() {
     for (file, message) in [
         (
             "[calls]\nrepeats = 2\n",
-            "nexo.toml:2: there is no key calls.repeats; did you mean calls.repeat?",
+            "nexo.toml:2: unknown key calls.repeats; did you mean calls.repeat?",
         ),
         (
             "\n\n[server]\nprice_usd = \"0.022\"\n",
-            "nexo.toml:4: there is no key server.price_usd; did you mean billing.price_usd?",
+            "nexo.toml:4: unknown key server.price_usd; did you mean billing.price_usd?",
         ),
         (
             "[servr]\nlisten = \"127.0.0.1:1\"\n",
-            "nexo.toml:1: there is no key servr; did you mean server?",
+            "nexo.toml:1: unknown key servr; did you mean server?",
         ),
         (
             "[calls]\nmusic_on_hold = true\n",
-            "nexo.toml:2: there is no key calls.music_on_hold; `nexo config print` lists every key",
+            "nexo.toml:2: unknown key calls.music_on_hold; `nexo config print` lists every key",
         ),
         (
             "[calls.repeat]\n",
-            "nexo.toml:1: calls.repeat is a table; allowed is a whole number from 1 to 3",
+            "nexo.toml:1: calls.repeat is a table; expected an integer from 1 to 3",
         ),
         (
             "server = 5\n",
-            "nexo.toml:1: server is 5; allowed is one section [server]",
+            "nexo.toml:1: server is 5; expected one [server] section",
         ),
         (
             "[[server]]\n",
-            "nexo.toml:1: server is a table; allowed is one section [server]",
+            "nexo.toml:1: server is a table; expected one [server] section",
         ),
         (
             "[carriers]\nname = \"viettel\"\n",
-            "nexo.toml:1: carriers is a table; allowed is tables [[carriers]]",
+            "nexo.toml:1: carriers is a table; expected [[carriers]]",
         ),
         (
             "[[carriers]]\nname = \"viettel\"\nchanels = 5\n",
-            "nexo.toml:3: there is no key carriers[0].chanels; did you mean carriers.channels?",
+            "nexo.toml:3: unknown key carriers[0].chanels; did you mean carriers.channels?",
         ),
     ] {
-        assert_eq!(refusal(file, &[]), message);
+        assert_eq!(error(file, &[]), message);
     }
 }
 
 #[test]
-fn an_unknown_variable_is_named_with_the_nearest_known_one() {
+fn an_unknown_variable_is_reported_with_the_nearest_known_one() {
     for (name, message) in [
         (
             "NEXO_CALLS__REPEATS",
-            "NEXO_CALLS__REPEATS: there is no key calls.repeats; did you mean NEXO_CALLS__REPEAT?",
+            "NEXO_CALLS__REPEATS: unknown key calls.repeats; did you mean NEXO_CALLS__REPEAT?",
         ),
         (
             "NEXO_DATABASE_URL",
-            "NEXO_DATABASE_URL: there is no key database_url; did you mean NEXO_DATABASE__URL?",
+            "NEXO_DATABASE_URL: unknown key database_url; did you mean NEXO_DATABASE__URL?",
         ),
         (
             "NEXO_CARRIERS__CHANNELS",
-            "NEXO_CARRIERS__CHANNELS: there is no key carriers.channels; carriers are set as one TOML array in NEXO_CARRIERS",
+            "NEXO_CARRIERS__CHANNELS: unknown key carriers.channels; carriers are set as one TOML array in NEXO_CARRIERS",
         ),
     ] {
-        assert_eq!(refusal(WITH_CARRIER, &[(name, "x")]), message);
+        assert_eq!(error(WITH_CARRIER, &[(name, "x")]), message);
     }
 }
 
 #[test]
-fn variables_of_others_are_left_alone() {
+fn variables_of_other_programs_are_ignored() {
     let others = [
         ("NEXO_KEY", "sk_live_x"),
         ("NEXO_TEST_POSTGRES_URL", "postgres://x"),
@@ -280,8 +300,8 @@ fn variables_of_others_are_left_alone() {
 }
 
 #[test]
-fn a_bad_value_is_refused_with_what_is_allowed() {
-    for (section, key, value, allowed) in [
+fn an_invalid_value_is_reported_with_the_allowed_ones() {
+    for (section, key, value, expected) in [
         (
             "server",
             "listen",
@@ -315,7 +335,7 @@ fn a_bad_value_is_refused_with_what_is_allowed() {
         ),
         ("metrics", "listen", "\":9464\"", "an IP address and port"),
         ("cluster", "node", "\"a b\"", "empty, or at most 64"),
-        ("billing", "price_usd", "0.022", "an amount in quotes"),
+        ("billing", "price_usd", "0.022", "a quoted amount"),
         ("billing", "price_usd", "\"0\"", "more than zero"),
         ("billing", "price_usd", "\"-1\"", "more than zero"),
         (
@@ -364,102 +384,102 @@ fn a_bad_value_is_refused_with_what_is_allowed() {
         ("sandbox", "loss_percent", "101", "from 0 to 100"),
         ("sandbox", "jitter_ms", "-1", "from 0 to"),
     ] {
-        let message = refusal(&format!("[{section}]\n{key} = {value}\n"), &[]);
+        let message = error(&format!("[{section}]\n{key} = {value}\n"), &[]);
         let start = format!("nexo.toml:2: {section}.{key} is ");
         assert!(message.starts_with(&start), "{message}");
-        assert!(message.contains(allowed), "{message}");
+        assert!(message.contains(expected), "{message}");
     }
 }
 
 #[test]
-fn a_bad_variable_is_refused_by_its_own_name() {
+fn an_invalid_variable_is_reported_by_its_name() {
     assert_eq!(
-        refusal("[calls]\nrepeat = 2\n", &[("NEXO_CALLS__REPEAT", "many")]),
-        "NEXO_CALLS__REPEAT: calls.repeat is \"many\"; allowed is a whole number from 1 to 3"
+        error("[calls]\nrepeat = 2\n", &[("NEXO_CALLS__REPEAT", "many")]),
+        "NEXO_CALLS__REPEAT: calls.repeat is \"many\"; expected an integer from 1 to 3"
     );
-    let message = refusal("", &[("NEXO_SERVER__TRUSTED_PROXIES", "10.0.0.0/8")]);
+    let message = error("", &[("NEXO_SERVER__TRUSTED_PROXIES", "10.0.0.0/8")]);
     assert!(message.contains("a list of addresses"), "{message}");
-    let message = refusal("", &[("NEXO_CARRIERS", "[{name=")]);
+    let message = error("", &[("NEXO_CARRIERS", "[{name=")]);
     assert!(message.starts_with("NEXO_CARRIERS: "), "{message}");
 }
 
 #[test]
-fn a_bad_carrier_or_gateway_is_refused_at_its_line() {
-    for (old, new, message) in [
+fn an_invalid_carrier_or_gateway_is_reported_with_its_line() {
+    for (old, new, expected) in [
         (
             "\"viettel\"",
             "\"Viettel\"",
-            "nexo.toml:3: carriers[0].name is \"Viettel\"; allowed is a carrier of the numbering plan: viettel, ",
+            "nexo.toml:3: carriers[0].name is \"Viettel\"; expected a carrier of the numbering plan: viettel, ",
         ),
         (
             "name = \"viettel\"\n",
             "",
-            "nexo.toml:2: carriers[0].name is missing; it is a carrier",
+            "nexo.toml:2: carriers[0].name is missing; expected a carrier",
         ),
         (
             "[\"+842471234567\"]",
             "[\"842471234567\"]",
-            "nexo.toml:4: carriers[0].caller_ids is \"842471234567\" in its list; allowed is a list of numbers",
+            "nexo.toml:4: carriers[0].caller_ids is \"842471234567\" in its list; expected a list of numbers",
         ),
         (
             "name = \"hn1\"",
             "name = \"h n\"",
-            "nexo.toml:6: carriers[0].gateways[0].name is \"h n\"; allowed is 1 to 32",
+            "nexo.toml:6: carriers[0].gateways[0].name is \"h n\"; expected 1 to 32",
         ),
         (
             "sip:203",
             "sips:203",
-            "nexo.toml:7: carriers[0].gateways[0].uri is \"sips:203.0.113.10:5060;transport=udp\"; allowed is sip:HOST",
+            "nexo.toml:7: carriers[0].gateways[0].uri is \"sips:203.0.113.10:5060;transport=udp\"; expected sip:HOST",
         ),
         (
             "  uri",
             "  codecs = [\"G729\"]\n  uri",
-            "nexo.toml:7: carriers[0].gateways[0].codecs is \"G729\" in its list; allowed is",
+            "nexo.toml:7: carriers[0].gateways[0].codecs is \"G729\" in its list; expected",
         ),
         (
             "  uri",
             "  codecs = []\n  uri",
-            "nexo.toml:7: carriers[0].gateways[0].codecs is []; allowed is",
+            "nexo.toml:7: carriers[0].gateways[0].codecs is []; expected",
         ),
         (
             "  uri",
             "  codecs = [\"PCMA\", \"PCMA\"]\n  uri",
-            "nexo.toml:7: carriers[0].gateways[0].codecs is [\"PCMA\", \"PCMA\"]; allowed is",
+            "nexo.toml:7: carriers[0].gateways[0].codecs is [\"PCMA\", \"PCMA\"]; expected",
         ),
         (
             "  uri",
             "  number_format = \"local\"\n  uri",
-            "nexo.toml:7: carriers[0].gateways[0].number_format is \"local\"; allowed is",
+            "nexo.toml:7: carriers[0].gateways[0].number_format is \"local\"; expected",
         ),
         (
             "  uri",
             "  priority = -1\n  uri",
-            "nexo.toml:7: carriers[0].gateways[0].priority is -1; allowed is",
+            "nexo.toml:7: carriers[0].gateways[0].priority is -1; expected",
         ),
     ] {
-        let refused = refusal(&WITH_CARRIER.replace(old, new), &[]);
-        assert!(refused.starts_with(message), "{refused}");
+        let message = error(&WITH_CARRIER.replace(old, new), &[]);
+        assert!(message.starts_with(expected), "{message}");
     }
 }
 
 #[test]
-fn the_same_carrier_or_gateway_twice_is_refused() {
+fn duplicate_carriers_and_gateways_are_rejected() {
     let twice = format!("{WITH_CARRIER}{WITH_CARRIER}");
     assert_eq!(
-        refusal(&twice, &[]),
-        "nexo.toml:10: carriers[1].name is \"viettel\"; allowed is one [[carriers]] table for each carrier"
+        error(&twice, &[]),
+        "nexo.toml:10: carriers[1].name is \"viettel\"; expected only one [[carriers]] table for each carrier"
     );
     let twice = format!(
         "{WITH_CARRIER}  [[carriers.gateways]]\n  name = \"hn1\"\n  uri = \"sip:203.0.113.11\"\n"
     );
     assert_eq!(
-        refusal(&twice, &[]),
-        "nexo.toml:9: carriers[0].gateways[1].name is \"hn1\"; allowed is a name that no other gateway of the carrier has"
+        error(&twice, &[]),
+        "nexo.toml:9: carriers[0].gateways[1].name is \"hn1\"; expected a unique name among the carrier's gateways"
     );
 }
 
 #[test]
-fn one_gateways_time_and_that_of_all_are_set_each_by_itself() {
+fn gateway_and_dispatch_timeouts_are_independent() {
     let calls = load("[calls]\ngateway_timeout_ms = 5000\n", &[])
         .unwrap()
         .config
@@ -479,25 +499,19 @@ fn one_gateways_time_and_that_of_all_are_set_each_by_itself() {
 }
 
 #[test]
-fn what_does_not_fit_together_is_refused() {
-    for (setting, message) in [
-        (
-            "register = true",
-            "allowed is false, or true beside a username",
-        ),
-        (
-            "password = \"s3cret\"",
-            "allowed is empty, or beside a username",
-        ),
+fn invalid_combinations_are_rejected() {
+    for (setting, expected) in [
+        ("register = true", "expected false, or a username"),
+        ("password = \"s3cret\"", "expected empty, or a username"),
     ] {
         let uri = "  uri = \"sip:203.0.113.10:5060;transport=udp\"\n";
         let line = match setting.starts_with("uri") {
             true => format!("  {setting}\n"),
             false => format!("{uri}  {setting}\n"),
         };
-        let refused = refusal(&WITH_CARRIER.replace(uri, &line), &[]);
-        assert!(refused.contains(message), "{refused}");
-        assert!(!refused.contains("s3cret"), "{refused}");
+        let message = error(&WITH_CARRIER.replace(uri, &line), &[]);
+        assert!(message.contains(expected), "{message}");
+        assert!(!message.contains("s3cret"), "{message}");
     }
 }
 
@@ -510,22 +524,22 @@ fn no_secret_is_ever_shown() {
     assert!(!loaded.effective.to_json().to_string().contains("s3cret"));
     assert!(!format!("{loaded:?}").contains("s3cret"));
     for bad in ["s3cret@db", "mysql://nexo:s3cret@db/nexo"] {
-        let message = refusal("", &[("NEXO_DATABASE__URL", bad)]);
+        let message = error("", &[("NEXO_DATABASE__URL", bad)]);
         assert!(
-            message.contains("allowed is sqlite://FILE or postgres://"),
+            message.contains("expected sqlite://FILE or postgres://"),
             "{message}"
         );
         assert!(!message.contains("s3cret"), "{message}");
     }
     let number = WITH_CARRIER.replace("  uri", "  password = 53123\n  uri");
-    assert!(!refusal(&number, &[]).contains("53123"));
+    assert!(!error(&number, &[]).contains("53123"));
 }
 
 #[test]
-fn a_file_that_is_not_toml_is_refused_at_its_line() {
-    let message = refusal("[server]\nlisten = \n", &[]);
+fn invalid_toml_is_reported_with_its_line() {
+    let message = error("[server]\nlisten = \n", &[]);
     assert!(message.starts_with("nexo.toml:2: "), "{message}");
-    let message = refusal(
+    let message = error(
         "[server]\nlisten = \"127.0.0.1:1\"\nlisten = \"127.0.0.1:2\"\n",
         &[],
     );
@@ -533,7 +547,7 @@ fn a_file_that_is_not_toml_is_refused_at_its_line() {
 }
 
 #[test]
-fn a_file_that_was_named_must_exist() {
+fn a_named_file_must_exist() {
     let error = Config::load(Some(Path::new("/nowhere/nexo.toml")), []).unwrap_err();
     let message = error.to_string();
     assert!(
@@ -543,7 +557,7 @@ fn a_file_that_was_named_must_exist() {
 }
 
 #[test]
-fn what_is_printed_can_be_read_again() {
+fn the_printed_configuration_can_be_loaded_again() {
     let loaded = load(WITH_CARRIER, &[("NEXO_CALLS__REPEAT", "3")]).unwrap();
     let printed = loaded.effective.to_toml();
     assert!(printed.contains("# NEXO_CALLS__REPEAT"), "{printed}");
@@ -562,7 +576,7 @@ fn what_is_printed_can_be_read_again() {
 }
 
 #[test]
-fn a_call_has_room_for_ringing_and_one_reading() {
+fn a_call_is_long_enough_for_ringing_and_one_reading() {
     let load = |text: &str| Config::from_texts(Some(("nexo.toml", text)), []);
     for fits in [
         "[calls]\nring_timeout_seconds = 40",
@@ -584,7 +598,7 @@ fn a_call_has_room_for_ringing_and_one_reading() {
 }
 
 #[test]
-fn a_bank_account_is_whole_and_its_secret_is_hidden() {
+fn a_bank_account_is_complete_and_its_secret_is_hidden() {
     let secret = "notification_secret = \"a-secret-of-the-bank-0001\"\n";
     let account = "bank_account = \"0123456789\"\nbank_holder = \"NEXO\"\n";
     let text = format!("[deposits]\nbank_bin = \"970436\"\n{account}{secret}");
@@ -608,9 +622,9 @@ fn a_bank_account_is_whole_and_its_secret_is_hidden() {
         ("notification_secret = \"short\"\n", "at least 16"),
         ("least_usd = \"0\"\n", "more than zero"),
     ] {
-        let refused = refusal(&format!("[deposits]\n{wrong}"), &[]);
-        assert!(refused.contains(why), "{refused}");
-        assert!(!refused.contains("short"), "{refused}");
+        let message = error(&format!("[deposits]\n{wrong}"), &[]);
+        assert!(message.contains(why), "{message}");
+        assert!(!message.contains("short"), "{message}");
     }
 }
 
@@ -624,6 +638,6 @@ fn reviews_have_limits_and_can_be_off() {
     let given = load("[reviews]\nleast_otps = 7\njump_times = 3\n", &[]).unwrap();
     let limits = given.config.reviews.limits;
     assert_eq!((limits.min_otps, limits.jump), (7, 3));
-    let refused = refusal("[reviews]\nanswered_percent = 101\n", &[]);
-    assert!(refused.contains("from 0 to 100"), "{refused}");
+    let message = error("[reviews]\nanswered_percent = 101\n", &[]);
+    assert!(message.contains("from 0 to 100"), "{message}");
 }

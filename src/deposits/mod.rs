@@ -54,7 +54,7 @@ impl TopUps {
         TopUps {
             providers,
             rate: config.rate,
-            minimum: config.least,
+            minimum: config.minimum,
         }
     }
 

@@ -1,4 +1,4 @@
-//! `nexo backup`: a copy of the SQLite database, while it is served.
+//! `nexo backup`: copies the SQLite database while the gateway runs.
 
 use std::path::Path;
 use std::time::Instant;
@@ -7,32 +7,31 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use crate::cli::database;
-use crate::cli::output::Answer;
+use crate::cli::output::CommandOutput;
 use crate::config::Config;
 
-/// Copies the database into `file`.
+/// Copies the database to `file`.
 ///
 /// # Errors
-/// In one line, with the mend: the database is PostgreSQL, there is something at `file`, or it cannot be
-/// written.
-pub async fn run(config: &Config, file: &Path) -> anyhow::Result<Answer> {
+/// If the database is PostgreSQL, or `file` exists or cannot be written. One line that names the remedy.
+pub async fn run(config: &Config, file: &Path) -> anyhow::Result<CommandOutput> {
     if config.database.sqlite_file().is_none() {
         bail!(
-            "nexo backup copies SQLite only: use pg_dump, or pg_basebackup with WAL archiving, for {}",
+            "nexo backup supports SQLite only; use pg_dump, or pg_basebackup with WAL archiving, for {}",
             config.database.masked_url()
         );
     }
-    let store = database::present(config).await?;
+    let store = database::open_any_schema(config).await?;
     let started = Instant::now();
     let bytes = store
         .back_up(file)
         .await
-        .with_context(|| format!("no backup was made in {}", file.display()))?;
+        .with_context(|| format!("cannot back up to {}", file.display()))?;
     store.close().await?;
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Answer::new(
+    Ok(CommandOutput::new(
         format!(
-            "{} bytes in {} within {seconds:.1} s",
+            "Wrote {} bytes to {} in {seconds:.1} s.",
             bytes,
             file.display()
         ),

@@ -1,31 +1,33 @@
-//! `nexo config`.
+//! `nexo config`: prints and checks the configuration.
 
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::cli::output::Answer;
+use crate::cli::output::CommandOutput;
 use crate::config::Loaded;
 use crate::voice;
 
-/// What can be done with the configuration.
+/// The subcommands of `nexo config`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show every setting and where it comes from, secrets masked
+    /// Show every setting and its source, with secrets masked
     Print,
-    /// Say whether the configuration is right
+    /// Check the configuration and the recordings it names
     Check,
 }
 
-/// Runs it. What is wrong with a configuration was found when it was loaded, but for the recordings it names.
+/// Runs the command. Loading has validated everything except the recordings.
 ///
 /// # Errors
-/// On `check`, when those cannot be used.
-pub fn run(loaded: &Loaded, command: &Command) -> anyhow::Result<Answer> {
+/// For `check`, if the recordings cannot be used.
+pub fn run(loaded: &Loaded, command: &Command) -> anyhow::Result<CommandOutput> {
     Ok(match command {
-        Command::Print => Answer::new(loaded.effective.to_toml(), loaded.effective.to_json()),
+        Command::Print => {
+            CommandOutput::new(loaded.effective.to_toml(), loaded.effective.to_json())
+        }
         Command::Check => {
             voice::prompts(&loaded.config)?;
-            Answer::new("ok", json!({ "ok": true }))
+            CommandOutput::new("ok", json!({ "ok": true }))
         }
     })
 }

@@ -1,4 +1,4 @@
-//! `nexo migrate`.
+//! `nexo migrate`: applies, reverts and lists the migrations of the database schema.
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -7,29 +7,29 @@ use nexo_migration::MigrationStatus;
 use serde_json::json;
 
 use crate::cli::database;
-use crate::cli::output::{Answer, table};
+use crate::cli::output::{CommandOutput, table};
 use crate::config::Config;
 
-/// What can be done with the schema.
+/// The subcommands of `nexo migrate`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create the database where there is none, and apply the steps that it lacks
+    /// Apply all missing migrations; creates an SQLite database that does not exist
     Up,
-    /// Take the last step back, with the data in its tables
+    /// Revert the last migration and delete the data in its tables
     Down {
-        /// How many steps
+        /// Number of migrations to revert
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         steps: u32,
     },
-    /// List the steps
+    /// List the migrations
     Status,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// In one line, with the mend.
-pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
+/// One line that names the remedy.
+pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     match command {
         Command::Up => up(config).await,
         Command::Down { steps } => down(config, steps).await,
@@ -37,69 +37,68 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
     }
 }
 
-async fn up(config: &Config) -> anyhow::Result<Answer> {
-    let store = database::connect(config).await?;
-    let before = steps(&store).await?;
+async fn up(config: &Config) -> anyhow::Result<CommandOutput> {
+    let store = database::open_or_create(config).await?;
+    let before = migrations(&store).await?;
     nexo_migration::up(store.connection())
         .await
-        .context("the schema was left as it was")?;
+        .context("the schema is unchanged")?;
     let applied: Vec<String> = names(&before, false).collect();
     let url = config.database.masked_url();
     let text = match applied.is_empty() {
-        true => format!("The database {url} has the current schema."),
+        true => format!("The schema of {url} is up to date."),
         false => format!("Applied to {url}: {}.", applied.join(", ")),
     };
-    Ok(Answer::new(text, json!({ "applied": applied })))
+    Ok(CommandOutput::new(text, json!({ "applied": applied })))
 }
 
-async fn down(config: &Config, count: u32) -> anyhow::Result<Answer> {
-    let store = database::present(config).await?;
-    let before = steps(&store).await?;
+async fn down(config: &Config, count: u32) -> anyhow::Result<CommandOutput> {
+    let store = database::open_any_schema(config).await?;
+    let before = migrations(&store).await?;
     nexo_migration::down(store.connection(), count)
         .await
-        .context("the schema was left as it was")?;
-    let after: Vec<String> = names(&steps(&store).await?, true).collect();
-    let taken: Vec<String> = names(&before, true)
+        .context("the schema is unchanged")?;
+    let after: Vec<String> = names(&migrations(&store).await?, true).collect();
+    let reverted: Vec<String> = names(&before, true)
         .filter(|name| !after.contains(name))
         .collect();
-    let text = match taken.is_empty() {
-        true => "There was no step to take back.".to_owned(),
+    let text = match reverted.is_empty() {
+        true => "No migrations to revert.".to_owned(),
         false => format!(
-            "Took back: {}. `nexo migrate up` applies it again, without the data.",
-            taken.join(", ")
+            "Reverted: {}. `nexo migrate up` applies them again, without the data.",
+            reverted.join(", ")
         ),
     };
-    Ok(Answer::new(text, json!({ "reverted": taken })))
+    Ok(CommandOutput::new(text, json!({ "reverted": reverted })))
 }
 
-async fn status(config: &Config) -> anyhow::Result<Answer> {
-    let store = database::present(config).await?;
-    let steps = steps(&store).await?;
-    let state = |step: &MigrationStatus| if step.applied { "applied" } else { "missing" };
-    let rows: Vec<_> = steps
+async fn status(config: &Config) -> anyhow::Result<CommandOutput> {
+    let store = database::open_any_schema(config).await?;
+    let migrations = migrations(&store).await?;
+    let state = |m: &MigrationStatus| if m.applied { "applied" } else { "missing" };
+    let rows: Vec<_> = migrations
         .iter()
-        .map(|step| [step.name.clone(), state(step).to_owned()])
+        .map(|m| [m.name.clone(), state(m).to_owned()])
         .collect();
-    let mut text = table(["STEP", "STATE"], &rows);
-    if steps.iter().any(|step| !step.applied) {
-        text.push_str("\n\nApply what is missing:  nexo migrate up");
+    let mut text = table(["MIGRATION", "STATE"], &rows);
+    if migrations.iter().any(|m| !m.applied) {
+        text.push_str("\n\nApply missing migrations: nexo migrate up");
     }
-    let list: Vec<_> = steps
+    let list: Vec<_> = migrations
         .iter()
-        .map(|step| json!({ "name": step.name, "applied": step.applied }))
+        .map(|m| json!({ "name": m.name, "applied": m.applied }))
         .collect();
-    Ok(Answer::new(text, json!({ "migrations": list })))
+    Ok(CommandOutput::new(text, json!({ "migrations": list })))
 }
 
-async fn steps(store: &Store) -> anyhow::Result<Vec<MigrationStatus>> {
+async fn migrations(store: &Store) -> anyhow::Result<Vec<MigrationStatus>> {
     nexo_migration::status(store.connection())
         .await
-        .context("the schema's steps cannot be read")
+        .context("cannot read the migrations of the database")
 }
 
-fn names(steps: &[MigrationStatus], applied: bool) -> impl Iterator<Item = String> {
-    steps
-        .iter()
-        .filter(move |step| step.applied == applied)
-        .map(|step| step.name.clone())
+/// The names of the migrations that are applied, or of those that are not.
+fn names(migrations: &[MigrationStatus], applied: bool) -> impl Iterator<Item = String> {
+    let matching = migrations.iter().filter(move |m| m.applied == applied);
+    matching.map(|m| m.name.clone())
 }

@@ -1,4 +1,4 @@
-//! Commands that maintain the installation.
+//! Commands that maintain the installation: audit, backup, schema, configuration, recordings.
 
 pub mod audit;
 pub mod backup;

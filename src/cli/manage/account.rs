@@ -1,61 +1,64 @@
-//! `nexo account`.
+//! `nexo account`: creates, lists, suspends, resumes and closes customer accounts.
 
 use std::io::BufRead;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
+use nexo_domain::ids::AccountId;
+use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::operations::operator_log::Operator;
 use nexo_entities::store::{Conflict, Store, StoreError};
+use serde::Serialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::cli::output::{Answer, table};
+use crate::cli::output::CommandOutput;
 use crate::cli::{args, database};
 use crate::config::Config;
 use crate::password;
 
-/// What can be done with accounts.
+/// The subcommands of `nexo account`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Open an account with an empty wallet
+    /// Create an account with an empty wallet
     Create {
-        /// Its e-mail address; each has one account
+        /// E-mail address; each address has at most one account
         #[arg(long, value_parser = args::email)]
         email: String,
-        /// For the dashboard, at least 10 characters; `-` reads it from standard input
+        /// Dashboard password, at least 10 characters; `-` reads it from standard input
         #[arg(long)]
         password: Option<String>,
-        /// Let it see and decide what operators do
+        /// Give the account access to the operator pages
         #[arg(long)]
         operator: bool,
-        /// The referral code by which it comes
+        /// Referral code of the account that referred it
         #[arg(long, value_name = "CODE")]
         referred_by: Option<String>,
     },
     /// List all accounts
     List,
-    /// Suspend an account: its keys stop working within a second, nothing is lost
+    /// Suspend an account: its keys stop working within a second; nothing is deleted
     Suspend {
         /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: String,
-        /// Why
+        /// Reason, for the audit log
         #[arg(long, value_parser = args::note)]
         reason: String,
     },
-    /// End an account's suspension
+    /// Resume a suspended account
     Resume {
         /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: String,
     },
-    /// Close an account for good: its keys stop working, its cash is to be paid out
+    /// Close an account permanently: its keys stop working and its balance is due for payout
     ///
-    /// Of a closed account, what refunds have brought since is to be paid out.
+    /// Closing a closed account again makes refunds received since then due for payout.
     Close {
         /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email, alias = "email")]
@@ -63,11 +66,11 @@ pub enum Command {
     },
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// In one line, with the mend.
-pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
+/// One line that names the remedy.
+pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     let store = database::open(config).await?;
     match command {
         Command::Create {
@@ -89,22 +92,22 @@ async fn create(
     password: Option<String>,
     operator: bool,
     referred_by: Option<String>,
-) -> anyhow::Result<Answer> {
-    let landing = referred_by.as_deref().map(|code| ReferralVisit {
+) -> anyhow::Result<CommandOutput> {
+    let visit = referred_by.as_deref().map(|code| ReferralVisit {
         code,
         signed_in_as: None,
     });
     let password_hash = match password.map(Zeroizing::new) {
         None => None,
-        Some(given) if given.as_str() == "-" => {
+        Some(password) if password.as_str() == "-" => {
             Some(password::hash(&password_from_stdin()?, email)?)
         }
-        Some(given) => Some(password::hash(&given, email)?),
+        Some(password) => Some(password::hash(&password, email)?),
     };
     let created = store
         .accounts()
         .create_referred(
-            landing,
+            visit,
             NewAccount {
                 email,
                 password_hash,
@@ -117,16 +120,19 @@ async fn create(
         .await;
     let id = match created {
         Err(StoreError::Conflict(Conflict::EmailTaken)) => {
-            bail!("an account {email} exists already: `nexo account list` shows it")
+            bail!("account {email} already exists")
         }
         created => created?,
     };
     let text = format!(
-        "Opened the account {email} ({id}).\n\
-         Give it a key:   nexo key create --account {email} --name NAME\n\
-         Give it credit:  nexo wallet credit --account {email} --bucket balance --amount 10.00 --reference R"
+        "Created account {email} ({id}).\n\
+         Create a key:  nexo key create --account {email} --name NAME\n\
+         Add credit:    nexo wallet credit --account {email} --bucket balance --amount 10.00 --reference R"
     );
-    Ok(Answer::new(text, json!({ "id": id, "email": email })))
+    Ok(CommandOutput::new(
+        text,
+        json!({ "id": id, "email": email }),
+    ))
 }
 
 fn password_from_stdin() -> anyhow::Result<Zeroizing<String>> {
@@ -140,11 +146,28 @@ fn password_from_stdin() -> anyhow::Result<Zeroizing<String>> {
     Ok(line)
 }
 
-async fn list(store: &Store) -> anyhow::Result<Answer> {
-    let accounts = store.accounts().all().await?;
-    let list: Vec<_> = accounts
-        .iter()
-        .map(|account| {
+async fn list(store: &Store) -> anyhow::Result<CommandOutput> {
+    Ok(CommandOutput::list(
+        "accounts",
+        &store.accounts().all().await?,
+        "No accounts yet. Create one: nexo account create --email EMAIL",
+        ["EMAIL", "STATE", "CREATED", "ID"],
+        |account| {
+            let state = match (account.closed_at_ms, account.suspended_at_ms) {
+                (Some(at), _) => format!("closed {}", rfc3339(at)),
+                (None, Some(at)) => format!("suspended {}", rfc3339(at)),
+                (None, None) if account.operator => "operator".to_owned(),
+                (None, None) => "customer".to_owned(),
+            };
+            let created = rfc3339(account.created_at_ms);
+            [
+                account.email.clone(),
+                state,
+                created,
+                account.id.to_string(),
+            ]
+        },
+        |account| {
             json!({
                 "id": account.id,
                 "email": account.email,
@@ -154,35 +177,11 @@ async fn list(store: &Store) -> anyhow::Result<Answer> {
                 "closed_at": account.closed_at_ms.map(rfc3339),
                 "suspended_at": account.suspended_at_ms.map(rfc3339),
             })
-        })
-        .collect();
-    let rows: Vec<_> = accounts
-        .iter()
-        .map(|account| {
-            let ended = (account.closed_at_ms, account.suspended_at_ms);
-            let state = match (ended, account.operator) {
-                ((Some(at), _), _) => format!("closed {}", rfc3339(at)),
-                ((None, Some(at)), _) => format!("suspended {}", rfc3339(at)),
-                ((None, None), true) => "operator".to_owned(),
-                ((None, None), false) => "customer".to_owned(),
-            };
-            let created = rfc3339(account.created_at_ms);
-            [
-                account.email.clone(),
-                state,
-                created,
-                account.id.to_string(),
-            ]
-        })
-        .collect();
-    let text = match rows.is_empty() {
-        true => "No account yet: nexo account create --email EMAIL".to_owned(),
-        false => table(["EMAIL", "STATE", "CREATED", "ID"], &rows),
-    };
-    Ok(Answer::new(text, json!({ "accounts": list })))
+        },
+    ))
 }
 
-async fn suspend(store: &Store, email: &str, reason: &str) -> anyhow::Result<Answer> {
+async fn suspend(store: &Store, email: &str, reason: &str) -> anyhow::Result<CommandOutput> {
     let account = database::open_account(store, email).await?;
     let by = Operator::COMMAND_LINE;
     let new = store
@@ -191,17 +190,19 @@ async fn suspend(store: &Store, email: &str, reason: &str) -> anyhow::Result<Ans
         .await?;
     let text = match new {
         true => {
-            format!("Suspended {email}. Its keys no longer work; nexo account resume ends that.")
+            format!(
+                "Suspended {email}. Its keys no longer work. Undo with: nexo account resume --account {email}"
+            )
         }
-        false => format!("{email} is suspended already."),
+        false => format!("{email} is already suspended."),
     };
-    Ok(Answer::new(
+    Ok(CommandOutput::new(
         text,
         json!({ "id": account.id, "email": email, "suspended": true }),
     ))
 }
 
-async fn resume(store: &Store, email: &str) -> anyhow::Result<Answer> {
+async fn resume(store: &Store, email: &str) -> anyhow::Result<CommandOutput> {
     let account = database::open_account(store, email).await?;
     let by = Operator::COMMAND_LINE;
     let text = match store
@@ -209,54 +210,62 @@ async fn resume(store: &Store, email: &str) -> anyhow::Result<Answer> {
         .resume_account(by, account.id, unix_ms())
         .await?
     {
-        true => format!("{email} is suspended no more. Its keys work again."),
+        true => format!("Resumed {email}. Its keys work again."),
         false => format!("{email} is not suspended."),
     };
-    Ok(Answer::new(
+    Ok(CommandOutput::new(
         text,
         json!({ "id": account.id, "email": email, "suspended": false }),
     ))
 }
 
-async fn close(store: &Store, email: &str) -> anyhow::Result<Answer> {
+async fn close(store: &Store, email: &str) -> anyhow::Result<CommandOutput> {
     let account = database::account(store, email).await?;
     let closing = store
         .ledger()
         .close_account(account.id, unix_ms())
         .await?
-        .with_context(|| format!("there is no account {email}"))?;
+        .with_context(|| format!("no account {email}"))?;
     let taken = closing.taken;
     let forfeited = taken
         .free
         .checked_add(taken.bonus)
-        .context("the wallet holds more than money can be")?;
+        .context("the amount overflows")?;
     let mut lines = vec![match closing.new {
-        true => format!("Closed the account {email}. Its keys no longer work."),
-        false => format!("The account {email} was closed before."),
+        true => format!("Closed account {email}. Its keys no longer work."),
+        false => format!("Account {email} was already closed."),
     }];
     if let Some(reference) = &closing.reference {
         lines.push(format!(
-            "To be paid out: {} USD. Forfeited: {forfeited} USD of free and bonus credit. Reference: {reference}.",
+            "Due for payout: {} USD. Forfeited: {forfeited} USD of free and bonus credit. Reference: {reference}.",
             taken.balance
         ));
     }
     if closing.under_way > 0 {
         lines.push(format!(
-            "Calls under way: {}. Close it again in two minutes, for what they may be refunded.",
+            "Calls in progress: {}. Close the account again in two minutes to pay out their refunds.",
             closing.under_way
         ));
     }
-    let json = format!(
-        concat!(
-            r#"{{"id":"{}","email":{},"closed":true,"payout":{},"forfeited":{},"#,
-            r#""reference":{},"under_way":{}}}"#
-        ),
-        account.id,
-        json!(email),
-        taken.balance,
+    let json = ClosedJson {
+        id: account.id,
+        email,
+        closed: true,
+        payout: taken.balance,
         forfeited,
-        json!(closing.reference),
-        closing.under_way,
-    );
-    Ok(Answer::with_json_text(lines.join("\n"), json))
+        reference: closing.reference.as_deref(),
+        under_way: closing.under_way,
+    };
+    Ok(CommandOutput::new(lines.join("\n"), json))
+}
+
+#[derive(Serialize)]
+struct ClosedJson<'a> {
+    id: AccountId,
+    email: &'a str,
+    closed: bool,
+    payout: Micros,
+    forfeited: Micros,
+    reference: Option<&'a str>,
+    under_way: u64,
 }

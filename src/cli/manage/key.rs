@@ -1,4 +1,4 @@
-//! `nexo key`.
+//! `nexo key`: creates, lists and revokes API keys. A key is shown once, when it is created.
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -11,26 +11,26 @@ use nexo_entities::store::Store;
 use nexo_entities::store::accounts::api_keys::{Key, NewKey};
 use serde_json::json;
 
-use crate::cli::output::{Answer, table};
+use crate::cli::output::CommandOutput;
 use crate::cli::{args, database};
 use crate::config::Config;
 use crate::secrets::new_api_key;
 
-/// What can be done with API keys.
+/// The subcommands of `nexo key`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a key; it is shown this once
+    /// Create a key; it is shown only once
     Create {
         /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: String,
-        /// What tells it from the account's other keys
+        /// A name to distinguish it from the account's other keys
         #[arg(long, value_parser = args::name)]
         name: String,
-        /// A key that reaches the sandbox carrier only, for nothing
+        /// Create a test key: it calls only the sandbox carrier, free of charge
         #[arg(long)]
         test: bool,
-        /// An address or CIDR range from which it may be used; may be repeated [default: any]
+        /// An address or CIDR range that may use the key; repeatable [default: any]
         #[arg(long, value_name = "CIDR", value_parser = allow)]
         allow: Vec<String>,
     },
@@ -40,24 +40,24 @@ pub enum Command {
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: Option<String>,
     },
-    /// Revoke a key; it stops working within a second
+    /// Revoke a key: it stops working within a second
     Revoke {
-        /// The id that `nexo key list` shows
+        /// The key's id, as shown by `nexo key list`
         id: KeyId,
     },
 }
 
-/// An allowlist entry, as it is kept.
+/// Parses an allowlist entry and normalizes it.
 fn allow(text: &str) -> Result<String, String> {
     let entry = parse_entry(text).map_err(|error| error.to_string())?;
     Ok(entry.to_string())
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// In one line, with the mend.
-pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
+/// One line that names the remedy.
+pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     let store = database::open(config).await?;
     match command {
         Command::Create {
@@ -77,7 +77,7 @@ async fn create(
     name: &str,
     test: bool,
     allowlist: &[String],
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<CommandOutput> {
     let account = database::open_account(store, email).await?;
     let mode = if test { KeyMode::Test } else { KeyMode::Live };
     let key = new_api_key(mode)?;
@@ -98,24 +98,28 @@ async fn create(
         false => allowlist.join(", "),
     };
     let text = format!(
-        "Made the key {name:?} of {email}, to be used from {from}. It is shown this once:\n\n  {}\n\n\
+        "Created key {name:?} for {email}, valid from {from}. It is shown only once:\n\n  {}\n\n\
          Revoke it with:  nexo key revoke {id}",
         key.reveal()
     );
-    Ok(Answer::new(text, json!({ "id": id, "key": key.reveal() })))
+    Ok(CommandOutput::new(
+        text,
+        json!({ "id": id, "key": key.reveal() }),
+    ))
 }
 
-async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<Answer> {
-    let account = match email {
-        None => None,
-        Some(email) => Some(database::account(store, email).await?.id),
-    };
+async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<CommandOutput> {
+    let account = database::account_filter(store, email).await?;
     let keys = store.accounts().keys(account).await?;
     let emails = database::emails(store).await?;
     let email_of = |key: &Key| emails.get(&key.account_id).cloned().unwrap_or_default();
-    let list: Vec<_> = keys
-        .iter()
-        .map(|key| {
+    Ok(CommandOutput::list(
+        "keys",
+        &keys,
+        "No keys yet. Create one: nexo key create --account EMAIL --name NAME",
+        ["ACCOUNT", "NAME", "KEY", "STATE", "FROM", "LAST USED", "ID"],
+        |key| row(key, email_of(key)),
+        |key| {
             json!({
                 "id": key.id,
                 "account": email_of(key),
@@ -127,17 +131,8 @@ async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<Answer> {
                 "last_used_at": key.last_used_at_ms.map(rfc3339),
                 "revoked_at": key.revoked_at_ms.map(rfc3339),
             })
-        })
-        .collect();
-    let rows: Vec<_> = keys.iter().map(|key| row(key, email_of(key))).collect();
-    let text = match rows.is_empty() {
-        true => "No key yet: nexo key create --account EMAIL --name NAME".to_owned(),
-        false => table(
-            ["ACCOUNT", "NAME", "KEY", "STATE", "FROM", "LAST USED", "ID"],
-            &rows,
-        ),
-    };
-    Ok(Answer::new(text, json!({ "keys": list })))
+        },
+    ))
 }
 
 fn row(key: &Key, email: String) -> [String; 7] {
@@ -161,10 +156,10 @@ fn row(key: &Key, email: String) -> [String; 7] {
     ]
 }
 
-async fn revoke(store: &Store, id: KeyId) -> anyhow::Result<Answer> {
-    let now = store.accounts().revoke_key(id, None, unix_ms()).await?;
-    let text = match now {
-        true => format!("Revoked the key {id}. Requests with it are refused within a second."),
+async fn revoke(store: &Store, id: KeyId) -> anyhow::Result<CommandOutput> {
+    let revoked = store.accounts().revoke_key(id, None, unix_ms()).await?;
+    let text = match revoked {
+        true => format!("Revoked key {id}. It stops working within a second."),
         false => {
             store
                 .accounts()
@@ -172,11 +167,12 @@ async fn revoke(store: &Store, id: KeyId) -> anyhow::Result<Answer> {
                 .await?
                 .into_iter()
                 .find(|key| key.id == id)
-                .with_context(|| {
-                    format!("there is no key {id}: `nexo key list` shows those that are there")
-                })?;
-            format!("The key {id} was revoked before.")
+                .with_context(|| format!("no key {id}; `nexo key list` shows all keys"))?;
+            format!("Key {id} was already revoked.")
         }
     };
-    Ok(Answer::new(text, json!({ "id": id, "revoked": true })))
+    Ok(CommandOutput::new(
+        text,
+        json!({ "id": id, "revoked": true }),
+    ))
 }

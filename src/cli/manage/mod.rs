@@ -1,4 +1,4 @@
-//! Commands that manage accounts, money and webhooks.
+//! Commands that manage accounts, money, webhooks and ported numbers in the database.
 
 pub mod account;
 pub mod deposit;

@@ -1,131 +1,58 @@
-//! `nexo operator`: what operators look at beside accounts and money.
+//! `nexo operator`: the audit log of operators, and reviews of suspicious traffic.
 
 use anyhow::bail;
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::timestamp::rfc3339;
+use nexo_entities::store::Store;
 use nexo_entities::store::operations::operator_log::Operator;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::cli::output::{Answer, table};
+use crate::cli::output::CommandOutput;
 use crate::cli::{args, database};
 use crate::config::Config;
 
-/// What operators do.
+/// The maximum number of listed reviews.
+const MAX_REVIEWS: u32 = 10_000;
+
+/// The subcommands of `nexo operator`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List what operators have done, the latest first
+    /// Audit log: what operators have done, latest first
     Actions {
-        /// Only what was about this account
+        /// Only actions on this account
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: Option<String>,
-        /// How many at most
+        /// Maximum number of actions
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
-    /// List suspicious bursts: those that wait to be looked at, or all
+    /// List open reviews of suspicious traffic
     Reviews {
-        /// Closed ones too
+        /// Include closed reviews
         #[arg(long)]
         all: bool,
     },
-    /// Close a review, with what was found
+    /// Close a review with a note
     CloseReview {
+        /// The review's id, as shown by `nexo operator reviews`
         id: Uuid,
+        /// The findings
         #[arg(long, value_parser = args::note)]
         note: String,
     },
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// In one line, with the mend.
-pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
+/// One line that names the remedy.
+pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     let store = database::open(config).await?;
     match command {
-        Command::Actions { account, limit } => {
-            let account = match account {
-                Some(email) => Some(database::account(&store, &email).await?.id),
-                None => None,
-            };
-            let actions = store
-                .operations()
-                .operator_actions(account, None, limit)
-                .await?;
-            let rows: Vec<_> = actions
-                .iter()
-                .map(|action| {
-                    [
-                        rfc3339(action.at_ms),
-                        action.operator.clone(),
-                        action.action.clone(),
-                        action.email.clone().unwrap_or_default(),
-                        action.subject.clone().unwrap_or_default(),
-                        action.detail.clone().unwrap_or_default(),
-                    ]
-                })
-                .collect();
-            let list: Vec<_> = actions
-                .iter()
-                .map(|action| {
-                    json!({
-                        "at": rfc3339(action.at_ms),
-                        "operator": action.operator,
-                        "action": action.action,
-                        "account": action.email,
-                        "subject": action.subject,
-                        "detail": action.detail,
-                    })
-                })
-                .collect();
-            let text = match rows.is_empty() {
-                true => "No operator has done anything yet.".to_owned(),
-                false => table(
-                    ["AT", "OPERATOR", "ACTION", "ACCOUNT", "SUBJECT", "DETAIL"],
-                    &rows,
-                ),
-            };
-            Ok(Answer::new(text, json!({ "actions": list })))
-        }
-        Command::Reviews { all } => {
-            let reviews = store.operations().reviews(!all, 10_000).await?;
-            let rows: Vec<_> = reviews
-                .iter()
-                .map(|review| {
-                    [
-                        review.email.clone(),
-                        review.key_name.clone(),
-                        review.suspicion.to_string(),
-                        review.detail.clone(),
-                        review.note.clone().unwrap_or_default(),
-                        review.id.to_string(),
-                    ]
-                })
-                .collect();
-            let list: Vec<_> = reviews
-                .iter()
-                .map(|review| {
-                    json!({
-                        "id": review.id,
-                        "account": review.email,
-                        "key_id": review.key_id,
-                        "suspicion": review.suspicion.as_str(),
-                        "detail": review.detail,
-                        "windows": review.windows,
-                        "opened_at": rfc3339(review.opened_at_ms),
-                        "closed_at": review.closed_at_ms.map(rfc3339),
-                        "note": review.note,
-                    })
-                })
-                .collect();
-            let text = match rows.is_empty() {
-                true => "Nothing suspicious waits to be looked at.".to_owned(),
-                false => table(["ACCOUNT", "KEY", "WHY", "FIGURES", "NOTE", "ID"], &rows),
-            };
-            Ok(Answer::new(text, json!({ "reviews": list })))
-        }
+        Command::Actions { account, limit } => actions(&store, account.as_deref(), limit).await,
+        Command::Reviews { all } => reviews(&store, all).await,
         Command::CloseReview { id, note } => {
             let by = Operator::COMMAND_LINE;
             if !store
@@ -133,12 +60,76 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
                 .close_review(by, id, &note, unix_ms())
                 .await?
             {
-                bail!("there is no open review {id}: `nexo operator reviews` shows them");
+                bail!("no open review {id}; `nexo operator reviews` shows them");
             }
-            Ok(Answer::new(
-                format!("Closed the review {id}."),
+            Ok(CommandOutput::new(
+                format!("Closed review {id}."),
                 json!({ "id": id, "note": note }),
             ))
         }
     }
+}
+
+async fn actions(store: &Store, email: Option<&str>, limit: u32) -> anyhow::Result<CommandOutput> {
+    let account = database::account_filter(store, email).await?;
+    let operations = store.operations();
+    Ok(CommandOutput::list(
+        "actions",
+        &operations.operator_actions(account, None, limit).await?,
+        "No actions yet.",
+        ["AT", "OPERATOR", "ACTION", "ACCOUNT", "SUBJECT", "DETAIL"],
+        |action| {
+            [
+                rfc3339(action.at_ms),
+                action.operator.clone(),
+                action.action.clone(),
+                action.email.clone().unwrap_or_default(),
+                action.subject.clone().unwrap_or_default(),
+                action.detail.clone().unwrap_or_default(),
+            ]
+        },
+        |action| {
+            json!({
+                "at": rfc3339(action.at_ms),
+                "operator": action.operator,
+                "action": action.action,
+                "account": action.email,
+                "subject": action.subject,
+                "detail": action.detail,
+            })
+        },
+    ))
+}
+
+async fn reviews(store: &Store, include_closed: bool) -> anyhow::Result<CommandOutput> {
+    let operations = store.operations();
+    Ok(CommandOutput::list(
+        "reviews",
+        &operations.reviews(!include_closed, MAX_REVIEWS).await?,
+        "No open reviews.",
+        ["ACCOUNT", "KEY", "REASON", "FIGURES", "NOTE", "ID"],
+        |review| {
+            [
+                review.email.clone(),
+                review.key_name.clone(),
+                review.suspicion.to_string(),
+                review.detail.clone(),
+                review.note.clone().unwrap_or_default(),
+                review.id.to_string(),
+            ]
+        },
+        |review| {
+            json!({
+                "id": review.id,
+                "account": review.email,
+                "key_id": review.key_id,
+                "suspicion": review.suspicion.as_str(),
+                "detail": review.detail,
+                "windows": review.windows,
+                "opened_at": rfc3339(review.opened_at_ms),
+                "closed_at": review.closed_at_ms.map(rfc3339),
+                "note": review.note,
+            })
+        },
+    ))
 }

@@ -1,4 +1,4 @@
-//! `nexo ports`.
+//! `nexo ports`: imports the table of ported numbers from a CSV file, completely or not at all.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,25 +12,25 @@ use nexo_domain::phone::portability::PortTable;
 use serde_json::json;
 
 use crate::cli::database;
-use crate::cli::output::Answer;
+use crate::cli::output::CommandOutput;
 use crate::config::Config;
 
-/// What can be done with ported numbers.
+/// The subcommands of `nexo ports`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Replace all ported numbers with those of a CSV file
+    /// Replace all ported numbers with those in a CSV file
     Import {
-        /// Rows `phone,carrier`, such as +84981234567,mobifone; a header row may come first
+        /// Rows `phone,carrier`, such as +84981234567,mobifone; a header row is optional
         #[arg(value_name = "FILE.csv")]
         file: PathBuf,
     },
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// In one line, with the mend. Then the older numbers stay in force.
-pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
+/// One line that names the remedy. The previous numbers then stay in effect.
+pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     let Command::Import { file } = command;
     let store = database::open(config).await?;
     let table = read(&file)?;
@@ -40,16 +40,16 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
         .await?;
     let rows = table.len();
     let text = format!(
-        "Imported {rows} ported numbers in place of the older ones; a running gateway routes by them within a second."
+        "Imported {rows} ported numbers; they replace all previous ones. A running gateway uses them within a second."
     );
-    Ok(Answer::new(text, json!({ "rows": rows })))
+    Ok(CommandOutput::new(text, json!({ "rows": rows })))
 }
 
 fn read(path: &Path) -> anyhow::Result<PortTable> {
-    let shown = path.display();
-    let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
-    let rows = rows(file).with_context(|| format!("{shown}: nothing was imported"))?;
-    PortTable::of(rows).with_context(|| format!("{shown}: nothing was imported"))
+    let path_text = path.display();
+    let file = File::open(path).with_context(|| format!("cannot read {path_text}"))?;
+    let rows = rows(file).with_context(|| format!("{path_text}: nothing was imported"))?;
+    PortTable::of(rows).with_context(|| format!("{path_text}: nothing was imported"))
 }
 
 fn rows(file: impl std::io::Read) -> anyhow::Result<Vec<(Phone, Carrier)>> {
@@ -64,7 +64,7 @@ fn rows(file: impl std::io::Read) -> anyhow::Result<Vec<(Phone, Carrier)>> {
     while reader.read_record(&mut record)? {
         let line = record.position().map_or(0, csv::Position::line);
         let is_header = std::mem::take(&mut is_first)
-            && record.iter().map(without_mark).eq(["phone", "carrier"]);
+            && record.iter().map(without_bom).eq(["phone", "carrier"]);
         if is_header {
             continue;
         }
@@ -73,20 +73,20 @@ fn rows(file: impl std::io::Read) -> anyhow::Result<Vec<(Phone, Carrier)>> {
     Ok(rows)
 }
 
-/// Without the byte order mark that spreadsheets write first.
-fn without_mark(text: &str) -> &str {
+/// Strips the byte order mark that spreadsheets write at the start of a file.
+fn without_bom(text: &str) -> &str {
     text.trim_start_matches('\u{feff}')
 }
 
 fn row(record: &csv::StringRecord, plan: &CarrierPlan) -> anyhow::Result<(Phone, Carrier)> {
     if record.len() != 2 {
-        bail!("a row is phone,carrier, such as +84981234567,mobifone");
+        bail!("expected phone,carrier, such as +84981234567,mobifone");
     }
-    let (phone, name) = (without_mark(&record[0]), &record[1]);
+    let (phone, name) = (without_bom(&record[0]), &record[1]);
     let phone = Phone::parse(phone, plan)?;
     let carrier = Carrier::named(name).with_context(|| {
         let known: Vec<&str> = Carrier::all().map(Carrier::name).collect();
-        format!("{name:?} is no carrier: allowed are {}", known.join(", "))
+        format!("no carrier {name:?}; available: {}", known.join(", "))
     })?;
     Ok((phone, carrier))
 }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_with_and_without_a_header_and_whatever_wrote_them() {
+    fn rows_are_read_with_or_without_header_byte_order_mark_and_quotes() {
         let expected = vec![
             ("+84981234567".to_owned(), "mobifone"),
             ("+84912345678".to_owned(), "itel"),
@@ -123,18 +123,18 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_row_is_named_with_what_is_allowed() {
+    fn an_invalid_row_is_reported_with_its_line() {
         for (text, message) in [
             (
                 "+84981234567,mobifone\n0981234567,itel",
                 "line 2: a phone starts with +84",
             ),
-            ("+84981234567", "line 1: a row is phone,carrier, such as"),
+            ("+84981234567", "line 1: expected phone,carrier, such as"),
             (
                 "+84981234567,Mobifone",
-                "line 1: \"Mobifone\" is no carrier: allowed are viettel,",
+                "line 1: no carrier \"Mobifone\"; available: viettel,",
             ),
-            ("+84981234567,itel,x", "line 1: a row is phone,carrier"),
+            ("+84981234567,itel,x", "line 1: expected phone,carrier"),
             (
                 "phone,carrier\nphone,carrier",
                 "line 2: a phone starts with +84",

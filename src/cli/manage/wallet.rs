@@ -1,4 +1,4 @@
-//! `nexo wallet`.
+//! `nexo wallet`: credits and corrects wallets. Each reference is applied once per account.
 
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
@@ -6,54 +6,55 @@ use nexo_domain::billing::ledger::{Bucket, Buckets};
 use nexo_domain::money::Micros;
 use nexo_entities::store::ledger::wallets::{Correction, Credit};
 use nexo_entities::store::operations::operator_log::Operator;
+use serde::Serialize;
 
-use crate::cli::output::Answer;
+use crate::cli::output::CommandOutput;
 use crate::cli::{args, database};
 use crate::config::Config;
 
-/// What can be done with wallets.
+/// The subcommands of `nexo wallet`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Add to one bucket of a wallet, once for each reference
+    /// Add credit to one bucket of a wallet, once for each reference
     Credit {
         /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: String,
-        /// Where it goes: cash to balance, promotions to bonus, trials to free
+        /// The bucket: balance for cash, bonus for promotions, free for trials
         #[arg(long, value_parser = args::bucket())]
         bucket: Bucket,
         /// US dollars, such as 10.00
         #[arg(long, value_name = "USD", value_parser = args::amount, allow_hyphen_values = true)]
         amount: Micros,
-        /// The payment's or decision's own number; the same one credits once only
+        /// Reference of the payment or decision; each reference credits once
         #[arg(long, value_parser = args::reference)]
         reference: String,
     },
-    /// Take what should not be in a bucket, or put back what should, once for each reference
+    /// Correct one bucket of a wallet by a positive or negative amount, once for each reference
     Correct {
         /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: String,
-        /// The bucket to be put right
+        /// The bucket to correct
         #[arg(long, value_parser = args::bucket())]
         bucket: Bucket,
-        /// US dollars; -1.00 takes, at most what the bucket holds
+        /// US dollars; a negative amount such as -1.00 takes at most what the bucket holds
         #[arg(long, value_name = "USD", value_parser = args::signed_amount, allow_hyphen_values = true)]
         amount: Micros,
-        /// The decision's own number; the same one corrects once only
+        /// Reference of the decision; each reference corrects once
         #[arg(long, value_parser = args::reference)]
         reference: String,
-        /// Why; the customer reads it in the ledger
+        /// Reason, shown to the customer in the ledger
         #[arg(long, value_name = "TEXT", value_parser = args::note)]
         note: Option<String>,
     },
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// In one line, with the mend.
-pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
+/// One line that names the remedy.
+pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     let store = database::open(config).await?;
     match command {
         Command::Credit {
@@ -76,13 +77,13 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
                     },
                 )
                 .await?;
-            let done = match credited.new {
+            let result = match credited.new {
                 true => format!("Added {amount} USD to {} of {account}.", bucket.as_str()),
                 false => format!(
-                    "Added nothing: the reference {reference} has credited {account} before. Use another one for another credit."
+                    "Nothing added: reference {reference} was already credited to {account}. Use a new reference for a new credit."
                 ),
             };
-            Ok(told(&done, credited.buckets))
+            Ok(output(&result, credited.buckets))
         }
         Command::Correct {
             account,
@@ -106,38 +107,41 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
                     },
                 )
                 .await?;
-            let done = match corrected.new {
+            let result = match corrected.new {
                 true => format!(
                     "Corrected {} of {account} by {amount} USD.",
                     bucket.as_str()
                 ),
                 false => format!(
-                    "Corrected nothing: the reference {reference} has corrected {account} before. Use another one for another correction."
+                    "Nothing corrected: reference {reference} was already used for {account}. Use a new reference for a new correction."
                 ),
             };
-            Ok(told(&done, corrected.buckets))
+            Ok(output(&result, corrected.buckets))
         }
     }
 }
 
-fn told(done: &str, wallet: Buckets) -> Answer {
+fn output(result: &str, wallet: Buckets) -> CommandOutput {
     let text = format!(
-        "{done}\nThe wallet holds {} USD: balance {}, bonus {}, free {}.",
+        "{result}\nThe wallet holds {} USD: balance {}, bonus {}, free {}.",
         wallet.total(),
         wallet.balance,
         wallet.bonus,
         wallet.free
     );
-    Answer::with_json_text(text, json_of(wallet))
+    let json = WalletJson {
+        balance: wallet.balance,
+        bonus_credit: wallet.bonus,
+        free_credit: wallet.free,
+        total: wallet.total(),
+    };
+    CommandOutput::new(text, json)
 }
 
-/// Amounts are exact JSON numbers with at least three decimals.
-fn json_of(wallet: Buckets) -> String {
-    format!(
-        r#"{{"balance":{},"bonus_credit":{},"free_credit":{},"total":{}}}"#,
-        wallet.balance,
-        wallet.bonus,
-        wallet.free,
-        wallet.total()
-    )
+#[derive(Serialize)]
+struct WalletJson {
+    balance: Micros,
+    bonus_credit: Micros,
+    free_credit: Micros,
+    total: Micros,
 }

@@ -1,4 +1,4 @@
-//! `nexo webhook`.
+//! `nexo webhook`: adds and lists webhook endpoints, and sends an attempt again.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ use nexo_entities::store::webhooks::endpoints::NewEndpoint;
 use nexo_entities::store::{Conflict, Store, StoreError};
 use serde_json::json;
 
-use crate::cli::output::{Answer, table};
+use crate::cli::output::CommandOutput;
 use crate::cli::{args, database};
 use crate::config::Config;
 use crate::secrets::new_webhook_secret;
 
-/// How often is looked whether the running gateway has sent a replay.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long the running gateway may take to begin a replay that it has claimed, and to write its end.
+/// How often a replay that the running gateway claimed is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The time for the running gateway to start a replay it has claimed, and to store its result.
 const GATEWAY_GRACE: Duration = Duration::from_secs(5);
 
-/// What can be done with webhooks.
+/// The subcommands of `nexo webhook`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Add an endpoint; its secret is shown this once
+    /// Add an endpoint; its signing secret is shown only once
     Add {
         /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: String,
-        /// An https URL on a public address
+        /// An https URL with a public address
         #[arg(long)]
         url: String,
     },
@@ -43,18 +43,18 @@ pub enum Command {
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: Option<String>,
     },
-    /// Send the same bytes to the same endpoint once more, and wait for its answer
+    /// Send an attempt's bytes again to the same endpoint and wait for the response
     Replay {
-        /// The id that came as X-NEXO-Attempt-Id
+        /// The attempt's id, from its X-NEXO-Attempt-Id header
         attempt: WebhookAttemptId,
     },
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// In one line, with the mend.
-pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
+/// One line that names the remedy.
+pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     let store = database::open(config).await?;
     match command {
         Command::Add { account, url } => add(config, &store, &account, &url).await,
@@ -63,12 +63,17 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<Answer> {
     }
 }
 
-async fn add(config: &Config, store: &Store, email: &str, url: &str) -> anyhow::Result<Answer> {
+async fn add(
+    config: &Config,
+    store: &Store,
+    email: &str,
+    url: &str,
+) -> anyhow::Result<CommandOutput> {
     let account = database::open_account(store, email).await?;
     let url = rules(config)
         .check_resolved(url.trim())
         .await
-        .with_context(|| format!("{url} cannot be a webhook endpoint"))?;
+        .with_context(|| format!("{url} is not a valid webhook endpoint"))?;
     let secret = new_webhook_secret();
     let id = store
         .webhooks()
@@ -80,10 +85,13 @@ async fn add(config: &Config, store: &Store, email: &str, url: &str) -> anyhow::
         })
         .await?;
     let text = format!(
-        "Added the endpoint {url} of {email} ({id}).\n\
-         The secret that its events are signed with is shown this once:\n\n  {secret}"
+        "Added endpoint {url} for {email} ({id}).\n\
+         Its signing secret is shown only once:\n\n  {secret}"
     );
-    Ok(Answer::new(text, json!({ "id": id, "secret": secret })))
+    Ok(CommandOutput::new(
+        text,
+        json!({ "id": id, "secret": secret }),
+    ))
 }
 
 fn rules(config: &Config) -> TargetRules {
@@ -93,29 +101,17 @@ fn rules(config: &Config) -> TargetRules {
     }
 }
 
-async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<Answer> {
-    let account = match email {
-        None => None,
-        Some(email) => Some(database::account(store, email).await?.id),
-    };
+async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<CommandOutput> {
+    let account = database::account_filter(store, email).await?;
     let endpoints = store.webhooks().endpoints(account).await?;
     let emails = database::emails(store).await?;
     let email_of = |account| emails.get(&account).cloned().unwrap_or_default();
-    let list: Vec<_> = endpoints
-        .iter()
-        .map(|endpoint| {
-            json!({
-                "id": endpoint.id,
-                "account": email_of(endpoint.account_id),
-                "url": endpoint.url,
-                "created_at": rfc3339(endpoint.created_at_ms),
-                "paused_at": endpoint.paused_at_ms.map(rfc3339),
-            })
-        })
-        .collect();
-    let rows: Vec<_> = endpoints
-        .iter()
-        .map(|endpoint| {
+    Ok(CommandOutput::list(
+        "webhooks",
+        &endpoints,
+        "No endpoints yet. Add one: nexo webhook add --account EMAIL --url URL",
+        ["ACCOUNT", "URL", "STATE", "CREATED", "ID"],
+        |endpoint| {
             let state = endpoint.paused_at_ms.map_or("active", |_| "paused");
             [
                 email_of(endpoint.account_id),
@@ -124,27 +120,35 @@ async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<Answer> {
                 rfc3339(endpoint.created_at_ms),
                 endpoint.id.to_string(),
             ]
-        })
-        .collect();
-    let text = match rows.is_empty() {
-        true => "No endpoint yet: nexo webhook add --account EMAIL --url URL".to_owned(),
-        false => table(["ACCOUNT", "URL", "STATE", "CREATED", "ID"], &rows),
-    };
-    Ok(Answer::new(text, json!({ "webhooks": list })))
+        },
+        |endpoint| {
+            json!({
+                "id": endpoint.id,
+                "account": email_of(endpoint.account_id),
+                "url": endpoint.url,
+                "created_at": rfc3339(endpoint.created_at_ms),
+                "paused_at": endpoint.paused_at_ms.map(rfc3339),
+            })
+        },
+    ))
 }
 
-/// What came of a replay.
+/// The result of a replay.
 struct Replayed {
     status_code: Option<u16>,
     duration_ms: i64,
-    /// Why the receiver did not take it.
+    /// `None` if the receiver accepted it.
     error: Option<String>,
 }
 
-async fn replay(config: &Config, store: &Store, id: WebhookAttemptId) -> anyhow::Result<Answer> {
+async fn replay(
+    config: &Config,
+    store: &Store,
+    id: WebhookAttemptId,
+) -> anyhow::Result<CommandOutput> {
     let replay = match store.webhooks().replay(id, None, unix_ms()).await {
         Err(StoreError::Conflict(Conflict::UnknownAttempt)) => {
-            bail!("there is no webhook attempt {id}: its id came as X-NEXO-Attempt-Id")
+            bail!("no webhook attempt {id}; use the id of its X-NEXO-Attempt-Id header")
         }
         replay => replay?,
     };
@@ -156,25 +160,25 @@ async fn replay(config: &Config, store: &Store, id: WebhookAttemptId) -> anyhow:
     Ok(match (replayed.error, replayed.status_code) {
         (None, Some(code)) => {
             let ms = replayed.duration_ms;
-            let text = format!("Sent again as attempt {replay}: answered {code} in {ms} ms.");
-            Answer::new(text, json)
+            let text = format!("Sent again as attempt {replay}: status {code} in {ms} ms.");
+            CommandOutput::new(text, json)
         }
         (error, _) => {
-            let why = error.unwrap_or_else(|| "there was no answer".to_owned());
+            let error = error.unwrap_or_else(|| "no response".to_owned());
             let text = format!("Sent again as attempt {replay}.");
-            let failure = format!("the receiver did not take it: {why}");
-            Answer::new(text, json).failed(Some(failure))
+            let failure = format!("the receiver did not accept it: {error}");
+            CommandOutput::new(text, json).failed(Some(failure))
         }
     })
 }
 
-/// Sends the replay from here, unless the running gateway was first to claim it.
+/// Sends the replay from this process. Returns `None` if the running gateway claimed it first.
 async fn send(
     config: &Config,
     store: &Store,
     id: WebhookAttemptId,
 ) -> anyhow::Result<Option<Replayed>> {
-    // Should this process die now, the node's next start marks the attempt as unknown.
+    // If this process dies now, the node's next start marks the attempt as unknown.
     let node = NodeEpoch {
         node: config.cluster.node_name().into(),
         epoch: 0,
@@ -195,27 +199,28 @@ async fn send(
     }))
 }
 
+/// Waits until the running gateway has sent the replay.
 async fn sent_by_gateway(
     config: &Config,
     store: &Store,
     id: WebhookAttemptId,
 ) -> anyhow::Result<Replayed> {
-    // The answer's head may take the timeout, and its body once more.
-    let patience = Duration::from_millis(config.webhooks.timeout_ms) * 2 + GATEWAY_GRACE;
-    let ended = async {
-        let mut look = tokio::time::interval(LOOK_EVERY);
+    // The timeout applies to the response head, and once more to its body.
+    let timeout = Duration::from_millis(config.webhooks.timeout_ms) * 2 + GATEWAY_GRACE;
+    let finished = async {
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
-            look.tick().await;
+            poll.tick().await;
             let attempt = store.webhooks().attempt(id).await?;
-            let ended = attempt.filter(|attempt| attempt.finished_at_ms.is_some());
-            if let Some(attempt) = ended {
+            let attempt = attempt.filter(|attempt| attempt.finished_at_ms.is_some());
+            if let Some(attempt) = attempt {
                 return anyhow::Ok(attempt);
             }
         }
     };
-    let Ok(attempt) = tokio::time::timeout(patience, ended).await else {
+    let Ok(attempt) = tokio::time::timeout(timeout, finished).await else {
         bail!(
-            "the running gateway has claimed the attempt {id} but not ended it: look again later"
+            "the running gateway has claimed attempt {id} but not finished it; check again later"
         );
     };
     let attempt = attempt?;

@@ -1,5 +1,5 @@
-//! `nexo call`: one test call over a configured trunk, with its ladder. It bills nobody, tells no
-//! webhook and claims no window.
+//! `nexo call`: places one test call over a configured trunk and prints its SIP messages. It charges no account,
+//! sends no webhook and claims no phone window.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,15 +28,15 @@ use uuid::Uuid;
 use crate::app::settings::endpoint_config;
 use crate::app::start_sandbox;
 use crate::cli::args;
-use crate::cli::output::Answer;
+use crate::cli::output::CommandOutput;
 use crate::config::Config;
-use crate::config::calls::LONGEST_CALL;
+use crate::config::calls::MAX_CALL;
 use crate::{trunks, voice};
 
-/// How long the far end may take to answer our BYE.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The time for the far end to answer our BYE.
+const BYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is to be called, and how.
+/// The arguments of `nexo call`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The number to call, such as +84981234567
@@ -45,19 +45,19 @@ pub struct Args {
     /// The code to read, 4 to 8 digits
     #[arg(value_parser = args::code)]
     code: Code,
-    /// The carrier to call through [default: the one of the number's range]
+    /// The carrier to call through [default: the carrier of the number's range]
     #[arg(long, value_name = "NAME")]
     carrier: Option<String>,
-    /// The gateway to call through [default: the first by priority]
+    /// The gateway to call through [default: the one with the lowest priority value]
     #[arg(long, value_name = "NAME")]
     gateway: Option<String>,
 }
 
-/// Places the call and follows it to its end. The answer has failed unless the code was read.
+/// Places the call and follows it to its end. The output is marked failed unless the code was read.
 ///
 /// # Errors
-/// What kept it from being placed, with the mend.
-pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<Answer> {
+/// If the call cannot be placed; one line that names the remedy.
+pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<CommandOutput> {
     let prompts = voice::prompts(config)?;
     let plan = CarrierPlan::vietnam();
     let (phone, code) = (args.phone, args.code);
@@ -80,10 +80,10 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
     endpoint.set_peers(targets.iter().copied().collect());
     endpoint.set_tls(tls_profiles(&trunks));
     let call_id = format!("{}-test@nexo", Uuid::new_v4());
-    let shown = format!("{} through {carrier}/{}", phone.masked(), gateway.name);
+    let route = format!("{} through {carrier}/{}", phone.masked(), gateway.name);
     let mut ladder = Ladder::start(as_json);
-    ladder.say(&format!(
-        "call     {shown} ({} at {first})\nCall-ID  {call_id}\n",
+    ladder.print(&format!(
+        "call     {route} ({} at {first})\nCall-ID  {call_id}\n",
         gateway.uri.host_and_port()
     ));
     let params = |code| CallParams {
@@ -97,17 +97,17 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         },
         limits: CallLimits {
             ring_timeout: Duration::from_secs(config.calls.ring_timeout_seconds),
-            max_call: LONGEST_CALL,
+            max_call: MAX_CALL,
             require_keypress: config.calls.require_keypress,
         },
         media_timeout: Duration::from_secs(config.calls.media_timeout_seconds),
     };
     let (trace, mut messages) = mpsc::unbounded_channel();
     let mut report = None;
-    // As an OTP's call goes on to the gateway's next place when one does not answer (RFC 3263 §4.3).
-    for (place, target) in targets.iter().enumerate() {
-        if place > 0 {
-            ladder.say(&format!("  the next place is {target}"));
+    // If a target does not answer, the next one is tried, as for an OTP (RFC 3263 §4.3).
+    for (attempt, target) in targets.iter().enumerate() {
+        if attempt > 0 {
+            ladder.print(&format!("  next target: {target}"));
         }
         let mut order = trunk.order(
             gateway,
@@ -124,15 +124,15 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<A
         ladder.no_answer(*target, endpoint.last_connection_error(*target));
     }
     drop(trace);
-    endpoint.shutdown(LAST_WORDS).await;
-    ladder.rest(&mut messages);
+    endpoint.shutdown(BYE_TIMEOUT).await;
+    ladder.add_pending(&mut messages);
     if let Some(sandbox) = sandbox {
         sandbox.shutdown().await;
     }
-    Ok(ladder.answer(carrier, gateway, &call_id, report))
+    Ok(ladder.finish(carrier, gateway, &call_id, report))
 }
 
-/// Whether nobody was there to take the call.
+/// Whether the target did not answer or the connection failed.
 fn is_unanswered(report: &CallReport) -> bool {
     matches!(
         report.end,
@@ -146,7 +146,7 @@ fn carrier(name: Option<&str>, phone: Phone, plan: &CarrierPlan) -> anyhow::Resu
     };
     Carrier::named(name).with_context(|| {
         let known: Vec<&str> = Carrier::all().map(Carrier::name).collect();
-        format!("{name:?} is no carrier: allowed are {}", known.join(", "))
+        format!("no carrier {name:?}; available: {}", known.join(", "))
     })
 }
 
@@ -160,19 +160,20 @@ fn gateway<'t>(trunk: &'t Trunk, name: Option<&str>) -> anyhow::Result<&'t Gatew
     match (found, names.is_empty()) {
         (Some(gateway), _) => Ok(gateway),
         (None, true) => bail!(
-            "carrier {carrier} has no gateway: add one to its [[carriers]] table, or set sandbox.enabled = true"
+            "no gateway for {carrier}; add one to its [[carriers]] table, or set sandbox.enabled = true"
         ),
         (None, false) => bail!(
-            "carrier {carrier} has no such gateway, but {}",
+            "no gateway '{}' for {carrier}; available: {}",
+            name.unwrap_or_default(),
             names.join(", ")
         ),
     }
 }
 
-/// An endpoint on the configured ports or, where a running gateway has them, on any.
+/// Starts an endpoint on the configured ports, or on free ports if a running gateway uses them.
 ///
 /// # Errors
-/// [`EndpointError`]'s, but for ports in use.
+/// Any [`EndpointError`] except for ports in use.
 pub async fn start_endpoint(
     config: &Config,
     prompts: &'static PromptSet,
@@ -195,12 +196,12 @@ pub async fn start_endpoint(
     }
 }
 
-/// What is seen of the call, as it goes.
+/// The SIP messages and events of the call, printed as they happen.
 struct Ladder {
     started: Instant,
     is_silent: bool,
     rungs: Vec<Value>,
-    /// Where nobody took the call, and what the connection failed of, where there is one.
+    /// The targets that did not answer, each with its connection error, if any.
     unanswered: Vec<Value>,
 }
 
@@ -214,7 +215,7 @@ impl Ladder {
         }
     }
 
-    fn say(&self, text: &str) {
+    fn print(&self, text: &str) {
         if !self.is_silent {
             crate::cli::output::print_line(text);
         }
@@ -233,50 +234,50 @@ impl Ladder {
             tokio::select! {
                 biased;
                 Some(message) = messages.recv() => self.rung(&message),
-                news = events.next() => match news {
+                event = events.next() => match event {
                     Some(CallEvent::Ended(ended)) => report = Some(*ended),
-                    Some(news) => self.step(&news),
+                    Some(event) => self.step(&event),
                     None => break,
                 },
             }
         }
-        self.rest(messages);
+        self.add_pending(messages);
         report
     }
 
-    /// The messages that have come meanwhile.
-    fn rest(&mut self, messages: &mut mpsc::UnboundedReceiver<TracedMessage>) {
+    /// Adds the messages that have already arrived.
+    fn add_pending(&mut self, messages: &mut mpsc::UnboundedReceiver<TracedMessage>) {
         while let Ok(message) = messages.try_recv() {
             self.rung(&message);
         }
     }
 
-    fn no_answer(&mut self, place: Hop, why: Option<Arc<str>>) {
-        match &why {
-            Some(why) => self.say(&format!("  the connection failed: {why}")),
-            None => self.say(&format!("  no answer from {place}")),
+    fn no_answer(&mut self, target: Hop, error: Option<Arc<str>>) {
+        match &error {
+            Some(error) => self.print(&format!("  the connection failed: {error}")),
+            None => self.print(&format!("  no answer from {target}")),
         }
         self.unanswered.push(json!({
-            "place": place.to_string(),
-            "connection_error": why.as_deref(),
+            "place": target.to_string(),
+            "connection_error": error.as_deref(),
         }));
     }
 
     fn rung(&mut self, message: &TracedMessage) {
-        let since = message.at.saturating_duration_since(self.started);
+        let elapsed = message.at.saturating_duration_since(self.started);
         let (arrow, direction) = match message.direction {
             Direction::Sent => ("-->", "sent"),
             Direction::Received => ("<--", "received"),
         };
-        let again = if message.is_retransmission {
-            ", again"
+        let repeated = if message.is_retransmission {
+            ", retransmitted"
         } else {
             ""
         };
-        let (seconds, what) = (since.as_secs_f64(), &message.summary);
-        self.say(&format!("  {seconds:>6.3} s  {arrow}  {what}{again}"));
+        let (seconds, what) = (elapsed.as_secs_f64(), &message.summary);
+        self.print(&format!("  {seconds:>6.3} s  {arrow}  {what}{repeated}"));
         self.rungs.push(json!({
-            "ms": since.as_millis() as u64,
+            "ms": elapsed.as_millis() as u64,
             "direction": direction,
             "message": what,
             "peer": message.peer.to_string(),
@@ -284,11 +285,11 @@ impl Ladder {
         }));
     }
 
-    fn step(&self, news: &CallEvent) {
-        let what = match news {
-            CallEvent::Answered { codec } => format!("answered; the voice speaks {}", codec.name()),
+    fn step(&self, event: &CallEvent) {
+        let what = match event {
+            CallEvent::Answered { codec } => format!("answered with {}", codec.name()),
             CallEvent::CodeRead { reading } => {
-                format!("reading {} has come to its last digit", reading + 1)
+                format!("reading {} finished", reading + 1)
             }
             CallEvent::KeyPressed => "a key was pressed".to_owned(),
             CallEvent::Dialled
@@ -298,16 +299,16 @@ impl Ladder {
             | CallEvent::Ended(_) => return,
         };
         let seconds = self.started.elapsed().as_secs_f64();
-        self.say(&format!("  {seconds:>6.3} s       {what}"));
+        self.print(&format!("  {seconds:>6.3} s       {what}"));
     }
 
-    fn answer(
+    fn finish(
         self,
         carrier: Carrier,
         gateway: &Gateway,
         call_id: &str,
         report: Option<CallReport>,
-    ) -> Answer {
+    ) -> CommandOutput {
         let end = report
             .as_ref()
             .map_or(CallEnd::TransportLost, |r| r.end.clone());
@@ -331,24 +332,24 @@ impl Ladder {
             "unanswered": self.unanswered,
             "ladder": self.rungs,
         });
-        let answer = Answer::new(text, json);
+        let output = CommandOutput::new(text, json);
         match error_code {
-            None => answer,
-            Some(_) => answer.failed(None),
+            None => output,
+            Some(_) => output.failed(None),
         }
     }
 }
 
-/// Status, error code and carrier status as an OTP's delivery would have them.
+/// The status, error code and carrier status that an OTP's delivery would have.
 fn result(end: &CallEnd) -> (&'static str, Option<&'static str>, String) {
     if let CallEnd::NotAccepted(refusal) = end {
-        let why = match refusal {
+        let carrier_status = match refusal {
             Refusal::Rejected { code, .. } => code.to_string(),
             Refusal::Silent => "silent".to_owned(),
             Refusal::TransportLost => "transport_lost".to_owned(),
             Refusal::Abandoned => "abandoned".to_owned(),
         };
-        return ("failed", Some(NO_ROUTE), why);
+        return ("failed", Some(NO_ROUTE), carrier_status);
     }
     let outcome = Outcome::of(&Ending::Call(end.clone()), Default::default());
     let carrier_status = outcome.carrier_status.into_owned();

@@ -1,4 +1,5 @@
-//! `nexo demo`: one OTP, end to end, in one command, with everything shown and checked.
+//! `nexo demo`: sends one OTP from the HTTP API to the sandbox carrier's phone, and shows and checks each step.
+//! Uses free ports and a temporary database; the configured gateway is not touched.
 
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,11 +12,10 @@ use anyhow::{Context, bail};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
-use nexo_domain::otp::Code;
+use nexo_domain::otp::{Code, Language};
 use nexo_domain::phone::Phone;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
-use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::store::webhooks::endpoints::NewEndpoint;
 use nexo_voice::sandbox::{CallRecord, Party, SandboxEvent};
@@ -23,33 +23,40 @@ use rand::RngExt;
 use serde_json::{Map, Value, json};
 use tokio::sync::{broadcast, mpsc};
 
-use super::serve::create_key;
+use super::serve::{create_account, create_key};
 use crate::app::{App, Ports, open_store};
-use crate::cli::output::Answer;
+use crate::cli::args;
+use crate::cli::output::CommandOutput;
 use crate::config::Config;
 use crate::telemetry;
 
-/// What the demo account starts with.
+/// The demo account's initial credit.
 const CREDIT: Micros = Micros::new(10_000_000);
-/// An OTP is terminal within 60 s; the webhook and the far end's last words come soon after.
-const PATIENCE: Duration = Duration::from_secs(70);
+/// An OTP reaches its final state within 60 s; the webhook and the end of the call follow soon after.
+const TIMEOUT: Duration = Duration::from_secs(70);
 
-/// What the demo is asked to do.
-pub struct DemoArgs {
-    pub phone: Phone,
-    /// A random one where none is given.
-    pub code: Option<Code>,
-    /// Where the call is saved.
-    pub save: PathBuf,
-    /// Says nothing until the end, and then one object.
-    pub as_json: bool,
+/// The arguments of `nexo demo`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The number to call; its last two digits select the sandbox carrier's behaviour
+    #[arg(default_value = "+84981234567", value_parser = args::phone)]
+    phone: Phone,
+    /// The code to read, 4 to 8 digits [default: a random one]
+    #[arg(value_parser = args::code)]
+    code: Option<Code>,
+    /// Language of the voice, vi or en
+    #[arg(long, value_parser = args::language())]
+    language: Option<Language>,
+    /// The WAV file for the recorded call
+    #[arg(long, value_name = "FILE", default_value = "demo-call.wav")]
+    save: PathBuf,
 }
 
-/// Runs the demo. The answer has failed unless every part of it is right.
+/// Runs the demo. The output is marked failed unless every check passes.
 ///
 /// # Errors
-/// What kept it from running at all.
-pub async fn run(config: &Config, args: DemoArgs) -> anyhow::Result<Answer> {
+/// If the demo cannot run.
+pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<CommandOutput> {
     let phone = args.phone.to_string();
     let code = match args.code {
         Some(code) => code
@@ -59,51 +66,52 @@ pub async fn run(config: &Config, args: DemoArgs) -> anyhow::Result<Answer> {
             .collect(),
         None => format!("{:06}", rand::rng().random_range(0..1_000_000)),
     };
-    let scratch = Scratch::new()?;
-    let config = demo_config(config, scratch.path());
-    let (hooks, receiver_url) = start_receiver()?;
+    let temp_dir = TempDir::new()?;
+    let mut config = demo_config(config, temp_dir.path());
+    config.calls.language = args.language.unwrap_or(config.calls.language);
+    let (webhooks, receiver_url) = start_receiver()?;
     let recorder = telemetry::install_recorder()?;
     let ports = Ports::bind(&config)?;
     let store = open_store(&config).await?;
-    let (key, secret) = furnish(&store, &receiver_url).await?;
+    let (key, secret) = set_up_customer(&store, &receiver_url).await?;
     let app = App::start(&config, ports, store, recorder, None).await?;
     let Some(sandbox) = &app.sandbox else {
-        bail!("the sandbox carrier is off: set sandbox.enabled = true");
+        bail!("the sandbox carrier is disabled; set sandbox.enabled = true");
     };
-    let heard = sandbox.subscribe();
+    let events = sandbox.subscribe();
     let client = Client::new(app.http, &key);
-    let mut report = Report::new(args.as_json);
-    report.say("NEXO ROUTE demo: one OTP from HTTP to the phone's ear, on this machine alone.\n");
+    let mut report = Report::new(as_json);
+    report.print("NEXO ROUTE demo: one OTP from the HTTP API to the phone, all on this machine.\n");
     let before = client.get("balance").await?;
-    report.say(&format!("wallet   {} USD", exact(&before["total"])));
-    report.say(&format!(
+    report.print(&format!("wallet   {} USD", exact(&before["total"])));
+    report.print(&format!(
         "request  POST /api/v1/send-otp  {phone} code {code}"
     ));
-    let timeline = Timeline::start(code.len(), heard, args.as_json);
-    let (status, answer) = client.send_otp(&phone, &code).await?;
-    report.say(&format!("answer   {status}  {answer}\n"));
-    report.note("request", json!({ "phone": phone, "code": code }));
-    report.note("answer", json!({ "status": status, "body": answer }));
+    let timeline = Timeline::start(code.len(), events, as_json);
+    let (status, response) = client.send_otp(&phone, &code).await?;
+    report.print(&format!("response {status}  {response}\n"));
+    report.set("request", json!({ "phone": phone, "code": code }));
+    report.set("answer", json!({ "status": status, "body": response }));
     report.check("the API accepted the OTP (202)", status == 202);
     if status == 202 {
-        let id = answer["id"].as_str().unwrap_or_default().to_owned();
+        let id = response["id"].as_str().unwrap_or_default().to_owned();
         let (call, steps) = timeline.follow().await;
-        report.note("timeline", json!(steps));
+        report.set("timeline", json!(steps));
         report_call(&call, &code, &args.save, &mut report)?;
-        report_webhook(hooks, &secret, &id, &mut report).await;
-        report_books(&client, &id, &before, &mut report).await?;
+        report_webhook(webhooks, &secret, &id, &mut report).await;
+        report_wallet(&client, &id, &before, &mut report).await?;
     }
     app.shutdown().await;
-    Ok(report.answer())
+    Ok(report.finish())
 }
 
-/// The configuration with every port free, a database of its own and only the sandbox to call.
-fn demo_config(config: &Config, scratch: &Path) -> Config {
+/// The configuration with free ports, a temporary database and the sandbox carrier only.
+fn demo_config(config: &Config, temp_dir: &Path) -> Config {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut config = config.clone();
     config.server.listen = any_port;
     config.metrics.listen = any_port;
-    config.database.url = format!("sqlite://{}", scratch.join("demo.db").display());
+    config.database.url = format!("sqlite://{}", temp_dir.join("demo.db").display());
     config.sip.listen_udp = any_port;
     config.sip.rtp_ports = nexo_voice::rtp::send::ports::PortRange::ephemeral();
     config.sip.public_ip = None;
@@ -114,10 +122,10 @@ fn demo_config(config: &Config, scratch: &Path) -> Config {
     config
 }
 
-/// A directory that goes when the demo does.
-struct Scratch(PathBuf);
+/// A temporary directory, removed on drop.
+struct TempDir(PathBuf);
 
-impl Scratch {
+impl TempDir {
     fn new() -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("nexo-demo-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
@@ -129,25 +137,15 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// An account with a key, credit and a webhook endpoint. Gives the key and the webhook's secret.
-async fn furnish(store: &Store, receiver_url: &str) -> anyhow::Result<(String, String)> {
-    let account_id = store
-        .accounts()
-        .create(NewAccount {
-            email: "demo@localhost",
-            password_hash: None,
-            operator: false,
-            language: None,
-            page_language: None,
-            created_at_ms: unix_ms(),
-        })
-        .await?;
+/// Creates an account with a key, credit and a webhook endpoint. Returns the key and the webhook's secret.
+async fn set_up_customer(store: &Store, receiver_url: &str) -> anyhow::Result<(String, String)> {
+    let account_id = create_account(store).await?;
     store
         .ledger()
         .credit_wallet(Credit {
@@ -173,7 +171,7 @@ async fn furnish(store: &Store, receiver_url: &str) -> anyhow::Result<(String, S
     Ok((key.reveal().to_owned(), secret))
 }
 
-/// The customer's side of HTTP.
+/// The customer's HTTP client.
 struct Client {
     http: reqwest::Client,
     base: String,
@@ -191,12 +189,12 @@ impl Client {
 
     async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("{}/{path}", self.base);
-        let answer = self.http.get(url).bearer_auth(&self.key).send().await?;
-        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+        let response = self.http.get(url).bearer_auth(&self.key).send().await?;
+        Ok(serde_json::from_slice(&response.bytes().await?)?)
     }
 
     async fn send_otp(&self, phone: &str, code: &str) -> anyhow::Result<(u16, Value)> {
-        let answer = self
+        let response = self
             .http
             .post(format!("{}/send-otp", self.base))
             .bearer_auth(&self.key)
@@ -204,20 +202,20 @@ impl Client {
             .body(serde_json::json!({ "phone": phone, "code": code }).to_string())
             .send()
             .await?;
-        let status = answer.status().as_u16();
-        Ok((status, serde_json::from_slice(&answer.bytes().await?)?))
+        let status = response.status().as_u16();
+        Ok((status, serde_json::from_slice(&response.bytes().await?)?))
     }
 }
 
-/// One webhook as it arrived.
-struct Hook {
+/// A received webhook.
+struct Webhook {
     signature: String,
     body: Vec<u8>,
 }
 
-/// A webhook receiver on a free port. Gives what it receives, and its URL.
-fn start_receiver() -> anyhow::Result<(mpsc::UnboundedReceiver<Hook>, String)> {
-    let (received, hooks) = mpsc::unbounded_channel();
+/// Starts a webhook receiver on a free port. Returns the received webhooks and its URL.
+fn start_receiver() -> anyhow::Result<(mpsc::UnboundedReceiver<Webhook>, String)> {
+    let (received, webhooks) = mpsc::unbounded_channel();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let url = format!("http://{}/webhooks/nexo", listener.local_addr()?);
     let server = HttpServer::new(move || {
@@ -230,13 +228,13 @@ fn start_receiver() -> anyhow::Result<(mpsc::UnboundedReceiver<Hook>, String)> {
     .listen(listener)?
     .run();
     actix_web::rt::spawn(server);
-    Ok((hooks, url))
+    Ok((webhooks, url))
 }
 
 async fn receive(
     request: HttpRequest,
     body: web::Bytes,
-    received: web::Data<mpsc::UnboundedSender<Hook>>,
+    received: web::Data<mpsc::UnboundedSender<Webhook>>,
 ) -> HttpResponse {
     let signature = request
         .headers()
@@ -245,24 +243,25 @@ async fn receive(
         .unwrap_or_default()
         .to_owned();
     // The demo may have ended.
-    let _ = received.send(Hook {
+    let _ = received.send(Webhook {
         signature,
         body: body.to_vec(),
     });
     HttpResponse::Ok().finish()
 }
 
-/// Prints the call as it goes, from what the far end sees and hears.
+/// Prints the call as it happens, from the events of the sandbox carrier.
 struct Timeline {
     started: Instant,
     digits: usize,
     events: broadcast::Receiver<SandboxEvent>,
     heard: String,
-    in_place: bool,
-    /// The progress line that stands there is not ended yet.
-    is_open: bool,
+    /// Whether a reading's digits update one line in place.
+    is_terminal: bool,
+    /// Whether the current line has no line end yet.
+    is_line_open: bool,
     is_quiet: bool,
-    /// What happened, and when.
+    /// The events with their times.
     steps: Vec<Value>,
 }
 
@@ -273,19 +272,18 @@ impl Timeline {
             digits,
             events,
             heard: String::new(),
-            in_place: std::io::stdout().is_terminal(),
-            is_open: false,
+            is_terminal: std::io::stdout().is_terminal(),
+            is_line_open: false,
             is_quiet,
             steps: Vec::new(),
         }
     }
 
-    /// Follows the far end until it has finished: what it knows of the call, `None` when it never does, and
-    /// what happened.
+    /// Follows the call to its end. Returns the sandbox carrier's record, `None` after a timeout, and the events.
     async fn follow(mut self) -> (Option<Arc<CallRecord>>, Vec<Value>) {
-        let until = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         loop {
-            let event = tokio::time::timeout_at(until, self.events.recv()).await;
+            let event = tokio::time::timeout_at(deadline, self.events.recv()).await;
             match event {
                 Ok(Ok(SandboxEvent::Finished { record, .. })) => {
                     return (Some(record), self.steps);
@@ -301,12 +299,14 @@ impl Timeline {
 
     fn show(&mut self, event: &SandboxEvent) {
         match event {
-            SandboxEvent::Invited { .. } => self.line("INVITE reaches the phone's carrier"),
+            SandboxEvent::Invited { .. } => self.line("the carrier receives the INVITE"),
             SandboxEvent::Ringing { .. } => self.line("the phone rings"),
-            SandboxEvent::Answered { .. } => self.line("answered; the voice greets"),
+            SandboxEvent::Answered { .. } => {
+                self.line("the phone is answered; the greeting starts")
+            }
             SandboxEvent::DigitHeard { digit, .. } => self.digit(char::from(b'0' + digit)),
             SandboxEvent::Rejected { code, .. } => self.line(&format!("rejected with {code}")),
-            SandboxEvent::Cancelled { .. } => self.line("the caller gave up"),
+            SandboxEvent::Cancelled { .. } => self.line("the call is cancelled"),
             SandboxEvent::HungUp {
                 by: Party::Caller, ..
             } => self.line("we hang up"),
@@ -327,7 +327,7 @@ impl Timeline {
         if self.is_quiet {
             return;
         }
-        if std::mem::take(&mut self.is_open) {
+        if std::mem::take(&mut self.is_line_open) {
             println!();
         }
         println!("  {:>6.2} s  {what}", self.started.elapsed().as_secs_f64());
@@ -335,34 +335,34 @@ impl Timeline {
 
     fn digit(&mut self, digit: char) {
         self.heard.push(digit);
-        self.step(&format!("the far end hears {digit}"));
+        self.step(&format!("the phone hears {digit}"));
         if self.is_quiet {
             return;
         }
-        let place = (self.heard.len() - 1) % self.digits + 1;
+        let position = (self.heard.len() - 1) % self.digits + 1;
         let reading = (self.heard.len() - 1) / self.digits + 1;
-        let so_far = &self.heard[self.heard.len() - place..];
+        let so_far = &self.heard[self.heard.len() - position..];
         let mut shown: String = so_far.chars().flat_map(|c| [c, ' ']).collect();
-        shown.push_str(&"· ".repeat(self.digits - place));
+        shown.push_str(&"· ".repeat(self.digits - position));
         let text = format!(
-            "  {:>6.2} s  reading {reading}: the far end hears  {shown}",
+            "  {:>6.2} s  reading {reading}: the phone hears  {shown}",
             self.started.elapsed().as_secs_f64()
         );
-        self.is_open = self.in_place && place < self.digits;
-        match self.is_open {
+        self.is_line_open = self.is_terminal && position < self.digits;
+        match self.is_line_open {
             true => print!("\r{text}"),
-            false if self.in_place => println!("\r{text}"),
+            false if self.is_terminal => println!("\r{text}"),
             false => println!("{text}"),
         }
-        // A progress line that is not shown at once is none.
+        // Without a line end, stdout is not flushed.
         let _ = std::io::stdout().flush();
     }
 }
 
-/// What is told: line by line to people, at the end as one object to programs; and what was right.
+/// The demo's report: lines printed as it runs, or one JSON object at the end, and the results of the checks.
 struct Report {
     is_quiet: bool,
-    told: Map<String, Value>,
+    json: Map<String, Value>,
     checks: Vec<(String, bool)>,
 }
 
@@ -370,45 +370,46 @@ impl Report {
     fn new(is_quiet: bool) -> Report {
         Report {
             is_quiet,
-            told: Map::new(),
+            json: Map::new(),
             checks: Vec::new(),
         }
     }
 
-    fn say(&self, line: &str) {
+    fn print(&self, line: &str) {
         if !self.is_quiet {
             println!("{line}");
         }
     }
 
-    fn note(&mut self, name: &str, value: Value) {
-        self.told.insert(name.to_owned(), value);
+    fn set(&mut self, name: &str, value: Value) {
+        self.json.insert(name.to_owned(), value);
     }
 
-    fn check(&mut self, what: impl Into<String>, right: bool) {
-        self.checks.push((what.into(), right));
+    fn check(&mut self, what: impl Into<String>, ok: bool) {
+        self.checks.push((what.into(), ok));
     }
 
-    /// Says what was right; the answer has failed unless all of it was.
-    fn answer(mut self) -> Answer {
-        let all = self.checks.iter().all(|(_, right)| *right);
-        self.say("");
-        for (what, right) in &self.checks {
-            self.say(&format!(
-                "  {}  {what}",
-                if *right { "ok  " } else { "FAIL" }
-            ));
+    /// Prints the checks and returns the output.
+    fn finish(mut self) -> CommandOutput {
+        let all_ok = self.checks.iter().all(|(_, ok)| *ok);
+        self.print("");
+        for (what, ok) in &self.checks {
+            self.print(&format!("  {}  {what}", if *ok { "ok  " } else { "FAIL" }));
         }
-        self.say(match all {
-            true => "\nThe whole main job works.",
-            false => "\nThe demo failed: see FAIL above.",
+        self.print(match all_ok {
+            true => "\nAll checks passed.",
+            false => "\nSome checks failed; see FAIL above.",
         });
         let checks = self.checks.iter();
-        let checks = checks.map(|(what, right)| json!({ "what": what, "ok": right }));
+        let checks = checks.map(|(what, ok)| json!({ "what": what, "ok": ok }));
         let checks = checks.collect();
-        self.note("checks", checks);
-        self.note("ok", json!(all));
-        Answer::said(all, Value::Object(self.told))
+        self.set("checks", checks);
+        self.set("ok", json!(all_ok));
+        let output = CommandOutput::new("", self.json);
+        match all_ok {
+            true => output,
+            false => output.failed(None),
+        }
     }
 }
 
@@ -419,18 +420,18 @@ fn report_call(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let Some(call) = call else {
-        report.check("the far end saw the call to its end", false);
+        report.check("the phone's call ended", false);
         return Ok(());
     };
-    report.say(&format!(
-        "\nfar end  heard {:?} in {:.1} s",
+    report.print(&format!(
+        "\nphone    heard {:?} in {:.1} s",
         call.digits_heard,
         call.talk_time.as_secs_f64()
     ));
-    report.note("digits_heard", json!(call.digits_heard));
+    report.set("digits_heard", json!(call.digits_heard));
     report.check("the phone was answered", call.answered);
     report.check(
-        format!("the far end heard the code that was sent ({code})"),
+        format!("the phone heard the code {code}"),
         call.digits_heard == code,
     );
     if call.samples.is_empty() {
@@ -439,34 +440,34 @@ fn report_call(
     }
     nexo_voice::audio::wav::write(save, &call.samples)
         .with_context(|| format!("cannot save the call to {}", save.display()))?;
-    report.say(&format!("audio    saved as {}", save.display()));
-    report.note("recording", json!(save.display().to_string()));
+    report.print(&format!("audio    saved to {}", save.display()));
+    report.set("recording", json!(save.display().to_string()));
     Ok(())
 }
 
 async fn report_webhook(
-    mut hooks: mpsc::UnboundedReceiver<Hook>,
+    mut webhooks: mpsc::UnboundedReceiver<Webhook>,
     secret: &str,
     id: &str,
     report: &mut Report,
 ) {
-    let Ok(Some(hook)) = tokio::time::timeout(PATIENCE, hooks.recv()).await else {
+    let Ok(Some(webhook)) = tokio::time::timeout(TIMEOUT, webhooks.recv()).await else {
         return report.check("a webhook arrived", false);
     };
-    let body = String::from_utf8_lossy(&hook.body);
-    report.say(&format!("webhook  {body}"));
-    report.say(&format!("         X-NEXO-Signature: {}", hook.signature));
-    let event: Value = serde_json::from_slice(&hook.body).unwrap_or_default();
-    report.note(
+    let body = String::from_utf8_lossy(&webhook.body);
+    report.print(&format!("webhook  {body}"));
+    report.print(&format!("         X-NEXO-Signature: {}", webhook.signature));
+    let event: Value = serde_json::from_slice(&webhook.body).unwrap_or_default();
+    report.set(
         "webhook",
-        json!({ "signature": hook.signature, "body": event }),
+        json!({ "signature": webhook.signature, "body": event }),
     );
     report.check(
-        "the webhook's signature is right",
-        HashedSecret::of(secret).verify(&hook.body, &hook.signature),
+        "the webhook's signature is valid",
+        HashedSecret::of(secret).verify(&webhook.body, &webhook.signature),
     );
     report.check(
-        "the webhook says otp.delivered for this OTP",
+        "the webhook reports otp.delivered for this OTP",
         event["type"] == "otp.delivered" && event["id"] == id,
     );
 }
@@ -475,12 +476,12 @@ fn amount(value: &Value) -> Option<Micros> {
     value.to_string().parse().ok()
 }
 
-/// An amount as the API writes it.
+/// Formats an amount like the API.
 fn exact(value: &Value) -> String {
     amount(value).map_or_else(|| value.to_string(), |amount| amount.to_string())
 }
 
-async fn report_books(
+async fn report_wallet(
     client: &Client,
     id: &str,
     before: &Value,
@@ -488,23 +489,23 @@ async fn report_books(
 ) -> anyhow::Result<()> {
     let delivery = client.get(&format!("deliveries/{id}")).await?;
     let after = client.get("balance").await?;
-    report.say(&format!("delivery {delivery}"));
-    report.say(&format!(
+    report.print(&format!("delivery {delivery}"));
+    report.print(&format!(
         "wallet   {} USD before, {} USD after",
         exact(&before["total"]),
         exact(&after["total"])
     ));
-    report.note("delivery", delivery.clone());
-    report.note("wallet", json!({ "before": before, "after": after }));
+    report.set("delivery", delivery.clone());
+    report.set("wallet", json!({ "before": before, "after": after }));
     report.check(
-        "GET /deliveries says delivered",
+        "GET /deliveries reports delivered",
         delivery["status"] == "delivered",
     );
     let paid = amount(&before["total"])
         .zip(amount(&after["total"]))
         .and_then(|(before, after)| before.checked_sub(after));
     report.check(
-        "the wallet paid the OTP's cost, once",
+        "the OTP was charged exactly once",
         paid.is_some() && paid == amount(&delivery["cost"]),
     );
     Ok(())

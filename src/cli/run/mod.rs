@@ -1,4 +1,4 @@
-//! Commands that run something.
+//! Commands that run the gateway, the sandbox carrier or single calls.
 
 pub mod call;
 pub mod demo;

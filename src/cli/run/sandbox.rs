@@ -1,4 +1,4 @@
-//! `nexo sandbox`: the sandbox carrier alone.
+//! `nexo sandbox`: runs the sandbox carrier without the gateway, and prints a line for each finished call.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,21 +13,21 @@ use crate::cli::output::print_line;
 use crate::config::Config;
 use crate::voice;
 
-/// How the sandbox carrier is run alone.
+/// The arguments of `nexo sandbox`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where it takes SIP over UDP, such as 127.0.0.1:5070; port 0 takes a free one
+    /// SIP address for UDP, such as 127.0.0.1:5070; port 0 selects a free one
     #[arg(long, value_name = "ADDR")]
     listen: SocketAddr,
-    /// Where each call's audio and facts are saved [default: sandbox.record_dir]
+    /// Directory to save each call's audio and details to [default: sandbox.record_dir]
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
 }
 
-/// Runs until SIGINT or SIGTERM. Prints where it listens, then one line for each finished call.
+/// Runs until SIGINT or SIGTERM. Prints its address, then one line for each finished call.
 ///
 /// # Errors
-/// When the address is not to be had or the directory not writable.
+/// If the address is not available or the directory is not writable.
 pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -46,7 +46,9 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<(
     let address = sandbox.local_addr();
     print_line(&match as_json {
         true => json!({ "listen": address.to_string() }).to_string(),
-        false => format!("The sandbox carrier takes SIP over UDP on {address}. Ctrl-C ends it."),
+        false => {
+            format!("The sandbox carrier listens on {address} (SIP over UDP). Stop it with Ctrl-C.")
+        }
     });
     print_calls(events, as_json, &mut terminated, &mut interrupted).await;
     sandbox.shutdown().await;
@@ -67,19 +69,19 @@ async fn print_calls(
         };
         match event {
             Ok(SandboxEvent::Finished { record, .. }) => print_line(&match as_json {
-                true => json_of(&record),
-                false => text_of(&record),
+                true => call_json(&record),
+                false => call_text(&record),
             }),
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "calls come faster than they can be printed");
+                tracing::warn!(missed, "calls finish faster than they can be printed");
             }
             Err(RecvError::Closed) => return,
         }
     }
 }
 
-fn json_of(record: &CallRecord) -> String {
+fn call_json(record: &CallRecord) -> String {
     json!({
         "call_id": *record.call_id,
         "phone": record.phone.to_string(),
@@ -91,7 +93,7 @@ fn json_of(record: &CallRecord) -> String {
     .to_string()
 }
 
-fn text_of(record: &CallRecord) -> String {
+fn call_text(record: &CallRecord) -> String {
     let phone = record.phone;
     if !record.answered {
         return format!("{phone}  not answered");

@@ -1,4 +1,4 @@
-//! `nexo serve`: runs everything until it is told to stop.
+//! `nexo serve`: runs the gateway until SIGTERM or SIGINT, and reloads the configuration on SIGHUP.
 
 use std::time::Duration;
 
@@ -15,42 +15,44 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::reload::Reloader;
-use crate::app::systemd;
 use crate::app::shutdown::{DRAIN_TIMEOUT, SETTLE_TIMEOUT};
+use crate::app::systemd;
 use crate::app::{App, Ports, open_store};
 use crate::config::{Config, ConfigError, Loaded};
 use crate::secrets::new_api_key;
 use crate::{telemetry, voice};
 
-/// What a shutdown may take, with some for closing.
+/// The longest shutdown, including time to close the database.
 const MAX_SHUTDOWN: Duration = DRAIN_TIMEOUT
     .saturating_add(SETTLE_TIMEOUT)
     .saturating_add(Duration::from_secs(15));
+
+const STOPPED: &str = "stopped immediately; the next start settles the calls in progress";
 
 const DEMO_EMAIL: &str = "demo@localhost";
 
 const EXAMPLE_PHONE: &str = "+84981234567";
 
-/// Reads the configuration as it is written now.
+/// Reads the current configuration.
 pub type Load = dyn Fn() -> Result<Loaded, ConfigError>;
 
-/// Runs the gateway. Prints where it listens, and a demo account's key where the database was empty.
-/// `load` reads the configuration anew, on SIGHUP.
+/// Runs the gateway. Prints its addresses and, if the database was empty, the key of a demo account. `load` reads
+/// the configuration again on SIGHUP.
 ///
 /// # Errors
-/// What keeps the gateway from starting, in one line with its mend.
+/// If the gateway cannot start; one line that names the remedy.
 pub async fn run(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&loaded.config)?;
-    let outcome = serve(loaded, load, as_json).await;
+    let result = serve(loaded, load, as_json).await;
     telemetry.finish().await;
-    outcome
+    result
 }
 
 async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()> {
     let config = &loaded.config;
     let recorder = telemetry::install_recorder()?;
     let ports = Ports::bind(config)?;
-    // Before the database is touched: a demo account's key is shown only once everything runs.
+    // Checked before the database changes, because the demo account's key is shown only after a successful start.
     voice::prompts(config)?;
     let store = open_store(config).await?;
     let demo_key = demo_account(config, &store).await?;
@@ -75,37 +77,37 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
             }
         }
     }
-    tracing::info!("shutting down: calls in progress are finished first");
+    tracing::info!("shutting down after the calls in progress");
     systemd::stopping(MAX_SHUTDOWN);
     tokio::select! {
         () = app.shutdown() => {}
         // A second signal does not wait.
-        _ = terminated.recv() => tracing::warn!("stopped at once: calls in progress will be settled at the next start"),
-        _ = tokio::signal::ctrl_c() => tracing::warn!("stopped at once: calls in progress will be settled at the next start"),
+        _ = terminated.recv() => tracing::warn!("{STOPPED}"),
+        _ = tokio::signal::ctrl_c() => tracing::warn!("{STOPPED}"),
     }
     watchdog.abort();
     Ok(())
 }
 
-/// Reloads, one after the other.
+/// Applies reloads one after the other.
 struct Reloads {
-    /// What was loaded last, whether or not all of it is in force.
+    /// The configuration loaded last, including settings that take effect at the next start.
     loaded: Loaded,
 }
 
 impl Reloads {
-    /// Takes over the configuration as it is written now, or says why not.
+    /// Applies the current configuration, or logs why it cannot.
     async fn reload(&mut self, reloader: &Reloader, load: &Load) {
-        let outcome = async {
-            let wanted = load()?;
-            let reloaded = reloader.reload(&self.loaded, &wanted).await?;
-            anyhow::Ok((wanted, reloaded))
+        let result = async {
+            let new = load()?;
+            let reloaded = reloader.reload(&self.loaded, &new).await?;
+            anyhow::Ok((new, reloaded))
         };
-        match outcome.await {
-            Ok((wanted, reloaded)) => {
-                self.loaded = wanted;
+        match result.await {
+            Ok((new, reloaded)) => {
+                self.loaded = new;
                 reloader.meters.done();
-                tracing::info!(changed = ?reloaded.changed, "the configuration was reloaded");
+                tracing::info!(changed = ?reloaded.changed, "configuration reloaded");
                 if !reloaded.at_next_start.is_empty() {
                     let keys = reloaded.at_next_start;
                     tracing::warn!(?keys, "these settings take effect at the next start");
@@ -116,31 +118,20 @@ impl Reloads {
                 let error = format!("{error:#}");
                 tracing::error!(
                     error,
-                    "the configuration was not reloaded: the older one stays in force"
+                    "configuration not reloaded; the previous one stays in effect"
                 );
             }
         }
     }
 }
 
-/// A fresh database gets an account to try things with. Gives its key, to be shown once.
+/// Creates a demo account with free credit if the database has no accounts. Returns its key, which is shown once.
 async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<ApiKey>> {
     if !store.accounts().all().await?.is_empty() {
         return Ok(None);
     }
-    let created = store
-        .accounts()
-        .create(NewAccount {
-            email: DEMO_EMAIL,
-            password_hash: None,
-            operator: false,
-            language: None,
-            page_language: None,
-            created_at_ms: unix_ms(),
-        })
-        .await;
-    let account_id = match created {
-        // Another node has just made it.
+    let account_id = match create_account(store).await {
+        // Another node has just created it.
         Err(StoreError::Conflict(Conflict::EmailTaken)) => return Ok(None),
         created => created?,
     };
@@ -164,8 +155,21 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
     create_key(store, account_id, "demo").await.map(Some)
 }
 
-/// Makes a live key without an allowlist.
-pub(in crate::cli) async fn create_key(
+/// Creates the demo account without password and credit.
+pub async fn create_account(store: &Store) -> Result<AccountId, StoreError> {
+    let account = NewAccount {
+        email: DEMO_EMAIL,
+        password_hash: None,
+        operator: false,
+        language: None,
+        page_language: None,
+        created_at_ms: unix_ms(),
+    };
+    store.accounts().create(account).await
+}
+
+/// Creates a live key without an allowlist.
+pub async fn create_key(
     store: &Store,
     account_id: AccountId,
     name: &str,
@@ -207,18 +211,18 @@ fn print_text(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
     for route in &app.engine.dispatcher.carriers {
         let trunk = route.trunk.current();
         let gateways: Vec<&str> = trunk.gateways.iter().map(|g| g.name.as_str()).collect();
-        let by = match gateways.is_empty() {
+        let names = match gateways.is_empty() {
             true => "no route".to_owned(),
             false => gateways.join(", "),
         };
-        println!("  {:<9} {by}", format!("{}", route.trunk.carrier));
+        println!("  {:<9} {names}", route.trunk.carrier.name());
     }
     let Some(key) = demo_key else {
         return;
     };
     println!();
-    println!("The database was empty: the account {DEMO_EMAIL} was made, with test credit.");
-    println!("Its API key is shown this once:");
+    println!("The database was empty. Created the account {DEMO_EMAIL} with free credit.");
+    println!("Its API key is shown only once:");
     println!();
     println!("  export NEXO_KEY={}", key.reveal());
     println!();

@@ -1,5 +1,5 @@
-//! `nexo trunks`: each carrier's gateways. A running gateway is asked what it knows; where none runs,
-//! the gateways are asked directly.
+//! `nexo trunks`: shows the state of each carrier's gateways. A running process reports it; without one, the
+//! command probes the gateways itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use tokio::task::JoinSet;
 
 use super::call::start_endpoint;
 use crate::app::start_sandbox;
-use crate::cli::output::Answer;
+use crate::cli::output::{self, CommandOutput};
 use crate::config::Config;
 use crate::trunks;
 use crate::trunks::status::{CarrierStatus, GatewayStatus, Rung, Status};
 
-/// How long the running gateway may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// The time for the running process to respond.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 const COLUMNS: [&str; 7] = [
     "CARRIER",
     "GATEWAY",
@@ -28,41 +28,45 @@ const COLUMNS: [&str; 7] = [
     "LAST FAILURE",
 ];
 
-/// Prints every gateway.
+/// Shows every gateway.
 ///
 /// # Errors
-/// When a gateway's host does not resolve, or no port is free to ask from.
-pub async fn run(config: &Config) -> anyhow::Result<Answer> {
-    let status = match ask_running(config.metrics.listen).await {
+/// If a gateway's host does not resolve, or no port is free for the probes.
+pub async fn run(config: &Config) -> anyhow::Result<CommandOutput> {
+    let status = match query_running_process(config.metrics.listen).await {
         Some(status) => status,
-        None => ask_gateways(config).await?,
+        None => probe_gateways(config).await?,
     };
-    Ok(Answer::new(table(&status), serde_json::to_value(&status)?))
+    Ok(CommandOutput::new(
+        table(&status),
+        serde_json::to_value(&status)?,
+    ))
 }
 
-/// What the gateway that runs with this configuration knows.
-async fn ask_running(listen: SocketAddr) -> Option<Status> {
+/// Asks the process that runs with this configuration. Returns `None` if there is none.
+async fn query_running_process(listen: SocketAddr) -> Option<Status> {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
     let address = SocketAddr::new(ip, listen.port());
-    let asked = async {
+    let query = async {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
-        let ask = format!("GET /trunks HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(ask.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let request =
+            format!("GET /trunks HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.ok()?;
+        let (head, body) = response.split_once("\r\n\r\n")?;
         head.split(' ').nth(1).filter(|status| *status == "200")?;
         serde_json::from_str(body).ok()
     };
-    tokio::time::timeout(ANSWER_WITHIN, asked).await.ok()?
+    tokio::time::timeout(STATUS_TIMEOUT, query).await.ok()?
 }
 
-async fn ask_gateways(config: &Config) -> anyhow::Result<Status> {
+async fn probe_gateways(config: &Config) -> anyhow::Result<Status> {
     let sandbox = start_sandbox(config).await?;
     let address = sandbox.as_ref().map(|sandbox| sandbox.local_addr());
     let trunks = trunks::from_config(config, address, &trunks::DnsLocator::of(config)?).await?;
@@ -76,10 +80,10 @@ async fn ask_gateways(config: &Config) -> anyhow::Result<Status> {
         let endpoint: Endpoint = endpoint.clone();
         probes.spawn(async move {
             let round_trip = probe(&endpoint, &gateway, &mut 1).await;
-            let why = connection_error(&endpoint, &gateway);
-            gateway.state.probe_finished(round_trip, why.as_deref());
-            // Once is enough: nobody else looks at this state.
-            gateway.state.probe_finished(round_trip, why.as_deref());
+            let error = connection_error(&endpoint, &gateway);
+            gateway.state.probe_finished(round_trip, error.as_deref());
+            // Only a second failure marks a gateway unreachable; one probe decides here.
+            gateway.state.probe_finished(round_trip, error.as_deref());
         });
     }
     while probes.join_next().await.is_some() {}
@@ -103,38 +107,28 @@ async fn ask_gateways(config: &Config) -> anyhow::Result<Status> {
 }
 
 fn table(status: &Status) -> String {
-    let mut rows = vec![COLUMNS.map(str::to_owned)];
+    let mut rows = Vec::new();
     for carrier in &status.carriers {
         if carrier.gateways.is_empty() {
-            let none = "no gateway".to_owned();
-            let mut row: [String; 7] = std::array::from_fn(|_| "-".to_owned());
-            (row[0], row[1]) = (carrier.carrier.clone(), none);
+            let mut row = COLUMNS.map(|_| "-".to_owned());
+            (row[0], row[1]) = (carrier.carrier.clone(), "no gateway".to_owned());
             rows.push(row);
         }
-        for gateway in &carrier.gateways {
-            rows.push(row(carrier, gateway));
-        }
+        rows.extend(carrier.gateways.iter().map(|gateway| row(carrier, gateway)));
     }
-    let widths: [usize; 7] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(widths);
-        let line: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        text.push_str(line.join("  ").trim_end());
-        text.push('\n');
-    }
+    let mut text = output::table(COLUMNS, &rows);
+    text.push('\n');
     for carrier in &status.carriers {
         for gateway in carrier.gateways.iter().filter(|g| !g.ladder.is_empty()) {
             let (carrier, name) = (&carrier.carrier, &gateway.gateway);
-            text.push_str(&format!("\n{carrier}, {name}: the last probe\n"));
+            text.push_str(&format!("\n{carrier}, {name}: last probe\n"));
             text.extend(gateway.ladder.iter().map(rung));
         }
     }
     if !status.running {
-        text.push_str("\nNo gateway runs with this configuration: each was asked directly.\n");
+        text.push_str(
+            "\nNo process runs with this configuration; the gateways were probed directly.\n",
+        );
     }
     text
 }
@@ -144,9 +138,9 @@ fn rung(rung: &Rung) -> String {
         "sent" => "-->",
         _ => "<--",
     };
-    let again = if rung.repeated { ", again" } else { "" };
+    let repeated = if rung.repeated { ", retransmitted" } else { "" };
     let (ms, message, peer) = (rung.ms, &rung.message, &rung.peer);
-    format!("  {ms:>8.3} ms  {arrow}  {message}{again}  {peer}\n")
+    format!("  {ms:>8.3} ms  {arrow}  {message}{repeated}  {peer}\n")
 }
 
 fn row(carrier: &CarrierStatus, gateway: &GatewayStatus) -> [String; 7] {

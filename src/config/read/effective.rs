@@ -1,36 +1,40 @@
-//! The effective configuration for people and for programs, secrets masked.
+//! The effective configuration as TOML and as JSON, with secrets masked, for `nexo config print` and reloads.
 
 use std::fmt::Write;
 
 use serde_json::{Map, Value as Json};
 
-use super::section::{Effective, without_places};
+use super::section::{EffectiveSetting, without_indices};
 
-/// All effective settings, each with where it comes from.
+/// All effective settings with their sources.
 #[derive(Debug, Clone)]
 pub struct EffectiveConfig {
-    pub(in crate::config) keys: Vec<Effective>,
+    settings: Vec<EffectiveSetting>,
 }
 
 impl EffectiveConfig {
-    /// The keys whose values are not the same in `other`, or that only one of both has. A secret that was
-    /// replaced by another looks the same.
+    pub fn new(settings: Vec<EffectiveSetting>) -> Self {
+        Self { settings }
+    }
+
+    /// Returns the keys whose values differ in `other`, or that only one of the two has. A changed secret is not
+    /// noticed, because its mask is the same.
     pub fn differences(&self, other: &EffectiveConfig) -> Vec<String> {
         let value = |config: &EffectiveConfig, path: &str| {
-            let key = config.keys.iter().find(|key| key.path == path);
-            key.map(|key| key.shown.clone())
+            let setting = config.settings.iter().find(|s| s.path == path);
+            setting.map(|s| s.shown.clone())
         };
-        let all = self.keys.iter().chain(&other.keys);
-        let mut paths: Vec<String> = all.map(|key| key.path.clone()).collect();
+        let all = self.settings.iter().chain(&other.settings);
+        let mut paths: Vec<String> = all.map(|s| s.path.clone()).collect();
         paths.sort_unstable();
         paths.dedup();
         paths.retain(|path| value(self, path) != value(other, path));
         paths
     }
 
-    /// A valid `nexo.toml` (but for masked secrets) with each key's source as a comment.
+    /// Returns a `nexo.toml`, valid except for masked secrets, with each key's source as a comment.
     pub fn to_toml(&self) -> String {
-        let lines: Vec<String> = self.keys.iter().map(assignment).collect();
+        let lines: Vec<String> = self.settings.iter().map(assignment).collect();
         let width = lines
             .iter()
             .map(|line| line.chars().count())
@@ -38,12 +42,12 @@ impl EffectiveConfig {
             .unwrap_or(0);
         let mut text = String::new();
         let mut section = "";
-        for (key, line) in self.keys.iter().zip(&lines) {
+        for (key, line) in self.settings.iter().zip(&lines) {
             let (path, _) = split(&key.path);
             if path != section {
                 let gap = if section.is_empty() { "" } else { "\n" };
                 let header = match path.ends_with(']') {
-                    true => format!("[[{}]]", without_places(path)),
+                    true => format!("[[{}]]", without_indices(path)),
                     false => format!("[{path}]"),
                 };
                 // Writing to a String does not fail.
@@ -55,13 +59,13 @@ impl EffectiveConfig {
         text
     }
 
-    /// The configuration itself as one object, and under `sources` where each key comes from.
+    /// Returns the configuration as one object, with the source of each key under `sources`.
     pub fn to_json(&self) -> Json {
         let mut config = Json::Object(Map::new());
         let mut sources = Map::new();
-        for key in &self.keys {
+        for key in &self.settings {
             let (path, name) = split(&key.path);
-            // A TOML value of strings, numbers, flags and lists of strings is always one of JSON's.
+            // Strings, integers, booleans and arrays of strings convert without loss.
             let value = serde_json::to_value(&key.shown).unwrap_or(Json::Null);
             table_at(&mut config, path)[name] = value;
             sources.insert(key.path.clone(), key.source.to_string().into());
@@ -74,7 +78,7 @@ impl EffectiveConfig {
     }
 }
 
-fn assignment(key: &Effective) -> String {
+fn assignment(key: &EffectiveSetting) -> String {
     format!("{} = {}", split(&key.path).1, key.shown)
 }
 
@@ -82,22 +86,22 @@ fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('.').unwrap_or(("", path))
 }
 
-/// The object at `path`, made where it is not there yet. Tables of an array come in order.
+/// Returns the object at `path` and creates it if it is missing. The tables of an array come in order.
 fn table_at<'j>(config: &'j mut Json, path: &str) -> &'j mut Json {
     path.split('.').fold(config, |table, step| {
-        let (name, place) = match step.split_once('[') {
+        let (name, index) = match step.split_once('[') {
             None => return &mut table[step],
-            Some((name, place)) => (name, place.trim_end_matches(']').parse().unwrap_or(0)),
+            Some((name, index)) => (name, index.trim_end_matches(']').parse().unwrap_or(0)),
         };
         if table[name].is_null() {
             table[name] = Json::Array(Vec::new());
         }
         let Json::Array(list) = &mut table[name] else {
-            unreachable!("a path is either a table's or an array's");
+            unreachable!("a path is either a table or an array");
         };
-        while list.len() <= place {
+        while list.len() <= index {
             list.push(Json::Object(Map::new()));
         }
-        &mut list[place]
+        &mut list[index]
     })
 }

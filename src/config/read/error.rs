@@ -1,4 +1,4 @@
-//! Why a configuration is refused: the place, the key, what was given and what is allowed.
+//! Configuration errors: the source, the key, its value and the allowed values in one line, without secrets.
 
 use std::fmt;
 use std::io;
@@ -8,37 +8,38 @@ use thiserror::Error;
 
 use super::source::{Source, variable};
 
-/// A configuration that is refused. Each is one line; none shows a secret.
+/// Why a configuration is invalid. Each message is one line and shows no secret.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     #[error("cannot read {}: {source}; give --config a file that this user can read", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{at}: {message}")]
     Syntax { at: Source, message: String },
-    #[error("{at}: there is no key {key}{}", Hint { at, nearest: nearest.as_deref() })]
+    #[error("{at}: unknown key {key}{}", Hint { at, nearest: nearest.as_deref() })]
     UnknownKey {
         at: Source,
         key: String,
-        /// The known key that is most like it.
+        /// The most similar known key.
         nearest: Option<String>,
     },
-    #[error("{at}: {key} is {given}; allowed is {allowed}")]
-    NotAllowed {
+    #[error("{at}: {key} is {value}; expected {expected}")]
+    Invalid {
         at: Source,
         key: String,
-        /// As TOML; `(hidden)` for a secret.
-        given: String,
-        allowed: String,
+        /// As TOML; masked if it is a secret.
+        value: String,
+        /// The allowed values.
+        expected: String,
     },
-    #[error("{at}: {key} is missing; it is {allowed}")]
+    #[error("{at}: {key} is missing; expected {expected}")]
     Missing {
         at: Source,
         key: String,
-        allowed: String,
+        expected: String,
     },
 }
 
-/// Names the nearest key the way its place writes keys.
+/// Suggests the nearest key, as a variable's name if the unknown key is a variable.
 struct Hint<'a> {
     at: &'a Source,
     nearest: Option<&'a str>,

@@ -1,6 +1,6 @@
-//! What the file and the environment set, key by key, before anything is understood.
+//! The settings of the file and the environment by path, before their types and values are checked.
 //!
-//! A key's path is `section.key`; tables of an array are numbered, `carriers[0].gateways[1].uri`.
+//! The path of a key is `section.key`; tables of an array have an index, as in `carriers[0].gateways[1].uri`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,124 +12,125 @@ use toml::de::{DeTable, DeValue};
 use super::error::ConfigError;
 use super::source::{PREFIX, Source};
 
-/// The one setting that is no key of a section.
+/// The only setting outside a section.
 const CARRIERS: &str = "carriers";
 
-/// A value as it was written.
+/// An unchecked value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::config) enum Written {
-    Text(String),
-    Whole(String),
-    Flag(bool),
-    List(Vec<Written>),
-    /// A table itself; its keys stand beside it with their own paths.
+pub enum RawValue {
+    String(String),
+    Integer(String),
+    Boolean(bool),
+    Array(Vec<RawValue>),
+    /// A table; its keys have entries of their own.
     Table,
-    /// A float or a date, which no key takes.
+    /// A float or a date, which no key accepts.
     Other(String),
-    /// A variable's text, which is read as the key wants it.
-    Bare(String),
+    /// The text of an environment variable; its type depends on the key.
+    Variable(String),
 }
 
-impl Written {
-    fn from_toml(value: &DeValue<'_>) -> Written {
+impl RawValue {
+    fn from_toml(value: &DeValue<'_>) -> RawValue {
         match value {
-            DeValue::String(text) => Written::Text(text.to_string()),
-            DeValue::Integer(number) => Written::Whole(number.to_string()),
-            DeValue::Float(number) => Written::Other(number.to_string()),
-            DeValue::Boolean(flag) => Written::Flag(*flag),
-            DeValue::Datetime(date) => Written::Other(date.to_string()),
-            DeValue::Array(list) => Written::List(
-                list.iter()
-                    .map(|item| Written::from_toml(item.get_ref()))
-                    .collect(),
-            ),
-            DeValue::Table(_) => Written::Table,
+            DeValue::String(text) => RawValue::String(text.to_string()),
+            DeValue::Integer(number) => RawValue::Integer(number.to_string()),
+            DeValue::Float(number) => RawValue::Other(number.to_string()),
+            DeValue::Boolean(flag) => RawValue::Boolean(*flag),
+            DeValue::Datetime(date) => RawValue::Other(date.to_string()),
+            DeValue::Array(list) => RawValue::Array(RawValue::items(list)),
+            DeValue::Table(_) => RawValue::Table,
         }
     }
 
-    /// A variable's text as a list: a TOML array.
-    pub fn as_list(&self) -> Option<Vec<Written>> {
+    fn items(list: &[Spanned<DeValue<'_>>]) -> Vec<RawValue> {
+        let items = list.iter().map(|item| RawValue::from_toml(item.get_ref()));
+        items.collect()
+    }
+
+    /// Returns an array. A variable contains it as a TOML array.
+    pub fn as_array(&self) -> Option<Vec<RawValue>> {
         match self {
-            Written::List(list) => Some(list.clone()),
-            Written::Bare(text) => match DeValue::parse(text).ok()?.get_ref() {
-                DeValue::Array(list) => Some(
-                    list.iter()
-                        .map(|item| Written::from_toml(item.get_ref()))
-                        .collect(),
-                ),
+            RawValue::Array(list) => Some(list.clone()),
+            RawValue::Variable(text) => match DeValue::parse(text).ok()?.get_ref() {
+                DeValue::Array(list) => Some(RawValue::items(list)),
                 _ => None,
             },
             _ => None,
         }
     }
 
-    /// Text. A variable's text may stand bare or as a TOML string.
-    pub fn as_text(&self) -> Option<String> {
+    /// Returns a string. A variable contains it with or without TOML quotes.
+    pub fn as_string(&self) -> Option<String> {
         match self {
-            Written::Text(text) => Some(text.clone()),
-            Written::Bare(text) if text.starts_with(['"', '\'']) => {
+            RawValue::String(text) => Some(text.clone()),
+            RawValue::Variable(text) if text.starts_with(['"', '\'']) => {
                 match DeValue::parse(text).ok()?.get_ref() {
                     DeValue::String(text) => Some(text.to_string()),
                     _ => None,
                 }
             }
-            Written::Bare(text) => Some(text.clone()),
+            RawValue::Variable(text) => Some(text.clone()),
             _ => None,
         }
     }
 
-    pub fn as_whole(&self) -> Option<i64> {
+    pub fn as_integer(&self) -> Option<i64> {
         match self {
-            Written::Whole(text) | Written::Bare(text) => text.trim().replace('_', "").parse().ok(),
+            RawValue::Integer(text) | RawValue::Variable(text) => {
+                text.trim().replace('_', "").parse().ok()
+            }
             _ => None,
         }
     }
 
-    pub fn as_flag(&self) -> Option<bool> {
+    pub fn as_bool(&self) -> Option<bool> {
         match self {
-            Written::Flag(flag) => Some(*flag),
-            Written::Bare(text) => text.trim().parse().ok(),
+            RawValue::Boolean(flag) => Some(*flag),
+            RawValue::Variable(text) => text.trim().parse().ok(),
             _ => None,
         }
     }
 }
 
-/// Writes it as TOML does, for the eyes of whoever wrote it.
-impl fmt::Display for Written {
+/// Formats as TOML, for error messages.
+impl fmt::Display for RawValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Written::Text(text) | Written::Bare(text) => toml::Value::String(text.clone()).fmt(f),
-            Written::Whole(text) | Written::Other(text) => f.write_str(text),
-            Written::Flag(flag) => flag.fmt(f),
-            Written::List(list) => {
+            RawValue::String(text) | RawValue::Variable(text) => {
+                toml::Value::String(text.clone()).fmt(f)
+            }
+            RawValue::Integer(text) | RawValue::Other(text) => f.write_str(text),
+            RawValue::Boolean(flag) => flag.fmt(f),
+            RawValue::Array(list) => {
                 f.write_str("[")?;
-                for (place, item) in list.iter().enumerate() {
-                    write!(f, "{}{item}", if place == 0 { "" } else { ", " })?;
+                for (index, item) in list.iter().enumerate() {
+                    write!(f, "{}{item}", if index == 0 { "" } else { ", " })?;
                 }
                 f.write_str("]")
             }
-            Written::Table => f.write_str("a table"),
+            RawValue::Table => f.write_str("a table"),
         }
     }
 }
 
-/// One value and where it stands.
+/// A value and its source.
 #[derive(Debug, Clone)]
-pub(in crate::config) struct Given {
-    pub written: Written,
+pub struct RawSetting {
+    pub value: RawValue,
     pub source: Source,
 }
 
-/// Everything that is set, a later source over an earlier one.
+/// All settings; a later source overrides an earlier one.
 #[derive(Debug, Default)]
-pub(in crate::config) struct AllGiven {
-    by_path: BTreeMap<String, Given>,
-    /// Variables of our prefix without a section: perhaps a slip, perhaps nothing of ours.
-    strays: Vec<String>,
+pub struct RawSettings {
+    by_path: BTreeMap<String, RawSetting>,
+    /// Variables with the prefix but without a section: a typing error, or another program's variable.
+    without_section: Vec<String>,
 }
 
-impl AllGiven {
-    /// Takes what a file sets.
+impl RawSettings {
+    /// Adds the settings of a file.
     pub fn add_file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         let lines = Lines::new(name, text);
         let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
@@ -140,7 +141,7 @@ impl AllGiven {
         Ok(())
     }
 
-    /// Takes what the environment sets. Variables of other programs are passed over.
+    /// Adds the settings of the environment. Ignores variables without the prefix.
     pub fn add_variables(
         &mut self,
         variables: impl IntoIterator<Item = (String, String)>,
@@ -152,20 +153,17 @@ impl AllGiven {
             if key.to_lowercase() == CARRIERS {
                 self.add_carriers(&name, &value)?;
             } else if key.contains("__") {
-                let given = Given {
-                    written: Written::Bare(value),
-                    source: Source::Variable(name.as_str().into()),
-                };
                 let path = key.to_lowercase().replace("__", ".");
-                self.by_path.insert(path, given);
+                let source = Source::Variable(name.as_str().into());
+                self.insert(&path, RawValue::Variable(value), source);
             } else {
-                self.strays.push(name);
+                self.without_section.push(name);
             }
         }
         Ok(())
     }
 
-    /// The carriers of a variable replace all of the file's.
+    /// Adds the carriers of a variable, which replace all carriers of the file.
     fn add_carriers(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         let source = Source::Variable(name.into());
         let parsed = DeValue::parse(value).map_err(|error| ConfigError::Syntax {
@@ -185,9 +183,9 @@ impl AllGiven {
                 path => format!("{path}.{}", key.get_ref()),
             };
             match value.get_ref() {
-                // A header's own span is that of its first key.
+                // The span of a table is that of its first key; the header's key has the line of the header.
                 DeValue::Table(table) => {
-                    self.insert(&path, Written::Table, source(key.span().start));
+                    self.insert(&path, RawValue::Table, source(key.span().start));
                     self.add_table(&path, table, source);
                 }
                 _ => self.add_value(&path, value, source),
@@ -203,44 +201,44 @@ impl AllGiven {
     ) {
         match value.get_ref() {
             DeValue::Array(list) if list.iter().any(|item| item.get_ref().is_table()) => {
-                for (place, item) in list.iter().enumerate() {
-                    let path = format!("{path}[{place}]");
-                    let written = Written::from_toml(item.get_ref());
-                    self.insert(&path, written, source(item.span().start));
+                for (index, item) in list.iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    let raw = RawValue::from_toml(item.get_ref());
+                    self.insert(&path, raw, source(item.span().start));
                     if let DeValue::Table(table) = item.get_ref() {
                         self.add_table(&path, table, source);
                     }
                 }
             }
             other => {
-                let written = Written::from_toml(other);
-                self.insert(path, written, source(value.span().start));
+                let raw = RawValue::from_toml(other);
+                self.insert(path, raw, source(value.span().start));
             }
         }
     }
 
-    fn insert(&mut self, path: &str, written: Written, source: Source) {
-        self.by_path
-            .insert(path.to_owned(), Given { written, source });
+    fn insert(&mut self, path: &str, value: RawValue, source: Source) {
+        let setting = RawSetting { value, source };
+        self.by_path.insert(path.to_owned(), setting);
     }
 
-    pub fn get(&self, path: &str) -> Option<&Given> {
+    pub fn get(&self, path: &str) -> Option<&RawSetting> {
         self.by_path.get(path)
     }
 
-    /// Every path that is set, in order of the alphabet.
-    pub fn all(&self) -> impl Iterator<Item = (&str, &Given)> {
+    /// Every path that is set, in alphabetical order.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &RawSetting)> {
         self.by_path
             .iter()
-            .map(|(path, given)| (path.as_str(), given))
+            .map(|(path, setting)| (path.as_str(), setting))
     }
 
-    pub fn strays(&self) -> &[String] {
-        &self.strays
+    pub fn without_section(&self) -> &[String] {
+        &self.without_section
     }
 }
 
-/// From offsets in a file to its lines.
+/// Converts byte offsets in a file to line numbers.
 struct Lines<'t> {
     name: Arc<str>,
     text: &'t str,
@@ -264,5 +262,5 @@ impl<'t> Lines<'t> {
 }
 
 fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or("not TOML").to_owned()
+    message.lines().next().unwrap_or("invalid TOML").to_owned()
 }

@@ -1,57 +1,63 @@
-//! Reading keys: each is named once, with its default and what is allowed, where it is read.
+//! Typed access to the settings: each key is read in one place, with its default and its allowed values.
 //!
-//! The reader remembers every key that was asked for. What is set and was never asked for is no key,
-//! and what was asked for is what `config print` shows.
+//! The reader records every key that is read. A key that is set but never read is unknown. `config print` shows the
+//! recorded keys.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use toml::Value;
 
 use super::error::ConfigError;
-use super::raw::{AllGiven, Given, Written};
+use super::raw::{RawSetting, RawSettings, RawValue};
 use super::source::{PREFIX, Source, variable};
 
-/// What stands for a secret wherever one would be shown.
-pub(in crate::config) const MASK: &str = "********";
+/// Replaces a secret in all output.
+pub const MASK: &str = "********";
 
-/// One key's effective value.
+/// The effective value of one key.
 #[derive(Debug, Clone)]
-pub(in crate::config) struct Effective {
+pub struct EffectiveSetting {
     pub path: String,
-    /// As it is shown: a secret is masked.
+    /// The value for output; a secret is masked.
     pub shown: Value,
     pub source: Source,
 }
 
-/// Reads what is given, and remembers what was asked for.
+/// Reads settings and records which keys were read.
 #[derive(Debug)]
-pub(in crate::config) struct Reader {
-    given: AllGiven,
-    effective: Vec<Effective>,
+pub struct Reader {
+    raw: RawSettings,
+    effective: Vec<EffectiveSetting>,
     tables: BTreeSet<String>,
 }
 
 impl Reader {
-    pub fn new(given: AllGiven) -> Self {
+    pub fn new(raw: RawSettings) -> Self {
         Self {
-            given,
+            raw,
             effective: Vec::new(),
             tables: BTreeSet::new(),
         }
     }
 
-    /// The section `[name]`, which need not be there.
+    /// Returns the section `[name]`, which may be missing.
     pub fn section(&mut self, name: &str) -> Result<Section<'_>, ConfigError> {
         self.tables.insert(name.to_owned());
-        let doubled = format!("{name}[0]");
+        let array = format!("{name}[0]");
         let wrong = self
-            .given
+            .raw
             .get(name)
-            .filter(|given| given.written != Written::Table)
-            .or_else(|| self.given.get(&doubled));
+            .filter(|setting| setting.value != RawValue::Table)
+            .or_else(|| self.raw.get(&array));
         match wrong {
-            Some(given) => Err(not_allowed(name, given, &format!("one section [{name}]"))),
+            Some(RawSetting { value, source }) => Err(invalid(
+                source,
+                name,
+                value,
+                format!("one [{name}] section"),
+            )),
             None => Ok(Section {
                 path: name.to_owned(),
                 reader: self,
@@ -59,22 +65,23 @@ impl Reader {
         }
     }
 
-    /// The tables `[[path]]` in order, as paths for [`Reader::table`].
+    /// Returns the paths of the tables `[[path]]` in order, for [`Reader::table`].
     pub fn tables(&mut self, path: &str) -> Result<Vec<String>, ConfigError> {
         self.tables.insert(path.to_owned());
-        if let Some(given) = self.given.get(path)
-            && given.written != Written::List(Vec::new())
+        if let Some(setting) = self.raw.get(path)
+            && setting.value != RawValue::Array(Vec::new())
         {
-            let header = without_places(path);
-            return Err(not_allowed(path, given, &format!("tables [[{header}]]")));
+            let header = without_indices(path);
+            let expected = format!("[[{header}]]");
+            return Err(invalid(&setting.source, path, &setting.value, expected));
         }
         let mut tables = Vec::new();
         loop {
             let path = format!("{path}[{}]", tables.len());
-            match self.given.get(&path) {
+            match self.raw.get(&path) {
                 None => return Ok(tables),
-                Some(given) if given.written != Written::Table => {
-                    return Err(not_allowed(&path, given, "a table"));
+                Some(setting) if setting.value != RawValue::Table => {
+                    return Err(invalid(&setting.source, &path, &setting.value, "a table"));
                 }
                 Some(_) => {
                     self.tables.insert(path.clone());
@@ -84,7 +91,7 @@ impl Reader {
         }
     }
 
-    /// One of the tables that [`Reader::tables`] found.
+    /// Returns one of the tables that [`Reader::tables`] found.
     pub fn table(&mut self, path: &str) -> Section<'_> {
         Section {
             path: path.to_owned(),
@@ -92,81 +99,78 @@ impl Reader {
         }
     }
 
-    /// Where `path`, which was read, is set.
+    /// Returns the source of `path`.
     pub fn source(&self, path: &str) -> Source {
-        self.given
+        self.raw
             .get(path)
-            .map_or(Source::Default, |given| given.source.clone())
+            .map_or(Source::Default, |setting| setting.source.clone())
     }
 
-    /// The refusal of a key that is fine by itself but not beside another one.
-    pub fn refuse(&self, path: &str, allowed: impl Into<String>) -> ConfigError {
+    /// Returns the error for a key that is valid by itself, but not in combination with another one.
+    pub fn invalid(&self, path: &str, expected: impl Into<String>) -> ConfigError {
         let shown = self.effective.iter().find(|key| key.path == path);
-        ConfigError::NotAllowed {
-            at: self.source(path),
-            key: path.to_owned(),
-            given: shown.map_or_else(|| "missing".to_owned(), |key| key.shown.to_string()),
-            allowed: allowed.into(),
-        }
+        let value = shown.map_or_else(|| "missing".to_owned(), |key| key.shown.to_string());
+        invalid(&self.source(path), path, value, expected)
     }
 
-    /// Everything that was read, in the order in which it was.
+    /// Returns all settings in the order in which they were read.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownKey`] when something is set that nobody read.
-    pub fn finish(self) -> Result<Vec<Effective>, ConfigError> {
+    /// [`ConfigError::UnknownKey`] if a key is set that was never read.
+    pub fn finish(self) -> Result<Vec<EffectiveSetting>, ConfigError> {
         let read: BTreeSet<&str> = self.effective.iter().map(|k| k.path.as_str()).collect();
         let is_known = |path: &str| read.contains(path) || self.tables.contains(path);
-        if let Some((path, given)) = self.given.all().find(|(path, _)| !is_known(path)) {
+        if let Some((path, setting)) = self.raw.all().find(|(path, _)| !is_known(path)) {
             return Err(ConfigError::UnknownKey {
-                at: given.source.clone(),
+                at: setting.source.clone(),
                 key: path.to_owned(),
                 nearest: self.nearest(path),
             });
         }
-        for name in self.given.strays() {
-            self.check_stray(name)?;
+        for name in self.raw.without_section() {
+            self.check_variable(name)?;
         }
         Ok(self.effective)
     }
 
-    /// `NEXO_DATABASE_URL` is a slip of the pen; `NEXO_KEY` is the user's own.
-    fn check_stray(&self, name: &str) -> Result<(), ConfigError> {
-        let sections = self.tables.iter().map(|table| without_places(table));
-        let slip = sections
+    /// Rejects `NEXO_DATABASE_URL` as a typing error, because `database` is a section, but ignores `NEXO_KEY`.
+    fn check_variable(&self, name: &str) -> Result<(), ConfigError> {
+        let sections = self.tables.iter().map(|table| without_indices(table));
+        let is_typing_error = sections
             .map(|section| format!("{PREFIX}{}_", section.to_uppercase()))
             .any(|start| name.starts_with(&start));
-        if !slip {
+        if !is_typing_error {
             return Ok(());
         }
-        let meant = self
+        let intended = self
             .effective
             .iter()
             .find(|key| variable(&key.path).replace("__", "_") == name);
         let key = name[PREFIX.len()..].to_lowercase();
         Err(ConfigError::UnknownKey {
             at: Source::Variable(name.into()),
-            nearest: meant
+            nearest: intended
                 .map(|key| key.path.clone())
                 .or_else(|| self.nearest(&key)),
             key,
         })
     }
 
-    /// The known key most like `unknown`: of the same name in another section, or a typing slip away.
+    /// Returns the known key most similar to `unknown`: one with the same name in another section, or one within a
+    /// small edit distance.
     fn nearest(&self, unknown: &str) -> Option<String> {
-        let unknown = without_places(unknown);
+        let unknown = without_indices(unknown);
         let name = unknown.rsplit('.').next().unwrap_or(&unknown);
         let known: BTreeSet<String> = self
             .effective
             .iter()
-            .map(|key| without_places(&key.path))
-            .chain(self.tables.iter().map(|table| without_places(table)))
+            .map(|key| without_indices(&key.path))
+            .chain(self.tables.iter().map(|table| without_indices(table)))
             .collect();
-        let elsewhere = known
+        let same_name = known
             .iter()
             .find(|key| key.rsplit('.').next() == Some(name));
-        if let Some(key) = elsewhere {
+        if let Some(key) = same_name {
             return Some(key.clone());
         }
         known
@@ -178,47 +182,52 @@ impl Reader {
     }
 }
 
-/// One section or table, whose keys are read.
-pub(in crate::config) struct Section<'r> {
+/// A section or table whose keys are being read.
+pub struct Section<'r> {
     path: String,
     reader: &'r mut Reader,
 }
 
 impl Section<'_> {
-    /// Text that `parse` understands; `default` is one such text.
+    /// Reads a string that `parse` accepts, as it must accept `default`.
     pub fn parsed<T>(
         &mut self,
         key: &str,
         default: &str,
-        allowed: &str,
+        expected: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<T, ConfigError> {
-        self.text(key, Some(default), allowed, parse, None)
+        self.text(key, Some(default), expected, parse, None)
     }
 
-    /// Text that must be given.
+    /// Reads a string without a default.
     pub fn required<T>(
         &mut self,
         key: &str,
-        allowed: &str,
+        expected: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<T, ConfigError> {
-        self.text(key, None, allowed, parse, None)
+        self.text(key, None, expected, parse, None)
     }
 
-    /// Text that holds a secret, or none; `mask` makes of it what may be seen.
+    /// Reads any string; the default is empty.
+    pub fn string(&mut self, key: &str, expected: &str) -> Result<String, ConfigError> {
+        self.parsed(key, "", expected, |text| Some(text.to_owned()))
+    }
+
+    /// Reads a string that may contain a secret; `mask` returns it for output.
     pub fn masked<T>(
         &mut self,
         key: &str,
         default: &str,
-        allowed: &str,
+        expected: &str,
         parse: impl Fn(&str) -> Option<T>,
         mask: fn(&str) -> String,
     ) -> Result<T, ConfigError> {
-        self.text(key, Some(default), allowed, parse, Some(mask))
+        self.text(key, Some(default), expected, parse, Some(mask))
     }
 
-    /// One of a few names.
+    /// Reads one of several names.
     pub fn choice<T: Copy>(
         &mut self,
         key: &str,
@@ -231,75 +240,52 @@ impl Section<'_> {
         })
     }
 
-    /// A list of texts, each understood by `parse`.
+    /// Reads an array of strings that `parse` accepts.
     pub fn list<T>(
         &mut self,
         key: &str,
         default: &[&str],
-        allowed: &str,
+        expected: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Vec<T>, ConfigError> {
         let path = self.path_of(key);
-        let (texts, source) = match self.reader.given.get(&path) {
-            None => (
-                default.iter().map(|&text| text.to_owned()).collect(),
-                Source::Default,
-            ),
-            Some(given) => {
-                let texts: Option<Vec<String>> = given
-                    .written
-                    .as_list()
-                    .and_then(|list| list.iter().map(Written::as_text).collect());
-                match texts {
-                    Some(texts) => (texts, given.source.clone()),
-                    None => return Err(not_allowed(&path, given, allowed)),
-                }
-            }
+        let default: Vec<String> = default.iter().map(|&text| text.to_owned()).collect();
+        let (texts, source) = self.get(&path, default, expected, |value| {
+            value.as_array()?.iter().map(RawValue::as_string).collect()
+        })?;
+        let parse = |text: &String| {
+            let value = || format!("{text:?} in its list");
+            parse(text).ok_or_else(|| invalid(&source, &path, value(), expected))
         };
-        let mut values = Vec::with_capacity(texts.len());
-        for text in &texts {
-            match parse(text) {
-                Some(value) => values.push(value),
-                None => {
-                    return Err(ConfigError::NotAllowed {
-                        at: source,
-                        key: path,
-                        given: format!("{text:?} in its list"),
-                        allowed: allowed.to_owned(),
-                    });
-                }
-            }
-        }
+        let values = texts.iter().map(parse).collect::<Result<Vec<T>, _>>()?;
         let shown = Value::Array(texts.into_iter().map(Value::String).collect());
-        self.note(path, shown, source);
+        self.record(path, shown, source);
         Ok(values)
     }
 
-    /// A whole number within `range`.
+    /// Reads an integer within `range`.
     ///
     /// # Panics
-    /// When `range` leaves `T`, which reading the defaults rules out.
-    pub fn whole<T: TryFrom<i64>>(
+    /// If `T` cannot hold every value of `range`.
+    pub fn integer<T: TryFrom<i64>>(
         &mut self,
         key: &str,
         default: i64,
         range: RangeInclusive<i64>,
     ) -> Result<T, ConfigError> {
-        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-        let number = self.value(key, default, &allowed, |written| {
-            written.as_whole().filter(|number| range.contains(number))
+        let expected = format!("an integer from {} to {}", range.start(), range.end());
+        let number = self.value(key, default, &expected, |value| {
+            value.as_integer().filter(|number| range.contains(number))
         })?;
-        Ok(T::try_from(number)
-            .ok()
-            .expect("a range lies within its type"))
+        Ok(T::try_from(number).ok().expect("the range fits the type"))
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub fn flag(&mut self, key: &str, default: bool) -> Result<bool, ConfigError> {
-        self.value(key, default, "true or false", Written::as_flag)
+        self.value(key, default, "true or false", RawValue::as_bool)
     }
 
-    /// The full path of one of its keys.
+    /// Returns the full path of a key.
     pub fn path_of(&self, key: &str) -> String {
         format!("{}.{key}", self.path)
     }
@@ -308,60 +294,68 @@ impl Section<'_> {
         &mut self,
         key: &str,
         default: T,
-        allowed: &str,
-        read: impl Fn(&Written) -> Option<T>,
+        expected: &str,
+        read: impl Fn(&RawValue) -> Option<T>,
     ) -> Result<T, ConfigError> {
         let path = self.path_of(key);
-        let (value, source) = match self.reader.given.get(&path) {
-            None => (default, Source::Default),
-            Some(given) => match read(&given.written) {
-                Some(value) => (value, given.source.clone()),
-                None => return Err(not_allowed(&path, given, allowed)),
-            },
-        };
-        self.note(path, value.into(), source);
+        let (value, source) = self.get(&path, default, expected, read)?;
+        self.record(path, value.into(), source);
         Ok(value)
+    }
+
+    /// Returns the value at `path` and its source, or the default.
+    fn get<T>(
+        &self,
+        path: &str,
+        default: T,
+        expected: &str,
+        read: impl Fn(&RawValue) -> Option<T>,
+    ) -> Result<(T, Source), ConfigError> {
+        let Some(setting) = self.reader.raw.get(path) else {
+            return Ok((default, Source::Default));
+        };
+        match read(&setting.value) {
+            Some(value) => Ok((value, setting.source.clone())),
+            None => Err(invalid(&setting.source, path, &setting.value, expected)),
+        }
     }
 
     fn text<T>(
         &mut self,
         key: &str,
         default: Option<&str>,
-        allowed: &str,
+        expected: &str,
         parse: impl Fn(&str) -> Option<T>,
         mask: Option<fn(&str) -> String>,
     ) -> Result<T, ConfigError> {
         let path = self.path_of(key);
-        let (text, source) = match (self.reader.given.get(&path), default) {
-            (Some(given), _) => match given.written.as_text() {
-                Some(text) => (text, given.source.clone()),
-                None if mask.is_some() => return Err(hidden(path, given, allowed)),
-                None => return Err(not_allowed(&path, given, allowed)),
-            },
-            (None, Some(default)) => (default.to_owned(), Source::Default),
+        let source = self.reader.source(&path);
+        let text = match (self.reader.raw.get(&path), default) {
+            (None, Some(default)) => default.to_owned(),
             (None, None) => {
                 return Err(ConfigError::Missing {
                     at: self.reader.source(&self.path),
                     key: path,
-                    allowed: allowed.to_owned(),
+                    expected: expected.to_owned(),
                 });
             }
+            (Some(setting), _) => match setting.value.as_string() {
+                Some(text) => text,
+                // A secret without quotes must not be shown either.
+                None if mask.is_some() => {
+                    return Err(invalid(&source, &path, "not a string", expected));
+                }
+                None => return Err(invalid(&source, &path, &setting.value, expected)),
+            },
         };
         let shown = Value::String(mask.map_or_else(|| text.clone(), |mask| mask(&text)));
-        let Some(value) = parse(&text) else {
-            return Err(ConfigError::NotAllowed {
-                at: source,
-                key: path,
-                given: shown.to_string(),
-                allowed: allowed.to_owned(),
-            });
-        };
-        self.note(path, shown, source);
+        let value = parse(&text).ok_or_else(|| invalid(&source, &path, &shown, expected))?;
+        self.record(path, shown, source);
         Ok(value)
     }
 
-    fn note(&mut self, path: String, shown: Value, source: Source) {
-        self.reader.effective.push(Effective {
+    fn record(&mut self, path: String, shown: Value, source: Source) {
+        self.reader.effective.push(EffectiveSetting {
             path,
             shown,
             source,
@@ -369,31 +363,32 @@ impl Section<'_> {
     }
 }
 
-fn not_allowed(path: &str, given: &Given, allowed: &str) -> ConfigError {
-    ConfigError::NotAllowed {
-        at: given.source.clone(),
-        key: path.to_owned(),
-        given: given.written.to_string(),
-        allowed: allowed.to_owned(),
+fn invalid(
+    source: &Source,
+    key: &str,
+    value: impl Display,
+    expected: impl Into<String>,
+) -> ConfigError {
+    ConfigError::Invalid {
+        at: source.clone(),
+        key: key.to_owned(),
+        value: value.to_string(),
+        expected: expected.into(),
     }
 }
 
-fn hidden(key: String, given: &Given, allowed: &str) -> ConfigError {
-    ConfigError::NotAllowed {
-        at: given.source.clone(),
-        key,
-        given: "no text".to_owned(),
-        allowed: allowed.to_owned(),
-    }
+/// Masks a secret completely; an empty one stays empty.
+pub fn mask_all(text: &str) -> String {
+    if text.is_empty() { "" } else { MASK }.to_owned()
 }
 
-/// `carriers.gateways.uri` for `carriers[0].gateways[1].uri`.
-pub(in crate::config) fn without_places(path: &str) -> String {
-    let mut inside = false;
+/// Removes the indices of a path: `carriers.gateways.uri` for `carriers[0].gateways[1].uri`.
+pub fn without_indices(path: &str) -> String {
+    let mut is_index = false;
     path.chars()
         .filter(|c| {
-            inside = (inside || *c == '[') && *c != ']';
-            !inside && *c != ']'
+            is_index = (is_index || *c == '[') && *c != ']';
+            !is_index && *c != ']'
         })
         .collect()
 }

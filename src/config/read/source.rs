@@ -1,12 +1,12 @@
-//! Where a setting comes from.
+//! The source of a setting: the default, a line of the file or an environment variable.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The origin of one setting, as an operator finds it.
+/// The source of one setting. Displays as `default`, `nexo.toml:3` or the variable's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Nothing sets it.
+    /// Not set.
     Default,
     /// A line of the configuration file.
     File { name: Arc<str>, line: usize },
@@ -24,10 +24,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// The prefix of every variable that sets something.
-pub(in crate::config) const PREFIX: &str = "NEXO_";
+/// The prefix of every environment variable for a setting.
+pub const PREFIX: &str = "NEXO_";
 
-/// The variable that overrides `path`: `NEXO_SERVER__LISTEN` for `server.listen`.
-pub(in crate::config) fn variable(path: &str) -> String {
+/// Returns the environment variable that overrides `path`: `NEXO_SERVER__LISTEN` for `server.listen`.
+pub fn variable(path: &str) -> String {
     format!("{PREFIX}{}", path.replace('.', "__").to_uppercase())
 }

@@ -31,10 +31,10 @@ fn an_account_is_opened_listed_and_closed(backend: Backend) {
     let stdout = nexo.succeed(&["account", "close", "--account", "OPS@example.com"]);
     assert_eq!(
         stdout,
-        "Closed the account ops@example.com. Its keys no longer work.\n"
+        "Closed account ops@example.com. Its keys no longer work.\n"
     );
     let stdout = nexo.succeed(&["account", "close", "--account", "ops@example.com"]);
-    assert_eq!(stdout, "The account ops@example.com was closed before.\n");
+    assert_eq!(stdout, "Account ops@example.com was already closed.\n");
     let listed = nexo.json(&["account", "list"]);
     assert!(listed["accounts"][0]["closed_at"].is_string());
     let text = nexo.succeed(&["account", "list"]);
@@ -66,8 +66,8 @@ fn closing_an_account_prints_the_amount_to_pay_out(backend: Backend) {
     let stdout = nexo.succeed(&close);
     assert_eq!(
         stdout,
-        "Closed the account a@example.com. Its keys no longer work.\n\
-             To be paid out: 10.000 USD. Forfeited: 2.110 USD of free and bonus credit. Reference: closing-1.\n"
+        "Closed account a@example.com. Its keys no longer work.\n\
+             Due for payout: 10.000 USD. Forfeited: 2.110 USD of free and bonus credit. Reference: closing-1.\n"
     );
     let again = nexo.succeed(&[&close[..], &["--json"]].concat());
     assert!(
@@ -84,7 +84,10 @@ fn closing_an_account_prints_the_amount_to_pay_out(backend: Backend) {
 fn account_commands_name_the_next_steps(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     let empty = nexo.succeed(&["account", "list"]);
-    assert_eq!(empty, "No account yet: nexo account create --email EMAIL\n");
+    assert_eq!(
+        empty,
+        "No accounts yet. Create one: nexo account create --email EMAIL\n"
+    );
     let stdout = nexo.succeed(&["account", "create", "--email", "a@example.com"]);
     assert!(
         stdout.contains("nexo key create --account a@example.com"),
@@ -101,10 +104,7 @@ fn e_mail_addresses_are_unique_regardless_of_case(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     let error = nexo.fail(1, &["account", "create", "--email", "A@Example.com"]);
-    assert_eq!(
-        error,
-        "error: an account a@example.com exists already: `nexo account list` shows it"
-    );
+    assert_eq!(error, "error: account a@example.com already exists");
 }
 
 #[per_database]
@@ -145,7 +145,7 @@ fn an_unknown_account_is_named(backend: Backend) {
     ] {
         assert_eq!(
             nexo.fail(1, command),
-            "error: there is no account no@example.com: `nexo account list` shows those that are there"
+            "error: no account no@example.com; `nexo account list` shows all accounts"
         );
     }
 }

@@ -55,13 +55,13 @@ fn every_command_refuses_a_bad_configuration_in_one_line() {
     ] {
         assert_eq!(
             nexo.fail(1, command),
-            "error: nexo.toml:3: there is no key calls.repeats; did you mean calls.repeat?"
+            "error: nexo.toml:3: unknown key calls.repeats; did you mean calls.repeat?"
         );
     }
     nexo.write("nexo.toml", "[server]\nlisten = \"here\"\n");
     assert_eq!(
         nexo.fail(1, &["config", "check"]),
-        "error: nexo.toml:2: server.listen is \"here\"; allowed is an IP address and port, such as \
+        "error: nexo.toml:2: server.listen is \"here\"; expected an IP address and port, such as \
          127.0.0.1:8080 or [::1]:8080"
     );
 }
@@ -77,7 +77,7 @@ fn a_bad_variable_or_missing_file_is_refused() {
     nexo.set("NEXO_CALLS__REPEAT", "9");
     assert_eq!(
         nexo.fail(1, &["config", "check"]),
-        "error: NEXO_CALLS__REPEAT: calls.repeat is \"9\"; allowed is a whole number from 1 to 3"
+        "error: NEXO_CALLS__REPEAT: calls.repeat is \"9\"; expected an integer from 1 to 3"
     );
 }
 
@@ -94,7 +94,7 @@ fn bad_usage_is_one_line_and_exit_code_2() {
         ),
         (
             &["prompts", "render", "12", "--out", "x.wav"],
-            "a code is 4 to 8 ASCII digits",
+            "a code must be 4 to 8 ASCII digits",
         ),
         (
             &[

@@ -51,11 +51,11 @@ fn a_key_is_created_listed_and_revoked(backend: Backend) {
     let id = created["id"].as_str().unwrap();
     let stdout = nexo.succeed(&["key", "revoke", id]);
     assert!(
-        stdout.starts_with(&format!("Revoked the key {id}.")),
+        stdout.starts_with(&format!("Revoked key {id}.")),
         "{stdout}"
     );
     let again = nexo.succeed(&["key", "revoke", id]);
-    assert_eq!(again, format!("The key {id} was revoked before.\n"));
+    assert_eq!(again, format!("Key {id} was already revoked.\n"));
     assert!(nexo.json(&["key", "list"])["keys"][0]["revoked_at"].is_string());
     nexo.with_store(async |store| {
         assert!(
@@ -80,7 +80,7 @@ fn a_keys_plaintext_is_shown_once_and_never_stored(backend: Backend) {
         .find_map(|word| ApiKey::parse(word).ok())
         .expect("the key is shown");
     assert_eq!(key.mode(), KeyMode::Test);
-    assert!(stdout.contains("It is shown this once"), "{stdout}");
+    assert!(stdout.contains("It is shown only once"), "{stdout}");
     let listed = nexo.succeed(&["key", "list"]);
     assert!(!listed.contains(key.reveal()), "{listed}");
     assert!(
@@ -120,7 +120,7 @@ fn an_unknown_key_is_not_revoked(backend: Backend) {
     let id = "8f2e1c4d-0000-4000-8000-000000000001";
     assert_eq!(
         nexo.fail(1, &["key", "revoke", id]),
-        format!("error: there is no key {id}: `nexo key list` shows those that are there")
+        format!("error: no key {id}; `nexo key list` shows all keys")
     );
 }
 

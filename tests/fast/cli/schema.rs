@@ -11,7 +11,7 @@ fn migrations_go_up_and_down_and_are_listed(backend: Backend) {
     let steps = status["migrations"].as_array().unwrap();
     assert!(steps.iter().all(|step| step["applied"] == true), "{status}");
     let stdout = nexo.succeed(&["migrate", "up"]);
-    assert!(stdout.contains("has the current schema"), "{stdout}");
+    assert!(stdout.contains("is up to date"), "{stdout}");
 
     let last = steps.last().unwrap()["name"].as_str().unwrap();
     let down = nexo.json(&["migrate", "down"]);
@@ -82,10 +82,7 @@ fn a_database_of_a_development_version_is_refused_and_left_unchanged(backend: Ba
                           WHERE version = 'm0001_accounts'";
             store.connection().execute_unprepared(rename).await.unwrap();
         });
-        assert!(
-            nexo.succeed(&["migrate", "up"])
-                .contains("has the current schema")
-        );
+        assert!(nexo.succeed(&["migrate", "up"]).contains("is up to date"));
     }
 }
 
@@ -102,7 +99,7 @@ fn the_error_for_a_missing_database_names_the_remedy() {
     ] {
         assert_eq!(
             nexo.fail(1, command),
-            "error: there is no database data/nexo.db: run `nexo migrate up`, or start `nexo serve`"
+            "error: database data/nexo.db does not exist: run `nexo migrate up`, or start `nexo serve`"
         );
     }
     assert!(!nexo.dir().join("data").exists());
@@ -130,7 +127,7 @@ fn a_directory_without_write_permission_is_reported_in_one_line() {
     assert_eq!(
         nexo.fail(1, &["migrate", "up"]),
         "error: cannot create the directory data: File exists (os error 17); make the directory \
-         above it writable for this user, or set database.url to another place"
+         above it writable for this user, or set database.url to another database"
     );
     nexo.set("NEXO_DATABASE__URL", "sqlite:///proc/nexo.db");
     let error = nexo.fail(1, &["migrate", "up"]);
@@ -154,7 +151,7 @@ fn a_server_that_does_not_answer_is_reported() {
     let start = format!("error: the database server at 127.0.0.1:{port} does not answer: ");
     assert!(error.starts_with(&start), "{error}");
     assert!(
-        error.ends_with("; start it, or set database.url to another place"),
+        error.ends_with("; start it, or set database.url to another database"),
         "{error}"
     );
     assert!(!error.contains("s3cret"), "{error}");
@@ -167,7 +164,7 @@ fn a_file_that_is_not_a_database_is_reported_in_one_line() {
     nexo.write("data/nexo.db", &"This is not a database. ".repeat(100));
     assert_eq!(
         nexo.fail(1, &["account", "list"]),
-        "error: data/nexo.db is not an SQLite database: move it away, or set database.url to another place"
+        "error: data/nexo.db is not an SQLite database: move it away, or set database.url to another database"
     );
 }
 

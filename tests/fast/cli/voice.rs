@@ -197,20 +197,20 @@ fn a_test_call_that_cannot_be_placed_reports_the_reason() {
         (
             2,
             &["call", "0981234567", "4829"][..],
-            "a phone starts with +84",
+            "a phone number starts with +84",
         ),
         (2, &["call", "+84981234567", "48"], "4 to 8 ASCII digits"),
-        (2, &["demo", "0981234567"], "a phone starts with +84"),
+        (2, &["demo", "0981234567"], "a phone number starts with +84"),
         (2, &["demo", "+84981234567", "48"], "4 to 8 ASCII digits"),
         (
             1,
             &["call", "+84981234567", "4829", "--carrier", "x"],
-            "allowed are viettel,",
+            "available: viettel,",
         ),
         (
             1,
             &["call", "+84981234567", "4829", "--gateway", "x"],
-            "no such gateway, but sandbox",
+            "no gateway 'x' for viettel; available: sandbox",
         ),
     ] {
         let stderr = nexo.fail(code, arguments);
@@ -386,7 +386,7 @@ fn a_call_plays_the_recordings() {
     );
     let steps = result["timeline"].as_array().unwrap();
     assert_eq!(
-        steps[0]["what"], "INVITE reaches the phone's carrier",
+        steps[0]["what"], "the carrier receives the INVITE",
         "{result}"
     );
     assert!(nexo.dir().join("demo-call.wav").exists());

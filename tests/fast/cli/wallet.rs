@@ -53,7 +53,7 @@ fn the_same_reference_credits_once(backend: Backend) {
     assert_eq!(json_line(nexo, &credit("bonus", "3", "INV-1")), first);
     let stdout = nexo.succeed(&credit("balance", "10.00", "INV-1"));
     assert!(
-        stdout.starts_with("Added nothing: the reference INV-1 has credited"),
+        stdout.starts_with("Nothing added: reference INV-1 was already credited to"),
         "{stdout}"
     );
     assert!(stdout.contains("holds 10.000 USD"), "{stdout}");
@@ -121,7 +121,7 @@ fn a_correction_applies_once_and_never_exceeds_the_balance(backend: Backend) {
     assert_eq!(json_line(nexo, &correct("-1.00", "FIX-1")), taken);
     let stdout = nexo.succeed(&correct("-2.00", "FIX-1"));
     assert!(
-        stdout.starts_with("Corrected nothing: the reference FIX-1 has corrected"),
+        stdout.starts_with("Nothing corrected: reference FIX-1 was already used for"),
         "{stdout}"
     );
     // Credits and corrections have separate references.

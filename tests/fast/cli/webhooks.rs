@@ -58,7 +58,7 @@ fn an_endpoint_is_added_and_listed_and_its_secret_shown_once(backend: Backend) {
     assert!(text.contains("https://1.1.1.1/hooks"), "{text}");
     let stdout = nexo.succeed(&add("a@example.com", "https://1.1.1.1/more"));
     assert!(
-        stdout.contains("whsec_") && stdout.contains("shown this once"),
+        stdout.contains("whsec_") && stdout.contains("shown only once"),
         "{stdout}"
     );
 }
@@ -100,7 +100,7 @@ fn only_https_urls_on_public_addresses_are_accepted(backend: Backend) {
     ] {
         let error = nexo.fail(1, &add("a@example.com", url));
         assert!(
-            error.starts_with(&format!("error: {url} cannot be")),
+            error.starts_with(&format!("error: {url} is not")),
             "{error}"
         );
         assert!(error.contains(message), "{error}");
@@ -191,7 +191,7 @@ fn a_replay_that_the_receiver_rejects_is_a_failure(backend: Backend) {
     assert_eq!((code, &answer["status_code"]), (1, &json!(500)));
     assert_eq!(
         stderr,
-        "error: the receiver did not take it: answered 500\n"
+        "error: the receiver did not accept it: answered 500\n"
     );
 
     // The receiver has stopped: the connection is refused.
@@ -208,7 +208,7 @@ fn an_unknown_attempt_is_not_replayed(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     assert_eq!(
         nexo.fail(1, &["webhook", "replay", UNKNOWN]),
-        format!("error: there is no webhook attempt {UNKNOWN}: its id came as X-NEXO-Attempt-Id")
+        format!("error: no webhook attempt {UNKNOWN}; use the id of its X-NEXO-Attempt-Id header")
     );
 }
 

@@ -204,7 +204,7 @@ fn a_second_process_of_the_same_name_is_refused_and_a_killed_one_is_replaced_at_
     let (code, said) = a.second_server();
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("node a runs already on this database"),
+        said.contains("node a already runs on this database"),
         "{said}"
     );
     assert!(said.contains("[cluster] node"), "{said}");
