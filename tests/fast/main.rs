@@ -1,5 +1,5 @@
-//! Tests of the shipped binary that need no telephone, no browser and no second node: the HTTP API, the commands,
-//! the site, money, operators and operations.
+//! Tests of the shipped binary without telephony peers and browsers: the HTTP API, the commands, the dashboard,
+//! billing, operator pages and operations.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;

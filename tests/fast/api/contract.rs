@@ -1,4 +1,4 @@
-//! The HTTP API through the binary, on every database: each row of the contract's tables.
+//! Tests each row of the API contract's tables on both databases.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ const WEBHOOKS_OPEN: [(&str, &str); 2] = [
     ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
     ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
 ];
-/// One short reading, so that a call takes about six seconds.
+/// The code is read once, so that a call takes about six seconds.
 const QUICK: (&str, &str) = ("NEXO_CALLS__REPEAT", "1");
 
 fn assert_error(answer: &Answer, status: u16, error: &str) {
@@ -27,7 +27,7 @@ fn assert_error(answer: &Answer, status: u16, error: &str) {
 }
 
 #[per_database]
-async fn each_malformed_request_is_refused_in_the_contracts_order(backend: Backend) {
+async fn malformed_requests_are_refused_in_the_order_of_the_contract(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let customer = gateway.customer("a@example.com", "1.00");
     let url = format!("{}/api/v1/send-otp", gateway.url);
@@ -86,14 +86,14 @@ async fn each_malformed_request_is_refused_in_the_contracts_order(backend: Backe
         assert_error(&posted, 405, "method_not_allowed");
         assert_eq!(posted.header("allow"), Some("GET"));
     }
-    let lost = answer(client().get(format!("{}/nowhere", gateway.url))).await;
-    assert_error(&lost, 404, "not_found");
+    let unknown = answer(client().get(format!("{}/nowhere", gateway.url))).await;
+    assert_error(&unknown, 404, "not_found");
     assert_eq!(customer.balance().await, ("1.000".into(), "1.000".into()));
     gateway.audit();
 }
 
 #[per_database]
-async fn an_otp_is_called_read_paid_and_told_and_everything_agrees(backend: Backend) {
+async fn call_ledger_delivery_and_webhook_of_an_otp_agree(backend: Backend) {
     let gateway = Gateway::start(backend, &[WEBHOOKS_OPEN[0], WEBHOOKS_OPEN[1], QUICK]);
     let customer = gateway.customer("a@example.com", "10.00");
     let receiver = Receiver::start();
@@ -139,12 +139,12 @@ async fn an_otp_is_called_read_paid_and_told_and_everything_agrees(backend: Back
     gateway.audit();
 }
 
-/// What the sandbox carrier does with a number, and what the customer sees of it.
+/// The result of an OTP to a sandbox number with these last two digits.
 struct Case {
     last_two: u32,
     status: u16,
     error: &'static str,
-    /// Of an accepted OTP: its error code, the carrier's word, and whether it is kept.
+    /// For an accepted OTP: its error code, the carrier's status, and whether it is charged.
     outcome: Option<(&'static str, &'static str, bool)>,
 }
 
@@ -212,7 +212,7 @@ const CASES: [Case; 10] = [
 ];
 
 #[per_database]
-async fn every_sandbox_number_ends_as_promised_with_the_wallet_right(backend: Backend) {
+async fn every_sandbox_number_has_its_documented_outcome_and_charge(backend: Backend) {
     let settings = [QUICK, ("NEXO_CALLS__RING_TIMEOUT_SECONDS", "3")];
     let gateway = Gateway::start(backend, &settings);
     let mut calls = Vec::new();
@@ -228,16 +228,15 @@ async fn every_sandbox_number_ends_as_promised_with_the_wallet_right(backend: Ba
 
 async fn check(case: &Case, customer: &harness::Customer) {
     let to = phone(case.last_two);
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     let sent = customer.send(&to, "4829").await;
     if case.last_two == 97 {
-        // There is no other gateway to go on to: it has all of the dispatch timeout, but no longer than a phone
-        // may ring.
-        let waited = begun.elapsed();
+        // Without another gateway to try, the only one gets the whole dispatch timeout, limited by the ring timeout.
+        let waited = started.elapsed();
         assert!(waited >= std::time::Duration::from_secs(3), "{waited:?}");
     }
     assert_eq!(sent.status, case.status, "{} {}", case.last_two, sent.text);
-    let kept = case.outcome.is_some_and(|(_, _, kept)| kept);
+    let is_charged = case.outcome.is_some_and(|(_, _, is_charged)| is_charged);
     if let Some((error_code, carrier_status, _)) = case.outcome {
         let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
         let delivered = error_code.is_empty();
@@ -257,11 +256,11 @@ async fn check(case: &Case, customer: &harness::Customer) {
             assert_eq!(sent.json["retry_after_seconds"], 17);
             assert_eq!(sent.header("retry-after"), Some("17"));
         }
-        // The phone's window was released: the second try is refused by the carrier, not by us.
+        // The phone's window was released: the carrier refuses the second OTP, not the rate limit.
         let again = customer.send(&to, "4829").await;
         assert_eq!((again.status, again.error()), (case.status, case.error));
     }
-    let left = if kept { "0.978" } else { "1.000" };
+    let left = if is_charged { "0.978" } else { "1.000" };
     assert_eq!(customer.balance().await.1, left, "{}", case.last_two);
 }
 
@@ -320,7 +319,7 @@ fn count(answers: &[u16], status: u16) -> usize {
 }
 
 #[per_database]
-async fn buckets_are_spent_free_first_and_refunded_where_they_came_from(backend: Backend) {
+async fn free_credit_is_spent_first_and_refunds_go_to_their_bucket(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
     for (bucket, amount) in [("free", "0.010"), ("bonus", "0.005")] {
@@ -344,14 +343,16 @@ async fn buckets_are_spent_free_first_and_refunded_where_they_came_from(backend:
     let refused = customer.send(&phone(95), "1234").await;
     assert_error(&refused, 502, "no_route");
     assert_eq!(buckets().await, ["0.010", "0.005", "1.000", "1.015"]);
-    let kept = customer.send(&phone(90), "1234").await;
-    assert_eq!(kept.status, 202);
+    let charged = customer.send(&phone(90), "1234").await;
+    assert_eq!(charged.status, 202);
     assert_eq!(buckets().await, ["0.000", "0.000", "0.993", "0.993"]);
     gateway.audit();
 }
 
 #[per_database]
-async fn a_key_is_held_to_its_allowlist_and_a_revoked_one_stops_within_a_second(backend: Backend) {
+async fn a_key_obeys_its_allowlist_and_its_revocation_takes_effect_within_a_second(
+    backend: Backend,
+) {
     let gateway = Gateway::start(backend, &[]);
     gateway.customer("a@example.com", "1.00");
     let key = gateway.nexo(&[
@@ -417,7 +418,7 @@ async fn a_foreign_or_malformed_delivery_is_not_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_key_costs_nothing_and_leaves_the_live_phone_free() {
-    // No carrier has a route but the sandbox's: a live key would be refused.
+    // The only gateway of the carrier does not answer: a live key is refused, and the sandbox serves test keys.
     let carriers = r#"[{name="viettel",channels=1,calls_per_second=1,caller_ids=[],gateways=[{name="none",uri="sip:127.0.0.1:9"}]}]"#;
     let gateway = Gateway::start(
         harness::Backend::Sqlite,
@@ -446,7 +447,7 @@ async fn a_test_key_costs_nothing_and_leaves_the_live_phone_free() {
     let sent = test.send(&to, "1234").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     assert_eq!(number(&sent.text, "cost"), "0.000");
-    // The live phone's window is open: it is the silent gateway that refuses.
+    // The test call did not open the phone's rate limit window: the silent gateway causes the refusal.
     assert_error(&live.send(&to, "1234").await, 502, "no_route");
     let ended = test.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["status"], "delivered");
@@ -454,7 +455,7 @@ async fn a_test_key_costs_nothing_and_leaves_the_live_phone_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_number_without_a_carrier_is_told_so_and_nothing_is_debited() {
+async fn a_number_without_a_carrier_is_refused_and_not_debited() {
     let gateway = Gateway::start(
         harness::Backend::Sqlite,
         &[("NEXO_SANDBOX__ENABLED", "false")],
@@ -474,7 +475,7 @@ async fn a_number_without_a_carrier_is_told_so_and_nothing_is_debited() {
 }
 
 #[per_database]
-async fn health_pages_and_the_document_answer(backend: Backend) {
+async fn health_checks_and_the_openapi_document_are_served(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     for path in ["healthz", "readyz"] {
         let page = answer(client().get(format!("{}/{path}", gateway.url))).await;
@@ -495,7 +496,7 @@ async fn health_pages_and_the_document_answer(backend: Backend) {
 }
 
 #[per_database]
-async fn a_process_that_dies_in_mid_call_refunds_and_tells_when_it_comes_back(backend: Backend) {
+async fn a_crash_during_calls_is_refunded_and_notified_after_the_restart(backend: Backend) {
     let mut gateway = Gateway::start(backend, &WEBHOOKS_OPEN);
     let mut customer = gateway.customer("a@example.com", "1.00");
     let receiver = Receiver::start();
@@ -510,9 +511,9 @@ async fn a_process_that_dies_in_mid_call_refunds_and_tells_when_it_comes_back(ba
     }
     gateway.kill_and_restart();
     customer.api = format!("{}/api/v1", gateway.url);
-    // The window survived: the phone is still left alone.
+    // The phone's window survives the crash.
     assert_error(&customer.send(&to, "1234").await, 429, "rate_limited");
-    let mut told = HashSet::new();
+    let mut notified = HashSet::new();
     for id in &ids {
         let ended = customer.get(&format!("deliveries/{id}")).await;
         assert_eq!(ended.json["status"], "failed");
@@ -520,15 +521,15 @@ async fn a_process_that_dies_in_mid_call_refunds_and_tells_when_it_comes_back(ba
         assert_eq!(ended.json["carrier_status"], "interrupted");
         let hook = receiver.next();
         assert_eq!(hook.header("x-nexo-event-type"), "otp.failed");
-        told.insert(hook.header("x-nexo-delivery-id").to_owned());
+        notified.insert(hook.header("x-nexo-delivery-id").to_owned());
     }
-    assert_eq!(told, ids);
+    assert_eq!(notified, ids);
     assert_eq!(customer.balance().await.1, "1.000");
     gateway.audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_told_to_end_finishes_its_calls_first() {
+async fn sigterm_waits_for_calls_in_progress() {
     let mut gateway = Gateway::start(harness::Backend::Sqlite, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
     let sent = customer.send(&phone(67), "1234").await;
@@ -556,13 +557,13 @@ async fn a_second_server_of_one_sqlite_file_is_refused_and_changes_nothing() {
         "{error}"
     );
     assert_eq!(error.lines().count(), 1, "{error}");
-    // The second one has not settled the call of the first one.
+    // The second server has not settled the call of the first one.
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["status"], "delivered");
 }
 
 #[per_database]
-async fn a_ported_number_goes_through_its_carrier_within_a_second_of_the_import(backend: Backend) {
+async fn a_ported_number_uses_its_carrier_within_a_second_of_the_import(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
     let (ported, other) = (phone(90), phone(90));
@@ -584,18 +585,18 @@ async fn a_key_shows_when_it_was_last_used(backend: Backend) {
     let mut gateway = Gateway::start(backend, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
     let last_use = |gateway: &Gateway| {
-        let told = gateway.nexo(&["key", "list", "--account", "a@example.com"]);
-        told["keys"][0]["last_used_at"].clone()
+        let listed = gateway.nexo(&["key", "list", "--account", "a@example.com"]);
+        listed["keys"][0]["last_used_at"].clone()
     };
     assert!(last_use(&gateway).is_null());
     assert_eq!(customer.get("balance").await.status, 200);
     let first = until(
-        "it is written",
+        "the last use is stored",
         std::time::Duration::from_secs(30),
         async || Some(last_use(&gateway)).filter(|at| at.is_string()),
     )
     .await;
-    // What is not written yet is when the gateway ends.
+    // A graceful shutdown stores the last use.
     assert_eq!(customer.get("balance").await.status, 200);
     assert_eq!(gateway.terminate(), Some(0));
     let second = last_use(&gateway);

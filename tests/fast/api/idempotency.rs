@@ -1,4 +1,5 @@
-//! `Idempotency-Key` through the binary: one request, one answer, one call, whatever happens meanwhile.
+//! The `Idempotency-Key` header: repeated requests get the same answer and place one call, also across restarts and
+//! nodes.
 
 use std::time::{Duration, Instant};
 
@@ -42,8 +43,8 @@ fn assert_replays(again: &Answer, first: &Answer) {
 }
 
 fn assert_error(answer: &Answer, status: u16, error: &str) {
-    let said = (answer.status, answer.error());
-    assert_eq!(said, (status, error), "{}", answer.text);
+    let actual = (answer.status, answer.error());
+    assert_eq!(actual, (status, error), "{}", answer.text);
     assert!(!is_replay(answer));
 }
 
@@ -60,16 +61,16 @@ async fn count(database: &DatabaseConnection, what: &str) -> i64 {
     row.unwrap().unwrap().try_get_by_index(0).unwrap()
 }
 
-async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let give_up = Instant::now() + Duration::from_secs(20);
-    while !is_so().await {
-        assert!(Instant::now() < give_up, "never: {what}");
+async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 #[per_database]
-async fn the_same_request_has_the_same_answer_and_rings_once_also_after_a_restart(
+async fn a_repeated_request_gets_the_same_answer_and_calls_once_also_after_a_restart(
     backend: Backend,
 ) {
     let mut gateway = Gateway::start(backend, &[QUICK]);
@@ -78,7 +79,7 @@ async fn the_same_request_has_the_same_answer_and_rings_once_also_after_a_restar
     let first = post(&customer, "order 42", &first_body).await;
     assert_eq!(first.status, 202, "{}", first.text);
     assert_eq!(first.header("idempotent-replayed"), None);
-    // Well within the phone's 30 s.
+    // Within the phone's window of 30 s.
     assert_replays(&post(&customer, "order 42", &first_body).await, &first);
     let named = request(&customer, b"order 42", &first_body).header("X-Request-Id", "mine-1");
     assert_eq!(answer(named).await.header("x-request-id"), Some("mine-1"));
@@ -98,7 +99,7 @@ async fn the_same_request_has_the_same_answer_and_rings_once_also_after_a_restar
 }
 
 #[per_database]
-async fn an_idempotency_key_is_its_api_keys_own(backend: Backend) {
+async fn an_idempotency_key_is_scoped_to_its_api_key(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let one = gateway.customer("a@example.com", "1.00");
     let args = ["key", "create", "--account", "a@example.com", "--name", "b"];
@@ -114,7 +115,7 @@ async fn an_idempotency_key_is_its_api_keys_own(backend: Backend) {
 }
 
 #[per_database]
-async fn fifty_at_once_are_one_call_and_have_one_answer(backend: Backend) {
+async fn fifty_concurrent_requests_make_one_call_and_get_one_answer(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
     let body = body(&phone(91));
@@ -144,7 +145,7 @@ async fn a_402_a_429_and_a_502_free_the_key(backend: Backend) {
     assert_eq!(customer.send(&called, "1234").await.status, 202);
     let limited = post(&customer, "k", &body(&called)).await;
     assert_error(&limited, 429, "rate_limited");
-    // Each carrier has a gateway of its own, which remembers how it failed.
+    // A different carrier each time, because a gateway remembers its failures.
     for (prefix, ending) in [("+8490", 95), ("+8491", 96), ("+8492", 97)] {
         let to = phone(ending).replacen("+8498", prefix, 1);
         let refused = post(&customer, "k", &body(&to)).await;
@@ -162,7 +163,7 @@ async fn a_402_a_429_and_a_502_free_the_key(backend: Backend) {
 }
 
 #[per_database]
-async fn a_400_is_kept_as_any_answer_is(backend: Backend) {
+async fn a_400_is_stored_and_replayed(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
     for (key, wrong, error) in [
@@ -193,7 +194,7 @@ async fn a_400_is_kept_as_any_answer_is(backend: Backend) {
 }
 
 #[per_database]
-async fn a_malformed_key_is_a_clear_400_and_none_is_kept(backend: Backend) {
+async fn a_malformed_key_is_a_400_and_is_not_stored(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
     let (longest, too_long) = ("~".repeat(255), "k".repeat(256));
@@ -211,7 +212,7 @@ async fn a_malformed_key_is_a_clear_400_and_none_is_kept(backend: Backend) {
     }
     let two = request(&customer, b"k", &body(&phone(90))).header("Idempotency-Key", "l");
     assert_error(&answer(two).await, 400, "invalid_request");
-    // Who asks is checked first.
+    // The API key is checked first.
     let stranger = Customer {
         key: "sk_live_nonsense".into(),
         ..customer.clone()
@@ -226,7 +227,7 @@ async fn a_malformed_key_is_a_clear_400_and_none_is_kept(backend: Backend) {
 }
 
 #[per_database]
-async fn a_day_later_the_key_is_new(backend: Backend) {
+async fn a_key_expires_after_a_day(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
     assert_eq!(post(&customer, "k", "no JSON").await.status, 400);
@@ -240,9 +241,7 @@ async fn a_day_later_the_key_is_new(backend: Backend) {
 }
 
 #[per_database]
-async fn a_process_that_dies_before_the_carrier_answers_never_rings_again_under_the_key(
-    backend: Backend,
-) {
+async fn a_key_does_not_call_again_after_a_crash_before_the_carrier_answers(backend: Backend) {
     let mut gateway = Gateway::start(backend, &[QUICK]);
     let mut customer = gateway.customer("a@example.com", "1.00");
     let silent = body(&phone(97));
@@ -268,7 +267,7 @@ async fn a_process_that_dies_before_the_carrier_answers_never_rings_again_under_
     gateway.audit();
 }
 
-/// Holds up every debit until it is rolled back.
+/// Blocks every debit until the returned transaction is rolled back.
 async fn stall(database: &DatabaseConnection) -> sea_orm::DatabaseTransaction {
     let options = sea_orm::TransactionOptions {
         sqlite_transaction_mode: Some(sea_orm::SqliteTransactionMode::Immediate),
@@ -283,10 +282,10 @@ async fn stall(database: &DatabaseConnection) -> sea_orm::DatabaseTransaction {
 }
 
 #[per_database]
-async fn who_hangs_up_and_asks_again_gets_the_answer_of_the_call_under_way(backend: Backend) {
+async fn a_retry_after_a_disconnect_gets_the_answer_of_the_request_in_progress(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
-    // The key is read and the wallet known.
+    // Loads the API key and the wallet into the caches.
     assert_eq!(customer.send(&phone(90), "1234").await.status, 202);
     let database = database(&gateway).await;
     let stalled = stall(&database).await;
@@ -310,35 +309,36 @@ async fn who_hangs_up_and_asks_again_gets_the_answer_of_the_call_under_way(backe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_nodes_asked_at_once_make_one_call() {
+async fn concurrent_requests_to_two_nodes_make_one_call() {
     if !Backend::Postgres.is_available() {
         return;
     }
     let one = Gateway::start(Backend::Postgres, &[QUICK, NODE_A]);
     let two = one.beside(&[QUICK, NODE_B]);
     let customer = one.customer("a@example.com", "10.00");
-    let beside = Customer {
+    let on_two = Customer {
         api: format!("{}/api/v1", two.url),
         ..customer.clone()
     };
     for round in 0..20 {
         let (key, body) = (format!("round {round}"), body(&phone(90)));
-        let ours = join_all((0..4).map(|_| post(&customer, &key, &body)));
-        let theirs = join_all((0..4).map(|_| post(&beside, &key, &body)));
-        let (ours, theirs) = tokio::join!(ours, theirs);
-        let all: Vec<&Answer> = ours.iter().chain(&theirs).collect();
+        let from_one = join_all((0..4).map(|_| post(&customer, &key, &body)));
+        let from_two = join_all((0..4).map(|_| post(&on_two, &key, &body)));
+        let (from_one, from_two) = tokio::join!(from_one, from_two);
+        let all: Vec<&Answer> = from_one.iter().chain(&from_two).collect();
         for answer in &all {
             assert_eq!(answer.status, 202, "{}", answer.text);
             assert_eq!(answer.text, all[0].text);
         }
         assert_eq!(all.iter().filter(|answer| !is_replay(answer)).count(), 1);
-        let conflict = post(&beside, &key, "{}").await;
+        let conflict = post(&on_two, &key, "{}").await;
         assert_error(&conflict, 409, "idempotency_conflict");
-        // Refusals race as well: whoever is first, it is one answer.
+        // Refusals also race: both nodes give the answer of the first one.
         let key = format!("wrong {round}");
-        let (ours, theirs) = tokio::join!(post(&customer, &key, "{}"), post(&beside, &key, "{}"));
-        assert_eq!((ours.status, &ours.text), (400, &theirs.text));
-        assert!(is_replay(&ours) != is_replay(&theirs));
+        let (from_one, from_two) =
+            tokio::join!(post(&customer, &key, "{}"), post(&on_two, &key, "{}"));
+        assert_eq!((from_one.status, &from_one.text), (400, &from_two.text));
+        assert!(is_replay(&from_one) != is_replay(&from_two));
     }
     let database = database(&one).await;
     assert_eq!(count(&database, "deliveries").await, 20);
@@ -350,19 +350,19 @@ async fn two_nodes_asked_at_once_make_one_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_waits_for_what_another_has_under_way_even_if_that_dies() {
+async fn a_node_waits_for_a_request_in_progress_on_another_node_even_if_that_crashes() {
     if !Backend::Postgres.is_available() {
         return;
     }
     let mut one = Gateway::start(Backend::Postgres, &[QUICK, NODE_A]);
     let two = one.beside(&[QUICK, NODE_B]);
     let customer = one.customer("a@example.com", "1.00");
-    let beside = Customer {
+    let on_two = Customer {
         api: format!("{}/api/v1", two.url),
         ..customer.clone()
     };
     let database = database(&one).await;
-    // Refused after a while: the key is free, and the second node calls in its own turn.
+    // The carrier's refusal frees the key, and the second node calls again.
     let silent = body(&phone(97));
     let first = tokio::spawn({
         let (customer, silent) = (customer.clone(), silent.clone());
@@ -372,20 +372,20 @@ async fn a_node_waits_for_what_another_has_under_way_even_if_that_dies() {
         count(&database, "deliveries").await == 1
     })
     .await;
-    let second = post(&beside, "k", &silent).await;
+    let second = post(&on_two, "k", &silent).await;
     let first = first.await.unwrap();
     assert_error(&first, 502, "no_route");
     assert_error(&second, 502, "no_route");
     assert_ne!(first.json["id"], second.json["id"]);
-    // The first node dies instead: the second one waits until that is settled.
+    // Now the first node crashes. The second one waits until the delivery is settled.
     let first = tokio::spawn(request(&customer, b"k", &silent).send());
     until("debited", || async {
         count(&database, "deliveries").await == 3
     })
     .await;
     let second = tokio::spawn({
-        let (beside, silent) = (beside.clone(), silent.clone());
-        async move { post(&beside, "k", &silent).await }
+        let (on_two, silent) = (on_two.clone(), silent.clone());
+        async move { post(&on_two, "k", &silent).await }
     });
     one.kill();
     assert!(first.await.unwrap().is_err());
@@ -398,9 +398,9 @@ async fn a_node_waits_for_what_another_has_under_way_even_if_that_dies() {
         second.text
     );
     let id = second.json["id"].as_str().unwrap();
-    let delivery = beside.get(&format!("deliveries/{id}")).await;
+    let delivery = on_two.get(&format!("deliveries/{id}")).await;
     assert_eq!(delivery.json["error_code"], "interrupted");
     assert_eq!(count(&database, "deliveries").await, 3);
-    assert_eq!(beside.balance().await.1, "1.000");
+    assert_eq!(on_two.balance().await.1, "1.000");
     one.audit();
 }

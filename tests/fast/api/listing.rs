@@ -1,4 +1,4 @@
-//! Lists through the binary, on every database: pages, filters, CSV, and whose rows they are.
+//! Tests of the lists on both databases: pages, filters, CSV and isolation of accounts.
 
 use harness::past::Past;
 use harness::{Answer, Backend, Customer, Gateway, answer, client, per_database, phone};
@@ -6,7 +6,7 @@ use nexo_domain::money::Micros;
 use nexo_domain::timestamp;
 use serde_json::Value;
 
-fn assert_refused(answer: &Answer, parameter: &str, says: &str) {
+fn assert_refused(answer: &Answer, parameter: &str, expected: &str) {
     assert_eq!(
         (answer.status, answer.error()),
         (400, "invalid_request"),
@@ -15,7 +15,7 @@ fn assert_refused(answer: &Answer, parameter: &str, says: &str) {
     );
     assert_eq!(answer.json["parameter"], parameter, "{}", answer.text);
     let message = answer.json["message"].as_str().unwrap();
-    assert!(message.contains(says), "{message}");
+    assert!(message.contains(expected), "{message}");
     assert!(answer.header("x-request-id").is_some());
 }
 
@@ -25,7 +25,7 @@ async fn csv(customer: &Customer, path: &str) -> Answer {
     answer(request.header("Accept", "text/csv")).await
 }
 
-/// Rows of CSV, read by another's reader than its writer.
+/// Parses CSV with an independent parser.
 fn rows(text: &str) -> Vec<Vec<String>> {
     csv::ReaderBuilder::new()
         .has_headers(false)
@@ -35,12 +35,15 @@ fn rows(text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// All items of a list, collected page by page.
 async fn walk(customer: &Customer, path: &str, list: &str) -> Vec<Value> {
     let mut all = Vec::new();
     let mut cursor = String::new();
     loop {
-        let joint = if path.contains('?') { '&' } else { '?' };
-        let page = customer.get(&format!("{path}{joint}cursor={cursor}")).await;
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let page = customer
+            .get(&format!("{path}{separator}cursor={cursor}"))
+            .await;
         assert_eq!(page.status, 200, "{}", page.text);
         all.extend(page.json[list].as_array().unwrap().iter().cloned());
         match page.json["next_cursor"].as_str() {
@@ -62,7 +65,7 @@ async fn walk(customer: &Customer, path: &str, list: &str) -> Vec<Value> {
 }
 
 #[per_database]
-async fn a_listed_delivery_is_the_delivery_itself(backend: Backend) {
+async fn a_listed_delivery_equals_the_single_delivery(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let customer = gateway.customer("a@example.com", "10.00");
     let mut ids = Vec::new();
@@ -96,7 +99,7 @@ async fn a_listed_delivery_is_the_delivery_itself(backend: Backend) {
 }
 
 #[per_database]
-async fn filters_and_pages_agree_with_the_whole_and_csv_with_json(backend: Backend) {
+async fn filters_and_pages_agree_and_csv_agrees_with_json(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let customer = gateway.customer("a@example.com", "100.00");
     let mut past = Past::of(&gateway, &customer, "a@example.com").await;
@@ -142,10 +145,10 @@ async fn filters_and_pages_agree_with_the_whole_and_csv_with_json(backend: Backe
             assert!(timestamp::parse(&row[8]).is_some());
         }
     }
-    csv_has_its_form(&customer).await;
+    assert_csv_format(&customer).await;
 }
 
-async fn csv_has_its_form(customer: &Customer) {
+async fn assert_csv_format(customer: &Customer) {
     let whole = csv(customer, "deliveries").await;
     assert_eq!(
         whole.header("content-type"),
@@ -172,10 +175,10 @@ async fn csv_has_its_form(customer: &Customer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_parameter_is_refused_by_its_name() {
+async fn invalid_parameters_are_refused_by_name() {
     let gateway = Gateway::start(Backend::Sqlite, &[]);
     let customer = gateway.customer("a@example.com", "0");
-    for (query, parameter, says) in [
+    for (query, parameter, expected) in [
         ("limit=0", "limit", "from 1 to 200"),
         ("limit=201", "limit", "from 1 to 200"),
         ("limit=ten", "limit", "from 1 to 200"),
@@ -196,7 +199,7 @@ async fn what_is_no_parameter_is_refused_by_its_name() {
         ("phone=%ff", "phone", "UTF-8"),
     ] {
         let refused = customer.get(&format!("deliveries?{query}")).await;
-        assert_refused(&refused, parameter, says);
+        assert_refused(&refused, parameter, expected);
     }
     let empty = customer
         .get("deliveries?limit=&cursor=&status=&carrier=&phone=&from=&to=")
@@ -219,9 +222,9 @@ async fn what_is_no_parameter_is_refused_by_its_name() {
     assert_eq!((image.status, image.error()), (406, "not_acceptable"));
     let browser = with("text/html, */*;q=0.8").await;
     assert_eq!(browser.header("content-type"), Some("application/json"));
-    let liked = with("application/json;q=0.4, text/csv;q=0.5").await;
+    let preferred = with("application/json;q=0.4, text/csv;q=0.5").await;
     assert!(
-        liked
+        preferred
             .header("content-type")
             .unwrap()
             .starts_with("text/csv")
@@ -229,41 +232,41 @@ async fn what_is_no_parameter_is_refused_by_its_name() {
 }
 
 #[per_database]
-async fn nobody_lists_what_is_anothers(backend: Backend) {
+async fn deliveries_of_other_accounts_are_not_listed(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
-    let mine = gateway.customer("a@example.com", "10.00");
-    let theirs = gateway.customer("b@example.com", "10.00");
+    let customer = gateway.customer("a@example.com", "10.00");
+    let other = gateway.customer("b@example.com", "10.00");
     let to = phone(90);
-    let sent = mine.send(&to, "482917").await;
+    let sent = customer.send(&to, "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
-    let own = theirs.send(&phone(90), "482917").await;
-    let seen = theirs.get("deliveries").await;
+    let other_sent = other.send(&phone(90), "482917").await;
+    let seen = other.get("deliveries").await;
     let listed = seen.json["deliveries"].as_array().unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!(listed[0]["id"], own.json["id"]);
-    let by_phone = theirs.get(&format!("deliveries?phone={to}")).await;
+    assert_eq!(listed[0]["id"], other_sent.json["id"]);
+    let by_phone = other.get(&format!("deliveries?phone={to}")).await;
     assert_eq!(by_phone.json["deliveries"].as_array().unwrap().len(), 0);
-    mine.send(&phone(90), "482917").await;
-    let page = mine.get("deliveries?limit=1").await;
+    customer.send(&phone(90), "482917").await;
+    let page = customer.get("deliveries?limit=1").await;
     let cursor = page.json["next_cursor"].as_str().unwrap();
-    let stolen = theirs.get(&format!("deliveries?cursor={cursor}")).await;
+    let stolen = other.get(&format!("deliveries?cursor={cursor}")).await;
     assert!(!stolen.text.contains(sent.json["id"].as_str().unwrap()));
-    let as_csv = csv(&theirs, "deliveries").await;
+    let as_csv = csv(&other, "deliveries").await;
     assert_eq!(rows(&as_csv.text).len(), 2);
 }
 
-/// Micro-dollars of a JSON number, exactly as it is written.
+/// The micro-dollars of a decimal number, exactly.
 fn micros(text: &str) -> i64 {
     text.parse::<Micros>().unwrap().get()
 }
 
-/// Forwards from nothing, each row of the ledger's CSV has the totals that its amounts make.
+/// Asserts that the totals in each row of the ledger's CSV are the sums of the amounts so far. Returns the total.
 fn assert_adds_up(newest_first: &[Vec<String>]) -> i64 {
     let mut buckets = std::collections::HashMap::<&str, i64>::new();
     for row in newest_first.iter().rev() {
-        let held = buckets.entry(&row[2]).or_default();
-        *held += micros(&row[3]);
-        assert_eq!(*held, micros(&row[4]), "{row:?}");
+        let sum = buckets.entry(&row[2]).or_default();
+        *sum += micros(&row[3]);
+        assert_eq!(*sum, micros(&row[4]), "{row:?}");
         let total: i64 = buckets.values().sum();
         assert_eq!(total, micros(&row[5]), "{row:?}");
     }
@@ -271,7 +274,7 @@ fn assert_adds_up(newest_first: &[Vec<String>]) -> i64 {
 }
 
 #[per_database]
-async fn the_ledger_tells_every_entry_with_what_was_held_after_it(backend: Backend) {
+async fn the_ledger_lists_every_entry_with_the_totals_after_it(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let customer = gateway.customer("a@example.com", "100.00");
     let bonus = [
@@ -289,7 +292,7 @@ async fn the_ledger_tells_every_entry_with_what_was_held_after_it(backend: Backe
     gateway.nexo(&bonus);
     let mut past = Past::of(&gateway, &customer, "a@example.com").await;
     past.deliveries(1_200).await;
-    // A call of now, refunded.
+    // A current call that is refunded.
     let sent = customer.send(&phone(93), "482917").await;
     let id = sent.json["id"].as_str().unwrap();
     customer.terminal(id).await;
@@ -331,7 +334,7 @@ async fn the_ledger_tells_every_entry_with_what_was_held_after_it(backend: Backe
     assert_eq!(assert_adds_up(rows), micros(&total));
     let grant = rows.iter().find(|row| row[1] == "grant").unwrap();
     assert_eq!(grant[7], "'=HYPERLINK(\"x\")");
-    filters_agree(&customer, rows).await;
+    assert_filters_agree(&customer, rows).await;
     gateway.audit();
 }
 
@@ -339,10 +342,10 @@ fn number_of(page: &Answer, key: &str) -> String {
     harness::number(&page.text, key)
 }
 
-async fn filters_agree(customer: &Customer, rows: &[Vec<String>]) {
+async fn assert_filters_agree(customer: &Customer, rows: &[Vec<String>]) {
     let noon = "2026-05-25T10:00:05Z";
-    type Passes<'a> = Box<dyn Fn(&[String]) -> bool + Send + 'a>;
-    let cases: [(String, Passes); 7] = [
+    type Matches<'a> = Box<dyn Fn(&[String]) -> bool + Send + 'a>;
+    let cases: [(String, Matches); 7] = [
         ("kind=debit".into(), Box::new(|row| row[1] == "debit")),
         (
             "kind=refund&bucket=balance".into(),
@@ -357,10 +360,10 @@ async fn filters_agree(customer: &Customer, rows: &[Vec<String>]) {
             Box::new(|row| row[9].as_str() >= noon && row[1] == "debit"),
         ),
     ];
-    for (query, passes) in cases {
+    for (query, matches) in cases {
         let found = csv(customer, &format!("ledger?{query}")).await;
         let found = self::rows(&found.text);
-        let expected: Vec<_> = rows.iter().filter(|row| passes(row)).cloned().collect();
+        let expected: Vec<_> = rows.iter().filter(|row| matches(row)).cloned().collect();
         assert_eq!(found[1..], expected, "{query}");
         let pages = walk(customer, &format!("ledger?limit=200&{query}"), "entries").await;
         assert_eq!(pages.len(), expected.len(), "{query}");
@@ -368,21 +371,21 @@ async fn filters_agree(customer: &Customer, rows: &[Vec<String>]) {
 }
 
 #[per_database]
-async fn the_ledger_refuses_what_it_does_not_know_and_shows_nobody_elses(backend: Backend) {
+async fn the_ledger_refuses_invalid_parameters_and_hides_other_accounts(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
-    let mine = gateway.customer("a@example.com", "1.00");
-    let theirs = gateway.customer("b@example.com", "2.00");
-    mine.send(&phone(90), "482917").await;
-    let page = mine.get("ledger?limit=1").await;
+    let customer = gateway.customer("a@example.com", "1.00");
+    let other = gateway.customer("b@example.com", "2.00");
+    customer.send(&phone(90), "482917").await;
+    let page = customer.get("ledger?limit=1").await;
     let cursor = page.json["next_cursor"].as_str().unwrap();
-    let stolen = theirs.get(&format!("ledger?cursor={cursor}")).await;
+    let stolen = other.get(&format!("ledger?cursor={cursor}")).await;
     assert_eq!(stolen.status, 200);
-    let own = theirs.get("ledger").await;
-    assert_eq!(own.json["entries"].as_array().unwrap().len(), 1);
-    assert_eq!(number_of(&own, "total"), "2.000");
-    let deliveries = mine.get("deliveries?limit=1").await;
+    let ledger = other.get("ledger").await;
+    assert_eq!(ledger.json["entries"].as_array().unwrap().len(), 1);
+    assert_eq!(number_of(&ledger, "total"), "2.000");
+    let deliveries = customer.get("deliveries?limit=1").await;
     assert!(deliveries.json["next_cursor"].is_null());
-    for (query, parameter, says) in [
+    for (query, parameter, expected) in [
         ("kind=spend", "kind", "debit, refund, deposit, grant"),
         ("bucket=cash", "bucket", "one of free, bonus, balance"),
         (
@@ -394,16 +397,16 @@ async fn the_ledger_refuses_what_it_does_not_know_and_shows_nobody_elses(backend
         ("from=now", "from", "2026-05-25"),
         ("cursor=AAAA", "cursor", "next_cursor"),
     ] {
-        let refused = mine.get(&format!("ledger?{query}")).await;
-        assert_refused(&refused, parameter, says);
+        let refused = customer.get(&format!("ledger?{query}")).await;
+        assert_refused(&refused, parameter, expected);
     }
 }
 
 #[per_database]
-async fn an_account_is_closed_while_its_calls_are_under_way(backend: Backend) {
+async fn an_account_with_calls_in_progress_can_be_closed(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let customer = gateway.customer("a@example.com", "1.00");
-    // Rings on until it is given up.
+    // The phone rings until the ring timeout.
     let ringing = customer.send(&phone(91), "482917").await;
     assert_eq!(ringing.status, 202, "{}", ringing.text);
     let close = ["account", "close", "--account", "a@example.com"];
@@ -412,13 +415,13 @@ async fn an_account_is_closed_while_its_calls_are_under_way(backend: Backend) {
     assert_eq!(closing["reference"], "closing-1");
     assert_eq!(closing["under_way"], 1);
     gateway.audit();
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
     loop {
         let refused = customer.send(&phone(90), "482917").await;
         if refused.status == 401 {
             break;
         }
-        assert!(std::time::Instant::now() < until, "{}", refused.text);
+        assert!(std::time::Instant::now() < deadline, "{}", refused.text);
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let again = gateway.nexo(&close);

@@ -1,4 +1,4 @@
-//! The HTTP API: each row of the contract, idempotency, lists, ported numbers, privacy and webhooks.
+//! Tests of the HTTP API: the contract, idempotency, lists, ported numbers, privacy and webhooks.
 
 mod contract;
 mod idempotency;

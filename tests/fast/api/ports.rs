@@ -1,4 +1,4 @@
-//! Ported numbers through the binary: a country's worth of them, replaced as a whole.
+//! Import of a large set of ported numbers, and its replacement by a small one.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use harness::{Backend, Customer, Gateway, per_database, phone, until};
 
 const ROWS: u32 = 300_000;
-/// None of them is the carrier of these numbers' range.
+/// The carriers of the ported numbers. None of them owns the numbers' range, which is Viettel's.
 const HOSTS: [&str; 3] = ["mobifone", "vinaphone", "itel"];
 
-/// Who hosts the number in the large set: another one each hundred.
+/// The carrier of a number in the large set. It changes after every hundred numbers.
 fn host(phone: &str) -> &'static str {
     let number: u32 = phone.strip_prefix("+8498").unwrap().parse().unwrap();
     HOSTS[(number / 100 % 3) as usize]
@@ -22,7 +22,7 @@ fn import(gateway: &Gateway, name: &str, rows: &str) -> u64 {
     imported["rows"].as_u64().unwrap()
 }
 
-/// Which carrier an OTP to this phone goes to.
+/// Sends an OTP to this phone and returns the chosen carrier.
 async fn carrier(customer: &Customer, phone: &str) -> String {
     let sent = customer.send(phone, "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
@@ -30,19 +30,17 @@ async fn carrier(customer: &Customer, phone: &str) -> String {
 }
 
 #[per_database]
-async fn three_hundred_thousand_numbers_are_routed_by_until_a_smaller_set_replaces_them(
-    backend: Backend,
-) {
+async fn a_smaller_import_replaces_three_hundred_thousand_ported_numbers(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let customer = gateway.customer("a@example.com", "10.00");
-    // In falling order: a file need not be sorted.
+    // In descending order: a file need not be sorted.
     let mut rows = String::from("phone,carrier\n");
     for number in (0..ROWS).rev() {
         let phone = format!("+8498{number:07}");
         writeln!(rows, "{phone},{}", host(&phone)).unwrap();
     }
     assert_eq!(import(&gateway, "large.csv", &rows), u64::from(ROWS));
-    routed(&customer, host).await;
+    wait_until_routed(&customer, host).await;
     for _ in 0..6 {
         let ported = phone(90);
         assert_eq!(carrier(&customer, &ported).await, host(&ported), "{ported}");
@@ -51,14 +49,14 @@ async fn three_hundred_thousand_numbers_are_routed_by_until_a_smaller_set_replac
     assert_eq!(carrier(&customer, last).await, host(last));
     assert_eq!(carrier(&customer, beyond).await, "viettel");
 
-    // Two stay, with another carrier; all others go back to their range's.
-    let stay = [phone(90), phone(90)];
-    let small = stay
+    // Two numbers stay ported, to another carrier. All others return to the carrier of their range.
+    let still_ported = [phone(90), phone(90)];
+    let small = still_ported
         .each_ref()
         .map(|phone| format!("{phone},vietnamobile\n"));
     assert_eq!(import(&gateway, "small.csv", &small.concat()), 2);
-    routed(&customer, |_| "viettel").await;
-    for phone in stay {
+    wait_until_routed(&customer, |_| "viettel").await;
+    for phone in still_ported {
         assert_eq!(carrier(&customer, &phone).await, "vietnamobile", "{phone}");
     }
     for _ in 0..6 {
@@ -67,11 +65,16 @@ async fn three_hundred_thousand_numbers_are_routed_by_until_a_smaller_set_replac
     gateway.audit();
 }
 
-/// Waits until phones are routed so. An import says within a second; the machine may be busy.
-async fn routed(customer: &Customer, by: impl Fn(&str) -> &'static str) {
-    until("the set in force", Duration::from_secs(20), async || {
-        let phone = phone(90);
-        (carrier(customer, &phone).await == by(&phone)).then_some(())
-    })
+/// Waits until numbers have the expected carrier. An import takes effect within a second; the timeout allows for a
+/// busy machine.
+async fn wait_until_routed(customer: &Customer, expected: impl Fn(&str) -> &'static str) {
+    until(
+        "the imported set is in effect",
+        Duration::from_secs(20),
+        async || {
+            let phone = phone(90);
+            (carrier(customer, &phone).await == expected(&phone)).then_some(())
+        },
+    )
     .await;
 }

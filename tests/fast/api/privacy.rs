@@ -1,4 +1,4 @@
-//! Phones and codes stay where they belong: not in a log, and not for longer than they are kept.
+//! Phones and codes never appear in the log, and phones are masked after the configured time.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use harness::{Backend, Gateway, Receiver, per_database, phone};
 
 const EVERYTHING: &str = "debug,nexo=trace,nexo_route=trace,nexo_actors=trace,nexo_entities=trace,\
                           nexo_voice=trace,nexo_domain=trace,nexo_migration=trace";
-/// So long that nothing else looks like it.
+/// Long enough that no other number in the log matches it.
 const CODE: &str = "73915582";
 
 #[per_database]
@@ -31,13 +31,13 @@ async fn no_line_of_the_log_holds_a_phone_or_a_code(backend: Backend) {
         &url,
     ];
     gateway.nexo(&add);
-    // Read out, declined, refused by the carrier, throttled, and called again too early.
+    // Delivered, declined, refused by the carrier, throttled; then a second call within the phone's window.
     let phones: Vec<String> = [67, 92, 95, 96].map(phone).to_vec();
     for to in &phones {
         customer.send(to, CODE).await;
     }
     assert_eq!(customer.send(&phones[0], CODE).await.status, 429);
-    // Refused, though it holds both.
+    // Refused requests that contain a phone and a code.
     let both = format!(r#"{{"phone":"{} ","code":"{CODE}"}}"#, phones[0]);
     assert_eq!(customer.post(&both).await.status, 400);
     assert_eq!(customer.post(&format!("{{{both}")).await.status, 400);
@@ -53,7 +53,7 @@ async fn no_line_of_the_log_holds_a_phone_or_a_code(backend: Backend) {
         .await;
     assert_eq!(customer.terminal(&id).await.json["status"], "delivered");
     receiver.next();
-    // In mid-call when the power fails: recovered at the next start.
+    // The gateway is killed during this call and recovers it at the next start.
     let ringing = phone(91);
     assert_eq!(customer.send(&ringing, CODE).await.status, 202);
     gateway.kill_and_restart();
@@ -63,7 +63,7 @@ async fn no_line_of_the_log_holds_a_phone_or_a_code(backend: Backend) {
     for to in phones.iter().chain([&ringing]) {
         let digits = to.strip_prefix("+84").unwrap();
         let line = log.lines().find(|line| line.contains(digits));
-        assert_eq!(line, None, "it tells {to}");
+        assert_eq!(line, None, "the log contains {to}");
     }
     assert_eq!(log.lines().find(|line| line.contains(CODE)), None);
     let key = customer.key.as_str();
@@ -81,16 +81,16 @@ async fn old_phones_are_masked_while_the_gateway_runs(backend: Backend) {
     let new = phone(92);
     let sent = customer.send(&new, "482917").await;
     customer.terminal(sent.json["id"].as_str().unwrap()).await;
-    // It looks when it starts, and every ten minutes from then on.
+    // Masking runs at the start and then every ten minutes.
     gateway.kill_and_restart();
     let customer = harness::Customer {
         api: format!("{}/api/v1", gateway.url),
         ..customer
     };
-    let until = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while gateway.metric("nexo_masked_phones_total").await < 500.0 {
-        assert!(Instant::now() < until, "they are not masked");
-        // While it masks, OTPs go out as ever.
+        assert!(Instant::now() < deadline, "the phones are not masked");
+        // OTPs are accepted while masking runs.
         let sent = customer.send(&phone(92), "482917").await;
         assert_eq!(sent.status, 202, "{}", sent.text);
     }
@@ -115,7 +115,7 @@ async fn old_phones_are_masked_while_the_gateway_runs(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn phones_are_kept_where_nothing_else_is_said() {
+async fn phones_are_not_masked_by_default() {
     let mut gateway = Gateway::start(Backend::Sqlite, &[]);
     let customer = gateway.customer("a@example.com", "100.00");
     let mut past = Past::of(&gateway, &customer, "a@example.com").await;

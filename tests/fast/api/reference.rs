@@ -1,4 +1,5 @@
-//! The public reference's own examples, verbatim but for the base URL; and those of our own pages, taken off them.
+//! Runs the examples of the public API reference and those on the `/docs` page. Only base URLs, phone numbers and
+//! ports are replaced.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -66,7 +67,7 @@ export function verify(rawBody, signatureHeader) {
 console.log(verify(process.env.BODY, process.env.SIGNATURE));
 ";
 
-/// The example for this gateway, and a phone of its own.
+/// Replaces an example's base URL with this gateway's and its phone with an unused one.
 fn adapted(example: &str, gateway: &Gateway) -> String {
     example
         .replace("https://nexoroute.dev", &gateway.url)
@@ -81,7 +82,7 @@ fn run(program: &str, arguments: &[&str], customer: &Customer) -> Output {
         .unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
-fn said(output: &Output) -> String {
+fn stdout(output: &Output) -> String {
     assert!(
         output.status.success(),
         "{}",
@@ -95,18 +96,18 @@ fn the_references_examples_send_an_otp() {
     let gateway = Gateway::start(Backend::Sqlite, &[]);
     let customer = gateway.customer("a@example.com", "1.00");
     let curl = run("bash", &["-c", &adapted(CURL, &gateway)], &customer);
-    let answer: Value = serde_json::from_str(&said(&curl)).unwrap();
+    let answer: Value = serde_json::from_str(&stdout(&curl)).unwrap();
     assert_eq!(
         (&answer["ok"], &answer["status"]),
         (&true.into(), &"sent".into())
     );
     let node = adapted(NODE, &gateway);
     let node = run("node", &["--input-type=module", "-e", &node], &customer);
-    assert!(said(&node).trim_end().ends_with("via viettel"));
-    // `tests/run` makes an environment that has httpx.
+    assert!(stdout(&node).trim_end().ends_with("via viettel"));
+    // `tests/run` creates an environment with httpx.
     if let Ok(python) = std::env::var("NEXO_TEST_PYTHON") {
         let python = run(&python, &["-c", &adapted(PYTHON, &gateway)], &customer);
-        assert!(said(&python).trim_end().ends_with("via viettel"));
+        assert!(stdout(&python).trim_end().ends_with("via viettel"));
     }
 }
 
@@ -131,7 +132,7 @@ async fn the_references_verify_accepts_every_webhook_and_rejects_a_changed_byte(
             .env("SIGNATURE", signature)
             .output()
             .unwrap();
-        said(&output).trim() == "true"
+        stdout(&output).trim() == "true"
     };
     for last_two in [67, 90, 94] {
         assert_eq!(customer.send(&phone(last_two), "482917").await.status, 202);
@@ -142,7 +143,7 @@ async fn the_references_verify_accepts_every_webhook_and_rejects_a_changed_byte(
     }
 }
 
-/// The first piece of code on this gateway's `/docs` that has this in it.
+/// The first code block on this gateway's `/docs` page that contains `part`.
 async fn example(gateway: &Gateway, part: &str) -> String {
     let page = answer(client().get(format!("{}/docs", gateway.url))).await;
     assert_eq!(page.status, 200);
@@ -157,11 +158,13 @@ async fn example(gateway: &Gateway, part: &str) -> String {
                 .replace("&amp;", "&")
         })
         .filter(|code| code.contains(part));
-    found.next().unwrap_or_else(|| panic!("no {part}"))
+    found
+        .next()
+        .unwrap_or_else(|| panic!("no example with {part}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_examples_of_our_docs_send_an_otp() {
+async fn the_examples_on_the_docs_page_send_an_otp() {
     let gateway = Gateway::start(Backend::Sqlite, &[]);
     let customer = gateway.customer("a@example.com", "1.00");
     let python = std::env::var("NEXO_TEST_PYTHON").ok();
@@ -178,57 +181,59 @@ async fn the_examples_of_our_docs_send_an_otp() {
         let example = shown
             .replace(&shown[start..end], &gateway.url)
             .replace("+84981234567", &phone(90));
-        let said = said(&run(
+        let output = stdout(&run(
             &program,
             &[arguments, &[example.as_str()]].concat(),
             &customer,
         ));
-        assert!(said.contains("viettel"), "{said}");
+        assert!(output.contains("viettel"), "{output}");
     }
 }
 
-/// A receiver as our docs show it, and what it prints.
-struct Listening {
+/// A running webhook receiver from the `/docs` page, and the lines that it prints.
+struct ExampleReceiver {
     child: Child,
     lines: mpsc::Receiver<String>,
 }
 
-impl Listening {
-    async fn start(program: &str, arguments: &[&str], secret: &str, port: u16) -> Listening {
+impl ExampleReceiver {
+    async fn start(program: &str, arguments: &[&str], secret: &str, port: u16) -> ExampleReceiver {
         let mut child = Command::new(program)
             .args(arguments)
             .env("NEXO_WEBHOOK_SECRET", secret)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (tell, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::channel();
         let printed = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
             for line in printed.lines().map_while(Result::ok) {
-                let _ = tell.send(line);
+                let _ = sender.send(line);
             }
         });
-        let listening = Listening { child, lines };
-        until("it listens", Duration::from_secs(30), async || {
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        })
+        let receiver = ExampleReceiver { child, lines };
+        until(
+            "the receiver listens",
+            Duration::from_secs(30),
+            async || TcpStream::connect(("127.0.0.1", port)).ok(),
+        )
         .await;
-        listening
+        receiver
     }
 
-    /// What it prints up to a line that has this.
-    fn says(&self, part: &str) -> String {
-        let mut said = String::new();
-        while !said.contains(part) {
+    /// Waits for a line with `part` and returns everything printed until then.
+    fn wait_for_line(&self, part: &str) -> String {
+        let mut printed = String::new();
+        while !printed.contains(part) {
             let line = self.lines.recv_timeout(Duration::from_secs(30));
-            let line = line.unwrap_or_else(|error| panic!("no {part}, {error}: {said}"));
-            said.push_str(&line);
+            let line = line.unwrap_or_else(|error| panic!("no {part}, {error}: {printed}"));
+            printed.push_str(&line);
         }
-        said
+        printed
     }
 }
 
-impl Drop for Listening {
+impl Drop for ExampleReceiver {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -236,7 +241,7 @@ impl Drop for Listening {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_receivers_of_our_docs_take_what_is_signed_and_nothing_else() {
+async fn the_receivers_on_the_docs_page_accept_only_signed_webhooks() {
     let open = [
         ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
         ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
@@ -256,15 +261,15 @@ async fn the_receivers_of_our_docs_take_what_is_signed_and_nothing_else() {
         let url = format!("http://127.0.0.1:{port}/webhooks/nexo");
         let hook = gateway.add_webhook(&account, &url);
         let secret = hook["secret"].as_str().unwrap();
-        let receiver = example(&gateway, part).await;
-        let receiver = receiver.replace("3000", &port.to_string());
-        let arguments = [arguments, &[receiver.as_str()]].concat();
-        let listening = Listening::start(program, &arguments, secret, port).await;
+        let source = example(&gateway, part).await;
+        let source = source.replace("3000", &port.to_string());
+        let arguments = [arguments, &[source.as_str()]].concat();
+        let receiver = ExampleReceiver::start(program, &arguments, secret, port).await;
 
         let sent = customer.send(&phone(90), "482917").await;
         assert_eq!(sent.status, 202, "{}", sent.text);
-        let said_then = listening.says(sent.json["id"].as_str().unwrap());
-        assert!(said_then.contains("otp.failed"), "{said_then}");
+        let printed = receiver.wait_for_line(sent.json["id"].as_str().unwrap());
+        assert!(printed.contains("otp.failed"), "{printed}");
 
         let curl = example(&gateway, "openssl dgst").await;
         let curl = curl.replace("https://your-app.example/webhooks/nexo", &url);
@@ -274,19 +279,19 @@ async fn the_receivers_of_our_docs_take_what_is_signed_and_nothing_else() {
                 .env("NEXO_WEBHOOK_SECRET", secret)
                 .output()
                 .unwrap();
-            said(&output)
+            stdout(&output)
         };
-        let answered = post(&curl, "whsec_another");
-        assert!(answered.contains(" 401 "), "{program}: {answered}");
-        let answered = post(&curl, secret);
-        assert!(answered.contains(" 204 "), "{program}: {answered}");
-        listening.says("webhook.test");
-        // An event that has neither a phone nor a status.
+        let response = post(&curl, "whsec_another");
+        assert!(response.contains(" 401 "), "{program}: {response}");
+        let response = post(&curl, secret);
+        assert!(response.contains(" 204 "), "{program}: {response}");
+        receiver.wait_for_line("webhook.test");
+        // An event without a phone and a status.
         let low =
             r#"{"type":"wallet.low","id":"8f2e1c4d-0000-4000-8000-000000000002","total":0.978}"#;
         let body = curl.split('\'').nth(1).unwrap();
-        let answered = post(&curl.replace(body, low), secret);
-        assert!(answered.contains(" 204 "), "{program}: {answered}");
-        assert!(listening.says("0.978").contains("wallet.low"));
+        let response = post(&curl.replace(body, low), secret);
+        assert!(response.contains(" 204 "), "{program}: {response}");
+        assert!(receiver.wait_for_line("0.978").contains("wallet.low"));
     }
 }

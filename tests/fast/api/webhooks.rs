@@ -1,4 +1,4 @@
-//! A webhook's secret is rotated through the binary: for a day the one before signs too.
+//! Rotation of a webhook secret: the previous secret also signs for 24 hours.
 
 use harness::visitor::Visitor;
 use harness::{Backend, Gateway, Receiver, per_database};
@@ -14,12 +14,12 @@ const OPEN: [(&str, &str); 2] = [
 const DAY_MS: i64 = 24 * 3_600_000;
 
 #[per_database]
-async fn the_secret_before_a_rotation_signs_for_a_day_and_then_no_more(backend: Backend) {
+async fn the_previous_secret_signs_for_a_day_after_a_rotation(backend: Backend) {
     let gateway = Gateway::start(backend, &OPEN);
     let receiver = Receiver::start();
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
-    let made = lan.submit(PAGE, PAGE, &[("url", &receiver.url())]).await;
-    assert_eq!(made.status, 201, "{}", made.text);
+    let created = lan.submit(PAGE, PAGE, &[("url", &receiver.url())]).await;
+    assert_eq!(created.status, 201, "{}", created.text);
     let id = lan.id_after(PAGE, "/dashboard/webhooks/").await;
     let path = format!("{PAGE}/{id}");
     let before_ms = unix_ms();
@@ -27,7 +27,7 @@ async fn the_secret_before_a_rotation_signs_for_a_day_and_then_no_more(backend: 
     let rotated = lan.submit(&rotate, &rotate, &[]).await;
     assert_eq!(rotated.status, 201, "{}", rotated.text);
     let (old, new) = (
-        HashedSecret::of(&made.secret()),
+        HashedSecret::of(&created.secret()),
         HashedSecret::of(&rotated.secret()),
     );
 
@@ -41,7 +41,7 @@ async fn the_secret_before_a_rotation_signs_for_a_day_and_then_no_more(backend: 
     let rotated_ms = before_ms..=unix_ms();
     assert!(rotated_ms.contains(&(until_ms - DAY_MS)), "{until_ms}");
 
-    // As two minutes before the day's end, and as at its end.
+    // Two minutes before the end of the 24 hours, and at the end.
     for (left_ms, signs_too) in [(120_000, true), (0, false)] {
         let until_ms = unix_ms() + left_ms;
         let moved = format!("UPDATE webhook_endpoints SET old_secret_until_ms = {until_ms}");

@@ -1,4 +1,4 @@
-//! Topping up through the binary: the page, the bank's notification, an operator, the low-balance notice.
+//! Tests of top-ups: the page, bank notifications, operator decisions and the low-balance notice.
 
 use harness::mailbox::Mailbox;
 use harness::visitor::{PASSWORD, Visitor, between};
@@ -32,7 +32,7 @@ async fn paid(gateway: &Gateway, id: &str, amount: i64, memo: &str) -> Answer {
     notify(gateway, &body, Some(&signature)).await
 }
 
-/// Opens a top-up on the page: the page that it leads to, and the reference.
+/// Opens a top-up on the page. Returns the path of its page and its reference.
 async fn open(visitor: &mut Visitor, amount: &str) -> (String, String) {
     let fields = [("amount", amount), ("provider", "bank_transfer")];
     let seen = visitor.submit(TOP_UP, TOP_UP, &fields).await;
@@ -44,11 +44,11 @@ async fn open(visitor: &mut Visitor, amount: &str) -> (String, String) {
 }
 
 #[per_database]
-async fn a_bank_transfer_is_credited_once_however_often_it_is_told(backend: Backend) {
+async fn a_bank_transfer_is_credited_once_despite_repeated_notifications(backend: Backend) {
     let gateway = Gateway::start(backend, &BANK);
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
     let key = lan.new_key("server").await;
-    // The API leads here when the wallet is empty.
+    // The API links to the top-up page when the wallet is empty.
     let spent = [
         "wallet",
         "correct",
@@ -76,24 +76,24 @@ async fn a_bank_transfer_is_credited_once_however_often_it_is_told(backend: Back
     let (page, reference) = open(&mut lan, "10.00").await;
     lan.get(&page)
         .await
-        .must_say("250\u{202f}000 VND")
-        .must_say("0123456789")
-        .must_say("CONG TY NEXO");
-    let picture = lan.get(&format!("{page}/qr.svg")).await;
-    assert_eq!(picture.header("content-type"), "image/svg+xml");
-    assert!(picture.text.starts_with("<svg "), "{}", picture.text);
+        .must_contain("250\u{202f}000 VND")
+        .must_contain("0123456789")
+        .must_contain("CONG TY NEXO");
+    let qr_code = lan.get(&format!("{page}/qr.svg")).await;
+    assert_eq!(qr_code.header("content-type"), "image/svg+xml");
+    assert!(qr_code.text.starts_with("<svg "), "{}", qr_code.text);
 
-    // Another tenant sees and touches nothing of it.
+    // Another account can neither see nor change it.
     let mut eve = Visitor::signed_up(&gateway, "eve@example.com").await;
     for path in [page.clone(), format!("{page}/qr.svg")] {
         assert_eq!(eve.get(&path).await.status, 404, "{path}");
     }
     let seen = eve.submit(TOP_UP, &format!("{page}/withdraw"), &[]).await;
     assert_eq!(seen.status, 404);
-    let bare = lan.post(&format!("{page}/withdraw"), &[]).await;
-    assert_eq!(bare.status, 403);
+    let without_token = lan.post(&format!("{page}/withdraw"), &[]).await;
+    assert_eq!(without_token.status, 403);
 
-    // Nobody but the bank says that money came.
+    // A notification without the bank's signature is refused.
     let body = json!({ "transaction_id": "FT0", "amount": 250_000, "memo": reference });
     let body = body.to_string();
     let right = HashedSecret::from_record(SECRET.to_owned()).sign(body.as_bytes());
@@ -108,23 +108,23 @@ async fn a_bank_transfer_is_credited_once_however_often_it_is_told(backend: Back
     let changed = body.replace("250000", "250001");
     assert_eq!(notify(&gateway, &changed, Some(&right)).await.status, 401);
 
-    let told = (0..8).map(|n| {
+    let notifications = (0..8).map(|n| {
         let memo = format!("MBVCB.{n}.{}.CT tu 0123", reference.to_lowercase());
         let gateway = &gateway;
         async move { paid(gateway, &format!("FT{}", n % 2), 250_000, &memo).await }
     });
-    let answers = futures_util::future::join_all(told).await;
+    let answers = futures_util::future::join_all(notifications).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
-    let by = |status: &str| {
-        let counted = answers.iter().filter(|a| a.json["status"] == status);
-        counted.count()
+    let count = |status: &str| {
+        let matching = answers.iter().filter(|a| a.json["status"] == status);
+        matching.count()
     };
-    assert_eq!((by("credited"), by("kept")), (4, 4), "{answers:?}");
-    lan.get(&page).await.must_say("10.000 USD");
+    assert_eq!((count("credited"), count("kept")), (4, 4), "{answers:?}");
+    lan.get(&page).await.must_contain("10.000 USD");
     lan.get("/dashboard/wallet")
         .await
-        .must_say("$10.000")
-        .must_say(&reference);
+        .must_contain("$10.000")
+        .must_contain(&reference);
     let csv = lan.get("/dashboard/wallet/ledger.csv").await;
     assert!(csv.header("content-type").starts_with("text/csv"));
     assert_eq!(csv.text.lines().count(), 4, "{}", csv.text);
@@ -133,7 +133,7 @@ async fn a_bank_transfer_is_credited_once_however_often_it_is_told(backend: Back
 }
 
 #[per_database]
-async fn what_does_not_fit_waits_for_an_operator(backend: Backend) {
+async fn unmatched_payments_wait_for_an_operator(backend: Backend) {
     let gateway = Gateway::start(backend, &BANK);
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
     let (_, first) = open(&mut lan, "10.00").await;
@@ -166,7 +166,7 @@ async fn what_does_not_fit_waits_for_an_operator(backend: Backend) {
     let waiting = gateway.nexo(&["deposit", "list"]);
     assert_eq!(waiting["payments"].as_array().unwrap().len(), 2);
     assert_eq!(waiting["deposits"].as_array().unwrap().len(), 2);
-    let of = |bank_id: &str| {
+    let payment_id = |bank_id: &str| {
         let payments = waiting["payments"].as_array().unwrap();
         let payment = payments.iter().find(|p| p["bank_id"] == bank_id).unwrap();
         payment["id"].as_str().unwrap().to_owned()
@@ -174,20 +174,26 @@ async fn what_does_not_fit_waits_for_an_operator(backend: Backend) {
     let credit = [
         "deposit",
         "credit-payment",
-        &of("A"),
+        &payment_id("A"),
         "--account",
         "lan@example.com",
     ];
     let credited = gateway.nexo(&credit);
     assert_eq!(number(&credited.to_string(), "credited"), "9.99996");
-    gateway.nexo(&["deposit", "refuse-payment", &of("B"), "--note", "sent back"]);
+    gateway.nexo(&[
+        "deposit",
+        "refuse-payment",
+        &payment_id("B"),
+        "--note",
+        "sent back",
+    ]);
     let approved = gateway.nexo(&["deposit", "approve", &second]);
     assert_eq!(number(&approved.to_string(), "credited"), "20.0");
-    lan.get(&second_page).await.must_say("20.000 USD");
-    // The money that was seen by hand is told by the bank as well: once is enough.
+    lan.get(&second_page).await.must_contain("20.000 USD");
+    // The bank also notifies of the transfer that an operator has approved. It is not credited again.
     let late = paid(&gateway, "C", 500_000, &second).await;
     assert_eq!(late.json["reason"], "reference_used", "{}", late.text);
-    // Withdrawn by the customer: gone from the list.
+    // A top-up that the customer withdraws is no longer listed.
     let (third_page, _) = open(&mut lan, "5.00").await;
     let withdrawn = lan
         .submit(&third_page, &format!("{third_page}/withdraw"), &[])
@@ -199,21 +205,21 @@ async fn what_does_not_fit_waits_for_an_operator(backend: Backend) {
 }
 
 #[actix_web::test]
-async fn without_a_bank_an_operator_is_asked_and_no_notification_is_taken() {
+async fn without_a_bank_top_ups_wait_for_an_operator_and_notifications_are_404() {
     let gateway = Gateway::start(harness::Backend::Sqlite, &[]);
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
     let fields = [("amount", "10.00"), ("provider", "bank_transfer")];
     let seen = lan.submit(TOP_UP, TOP_UP, &fields).await;
     assert_eq!(seen.status, 303, "{}", seen.text);
     let page = seen.location().to_owned();
-    lan.get(&page).await.must_say("NX");
+    lan.get(&page).await.must_contain("NX");
     assert_eq!(lan.get(&format!("{page}/qr.svg")).await.status, 404);
-    let nobody = notify(&gateway, "{}", Some("sha256=00")).await;
-    assert_eq!((nobody.status, nobody.error()), (404, "not_found"));
+    let refused = notify(&gateway, "{}", Some("sha256=00")).await;
+    assert_eq!((refused.status, refused.error()), (404, "not_found"));
 }
 
 #[per_database]
-async fn a_wallet_that_runs_low_is_told_by_webhook(backend: Backend) {
+async fn a_low_balance_is_notified_by_webhook(backend: Backend) {
     let gateway = Gateway::start(
         backend,
         &[
@@ -237,23 +243,23 @@ async fn a_wallet_that_runs_low_is_told_by_webhook(backend: Backend) {
     let secret = HashedSecret::of(added["secret"].as_str().unwrap());
     let signature = hook.header("x-nexo-signature");
     assert!(secret.verify(hook.body.as_bytes(), signature), "{hook:?}");
-    let told = hook.json();
-    assert_eq!(told["type"], "wallet.low");
+    let event = hook.json();
+    assert_eq!(event["type"], "wallet.low");
     assert_eq!(number(&hook.body, "total"), "0.110");
     assert_eq!(number(&hook.body, "threshold"), "1.000");
     gateway.audit();
 }
 
 #[per_database]
-async fn a_wallet_that_runs_low_is_told_by_one_letter_that_says_what_it_holds(backend: Backend) {
+async fn a_low_balance_is_notified_by_one_e_mail_with_the_balance(backend: Backend) {
     let mailbox = Mailbox::start();
     let gateway = Gateway::start(backend, &[("NEXO_MAIL__SMTP_URL", &mailbox.url())]);
-    let told = async |email: &str, holds: &str, threshold: &str| {
+    let notified = async |email: &str, balance: &str, threshold: &str| {
         let create = ["account", "create", "--email", email];
         gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
         let credit = ["wallet", "credit", "--account", email, "--bucket"];
-        let what = ["balance", "--amount", holds, "--reference", "start"];
-        gateway.nexo(&[&credit[..], &what].concat());
+        let amount = ["balance", "--amount", balance, "--reference", "start"];
+        gateway.nexo(&[&credit[..], &amount].concat());
         let mut visitor = Visitor::of(&gateway);
         assert_eq!(visitor.sign_in(email, PASSWORD).await.status, 303);
         let (wallet, set) = ("/dashboard/wallet", "/dashboard/wallet/low-balance");
@@ -263,18 +269,18 @@ async fn a_wallet_that_runs_low_is_told_by_one_letter_that_says_what_it_holds(ba
         assert_eq!(seen.status, 303, "{}", seen.text);
         mailbox.wait_for(email, 1).await.text
     };
-    let letter = told("lan@example.com", "3.21", "5.00").await;
+    let text = notified("lan@example.com", "3.21", "5.00").await;
     for part in [
         "Subject: Your NEXO ROUTE wallet is low\n",
         "Your wallet holds 3.210 USD, less than your threshold of 5.000 USD",
         TOP_UP,
     ] {
-        assert!(letter.contains(part), "no {part:?}: {letter}");
+        assert!(text.contains(part), "no {part:?}: {text}");
     }
-    // Who has a letter after her is told in a later look at all wallets: she was told once.
-    let letter = told("minh@example.com", "0.5", "0.500001").await;
-    assert!(letter.contains("holds 0.500 USD, less than your threshold of 0.500001 USD"));
-    let to: Vec<String> = mailbox.letters().into_iter().map(|one| one.to).collect();
+    // This e-mail comes from a later check of all wallets. That check must not notify the first account again.
+    let text = notified("minh@example.com", "0.5", "0.500001").await;
+    assert!(text.contains("holds 0.500 USD, less than your threshold of 0.500001 USD"));
+    let to: Vec<String> = mailbox.emails().into_iter().map(|email| email.to).collect();
     assert_eq!(to, ["lan@example.com", "minh@example.com"]);
     let notices = gateway.metric("nexo_low_balance_notices_total").await;
     assert_eq!(notices, 2.0);

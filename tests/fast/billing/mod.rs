@@ -1,4 +1,4 @@
-//! Money from and to customers: deposits, referrals and payouts.
+//! Tests of deposits, referrals and payouts.
 
 mod deposits;
 mod referrals;

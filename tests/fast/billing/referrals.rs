@@ -1,4 +1,4 @@
-//! Referrals through the binary: a link, a sign-up, a commission, a payout, a revocation.
+//! Tests of referrals: the link, the sign-up, the commission, the payout and the revocation.
 
 use harness::visitor;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,7 +7,7 @@ use harness::visitor::{Visitor, between};
 use harness::{Backend, Customer, Gateway, client, number, per_database, phone};
 use nexo_domain::timestamp::rfc3339;
 
-/// One short reading, so that a call takes about six seconds.
+/// The code is read once, so that a call takes about six seconds.
 const QUICK: (&str, &str) = ("NEXO_CALLS__REPEAT", "1");
 const PAGE: &str = "/dashboard/referrals";
 
@@ -38,16 +38,16 @@ async fn deliver(gateway: &Gateway, key: &str, number: u32) {
 }
 
 #[per_database]
-async fn a_friend_comes_by_the_link_and_the_referrer_is_paid_a_tenth(backend: Backend) {
+async fn a_sign_up_by_the_link_earns_the_referrer_a_tenth(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
     let code = code_of(&mut lan).await;
-    lan.get(PAGE).await.must_say("$0.000");
+    lan.get(PAGE).await.must_contain("$0.000");
 
-    // Any page remembers the link for 90 days, one that is not there too.
+    // Every page remembers the link for 90 days. An unknown page need not.
     for page in ["/en", "/docs", "/auth/sign-in", "/auth/nowhere"] {
-        let mut passer = Visitor::of(&gateway);
-        let seen = passer.get(&format!("{page}?ref={code}")).await;
+        let mut visitor = Visitor::of(&gateway);
+        let seen = visitor.get(&format!("{page}?ref={code}")).await;
         let cookies = seen.headers.get_all("set-cookie");
         let kept = cookies.iter().any(|cookie| {
             let cookie = cookie.to_str().unwrap();
@@ -62,13 +62,13 @@ async fn a_friend_comes_by_the_link_and_the_referrer_is_paid_a_tenth(backend: Ba
             seen.headers
         );
     }
-    // A member's page leads to the sign-in, and that remembers the link.
-    let mut passer = Visitor::of(&gateway);
-    let led = passer.get(&format!("/dashboard/wallet?ref={code}")).await;
-    let sign_in = led.location().to_owned();
+    // A member's page redirects to the sign-in page, which remembers the link.
+    let mut visitor = Visitor::of(&gateway);
+    let redirected = visitor.get(&format!("/dashboard/wallet?ref={code}")).await;
+    let sign_in = redirected.location().to_owned();
     assert!(sign_in.starts_with("/auth/sign-in?next="), "{sign_in}");
-    passer.get(&sign_in).await;
-    assert_eq!(passer.cookies.get("nexo_ref"), Some(&code));
+    visitor.get(&sign_in).await;
+    assert_eq!(visitor.cookies.get("nexo_ref"), Some(&code));
     let mut friend = Visitor::of(&gateway);
     friend
         .get(&format!("/vi?ref={}", code.to_uppercase()))
@@ -83,23 +83,23 @@ async fn a_friend_comes_by_the_link_and_the_referrer_is_paid_a_tenth(backend: Ba
         .await;
     assert_eq!(seen.status, 303, "{}", seen.text);
     let key = friend.new_key("server").await;
-    // Paid with the free credit of the sign-up: a tenth all the same.
+    // Paid with the free credit of the sign-up: this also earns a tenth.
     tokio::join!(deliver(&gateway, &key, 1), deliver(&gateway, &key, 2));
 
     let page = lan.get(PAGE).await;
-    page.must_say("$0.0044").must_say("f•••@e•••.org");
+    page.must_contain("$0.0044").must_contain("f•••@e•••.org");
     assert!(!page.text.contains("friend@example.org"));
     lan.get("/dashboard/referrals?lang=vi")
         .await
-        .must_say("Giới thiệu");
+        .must_contain("Giới thiệu");
     lan.get("/dashboard/referrals?lang=en").await;
 
-    // Without a wallet it waits; a wrong one is told why.
+    // Without a payout address the payout waits. An invalid address is refused with the reason.
     let month = this_month();
     let run = || gateway.nexo(&["payouts", "run", "--month", &month]);
-    let waits = run();
-    assert_eq!(waits["payouts"].as_array().unwrap().len(), 0);
-    assert_eq!(waits["waiting"][0]["account"], "lan@example.com");
+    let waiting = run();
+    assert_eq!(waiting["payouts"].as_array().unwrap().len(), 0);
+    assert_eq!(waiting["waiting"][0]["account"], "lan@example.com");
     let wallet = "/dashboard/referrals/wallet";
     let typo = [
         ("kind", "usdt"),
@@ -107,8 +107,8 @@ async fn a_friend_comes_by_the_link_and_the_referrer_is_paid_a_tenth(backend: Ba
     ];
     let seen = lan.submit(PAGE, wallet, &typo).await;
     assert_eq!(seen.status, 400);
-    seen.must_say("checksum")
-        .must_say("TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s");
+    seen.must_contain("checksum")
+        .must_contain("TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s");
     let right = [
         ("kind", "bank"),
         ("address", "970436 0123456789 NGUYEN THI LAN"),
@@ -127,11 +127,14 @@ async fn a_friend_comes_by_the_link_and_the_referrer_is_paid_a_tenth(backend: Ba
     assert_eq!(payout["wallet_address"], "970436 0123456789 NGUYEN THI LAN");
     let id = payout["id"].as_str().unwrap();
     gateway.nexo(&["payouts", "sent", id, "--reference", "FT1"]);
-    lan.get(PAGE).await.must_say(&month).must_say("970436");
+    lan.get(PAGE)
+        .await
+        .must_contain(&month)
+        .must_contain("970436");
 
-    // Revoked: nothing pending, and nothing more.
+    // A revocation reverses pending commissions, and later OTPs earn nothing.
     deliver(&gateway, &key, 3).await;
-    lan.get(PAGE).await.must_say("$0.0022");
+    lan.get(PAGE).await.must_contain("$0.0022");
     let revoke = [
         "referral",
         "revoke",
@@ -146,19 +149,19 @@ async fn a_friend_comes_by_the_link_and_the_referrer_is_paid_a_tenth(backend: Ba
     let shown = gateway.nexo(&["referral", "show", "--account", "lan@example.com"]);
     assert_eq!(number(&shown.to_string(), "pending"), "0.0");
     assert_eq!(shown["people"], 1);
-    lan.get(PAGE).await.must_say("revoked");
+    lan.get(PAGE).await.must_contain("revoked");
     gateway.audit();
 }
 
 #[per_database]
-async fn nobody_brings_themselves(backend: Backend) {
+async fn self_referrals_are_not_counted(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let mut lan = Visitor::signed_up(&gateway, "lan.nguyen@gmail.com").await;
     let code = code_of(&mut lan).await;
-    // Her own link is not remembered while she is signed in.
+    // The account's own link is not remembered while it is signed in.
     lan.get(&format!("/en?ref={code}")).await;
     assert!(!lan.cookies.contains_key("nexo_ref"), "{:?}", lan.cookies);
-    // The same person by another spelling, in another browser.
+    // Variants of the same e-mail address, in another browser.
     for email in ["lannguyen+2@gmail.com", "L.A.N.nguyen@googlemail.com"] {
         let mut again = Visitor::of(&gateway);
         again.get(&format!("/en?ref={code}")).await;
@@ -169,16 +172,21 @@ async fn nobody_brings_themselves(backend: Backend) {
             .await;
         assert_eq!(seen.status, 303, "{}", seen.text);
     }
-    // A link that she had followed is forgotten once her browser signs in.
-    let mut hers = Visitor::of(&gateway);
-    hers.get(&format!("/en?ref={code}")).await;
-    hers.sign_in("lan.nguyen@gmail.com", visitor::PASSWORD)
+    // The account's own link is forgotten when its browser signs in.
+    let mut browser = Visitor::of(&gateway);
+    browser.get(&format!("/en?ref={code}")).await;
+    browser
+        .sign_in("lan.nguyen@gmail.com", visitor::PASSWORD)
         .await;
-    hers.get(PAGE).await;
-    assert!(!hers.cookies.contains_key("nexo_ref"), "{:?}", hers.cookies);
+    browser.get(PAGE).await;
+    assert!(
+        !browser.cookies.contains_key("nexo_ref"),
+        "{:?}",
+        browser.cookies
+    );
     let none = gateway.nexo(&["referral", "list"]);
     assert_eq!(none["referrals"].as_array().unwrap().len(), 0);
-    // Nonsense in the link keeps nobody out.
+    // An invalid code in the link does not prevent a sign-up.
     let mut stranger = Visitor::of(&gateway);
     for nonsense in ["", "%27%3B--", "ffffffffffff", "a%00b", &"9".repeat(500)] {
         let seen = stranger.get(&format!("/auth/sign-up?ref={nonsense}")).await;

@@ -1,4 +1,4 @@
-//! `nexo account`.
+//! Tests of `nexo account`.
 
 use serde_json::Value;
 
@@ -28,13 +28,13 @@ fn an_account_is_opened_listed_and_closed(backend: Backend) {
     assert_eq!(accounts[1]["operator"], false);
     assert_eq!(accounts[0]["closed_at"], Value::Null);
 
-    let said = nexo.succeed(&["account", "close", "--account", "OPS@example.com"]);
+    let stdout = nexo.succeed(&["account", "close", "--account", "OPS@example.com"]);
     assert_eq!(
-        said,
+        stdout,
         "Closed account ops@example.com. Its keys no longer work.\n"
     );
-    let said = nexo.succeed(&["account", "close", "--account", "ops@example.com"]);
-    assert_eq!(said, "Account ops@example.com was already closed.\n");
+    let stdout = nexo.succeed(&["account", "close", "--account", "ops@example.com"]);
+    assert_eq!(stdout, "Account ops@example.com was already closed.\n");
     let listed = nexo.json(&["account", "list"]);
     assert!(listed["accounts"][0]["closed_at"].is_string());
     let text = nexo.succeed(&["account", "list"]);
@@ -45,7 +45,7 @@ fn an_account_is_opened_listed_and_closed(backend: Backend) {
 }
 
 #[per_database]
-fn closing_an_account_says_what_is_to_be_paid_out(backend: Backend) {
+fn closing_an_account_prints_the_amount_to_pay_out(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     for (bucket, amount) in [("balance", "10.00"), ("bonus", "2"), ("free", "0.11")] {
@@ -63,9 +63,9 @@ fn closing_an_account_says_what_is_to_be_paid_out(backend: Backend) {
         ]);
     }
     let close = ["account", "close", "--account", "a@example.com"];
-    let said = nexo.succeed(&close);
+    let stdout = nexo.succeed(&close);
     assert_eq!(
-        said,
+        stdout,
         "Closed account a@example.com. Its keys no longer work.\n\
              Due for payout: 10.000 USD. Forfeited: 2.110 USD of free and bonus credit. Reference: closing-1.\n"
     );
@@ -81,26 +81,26 @@ fn closing_an_account_says_what_is_to_be_paid_out(backend: Backend) {
 }
 
 #[per_database]
-fn a_newcomer_is_told_what_comes_next(backend: Backend) {
+fn account_commands_name_the_next_steps(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     let empty = nexo.succeed(&["account", "list"]);
     assert_eq!(
         empty,
         "No accounts yet. Create one: nexo account create --email EMAIL\n"
     );
-    let said = nexo.succeed(&["account", "create", "--email", "a@example.com"]);
+    let stdout = nexo.succeed(&["account", "create", "--email", "a@example.com"]);
     assert!(
-        said.contains("nexo key create --account a@example.com"),
-        "{said}"
+        stdout.contains("nexo key create --account a@example.com"),
+        "{stdout}"
     );
     assert!(
-        said.contains("nexo wallet credit --account a@example.com"),
-        "{said}"
+        stdout.contains("nexo wallet credit --account a@example.com"),
+        "{stdout}"
     );
 }
 
 #[per_database]
-fn an_address_is_taken_once_in_whatever_case(backend: Backend) {
+fn e_mail_addresses_are_unique_regardless_of_case(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     let error = nexo.fail(1, &["account", "create", "--email", "A@Example.com"]);
@@ -151,7 +151,7 @@ fn an_unknown_account_is_named(backend: Backend) {
 }
 
 #[per_database]
-fn a_closed_account_gets_nothing_new(backend: Backend) {
+fn a_closed_account_accepts_no_changes(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     nexo.succeed(&["account", "close", "--account", "a@example.com"]);
@@ -186,7 +186,7 @@ fn a_closed_account_gets_nothing_new(backend: Backend) {
 }
 
 #[per_database]
-fn a_password_is_kept_hashed_and_may_come_from_standard_input(backend: Backend) {
+fn a_password_is_stored_hashed_and_may_come_from_standard_input(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     let create = |email, password| {
         [
@@ -199,8 +199,8 @@ fn a_password_is_kept_hashed_and_may_come_from_standard_input(backend: Backend) 
         ]
     };
     nexo.succeed(&create("a@example.com", "correct horse"));
-    let ran = nexo.run_with_input(&create("b@example.com", "-"), "battery staple\n");
-    assert_eq!(ran.code, 0, "{ran:?}");
+    let finished = nexo.run_with_input(&create("b@example.com", "-"), "battery staple\n");
+    assert_eq!(finished.code, 0, "{finished:?}");
     nexo.with_store(async |store| {
         for email in ["a@example.com", "b@example.com"] {
             let account = store.accounts().by_email(email).await.unwrap().unwrap();
@@ -213,12 +213,12 @@ fn a_password_is_kept_hashed_and_may_come_from_standard_input(backend: Backend) 
     });
     let error = nexo.fail(1, &create("c@example.com", "123456789"));
     assert_eq!(error, "error: a password has at least 10 characters");
-    let ran = nexo.run_with_input(&create("c@example.com", "-"), "123456789\n");
-    assert_eq!((ran.code, ran.error()), (1, error));
+    let finished = nexo.run_with_input(&create("c@example.com", "-"), "123456789\n");
+    assert_eq!((finished.code, finished.error()), (1, error));
 }
 
 #[test]
-fn an_address_that_is_none_is_bad_usage() {
+fn an_invalid_e_mail_address_is_bad_usage() {
     let nexo = Nexo::without_database();
     let error = nexo.fail(2, &["account", "create", "--email", "ops"]);
     assert!(

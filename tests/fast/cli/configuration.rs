@@ -1,4 +1,4 @@
-//! `nexo config`, and how any command refuses a bad configuration or bad usage.
+//! Tests of `nexo config`, and of the errors of all commands for a bad configuration or bad usage.
 
 use super::nexo::Nexo;
 
@@ -28,7 +28,7 @@ fn the_effective_configuration_is_printed_with_its_sources() {
 }
 
 #[test]
-fn a_right_configuration_is_said_to_be() {
+fn a_valid_configuration_passes_the_check() {
     let nexo = Nexo::without_database();
     assert_eq!(nexo.succeed(&["config", "check"]), "ok\n");
     assert_eq!(
@@ -118,7 +118,7 @@ fn bad_usage_is_one_line_and_exit_code_2() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_succeed() {
     let nexo = Nexo::without_database();
     let help = nexo.succeed(&["--help"]);
     for command in [
@@ -142,7 +142,7 @@ fn help_and_version_are_no_errors() {
 }
 
 #[test]
-fn every_shell_is_told_how_to_complete_the_commands_whatever_the_configuration() {
+fn completions_are_printed_for_every_shell_despite_a_bad_configuration() {
     let nexo = Nexo::without_database();
     nexo.write("nexo.toml", "no = \"such key\"");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -161,9 +161,9 @@ fn the_manual_names_every_command_and_needs_no_configuration() {
     nexo.write("nexo.toml", "this is no TOML");
     let page = nexo.succeed(&["man"]);
     assert!(page.contains(".TH nexo 1"), "{page}");
-    // Roff wants each hyphen escaped.
+    // Roff escapes hyphens.
     let plain = page.replace("\\-", "-");
-    for said in [
+    for part in [
         "nexo serve",
         "nexo wallet credit",
         "nexo backup",
@@ -171,7 +171,7 @@ fn the_manual_names_every_command_and_needs_no_configuration() {
         "SIGHUP",
         "RUST_LOG",
     ] {
-        assert!(plain.contains(said), "{said} is not in {plain}");
+        assert!(plain.contains(part), "{part} is not in {plain}");
     }
     assert_eq!(nexo.json(&["man"])["page"], page.as_str());
 }

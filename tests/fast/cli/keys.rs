@@ -1,4 +1,4 @@
-//! `nexo key`.
+//! Tests of `nexo key`.
 
 use nexo_domain::account::api_key::{ApiKey, KeyMode};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use harness::{Backend, per_database};
 
 use super::nexo::Nexo;
 
-fn create<'a>(more: &[&'a str]) -> Vec<&'a str> {
+fn create<'a>(extra: &[&'a str]) -> Vec<&'a str> {
     [
         &[
             "key",
@@ -17,43 +17,43 @@ fn create<'a>(more: &[&'a str]) -> Vec<&'a str> {
             "--name",
             "shop",
         ],
-        more,
+        extra,
     ]
     .concat()
 }
 
 #[per_database]
-fn a_key_is_made_listed_and_revoked(backend: Backend) {
+fn a_key_is_created_listed_and_revoked(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     nexo.account("b@example.com");
-    let made = nexo.json(&create(&[
+    let created = nexo.json(&create(&[
         "--allow",
         "203.0.113.5",
         "--allow",
         "10.1.2.3/8",
     ]));
-    assert_eq!(made.as_object().unwrap().len(), 2);
-    let key = ApiKey::parse(made["key"].as_str().unwrap()).unwrap();
+    assert_eq!(created.as_object().unwrap().len(), 2);
+    let key = ApiKey::parse(created["key"].as_str().unwrap()).unwrap();
     assert_eq!(key.mode(), KeyMode::Live);
 
     let listed = nexo.json(&["key", "list"]);
-    let expected = &listed["keys"][0];
-    assert_eq!(expected["id"], made["id"]);
-    assert_eq!(expected["account"], "a@example.com");
-    assert_eq!(expected["hint"], key.hint());
-    assert_eq!(
-        expected["allowlist"],
-        json!(["203.0.113.5/32", "10.0.0.0/8"])
-    );
-    assert_eq!(expected["revoked_at"], Value::Null);
+    let entry = &listed["keys"][0];
+    assert_eq!(entry["id"], created["id"]);
+    assert_eq!(entry["account"], "a@example.com");
+    assert_eq!(entry["hint"], key.hint());
+    assert_eq!(entry["allowlist"], json!(["203.0.113.5/32", "10.0.0.0/8"]));
+    assert_eq!(entry["revoked_at"], Value::Null);
     assert!(!listed.to_string().contains(key.reveal()));
     let others = nexo.json(&["key", "list", "--account", "b@example.com"]);
     assert_eq!(others, json!({ "keys": [] }));
 
-    let id = made["id"].as_str().unwrap();
-    let said = nexo.succeed(&["key", "revoke", id]);
-    assert!(said.starts_with(&format!("Revoked key {id}.")), "{said}");
+    let id = created["id"].as_str().unwrap();
+    let stdout = nexo.succeed(&["key", "revoke", id]);
+    assert!(
+        stdout.starts_with(&format!("Revoked key {id}.")),
+        "{stdout}"
+    );
     let again = nexo.succeed(&["key", "revoke", id]);
     assert_eq!(again, format!("Key {id} was already revoked.\n"));
     assert!(nexo.json(&["key", "list"])["keys"][0]["revoked_at"].is_string());
@@ -71,16 +71,16 @@ fn a_key_is_made_listed_and_revoked(backend: Backend) {
 }
 
 #[per_database]
-fn a_keys_plaintext_is_shown_once_and_never_kept(backend: Backend) {
+fn a_keys_plaintext_is_shown_once_and_never_stored(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
-    let said = nexo.succeed(&create(&["--test"]));
-    let key = said
+    let stdout = nexo.succeed(&create(&["--test"]));
+    let key = stdout
         .split_whitespace()
         .find_map(|word| ApiKey::parse(word).ok())
         .expect("the key is shown");
     assert_eq!(key.mode(), KeyMode::Test);
-    assert!(said.contains("It is shown only once"), "{said}");
+    assert!(stdout.contains("It is shown only once"), "{stdout}");
     let listed = nexo.succeed(&["key", "list"]);
     assert!(!listed.contains(key.reveal()), "{listed}");
     assert!(
@@ -88,13 +88,13 @@ fn a_keys_plaintext_is_shown_once_and_never_kept(backend: Backend) {
         "{listed}"
     );
     nexo.with_store(async |store| {
-        let kept = store
+        let stored = store
             .accounts()
             .key_by_hash(&key.hash())
             .await
             .unwrap()
             .unwrap();
-        assert!(kept.test && !kept.revoked);
+        assert!(stored.test && !stored.revoked);
     });
 }
 

@@ -1,6 +1,6 @@
-//! The commands as an operator meets them: the built binary, its output, its errors, its exit codes.
+//! Tests of the commands of the built binary: their output, errors and exit codes.
 //!
-//! On SQLite, and on PostgreSQL too where `NEXO_TEST_POSTGRES_URL` names a server.
+//! They run on SQLite, and on PostgreSQL if `NEXO_TEST_POSTGRES_URL` names a server.
 
 mod accounts;
 mod configuration;

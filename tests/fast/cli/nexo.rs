@@ -1,4 +1,4 @@
-//! Runs the binary in a directory and with a database of its own.
+//! Runs the binary in its own directory and with its own database.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -9,22 +9,22 @@ use nexo_entities::store::Store;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A place to run commands in. Nothing of the environment reaches them.
+/// A directory in which tests run commands. The commands do not inherit the environment.
 pub struct Nexo {
     dir: TempDir,
     variables: Vec<(String, String)>,
     database: Option<FreshDatabase>,
 }
 
-/// What a command came to.
+/// The result of a finished command.
 #[derive(Debug)]
-pub struct Ran {
+pub struct Finished {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// A command that runs until it is told to end; killed where a test forgets it.
+/// A command that runs until it is terminated. It is killed when this is dropped.
 pub struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -93,12 +93,13 @@ impl Nexo {
         command
     }
 
-    /// Starts a command that runs until it is told to end.
+    /// Starts a command that runs until it is terminated.
     pub fn start(&self, arguments: &[&str]) -> Running {
         Running::of(&mut self.command(arguments))
     }
 
-    /// Starts the gateway on free ports, and waits until it is ready. It may call any webhook.
+    /// Starts the gateway on free ports and waits until it is ready. It allows webhooks to private addresses and by
+    /// plain HTTP.
     pub fn start_gateway(&self) -> Running {
         let mut command = self.command(&["serve", "--json"]);
         command.envs([
@@ -109,17 +110,17 @@ impl Nexo {
             ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
             ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
         ]);
-        // Its log goes where the test's does.
+        // Its log goes to the standard error of the test.
         let mut running = Running::of(command.stderr(Stdio::inherit()));
         running.line();
         running
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().unwrap())
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        Finished::of(self.command(arguments).output().unwrap())
     }
 
-    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Finished {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -128,42 +129,42 @@ impl Nexo {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).unwrap();
         drop(stdin);
-        Ran::of(child.wait_with_output().unwrap())
+        Finished::of(child.wait_with_output().unwrap())
     }
 
-    /// Runs a command that must succeed, and gives what it says.
+    /// Runs a command that must succeed and returns its standard output.
     pub fn succeed(&self, arguments: &[&str]) -> String {
-        let ran = self.run(arguments);
-        assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
-        assert_eq!(ran.stderr, "", "{arguments:?}");
-        ran.stdout
+        let finished = self.run(arguments);
+        assert_eq!(finished.code, 0, "{arguments:?}: {finished:?}");
+        assert_eq!(finished.stderr, "", "{arguments:?}");
+        finished.stdout
     }
 
-    /// Runs a command that must succeed, and gives the object that it prints with `--json`.
+    /// Runs a command that must succeed and returns the object that it prints with `--json`.
     pub fn json(&self, arguments: &[&str]) -> Value {
-        let said = self.succeed(&[arguments, &["--json"]].concat());
-        assert_eq!(said.lines().count(), 1, "{said}");
-        serde_json::from_str(&said).unwrap()
+        let stdout = self.succeed(&[arguments, &["--json"]].concat());
+        assert_eq!(stdout.lines().count(), 1, "{stdout}");
+        serde_json::from_str(&stdout).unwrap()
     }
 
-    /// Runs a command that must fail, and gives the one line that it says on standard error.
+    /// Runs a command that must fail and returns the single line that it prints to standard error.
     pub fn fail(&self, code: i32, arguments: &[&str]) -> String {
-        let ran = self.run(arguments);
-        assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
-        ran.error()
+        let finished = self.run(arguments);
+        assert_eq!(finished.code, code, "{arguments:?}: {finished:?}");
+        finished.error()
     }
 
-    /// The database, for what no command does.
+    /// Runs `work` on the database, for operations without a command.
     pub fn with_store<T>(&self, work: impl AsyncFnOnce(&Store) -> T) -> T {
         actix_web::rt::System::new().block_on(async {
             let store = Store::connect(&self.database_url(), 1).await.unwrap();
-            let done = work(&store).await;
+            let result = work(&store).await;
             store.close().await.unwrap();
-            done
+            result
         })
     }
 
-    /// An account that is ready to be used.
+    /// Creates an account and returns its id.
     pub fn account(&self, email: &str) -> String {
         let created = self.json(&["account", "create", "--email", email]);
         created["id"].as_str().unwrap().to_owned()
@@ -179,42 +180,42 @@ impl Running {
         }
     }
 
-    /// The next line that it says.
+    /// The next line of its standard output.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         let length = self.stdout.read_line(&mut line).unwrap();
-        assert_ne!(length, 0, "it has ended: {:?}", self.child.wait());
+        assert_ne!(length, 0, "it has exited: {:?}", self.child.wait());
         line
     }
 
-    /// Tells it to end, and waits until it has.
+    /// Sends SIGTERM and waits for the exit.
     pub fn terminate(mut self) -> ExitStatus {
-        // A shell has `kill` built in; a machine without procps has no other.
+        // The shell's built-in `kill` also works on machines without procps.
         let kill = format!("kill {}", self.child.id());
-        let told = Command::new("sh").args(["-c", &kill]).status().unwrap();
-        assert!(told.success());
+        let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(status.success());
         self.child.wait().unwrap()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Ran {
-    fn of(output: Output) -> Ran {
-        Ran {
-            code: output.status.code().expect("it ended by itself"),
+impl Finished {
+    fn of(output: Output) -> Finished {
+        Finished {
+            code: output.status.code().expect("an exit without a signal"),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
 
-    /// The one line on standard error.
+    /// The single line on standard error.
     pub fn error(&self) -> String {
         assert_eq!(self.stderr.lines().count(), 1, "{self:?}");
         assert!(self.stderr.starts_with("error: "), "{self:?}");

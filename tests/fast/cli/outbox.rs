@@ -1,4 +1,4 @@
-//! A webhook attempt in the database, as a finished OTP leaves it.
+//! Creates the pending webhook attempt of a finished OTP in the database.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use nexo_entities::store::ledger::posting::{
 };
 use uuid::Uuid;
 
-/// A webhook attempt that waits to be sent, and the bytes that it is to send.
-pub struct Waiting {
+/// A pending webhook attempt and its body.
+pub struct PendingAttempt {
     pub id: WebhookAttemptId,
     pub body: String,
 }
 
-/// Pays and settles an OTP of nothing, and gives its one webhook attempt.
-pub async fn finished_otp(store: &Store, account: AccountId) -> Waiting {
+/// Debits and settles an OTP without cost and returns its webhook attempt.
+pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
     let node = NodeEpoch {
         node: Arc::from("test"),
         epoch: store
@@ -94,7 +94,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> Waiting {
         .await
         .unwrap();
     assert_eq!(attempts.len(), 1);
-    Waiting {
+    PendingAttempt {
         id: attempts[0].id,
         body: event.body(),
     }

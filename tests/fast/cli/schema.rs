@@ -1,4 +1,4 @@
-//! `nexo migrate`, `nexo audit`, and what commands say of a database that is not ready.
+//! Tests of `nexo migrate`, `nexo audit`, and of the errors for a database that is missing, empty or unreachable.
 
 use harness::{Backend, per_database};
 
@@ -10,8 +10,8 @@ fn migrations_go_up_and_down_and_are_listed(backend: Backend) {
     let status = nexo.json(&["migrate", "status"]);
     let steps = status["migrations"].as_array().unwrap();
     assert!(steps.iter().all(|step| step["applied"] == true), "{status}");
-    let said = nexo.succeed(&["migrate", "up"]);
-    assert!(said.contains("is up to date"), "{said}");
+    let stdout = nexo.succeed(&["migrate", "up"]);
+    assert!(stdout.contains("is up to date"), "{stdout}");
 
     let last = steps.last().unwrap()["name"].as_str().unwrap();
     let down = nexo.json(&["migrate", "down"]);
@@ -31,15 +31,15 @@ fn migrations_go_up_and_down_and_are_listed(backend: Backend) {
 }
 
 #[per_database]
-fn everything_can_be_taken_back_and_applied_again(backend: Backend) {
+fn all_migrations_can_be_reverted_and_applied_again(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     let steps = nexo.json(&["migrate", "status"])["migrations"]
         .as_array()
         .unwrap()
         .len();
-    let said = nexo.succeed(&["migrate", "down", "--steps", &steps.to_string()]);
-    assert!(said.contains("without the data"), "{said}");
+    let stdout = nexo.succeed(&["migrate", "down", "--steps", &steps.to_string()]);
+    assert!(stdout.contains("without the data"), "{stdout}");
     nexo.succeed(&["migrate", "up"]);
     let listed = nexo.json(&["account", "list"]);
     assert_eq!(listed, serde_json::json!({ "accounts": [] }));
@@ -87,7 +87,7 @@ fn a_database_of_a_development_version_is_refused_and_left_unchanged(backend: Ba
 }
 
 #[test]
-fn a_missing_database_is_said_with_the_mend() {
+fn the_error_for_a_missing_database_names_the_remedy() {
     let nexo = Nexo::without_database();
     for command in [
         &["account", "list"][..],
@@ -106,7 +106,7 @@ fn a_missing_database_is_said_with_the_mend() {
 }
 
 #[test]
-fn a_postgresql_database_that_is_missing_or_empty_is_said_with_the_mend() {
+fn the_error_for_a_missing_or_empty_postgresql_database_names_the_remedy() {
     if !Backend::Postgres.is_available() {
         return;
     }
@@ -120,9 +120,9 @@ fn a_postgresql_database_that_is_missing_or_empty_is_said_with_the_mend() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_said_in_one_line() {
+fn a_directory_without_write_permission_is_reported_in_one_line() {
     let mut nexo = Nexo::without_database();
-    // A file where the directory should be stops root, too.
+    // A file in place of the directory also stops root.
     nexo.write("data", "");
     assert_eq!(
         nexo.fail(1, &["migrate", "up"]),
@@ -138,9 +138,9 @@ fn a_directory_that_cannot_be_written_is_said_in_one_line() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_named() {
+fn a_server_that_does_not_answer_is_reported() {
     let mut nexo = Nexo::without_database();
-    // A port that was free a moment ago: nobody answers there.
+    // A port that was free a moment ago refuses connections.
     let port = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
@@ -158,10 +158,10 @@ fn a_server_that_does_not_answer_is_named() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_said_in_one_line() {
+fn a_file_that_is_not_a_database_is_reported_in_one_line() {
     let nexo = Nexo::without_database();
     std::fs::create_dir(nexo.dir().join("data")).unwrap();
-    nexo.write("data/nexo.db", &"This is a letter. ".repeat(100));
+    nexo.write("data/nexo.db", &"This is not a database. ".repeat(100));
     assert_eq!(
         nexo.fail(1, &["account", "list"]),
         "error: data/nexo.db is not an SQLite database: move it away, or set database.url to another database"
@@ -169,7 +169,7 @@ fn a_file_that_is_no_database_is_said_in_one_line() {
 }
 
 #[per_database]
-fn the_audit_finds_money_from_nowhere(backend: Backend) {
+fn the_audit_detects_a_forged_balance(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     let sound = nexo.json(&["audit"]);
@@ -181,11 +181,14 @@ fn the_audit_finds_money_from_nowhere(backend: Backend) {
         let forged = "UPDATE wallets SET balance_micros = 1000000";
         store.connection().execute_unprepared(forged).await.unwrap();
     });
-    let ran = nexo.run(&["audit", "--json"]);
-    assert_eq!(ran.code, 1, "{ran:?}");
-    let found: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let finished = nexo.run(&["audit", "--json"]);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    let found: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
     assert_eq!(found["ok"], false);
-    assert!(ran.error().contains("broken: "), "{ran:?}");
-    let ran = nexo.run(&["audit"]);
-    assert!(ran.code == 1 && ran.stdout.contains("BROKEN"), "{ran:?}");
+    assert!(finished.error().contains("broken: "), "{finished:?}");
+    let finished = nexo.run(&["audit"]);
+    assert!(
+        finished.code == 1 && finished.stdout.contains("BROKEN"),
+        "{finished:?}"
+    );
 }

@@ -1,4 +1,4 @@
-//! `nexo prompts`, `nexo sandbox` and `nexo call`.
+//! Tests of `nexo prompts`, `nexo sandbox`, `nexo call` and `nexo demo`.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn a_code_is_rendered_as_a_wav_file() {
 }
 
 #[test]
-fn the_sandbox_says_where_it_listens_takes_sip_and_ends_in_order() {
+fn the_sandbox_prints_its_address_answers_sip_and_exits_cleanly() {
     let nexo = Nexo::without_database();
     let mut sandbox = nexo.start(&["sandbox", "--listen", "127.0.0.1:0", "--json"]);
     let first: Value = serde_json::from_str(&sandbox.line()).unwrap();
@@ -100,7 +100,7 @@ fn busy_invite(local: SocketAddr, remote: SocketAddr) -> String {
 }
 
 #[test]
-fn a_sandbox_whose_port_is_taken_says_so() {
+fn a_sandbox_reports_a_port_in_use() {
     let nexo = Nexo::without_database();
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -146,7 +146,7 @@ fn a_test_call_shows_its_ladder_and_needs_no_database() {
         ]
     );
     assert!(!call.to_string().contains("482917"));
-    assert!(!nexo.dir().join("data").exists(), "a database was made");
+    assert!(!nexo.dir().join("data").exists(), "a database was created");
 
     let output = nexo
         .command(&["call", "+84981234590", "4829"])
@@ -159,14 +159,14 @@ fn a_test_call_shows_its_ladder_and_needs_no_database() {
 }
 
 #[test]
-fn a_test_call_that_nobody_takes_says_what_the_connection_failed_of() {
+fn a_test_call_without_an_answer_prints_the_connection_error() {
     let mut nexo = Nexo::without_database();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = listener.local_addr().unwrap();
-    // Nobody listens there any more.
+    let address = listener.local_addr().unwrap();
+    // Now the port refuses connections.
     drop(listener);
     let carriers = format!(
-        r#"[{{name="viettel",gateways=[{{name="hn1",uri="sip:{place};transport=tcp"}}]}}]"#
+        r#"[{{name="viettel",gateways=[{{name="hn1",uri="sip:{address};transport=tcp"}}]}}]"#
     );
     nexo.set("NEXO_CARRIERS", &carriers);
     nexo.set("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0");
@@ -185,13 +185,13 @@ fn a_test_call_that_nobody_takes_says_what_the_connection_failed_of() {
         .unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let unanswered = &answer["unanswered"][0];
-    assert_eq!(unanswered["place"], format!("tcp:{place}"), "{answer}");
+    assert_eq!(unanswered["place"], format!("tcp:{address}"), "{answer}");
     let error = unanswered["connection_error"].as_str().unwrap();
     assert!(error.contains("refused"), "{error}");
 }
 
 #[test]
-fn a_test_call_that_cannot_be_placed_says_why() {
+fn a_test_call_that_cannot_be_placed_reports_the_reason() {
     let nexo = Nexo::without_database();
     for (code, arguments, error) in [
         (
@@ -213,12 +213,12 @@ fn a_test_call_that_cannot_be_placed_says_why() {
             "no gateway 'x' for viettel; available: sandbox",
         ),
     ] {
-        let said = nexo.fail(code, arguments);
-        assert!(said.contains(error), "{said}");
+        let stderr = nexo.fail(code, arguments);
+        assert!(stderr.contains(error), "{stderr}");
     }
 }
 
-/// A recording at 44.1 kHz in which a tone is the word.
+/// Writes a recording at 44.1 kHz: a tone in place of the spoken word.
 fn record(file: &std::path::Path, hertz: f32) {
     const RATE: u32 = 44_100;
     let count = RATE as usize * 300 / 1000;
@@ -246,8 +246,8 @@ fn record(file: &std::path::Path, hertz: f32) {
     std::fs::write(file, wav).unwrap();
 }
 
-/// The tone that stands for a prompt.
-fn tone_of(name: &str) -> f32 {
+/// The tone that represents a prompt, in Hz.
+fn prompt_tone(name: &str) -> f32 {
     match name {
         "greeting" => 2_400.0,
         "again" => 2_600.0,
@@ -267,41 +267,42 @@ fn prompt_names() -> Vec<String> {
     digits.chain(PHRASES.map(str::to_owned)).collect()
 }
 
-/// The names of the prompts in a WAV file as `render` writes it, in their order.
-fn tones_in(wav: &[u8]) -> Vec<String> {
+/// The names of the prompts in a rendered WAV file, in playback order.
+fn prompts_in(wav: &[u8]) -> Vec<String> {
     let samples: Vec<f32> = wav[44..]
         .chunks_exact(2)
         .map(|two| f32::from(i16::from_le_bytes([two[0], two[1]])))
         .collect();
+    // The share of a tone in the energy of a piece.
     let share = |hertz: f32, piece: &[f32]| {
-        let (mut re, mut im, mut all) = (0.0, 0.0, 1.0);
+        let (mut re, mut im, mut energy) = (0.0, 0.0, 1.0);
         for (n, value) in piece.iter().enumerate() {
             let phase = std::f32::consts::TAU * hertz * n as f32 / 8_000.0;
             re += value * phase.cos();
             im += value * phase.sin();
-            all += value * value;
+            energy += value * value;
         }
-        2.0 * (re * re + im * im) / (all * piece.len() as f32)
+        2.0 * (re * re + im * im) / (energy * piece.len() as f32)
     };
-    let mut heard: Vec<String> = Vec::new();
-    let mut quiet = true;
+    let mut found: Vec<String> = Vec::new();
+    let mut is_silent = true;
     for piece in samples.chunks_exact(800) {
         let names = prompt_names().into_iter();
-        let loudest =
-            names.max_by(|a, b| share(tone_of(a), piece).total_cmp(&share(tone_of(b), piece)));
-        let loudest = loudest.filter(|name| share(tone_of(name), piece) > 0.8);
+        let loudest = names
+            .max_by(|a, b| share(prompt_tone(a), piece).total_cmp(&share(prompt_tone(b), piece)));
+        let loudest = loudest.filter(|name| share(prompt_tone(name), piece) > 0.8);
         if let Some(name) = &loudest
-            && (quiet || heard.last() != Some(name))
+            && (is_silent || found.last() != Some(name))
         {
-            heard.push(name.clone());
+            found.push(name.clone());
         }
-        quiet = loudest.is_none();
+        is_silent = loudest.is_none();
     }
-    heard
+    found
 }
 
 #[test]
-fn imported_recordings_speak_in_place_of_the_built_in_voice() {
+fn imported_recordings_replace_the_built_in_voice() {
     let mut nexo = Nexo::without_database();
     let error = nexo.fail(1, &["prompts", "import", "studio"]);
     assert!(error.contains("calls.voice_dir is not set"), "{error}");
@@ -314,7 +315,7 @@ fn imported_recordings_speak_in_place_of_the_built_in_voice() {
         nexo.set(listen, "127.0.0.1:0");
     }
     let error = nexo.fail(1, &["serve"]);
-    assert!(!nexo.dir().join("data").exists(), "a database was made");
+    assert!(!nexo.dir().join("data").exists(), "a database was created");
     assert!(
         error.contains("calls.voice_dir: voice holds no recordings"),
         "{error}"
@@ -323,7 +324,7 @@ fn imported_recordings_speak_in_place_of_the_built_in_voice() {
     let folder = nexo.dir().join("studio/vi");
     std::fs::create_dir_all(&folder).unwrap();
     for name in prompt_names() {
-        record(&folder.join(format!("{name}.wav")), tone_of(&name));
+        record(&folder.join(format!("{name}.wav")), prompt_tone(&name));
     }
     let json = nexo.json(&["prompts", "import", "studio"]);
     assert_eq!(
@@ -345,7 +346,7 @@ fn imported_recordings_speak_in_place_of_the_built_in_voice() {
         "greeting", "4", "0", "8", "7", "2", "again", "slow-4", "slow-0", "slow-8", "slow-7",
         "slow-2", "goodbye",
     ];
-    assert_eq!(tones_in(&wav), expected);
+    assert_eq!(prompts_in(&wav), expected);
 
     std::fs::remove_file(folder.join("6.wav")).unwrap();
     let error = nexo.fail(1, &["prompts", "import", "studio"]);
@@ -362,28 +363,31 @@ fn imported_recordings_speak_in_place_of_the_built_in_voice() {
     assert_eq!(std::fs::read(nexo.dir().join("y.wav")).unwrap(), wav);
 }
 
-/// The sandbox carrier's ears know the voice that is configured.
+/// The sandbox carrier recognises codes in the configured voice.
 #[test]
-fn a_call_is_made_with_the_recordings() {
+fn a_call_plays_the_recordings() {
     let mut nexo = Nexo::without_database();
     nexo.set("NEXO_CALLS__VOICE_DIR", "voice");
     let folder = nexo.dir().join("studio/vi");
     std::fs::create_dir_all(&folder).unwrap();
     for name in prompt_names() {
-        // The built-in voice itself, as if from a studio.
+        // The built-in voice serves as the studio recording.
         record_built_in(&folder.join(format!("{name}.wav")), &name);
     }
     nexo.succeed(&["prompts", "import", "studio"]);
     nexo.set("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0");
     nexo.set("NEXO_SIP__RTP_PORTS", "0");
-    let told = nexo.json(&["demo", "+84981234567", "482917"]);
-    assert_eq!(told["ok"], true, "{told}");
-    assert_eq!(told["digits_heard"], "482917", "{told}");
-    assert_eq!(told["webhook"]["body"]["type"], "otp.delivered", "{told}");
-    let steps = told["timeline"].as_array().unwrap();
+    let result = nexo.json(&["demo", "+84981234567", "482917"]);
+    assert_eq!(result["ok"], true, "{result}");
+    assert_eq!(result["digits_heard"], "482917", "{result}");
+    assert_eq!(
+        result["webhook"]["body"]["type"], "otp.delivered",
+        "{result}"
+    );
+    let steps = result["timeline"].as_array().unwrap();
     assert_eq!(
         steps[0]["what"], "the carrier receives the INVITE",
-        "{told}"
+        "{result}"
     );
     assert!(nexo.dir().join("demo-call.wav").exists());
 }

@@ -1,4 +1,4 @@
-//! `nexo wallet`.
+//! Tests of `nexo wallet`.
 
 use harness::{Backend, per_database};
 
@@ -51,16 +51,16 @@ fn the_same_reference_credits_once(backend: Backend) {
     let first = json_line(nexo, &credit("balance", "10.00", "INV-1"));
     assert_eq!(json_line(nexo, &credit("balance", "10.00", "INV-1")), first);
     assert_eq!(json_line(nexo, &credit("bonus", "3", "INV-1")), first);
-    let said = nexo.succeed(&credit("balance", "10.00", "INV-1"));
+    let stdout = nexo.succeed(&credit("balance", "10.00", "INV-1"));
     assert!(
-        said.starts_with("Nothing added: reference INV-1 was already credited to"),
-        "{said}"
+        stdout.starts_with("Nothing added: reference INV-1 was already credited to"),
+        "{stdout}"
     );
-    assert!(said.contains("holds 10.000 USD"), "{said}");
+    assert!(stdout.contains("holds 10.000 USD"), "{stdout}");
 }
 
 #[per_database]
-fn an_amount_beyond_what_money_holds_is_bad_usage(backend: Backend) {
+fn an_amount_above_the_maximum_is_bad_usage(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     nexo.succeed(&credit("balance", "9000000000", "a"));
@@ -111,7 +111,7 @@ fn correct<'a>(amount: &'a str, reference: &'a str) -> Vec<&'a str> {
 }
 
 #[per_database]
-fn a_correction_takes_once_and_never_more_than_is_there(backend: Backend) {
+fn a_correction_applies_once_and_never_exceeds_the_balance(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     nexo.succeed(&credit("balance", "10.00", "INV-1"));
@@ -119,12 +119,12 @@ fn a_correction_takes_once_and_never_more_than_is_there(backend: Backend) {
         "{\"balance\":9.000,\"bonus_credit\":0.000,\"free_credit\":0.000,\"total\":9.000}\n";
     assert_eq!(json_line(nexo, &correct("-1.00", "FIX-1")), taken);
     assert_eq!(json_line(nexo, &correct("-1.00", "FIX-1")), taken);
-    let said = nexo.succeed(&correct("-2.00", "FIX-1"));
+    let stdout = nexo.succeed(&correct("-2.00", "FIX-1"));
     assert!(
-        said.starts_with("Nothing corrected: reference FIX-1 was already used for"),
-        "{said}"
+        stdout.starts_with("Nothing corrected: reference FIX-1 was already used for"),
+        "{stdout}"
     );
-    // A reference of a credit is another one.
+    // Credits and corrections have separate references.
     nexo.succeed(&correct("-1.00", "INV-1"));
     assert_eq!(
         nexo.fail(1, &correct("-8.000001", "FIX-2")),

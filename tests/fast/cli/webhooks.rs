@@ -1,4 +1,4 @@
-//! `nexo webhook`.
+//! Tests of `nexo webhook`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -19,8 +19,9 @@ fn add<'a>(email: &'a str, url: &'a str) -> [&'a str; 6] {
     ["webhook", "add", "--account", email, "--url", url]
 }
 
-/// Opens what development needs, for the commands' environment.
-fn open_targets(nexo: &Nexo, arguments: &[&str]) -> (i32, Value, String) {
+/// Runs a command with webhooks to private addresses and by plain HTTP allowed. Returns its exit code, its JSON
+/// output and standard error.
+fn run_with_open_targets(nexo: &Nexo, arguments: &[&str]) -> (i32, Value, String) {
     let output = nexo
         .command(&[arguments, &["--json"]].concat())
         .env("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true")
@@ -55,10 +56,10 @@ fn an_endpoint_is_added_and_listed_and_its_secret_shown_once(backend: Backend) {
     assert!(!listed.to_string().contains("whsec_"));
     let text = nexo.succeed(&["webhook", "list", "--account", "a@example.com"]);
     assert!(text.contains("https://1.1.1.1/hooks"), "{text}");
-    let said = nexo.succeed(&add("a@example.com", "https://1.1.1.1/more"));
+    let stdout = nexo.succeed(&add("a@example.com", "https://1.1.1.1/more"));
     assert!(
-        said.contains("whsec_") && said.contains("shown only once"),
-        "{said}"
+        stdout.contains("whsec_") && stdout.contains("shown only once"),
+        "{stdout}"
     );
 }
 
@@ -76,7 +77,7 @@ fn a_sixth_endpoint_is_refused(backend: Backend) {
 }
 
 #[per_database]
-fn only_https_on_public_addresses_is_taken(backend: Backend) {
+fn only_https_urls_on_public_addresses_are_accepted(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     for (url, message) in [
@@ -107,10 +108,10 @@ fn only_https_on_public_addresses_is_taken(backend: Backend) {
     assert_eq!(nexo.json(&["webhook", "list"]), json!({ "webhooks": [] }));
 }
 
-/// What a receiver took: its header lines in lower case, and its body.
+/// A received POST: its header lines in lower case, and its body.
 type Received = JoinHandle<(Vec<String>, String)>;
 
-/// Takes one POST and answers it. Gives its URL.
+/// Starts a receiver that answers one POST. Returns its URL.
 fn receiver(status: &'static str) -> (String, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hooks", listener.local_addr().unwrap());
@@ -150,12 +151,12 @@ fn a_replay_sends_the_same_signed_bytes_without_a_gateway(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     let account = AccountId(nexo.account("a@example.com").parse().unwrap());
     let (url, received) = receiver("204 No Content");
-    let (code, added, _) = open_targets(nexo, &add("a@example.com", &url));
+    let (code, added, _) = run_with_open_targets(nexo, &add("a@example.com", &url));
     assert_eq!(code, 0);
     let first = nexo.with_store(async |store| finished_otp(store, account).await);
 
     let replay = ["webhook", "replay", &first.id.to_string()];
-    let (code, answer, stderr) = open_targets(nexo, &replay);
+    let (code, answer, stderr) = run_with_open_targets(nexo, &replay);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert_eq!(answer["status_code"], 204);
     let attempt = answer["attempt_id"].as_str().unwrap();
@@ -169,23 +170,23 @@ fn a_replay_sends_the_same_signed_bytes_without_a_gateway(backend: Backend) {
 
     nexo.with_store(async |store| {
         let id = attempt.parse().unwrap();
-        let kept = store.webhooks().attempt(id).await.unwrap().unwrap();
-        assert_eq!(kept.status, "delivered");
-        assert_eq!(kept.replay_of, Some(first.id));
+        let stored = store.webhooks().attempt(id).await.unwrap().unwrap();
+        assert_eq!(stored.status, "delivered");
+        assert_eq!(stored.replay_of, Some(first.id));
         let original = store.webhooks().attempt(first.id).await.unwrap().unwrap();
         assert_eq!(original.status, "pending", "only the gateway sends it");
     });
 }
 
 #[per_database]
-fn a_replay_that_is_not_taken_is_a_failure(backend: Backend) {
+fn a_replay_that_the_receiver_rejects_is_a_failure(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     let account = AccountId(nexo.account("a@example.com").parse().unwrap());
     let (url, received) = receiver("500 Internal Server Error");
-    open_targets(nexo, &add("a@example.com", &url));
+    run_with_open_targets(nexo, &add("a@example.com", &url));
     let first = nexo.with_store(async |store| finished_otp(store, account).await);
     let replay = ["webhook", "replay", &first.id.to_string()];
-    let (code, answer, stderr) = open_targets(nexo, &replay);
+    let (code, answer, stderr) = run_with_open_targets(nexo, &replay);
     received.join().unwrap();
     assert_eq!((code, &answer["status_code"]), (1, &json!(500)));
     assert_eq!(
@@ -193,11 +194,11 @@ fn a_replay_that_is_not_taken_is_a_failure(backend: Backend) {
         "error: the receiver did not accept it: answered 500\n"
     );
 
-    // The receiver is gone now.
-    let (code, answer, stderr) = open_targets(nexo, &replay);
+    // The receiver has stopped: the connection is refused.
+    let (code, answer, stderr) = run_with_open_targets(nexo, &replay);
     assert_eq!((code, &answer["status_code"]), (1, &Value::Null));
     assert!(stderr.contains("could not connect"), "{stderr}");
-    // And without the permission for development nothing is sent at all.
+    // Nothing is sent if private addresses and plain HTTP are not allowed.
     let error = nexo.fail(1, &replay);
     assert!(error.contains("the URL must be https"), "{error}");
 }
@@ -217,7 +218,7 @@ fn a_replay_beside_a_running_gateway_is_sent_once(backend: Backend) {
     let account = AccountId(nexo.account("a@example.com").parse().unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hooks", listener.local_addr().unwrap());
-    open_targets(nexo, &add("a@example.com", &url));
+    run_with_open_targets(nexo, &add("a@example.com", &url));
     let received = take_one(listener.try_clone().unwrap(), "200 OK");
     let gateway = nexo.start_gateway();
     let first = nexo.with_store(async |store| finished_otp(store, account).await);
@@ -226,7 +227,7 @@ fn a_replay_beside_a_running_gateway_is_sent_once(backend: Backend) {
 
     let received = take_one(listener.try_clone().unwrap(), "200 OK");
     let replay = ["webhook", "replay", &first.id.to_string()];
-    let (code, answer, stderr) = open_targets(nexo, &replay);
+    let (code, answer, stderr) = run_with_open_targets(nexo, &replay);
     assert_eq!((code, stderr.as_str()), (0, ""), "{answer}");
     let (head, body) = received.join().unwrap();
     assert_eq!(header(&head, "x-nexo-attempt-id"), answer["attempt_id"]);
@@ -236,9 +237,9 @@ fn a_replay_beside_a_running_gateway_is_sent_once(backend: Backend) {
     assert!(listener.accept().is_err(), "it was sent twice");
     nexo.with_store(async |store| {
         let id = answer["attempt_id"].as_str().unwrap().parse().unwrap();
-        let kept = store.webhooks().attempt(id).await.unwrap().unwrap();
+        let stored = store.webhooks().attempt(id).await.unwrap().unwrap();
         assert_eq!(
-            (kept.status.as_str(), kept.status_code),
+            (stored.status.as_str(), stored.status_code),
             ("delivered", Some(200))
         );
     });

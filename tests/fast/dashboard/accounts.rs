@@ -1,4 +1,4 @@
-//! Signing up, in and out.
+//! Tests of sign-up, sign-in, sign-out and passwords.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +6,17 @@ use harness::mailbox::Mailbox;
 use harness::visitor::{PASSWORD, Visitor, between};
 use harness::{Backend, Gateway, per_database};
 
-const BOTH: [(&str, &str); 0] = [];
+const DEFAULTS: [(&str, &str); 0] = [];
 
 #[per_database]
-async fn a_newcomer_signs_up_once_and_has_his_free_otps(backend: Backend) {
-    let gateway = Gateway::start(backend, &BOTH);
+async fn a_sign_up_works_once_and_grants_free_otps(backend: Backend) {
+    let gateway = Gateway::start(backend, &DEFAULTS);
     let mut lan = Visitor::signed_up(&gateway, "Lan@Example.com").await;
     let overview = lan.get("/dashboard").await;
-    overview.must_say("$0.110").must_say("enough for 5 OTPs");
-    overview.must_say("lan@example.com");
+    overview
+        .must_contain("$0.110")
+        .must_contain("enough for 5 OTPs");
+    overview.must_contain("lan@example.com");
     let mut again = Visitor::of(&gateway);
     let fields = [("email", "lan@example.com"), ("password", PASSWORD)];
     let taken = again
@@ -22,7 +24,7 @@ async fn a_newcomer_signs_up_once_and_has_his_free_otps(backend: Backend) {
         .await;
     assert_eq!(taken.status, 400);
     assert!(!again.cookies.contains_key("nexo_session"));
-    for (email, password, says) in [
+    for (email, password, expected) in [
         ("x", PASSWORD, "valid e-mail address"),
         ("y@example.com", "short", "at least 10 characters"),
         ("y@example.com", "aaaaaaaaaaaa", "too easy to guess"),
@@ -32,7 +34,7 @@ async fn a_newcomer_signs_up_once_and_has_his_free_otps(backend: Backend) {
             .submit("/auth/sign-up", "/auth/sign-up", &fields)
             .await;
         assert_eq!(seen.status, 400);
-        seen.must_say(says);
+        seen.must_contain(expected);
     }
     let ledger = gateway.nexo(&["account", "list"]);
     assert_eq!(ledger["accounts"].as_array().unwrap().len(), 2, "{ledger}");
@@ -40,35 +42,35 @@ async fn a_newcomer_signs_up_once_and_has_his_free_otps(backend: Backend) {
 }
 
 #[per_database]
-async fn where_letters_are_sent_a_newcomer_confirms_the_address_and_nobody_learns_who_is_here(
+async fn with_e_mail_a_sign_up_is_confirmed_and_does_not_reveal_existing_accounts(
     backend: Backend,
 ) {
     let mailbox = Mailbox::start();
     let gateway = Gateway::start(backend, &[("NEXO_MAIL__SMTP_URL", &mailbox.url())]);
     let create = ["account", "create", "--email", "old@example.com"];
     gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
-    let mut newcomer = Visitor::of(&gateway);
+    let mut visitor = Visitor::of(&gateway);
     let mut seen = Vec::new();
     for email in ["old@example.com", "new@example.com"] {
         let fields = [("email", email), ("password", PASSWORD)];
-        let page = newcomer
+        let page = visitor
             .submit("/auth/sign-up", "/auth/sign-up", &fields)
             .await;
         assert_eq!(page.status, 200, "{}", page.text);
-        page.must_say(email).must_say("Check your e-mail");
+        page.must_contain(email).must_contain("Check your e-mail");
         seen.push(page.text.replace(email, ""));
     }
     assert_eq!(seen[0], seen[1]);
-    assert!(!newcomer.cookies.contains_key("nexo_session"));
+    assert!(!visitor.cookies.contains_key("nexo_session"));
     let known = mailbox.wait_for("old@example.com", 1).await;
     assert!(known.text.contains("already has an account"), "{known:?}");
 
-    // Nothing is open before the button is pressed, however often the link is looked at.
-    let letter = mailbox.wait_for("new@example.com", 1).await;
-    let link = between(&letter.text, "/auth/confirm?token=", "\n").expect("a link");
+    // Opening the link does not create the account. Only the button does.
+    let email = mailbox.wait_for("new@example.com", 1).await;
+    let link = between(&email.text, "/auth/confirm?token=", "\n").expect("a link");
     let link = format!("/auth/confirm?token={}", link.trim());
     for _ in 0..2 {
-        newcomer.get(&link).await.must_say("new@example.com");
+        visitor.get(&link).await.must_contain("new@example.com");
     }
     assert_eq!(
         gateway.nexo(&["account", "list"])["accounts"]
@@ -79,9 +81,9 @@ async fn where_letters_are_sent_a_newcomer_confirms_the_address_and_nobody_learn
     );
     let token = link.split_once('=').unwrap().1.to_owned();
     let fields = [("token", token.as_str())];
-    let opened = newcomer.submit(&link, "/auth/confirm", &fields).await;
+    let opened = visitor.submit(&link, "/auth/confirm", &fields).await;
     assert_eq!((opened.status, opened.location()), (303, "/dashboard"));
-    newcomer.get("/dashboard").await.must_say("$0.110");
+    visitor.get("/dashboard").await.must_contain("$0.110");
 
     let mut late = Visitor::of(&gateway);
     assert_eq!(late.get(&link).await.status, 410);
@@ -91,9 +93,9 @@ async fn where_letters_are_sent_a_newcomer_confirms_the_address_and_nobody_learn
         410
     );
     assert_eq!(late.sign_in("new@example.com", PASSWORD).await.status, 303);
-    assert_eq!(mailbox.letters().len(), 2);
+    assert_eq!(mailbox.emails().len(), 2);
 
-    // Nobody's mail is flooded.
+    // The e-mails to an address are limited.
     let fields = [("email", "old@example.com"), ("password", PASSWORD)];
     let mut statuses = Vec::new();
     for _ in 0..3 {
@@ -105,8 +107,8 @@ async fn where_letters_are_sent_a_newcomer_confirms_the_address_and_nobody_learn
 }
 
 #[per_database]
-async fn a_session_is_new_at_each_sign_in_and_ends_at_sign_out(backend: Backend) {
-    let gateway = Gateway::start(backend, &BOTH);
+async fn each_sign_in_starts_a_new_session_and_sign_out_ends_it(backend: Backend) {
+    let gateway = Gateway::start(backend, &DEFAULTS);
     let mut first = Visitor::signed_up(&gateway, "a@example.com").await;
     let mut second = Visitor::of(&gateway);
     let wrong = second.sign_in("a@example.com", "wrong password").await;
@@ -117,9 +119,9 @@ async fn a_session_is_new_at_each_sign_in_and_ends_at_sign_out(backend: Backend)
         without(&wrong.text, "a@example.com"),
         without(&unknown.text, "b@example.com")
     );
-    let entered = second.sign_in("A@example.com", PASSWORD).await;
-    assert_eq!(entered.status, 303, "{}", entered.text);
-    let cookie = entered.header("set-cookie");
+    let response = second.sign_in("A@example.com", PASSWORD).await;
+    assert_eq!(response.status, 303, "{}", response.text);
+    let cookie = response.header("set-cookie");
     assert!(
         cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
         "{cookie}"
@@ -127,7 +129,7 @@ async fn a_session_is_new_at_each_sign_in_and_ends_at_sign_out(backend: Backend)
     let token = second.cookies["nexo_session"].clone();
     assert_ne!(token, first.cookies["nexo_session"]);
 
-    // A stolen cookie of a session that was signed out opens nothing.
+    // The cookie of a session that was signed out is not accepted.
     let out = second.submit("/dashboard", "/auth/sign-out", &[]).await;
     assert_eq!(out.location(), "/auth/sign-in");
     second.cookies.insert("nexo_session".into(), token);
@@ -149,15 +151,15 @@ async fn a_session_is_new_at_each_sign_in_and_ends_at_sign_out(backend: Backend)
 }
 
 #[actix_web::test]
-async fn an_account_of_the_command_line_signs_in_and_a_closed_one_does_not() {
-    let gateway = Gateway::start(Backend::Sqlite, &BOTH);
+async fn an_account_created_by_command_can_sign_in_until_it_is_closed() {
+    let gateway = Gateway::start(Backend::Sqlite, &DEFAULTS);
     let create = ["account", "create", "--email", "ops@example.com"];
     gateway.nexo(&[&create[..], &["--password", PASSWORD, "--operator"]].concat());
     let mut ops = Visitor::of(&gateway);
     assert_eq!(ops.sign_in("ops@example.com", PASSWORD).await.status, 303);
     ops.get("/dashboard")
         .await
-        .must_say("/dashboard/operators/accounts");
+        .must_contain("/dashboard/operators/accounts");
     gateway.nexo(&["account", "close", "--account", "ops@example.com"]);
     assert_eq!(ops.get("/dashboard").await.status, 303);
     assert_eq!(ops.sign_in("ops@example.com", PASSWORD).await.status, 400);
@@ -165,7 +167,7 @@ async fn an_account_of_the_command_line_signs_in_and_a_closed_one_does_not() {
 
 #[actix_web::test]
 async fn a_changed_password_ends_the_other_sessions() {
-    let gateway = Gateway::start(Backend::Sqlite, &BOTH);
+    let gateway = Gateway::start(Backend::Sqlite, &DEFAULTS);
     let mut here = Visitor::signed_up(&gateway, "a@example.com").await;
     let mut there = Visitor::of(&gateway);
     there.sign_in("a@example.com", PASSWORD).await;
@@ -188,28 +190,28 @@ async fn a_changed_password_ends_the_other_sessions() {
 }
 
 #[per_database]
-async fn a_forgotten_password_is_set_anew_by_a_link_that_works_once(backend: Backend) {
+async fn a_forgotten_password_is_reset_by_a_link_that_works_once(backend: Backend) {
     let gateway = Gateway::start(backend, &[("RUST_LOG", "warn")]);
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
-    let mut lost = Visitor::of(&gateway);
-    let ask = |email| [("email", email)];
-    let known = lost
-        .submit("/auth/reset", "/auth/reset", &ask("a@example.com"))
+    let mut visitor = Visitor::of(&gateway);
+    let form = |email| [("email", email)];
+    let known = visitor
+        .submit("/auth/reset", "/auth/reset", &form("a@example.com"))
         .await;
-    let unknown = lost
-        .submit("/auth/reset", "/auth/reset", &ask("z@example.com"))
+    let unknown = visitor
+        .submit("/auth/reset", "/auth/reset", &form("z@example.com"))
         .await;
     assert_eq!(
         known.text.replace("a@example.com", ""),
         unknown.text.replace("z@example.com", "")
     );
-    let until = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     let link = loop {
         let log = gateway.log();
         if let Some(token) = between(&log, "/auth/new-password?token=", "\n") {
             break format!("/auth/new-password?token={}", token.trim());
         }
-        assert!(Instant::now() < until, "no link: {log}");
+        assert!(Instant::now() < deadline, "no link: {log}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert!(!gateway.log().contains("z@example.com"));
@@ -218,18 +220,19 @@ async fn a_forgotten_password_is_set_anew_by_a_link_that_works_once(backend: Bac
         ("token", token.as_str()),
         ("password", "brand new password"),
     ];
-    let set = lost.submit(&link, "/auth/new-password", &fields).await;
+    let set = visitor.submit(&link, "/auth/new-password", &fields).await;
     assert_eq!(
         (set.status, set.location()),
         (303, "/auth/sign-in"),
         "{}",
         set.text
     );
-    assert_eq!(lost.get(&link).await.status, 410);
+    assert_eq!(visitor.get(&link).await.status, 410);
     assert_eq!(lan.get("/dashboard").await.status, 303);
-    assert_eq!(lost.sign_in("a@example.com", PASSWORD).await.status, 400);
+    assert_eq!(visitor.sign_in("a@example.com", PASSWORD).await.status, 400);
     assert_eq!(
-        lost.sign_in("a@example.com", "brand new password")
+        visitor
+            .sign_in("a@example.com", "brand new password")
             .await
             .status,
         303
@@ -237,15 +240,15 @@ async fn a_forgotten_password_is_set_anew_by_a_link_that_works_once(backend: Bac
 }
 
 #[actix_web::test]
-async fn who_guesses_passwords_is_held_back() {
-    let gateway = Gateway::start(Backend::Sqlite, &BOTH);
+async fn password_guessing_is_throttled() {
+    let gateway = Gateway::start(Backend::Sqlite, &DEFAULTS);
     Visitor::signed_up(&gateway, "a@example.com").await;
-    let mut thief = Visitor::of(&gateway);
+    let mut attacker = Visitor::of(&gateway);
     let mut refused = None;
     for n in 0..12 {
-        // From ever new addresses: the account itself is guarded.
-        thief.headers = vec![("X-Forwarded-For".into(), format!("203.0.113.{n}"))];
-        let seen = thief.sign_in("a@example.com", "wrong password").await;
+        // Each attempt comes from another IP address: the throttle is per account.
+        attacker.headers = vec![("X-Forwarded-For".into(), format!("203.0.113.{n}"))];
+        let seen = attacker.sign_in("a@example.com", "wrong password").await;
         if seen.status == 429 {
             refused = Some(seen);
         }
@@ -254,7 +257,7 @@ async fn who_guesses_passwords_is_held_back() {
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
 }
 
-/// By what the quicker quarters of these differ, known addresses and unknown ones.
+/// The relative difference between the lower quartiles of the times for known and unknown addresses.
 fn difference(times: [Vec<Duration>; 2]) -> f64 {
     let [known, unknown] = times.map(|mut times| {
         times.sort();
@@ -263,11 +266,11 @@ fn difference(times: [Vec<Duration>; 2]) -> f64 {
     (known - unknown).abs() / known
 }
 
-/// Interleaved tries in both orders, and what the quicker quarter of each takes of the CPU and of a visitor's
-/// time: other programs on the machine make either longer, never shorter. They may still disturb a round.
+/// Interleaves attempts in both orders and compares the lower quartiles of the CPU times and of the durations. Other
+/// programs on the machine only increase them. Several rounds are allowed, because they may still disturb one.
 #[actix_web::test]
 async fn a_sign_in_takes_as_much_and_as_long_for_an_unknown_address() {
-    let gateway = Gateway::start(Backend::Sqlite, &BOTH);
+    let gateway = Gateway::start(Backend::Sqlite, &DEFAULTS);
     let mut known = Vec::new();
     for n in 0..18 {
         let email = format!("k{n}@example.com");
@@ -284,17 +287,17 @@ async fn a_sign_in_takes_as_much_and_as_long_for_an_unknown_address() {
             let unknown = format!("u{round}-{n}@example.com");
             let pair = [(0, email.as_str()), (1, unknown.as_str())];
             let pair = if n % 2 == 0 { pair } else { [pair[1], pair[0]] };
-            for (place, email) in pair {
+            for (index, email) in pair {
                 visitor.headers = vec![("X-Forwarded-For".into(), format!("198.51.{round}.{n}"))];
                 let fields = [
                     ("email", email),
                     ("password", "wrong password"),
                     ("form_token", &token),
                 ];
-                let (begun, before) = (Instant::now(), gateway.cpu());
+                let (started, before) = (Instant::now(), gateway.cpu());
                 let seen = visitor.post("/auth/sign-in", &fields).await;
-                waited[place].push(begun.elapsed());
-                used[place].push(gateway.cpu().saturating_sub(before));
+                waited[index].push(started.elapsed());
+                used[index].push(gateway.cpu().saturating_sub(before));
                 assert_eq!(seen.status, 400);
             }
         }
@@ -305,5 +308,5 @@ async fn a_sign_in_takes_as_much_and_as_long_for_an_unknown_address() {
             return;
         }
     }
-    panic!("known and unknown addresses differ in CPU time and in time: {differences:?}");
+    panic!("known and unknown addresses differ in CPU time and duration: {differences:?}");
 }

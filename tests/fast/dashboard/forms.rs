@@ -1,31 +1,31 @@
-//! Forms that are not ours, and the headers of every page.
+//! Tests of the protection against forged forms, and of the security headers of every page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use super::routes::routes;
-use harness::visitor::{PASSWORD, Seen, Visitor, between};
+use harness::visitor::{PASSWORD, PageResponse, Visitor, between};
 use harness::waiting;
 use harness::{Backend, Gateway, Receiver, answer, client, phone};
 
 const LAN: &str = "lan@example.com";
 const OPERATOR: &str = "op@example.com";
-const NOBODYS: &str = "8f2e1c4d-0000-4000-8000-000000000001";
+const UNKNOWN_ID: &str = "8f2e1c4d-0000-4000-8000-000000000001";
 
-/// Every address that takes a form.
+/// The path of every form.
 fn forms() -> Vec<String> {
-    let takers = routes().into_iter().filter(|route| route.takes);
-    takers
-        .map(|route| route.path.replace("{id}", NOBODYS))
+    let routes = routes().into_iter().filter(|route| route.has_form);
+    routes
+        .map(|route| route.path.replace("{id}", UNKNOWN_ID))
         .collect()
 }
 
-/// Posts what is no form of ours: without its token, with another's, from another site.
-async fn must_refuse(visitor: &mut Visitor, path: &str, token: &str, anothers: &str) {
-    for given in ["", "x", anothers] {
-        let seen = visitor.post(path, &[("form_token", given)]).await;
-        assert_eq!(seen.status, 403, "{path} with {given:?}");
+/// Posts forged forms: without a token, with a token of another session, and from another site.
+async fn must_refuse(visitor: &mut Visitor, path: &str, token: &str, foreign_token: &str) {
+    for wrong in ["", "x", foreign_token] {
+        let seen = visitor.post(path, &[("form_token", wrong)]).await;
+        assert_eq!(seen.status, 403, "{path} with {wrong:?}");
     }
     assert_eq!(visitor.post(path, &[]).await.status, 403, "{path}");
     for (name, value) in [
@@ -43,46 +43,46 @@ async fn must_refuse(visitor: &mut Visitor, path: &str, token: &str, anothers: &
 #[actix_web::test]
 async fn a_form_without_its_token_or_from_another_site_is_403() {
     let gateway = Gateway::start(Backend::Sqlite, &[]);
-    // For an operator every form is there.
+    // Operators can access every form.
     let mut lan = operator(&gateway).await.0;
     let page = lan.get("/dashboard/settings").await;
     let token = page.form_token().unwrap().to_owned();
     let mut eve = Visitor::signed_up(&gateway, "eve@example.com").await;
     let page = eve.get("/dashboard/settings").await;
-    let eves = page.form_token().unwrap().to_owned();
+    let foreign_token = page.form_token().unwrap().to_owned();
     let forms = forms();
-    for known in [
+    for expected in [
         "/auth/sign-in",
         "/dashboard/wallet/top-up",
         "/dashboard/referrals/wallet",
-        &format!("/dashboard/api-keys/{NOBODYS}/allowlist"),
-        &format!("/dashboard/operators/deposits/{NOBODYS}/approve"),
+        &format!("/dashboard/api-keys/{UNKNOWN_ID}/allowlist"),
+        &format!("/dashboard/operators/deposits/{UNKNOWN_ID}/approve"),
     ] {
-        assert!(forms.iter().any(|path| path == known), "{forms:?}");
+        assert!(forms.iter().any(|path| path == expected), "{forms:?}");
     }
     for path in &forms {
-        must_refuse(&mut lan, path, &token, &eves).await;
+        must_refuse(&mut lan, path, &token, &foreign_token).await;
     }
-    // Nor is a stranger signed in as somebody else.
-    let mut stranger = Visitor::of(&gateway);
-    let page = stranger.get("/auth/sign-in").await;
-    let strangers = page.form_token().unwrap().to_owned();
+    // A forged form does not sign in a visitor without a session.
+    let mut visitor = Visitor::of(&gateway);
+    let page = visitor.get("/auth/sign-in").await;
+    let visitor_token = page.form_token().unwrap().to_owned();
     let public = |path: &&String| path.starts_with("/auth/") && !path.contains("/sign-out");
     for path in forms.iter().filter(public) {
-        must_refuse(&mut stranger, path, &strangers, &eves).await;
+        must_refuse(&mut visitor, path, &visitor_token, &foreign_token).await;
     }
     assert_eq!(lan.get("/dashboard").await.status, 200);
     let actions = gateway.nexo(&["operator", "actions"]);
     assert_eq!(actions["actions"].as_array().unwrap().len(), 0, "{actions}");
-    // What is refused above is taken from a page of this site.
+    // A form with its token from this site is accepted.
     lan.headers = vec![("Origin".to_owned(), lan.base.clone())];
     let fields = [("form_token", token.as_str()), ("pages", "vi")];
     let seen = lan.post("/dashboard/settings/languages", &fields).await;
     assert_eq!(seen.status, 303, "{}", seen.text);
 }
 
-/// An operator who has signed in, and what that was answered.
-async fn operator(gateway: &Gateway) -> (Visitor, Seen) {
+/// Creates an operator and signs in. Also returns the response to the sign-in.
+async fn operator(gateway: &Gateway) -> (Visitor, PageResponse) {
     let create = ["account", "create", "--operator", "--email", OPERATOR];
     gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
     let mut operator = Visitor::of(gateway);
@@ -91,8 +91,8 @@ async fn operator(gateway: &Gateway) -> (Visitor, Seen) {
     (operator, seen)
 }
 
-/// Nothing from elsewhere, no frame around it, no script or style within it.
-fn must_be_guarded(path: &str, seen: &Seen) {
+/// Asserts the security headers: no external content, no embedding in frames, no inline scripts or styles.
+fn must_be_protected(path: &str, seen: &PageResponse) {
     let policy = seen.header("content-security-policy");
     assert!(
         policy.contains("default-src 'none'")
@@ -120,7 +120,7 @@ fn must_be_guarded(path: &str, seen: &Seen) {
 }
 
 #[actix_web::test]
-async fn every_page_keeps_other_sites_and_scripts_out() {
+async fn every_page_has_the_security_headers() {
     let gateway = Gateway::start(
         Backend::Sqlite,
         &[("NEXO_SERVER__PUBLIC_URL", "https://otp.example.com")],
@@ -154,12 +154,12 @@ async fn every_page_keeps_other_sites_and_scripts_out() {
         "/assets/nothing",
     ] {
         let seen = visitor.get(path).await;
-        must_be_guarded(path, &seen);
+        must_be_protected(path, &seen);
     }
 }
 
-/// The forms of a page: where each leads, ids as the router writes them.
-fn leads_to(seen: &Seen) -> Vec<String> {
+/// The target path of each form on a page, with `{id}` in place of ids.
+fn form_actions(seen: &PageResponse) -> Vec<String> {
     let tags = seen.text.split("<form").skip(1);
     let tags = tags.map(|rest| rest.split('>').next().unwrap());
     let posting = tags.filter(|tag| tag.contains("method=\"post\""));
@@ -175,7 +175,7 @@ fn leads_to(seen: &Seen) -> Vec<String> {
         .collect()
 }
 
-/// Gives the member one of everything that has a page; their ids, by what comes before them in an address.
+/// Creates one of everything that has a page for the member. Returns their ids by the path segment before the id.
 async fn one_of_each(gateway: &Gateway, lan: &mut Visitor) -> BTreeMap<&'static str, String> {
     let receiver = Receiver::start();
     let key = lan.new_key("server").await;
@@ -203,7 +203,7 @@ async fn one_of_each(gateway: &Gateway, lan: &mut Visitor) -> BTreeMap<&'static 
 }
 
 #[actix_web::test]
-async fn the_pages_of_members_and_operators_keep_other_sites_and_scripts_out() {
+async fn the_pages_of_members_and_operators_have_the_security_headers() {
     let settings = [
         ("NEXO_SERVER__PUBLIC_URL", "https://otp.example.com"),
         ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
@@ -212,17 +212,17 @@ async fn the_pages_of_members_and_operators_keep_other_sites_and_scripts_out() {
     let gateway = Gateway::start(Backend::Sqlite, &[&settings[..], &waiting::BANK].concat());
     let mut lan = Visitor::signed_up(&gateway, LAN).await;
     let ids = one_of_each(&gateway, &mut lan).await;
-    let (mut operator, entered) = operator(&gateway).await;
-    let cookies = entered.headers.get_all("set-cookie");
+    let (mut operator, response) = operator(&gateway).await;
+    let cookies = response.headers.get_all("set-cookie");
     let mut cookies = cookies.iter().map(|cookie| cookie.to_str().unwrap());
     let session = cookies.find(|cookie| cookie.starts_with("__Host-nexo_session="));
-    let session = session.unwrap_or_else(|| panic!("{:?}", entered.headers));
+    let session = session.unwrap_or_else(|| panic!("{:?}", response.headers));
     for attribute in ["Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {
         assert!(session.split("; ").any(|a| a == attribute), "{session}");
     }
     let routes = routes();
     let mut forms = BTreeSet::new();
-    for route in routes.iter().filter(|route| route.shows) {
+    for route in routes.iter().filter(|route| route.has_page) {
         let visitor = match route.path.strip_prefix("/dashboard") {
             Some(path) if path.starts_with("/operators/") => &mut operator,
             Some(_) => &mut lan,
@@ -237,10 +237,10 @@ async fn the_pages_of_members_and_operators_keep_other_sites_and_scripts_out() {
         };
         let seen = visitor.get(&path).await;
         assert_eq!(seen.status, 200, "{path}: {}", seen.text);
-        must_be_guarded(&path, &seen);
-        for form in leads_to(&seen) {
-            let taken = routes.iter().any(|r| r.takes && r.path == form);
-            assert!(taken, "{path} has a form to {form}");
+        must_be_protected(&path, &seen);
+        for form in form_actions(&seen) {
+            let is_known = routes.iter().any(|r| r.has_form && r.path == form);
+            assert!(is_known, "{path} has a form to {form}");
             forms.insert(form);
         }
     }
@@ -252,36 +252,36 @@ async fn the_pages_of_members_and_operators_keep_other_sites_and_scripts_out() {
             (keys, visitor.post(keys, &[]).await),
         ] {
             assert!([404, 403].contains(&seen.status), "{path}: {}", seen.text);
-            must_be_guarded(path, &seen);
+            must_be_protected(path, &seen);
         }
     }
 }
 
 #[actix_web::test]
-async fn pages_speak_both_languages() {
+async fn pages_are_shown_in_both_languages() {
     let gateway = Gateway::start(Backend::Sqlite, &[]);
     let mut visitor = Visitor::of(&gateway);
     visitor.headers = vec![("Accept-Language".into(), "vi-VN,vi;q=0.9".into())];
     assert_eq!(visitor.get("/").await.location(), "/vi");
     visitor.headers.clear();
-    visitor.get("/en").await.must_say("<html lang=\"en\">");
+    visitor.get("/en").await.must_contain("<html lang=\"en\">");
     visitor
         .get("/vi")
         .await
-        .must_say("<html lang=\"vi\">")
-        .must_say("điện thoại đọc mã");
-    // What was chosen is remembered.
-    visitor.get("/auth/sign-in").await.must_say("Đăng nhập");
+        .must_contain("<html lang=\"vi\">")
+        .must_contain("điện thoại đọc mã");
+    // The chosen language is remembered.
+    visitor.get("/auth/sign-in").await.must_contain("Đăng nhập");
     visitor
         .get("/auth/sign-in?lang=en")
         .await
-        .must_say("Welcome back.");
+        .must_contain("Welcome back.");
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
     let fields = [("pages", "vi"), ("calls", "en")];
     let page = "/dashboard/settings";
     lan.submit(page, "/dashboard/settings/languages", &fields)
         .await;
     let seen = lan.get(page).await;
-    seen.must_say("<html lang=\"vi\">");
-    seen.must_say("<option value=\"en\" selected>Tiếng Anh</option>");
+    seen.must_contain("<html lang=\"vi\">");
+    seen.must_contain("<option value=\"en\" selected>Tiếng Anh</option>");
 }

@@ -1,4 +1,4 @@
-//! The site through the binary: accounts, forms, tenants, keys, webhooks, deliveries.
+//! Tests of the dashboard: accounts, forms, isolation of accounts, API keys, webhooks and deliveries.
 
 mod accounts;
 mod api_keys;

@@ -1,22 +1,22 @@
-//! The site's addresses as its router has them, read from its source: whoever adds a page or a form adds it
-//! to the tests that go through all of them.
+//! The routes of the site, read from the source of its router. New pages and forms are thus covered by the tests that
+//! visit all of them.
 
 use std::path::Path;
 
 use harness::visitor::between;
 
-/// An address of the site.
+/// A route of the site.
 #[derive(Debug)]
 pub struct Route {
-    /// `/dashboard/api-keys/{id}/revoke`.
+    /// For example `/dashboard/api-keys/{id}/revoke`.
     pub path: String,
-    /// Whether there is a page.
-    pub shows: bool,
-    /// Whether it takes a form.
-    pub takes: bool,
+    /// Whether it answers GET with a page.
+    pub has_page: bool,
+    /// Whether it accepts a form by POST.
+    pub has_form: bool,
 }
 
-/// Every address of the site.
+/// All routes of the site.
 pub fn routes() -> Vec<Route> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
@@ -24,7 +24,7 @@ pub fn routes() -> Vec<Route> {
     found
 }
 
-/// Reads what `function` of a module, such as `auth::sign_in`, adds below `scope`.
+/// Reads the routes that `function` of a module, such as `auth::sign_in`, adds below `scope`.
 fn read(folder: &Path, module: &str, function: &str, scope: &str, found: &mut Vec<Route>) {
     let within = folder.join(module.replace("::", "/"));
     let alone = within.with_extension("rs");
@@ -44,18 +44,18 @@ fn read(folder: &Path, module: &str, function: &str, scope: &str, found: &mut Ve
     let mut current = scope.to_owned();
     for part in body.split(MARK).skip(1) {
         let path = between(part, "(\"", "\")");
-        let shows = part.contains(".get(");
-        let takes = part.contains(".post(");
+        let has_page = part.contains(".get(");
+        let has_form = part.contains(".post(");
         match (part.split('(').next().unwrap(), path) {
             ("scope", Some(path)) => current = format!("{scope}{path}"),
             ("resource", Some(path)) => found.push(Route {
                 path: format!("{current}{path}"),
-                shows,
-                takes,
+                has_page,
+                has_form,
             }),
-            // Static files, the landing page at several addresses, and the handler of all other addresses.
-            ("resource" | "to", _) if !takes => {}
-            _ => panic!("{file:?} adds to the router what is not understood here: {part}"),
+            // Static files, the landing page at several paths, and the handler of all other paths.
+            ("resource" | "to", _) if !has_form => {}
+            _ => panic!("{file:?} adds a route that this parser does not support: {part}"),
         }
         for configured in part.split(".configure(").skip(1) {
             let path = configured.split(')').next().unwrap();

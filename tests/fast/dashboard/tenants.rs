@@ -1,10 +1,10 @@
-//! Two tenants: what is one's is not there for the other.
+//! Isolation of accounts: the objects of one account are not found by another.
 
 use harness::visitor::Visitor;
 use harness::{Backend, Gateway, Receiver, client, per_database, phone};
 
 #[per_database]
-async fn every_id_of_one_is_404_for_the_other_on_every_route(backend: Backend) {
+async fn every_route_answers_404_for_ids_of_another_account(backend: Backend) {
     let gateway = Gateway::start(
         backend,
         &[
@@ -87,7 +87,7 @@ async fn every_id_of_one_is_404_for_the_other_on_every_route(backend: Backend) {
             .collect();
         assert_eq!(eve.post(form, &fields).await.status, 404, "{form}");
     }
-    // A search finds nothing of the other, and nothing of it was changed.
+    // A search does not find the other account's delivery, and its objects are unchanged.
     let found = eve
         .get(&format!("/dashboard/deliveries?q={delivery}"))
         .await;
@@ -101,7 +101,7 @@ async fn every_id_of_one_is_404_for_the_other_on_every_route(backend: Backend) {
     }
     assert_eq!(other.get(settings).await.status, 200);
     assert!(receiver.try_next().is_none());
-    // The same forms are taken from their owner.
+    // The owner's forms are accepted.
     for form in &forms {
         let fields = fields(&own);
         let fields: Vec<(&str, &str)> = fields
@@ -110,7 +110,7 @@ async fn every_id_of_one_is_404_for_the_other_on_every_route(backend: Backend) {
             .collect();
         let seen = lan.post(form, &fields).await;
         let expected = if form.ends_with("/rotate") { 201 } else { 303 };
-        // A key that was rotated is no longer there to be revoked, and is answered the same.
+        // The rotated key is already revoked. Revoking it again gets the same response.
         assert_eq!(seen.status, expected, "{form}: {}", seen.text);
     }
 }

@@ -1,4 +1,4 @@
-//! The second factor.
+//! Tests of two-factor authentication.
 
 use harness::visitor::{PASSWORD, Visitor, app_code, between};
 use harness::{Backend, Gateway, per_database};
@@ -6,18 +6,18 @@ use harness::{Backend, Gateway, per_database};
 const PAGE: &str = "/dashboard/settings/second-factor";
 
 #[per_database]
-async fn a_second_factor_is_asked_for_and_each_code_is_taken_once(backend: Backend) {
+async fn a_second_factor_is_required_and_each_code_is_accepted_once(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
     let setup = lan.get(PAGE).await;
     let secret = between(&setup.text, "name=\"secret\" value=\"", "\"")
         .unwrap()
         .to_owned();
-    setup.must_say("role=\"img\"");
+    setup.must_contain("role=\"img\"");
     let token = setup.form_token().unwrap().to_owned();
-    // The code of one step and of the next one: each may be a step old by the time it is looked at.
-    let (used, now) = (app_code(&secret, 0), app_code(&secret, 1));
-    let put = |code: &str, password: &'static str| {
+    // The codes of the current step and of the next one. Each may be one step old when it is checked.
+    let (used, next) = (app_code(&secret, 0), app_code(&secret, 1));
+    let form = |code: &str, password: &'static str| {
         [
             ("secret", secret.clone()),
             ("code", code.to_owned()),
@@ -26,52 +26,57 @@ async fn a_second_factor_is_asked_for_and_each_code_is_taken_once(backend: Backe
         ]
     };
     for (code, password) in [("000000", PASSWORD), (used.as_str(), "wrong password")] {
-        let fields = put(code, password);
+        let fields = form(code, password);
         let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
         assert_eq!(lan.post(PAGE, &fields).await.status, 400);
     }
-    let fields = put(&used, PASSWORD);
+    let fields = form(&used, PASSWORD);
     let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
     let done = lan.post(PAGE, &fields).await;
     assert_eq!(done.status, 201, "{}", done.text);
     let recovery = done.secret();
 
-    let mut phone = Visitor::of(&gateway);
-    let entered = phone.sign_in("a@example.com", PASSWORD).await;
+    let mut other_browser = Visitor::of(&gateway);
+    let response = other_browser.sign_in("a@example.com", PASSWORD).await;
     assert!(
-        entered.location().starts_with("/auth/second-step"),
-        "{entered:?}"
+        response.location().starts_with("/auth/second-step"),
+        "{response:?}"
     );
-    assert!(!phone.cookies.contains_key("nexo_session"));
+    assert!(!other_browser.cookies.contains_key("nexo_session"));
     let step = "/auth/second-step";
     assert_eq!(
-        phone.submit(step, step, &[("code", &used)]).await.status,
+        other_browser
+            .submit(step, step, &[("code", &used)])
+            .await
+            .status,
         400
     );
-    let entered = phone.submit(step, step, &[("code", &now)]).await;
-    assert_eq!((entered.status, entered.location()), (303, "/dashboard"));
-    assert_eq!(phone.get("/dashboard").await.status, 200);
+    let response = other_browser.submit(step, step, &[("code", &next)]).await;
+    assert_eq!((response.status, response.location()), (303, "/dashboard"));
+    assert_eq!(other_browser.get("/dashboard").await.status, 200);
 
-    // The password changes, and the factor stays.
+    // A password change keeps the second factor.
     let fields = [("present", PASSWORD), ("new", "another password")];
     let path = "/dashboard/settings/password";
     assert_eq!(
-        phone
+        other_browser
             .submit("/dashboard/settings", path, &fields)
             .await
             .status,
         303
     );
-    let mut lost = Visitor::of(&gateway);
-    let entered = lost.sign_in("a@example.com", "another password").await;
+    let mut without_phone = Visitor::of(&gateway);
+    let response = without_phone
+        .sign_in("a@example.com", "another password")
+        .await;
     assert!(
-        entered.location().starts_with("/auth/second-step"),
-        "{entered:?}"
+        response.location().starts_with("/auth/second-step"),
+        "{response:?}"
     );
     let typed = recovery.to_lowercase().replace('-', " ");
-    let entered = lost.submit(step, step, &[("code", &typed)]).await;
-    assert_eq!((entered.status, entered.location()), (303, "/dashboard"));
+    let response = without_phone.submit(step, step, &[("code", &typed)]).await;
+    assert_eq!((response.status, response.location()), (303, "/dashboard"));
     let mut after = Visitor::of(&gateway);
-    let entered = after.sign_in("a@example.com", "another password").await;
-    assert_eq!(entered.location(), "/dashboard");
+    let response = after.sign_in("a@example.com", "another password").await;
+    assert_eq!(response.location(), "/dashboard");
 }

@@ -1,11 +1,11 @@
-//! Webhook endpoints: test events, two secrets, replays.
+//! Tests of the webhook pages: test events, rotation of secrets and replays.
 
 use std::time::{Duration, Instant};
 
 use nexo_domain::webhook::HashedSecret;
 
 use harness::ports::free_ports;
-use harness::visitor::{Seen, Visitor};
+use harness::visitor::{PageResponse, Visitor};
 use harness::{Backend, Gateway, Receiver, per_database};
 
 const PAGE: &str = "/dashboard/webhooks";
@@ -14,14 +14,18 @@ const OPEN: [(&str, &str); 2] = [
     ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
 ];
 
-async fn wait_for(visitor: &mut Visitor, path: &str, is_there: impl Fn(&Seen) -> bool) -> Seen {
-    let until = Instant::now() + Duration::from_secs(15);
+async fn wait_for(
+    visitor: &mut Visitor,
+    path: &str,
+    condition: impl Fn(&PageResponse) -> bool,
+) -> PageResponse {
+    let deadline = Instant::now() + Duration::from_secs(15);
     loop {
         let seen = visitor.get(path).await;
-        if is_there(&seen) {
+        if condition(&seen) {
             return seen;
         }
-        assert!(Instant::now() < until, "{path}: {}", seen.text);
+        assert!(Instant::now() < deadline, "{path}: {}", seen.text);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -31,10 +35,10 @@ async fn a_test_event_arrives_signed_and_both_secrets_sign_after_a_rotation(back
     let gateway = Gateway::start(backend, &OPEN);
     let receiver = Receiver::start();
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
-    let made = lan.submit(PAGE, PAGE, &[("url", &receiver.url())]).await;
-    assert_eq!(made.status, 201, "{}", made.text);
-    let old = HashedSecret::of(&made.secret());
-    made.must_say("/hook");
+    let created = lan.submit(PAGE, PAGE, &[("url", &receiver.url())]).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let old = HashedSecret::of(&created.secret());
+    created.must_contain("/hook");
     let id = lan.id_after(PAGE, "/dashboard/webhooks/").await;
     let path = format!("{PAGE}/{id}");
     lan.submit(&path, &format!("{path}/test"), &[]).await;
@@ -45,7 +49,7 @@ async fn a_test_event_arrives_signed_and_both_secrets_sign_after_a_rotation(back
     let attempt = hook.header("x-nexo-attempt-id").to_owned();
     let attempt = format!("/dashboard/webhook-attempts/{attempt}");
     let seen = wait_for(&mut lan, &attempt, |seen| seen.text.contains(">200<")).await;
-    seen.must_say("webhook.test").must_say("ok");
+    seen.must_contain("webhook.test").must_contain("ok");
 
     let rotated = lan
         .submit(&format!("{path}/rotate"), &format!("{path}/rotate"), &[])
@@ -61,9 +65,9 @@ async fn a_test_event_arrives_signed_and_both_secrets_sign_after_a_rotation(back
     assert_eq!(hook.header("webhook-signature").split(' ').count(), 2);
 
     lan.submit(&path, &format!("{path}/pause"), &[]).await;
-    lan.get(&path).await.must_say("paused");
-    let told = lan.submit(&path, &format!("{path}/test"), &[]).await;
-    assert!(told.location().ends_with("told=paused"), "{told:?}");
+    lan.get(&path).await.must_contain("paused");
+    let refused = lan.submit(&path, &format!("{path}/test"), &[]).await;
+    assert!(refused.location().ends_with("told=paused"), "{refused:?}");
     lan.submit(&path, &format!("{path}/resume"), &[]).await;
     lan.submit(&format!("{path}/remove"), &format!("{path}/remove"), &[])
         .await;
@@ -71,10 +75,10 @@ async fn a_test_event_arrives_signed_and_both_secrets_sign_after_a_rotation(back
 }
 
 #[actix_web::test]
-async fn what_failed_is_sent_again_all_at_once_and_only_once() {
+async fn failed_webhooks_are_replayed_together_and_only_once() {
     let gateway = Gateway::start(Backend::Sqlite, &OPEN);
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
-    // Nobody listens there yet.
+    // Nothing listens on this port yet.
     let address = ("127.0.0.1", free_ports(1));
     let url = format!("http://{}:{}/hook", address.0, address.1);
     lan.submit(PAGE, PAGE, &[("url", &url)]).await;
@@ -88,16 +92,16 @@ async fn what_failed_is_sent_again_all_at_once_and_only_once() {
     })
     .await;
     let listener = std::net::TcpListener::bind(address).unwrap();
-    let (tell, arrived) = std::sync::mpsc::channel();
+    let (sender, arrived) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         use std::io::{Read, Write};
         for mut stream in listener.incoming().flatten() {
-            let tell = tell.clone();
+            let sender = sender.clone();
             std::thread::spawn(move || {
                 let mut read = [0; 4096];
                 while let Ok(1..) = stream.read(&mut read) {
                     let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
-                    if tell.send(()).is_err() {
+                    if sender.send(()).is_err() {
                         return;
                     }
                 }
@@ -105,10 +109,10 @@ async fn what_failed_is_sent_again_all_at_once_and_only_once() {
         }
     });
     let since = [("since", "2020-01-01T00:00")];
-    let told = lan
+    let replayed = lan
         .submit(&path, &format!("{path}/replay-failed"), &since)
         .await;
-    assert!(told.location().ends_with("told=3"), "{told:?}");
+    assert!(replayed.location().ends_with("told=3"), "{replayed:?}");
     for _ in 0..3 {
         arrived.recv_timeout(Duration::from_secs(15)).unwrap();
     }
@@ -116,18 +120,18 @@ async fn what_failed_is_sent_again_all_at_once_and_only_once() {
         seen.text.matches(">delivered<").count() == 3
     })
     .await;
-    // What arrived meanwhile is not sent again.
-    let told = lan
+    // Delivered webhooks are not replayed.
+    let replayed = lan
         .submit(&path, &format!("{path}/replay-failed"), &since)
         .await;
-    assert!(told.location().ends_with("told=0"), "{told:?}");
+    assert!(replayed.location().ends_with("told=0"), "{replayed:?}");
 }
 
 #[actix_web::test]
-async fn an_endpoint_that_may_not_be_called_is_refused_with_the_reason() {
+async fn an_endpoint_with_a_forbidden_url_is_refused_with_the_reason() {
     let gateway = Gateway::start(Backend::Sqlite, &[]);
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
-    for (url, why) in [
+    for (url, reason) in [
         ("hooks", "not a complete URL"),
         ("http://1.1.1.1/", "begin with https"),
         ("https://127.0.0.1/", "not on a public address"),
@@ -136,6 +140,6 @@ async fn an_endpoint_that_may_not_be_called_is_refused_with_the_reason() {
     ] {
         let seen = lan.submit(PAGE, PAGE, &[("url", url)]).await;
         assert_eq!(seen.status, 400, "{url}");
-        seen.must_say(why);
+        seen.must_contain(reason);
     }
 }

@@ -1,4 +1,4 @@
-//! A copy of a database that is being written to is a whole one.
+//! A backup that is taken during writes is consistent and complete.
 
 use harness::nexo_binary;
 use std::ops::RangeInclusive;
@@ -16,15 +16,15 @@ use tokio::task::JoinHandle;
 async fn a_backup_taken_under_load_and_restored_elsewhere_passes_the_audit() {
     let gateway = Gateway::start(Backend::Sqlite, &[]);
     let customer = gateway.customer("a@example.com", "1000.00");
-    let load = Load::on(&gateway, &customer).await;
+    let load = Load::start(&gateway, &customer).await;
     let copy = gateway.dir.path().join("copy.db");
     let before = debits(&gateway).await;
-    let made = gateway.nexo(&["backup", copy.to_str().unwrap()]);
-    load.goes_on(&gateway, before).await;
-    load.end().await;
+    let backup = gateway.nexo(&["backup", copy.to_str().unwrap()]);
+    load.assert_continues(&gateway, before).await;
+    load.stop().await;
     let posted = before..=debits(&gateway).await;
     assert_eq!(
-        made["bytes"].as_u64().unwrap(),
+        backup["bytes"].as_u64().unwrap(),
         copy.metadata().unwrap().len()
     );
 
@@ -32,10 +32,10 @@ async fn a_backup_taken_under_load_and_restored_elsewhere_passes_the_audit() {
     let restored = elsewhere.path().join("nexo.db");
     std::fs::copy(&copy, &restored).unwrap();
     let url = format!("sqlite://{}", restored.display());
-    a_whole_one_is_served(&url, &customer, posted).await;
+    assert_consistent_and_served(&url, &customer, posted).await;
     gateway.audit();
 
-    // Nothing is written over.
+    // An existing file is not overwritten.
     let (code, _, error) = nexo(&["backup", copy.to_str().unwrap()], &gateway.database_url());
     assert_eq!(code, Some(1));
     assert!(error.contains("already exists"), "{error}");
@@ -57,8 +57,8 @@ async fn a_dump_of_postgresql_taken_under_load_and_restored_elsewhere_passes_the
     };
     let gateway = Gateway::start(Backend::Postgres, &[]);
     let customer = gateway.customer("a@example.com", "1000.00");
-    let load = Load::on(&gateway, &customer).await;
-    // As docs/OPERATIONS.md has it.
+    let load = Load::start(&gateway, &customer).await;
+    // The procedure of docs/OPERATIONS.md.
     let dump = gateway.dir.path().join("nexo.dump");
     let file = std::fs::File::create(&dump).unwrap();
     let before = debits(&gateway).await;
@@ -68,8 +68,8 @@ async fn a_dump_of_postgresql_taken_under_load_and_restored_elsewhere_passes_the
         .output()
         .unwrap();
     assert!(dumped.status.success(), "{dumped:?}");
-    load.goes_on(&gateway, before).await;
-    load.end().await;
+    load.assert_continues(&gateway, before).await;
+    load.stop().await;
     let posted = before..=debits(&gateway).await;
 
     let restored = FreshDatabase::create(Backend::Postgres);
@@ -79,19 +79,19 @@ async fn a_dump_of_postgresql_taken_under_load_and_restored_elsewhere_passes_the
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    a_whole_one_is_served(&restored.url, &customer, posted).await;
+    assert_consistent_and_served(&restored.url, &customer, posted).await;
     gateway.audit();
 }
 
-/// Customers who send OTPs on and on.
+/// Customers that send OTPs continuously.
 struct Load {
     stop: Arc<AtomicBool>,
     senders: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    /// Begun, and well under way.
-    async fn on(gateway: &Gateway, customer: &Customer) -> Load {
+    /// Starts the load and waits for the first 200 debits.
+    async fn start(gateway: &Gateway, customer: &Customer) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let sender = |_| {
             let (customer, stop) = (customer.clone(), Arc::clone(&stop));
@@ -105,26 +105,26 @@ impl Load {
             senders: (0..8).map(sender).collect(),
             stop,
         };
-        load.passes(gateway, 200).await;
+        load.wait_for_debits(gateway, 200).await;
         load
     }
 
-    /// It went on while the copy was made, since so many debits, and does.
-    async fn goes_on(&self, gateway: &Gateway, before: u64) {
+    /// Asserts that debits were posted during the copy, after the first `before`, and that they continue.
+    async fn assert_continues(&self, gateway: &Gateway, before: u64) {
         let after = debits(gateway).await;
-        assert!(after > before, "no debit while it was copied");
-        self.passes(gateway, after + 20).await;
+        assert!(after > before, "no debit during the copy");
+        self.wait_for_debits(gateway, after + 20).await;
     }
 
-    async fn passes(&self, gateway: &Gateway, so_many: u64) {
-        let within = Duration::from_secs(30);
-        until("that many debits", within, async || {
-            (debits(gateway).await >= so_many).then_some(())
+    async fn wait_for_debits(&self, gateway: &Gateway, count: u64) {
+        let timeout = Duration::from_secs(30);
+        until("enough debits", timeout, async || {
+            (debits(gateway).await >= count).then_some(())
         })
         .await;
     }
 
-    async fn end(self) {
+    async fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         for sender in self.senders {
             sender.await.unwrap();
@@ -136,21 +136,21 @@ async fn debits(gateway: &Gateway) -> u64 {
     gateway.metric("nexo_ledger_debits_total").await as u64
 }
 
-/// What was restored there is whole, with the OTPs of a moment of the copying, and another gateway serves it.
-/// `posted`: how many there were before it, and in the end.
-async fn a_whole_one_is_served(url: &str, customer: &Customer, posted: RangeInclusive<u64>) {
+/// Asserts that the restored database passes the audit, that it contains the OTPs up to a moment during the copy, and
+/// that another gateway can serve it. `posted` is the number of OTPs before and after the copy.
+async fn assert_consistent_and_served(url: &str, customer: &Customer, posted: RangeInclusive<u64>) {
     let audit = |when: &str| {
-        let (code, said, error) = nexo(&["--json", "audit"], url);
-        assert_eq!(code, Some(0), "{when}: {said}{error}");
-        let audit: Value = serde_json::from_str(&said).unwrap();
+        let (code, stdout, error) = nexo(&["--json", "audit"], url);
+        assert_eq!(code, Some(0), "{when}: {stdout}{error}");
+        let audit: Value = serde_json::from_str(&stdout).unwrap();
         assert_eq!(audit["ok"], true, "{when}: {audit:#}");
     };
-    audit("as restored");
-    let kept = deliveries(url).await;
-    assert!(posted.contains(&kept), "{kept} of {posted:?}");
-    // What was in mid-call is settled by the start, and then everything adds up again.
+    audit("after the restore");
+    let restored = deliveries(url).await;
+    assert!(posted.contains(&restored), "{restored} of {posted:?}");
+    // The gateway settles calls that were in progress when it starts.
     let second = Gateway::start(Backend::Sqlite, &[("NEXO_DATABASE__URL", url)]);
-    audit("as served");
+    audit("after the start of a gateway");
     let copied = Customer {
         api: format!("{}/api/v1", second.url),
         http: harness::client(),
@@ -173,7 +173,7 @@ async fn deliveries(url: &str) -> u64 {
     count.unsigned_abs()
 }
 
-/// One of PostgreSQL's own tools: the newest server's, or that on the path.
+/// A PostgreSQL tool: that of the newest installed server, or that on the path.
 fn postgres_tool(name: &str) -> Option<Command> {
     let servers = std::fs::read_dir("/usr/lib/postgresql").into_iter();
     let versions = servers.flatten().flatten().map(|version| version.path());
@@ -186,14 +186,14 @@ fn postgres_tool(name: &str) -> Option<Command> {
     match newest {
         Some(version) => Some(Command::new(version.join("bin").join(name))),
         None => {
-            let there = Command::new(name).arg("--version").output();
-            there.ok().map(|_| Command::new(name))
+            let on_path = Command::new(name).arg("--version").output();
+            on_path.ok().map(|_| Command::new(name))
         }
     }
 }
 
 #[test]
-fn for_postgresql_its_own_tools_are_named() {
+fn for_postgresql_the_error_names_its_backup_tools() {
     let (code, _, error) = nexo(
         &["backup", "copy.sql"],
         "postgres://nexo:s3cret@127.0.0.1:1/nexo",
@@ -206,7 +206,7 @@ fn for_postgresql_its_own_tools_are_named() {
     assert!(!error.contains("s3cret"), "{error}");
 }
 
-/// Its exit code, and what it said on standard output and standard error.
+/// Runs a command; returns its exit code, standard output and standard error.
 fn nexo(args: &[&str], database: &str) -> (Option<i32>, String, String) {
     let output = Command::new(nexo_binary())
         .args(args)

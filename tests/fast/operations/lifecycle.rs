@@ -1,4 +1,4 @@
-//! From start to end: what the service manager is told, what a reload changes and what a shutdown waits for.
+//! Tests of notifications to the service manager, reloads of the configuration and graceful shutdown.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use harness::busy_gateway::BusyGateway;
 use harness::{Backend, Gateway, Receiver, answer, client, number, per_database, phone, until};
 
-const SOON: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const QUICK: (&str, &str) = ("NEXO_CALLS__REPEAT", "1");
-/// Its calls end by the reading to the last digit, some ten seconds after they began.
+/// The sandbox answers these numbers and hears the whole code. A call takes about ten seconds.
 const ANSWERED: u32 = 1;
 
 async fn readiness(gateway: &Gateway) -> harness::Answer {
     answer(client().get(format!("{}/readyz", gateway.url))).await
 }
 
-/// Waits until so many reloads have been done, and so many refused.
-async fn reloaded(gateway: &Gateway, done: u32, refused: u32) {
-    until("the reload", SOON, async || {
+/// Waits until these numbers of reloads are done and refused.
+async fn wait_for_reloads(gateway: &Gateway, done: u32, refused: u32) {
+    until("the reload", TIMEOUT, async || {
         let page = client().get(&gateway.metrics).send().await.unwrap();
         let page = page.text().await.unwrap();
         let has = |outcome: &str, count: u32| {
@@ -30,7 +30,7 @@ async fn reloaded(gateway: &Gateway, done: u32, refused: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_changes_carriers_prices_and_limits_and_drops_no_call() {
+async fn sighup_applies_carriers_prices_and_limits_without_dropping_calls() {
     let busy = BusyGateway::start();
     let first = "[billing]\nprice_usd = \"0.022\"\n";
     let settings = [QUICK, ("RUST_LOG", "info")];
@@ -46,14 +46,14 @@ async fn sighup_changes_carriers_prices_and_limits_and_drops_no_call() {
         busy.table("hn1", "options_ping_seconds = 1")
     );
     gateway.reload(&second);
-    reloaded(&gateway, 1, 0).await;
+    wait_for_reloads(&gateway, 1, 0).await;
     let after = customer.send(&phone(ANSWERED), "4829").await;
     assert_eq!(after.status, 202, "{}", after.text);
     assert_eq!(number(&after.text, "cost"), "0.050");
     assert_eq!(busy.invites(), 1, "the new gateway was not called");
     let id = after.json["id"].as_str().unwrap();
     assert_eq!(customer.terminal(id).await.json["error_code"], "busy");
-    until("the new limit is shown", SOON, async || {
+    until("the new limit is shown", TIMEOUT, async || {
         let page = client().get(&gateway.metrics).send().await.unwrap();
         let page = page.text().await.unwrap();
         let line = "nexo_channels_limit{carrier=\"viettel\"} 7";
@@ -67,7 +67,7 @@ async fn sighup_changes_carriers_prices_and_limits_and_drops_no_call() {
         "{log}"
     );
 
-    // What is wrong changes nothing, whether the file or what it names.
+    // An error in the file, or in a host or transport that it names, changes nothing.
     for (refused, bad) in [
         second.replace("0.05", "five cents"),
         second.replace("[billing]", "[biling]"),
@@ -82,7 +82,7 @@ async fn sighup_changes_carriers_prices_and_limits_and_drops_no_call() {
     {
         assert_ne!(bad, &second);
         gateway.reload(&bad.replace("0.05", "0.09"));
-        reloaded(&gateway, 1, refused as u32 + 1).await;
+        wait_for_reloads(&gateway, 1, refused as u32 + 1).await;
         assert_eq!(
             gateway.metric("nexo_config_last_reload_successful").await,
             0.0
@@ -92,9 +92,9 @@ async fn sighup_changes_carriers_prices_and_limits_and_drops_no_call() {
     assert_eq!(number(&still.text, "cost"), "0.050");
     assert_eq!(busy.invites(), 2);
 
-    // The gateway is taken away again: the sandbox serves the carrier, and the call of before has ended well.
+    // Without the gateway, the sandbox serves the carrier again. The first call has ended normally.
     gateway.reload(first);
-    reloaded(&gateway, 2, 4).await;
+    wait_for_reloads(&gateway, 2, 4).await;
     assert_eq!(
         gateway.metric("nexo_config_last_reload_successful").await,
         1.0
@@ -103,19 +103,19 @@ async fn sighup_changes_carriers_prices_and_limits_and_drops_no_call() {
     assert_eq!(on_sandbox.status, 202, "{}", on_sandbox.text);
     assert_eq!(number(&on_sandbox.text, "cost"), "0.022");
     assert_eq!(busy.invites(), 2);
-    let up = client().get(&gateway.metrics).send().await.unwrap();
-    let up = up.text().await.unwrap();
-    let gone = up
+    let page = client().get(&gateway.metrics).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    let line = page
         .lines()
         .find(|line| line.starts_with("nexo_gateway_up{carrier=\"viettel\",gateway=\"hn1\"}"));
-    assert!(gone.unwrap().ends_with("NaN"), "{gone:?}");
+    assert!(line.unwrap().ends_with("NaN"), "{line:?}");
     let id = before.json["id"].as_str().unwrap();
     assert_eq!(customer.terminal(id).await.json["status"], "delivered");
     gateway.audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_stays_keeps_its_registration_and_its_breaker_over_a_reload() {
+async fn a_gateway_keeps_its_registration_and_circuit_breaker_across_a_reload() {
     let busy = BusyGateway::start();
     let file = |channels: u32, weight: u32| {
         let more = format!(
@@ -127,35 +127,35 @@ async fn a_gateway_that_stays_keeps_its_registration_and_its_breaker_over_a_relo
         )
     };
     let gateway = Gateway::configured(Backend::Sqlite, &file(5, 10), &[QUICK]);
-    until("registered", SOON, async || {
+    until("registered", TIMEOUT, async || {
         (gateway.metric("nexo_gateway_registered").await == 1.0).then_some(())
     })
     .await;
-    busy.be_deaf(true);
+    busy.ignore_requests(true);
     let trunks = gateway.metrics.replace("/metrics", "/trunks");
     let viettel = async || {
         let page = answer(client().get(&trunks)).await.json;
         page["carriers"][0].clone()
     };
-    until("hn1 is down", SOON, async || {
+    until("hn1 is down", TIMEOUT, async || {
         (viettel().await["gateways"][0]["reachable"] == false).then_some(())
     })
     .await;
     gateway.reload(&file(6, 20));
-    reloaded(&gateway, 1, 0).await;
+    wait_for_reloads(&gateway, 1, 0).await;
     let now = viettel().await;
     assert_eq!(now["channels"], 6);
     assert_eq!(now["gateways"][0]["reachable"], false, "{now:#}");
     assert_eq!(now["gateways"][0]["registered"], true, "{now:#}");
-    busy.be_deaf(false);
-    until("hn1 is back by the probes that went on", SOON, async || {
+    busy.ignore_requests(false);
+    until("the probes reach hn1 again", TIMEOUT, async || {
         (viettel().await["gateways"][0]["reachable"] == true).then_some(())
     })
     .await;
 }
 
 #[per_database]
-async fn sigterm_takes_no_more_otps_finishes_the_calls_and_tells_the_webhooks(backend: Backend) {
+async fn sigterm_refuses_new_otps_finishes_calls_and_sends_webhooks(backend: Backend) {
     let receiver = Receiver::start();
     let mut gateway = Gateway::start(
         backend,
@@ -174,20 +174,24 @@ async fn sigterm_takes_no_more_otps_finishes_the_calls_and_tells_the_webhooks(ba
         ids.push(accepted.json["id"].as_str().unwrap().to_owned());
     }
     gateway.signal("TERM");
-    let told = until("not ready", SOON, async || {
-        let told = readiness(&gateway).await;
-        (told.status == 503).then_some(told)
+    let not_ready = until("not ready", TIMEOUT, async || {
+        let answer = readiness(&gateway).await;
+        (answer.status == 503).then_some(answer)
     })
     .await;
-    assert!(told.text.contains("shutting down"), "{}", told.text);
+    assert!(
+        not_ready.text.contains("shutting down"),
+        "{}",
+        not_ready.text
+    );
     let refused = customer.send(&phone(ANSWERED), "4829").await;
     assert_eq!((refused.status, refused.error()), (503, "overloaded"));
     assert!(refused.header("retry-after").is_some());
-    // What is asked is still answered.
-    let asked = customer.get(&format!("deliveries/{}", ids[0])).await;
-    assert_eq!(asked.status, 200);
-    assert_eq!(gateway.ended().await, Some(0));
-    let mut told: Vec<String> = ids
+    // Other requests are still answered.
+    let read = customer.get(&format!("deliveries/{}", ids[0])).await;
+    assert_eq!(read.status, 200);
+    assert_eq!(gateway.wait_for_exit().await, Some(0));
+    let mut notified: Vec<String> = ids
         .iter()
         .map(|_| receiver.next())
         .map(|hook| {
@@ -200,9 +204,9 @@ async fn sigterm_takes_no_more_otps_finishes_the_calls_and_tells_the_webhooks(ba
             hook.json()["id"].as_str().unwrap().to_owned()
         })
         .collect();
-    told.sort();
+    notified.sort();
     ids.sort();
-    assert_eq!(told, ids);
+    assert_eq!(notified, ids);
     assert!(receiver.try_next().is_none());
     gateway.restart();
     let customer = harness::Customer {
@@ -213,42 +217,42 @@ async fn sigterm_takes_no_more_otps_finishes_the_calls_and_tells_the_webhooks(ba
         let kept = customer.get(&format!("deliveries/{id}")).await;
         assert_eq!(kept.json["status"], "delivered", "{}", kept.text);
     }
-    // Nothing was left for the next start.
+    // The next start has no pending webhooks to send.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert!(receiver.try_next().is_none());
     gateway.audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_a_load_balancer_a_node_without_calls_goes_on_answering_for_a_while() {
+async fn behind_a_load_balancer_an_idle_node_keeps_answering_for_the_drain_time() {
     let mut gateway = Gateway::start(
         Backend::Sqlite,
         &[("NEXO_SERVER__DRAIN_AT_LEAST_MS", "1500")],
     );
-    let begun = Instant::now();
+    let started = Instant::now();
     gateway.signal("TERM");
-    until("not ready", SOON, async || {
+    until("not ready", TIMEOUT, async || {
         (readiness(&gateway).await.status == 503).then_some(())
     })
     .await;
-    assert_eq!(gateway.ended().await, Some(0));
-    assert!(begun.elapsed() >= Duration::from_millis(1500));
+    assert_eq!(gateway.wait_for_exit().await, Some(0));
+    assert!(started.elapsed() >= Duration::from_millis(1500));
     assert!(
-        begun.elapsed() < Duration::from_secs(8),
+        started.elapsed() < Duration::from_secs(8),
         "{:?}",
-        begun.elapsed()
+        started.elapsed()
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_manager_is_told_of_each_step_and_gets_signs_of_life() {
+async fn the_service_manager_is_notified_of_each_state_and_of_liveness() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("notify");
     let manager = UnixDatagram::bind(&socket).unwrap();
     manager
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
-    let told = |wanted: &str| {
+    let wait_for = |wanted: &str| {
         let mut buffer = [0; 4096];
         loop {
             let length = manager
@@ -268,16 +272,16 @@ async fn the_service_manager_is_told_of_each_step_and_gets_signs_of_life() {
             ("WATCHDOG_USEC", "400000"),
         ],
     );
-    told("READY=1");
+    wait_for("READY=1");
     for _ in 0..3 {
-        told("WATCHDOG=1");
+        wait_for("WATCHDOG=1");
     }
     gateway.reload("");
-    let reloading = told("RELOADING=1");
+    let reloading = wait_for("RELOADING=1");
     assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
-    told("READY=1");
+    wait_for("READY=1");
     gateway.signal("TERM");
-    let stopping = told("STOPPING=1");
+    let stopping = wait_for("STOPPING=1");
     assert!(stopping.contains("EXTEND_TIMEOUT_USEC="), "{stopping}");
-    assert_eq!(gateway.ended().await, Some(0));
+    assert_eq!(gateway.wait_for_exit().await, Some(0));
 }

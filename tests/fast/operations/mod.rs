@@ -1,4 +1,4 @@
-//! What operators rely on: start and stop, supervision, overload, backups, traces, packaging, and that no code leaks.
+//! Tests of operations: start and stop, supervision, overload, backups, traces, packaging and leaks of codes.
 
 mod backup;
 mod leaks;

@@ -1,5 +1,4 @@
-//! What is shipped beside the binary agrees with it, as far as that can be seen without a service manager, a container
-//! or a cluster.
+//! Static checks of the packaging files. They need no service manager, container or cluster.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,14 +12,14 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Runs a program that judges a file, and fails where it does. Where the program is not installed, says so: only
-/// `tests/run` brings it.
-fn judged_by(program: &str, arguments: &[&str], file: &str) {
-    let judged = Command::new(program)
+/// Validates a file with a program and fails if the program does. Skips the check if the program is not installed:
+/// `tests/run` installs it.
+fn validate_with(program: &str, arguments: &[&str], file: &str) {
+    let result = Command::new(program)
         .args(arguments)
         .arg(path(file))
         .output();
-    match judged {
+    match result {
         Ok(output) => assert!(
             output.status.success(),
             "{file}: {}{}",
@@ -28,7 +27,7 @@ fn judged_by(program: &str, arguments: &[&str], file: &str) {
             String::from_utf8_lossy(&output.stderr)
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            println!("skipped: {program} is not installed, {file} is not judged");
+            println!("skipped: {program} is not installed, {file} is not validated");
         }
         Err(error) => panic!("{program}: {error}"),
     }
@@ -43,7 +42,7 @@ fn setting<'f>(file: &'f str, key: &str) -> &'f str {
 }
 
 #[test]
-fn the_unit_waits_for_readiness_and_for_the_longest_shutdown() {
+fn the_systemd_unit_waits_for_readiness_and_for_the_longest_shutdown() {
     let unit = read("packaging/nexo.service");
     assert_eq!(setting(&unit, "Type"), "notify");
     assert!(setting(&unit, "ExecReload").contains("-HUP"));
@@ -59,13 +58,13 @@ fn the_unit_waits_for_readiness_and_for_the_longest_shutdown() {
     ] {
         assert_eq!(setting(&unit, hardening), "yes");
     }
-    // No more exposed than 2.0.
+    // An exposure level of at most 2.0.
     let arguments = ["security", "--offline=true", "--threshold=20"];
-    judged_by("systemd-analyze", &arguments, "packaging/nexo.service");
+    validate_with("systemd-analyze", &arguments, "packaging/nexo.service");
 }
 
 #[test]
-fn containers_get_as_long_to_stop_and_run_as_nobody() {
+fn containers_wait_for_the_longest_shutdown_and_do_not_run_as_root() {
     let compose = read("compose.yml");
     assert!(compose.contains("stop_grace_period: 125s"));
     for service in [
@@ -83,7 +82,7 @@ fn containers_get_as_long_to_stop_and_run_as_nobody() {
     assert!(
         dockerfile.matches("\nFROM ").count() + usize::from(dockerfile.starts_with("FROM ")) >= 2
     );
-    // Every file that compose.yml mounts is there.
+    // Every file that compose.yml mounts exists.
     for mounted in compose.split("./").skip(1) {
         let name = mounted.split(':').next().unwrap();
         assert!(path(name).exists(), "{name}");
@@ -91,14 +90,14 @@ fn containers_get_as_long_to_stop_and_run_as_nobody() {
 }
 
 #[test]
-fn haproxy_takes_its_configurations() {
+fn haproxy_accepts_its_configurations() {
     for file in ["packaging/haproxy.cfg", "packaging/haproxy.compose.cfg"] {
-        judged_by("haproxy", &["-c", "-f"], file);
+        validate_with("haproxy", &["-c", "-f"], file);
     }
 }
 
 #[test]
-fn prometheus_takes_its_configuration_and_the_rules_that_it_names() {
+fn prometheus_accepts_its_configuration_and_rules() {
     let file = "grafana/prometheus/prometheus.yml";
-    judged_by("promtool", &["check", "config"], file);
+    validate_with("promtool", &["check", "config"], file);
 }

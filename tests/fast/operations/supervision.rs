@@ -1,4 +1,4 @@
-//! Actors that panic under load: each is back within a second, the process goes on, and no wallet is wrong.
+//! Actors that panic under load are restarted within a second. The process continues, and all wallets stay correct.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use harness::{Backend, Customer, Gateway, answer, client, per_database, phone, until};
 
-const SOON: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// One carrier actor for each carrier in Vietnam.
 const CARRIERS: f64 = 7.0;
 
-/// Keeps sending OTPs to busy numbers until told to stop. Returns how many were accepted.
+/// Sends OTPs to busy numbers until `stop` is set. Returns the number of accepted OTPs.
 async fn load(customer: Customer, stop: Arc<AtomicBool>) -> u32 {
     let mut accepted = 0;
     while !stop.load(Ordering::Relaxed) {
         let answer = customer.send(&phone(90), "1234").await;
         match answer.status {
             202 => accepted += 1,
-            // The actor is being replaced: nothing was spent, or the reaper settles it.
+            // The actor is being restarted: nothing was debited, or the reaper settles the delivery.
             500 | 502 | 503 => {}
             other => panic!("{other}: {}", answer.text),
         }
@@ -26,7 +26,7 @@ async fn load(customer: Customer, stop: Arc<AtomicBool>) -> u32 {
 }
 
 #[per_database]
-async fn actors_that_panic_under_load_are_back_within_a_second_and_no_wallet_is_wrong(
+async fn actors_that_panic_under_load_restart_within_a_second_and_wallets_stay_correct(
     backend: Backend,
 ) {
     let mut gateway = Gateway::start(backend, &[("NEXO_CALLS__REPEAT", "1")]);
@@ -38,10 +38,10 @@ async fn actors_that_panic_under_load_are_back_within_a_second_and_no_wallet_is_
     for round in 1..=3 {
         for actors in ["carriers", "wallets", "webhooks"] {
             gateway.panic(actors);
-            is_ready_within_a_second(&gateway).await;
+            assert_ready_within_a_second(&gateway).await;
         }
         let expected = f64::from(round) * (CARRIERS + 2.0);
-        until("every actor was replaced", SOON, async || {
+        until("every actor was restarted", TIMEOUT, async || {
             let restarts = gateway.metric("nexo_actor_restarts_total").await;
             (restarts >= expected).then_some(())
         })
@@ -53,15 +53,19 @@ async fn actors_that_panic_under_load_are_back_within_a_second_and_no_wallet_is_
         accepted += load.await.unwrap();
     }
     assert!(accepted > 0);
-    until("calls end and the reaper settles", 3 * SOON, async || {
-        let calls = gateway.metric("nexo_calls_in_progress").await;
-        (calls == 0.0 && gateway.is_sound()).then_some(())
-    })
+    until(
+        "calls end and the reaper settles",
+        3 * TIMEOUT,
+        async || {
+            let calls = gateway.metric("nexo_calls_in_progress").await;
+            (calls == 0.0 && gateway.is_sound()).then_some(())
+        },
+    )
     .await;
     assert_eq!(gateway.terminate(), Some(0));
 }
 
-async fn is_ready_within_a_second(gateway: &Gateway) {
+async fn assert_ready_within_a_second(gateway: &Gateway) {
     let since = Instant::now();
     loop {
         let answer = answer(client().get(format!("{}/readyz", gateway.url))).await;

@@ -1,4 +1,4 @@
-//! What the gateway tells of an OTP while it works: one trace to an OpenTelemetry collector, and lines of JSON.
+//! Tests of traces, which the gateway sends to an OpenTelemetry collector, and of the JSON log format.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,9 +12,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::Value;
 
-const SOON: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A collector of traces by OTLP over HTTP.
+/// A trace collector that speaks OTLP over HTTP.
 struct Collector {
     address: SocketAddr,
     spans: Arc<Mutex<Vec<Span>>>,
@@ -35,8 +35,11 @@ impl Collector {
                 let (spans, bodies) = (Arc::clone(&spans), Arc::clone(&bodies));
                 std::thread::spawn(move || {
                     while let Some(body) = read_post(&stream) {
-                        let asked = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
-                        let scopes = asked.resource_spans.into_iter().flat_map(|r| r.scope_spans);
+                        let request = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
+                        let scopes = request
+                            .resource_spans
+                            .into_iter()
+                            .flat_map(|r| r.scope_spans);
                         spans
                             .lock()
                             .unwrap()
@@ -62,8 +65,8 @@ impl Collector {
             .collect()
     }
 
-    /// Whether these bytes are anywhere in what was sent.
-    fn holds(&self, text: &str) -> bool {
+    /// Whether any received request contains this text.
+    fn contains(&self, text: &str) -> bool {
         let bodies = self.bodies.lock().unwrap();
         bodies.iter().any(|body| {
             body.windows(text.len())
@@ -129,7 +132,7 @@ fn start(settings: &[(&'static str, String)]) -> Gateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_otp_is_one_trace_from_its_request_to_its_bye_and_its_webhook() {
+async fn an_otp_is_a_single_trace_from_the_request_to_the_bye_and_the_webhook() {
     let (collector, receiver) = (Collector::start(), Receiver::start());
     let gateway = start(&settings(&collector, "1"));
     let customer = gateway.customer("a@example.com", "10.00");
@@ -146,11 +149,11 @@ async fn one_otp_is_one_trace_from_its_request_to_its_bye_and_its_webhook() {
     assert_eq!(accepted.status, 202, "{}", accepted.text);
     let delivery = accepted.json["id"].as_str().unwrap().to_owned();
     assert_eq!(receiver.next().json()["id"], delivery.as_str());
-    let webhook = until("the webhook's span", SOON, async || {
+    let webhook = until("the webhook's span", TIMEOUT, async || {
         collector.named("webhook").pop()
     })
     .await;
-    let otp = until("the OTP's span", SOON, async || {
+    let otp = until("the OTP's span", TIMEOUT, async || {
         collector.named("otp").pop()
     })
     .await;
@@ -186,12 +189,12 @@ async fn one_otp_is_one_trace_from_its_request_to_its_bye_and_its_webhook() {
     assert_eq!(webhook.parent_span_id, otp.span_id);
     assert_eq!(text(&webhook, "status").as_deref(), Some("200"));
     for secret in [number.as_str(), code, customer.key.as_str()] {
-        assert!(!collector.holds(secret), "{secret} was told");
+        assert!(!collector.contains(secret), "a span contains {secret}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_that_another_process_sends_is_part_of_its_otps_trace() {
+async fn a_webhook_sent_after_a_restart_is_part_of_its_otps_trace() {
     let (collector, receiver) = (Collector::start(), Receiver::start());
     let mut settings = settings(&collector, "1");
     settings.push(("NEXO_WEBHOOKS__TIMEOUT_MS", "60000".to_owned()));
@@ -199,13 +202,13 @@ async fn a_webhook_that_another_process_sends_is_part_of_its_otps_trace() {
     let customer = gateway.customer("a@example.com", "10.00");
     let url = receiver.url();
     gateway.add_webhook("a@example.com", &url);
-    // It is sent 16 at a time: the last two wait in the outbox.
+    // At most 16 webhooks are sent concurrently: the last two wait in the outbox.
     receiver.hold_answers(true);
     for n in 0..18 {
         let sent = customer.send(&format!("+8490{n:05}90"), "4829").await;
         assert_eq!(sent.status, 202, "{}", sent.text);
     }
-    until("all OTPs' spans", SOON, async || {
+    until("all OTPs' spans", TIMEOUT, async || {
         (collector.named("otp").len() == 18).then_some(())
     })
     .await;
@@ -214,7 +217,7 @@ async fn a_webhook_that_another_process_sends_is_part_of_its_otps_trace() {
     }
     receiver.hold_answers(false);
     gateway.kill_and_restart();
-    let webhooks = until("the waiting webhooks' spans", SOON, async || {
+    let webhooks = until("the waiting webhooks' spans", TIMEOUT, async || {
         let webhooks = collector.named("webhook");
         (webhooks.len() == 2).then_some(webhooks)
     })
@@ -230,7 +233,7 @@ async fn a_webhook_that_another_process_sends_is_part_of_its_otps_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_sampled_is_not_sent_and_a_collector_that_is_away_delays_nobody() {
+async fn unsampled_traces_are_not_sent_and_an_unreachable_collector_delays_no_request() {
     let collector = Collector::start();
     let mut gateway = start(&settings(&collector, "0"));
     let customer = gateway.customer("a@example.com", "10.00");
@@ -238,20 +241,20 @@ async fn what_is_not_sampled_is_not_sent_and_a_collector_that_is_away_delays_nob
     assert_eq!(gateway.terminate(), Some(0));
     assert!(collector.spans.lock().unwrap().is_empty());
 
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut away = settings(&collector, "1");
-    away[0].1 = format!("http://{}", gone.local_addr().unwrap());
-    drop(gone);
-    let mut gateway = start(&away);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut unreachable = settings(&collector, "1");
+    unreachable[0].1 = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let mut gateway = start(&unreachable);
     let customer = gateway.customer("a@example.com", "10.00");
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     assert_eq!(customer.send(&phone(90), "4829").await.status, 202);
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(started.elapsed() < Duration::from_secs(3));
     assert_eq!(gateway.terminate(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_json_each_line_is_an_object_that_names_its_request_and_delivery() {
+async fn each_line_of_the_json_log_names_its_request_and_delivery() {
     let gateway = Gateway::start(
         Backend::Sqlite,
         &[
@@ -268,14 +271,14 @@ async fn as_json_each_line_is_an_object_that_names_its_request_and_delivery() {
     let log = gateway.log();
     let lines: Vec<Value> = log
         .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
         .collect();
-    let of_call: Vec<&Value> = lines
+    let accepted_lines: Vec<&Value> = lines
         .iter()
         .filter(|line| line["message"] == "accepted")
         .collect();
-    assert_eq!(of_call.len(), 1, "{log}");
-    let spans = of_call[0]["spans"].as_array().unwrap();
+    assert_eq!(accepted_lines.len(), 1, "{log}");
+    let spans = accepted_lines[0]["spans"].as_array().unwrap();
     let names: Vec<&str> = spans
         .iter()
         .map(|span| span["name"].as_str().unwrap())

@@ -1,4 +1,4 @@
-//! What operators see and decide, through the binary.
+//! Tests of the operator pages and of the decisions on them.
 
 mod decisions;
 
@@ -41,21 +41,21 @@ fn id_of(gateway: &Gateway, email: &str) -> String {
     account.unwrap()["id"].as_str().unwrap().to_owned()
 }
 
-/// Waits until the key is answered so; how long that took.
-async fn until(customer: &Customer, status: u16) -> Duration {
-    let begun = Instant::now();
+/// Waits until the API answers the customer with this status. Returns the time that it took.
+async fn wait_for_status(customer: &Customer, status: u16) -> Duration {
+    let started = Instant::now();
     loop {
-        let answered = customer.get("balance").await.status;
-        if answered == status {
-            return begun.elapsed();
+        let actual = customer.get("balance").await.status;
+        if actual == status {
+            return started.elapsed();
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "{answered}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{actual}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 #[per_database]
-async fn nobody_else_finds_the_operators_pages(backend: Backend) {
+async fn operator_pages_are_404_for_other_accounts(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
     let mut operator = operator(&gateway).await;
@@ -68,7 +68,7 @@ async fn nobody_else_finds_the_operators_pages(backend: Backend) {
         assert_eq!(seen.status, 200, "{page}: {}", seen.text);
         let vietnamese = operator.get(&format!("{page}?lang=vi")).await;
         assert_eq!(vietnamese.status, 200, "{page}");
-        vietnamese.must_say("lang=\"vi\"");
+        vietnamese.must_contain("lang=\"vi\"");
         operator.get(&format!("{page}?lang=en")).await;
         assert_eq!(Visitor::of(&gateway).get(page).await.status, 303, "{page}");
     }
@@ -121,24 +121,24 @@ async fn nobody_else_finds_the_operators_pages(backend: Backend) {
 }
 
 #[per_database]
-async fn an_operator_suspends_credits_and_notes_and_all_of_it_is_logged(backend: Backend) {
+async fn suspensions_credits_and_notes_of_an_operator_are_logged(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let customer = gateway.customer("lan@example.com", "1.00");
-    // On PostgreSQL another node hears of it as soon.
+    // On PostgreSQL, a suspension reaches another node as fast.
     let second =
         (backend == Backend::Postgres).then(|| gateway.beside(&[("NEXO_CLUSTER__NODE", "n2")]));
-    let there = second.as_ref().map(|node| Customer {
+    let on_second = second.as_ref().map(|node| Customer {
         api: format!("{}/api/v1", node.url),
         ..customer.clone()
     });
     let mut operator = operator(&gateway).await;
     let id = id_of(&gateway, "lan@example.com");
     let page = format!("{ROOT}/accounts/{id}");
-    for customer in [Some(&customer), there.as_ref()].into_iter().flatten() {
+    for customer in [Some(&customer), on_second.as_ref()].into_iter().flatten() {
         assert_eq!(customer.get("balance").await.status, 200);
     }
     let found = operator.get(&format!("{ROOT}/accounts?q=LAN")).await;
-    found.must_say(&page);
+    found.must_contain(&page);
     let none = operator.get(&format!("{ROOT}/accounts?q=nobody%25")).await;
     assert!(!none.text.contains(&page));
 
@@ -150,34 +150,34 @@ async fn an_operator_suspends_credits_and_notes_and_all_of_it_is_logged(backend:
         "{}",
         empty.location()
     );
-    let why = [("reason", "stolen <b>card</b>")];
+    let reason = [("reason", "stolen <b>card</b>")];
     let seen = operator
-        .submit(&page, &format!("{page}/suspend"), &why)
+        .submit(&page, &format!("{page}/suspend"), &reason)
         .await;
     assert_eq!(seen.status, 303, "{}", seen.text);
-    for customer in [Some(&customer), there.as_ref()].into_iter().flatten() {
-        let took = until(customer, 401).await;
+    for customer in [Some(&customer), on_second.as_ref()].into_iter().flatten() {
+        let took = wait_for_status(customer, 401).await;
         assert!(took < Duration::from_secs(1), "{took:?}");
         let refused = customer.send(&phone(1), "482917").await;
         assert_eq!((refused.status, refused.error()), (401, "invalid_key"));
     }
     let shown = operator.get(&page).await;
-    shown.must_say("stolen &lt;b&gt;card&lt;/b&gt;");
+    shown.must_contain("stolen &lt;b&gt;card&lt;/b&gt;");
     assert!(!shown.text.contains("<b>card"));
     let seen = operator.submit(&page, &format!("{page}/resume"), &[]).await;
     assert_eq!(seen.status, 303);
-    until(&customer, 200).await;
+    wait_for_status(&customer, 200).await;
 
     let credit = [
         ("bucket", "bonus"),
         ("amount", "2.50"),
         ("reference", "sorry-1"),
     ];
-    for came in ["done", "before"] {
+    for outcome in ["done", "before"] {
         let seen = operator
             .submit(&page, &format!("{page}/credit"), &credit)
             .await;
-        assert!(seen.location().ends_with(came), "{}", seen.location());
+        assert!(seen.location().ends_with(outcome), "{}", seen.location());
     }
     let wrong = [("bucket", "bonus"), ("amount", "-1"), ("reference", "x")];
     let seen = operator
@@ -191,8 +191,8 @@ async fn an_operator_suspends_credits_and_notes_and_all_of_it_is_logged(backend:
     operator
         .get(&page)
         .await
-        .must_say("called them")
-        .must_say("op@example.com");
+        .must_contain("called them")
+        .must_contain("op@example.com");
     let actions = gateway.nexo(&["operator", "actions", "--account", "lan@example.com"]);
     let names: Vec<&str> = actions["actions"]
         .as_array()
@@ -200,20 +200,20 @@ async fn an_operator_suspends_credits_and_notes_and_all_of_it_is_logged(backend:
         .iter()
         .map(|action| action["action"].as_str().unwrap())
         .collect();
-    // The last one is the harness's own, on the command line.
+    // The last entry is the credit of the test harness by the command line.
     assert_eq!(names, ["note", "credit", "resume", "suspend", "credit"]);
     gateway.audit();
 }
 
 #[per_database]
-async fn a_drained_gateway_takes_no_new_calls(backend: Backend) {
+async fn a_drained_gateway_gets_no_new_calls(backend: Backend) {
     let gateway = Gateway::start(backend, &[]);
     let customer = gateway.customer("lan@example.com", "1.00");
     let mut operator = operator(&gateway).await;
     let page = format!("{ROOT}/carriers");
     let path = format!("{page}/drain");
     let shown = operator.get(&page).await;
-    shown.must_say("viettel").must_say("ASR");
+    shown.must_contain("viettel").must_contain("ASR");
     let name = visitor::between(&shown.text, "name=\"gateway\" value=\"", "\"").unwrap();
     let name = name.to_owned();
     let drain = |drained: &'static str| {
@@ -224,24 +224,24 @@ async fn a_drained_gateway_takes_no_new_calls(backend: Backend) {
             ("drained", drained.to_owned()),
         ]
     };
-    let fields = |given: &[(&'static str, String)]| -> Vec<(String, String)> {
-        given
+    let fields = |form_fields: &[(&'static str, String)]| -> Vec<(String, String)> {
+        form_fields
             .iter()
             .map(|(k, v)| ((*k).to_owned(), v.clone()))
             .collect()
     };
     for (drained, status) in [("yes", 502), ("no", 202)] {
-        let given = fields(&drain(drained));
-        let given: Vec<(&str, &str)> = given
+        let form_fields = fields(&drain(drained));
+        let form_fields: Vec<(&str, &str)> = form_fields
             .iter()
             .map(|(k, v)| (k.as_str(), v.as_str()))
             .collect();
-        let seen = operator.submit(&page, &path, &given).await;
+        let seen = operator.submit(&page, &path, &form_fields).await;
         assert_eq!(seen.status, 303, "{}", seen.text);
         let sent = customer.send("+84981234590", "482917").await;
         assert_eq!(sent.status, status, "{drained}: {}", sent.text);
         if drained == "yes" {
-            operator.get(&page).await.must_say("drained");
+            operator.get(&page).await.must_contain("drained");
             assert_eq!(customer.balance().await.1, "1.000");
         }
     }
@@ -255,7 +255,7 @@ async fn a_drained_gateway_takes_no_new_calls(backend: Backend) {
 }
 
 #[per_database]
-async fn a_burst_to_numbers_in_a_row_is_shown_and_not_stopped(backend: Backend) {
+async fn a_burst_to_sequential_numbers_is_reported_and_not_blocked(backend: Backend) {
     let gateway = Gateway::start(
         backend,
         &[
@@ -267,10 +267,10 @@ async fn a_burst_to_numbers_in_a_row_is_shown_and_not_stopped(backend: Backend) 
     let customer = gateway.customer("lan@example.com", "100.00");
     let mut operator = operator(&gateway).await;
     let page = format!("{ROOT}/reviews");
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut number = 0;
     let found = loop {
-        // Each ends at once: busy, declined, unknown, switched off.
+        // These calls end at once: busy, declined, unknown and unreachable.
         for _ in 0..10 {
             number += 1;
             for ending in [90, 92, 93, 94] {
@@ -288,10 +288,10 @@ async fn a_burst_to_numbers_in_a_row_is_shown_and_not_stopped(backend: Backend) 
         {
             break review.clone();
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{listed}");
+        assert!(started.elapsed() < Duration::from_secs(30), "{listed}");
     };
     assert_eq!(found["account"], "lan@example.com");
-    operator.get(&page).await.must_say("sequential numbers");
+    operator.get(&page).await.must_contain("sequential numbers");
     assert!(gateway.metric("nexo_reviews_opened_total").await >= 1.0);
     // Nothing is blocked.
     assert_eq!(customer.get("balance").await.status, 200);
@@ -304,5 +304,5 @@ async fn a_burst_to_numbers_in_a_row_is_shown_and_not_stopped(backend: Backend) 
     operator
         .get(&format!("{page}?all=yes"))
         .await
-        .must_say("a test campaign");
+        .must_contain("a test campaign");
 }

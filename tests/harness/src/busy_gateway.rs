@@ -1,5 +1,5 @@
-//! A carrier's gateway whose every phone is busy. It answers probes and registers whoever asks, until it is made
-//! deaf.
+//! A carrier's gateway that answers every INVITE with 486 Busy Here. It answers OPTIONS and accepts every
+//! REGISTER, until a test makes it ignore all requests.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::time::Duration;
 pub struct BusyGateway {
     pub address: SocketAddr,
     invites: Arc<AtomicUsize>,
-    is_deaf: Arc<AtomicBool>,
-    is_over: Arc<AtomicBool>,
+    ignores_requests: Arc<AtomicBool>,
+    is_stopped: Arc<AtomicBool>,
 }
 
 impl BusyGateway {
@@ -22,22 +22,25 @@ impl BusyGateway {
         let gateway = BusyGateway {
             address: socket.local_addr().unwrap(),
             invites: Arc::default(),
-            is_deaf: Arc::default(),
-            is_over: Arc::default(),
+            ignores_requests: Arc::default(),
+            is_stopped: Arc::default(),
         };
         let invites = Arc::clone(&gateway.invites);
-        let (is_deaf, is_over) = (Arc::clone(&gateway.is_deaf), Arc::clone(&gateway.is_over));
+        let (ignores_requests, is_stopped) = (
+            Arc::clone(&gateway.ignores_requests),
+            Arc::clone(&gateway.is_stopped),
+        );
         std::thread::spawn(move || {
             let mut buffer = [0; 65_535];
-            while !is_over.load(Ordering::Relaxed) {
+            while !is_stopped.load(Ordering::Relaxed) {
                 let Ok((length, from)) = socket.recv_from(&mut buffer) else {
                     continue;
                 };
                 let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                if is_deaf.load(Ordering::Relaxed) {
+                if ignores_requests.load(Ordering::Relaxed) {
                     continue;
                 }
-                // Before it is answered: whoever has an answer may count what was asked.
+                // Counted before the answer is sent: a test that has the answer may read the counter.
                 if request.starts_with("INVITE ") {
                     invites.fetch_add(1, Ordering::Relaxed);
                 }
@@ -49,7 +52,7 @@ impl BusyGateway {
         gateway
     }
 
-    /// As it stands in a configuration.
+    /// Its table in the configuration file, with `more` settings.
     pub fn table(&self, name: &str, more: &str) -> String {
         format!(
             "[[carriers.gateways]]\nname = \"{name}\"\nuri = \"sip:{}\"\n{more}\n",
@@ -61,14 +64,14 @@ impl BusyGateway {
         self.invites.load(Ordering::Relaxed)
     }
 
-    pub fn be_deaf(&self, deaf: bool) {
-        self.is_deaf.store(deaf, Ordering::Relaxed);
+    pub fn ignore_requests(&self, ignore: bool) {
+        self.ignores_requests.store(ignore, Ordering::Relaxed);
     }
 }
 
 impl Drop for BusyGateway {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
+        self.is_stopped.store(true, Ordering::Relaxed);
     }
 }
 

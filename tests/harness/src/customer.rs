@@ -1,10 +1,10 @@
-//! Who asks a gateway over HTTP, and what it answers.
+//! A client of the HTTP API, and the answers that it receives.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// An answer with everything that tests look at.
+/// An HTTP response with the parts that tests check.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -23,7 +23,7 @@ impl Answer {
     }
 }
 
-/// One customer of a gateway.
+/// One customer of a gateway, with an API key.
 #[derive(Clone)]
 pub struct Customer {
     pub key: String,
@@ -39,11 +39,11 @@ impl Customer {
     }
 
     pub async fn post(&self, body: &str) -> Answer {
-        answer(self.posting(body)).await
+        answer(self.otp_request(body)).await
     }
 
-    /// A POST of an OTP that is still to be sent.
-    pub fn posting(&self, body: &str) -> reqwest::RequestBuilder {
+    /// Builds the POST of an OTP without sending it.
+    pub fn otp_request(&self, body: &str) -> reqwest::RequestBuilder {
         self.http
             .post(format!("{}/send-otp", self.api))
             .bearer_auth(&self.key)
@@ -56,7 +56,7 @@ impl Customer {
         answer(self.http.get(url).bearer_auth(&self.key)).await
     }
 
-    /// What the wallet holds, as the API writes it: cash and total.
+    /// The wallet's cash and total, as written by the API.
     pub async fn balance(&self) -> (String, String) {
         let answer = self.get("balance").await;
         (
@@ -65,22 +65,22 @@ impl Customer {
         )
     }
 
-    /// Waits until the delivery is terminal, at most as long as the product promises.
+    /// Waits until the delivery is in a final state. The product guarantees that within a minute.
     pub async fn terminal(&self, id: &str) -> Answer {
-        let until = Instant::now() + Duration::from_secs(62);
+        let deadline = Instant::now() + Duration::from_secs(62);
         loop {
             let answer = self.get(&format!("deliveries/{id}")).await;
             assert_eq!(answer.status, 200, "{}", answer.text);
             if answer.json["status"] != "sent" {
                 return answer;
             }
-            assert!(Instant::now() < until, "still sent after 62 s");
+            assert!(Instant::now() < deadline, "still sent after 62 s");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
 
-/// A number of a JSON text exactly as it is written.
+/// A number in a JSON text, exactly as written.
 pub fn number(json: &str, key: &str) -> String {
     let start = json.find(&format!("\"{key}\":")).unwrap() + key.len() + 3;
     json[start..]
@@ -91,13 +91,13 @@ pub fn number(json: &str, key: &str) -> String {
         .to_owned()
 }
 
-/// Sends a request and reads its whole answer.
+/// Sends a request and reads the whole response.
 pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
-    whole(request.send().await.unwrap()).await
+    read_answer(request.send().await.unwrap()).await
 }
 
-/// Reads an answer to its end.
-pub async fn whole(response: reqwest::Response) -> Answer {
+/// Reads a whole response.
+pub async fn read_answer(response: reqwest::Response) -> Answer {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
     Answer {
@@ -112,7 +112,7 @@ pub fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
-        // A connection that waits for longer may be closed just as it is used again.
+        // The server may close a connection that is idle for longer while the client reuses it.
         .pool_idle_timeout(Duration::from_secs(2))
         .build()
         .unwrap()

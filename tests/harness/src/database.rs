@@ -1,10 +1,10 @@
-//! Fresh databases.
+//! Creates new databases for tests.
 
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// The database that a gateway runs on.
+/// The database server of a gateway.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Backend {
     Sqlite,
@@ -23,7 +23,7 @@ impl Backend {
     }
 }
 
-/// A database for a gateway in the test's own process. Dropped with this.
+/// A new database, which is deleted when this is dropped.
 pub struct FreshDatabase {
     pub url: String,
     postgres: Option<String>,
@@ -53,7 +53,7 @@ impl Drop for FreshDatabase {
     }
 }
 
-/// A new database on the test's server; its name.
+/// Creates a database on the test server and returns its name.
 pub(crate) fn create_database() -> String {
     let name = format!("nexo_test_{}", uuid::Uuid::new_v4().simple());
     psql(&format!("CREATE DATABASE {name}"));

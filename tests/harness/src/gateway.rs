@@ -1,4 +1,4 @@
-//! A running gateway, and what is done to it.
+//! A running gateway and the operations that tests perform on it.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
@@ -26,12 +26,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one on a fresh database, with these settings in its environment.
+    /// Starts a gateway on a new database, with these settings in its environment.
     pub fn start(backend: Backend, settings: &[(&str, &str)]) -> Gateway {
         Gateway::configured(backend, "", settings)
     }
 
-    /// Starts one with this configuration file, `nexo.toml` in its directory.
+    /// Starts a gateway with this text as `nexo.toml` in its directory.
     pub fn configured(backend: Backend, file: &str, settings: &[(&str, &str)]) -> Gateway {
         let dir = tempfile::tempdir().unwrap();
         if !file.is_empty() {
@@ -46,13 +46,14 @@ impl Gateway {
         Gateway::spawn(dir, env, postgres)
     }
 
-    /// Writes its configuration file anew and has it reloaded.
+    /// Replaces the configuration file and sends SIGHUP.
     pub fn reload(&self, file: &str) {
         std::fs::write(self.dir.path().join("nexo.toml"), file).unwrap();
         self.signal("HUP");
     }
 
-    /// Starts another one on the same PostgreSQL, which goes when this one goes, with these settings besides.
+    /// Starts another gateway on the same PostgreSQL database, with these additional settings. The database is
+    /// dropped with the first gateway.
     pub fn beside(&self, settings: &[(&str, &str)]) -> Gateway {
         let mut env = self.env.clone();
         env.extend(settings.iter().map(|(k, v)| ((*k).into(), (*v).into())));
@@ -74,7 +75,7 @@ impl Gateway {
         }
     }
 
-    /// Where its database is, for a test that looks into it.
+    /// The URL of its database, for tests that query it.
     pub fn database_url(&self) -> String {
         let mut urls = self
             .env
@@ -86,13 +87,13 @@ impl Gateway {
         }
     }
 
-    /// Kills it as a power cut would.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Kills it as a power cut would, and starts it again on the same database.
+    /// Kills it with SIGKILL and starts it again on the same database.
     pub fn kill_and_restart(&mut self) {
         self.kill();
         self.restart();
@@ -107,7 +108,7 @@ impl Gateway {
         self._stdout = stdout;
     }
 
-    /// Sends it a signal: `STOP`, `CONT`.
+    /// Sends it a signal, such as `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
         let signal = format!("-{name}");
         let pid = self.child.id().to_string();
@@ -115,7 +116,7 @@ impl Gateway {
         assert!(status.unwrap().success(), "{name}");
     }
 
-    /// The one value that this query of its PostgreSQL gives.
+    /// The single value that this query of its PostgreSQL database returns.
     pub fn query(&self, sql: &str) -> String {
         let url = self.env.iter().rfind(|(k, _)| k == "NEXO_DATABASE__URL");
         let (_, url) = url.expect("a node on PostgreSQL");
@@ -128,33 +129,33 @@ impl Gateway {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// The CPU time that its threads have used, whatever else the machine did meanwhile.
+    /// The CPU time that its threads have used. It does not depend on the load of the machine.
     pub fn cpu(&self) -> Duration {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
         let used = |task: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
-            // A thread may end meanwhile.
+            // A thread may end in the meantime.
             let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
             text.split_whitespace().next()?.parse().ok()
         };
         Duration::from_nanos(tasks.filter_map(used).sum())
     }
 
-    /// Asks it to end, and waits; its exit code.
+    /// Sends SIGTERM, waits for the exit and returns the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        let until = Instant::now() + Duration::from_secs(100);
+        let deadline = Instant::now() + Duration::from_secs(100);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(Instant::now() < until, "it does not end");
+            assert!(Instant::now() < deadline, "nexo serve does not exit");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Starts another `nexo serve` on the same database and waits for its end: its exit code, and what it
-    /// wrote to standard error.
+    /// Starts another `nexo serve` on the same database and waits for its exit. Returns its exit code and
+    /// standard error.
     pub fn second_server(&self) -> (Option<i32>, String) {
         let output = self.run(&["serve"]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -167,7 +168,7 @@ impl Gateway {
         command.envs(self.env.iter().cloned()).output().unwrap()
     }
 
-    /// Runs a `nexo` command on the same database; its JSON answer.
+    /// Runs a `nexo` command on the same database and returns its JSON output.
     pub fn nexo(&self, args: &[&str]) -> Value {
         let output = self.run(&[&["--json"], args].concat());
         let error = String::from_utf8_lossy(&output.stderr);
@@ -183,12 +184,12 @@ impl Gateway {
             .unwrap();
     }
 
-    /// Has an account's events told to `url`; what `nexo webhook add` prints.
+    /// Adds a webhook endpoint to an account and returns the output of `nexo webhook add`.
     pub fn add_webhook(&self, email: &str, url: &str) -> Value {
         self.nexo(&["webhook", "add", "--account", email, "--url", url])
     }
 
-    /// An account with this much cash, and a key of it.
+    /// Creates an account with this much cash and an API key.
     pub fn customer(&self, email: &str, cash: &str) -> Customer {
         self.nexo(&["account", "create", "--email", email]);
         if cash != "0" {
@@ -212,24 +213,24 @@ impl Gateway {
         }
     }
 
-    /// What it has logged so far, where the test's settings say what is logged.
+    /// The log so far. It is only kept if the test sets `RUST_LOG`.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join(LOG)).unwrap()
     }
 
-    /// Waits for its end after it was asked to end; its exit code.
-    pub async fn ended(&mut self) -> Option<i32> {
-        let until = Instant::now() + Duration::from_secs(110);
+    /// Waits for its exit after a SIGTERM and returns the exit code.
+    pub async fn wait_for_exit(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + Duration::from_secs(110);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(Instant::now() < until, "it does not end");
+            assert!(Instant::now() < deadline, "nexo serve does not exit");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// The figures of one metric, all labels added up.
+    /// The value of a metric, summed over all labels.
     pub async fn metric(&self, name: &str) -> f64 {
         let page = client().get(&self.metrics).send().await.unwrap();
         let page = page.text().await.unwrap();
@@ -254,13 +255,13 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // What it knew of its gateways says why a call was not taken.
+            // The state of its trunks explains why a call was refused.
             let trunks = self.metrics.replace("/metrics", "/trunks");
-            let told = Command::new("curl")
+            let output = Command::new("curl")
                 .args(["-s", "-m", "2", &trunks])
                 .output();
-            let told = told.map(|told| String::from_utf8_lossy(&told.stdout).into_owned());
-            eprintln!("its trunks: {}", told.unwrap_or_default());
+            let state = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+            eprintln!("trunks: {}", state.unwrap_or_default());
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -282,13 +283,13 @@ fn base_env() -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// The log of a test that says itself what is logged.
+/// The log file of a gateway whose test sets `RUST_LOG`.
 const LOG: &str = "log.txt";
 /// The socket through which a test makes actors panic.
 const PANICS: &str = "panics";
 
 fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
-    let says_what = env.iter().filter(|(name, _)| name == "RUST_LOG").count() > 1;
+    let sets_log_level = env.iter().filter(|(name, _)| name == "RUST_LOG").count() > 1;
     let log = || {
         let file = std::fs::OpenOptions::new();
         let file = file.clone().append(true).create(true).open(dir.join(LOG));
@@ -300,7 +301,11 @@ fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
         .env("NEXO_TEST_PANICS", dir.join(PANICS))
         .envs(env.iter().cloned())
         .stdout(Stdio::piped())
-        .stderr(if says_what { log() } else { Stdio::inherit() })
+        .stderr(if sets_log_level {
+            log()
+        } else {
+            Stdio::inherit()
+        })
         .stdin(Stdio::null())
         .spawn()
         .unwrap()
@@ -311,6 +316,6 @@ fn read_ready(child: &mut Child) -> (Value, BufReader<ChildStdout>) {
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
     let ready = serde_json::from_str(&line)
-        .unwrap_or_else(|_| panic!("nexo serve said {line:?} instead of where it listens"));
+        .unwrap_or_else(|_| panic!("nexo serve printed {line:?} instead of its listen addresses"));
     (ready, stdout)
 }

@@ -1,7 +1,6 @@
-//! What the tests share. Each test starts the real binary with a database and ports of its own.
+//! Shared code of the tests. Each test starts the real binary with its own database and ports.
 //!
-//! Every test runs in a process of its own, several at a time: ports, phones and databases must not collide
-//! across processes.
+//! Tests run in separate processes in parallel. Ports and databases must not collide across processes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod busy_gateway;
@@ -21,14 +20,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use customer::{Answer, Customer, answer, client, number, whole};
+pub use customer::{Answer, Customer, answer, client, number, read_answer};
 pub use database::{Backend, FreshDatabase};
 pub use gateway::Gateway;
 pub use nexo_test_macros::per_database;
 pub use receiver::{Hook, Receiver};
 
 /// Makes a test of each case: `cases! { test: first(1, "a"); second(2, "b"); }` calls `test(1, "a")` in a test named
-/// `test::first`. Cases run apart from each other, in parallel.
+/// `test::first`. Cases run independently, in parallel.
 #[macro_export]
 macro_rules! cases {
     ($test:ident: $($case:ident($($argument:expr),*);)+) => {
@@ -45,7 +44,7 @@ macro_rules! cases {
     };
 }
 
-/// The built `nexo`, which Cargo puts beside the folder of the test programs.
+/// The built `nexo`, which Cargo puts in the parent directory of the test programs.
 pub fn nexo_binary() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let binary = program.ancestors().nth(2).unwrap().join("nexo");
@@ -60,19 +59,23 @@ pub fn repository(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// Polls until `look` finds something, at most `within`.
-pub async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + within;
+/// Polls until `poll` returns a value. Panics after `timeout`.
+pub async fn until<T>(
+    what: &str,
+    timeout: Duration,
+    mut poll: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + timeout;
     loop {
-        if let Some(found) = look().await {
+        if let Some(found) = poll().await {
             return found;
         }
-        assert!(Instant::now() < give_up, "{what}: not within {within:?}");
+        assert!(Instant::now() < deadline, "{what}: not within {timeout:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// A phone that no other call of this process has had, ending in these two digits.
+/// A phone number that is unique in this process and ends in these two digits.
 pub fn phone(last_two: u32) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! A mail server that keeps every letter it is given.
+//! A mail server that stores every e-mail it receives.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// A letter: who it is for, and its text with its headers.
+/// An e-mail: its recipient, and its text with headers.
 #[derive(Debug, Clone)]
-pub struct Arrived {
+pub struct Email {
     pub to: String,
     pub text: String,
 }
@@ -18,7 +18,7 @@ pub struct Arrived {
 #[derive(Clone)]
 pub struct Mailbox {
     address: SocketAddr,
-    letters: Arc<Mutex<Vec<Arrived>>>,
+    emails: Arc<Mutex<Vec<Email>>>,
 }
 
 impl Mailbox {
@@ -26,25 +26,25 @@ impl Mailbox {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mailbox = Mailbox {
             address: listener.local_addr().unwrap(),
-            letters: Arc::default(),
+            emails: Arc::default(),
         };
-        let its = mailbox.clone();
-        // Ends with the test's process.
+        let server = mailbox.clone();
+        // The thread ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let its = its.clone();
-                std::thread::spawn(move || its.serve(&stream));
+                let server = server.clone();
+                std::thread::spawn(move || server.serve(&stream));
             }
         });
         mailbox
     }
 
-    /// What `[mail] smtp_url` says.
+    /// The value of `[mail] smtp_url`.
     pub fn url(&self) -> String {
         format!("smtp://{}", self.address)
     }
 
-    /// SMTP (RFC 5321) as far as a client that only delivers needs it.
+    /// The part of SMTP (RFC 5321) that a sending client needs.
     fn serve(&self, stream: &TcpStream) -> Option<()> {
         let mut lines = BufReader::new(stream).lines();
         let say = |text: &str| (&mut &*stream).write_all(format!("{text}\r\n").as_bytes());
@@ -62,11 +62,11 @@ impl Mailbox {
                     say("354 go on").ok()?;
                     let body = lines.by_ref().map_while(Result::ok);
                     let text: Vec<String> = body.take_while(|line| line != ".").collect();
-                    let letter = Arrived {
+                    let email = Email {
                         to: to.clone(),
                         text: decoded(&text.join("\n")),
                     };
-                    self.letters.lock().unwrap().push(letter);
+                    self.emails.lock().unwrap().push(email);
                     say("250 kept").ok()?;
                 }
                 "QUIT" => return say("221 bye").ok(),
@@ -75,27 +75,27 @@ impl Mailbox {
         }
     }
 
-    /// Everything that has come.
-    pub fn letters(&self) -> Vec<Arrived> {
-        self.letters.lock().unwrap().clone()
+    /// All e-mails received so far.
+    pub fn emails(&self) -> Vec<Email> {
+        self.emails.lock().unwrap().clone()
     }
 
-    /// The latest letter for this address, once `count` have come for it.
-    pub async fn wait_for(&self, to: &str, count: usize) -> Arrived {
-        let until = Instant::now() + Duration::from_secs(20);
+    /// Waits for the e-mail number `count` to this address and returns it.
+    pub async fn wait_for(&self, to: &str, count: usize) -> Email {
+        let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let letters = self.letters();
-            let mut its = letters.iter().filter(|letter| letter.to == to);
-            if let Some(letter) = its.nth(count - 1) {
-                return letter.clone();
+            let emails = self.emails();
+            let mut received = emails.iter().filter(|email| email.to == to);
+            if let Some(email) = received.nth(count - 1) {
+                return email.clone();
             }
-            assert!(Instant::now() < until, "no letter for {to}: {letters:?}");
+            assert!(Instant::now() < deadline, "no e-mail for {to}: {emails:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// A letter's text, encoded for the way by either means of RFC 2045 (sections 6.7, 6.8).
+/// Decodes the text of an e-mail: quoted-printable or Base64 (RFC 2045, sections 6.7 and 6.8).
 fn decoded(text: &str) -> String {
     match text.split_once("\n\n") {
         Some((head, body)) if head.contains("Content-Transfer-Encoding: base64") => {
@@ -103,7 +103,7 @@ fn decoded(text: &str) -> String {
             let body = String::from_utf8(body).unwrap().replace("\r\n", "\n");
             format!("{head}\n\n{body}")
         }
-        // As far as links need it.
+        // Decodes only what links contain.
         _ => text.replace("=\n", "").replace("=3D", "="),
     }
 }

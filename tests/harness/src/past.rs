@@ -1,4 +1,4 @@
-//! Deliveries of a while ago in a gateway's database.
+//! Writes past deliveries to a gateway's database.
 
 use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
@@ -24,7 +24,7 @@ fn now_ms() -> i64 {
     since.unwrap().as_millis() as i64
 }
 
-/// A gateway's database, written to from here as a busy gateway would have.
+/// A connection to a gateway's database that writes deliveries in the same way as the gateway.
 pub struct Past {
     pub store: Store,
     node: NodeEpoch,
@@ -38,7 +38,7 @@ impl Past {
         let store = Store::connect(&gateway.database_url(), 2).await.unwrap();
         let account = store.accounts().by_email(email).await.unwrap().unwrap();
         Past {
-            // It lives for as long as the test: the gateway would take over what a dead one has left.
+            // The lease outlasts the test. Otherwise the gateway would take over this node's deliveries.
             node: store
                 .cluster()
                 .start_node(NodeStart {
@@ -54,7 +54,8 @@ impl Past {
         }
     }
 
-    /// `count` deliveries of 100 a second, a third failed and refunded, the rest delivered.
+    /// Writes `count` deliveries, 100 per second from `NOON` on. Every third one failed and is refunded; the others
+    /// are delivered.
     pub async fn deliveries(&mut self, count: u32) {
         let plan = CarrierPlan::vietnam();
         let numbers: Vec<u32> = (0..count).collect();

@@ -1,14 +1,14 @@
-//! Ports for programs that must be given theirs.
+//! Free ports for programs that cannot choose a port themselves.
 //!
-//! They lie below the range from which the system hands out ports: no other program receives one between the choice
-//! and the start, and a connection to a port that is not open yet cannot meet itself.
+//! They are below the system's ephemeral range. No other program receives one between the choice and the start, and a
+//! connection to a port that is not open yet cannot connect to itself.
 
 use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 
 const FIRST: u16 = 10_000;
-/// Each process takes whole blocks, which other processes then leave alone.
+/// Each process reserves whole blocks of ports.
 const BLOCK: u16 = 100;
 const BLOCKS: u16 = 90;
 
@@ -16,13 +16,14 @@ const BLOCKS: u16 = 90;
 struct Block {
     next: u16,
     end: u16,
-    /// Locked. The system unlocks it when the process ends, however it ends.
+    /// Locked. The system releases the lock when the process ends, even after a crash.
     _lock: File,
 }
 
 static BLOCKS_OF_THIS_PROCESS: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
-/// The first of `count` consecutive ports that are free for UDP and TCP. It is even. Each is given once.
+/// Returns the first of `count` consecutive ports that are free for UDP and TCP. It is even. No port is returned
+/// twice.
 pub fn free_ports(count: u16) -> u16 {
     assert!(count <= BLOCK, "{count} ports");
     let step = count.next_multiple_of(2);
@@ -47,9 +48,9 @@ pub fn free_ports(count: u16) -> u16 {
 fn take_block() -> Block {
     let folder = std::env::temp_dir().join("nexo-test-ports");
     std::fs::create_dir_all(&folder).unwrap();
-    // Ports that were used a moment ago come last.
-    let begin = std::process::id() as u16 % BLOCKS;
-    for n in (begin..BLOCKS).chain(0..begin) {
+    // Starting at a block that depends on the process avoids ports that were in use a moment ago.
+    let start = std::process::id() as u16 % BLOCKS;
+    for n in (start..BLOCKS).chain(0..start) {
         let lock = File::create(folder.join(n.to_string())).unwrap();
         if lock.try_lock().is_ok() {
             let next = FIRST + n * BLOCK;

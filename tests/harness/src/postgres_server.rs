@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own, which it may stop as it likes.
+//! A PostgreSQL server for a single test, which can stop and restart it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// `None` where no PostgreSQL is installed.
+    /// Starts a server. `None` if PostgreSQL is not installed.
     pub fn start() -> Option<Server> {
         let bin = newest_bin()?;
         let dir = tempfile::Builder::new()
@@ -29,9 +29,9 @@ impl Server {
         let server = Server { bin, dir, port };
         run(server
             .command("initdb")
-            .args(["-U", "nexo", "-A", "trust", "-D"])
+            .args(["-U", "nexo", "-A", "trust", "--no-sync", "-D"])
             .arg(server.data()));
-        server.go_on();
+        server.start_again();
         Some(server)
     }
 
@@ -39,12 +39,12 @@ impl Server {
         format!("postgres://nexo@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Stops it as a crash would: it recovers from its log when it goes on.
+    /// Stops it immediately, as in a crash. It recovers from its write-ahead log when it starts again.
     pub fn crash(&self) {
         run(self.pg_ctl().args(["-m", "immediate", "stop"]));
     }
 
-    pub fn go_on(&self) {
+    pub fn start_again(&self) {
         let folder = self.dir.path().display();
         let options = format!(
             "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories={folder} -c max_connections=100",
@@ -86,7 +86,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may be down already.
+        // It may be stopped already.
         let _ = self.pg_ctl().args(["-m", "immediate", "stop"]).output();
     }
 }

@@ -1,4 +1,4 @@
-//! Who takes webhooks.
+//! A receiver of webhooks.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A webhook as it arrived.
+/// A received webhook.
 #[derive(Clone, Debug)]
 pub struct Hook {
     pub headers: Vec<(String, String)>,
@@ -19,7 +19,7 @@ impl Hook {
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map_or("", |(_, value)| value)
     }
 
@@ -31,7 +31,7 @@ impl Hook {
 /// A webhook receiver on a free port that answers 200 to everything.
 pub struct Receiver {
     pub address: SocketAddr,
-    holds: Arc<AtomicBool>,
+    holds_answers: Arc<AtomicBool>,
     hooks: std::sync::mpsc::Receiver<Hook>,
 }
 
@@ -39,25 +39,25 @@ impl Receiver {
     pub fn start() -> Receiver {
         let listener = TcpListener::bind((IpAddr::from([127, 0, 0, 1]), 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let (tell, hooks) = std::sync::mpsc::channel();
-        let holds = Arc::new(AtomicBool::new(false));
-        let its_holds = Arc::clone(&holds);
+        let (sender, hooks) = std::sync::mpsc::channel();
+        let holds_answers = Arc::new(AtomicBool::new(false));
+        let thread_holds = Arc::clone(&holds_answers);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (tell, holds) = (tell.clone(), Arc::clone(&its_holds));
-                std::thread::spawn(move || receive(stream, &tell, &holds));
+                let (sender, holds_answers) = (sender.clone(), Arc::clone(&thread_holds));
+                std::thread::spawn(move || receive(stream, &sender, &holds_answers));
             }
         });
         Receiver {
             address,
-            holds,
+            holds_answers,
             hooks,
         }
     }
 
-    /// Whether what comes from now on gets no answer.
+    /// Sets whether webhooks from now on get no response.
     pub fn hold_answers(&self, hold: bool) {
-        self.holds.store(hold, Ordering::Relaxed);
+        self.holds_answers.store(hold, Ordering::Relaxed);
     }
 
     pub fn url(&self) -> String {
@@ -77,8 +77,8 @@ impl Receiver {
 
 fn receive(
     mut stream: std::net::TcpStream,
-    tell: &std::sync::mpsc::Sender<Hook>,
-    holds: &AtomicBool,
+    sender: &std::sync::mpsc::Sender<Hook>,
+    holds_answers: &AtomicBool,
 ) {
     use std::io::Write;
 
@@ -105,10 +105,10 @@ fn receive(
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         hook.body = String::from_utf8(body).unwrap();
-        if !holds.load(Ordering::Relaxed) {
+        if !holds_answers.load(Ordering::Relaxed) {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
-        if tell.send(hook).is_err() {
+        if sender.send(hook).is_err() {
             return;
         }
     }

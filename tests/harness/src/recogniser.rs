@@ -1,11 +1,11 @@
-//! What a recogniser that shares no code with the engine's hears in a recording.
+//! An independent speech recogniser, which shares no code with the engine's.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::repository;
 
-/// The readings in a recording, with a space between each two.
+/// The readings recognised in a recording, separated by spaces.
 pub fn recognised(recording: &Path) -> String {
     let script = repository("tests/telephony/python/recognise.py");
     let output = Command::new(python())
@@ -21,7 +21,7 @@ pub fn recognised(recording: &Path) -> String {
     readings.collect::<Vec<_>>().join(" ")
 }
 
-/// Python with numpy, as `tests/run` has made it.
+/// Python with numpy, as set up by `tests/run`.
 pub fn python() -> String {
     std::env::var("NEXO_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
 }

@@ -1,4 +1,4 @@
-//! A browser without a screen or a script: cookies, forms, and where it was led.
+//! A browser without rendering and scripts: it keeps cookies, submits forms and returns redirects.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,15 +10,15 @@ use crate::Gateway;
 
 pub const PASSWORD: &str = "correct horse battery";
 
-/// What a page answered.
+/// The response to a page request.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct PageResponse {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
 }
 
-impl Seen {
+impl PageResponse {
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -29,7 +29,7 @@ impl Seen {
         self.header(LOCATION.as_str())
     }
 
-    /// What stands in the page's first `<input id="secret">`.
+    /// The value of the page's first `<input id="secret">`.
     pub fn secret(&self) -> String {
         between(&self.text, "id=\"secret\"", ">")
             .and_then(|input| between(input, "value=\"", "\""))
@@ -41,7 +41,7 @@ impl Seen {
         between(&self.text, "name=\"form_token\" value=\"", "\"")
     }
 
-    pub fn must_say(&self, text: &str) -> &Self {
+    pub fn must_contain(&self, text: &str) -> &Self {
         assert!(
             self.text.contains(text),
             "{text:?} is not on: {}",
@@ -82,7 +82,7 @@ impl Visitor {
         }
     }
 
-    /// Somebody who has just signed up.
+    /// A visitor that has just signed up.
     pub async fn signed_up(gateway: &Gateway, email: &str) -> Visitor {
         let mut visitor = Visitor::of(gateway);
         let fields = [("email", email), ("password", PASSWORD)];
@@ -98,18 +98,18 @@ impl Visitor {
         visitor
     }
 
-    pub async fn sign_in(&mut self, email: &str, password: &str) -> Seen {
+    pub async fn sign_in(&mut self, email: &str, password: &str) -> PageResponse {
         let fields = [("email", email), ("password", password)];
         self.submit("/auth/sign-in", "/auth/sign-in", &fields).await
     }
 
-    pub async fn get(&mut self, path: &str) -> Seen {
+    pub async fn get(&mut self, path: &str) -> PageResponse {
         let request = self.http.get(format!("{}{path}", self.base));
         self.send(request).await
     }
 
-    /// Posts what is given and nothing else.
-    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Seen {
+    /// Posts only these fields, without a form token.
+    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> PageResponse {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(fields);
         let request = self
@@ -120,8 +120,13 @@ impl Visitor {
         self.send(request).await
     }
 
-    /// Opens `page`, and posts its form to `path`.
-    pub async fn submit(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Seen {
+    /// Opens `page` and posts these fields with its form token to `path`.
+    pub async fn submit(
+        &mut self,
+        page: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> PageResponse {
         let form = self.get(page).await;
         let token = form
             .form_token()
@@ -131,7 +136,7 @@ impl Visitor {
         self.post(path, &fields).await
     }
 
-    async fn send(&mut self, mut request: reqwest::RequestBuilder) -> Seen {
+    async fn send(&mut self, mut request: reqwest::RequestBuilder) -> PageResponse {
         if !self.cookies.is_empty() {
             let pairs: Vec<String> = self
                 .cookies
@@ -153,14 +158,14 @@ impl Visitor {
                 false => self.cookies.insert(name.to_owned(), value.to_owned()),
             };
         }
-        Seen {
+        PageResponse {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
             text: answer.text().await.unwrap(),
         }
     }
 
-    /// Makes a key; its text.
+    /// Creates an API key and returns its text.
     pub async fn new_key(&mut self, name: &str) -> String {
         let page = "/dashboard/api-keys";
         let fields = [("name", name), ("kind", "live")];
@@ -169,7 +174,7 @@ impl Visitor {
         seen.secret()
     }
 
-    /// The id that follows this path on a page.
+    /// The first id that follows `path` on a page.
     pub async fn id_after(&mut self, page: &str, path: &str) -> String {
         let seen = self.get(page).await;
         let mut ids = seen
@@ -182,7 +187,7 @@ impl Visitor {
     }
 }
 
-/// The code of an authenticator app, so many steps from now.
+/// The code of an authenticator app, `steps` 30-second steps from now.
 pub fn app_code(secret: &str, steps: i64) -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

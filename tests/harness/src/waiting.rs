@@ -1,4 +1,4 @@
-//! What waits for an operator: put there as customers, the bank and the gateway itself would.
+//! Creates items that wait for an operator's decision: top-ups, payments, reviews and payouts.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,7 +22,7 @@ pub const BANK: [(&str, &str); 5] = [
     ("NEXO_DEPOSITS__VND_PER_USD", "25000"),
     ("NEXO_DEPOSITS__NOTIFICATION_SECRET", SECRET),
 ];
-/// Who comes by a referrer's link.
+/// The account that signs up with a referrer's link.
 pub const FRIEND: &str = "friend@example.org";
 
 fn now_ms() -> i64 {
@@ -30,12 +30,12 @@ fn now_ms() -> i64 {
     now.as_millis() as i64
 }
 
-/// The month that runs, as payouts name it.
+/// The current month in the format of payouts.
 pub fn this_month() -> String {
     rfc3339(now_ms())[..7].to_owned()
 }
 
-/// Opens a top-up of an account; its id and its reference.
+/// Opens a top-up of an account and returns its id and reference.
 pub fn top_up(gateway: &Gateway, email: &str, amount: &str) -> (String, String) {
     let open = ["deposit", "open", "--account", email, "--amount", amount];
     let opened = gateway.nexo(&open);
@@ -43,29 +43,29 @@ pub fn top_up(gateway: &Gateway, email: &str, amount: &str) -> (String, String) 
     (text("id"), text("reference"))
 }
 
-/// Has the bank tell of a transfer that names no reference; the id of the payment that is kept.
+/// Sends a bank notification of a transfer without a reference and returns the id of the stored payment.
 pub async fn payment(gateway: &Gateway, bank_id: &str, vnd: i64) -> String {
     let body = json!({ "transaction_id": bank_id, "amount": vnd, "memo": "tien nha" }).to_string();
     let signature = HashedSecret::from_record(SECRET.to_owned()).sign(body.as_bytes());
     let url = format!("{}/api/v1/bank-notifications", gateway.url);
     let request = client().post(url).body(body);
-    let told = answer(request.header("X-NEXO-Bank-Signature", signature)).await;
-    assert_eq!(told.json["status"], "kept", "{}", told.text);
+    let response = answer(request.header("X-NEXO-Bank-Signature", signature)).await;
+    assert_eq!(response.json["status"], "kept", "{}", response.text);
     let waiting = gateway.nexo(&["deposit", "list"]);
     let payments = waiting["payments"].as_array().unwrap();
     let payment = payments.iter().find(|p| p["bank_id"] == bank_id).unwrap();
     payment["id"].as_str().unwrap().to_owned()
 }
 
-/// A key of the account is suspected.
+/// Opens a review of an API key of the account.
 pub async fn suspicion(gateway: &Gateway, email: &str) {
     let key = gateway.nexo(&["key", "create", "--account", email, "--name", "suspected"]);
     let key = KeyId(key["id"].as_str().unwrap().parse().unwrap());
     let store = Store::connect(&gateway.database_url(), 1).await.unwrap();
     let account = store.accounts().by_email(email).await.unwrap().unwrap();
-    let why = "1 of 40 answered".to_owned();
+    let detail = "1 of 40 answered".to_owned();
     let findings = Findings {
-        suspicions: vec![(key, account.id, Suspicion::LowAnswerRate, why)],
+        suspicions: vec![(key, account.id, Suspicion::LowAnswerRate, detail)],
         ..Findings::default()
     };
     let opened = store
@@ -76,7 +76,8 @@ pub async fn suspicion(gateway: &Gateway, email: &str) {
     assert_eq!(opened, [Suspicion::LowAnswerRate]);
 }
 
-/// The referrer brings a friend, who has two OTPs delivered: a tenth of each is due, 0.0044 USD in all.
+/// Signs up `FRIEND` with the referrer's link and delivers two of its OTPs. The commission is a tenth of each price,
+/// 0.0044 USD in total.
 pub async fn commission(gateway: &Gateway, referrer: &mut Visitor) {
     let page = referrer.get("/dashboard/referrals").await;
     let code = between(&page.text, "?ref=", "\"").expect("a link");
@@ -95,18 +96,18 @@ pub async fn commission(gateway: &Gateway, referrer: &mut Visitor) {
         http: client(),
     };
     let mut past = Past::of(gateway, &customer, FRIEND).await;
-    // The first one fails.
+    // The first of the three fails.
     past.deliveries(3).await;
 }
 
-/// Says where an account's commissions go.
+/// Sets the payout address of an account.
 pub fn nominate(gateway: &Gateway, email: &str) {
     let bank = "970436 0123456789 NGUYEN THI LAN";
     let nominate = ["payouts", "nominate", "--account", email, "--kind", "bank"];
     gateway.nexo(&[&nominate[..], &["--address", bank]].concat());
 }
 
-/// One of each for this account: a top-up, a payment, a suspicion, a payout to be sent, a referral.
+/// Creates one of each for this account: a top-up, a payment, a review, a pending payout and a referral.
 pub async fn one_of_each(gateway: &Gateway, visitor: &mut Visitor, email: &str) {
     top_up(gateway, email, "20.00");
     payment(gateway, "FT0", 250_000).await;

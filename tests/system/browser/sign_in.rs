@@ -3,7 +3,7 @@
 use fantoccini::Locator;
 
 use super::chromium::{Browser, Screen};
-use harness::mailbox::{Arrived, Mailbox};
+use harness::mailbox::{Email, Mailbox};
 use harness::visitor::{PASSWORD, app_code, between};
 use harness::{Backend, Gateway};
 
@@ -89,7 +89,7 @@ async fn walk(screen: Screen, language: &str, name: &str) {
 }
 
 /// The path of the link in the e-mail that starts with `path`.
-fn link(email: &Arrived, path: &str) -> String {
+fn link(email: &Email, path: &str) -> String {
     let token = between(&email.text, path, "\n").unwrap_or_else(|| panic!("{email:?}"));
     format!("{path}{}", token.trim())
 }

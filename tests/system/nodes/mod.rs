@@ -13,7 +13,7 @@ use far_end::FarEnd;
 use futures_util::future::join_all;
 use harness::postgres_server::Server;
 use harness::{
-    Answer, Backend, Customer, FreshDatabase, Gateway, Receiver, answer, client, phone, whole,
+    Answer, Backend, Customer, FreshDatabase, Gateway, Receiver, answer, client, phone, read_answer,
 };
 
 /// Upper bound for settling a dead node's deliveries: the lease (10 s), the time in which a call dialled just
@@ -256,7 +256,7 @@ async fn a_paused_node_neither_dials_nor_writes_when_it_resumes() {
     let dialled = [&rings, &silent, &spare].map(|far_end| far_end.request_count("INVITE"));
     assert_eq!(dialled[2], 0);
     // This request arrives while the process is stopped.
-    let late = at(&on_a, &a).posting(r#"{"phone": "+84981234511", "code": "482917"}"#);
+    let late = at(&on_a, &a).otp_request(r#"{"phone": "+84981234511", "code": "482917"}"#);
     let late = tokio::spawn(late.send());
 
     let settled_within = SHORT_CALLS_SETTLED_WITHIN;
@@ -288,7 +288,7 @@ async fn a_paused_node_neither_dials_nor_writes_when_it_resumes() {
     let mut new = 0;
     match late.await.unwrap() {
         Ok(answer) => {
-            let answer = whole(answer).await;
+            let answer = read_answer(answer).await;
             let overloaded = answer.status == 503 && answer.error() == "overloaded";
             new = usize::from(answer.status == 202);
             assert!(
@@ -476,7 +476,7 @@ async fn a_server_that_crashes_under_load_loses_no_accepted_delivery() {
     };
     let answer = uncached.send(&phone(90), "482917").await;
     assert_eq!((answer.status, answer.error()), (503, "overloaded"));
-    server.go_on();
+    server.start_again();
     for (node, customer) in [(&a, &on_a), (&b, &on_b)] {
         until("the node is ready again", SOON, async || {
             (readiness(node).await.status == 200).then_some(())

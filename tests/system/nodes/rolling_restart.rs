@@ -127,7 +127,7 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
         })
         .await;
         node.signal("TERM");
-        assert_eq!(node.ended().await, Some(0));
+        assert_eq!(node.wait_for_exit().await, Some(0));
         tokio::task::block_in_place(|| node.restart());
         let url = node.url.clone();
         until("the node is ready again", SOON, async || {

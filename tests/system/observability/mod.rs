@@ -174,7 +174,7 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
     assert_eq!(gateway.metric("nexo_actor_restarts_total").await, 0.0);
 
     // A carrier goes down, a webhook endpoint is unreachable, a wallet is empty, an actor panics.
-    busy.be_deaf(true);
+    busy.ignore_requests(true);
     gateway.panic("webhooks");
     let failing_load = [
         keep_sending(&unlucky, "+8494", 98, Duration::from_millis(100), &stop),

@@ -1,14 +1,14 @@
-//! Looks for codes in what a gateway left behind, so that a find is a real one.
+//! Searches the output and storage of a gateway for codes, without false positives.
 //!
-//! Codes begin with a zero, which no number in a log, a dump or a page of metrics does. What is left by
-//! chance are digits within something longer that is plainly another thing, and that alone is excused:
+//! Codes begin with a zero, which no number in a log, a dump or a page of metrics does. The remaining accidental
+//! matches are digits within a longer value of another kind. Only these are ignored:
 //!
-//! | excused | where |
+//! | ignored | where |
 //! |---|---|
-//! | a UUID or 32 hexadecimal digits and more that the find lies within | everywhere |
-//! | a longer run of digits, or the places behind a decimal point | in text, where every value stands apart |
+//! | matches within a UUID or within 32 or more hexadecimal digits | everywhere |
+//! | matches within a longer run of digits or after a decimal point | in text, where values are delimited |
 //!
-//! A code is looked for as it was sent, as a list of its digits, as raw bytes, in hexadecimal, and in Base64.
+//! A code is searched as sent, as a list of its digits, as raw bytes, in hexadecimal and in Base64.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,34 +16,34 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// All that a gateway left behind.
+/// Everything that a gateway has written and sent.
 #[derive(Default)]
-pub struct Evidence(Vec<Exhibit>);
+pub struct Artifacts(Vec<Artifact>);
 
-struct Exhibit {
+struct Artifact {
     name: String,
     bytes: Vec<u8>,
-    /// Whether every value stands apart, as it does not in a database's file.
+    /// Whether values are delimited. They are not in a database file.
     is_text: bool,
 }
 
-impl Evidence {
+impl Artifacts {
     pub fn text(&mut self, name: &str, text: String) {
-        self.0.push(Exhibit {
+        self.0.push(Artifact {
             name: name.to_owned(),
             bytes: text.into_bytes(),
             is_text: true,
         });
     }
 
-    /// SQLite's file, its log and whatever else lies beside it.
+    /// Adds the SQLite file, its write-ahead log and the other files in the same directory.
     pub fn files_beside(&mut self, url: &str) {
         let file = Path::new(url.strip_prefix("sqlite://").unwrap());
         let mut names = Vec::new();
         for entry in std::fs::read_dir(file.parent().unwrap()).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            self.0.push(Exhibit {
+            self.0.push(Artifact {
                 name: name.clone(),
                 bytes: std::fs::read(path).unwrap(),
                 is_text: false,
@@ -54,20 +54,20 @@ impl Evidence {
     }
 
     pub fn size(&self) -> usize {
-        self.0.iter().map(|exhibit| exhibit.bytes.len()).sum()
+        self.0.iter().map(|artifact| artifact.bytes.len()).sum()
     }
 
-    pub fn holds(&self, text: &str) -> bool {
-        let holds = |exhibit: &Exhibit| {
-            let mut windows = exhibit.bytes.windows(text.len());
+    pub fn contains(&self, text: &str) -> bool {
+        let contains = |artifact: &Artifact| {
+            let mut windows = artifact.bytes.windows(text.len());
             windows.any(|window| window == text.as_bytes())
         };
-        self.0.iter().any(holds)
+        self.0.iter().any(contains)
     }
 }
 
-/// Every code that is found in any form, and where.
-pub fn leaks(evidence: &Evidence, codes: &[&str]) -> Vec<String> {
+/// Describes every code that is found in any form, and its location.
+pub fn leaks(artifacts: &Artifacts, codes: &[&str]) -> Vec<String> {
     let mut forms: HashMap<usize, HashMap<Vec<u8>, (&str, &'static str)>> = HashMap::new();
     for code in codes {
         for (form, bytes) in forms_of(code) {
@@ -76,24 +76,24 @@ pub fn leaks(evidence: &Evidence, codes: &[&str]) -> Vec<String> {
         }
     }
     let mut found = Vec::new();
-    for exhibit in &evidence.0 {
+    for artifact in &artifacts.0 {
         for (length, forms) in &forms {
             let mut begins = [false; 256];
             for form in forms.keys() {
                 begins[usize::from(form[0])] = true;
             }
-            for (at, window) in exhibit.bytes.windows(*length).enumerate() {
+            for (at, window) in artifact.bytes.windows(*length).enumerate() {
                 if !begins[usize::from(window[0])] {
                     continue;
                 }
                 let Some((code, form)) = forms.get(window) else {
                     continue;
                 };
-                if *form == "as sent" && is_something_else(exhibit, at, *length) {
+                if *form == "as sent" && is_part_of_another_value(artifact, at, *length) {
                     continue;
                 }
-                let around = around(&exhibit.bytes, at, *length);
-                let name = &exhibit.name;
+                let around = around(&artifact.bytes, at, *length);
+                let name = &artifact.name;
                 found.push(format!("{code}, {form}, in {name}: {around:?}"));
             }
         }
@@ -116,7 +116,8 @@ fn forms_of(code: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("in hexadecimal", hex.clone().into_bytes()),
         ("in hexadecimal", hex.to_uppercase().into_bytes()),
     ];
-    // What three bytes begin with depends on what stands before: only what does not is looked for.
+    // Base64 encodes groups of three bytes. Search only for the characters that do not depend on the neighbouring
+    // bytes, at each of the three offsets.
     for before in 0..3 {
         let padded = [&vec![b'x'; before][..], code.as_bytes()].concat();
         let encoded = STANDARD_NO_PAD.encode(&padded);
@@ -126,9 +127,9 @@ fn forms_of(code: &str) -> Vec<(&'static str, Vec<u8>)> {
     forms
 }
 
-/// Whether the digits lie within something longer that is plainly no code.
-fn is_something_else(exhibit: &Exhibit, at: usize, length: usize) -> bool {
-    let bytes = &exhibit.bytes;
+/// Whether the digits are part of a longer value that is not a code.
+fn is_part_of_another_value(artifact: &Artifact, at: usize, length: usize) -> bool {
+    let bytes = &artifact.bytes;
     let run = |belongs: fn(&u8) -> bool| {
         let before = bytes[..at].iter().rev().take_while(|b| belongs(b)).count();
         let after = bytes[at + length..]
@@ -142,11 +143,11 @@ fn is_something_else(exhibit: &Exhibit, at: usize, length: usize) -> bool {
         return true;
     }
     let (start, end) = run(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
-    let mut places = start..=end.saturating_sub(36);
-    if places.any(|place| place <= at && at + length <= place + 36 && is_uuid(&bytes[place..])) {
+    let mut starts = start..=end.saturating_sub(36);
+    if starts.any(|start| start <= at && at + length <= start + 36 && is_uuid(&bytes[start..])) {
         return true;
     }
-    if !exhibit.is_text {
+    if !artifact.is_text {
         return false;
     }
     let (start, end) = run(u8::is_ascii_digit);
@@ -168,15 +169,15 @@ fn around(bytes: &[u8], at: usize, length: usize) -> String {
 }
 
 #[test]
-fn a_code_is_found_in_every_form_and_chance_is_excused() {
+fn a_code_is_found_in_every_form_and_accidental_matches_are_ignored() {
     let code = "04829173";
     let found_in = |name: &str, bytes: &[u8]| {
-        let exhibit = Exhibit {
+        let artifact = Artifact {
             name: name.to_owned(),
             bytes: bytes.to_vec(),
             is_text: name == "text",
         };
-        !leaks(&Evidence(vec![exhibit]), &[code]).is_empty()
+        !leaks(&Artifacts(vec![artifact]), &[code]).is_empty()
     };
     let base64 = |text: &str| STANDARD_NO_PAD.encode(text);
     for leak in [

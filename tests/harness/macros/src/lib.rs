@@ -1,9 +1,9 @@
-//! `#[per_database]`: turns one function into a test on SQLite and a test on PostgreSQL.
+//! The attribute `#[per_database]`: makes a test on SQLite and a test on PostgreSQL of one function.
 
 use proc_macro::{TokenStream, TokenTree};
 
-/// Makes two tests of a function that takes a `Backend`: `NAME::sqlite` and `NAME::postgres`. They run apart
-/// from each other, in parallel. Other attributes, such as `#[ignore]`, apply to both tests.
+/// Makes two tests of a function that takes a `Backend`: `NAME::sqlite` and `NAME::postgres`. They run
+/// independently, in parallel. Other attributes, such as `#[ignore]`, apply to both tests.
 #[proc_macro_attribute]
 pub fn per_database(_: TokenStream, item: TokenStream) -> TokenStream {
     let is_word = |token: &TokenTree| matches!(token, TokenTree::Ident(_));
@@ -24,7 +24,7 @@ pub fn per_database(_: TokenStream, item: TokenStream) -> TokenStream {
             .parse()
             .unwrap_or_default();
     };
-    let (kind, keyword, wait) = match words.first().is_some_and(|word| word == "async") {
+    let (attribute, keyword, suffix) = match words.first().is_some_and(|word| word == "async") {
         true => (
             "#[tokio::test(flavor = \"multi_thread\")]",
             "async",
@@ -34,15 +34,15 @@ pub fn per_database(_: TokenStream, item: TokenStream) -> TokenStream {
     };
     let test = |name: &str, backend: &str, test: &str| {
         format!(
-            "{attributes} {kind} {keyword} fn {test}() {{
+            "{attributes} {attribute} {keyword} fn {test}() {{
                 if ::harness::Backend::{backend}.is_available() {{
-                    super::{name}(::harness::Backend::{backend}){wait};
+                    super::{name}(::harness::Backend::{backend}){suffix};
                 }}
             }}"
         )
     };
     let tests = [("Sqlite", "sqlite"), ("Postgres", "postgres")]
-        .map(|(backend, own)| test(name, backend, own))
+        .map(|(backend, test_name)| test(name, backend, test_name))
         .concat();
     format!("mod {name} {{ {tests} }} {function}")
         .parse()
