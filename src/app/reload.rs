@@ -111,7 +111,8 @@ impl Reloader {
         trunks::apply_drains(&trunks, &self.store).await;
         // Nothing below can fail.
         watch.replace(trunks.clone());
-        self.dispatcher.reconfigure(trunks, dispatch_settings(&config));
+        self.dispatcher
+            .reconfigure(trunks, dispatch_settings(&config));
         self.terms.replace(&config);
         self.config.store(Arc::new(config));
         Ok(differences(before, wanted))
