@@ -8,7 +8,7 @@ use nexo_voice::speech::recordings;
 use parking_lot::Mutex;
 
 use crate::config::Config;
-use crate::config::calls::{MAX_CALL, longest_reading};
+use crate::config::telephony::calls::{MAX_CALL, longest_reading};
 
 /// The prompts of the calls. Recordings stay in memory until the process ends.
 ///

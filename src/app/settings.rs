@@ -10,7 +10,7 @@ use nexo_voice::endpoint::EndpointConfig;
 use nexo_voice::sip::user_agent::transaction::Timers;
 
 use crate::config::Config;
-use crate::config::calls::MAX_CALL;
+use crate::config::telephony::calls::MAX_CALL;
 
 const USER_AGENT: &str = concat!("NEXO-ROUTE/", env!("CARGO_PKG_VERSION"));
 

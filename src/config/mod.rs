@@ -7,8 +7,6 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 pub mod billing;
-pub mod calls;
-pub mod carriers;
 pub mod database;
 pub mod deposits;
 pub mod logging;
@@ -16,17 +14,14 @@ pub mod mail;
 pub mod privacy;
 pub mod read;
 pub mod reviews;
-pub mod sandbox;
 pub mod server;
-pub mod sip;
+pub mod telephony;
 pub mod webhooks;
 
 #[cfg(test)]
 mod tests;
 
 use billing::BillingConfig;
-use calls::CallsConfig;
-use carriers::CarrierConfig;
 use database::{ClusterConfig, DatabaseConfig};
 use deposits::DepositsConfig;
 use logging::{LogsConfig, TracesConfig};
@@ -37,9 +32,11 @@ pub use read::error::ConfigError;
 use read::raw::RawSettings;
 use read::section::Reader;
 use reviews::ReviewsConfig;
-use sandbox::SandboxSettings;
 use server::{MetricsConfig, ServerConfig};
-use sip::SipConfig;
+use telephony::calls::CallsConfig;
+use telephony::carriers::CarrierConfig;
+use telephony::sandbox::SandboxSettings;
+use telephony::sip::SipConfig;
 use webhooks::WebhooksConfig;
 
 /// The file that is read if none is named and it exists.
@@ -137,7 +134,7 @@ impl Config {
             logs: LogsConfig::read(&mut reader)?,
             traces: TracesConfig::read(&mut reader)?,
             sandbox: SandboxSettings::read(&mut reader)?,
-            carriers: carriers::read(&mut reader)?,
+            carriers: telephony::carriers::read(&mut reader)?,
         };
         let settings = reader.finish()?;
         Ok(Loaded {

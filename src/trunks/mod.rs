@@ -21,7 +21,7 @@ use nexo_voice::sip::message::hop::Transport;
 use nexo_voice::sip::user_agent::digest::Credentials;
 
 use crate::config::Config;
-use crate::config::carriers::{CarrierConfig, GatewayConfig};
+use crate::config::telephony::carriers::{CarrierConfig, GatewayConfig};
 
 pub mod status;
 

@@ -30,7 +30,7 @@ use crate::app::start_sandbox;
 use crate::cli::args;
 use crate::cli::output::CommandOutput;
 use crate::config::Config;
-use crate::config::calls::MAX_CALL;
+use crate::config::telephony::calls::MAX_CALL;
 use crate::{trunks, voice};
 
 /// The time for the far end to answer our BYE.

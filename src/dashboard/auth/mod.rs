@@ -12,4 +12,3 @@ pub(super) mod sign_up;
 pub(super) mod throttle;
 pub(super) mod tokens;
 pub(super) mod totp;
-pub(super) mod totp_pages;

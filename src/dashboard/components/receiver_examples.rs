@@ -7,7 +7,8 @@ use nexo_domain::webhook::test_body;
 use url::Url;
 use uuid::Uuid;
 
-use crate::dashboard::texts::{Translate, webhooks as texts};
+use crate::dashboard::texts::Translate;
+use crate::dashboard::texts::developer::webhooks as texts;
 
 const NODE: &str = r#"import crypto from 'node:crypto';
 import http from 'node:http';

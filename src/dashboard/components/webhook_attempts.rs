@@ -7,7 +7,8 @@ use super::elements::{Tone, pill, time};
 use super::fields::button_form;
 use super::table::Column::Left;
 use super::table::table;
-use crate::dashboard::texts::{Translate, webhooks as texts};
+use crate::dashboard::texts::Translate;
+use crate::dashboard::texts::developer::webhooks as texts;
 use crate::dashboard::web::{Member, Viewer};
 
 pub fn attempt_path(id: impl std::fmt::Display) -> String {

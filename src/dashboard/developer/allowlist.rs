@@ -12,7 +12,8 @@ use nexo_entities::store::accounts::api_keys::Key;
 use super::key::active_key_of;
 use crate::dashboard::auth::credentials::form_status;
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Translate, frame, keys as texts};
+use crate::dashboard::texts::developer::api_keys as texts;
+use crate::dashboard::texts::{Translate, frame};
 use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {

@@ -11,7 +11,8 @@ use nexo_entities::store::{Conflict, StoreError};
 
 use super::key::{active_key_of, key_of, masked};
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Text, Translate, frame, keys as texts};
+use crate::dashboard::texts::developer::api_keys as texts;
+use crate::dashboard::texts::{Text, Translate, frame};
 use crate::dashboard::web::*;
 use crate::input;
 use crate::secrets::new_api_key;

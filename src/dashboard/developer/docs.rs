@@ -7,7 +7,8 @@ use nexo_domain::otp::Language;
 
 use super::key::masked;
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Text, Translate, docs as texts};
+use crate::dashboard::texts::developer::docs as texts;
+use crate::dashboard::texts::{Text, Translate};
 use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {

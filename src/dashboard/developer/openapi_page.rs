@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::api::openapi;
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Translate, docs as texts};
+use crate::dashboard::texts::Translate;
+use crate::dashboard::texts::developer::docs as texts;
 use crate::dashboard::web::*;
 
 /// The document is built from static types, so it is always valid JSON.

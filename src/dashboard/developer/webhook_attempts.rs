@@ -10,7 +10,8 @@ use nexo_entities::store::webhooks::attempts::WebhookAttempt;
 use nexo_entities::store::{Conflict, StoreError};
 
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Translate, webhooks as texts};
+use crate::dashboard::texts::Translate;
+use crate::dashboard::texts::developer::webhooks as texts;
 use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use crate::api::list::cursor;
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Text, Translate, webhooks as texts};
+use crate::dashboard::texts::developer::webhooks as texts;
+use crate::dashboard::texts::{Text, Translate};
 use crate::dashboard::web::*;
 use crate::secrets::new_webhook_secret;
 

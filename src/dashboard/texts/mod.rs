@@ -87,17 +87,15 @@ fn check(texts: &[(&str, Text)]) {
 
 pub mod accounts;
 pub mod deliveries;
-pub mod docs;
+pub mod developer;
 pub mod errors;
 pub mod frame;
-pub mod keys;
 pub mod landing;
 pub mod operators;
 pub mod overview;
 pub mod referrals;
 pub mod settings;
 pub mod wallet;
-pub mod webhooks;
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use nexo_voice::rtp::send::ports::PortRange;
 
-use super::read::error::ConfigError;
-use super::read::section::Reader;
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::Reader;
 
 /// `[sip]`.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct SipConfig {
 }
 
 impl SipConfig {
-    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+    pub(in crate::config) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("sip")?;
         Ok(Self {
             listen_udp: section.parsed(

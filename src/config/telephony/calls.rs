@@ -6,9 +6,9 @@ use nexo_domain::otp::{Code, Language, Reading};
 use nexo_voice::audio::g711::Codec;
 use nexo_voice::speech::prompts::PromptSet;
 
-use super::read::error::ConfigError;
-use super::read::section::Reader;
-use super::read::source::Source;
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::Reader;
+use crate::config::read::source::Source;
 
 /// The longest call, from acceptance to the end. Less than the 60 s promised to customers.
 pub const MAX_CALL: Duration = Duration::from_secs(57);
@@ -39,7 +39,7 @@ pub struct CallsConfig {
 }
 
 impl CallsConfig {
-    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+    pub(in crate::config) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("calls")?;
         let calls = Self {
             language: section.choice(

@@ -1,7 +1,7 @@
 //! `[sandbox]`: the built-in carrier.
 
-use super::read::error::ConfigError;
-use super::read::section::Reader;
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::Reader;
 
 /// `[sandbox]`.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct SandboxSettings {
 }
 
 impl SandboxSettings {
-    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+    pub(in crate::config) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("sandbox")?;
         Ok(Self {
             enabled: section.flag("enabled", true)?,

@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 
 use super::hashing::{Busy, PasswordHasher};
 
+pub(in crate::dashboard) mod pages;
+
 const SALT: usize = 16;
 const NONCE: usize = 12;
 /// RFC 4226 §4 recommends 160 bits.

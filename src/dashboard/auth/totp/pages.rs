@@ -6,9 +6,9 @@ use maud::html;
 use nexo_actors::clock::unix_ms;
 use nexo_entities::store::accounts::passwords::NewTotp;
 
-use super::credentials::{form_status, is_password, password_field};
-use super::totp;
-use super::totp::TotpSecret;
+use super::TotpSecret;
+use crate::dashboard::auth::credentials::{form_status, is_password, password_field};
+use crate::dashboard::auth::totp;
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, accounts, settings as texts};
 use crate::dashboard::web::*;

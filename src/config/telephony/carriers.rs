@@ -10,8 +10,8 @@ use nexo_voice::net::streams::tls::TlsFiles;
 use nexo_voice::sip::message::gateway_uri::GatewayUri;
 use zeroize::Zeroize;
 
-use super::read::error::ConfigError;
-use super::read::section::{Reader, mask_all};
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::{Reader, mask_all};
 
 /// `[[carriers]]`: the trunk to one carrier of the numbering plan.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ impl fmt::Debug for GatewayPassword {
 }
 
 /// Reads all carriers and rejects duplicates.
-pub(super) fn read(reader: &mut Reader) -> Result<Vec<CarrierConfig>, ConfigError> {
+pub(in crate::config) fn read(reader: &mut Reader) -> Result<Vec<CarrierConfig>, ConfigError> {
     let mut carriers: Vec<CarrierConfig> = Vec::new();
     for path in reader.tables("carriers")? {
         let carrier = CarrierConfig::read(reader, &path)?;

@@ -1,0 +1,6 @@
+//! Sections about calls: `[calls]`, `[[carriers]]`, `[sip]`, `[sandbox]`.
+
+pub mod calls;
+pub mod carriers;
+pub mod sandbox;
+pub mod sip;

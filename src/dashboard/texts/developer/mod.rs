@@ -1,0 +1,5 @@
+//! Texts of the developer's pages.
+
+pub mod api_keys;
+pub mod docs;
+pub mod webhooks;
