@@ -21,7 +21,7 @@ use crate::supervision::supervisor::{Health, Supervisor};
 use crate::task_set::TaskSet;
 use crate::trunk::admission::Admission;
 use crate::trunk::carrier;
-use crate::trunk::carrier::{CarrierActor, Line, Trunk, learn_windows};
+use crate::trunk::carrier::{CarrierActor, Line, Trunk, load_held_windows};
 use crate::trunk::live_trunk::LiveTrunk;
 use crate::trunk::meters::CarrierMeters;
 use crate::wallet::{ForgetAll, ForgetWallet, Wallet, Wallets};
@@ -223,12 +223,12 @@ async fn spawn_carriers(
     let windows = parts
         .store
         .phone_windows()
-        .open_windows(clock::unix_ms())
+        .held_windows(clock::unix_ms())
         .await?;
     let mut routes = Vec::new();
     for (carrier, trunk) in Carrier::all().zip(&parts.trunks) {
         let admission = Admission::new(trunk.channels, trunk.calls_per_second);
-        learn_windows(&windows, &admission, carrier);
+        load_held_windows(&windows, &admission, carrier);
         let route = spawn_carrier(supervisor, parts, thread, trunk, admission);
         routes.push(route);
     }

@@ -80,7 +80,7 @@ impl fmt::Debug for Micros {
 
 /// Serializes as the JSON number that `Display` writes, without rounding or a float in between.
 ///
-/// Only `serde_json`'s text serializer keeps the digits: `serde_json::to_value` makes a float of them.
+/// Only `serde_json`'s text serializer keeps the digits: `serde_json::to_value` converts them to a float.
 impl Serialize for Micros {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let number = RawValue::from_string(self.to_string()).map_err(S::Error::custom)?;

@@ -36,7 +36,7 @@ pub struct ApiState {
     pub replays: Counter,
 }
 
-/// What `/readyz` checks beside the dispatcher and the store.
+/// What `/readyz` checks besides the dispatcher and the store.
 pub struct Health {
     pub migrations: Vec<String>,
     pub webhooks: Handle<WebhookActor>,

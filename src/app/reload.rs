@@ -21,17 +21,39 @@ use crate::config::{Config, Loaded};
 use crate::terms::Terms;
 use crate::trunks;
 
-/// The keys that a running gateway reloads, beside all of `carriers`.
-const RELOADED: [&str; 9] = [
-    "billing.price_usd",
-    "billing.signup_free_otps",
-    "calls.language",
-    "calls.repeat",
-    "calls.digit_gap_ms",
-    "calls.require_keypress",
-    "calls.gateway_timeout_ms",
-    "calls.ring_timeout_seconds",
-    "calls.media_timeout_seconds",
+/// Copies the value of one key from one configuration to another.
+type CopyKey = fn(&mut Config, &Config);
+
+/// The keys that a running gateway reloads, besides all of `carriers`: each with its copy into the configuration in
+/// force. A key that is not listed takes effect at the next start.
+const RELOADED: [(&str, CopyKey); 9] = [
+    ("billing.price_usd", |to, from| {
+        to.billing.price_usd = from.billing.price_usd;
+    }),
+    ("billing.signup_free_otps", |to, from| {
+        to.billing.signup_free_otps = from.billing.signup_free_otps;
+    }),
+    ("calls.language", |to, from| {
+        to.calls.language = from.calls.language;
+    }),
+    ("calls.repeat", |to, from| {
+        to.calls.repeat = from.calls.repeat;
+    }),
+    ("calls.digit_gap_ms", |to, from| {
+        to.calls.digit_gap_ms = from.calls.digit_gap_ms;
+    }),
+    ("calls.require_keypress", |to, from| {
+        to.calls.require_keypress = from.calls.require_keypress;
+    }),
+    ("calls.gateway_timeout_ms", |to, from| {
+        to.calls.gateway_timeout_ms = from.calls.gateway_timeout_ms;
+    }),
+    ("calls.ring_timeout_seconds", |to, from| {
+        to.calls.ring_timeout_seconds = from.calls.ring_timeout_seconds;
+    }),
+    ("calls.media_timeout_seconds", |to, from| {
+        to.calls.media_timeout_seconds = from.calls.media_timeout_seconds;
+    }),
 ];
 
 /// The result of a reload.
@@ -99,7 +121,7 @@ impl Reloader {
             bail!("the gateway is shutting down");
         };
         let in_force = self.config.load_full();
-        let config = self.merge_reloadable(&in_force, &wanted.config);
+        let config = Self::merge_reloadable(&in_force, &wanted.config);
         if config.uses_tcp_or_tls() && !in_force.uses_tcp_or_tls() {
             bail!(
                 "carriers: the first gateway over TCP or TLS needs a restart of nexo, which then listens on TCP {}",
@@ -119,17 +141,12 @@ impl Reloader {
     }
 
     /// The configuration in force, with the reloadable keys of `wanted`.
-    fn merge_reloadable(&self, in_force: &Config, wanted: &Config) -> Config {
+    fn merge_reloadable(in_force: &Config, wanted: &Config) -> Config {
         let mut config = in_force.clone();
         config.carriers = wanted.carriers.clone();
-        config.billing.price_usd = wanted.billing.price_usd;
-        config.billing.signup_free_otps = wanted.billing.signup_free_otps;
-        let dispatch_timeout_ms = in_force.calls.dispatch_timeout_ms;
-        let voice_dir = in_force.calls.voice_dir.clone();
-        config.calls = wanted.calls.clone();
-        // The lease depends on the timeout, and the prompts are loaded.
-        config.calls.dispatch_timeout_ms = dispatch_timeout_ms;
-        config.calls.voice_dir = voice_dir;
+        for (_, copy) in RELOADED {
+            copy(&mut config, wanted);
+        }
         config
     }
 }
@@ -171,7 +188,8 @@ fn keep_states(dispatcher: &Dispatcher, before: &Config, after: &Config, trunks:
 fn differences(before: &Loaded, wanted: &Loaded) -> Reloaded {
     let mut reloaded = Reloaded::default();
     for key in before.effective.differences(&wanted.effective) {
-        let takes_effect = key.starts_with("carriers") || RELOADED.contains(&key.as_str());
+        let takes_effect =
+            key.starts_with("carriers") || RELOADED.iter().any(|(name, _)| *name == key);
         match takes_effect {
             true => reloaded.changed.push(key),
             false => reloaded.at_next_start.push(key),

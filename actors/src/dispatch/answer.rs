@@ -20,7 +20,7 @@ pub enum Dispatched {
     /// The wallet holds less than the cost.
     FundsShort { total: Micros },
     /// The phone received an OTP less than 30 s ago.
-    WindowClosed { retry_after_seconds: u32 },
+    WindowHeld { retry_after_seconds: u32 },
     /// The carrier throttles. Refunded.
     Throttled { retry_after_seconds: u32 },
     /// No gateway is configured. Nothing was debited.
@@ -97,7 +97,7 @@ fn verdict(dispatched: &Dispatched) -> Option<Verdict> {
     match dispatched {
         Dispatched::Accepted(_) => Some(Verdict::Accepted),
         Dispatched::FundsShort { .. } => Some(Verdict::FundsShort),
-        Dispatched::WindowClosed { .. } => Some(Verdict::WindowClosed),
+        Dispatched::WindowHeld { .. } => Some(Verdict::WindowHeld),
         Dispatched::Throttled { .. } => Some(Verdict::Throttled),
         Dispatched::NoGateway | Dispatched::NoRoute => Some(Verdict::NoRoute),
         Dispatched::Overloaded => Some(Verdict::Overloaded),

@@ -37,7 +37,7 @@ pub struct CarrierRoute {
     pub meters: Arc<CarrierMeters>,
 }
 
-/// The settings of dispatching that may change while the process runs.
+/// The settings of dispatching. A reload replaces them; `refund` changes only at the next start.
 #[derive(Debug, Clone, Copy)]
 pub struct DispatchSettings {
     /// The time for all gateways of an OTP together.

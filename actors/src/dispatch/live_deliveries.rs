@@ -73,7 +73,7 @@ impl LiveDeliveries {
         }
     }
 
-    /// Whether a delivery was lost since the last call of this.
+    /// Returns whether a delivery was lost since the previous call of this method.
     pub fn take_lost(&self) -> bool {
         self.has_lost.swap(false, Ordering::AcqRel)
     }

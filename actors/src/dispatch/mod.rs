@@ -2,8 +2,8 @@
 //!
 //! | step | may fail as | compensation |
 //! |---|---|---|
-//! | claim the phone's window and a channel | `WindowClosed`, `Overloaded` | none needed |
-//! | debit, durably | `FundsShort`, `WindowClosed`, `KeyTaken`, `Overloaded` | release window and channel; the reaper does it if the connection broke during the commit |
+//! | claim the phone's window and a channel | `WindowHeld`, `Overloaded` | none needed |
+//! | debit, durably | `FundsShort`, `WindowHeld`, `KeyTaken`, `Overloaded` | release window and channel; the reaper does it if the connection broke during the commit |
 //! | INVITE to one gateway after another, until one accepts | `NoRoute`, `Throttled` | refund, release window and channel |
 //! | the call, to its end | never: it ends in one of the final states | the refund policy |
 //!

@@ -97,8 +97,8 @@ impl Dispatcher {
         let channel = match claimed {
             Admitted::Granted(channel) => channel,
             Admitted::Full => return replier.send(Dispatched::Overloaded),
-            Admitted::WindowClosed { until_ms } => {
-                return replier.send(Dispatched::WindowClosed {
+            Admitted::WindowHeld { until_ms } => {
+                return replier.send(Dispatched::WindowHeld {
                     retry_after_seconds: retry_after_seconds(until_ms, now_ms).unwrap_or(1),
                 });
             }
@@ -140,7 +140,7 @@ impl Dispatcher {
                 route
                     .admission
                     .release(realm, order.phone, order.delivery_id);
-                if let Dispatched::WindowClosed {
+                if let Dispatched::WindowHeld {
                     retry_after_seconds,
                 } = refused
                 {
@@ -148,7 +148,7 @@ impl Dispatcher {
                     let until_ms = now_ms + i64::from(retry_after_seconds) * 1000;
                     route
                         .admission
-                        .learn(realm, order.phone, order.delivery_id, until_ms);
+                        .hold(realm, order.phone, order.delivery_id, until_ms);
                 }
                 replier.send(refused);
             }
@@ -191,12 +191,9 @@ impl Dispatcher {
             Ok(Ok(Ok(DebitOutcome::FundsShort { total }))) => {
                 refused(Dispatched::FundsShort { total })
             }
-            Ok(Ok(Ok(DebitOutcome::WindowClosed { until_ms }))) => {
-                refused(Dispatched::WindowClosed {
-                    retry_after_seconds: retry_after_seconds(until_ms, clock::unix_ms())
-                        .unwrap_or(1),
-                })
-            }
+            Ok(Ok(Ok(DebitOutcome::WindowHeld { until_ms }))) => refused(Dispatched::WindowHeld {
+                retry_after_seconds: retry_after_seconds(until_ms, clock::unix_ms()).unwrap_or(1),
+            }),
             Ok(Ok(Ok(DebitOutcome::AccountClosed))) => refused(Dispatched::AccountClosed),
             Ok(Ok(Ok(DebitOutcome::KeyTaken))) => refused(Dispatched::KeyTaken),
             Ok(Ok(Err(DebitError::Overloaded))) => refused(Dispatched::Overloaded),

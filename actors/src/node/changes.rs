@@ -24,7 +24,7 @@ const RECONNECT_DELAY: Duration = Duration::from_secs(5);
 /// How up to date the caches of this process are.
 #[derive(Debug, Default)]
 pub struct Freshness {
-    /// When the request was sent whose changes are all known now, by the boot clock.
+    /// The time of the request of the last completed read of changes, by the boot clock.
     read_at_ms: AtomicI64,
 }
 

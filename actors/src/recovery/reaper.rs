@@ -17,12 +17,12 @@ use crate::node::lease::Lease;
 
 /// How often the reaper wakes up.
 pub const SCAN_INTERVAL: Duration = Duration::from_secs(2);
-/// Without a known loss, only every so many wake-ups scan: reading all `sent` deliveries takes long while many
+/// Without a known loss, one wake-up in this number scans: reading all `sent` deliveries takes long while many
 /// calls are in progress.
 const TICKS_PER_IDLE_SCAN: u64 = 15;
-/// How many wake-ups scan after a loss: until the lost delivery is old enough, and once more.
+/// The number of wake-ups that scan after a loss: enough for the lost delivery to reach [`MIN_AGE_MS`], plus one.
 const SCANS_AFTER_LOSS: u64 = 2 + (MIN_AGE_MS as u64).div_ceil(SCAN_INTERVAL.as_millis() as u64);
-/// A younger delivery may be missing from the set of live deliveries that a scan compares with.
+/// The minimum age of a delivery that is settled. A younger one may be missing from the scan's set of live deliveries.
 const MIN_AGE_MS: i64 = 3_000;
 /// How often expired windows and stored responses, and old changes, are deleted.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 const RESPONSES_PER_BATCH: u32 = 500;
 /// How long changes are kept. A node that lags behind by more clears its caches.
 const CHANGE_RETENTION_MS: i64 = 3_600_000;
-/// An attempt that is `sending` for longer has lost its sender.
+/// The longest time in `sending`. After it the attempt becomes `unknown`.
 const MAX_POST_MS: i64 = 600_000;
 
 /// The settlement of a delivery whose call was interrupted.
@@ -59,7 +59,7 @@ pub(crate) fn interrupted(unfinished: &UnfinishedDelivery, policy: RefundPolicy)
         completed_at_ms,
         parts: unfinished.paid,
         refund: outcome.refund,
-        // The phone may have rung: its window stays closed.
+        // The phone may have rung: its window stays held.
         release_window: false,
         attempts: Vec::new(),
         event: Some(event),

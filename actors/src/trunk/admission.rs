@@ -17,7 +17,7 @@ use nexo_domain::phone::Phone;
 /// The most concurrent test calls to a carrier's numbers.
 pub const MAX_TEST_CHANNELS: u32 = 10_000;
 
-/// Whether a call belongs to a live or a test key. An OTP of a test key must not close a real phone's window.
+/// Whether a call belongs to a live or a test key. An OTP of a test key must not hold a real phone's window.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Realm {
     Live,
@@ -60,8 +60,8 @@ pub struct Admission {
 pub enum Admitted {
     /// The window and a channel are claimed.
     Granted(Channel),
-    /// The phone's window is open until this time.
-    WindowClosed { until_ms: i64 },
+    /// The phone's window is held until this time, in Unix milliseconds.
+    WindowHeld { until_ms: i64 },
     /// No channel is free, or the call rate is too high.
     Full,
 }
@@ -109,7 +109,7 @@ impl Admission {
         if let Entry::Occupied(held) = &entry
             && held.get().until_ms > now_ms
         {
-            return Admitted::WindowClosed {
+            return Admitted::WindowHeld {
                 until_ms: held.get().until_ms,
             };
         }
@@ -156,7 +156,7 @@ impl Admission {
     }
 
     /// Adds a window from the database: of another node, or from before a restart. A claim that ends later is kept.
-    pub fn learn(&self, realm: Realm, phone: Phone, delivery_id: DeliveryId, until_ms: i64) {
+    pub fn hold(&self, realm: Realm, phone: Phone, delivery_id: DeliveryId, until_ms: i64) {
         let claim = Claim {
             delivery_id,
             until_ms,
@@ -233,12 +233,12 @@ mod tests {
     }
 
     #[test]
-    fn a_window_opens_when_it_is_over_and_not_before() {
+    fn a_window_is_free_when_it_is_over_and_not_before() {
         let admission = Admission::new(10, None);
         assert!(matches!(claim(&admission, id(), 0), Admitted::Granted(_)));
         assert!(matches!(
             claim(&admission, id(), 29_999),
-            Admitted::WindowClosed { until_ms: 30_000 }
+            Admitted::WindowHeld { until_ms: 30_000 }
         ));
         assert!(matches!(
             claim(&admission, id(), 30_000),
@@ -307,7 +307,7 @@ mod tests {
         admission.release(Realm::Live, phone(), other);
         assert!(matches!(
             claim(&admission, other, 1),
-            Admitted::WindowClosed { .. }
+            Admitted::WindowHeld { .. }
         ));
         admission.release(Realm::Live, phone(), mine);
         assert!(matches!(claim(&admission, other, 1), Admitted::Granted(_)));
@@ -317,10 +317,10 @@ mod tests {
     fn a_window_from_the_database_never_shortens_a_claim_and_old_windows_are_swept() {
         let admission = Admission::new(10, None);
         let _channel = claim(&admission, id(), 0);
-        admission.learn(Realm::Live, phone(), id(), 10);
+        admission.hold(Realm::Live, phone(), id(), 10);
         assert!(matches!(
             claim(&admission, id(), 20),
-            Admitted::WindowClosed { until_ms: 30_000 }
+            Admitted::WindowHeld { until_ms: 30_000 }
         ));
         admission.sweep(30_000);
         assert_eq!(admission.windows(), 0);

@@ -11,7 +11,7 @@ use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::Store;
-use nexo_entities::store::phone_windows::table::OpenWindow;
+use nexo_entities::store::phone_windows::table::HeldWindow;
 use nexo_voice::endpoint::{CallEvents, CallLabels, CallOrder, CallerId, Permit};
 use nexo_voice::sip::message::hop::Hop;
 use rand::RngExt;
@@ -152,7 +152,7 @@ impl CarrierActor {
 impl Actor for CarrierActor {
     type Context = Context<Self>;
 
-    /// Reloads the open windows before the first message.
+    /// Loads the held windows before the first message.
     fn started(&mut self, ctx: &mut Self::Context) {
         let (store, admission) = (self.store.clone(), Arc::clone(&self.admission));
         let carrier = self.carrier;
@@ -168,18 +168,18 @@ supervised!(CarrierActor);
 
 /// Fills `admission` with the windows that the database holds for `carrier`'s phones.
 async fn load_windows(store: &Store, admission: &Admission, carrier: Carrier) {
-    match store.phone_windows().open_windows(clock::unix_ms()).await {
-        Ok(windows) => learn_windows(&windows, admission, carrier),
+    match store.phone_windows().held_windows(clock::unix_ms()).await {
+        Ok(windows) => load_held_windows(&windows, admission, carrier),
         // The tables outlive the actor, and the database checks each claim again.
         Err(error) => tracing::error!(%carrier, %error, "the phone windows could not be reloaded"),
     }
 }
 
 /// Adds those of `windows` that belong to `carrier`'s phones.
-pub fn learn_windows(windows: &[OpenWindow], admission: &Admission, carrier: Carrier) {
+pub fn load_held_windows(windows: &[HeldWindow], admission: &Admission, carrier: Carrier) {
     for window in windows.iter().filter(|window| window.carrier == carrier) {
         let realm = Realm::of(window.test);
-        admission.learn(realm, window.phone, window.delivery_id, window.until_ms);
+        admission.hold(realm, window.phone, window.delivery_id, window.until_ms);
     }
 }
 

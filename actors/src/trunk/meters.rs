@@ -10,7 +10,7 @@ use nexo_domain::call::outcome::{Outcome, Status};
 pub enum Verdict {
     Accepted,
     FundsShort,
-    WindowClosed,
+    WindowHeld,
     Throttled,
     NoRoute,
     Overloaded,
@@ -21,7 +21,7 @@ pub enum Verdict {
 const VERDICTS: [(Verdict, &str); 8] = [
     (Verdict::Accepted, "accepted"),
     (Verdict::FundsShort, "insufficient_balance"),
-    (Verdict::WindowClosed, "rate_limited"),
+    (Verdict::WindowHeld, "rate_limited"),
     (Verdict::Throttled, "throttled"),
     (Verdict::NoRoute, "no_route"),
     (Verdict::Overloaded, "overloaded"),
@@ -78,7 +78,7 @@ impl CarrierMeters {
 
     /// Counts an answer.
     pub fn answered(&self, verdict: Verdict) {
-        if verdict == Verdict::WindowClosed {
+        if verdict == Verdict::WindowHeld {
             self.window_rejections.increment(1);
         }
         let index = VERDICTS.iter().position(|(known, _)| *known == verdict);

@@ -186,7 +186,7 @@ fn count(meters: &Meters, committed: &Committed, settlements: &[Settlement]) {
                 debited += micros(parts.total());
             }
             DebitOutcome::FundsShort { .. } => meters.funds_short.increment(1),
-            DebitOutcome::WindowClosed { .. } => meters.window_closed.increment(1),
+            DebitOutcome::WindowHeld { .. } => meters.window_closed.increment(1),
             DebitOutcome::AccountClosed => meters.account_closed.increment(1),
             DebitOutcome::KeyTaken => meters.key_taken.increment(1),
         }

@@ -125,7 +125,7 @@ impl Breaker {
         }
     }
 
-    /// How long the gateway still wants no calls (`Retry-After`).
+    /// The time until the gateway accepts calls again (`Retry-After`).
     pub fn retry_after(&self, now: Instant) -> Option<Duration> {
         let left = self.throttled_until?.checked_duration_since(now)?;
         (!left.is_zero()).then_some(left)

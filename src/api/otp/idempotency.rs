@@ -165,7 +165,7 @@ async fn is_same_request(
     state: &ApiState,
 ) -> bool {
     let kept = match dispatched {
-        Dispatched::WindowClosed { .. } => state
+        Dispatched::WindowHeld { .. } => state
             .store
             .deliveries()
             .idempotent_answer(request, clock::unix_ms()),

@@ -85,7 +85,7 @@ impl OrderFacts {
                 cost: self.cost,
                 total,
             }),
-            Dispatched::WindowClosed {
+            Dispatched::WindowHeld {
                 retry_after_seconds,
             } => Err(ApiError::RateLimited {
                 retry_after_seconds,

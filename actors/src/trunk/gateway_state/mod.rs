@@ -36,7 +36,7 @@ pub enum HealthSource {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
     pub at_ms: i64,
-    /// Such as `no answer to a call`. Contains nothing of the phone number.
+    /// Such as `no answer to a call`. Contains no part of the phone number.
     pub what: String,
 }
 
@@ -67,7 +67,7 @@ pub struct GatewayState {
 
 #[derive(Debug)]
 struct Inner {
-    /// Whether an operator wants no new calls there.
+    /// Whether an operator has drained the gateway.
     is_drained: bool,
     breaker: Breaker,
     /// `None`: the gateway needs no registration.
@@ -142,7 +142,7 @@ impl GatewayState {
         self.publish(&inner);
     }
 
-    /// Publishes no more metrics: the gateway is no longer configured, and is neither up nor down.
+    /// Stops publishing metrics, because the gateway is no longer configured.
     pub fn remove_metrics(&self) {
         if let Some(meters) = self.inner.lock().meters.take() {
             meters.clear();
@@ -172,7 +172,7 @@ impl GatewayState {
         self.inner.lock().is_drained = is_drained;
     }
 
-    /// Whether an operator wants no new calls there.
+    /// Whether an operator has drained the gateway.
     pub fn is_drained(&self) -> bool {
         self.inner.lock().is_drained
     }
@@ -188,7 +188,7 @@ impl GatewayState {
             true => inner.breaker.availability(self.is_probed(), now),
         };
         match (by_breaker, inner.registration(now)) {
-            // It may accept calls all the same, but a gateway that we are registered with is the better choice.
+            // It may still accept calls, but a registered gateway is preferred.
             (
                 Availability::Ready | Availability::Trial,
                 RegistrationStatus::Pending | RegistrationStatus::Failed(_),
@@ -204,7 +204,7 @@ impl GatewayState {
         }
     }
 
-    /// How long the gateway still wants no calls (`Retry-After`).
+    /// The time until the gateway accepts calls again (`Retry-After`).
     pub fn retry_after(&self, now: Instant) -> Option<Duration> {
         match self.has_breaker() {
             false => None,
@@ -233,7 +233,7 @@ impl GatewayState {
             } => {
                 let observation = match (code, retry_after_seconds) {
                     (429 | 503, Some(seconds)) => Observation::Throttled(*seconds),
-                    // With 401 and 407 the gateway does not know us, or no longer.
+                    // 401 or 407 means that the gateway does not recognise us, or no longer does.
                     (401 | 407 | 408 | 500..=599, _) => Observation::Failed,
                     _ => Observation::Works,
                 };

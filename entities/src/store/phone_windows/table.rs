@@ -13,9 +13,9 @@ use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
 use crate::store::sql::record;
 use crate::store::views::PhoneWindows;
 
-/// An open window.
+/// A window that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenWindow {
+pub struct HeldWindow {
     pub test: bool,
     pub phone: Phone,
     pub until_ms: i64,
@@ -26,16 +26,16 @@ pub struct OpenWindow {
 
 impl PhoneWindows<'_> {
     /// Returns the windows open at `now_ms`, which a carrier actor needs after a restart.
-    pub async fn open_windows(self, now_ms: i64) -> Result<Vec<OpenWindow>, StoreError> {
-        self.open_windows_on(&self.store.reader, now_ms).await
+    pub async fn held_windows(self, now_ms: i64) -> Result<Vec<HeldWindow>, StoreError> {
+        self.held_windows_on(&self.store.reader, now_ms).await
     }
 
-    /// Like [`PhoneWindows::open_windows`], on a given connection.
-    pub(crate) async fn open_windows_on(
+    /// Like [`PhoneWindows::held_windows`], on a given connection.
+    pub(crate) async fn held_windows_on(
         self,
         connection: &impl ConnectionTrait,
         now_ms: i64,
-    ) -> Result<Vec<OpenWindow>, StoreError> {
+    ) -> Result<Vec<HeldWindow>, StoreError> {
         let is_sqlite = self.store.is_sqlite();
         let statement = match is_sqlite {
             true => self.by_deliveries(now_ms),
@@ -86,10 +86,10 @@ impl PhoneWindows<'_> {
     }
 }
 
-fn of_window(row: &QueryResult) -> Result<OpenWindow, StoreError> {
+fn of_window(row: &QueryResult) -> Result<HeldWindow, StoreError> {
     let (realm, phone, until_ms, delivery_id, carrier): (String, String, i64, Uuid, String) =
         row.try_get_many_by_index()?;
-    Ok(OpenWindow {
+    Ok(HeldWindow {
         test: realm == record::realm(true),
         phone: record::phone("phone_windows", &phone)?,
         until_ms,
@@ -98,10 +98,10 @@ fn of_window(row: &QueryResult) -> Result<OpenWindow, StoreError> {
     })
 }
 
-fn of_delivery(row: &QueryResult) -> Result<OpenWindow, StoreError> {
+fn of_delivery(row: &QueryResult) -> Result<HeldWindow, StoreError> {
     let (test, phone, created_at_ms, delivery_id, carrier): (bool, String, i64, Uuid, String) =
         row.try_get_many_by_index()?;
-    Ok(OpenWindow {
+    Ok(HeldWindow {
         test,
         phone: record::phone("deliveries", &phone)?,
         until_ms: window_until_ms(created_at_ms),

@@ -1,4 +1,4 @@
-//! The networks from which a key may be used; none means any.
+//! The networks from which a key may be used. Without any, the key may be used from everywhere.
 
 use sea_orm::entity::prelude::*;
 

@@ -130,7 +130,7 @@ async fn a_debit_with_a_used_key_fails_alone_before_the_window_check(database: A
         world
             .store
             .phone_windows()
-            .open_windows(NOW)
+            .held_windows(NOW)
             .await
             .unwrap()
             .len(),
@@ -149,7 +149,7 @@ async fn a_refused_debit_stores_no_answer(database: Arc<Database>) {
     let outcomes = world.debit(&batch).await;
     paid(&outcomes[0]);
     assert!(matches!(outcomes[1], DebitOutcome::FundsShort { .. }));
-    assert!(matches!(outcomes[2], DebitOutcome::WindowClosed { .. }));
+    assert!(matches!(outcomes[2], DebitOutcome::WindowHeld { .. }));
     assert!(kept(&world, "posted", NOW).await.is_some());
     assert_eq!(kept(&world, "short", NOW).await, None);
     assert_eq!(kept(&world, "closed", NOW).await, None);

@@ -142,7 +142,7 @@ async fn a_dead_node_is_taken_over_by_one_and_settled_once(database: Arc<Databas
     let mut two = two;
     let again = two.debit(&[otp(one.account, 1)]).await;
     assert!(
-        matches!(again[0], DebitOutcome::WindowClosed { .. }),
+        matches!(again[0], DebitOutcome::WindowHeld { .. }),
         "{again:?}"
     );
     one.assert_sound().await;

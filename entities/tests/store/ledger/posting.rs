@@ -72,7 +72,7 @@ async fn a_posted_debit_is_a_delivery_an_entry_and_a_window(database: Arc<Databa
         .await;
     assert_eq!(hidden.unwrap(), None);
 
-    let open = world.store.phone_windows().open_windows(NOW).await.unwrap();
+    let open = world.store.phone_windows().held_windows(NOW).await.unwrap();
     assert_eq!(open.len(), 1);
     assert_eq!(
         (open[0].phone, open[0].until_ms),
@@ -86,7 +86,7 @@ async fn a_posted_debit_is_a_delivery_an_entry_and_a_window(database: Arc<Databa
         world
             .store
             .phone_windows()
-            .open_windows(NOW + 30_000)
+            .held_windows(NOW + 30_000)
             .await
             .unwrap(),
         []
@@ -133,7 +133,7 @@ async fn a_debit_without_funds_in_a_batch_fails_alone(database: Arc<Database>) {
         world
             .store
             .phone_windows()
-            .open_windows(NOW)
+            .held_windows(NOW)
             .await
             .unwrap()
             .len(),
@@ -187,7 +187,7 @@ async fn a_batch_larger_than_any_statement_is_posted_completely(database: Arc<Da
 async fn a_second_debit_for_a_phone_waits_until_its_window_is_over(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 100_000).await;
     let until_ms = NOW + 30_000;
-    let closed = DebitOutcome::WindowClosed { until_ms };
+    let closed = DebitOutcome::WindowHeld { until_ms };
     let at = |ms: i64| Debit {
         created_at_ms: NOW + ms,
         window_until_ms: NOW + ms + 30_000,
@@ -221,7 +221,7 @@ async fn a_test_key_has_its_own_windows_and_writes_no_entries(database: Arc<Data
     let until_ms = NOW + 30_000;
     assert_eq!(
         world.debit(&[again]).await,
-        [DebitOutcome::WindowClosed { until_ms }]
+        [DebitOutcome::WindowHeld { until_ms }]
     );
     assert_eq!(
         world.settle(&[refunded(&test, Parts::default())]).await,
@@ -319,7 +319,7 @@ async fn a_released_window_lets_the_next_otp_in(database: Arc<Database>) {
     paid(&committed.debits[0]);
     // The window now belongs to the second delivery: settling the first again releases nothing.
     assert_eq!(world.settle(&[rejected]).await, [false]);
-    let open = world.store.phone_windows().open_windows(NOW).await.unwrap();
+    let open = world.store.phone_windows().held_windows(NOW).await.unwrap();
     assert_eq!(open.len(), 1);
     assert_eq!(
         (open[0].phone, open[0].delivery_id),

@@ -167,7 +167,7 @@ async fn status(world: &World, debit: &Debit) -> Option<Status> {
 /// Checks each outcome against the model. A debit after a closed window may be decided out of order, so
 /// only a batch without a closed window must agree debit by debit.
 fn check_debits(model: &mut Model, costs: &[(i64, u32)], outcomes: &[DebitOutcome], now_ms: i64) {
-    let lost = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::WindowClosed { .. });
+    let lost = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::WindowHeld { .. });
     if outcomes.iter().any(lost) {
         for ((_, phone), outcome) in costs.iter().zip(outcomes) {
             if let DebitOutcome::Posted { parts, .. } = outcome {

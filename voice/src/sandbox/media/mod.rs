@@ -197,7 +197,7 @@ impl Media {
         }
     }
 
-    /// Matches a packet again whose call was unknown a tick ago.
+    /// Retries a packet whose call was unknown at the previous tick.
     fn retry(&mut self, packet: &UnmatchedPacket, now: Instant) {
         let Some(shared) = self.sockets.get_mut(&packet.index) else {
             return;

@@ -58,7 +58,7 @@ pub(super) const INVARIANTS: [Invariant; 8] = [
     },
     Invariant {
         name: "top_ups_credit_once",
-        broken: "credited top-ups without one deposit of what was credited, or others with one",
+        broken: "credited top-ups without exactly one matching deposit, or uncredited ones with a deposit",
         sql: "SELECT COUNT(*) FROM deposits AS d WHERE (SELECT COUNT(*) FROM ledger_entries AS e \
               WHERE e.account_id = d.account_id AND e.kind = 'deposit' \
               AND e.reference = d.reference AND e.amount_micros = d.credited_micros) \

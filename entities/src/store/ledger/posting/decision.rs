@@ -91,7 +91,7 @@ impl<'a> BatchDecision<'a> {
     pub(super) fn has_keyed_window_conflict(&self) -> bool {
         let mut outcomes = self.debits.iter().zip(&self.outcomes);
         outcomes.any(|(debit, outcome)| {
-            debit.idempotent.is_some() && matches!(outcome, Some(DebitOutcome::WindowClosed { .. }))
+            debit.idempotent.is_some() && matches!(outcome, Some(DebitOutcome::WindowHeld { .. }))
         })
     }
 
@@ -173,7 +173,7 @@ impl<'a> BatchDecision<'a> {
                 && *until_ms > debit.created_at_ms
             {
                 let until_ms = *until_ms;
-                self.outcomes[index] = Some(DebitOutcome::WindowClosed { until_ms });
+                self.outcomes[index] = Some(DebitOutcome::WindowHeld { until_ms });
             } else if !claimed.contains(&window) {
                 match working.tentative.debit(debit.cost) {
                     Ok((after, _)) => {
@@ -200,18 +200,17 @@ impl<'a> BatchDecision<'a> {
             let window = (debit.test, debit.phone);
             if let Some(until_ms) = lost.get(&index).copied() {
                 self.taken.insert(window, until_ms);
-                self.outcomes[index] = Some(DebitOutcome::WindowClosed { until_ms });
+                self.outcomes[index] = Some(DebitOutcome::WindowHeld { until_ms });
                 continue;
             }
             let working = self
                 .wallets
                 .get_mut(&debit.account_id)
                 .expect("only a debit with a wallet is claimed");
-            let (after, parts) = working
-                .wallet
-                .buckets
-                .debit(debit.cost)
-                .expect("what was there beside the losers is there without them");
+            let (after, parts) =
+                working.wallet.buckets.debit(debit.cost).expect(
+                    "a debit that fits together with the losing ones also fits without them",
+                );
             working.wallet.buckets = after;
             working.touched |= parts != Parts::default();
             self.taken.insert(window, debit.window_until_ms);
@@ -353,7 +352,7 @@ mod tests {
     #[test]
     fn the_money_of_a_losing_debit_is_available_to_a_short_one() {
         let debits = [debit(1, 8), debit(2, 9), debit(3, 2)];
-        let closed = DebitOutcome::WindowClosed { until_ms: 20_000 };
+        let closed = DebitOutcome::WindowHeld { until_ms: 20_000 };
         // The third debit was promised its two while the first still held eight, so the second is
         // short.
         assert_eq!(
@@ -369,7 +368,7 @@ mod tests {
     #[test]
     fn the_second_debit_for_a_phone_waits_for_the_first_ones_claim() {
         let debits = [debit(1, 2), debit(1, 2)];
-        let until = |until_ms| DebitOutcome::WindowClosed { until_ms };
+        let until = |until_ms| DebitOutcome::WindowHeld { until_ms };
         assert_eq!(
             outcomes(decision(&debits, 10, true), &[]),
             [posted(2, 8), until(31_000)]

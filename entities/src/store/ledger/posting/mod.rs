@@ -213,7 +213,7 @@ impl<'s> Ledger<'s> {
         let earliest_ms = debits.iter().map(|debit| debit.created_at_ms).min();
         if let (false, Some(now_ms)) = (windows.is_loaded(), earliest_ms) {
             let view = self.store.phone_windows();
-            let open = view.open_windows_on(transaction, now_ms).await?;
+            let open = view.held_windows_on(transaction, now_ms).await?;
             windows.load(open.iter().map(|open| Claim {
                 window: (open.test, open.phone),
                 delivery_id: open.delivery_id,

@@ -48,7 +48,7 @@ pub enum DebitOutcome {
     /// The wallet holds `total`, less than the cost.
     FundsShort { total: Micros },
     /// Another OTP holds the phone's window until `until_ms`.
-    WindowClosed { until_ms: i64 },
+    WindowHeld { until_ms: i64 },
     /// The account is closed, suspended or unknown.
     AccountClosed,
     /// An answer is stored under the request's idempotency key, or will be.
