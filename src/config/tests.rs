@@ -617,7 +617,7 @@ fn a_bank_account_is_complete_and_its_secret_is_hidden() {
     assert!(alone.bank.is_none() && alone.notification_secret.is_none());
     for (wrong, why) in [
         ("bank_bin = \"970436\"\n", "bank_account"),
-        ("bank_bin = \"97043\"\n", "6 digits"),
+        ("bank_bin = \"97043\"\n", "6 NAPAS digits"),
         ("vnd_per_usd = 0\n", "from 1"),
         ("notification_secret = \"short\"\n", "at least 16"),
         ("least_usd = \"0\"\n", "more than zero"),

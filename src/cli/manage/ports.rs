@@ -127,7 +127,7 @@ mod tests {
         for (text, message) in [
             (
                 "+84981234567,mobifone\n0981234567,itel",
-                "line 2: a phone starts with +84",
+                "line 2: a phone number starts with +84",
             ),
             ("+84981234567", "line 1: expected phone,carrier, such as"),
             (
@@ -137,7 +137,7 @@ mod tests {
             ("+84981234567,itel,x", "line 1: expected phone,carrier"),
             (
                 "phone,carrier\nphone,carrier",
-                "line 2: a phone starts with +84",
+                "line 2: a phone number starts with +84",
             ),
         ] {
             let error = read(text).unwrap_err();

@@ -180,7 +180,7 @@ fn a_closed_account_accepts_no_changes(backend: Backend) {
     ] {
         assert_eq!(
             nexo.fail(1, command),
-            "error: the account a@example.com is closed: create another one"
+            "error: account a@example.com is closed; create another one"
         );
     }
 }
