@@ -58,7 +58,7 @@ const CALL_END_TIMEOUT: Duration = Duration::from_secs(60);
 /// the server does not close a connection just as the client sends a request on it.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Writing connections to PostgreSQL: one for each wallet actor, and some for the rest.
-const POSTGRES_LANES: u32 = 8;
+const POSTGRES_WRITERS: u32 = 8;
 const WALLET_LANES_POSTGRES: usize = 4;
 
 /// Opens the configured database and migrates its schema.
@@ -66,7 +66,7 @@ const WALLET_LANES_POSTGRES: usize = 4;
 /// # Errors
 /// Those of the store.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let store = crate::database::connect(&config.database, POSTGRES_LANES).await?;
+    let store = crate::database::connect(&config.database, POSTGRES_WRITERS).await?;
     nexo_migration::up(store.connection())
         .await
         .context("migrating the database schema failed")?;
@@ -93,7 +93,7 @@ pub struct App {
     _serving: Serving,
 }
 
-/// Wraps the line between the actors and the endpoint; the demo listens there.
+/// Wraps the SIP endpoint that the actors place calls with; the demo observes the calls there.
 pub type WrapLine = Box<dyn FnOnce(Arc<dyn Line>) -> Arc<dyn Line>>;
 
 impl App {
@@ -306,7 +306,7 @@ async fn start_engine(
     Ok(engine)
 }
 
-/// Supervision could not cure the actor, so the service manager has to restart the process.
+/// Restarting the actor did not help, so the service manager has to restart the process.
 fn exit_after_crash_loop(actor: &str) {
     tracing::error!(
         actor,

@@ -26,7 +26,7 @@ type CopyKey = fn(&mut Config, &Config);
 
 /// The keys that a running gateway reloads, besides all of `carriers`: each with its copy into the configuration in
 /// force. A key that is not listed takes effect at the next start.
-const RELOADED: [(&str, CopyKey); 9] = [
+const RELOADED: &[(&str, CopyKey)] = &[
     ("billing.price_usd", |to, from| {
         to.billing.price_usd = from.billing.price_usd;
     }),
@@ -69,30 +69,30 @@ pub struct Reloaded {
 pub struct ReloadMeters {
     done: Counter,
     refused: Counter,
-    is_good: Gauge,
+    last_reload_successful: Gauge,
 }
 
 impl ReloadMeters {
     /// Registers the metrics.
     pub(crate) fn new() -> ReloadMeters {
         let outcome = |outcome: &'static str| metrics::counter!("nexo_config_reloads_total", "outcome" => outcome);
-        let is_good = metrics::gauge!("nexo_config_last_reload_successful");
-        is_good.set(1.0);
+        let last_reload_successful = metrics::gauge!("nexo_config_last_reload_successful");
+        last_reload_successful.set(1.0);
         ReloadMeters {
             done: outcome("done"),
             refused: outcome("refused"),
-            is_good,
+            last_reload_successful,
         }
     }
 
     pub fn done(&self) {
         self.done.increment(1);
-        self.is_good.set(1.0);
+        self.last_reload_successful.set(1.0);
     }
 
     pub fn refused(&self) {
         self.refused.increment(1);
-        self.is_good.set(0.0);
+        self.last_reload_successful.set(0.0);
     }
 }
 

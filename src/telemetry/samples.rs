@@ -1,4 +1,4 @@
-//! Gauges of states, sampled periodically.
+//! Periodically sampled gauges.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -207,7 +207,10 @@ impl Dispatcher {
         let mut attempts = Vec::new();
         match self.place_call(&paid, &mut attempts).await {
             Ok(call) => self.finish_call(paid, call, attempts, replier).await,
-            Err(refusals) => self.refund(paid, &refusals, attempts, replier).await,
+            Err(refusals) => {
+                self.settle_unaccepted(paid, &refusals, attempts, replier)
+                    .await
+            }
         }
     }
 
@@ -237,7 +240,7 @@ impl Dispatcher {
     }
 
     /// Settles a delivery that no gateway accepted, and then answers the client.
-    async fn refund(
+    async fn settle_unaccepted(
         &self,
         paid: Paid,
         refusals: &[Refusal],

@@ -14,7 +14,7 @@ use super::keyring::Key;
 use crate::api::error::ApiError;
 use crate::api::state::ApiState;
 
-/// Checks the key and its allowlist, in the contract's order.
+/// Checks the key and its allowlist, in the documented order.
 ///
 /// # Errors
 /// [`ApiError::MissingAuth`], [`ApiError::InvalidKey`], [`ApiError::IpNotAllowed`], or a failing database's.

@@ -37,7 +37,7 @@ where
         let chunk = match due {
             None => return Ok(None),
             Some(Due::Text(chunk)) => chunk,
-            Some(Due::Read(place)) => read(place).await.map_err(|_| Broken)?,
+            Some(Due::Read(place)) => read(place).await.map_err(|_| ReadFailed)?,
         };
         let text = Bytes::from(chunk.text);
         Ok(Some((text, (chunk.next.map(Due::Read), read))))
@@ -45,7 +45,7 @@ where
     HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8; header=present")
         .insert_header((header::CONTENT_DISPOSITION, attachment(file_name)))
-        .streaming::<_, Broken>(body)
+        .streaming::<_, ReadFailed>(body)
 }
 
 fn attachment(file_name: &str) -> HeaderValue {
@@ -56,7 +56,7 @@ fn attachment(file_name: &str) -> HeaderValue {
 /// Reading the rest of a list failed; the log has the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the rest of the list could not be read")]
-struct Broken;
+struct ReadFailed;
 
 /// Rows as CSV with CRLF line ends.
 pub fn csv(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<u8> {
@@ -71,7 +71,7 @@ pub fn csv(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<u8> {
     writer.into_inner().expect("a Vec takes every write")
 }
 
-/// Prefixes an apostrophe to foreign text that a spreadsheet would take for a formula.
+/// Prefixes an apostrophe to text from third parties that a spreadsheet would treat as a formula.
 pub fn without_formula(text: &str) -> String {
     match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
         true => format!("'{text}"),

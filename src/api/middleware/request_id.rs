@@ -1,22 +1,22 @@
-//! `X-Request-Id`: the caller's own where it is sane, else a fresh one; on every answer.
+//! `X-Request-Id`: the caller's id if it is valid, otherwise a new one; set on every response.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const LONGEST: usize = 128;
+const MAX_LENGTH: usize = 128;
 
-/// The id under which a request is logged and answered.
+/// The id of a request in the log and in the response.
 pub fn request_id(headers: &HeaderMap) -> HeaderValue {
     match headers.get(X_REQUEST_ID) {
-        Some(own) if is_sane(own) => own.clone(),
+        Some(own) if is_valid(own) => own.clone(),
         Some(_) | None => fresh(),
     }
 }
 
-fn is_sane(id: &HeaderValue) -> bool {
+fn is_valid(id: &HeaderValue) -> bool {
     let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
-    (1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(allowed)
+    (1..=MAX_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(allowed)
 }
 
 fn fresh() -> HeaderValue {
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sane_id_is_kept_and_any_other_replaced() {
+    fn a_valid_id_is_kept_and_any_other_replaced() {
         let id_for = |own: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(

@@ -8,7 +8,7 @@
 //! | same request, answered | gets the stored answer |
 //! | used with another body | 409 |
 //!
-//! A 5xx, a 429 and a 402 free the key; so does an API key or account that is closed meanwhile.
+//! A 5xx, a 429 and a 402 free the key; so does an API key or account that is revoked or closed in the meantime.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,22 +74,22 @@ pub async fn answer_once(
 ) -> Result<HttpResponse, ApiError> {
     let give_up = Instant::now() + state.dispatcher.answer_timeout();
     loop {
-        let flight = match state.dispatcher.in_flight.enter(request) {
-            Entered::First(flight) => flight,
+        let in_flight = match state.dispatcher.in_flight.enter(request) {
+            Entered::First(in_flight) => in_flight,
             Entered::Conflict => return Err(ApiError::IdempotencyConflict),
             Entered::Duplicate(waiter) => {
-                let landed = tokio::time::timeout_at(give_up.into(), waiter.response()).await;
-                match landed.map_err(|_| ApiError::Overloaded)? {
-                    Some(landed) => return replayed(&landed, state),
+                let response = tokio::time::timeout_at(give_up.into(), waiter.response()).await;
+                match response.map_err(|_| ApiError::Overloaded)? {
+                    Some(response) => return replayed(&response, state),
                     None => continue,
                 }
             }
         };
-        if let Some(kept) = stored_answer(request, state, give_up).await? {
-            flight.complete(kept.clone());
-            return replayed(&kept, state);
+        if let Some(stored) = stored_answer(request, state, give_up).await? {
+            in_flight.complete(stored.clone());
+            return replayed(&stored, state);
         }
-        if let Some(answer) = first_answer(flight, key, body, state).await? {
+        if let Some(answer) = first_answer(in_flight, key, body, state).await? {
             return Ok(answer);
         }
         if Instant::now() >= give_up {
@@ -106,25 +106,25 @@ async fn stored_answer(
     give_up: Instant,
 ) -> Result<Option<StoredResponse>, ApiError> {
     loop {
-        let kept = state
+        let stored = state
             .store
             .deliveries()
             .idempotent_answer(request, clock::unix_ms());
-        let kept = state.read("a stored answer", kept).await?;
-        let Some(kept) = kept else {
+        let stored = state.read("a stored answer", stored).await?;
+        let Some(stored) = stored else {
             return Ok(None);
         };
-        if kept.fingerprint != request.fingerprint {
+        if stored.fingerprint != request.fingerprint {
             return Err(ApiError::IdempotencyConflict);
         }
         // This process holds the in-flight entry, so its own saga has already answered with a 202.
-        let is_ours = kept
+        let is_ours = stored
             .delivery_id
             .is_some_and(|id| state.dispatcher.live.contains(id));
-        if kept.is_final || is_ours {
+        if stored.is_final || is_ours {
             return Ok(Some(StoredResponse {
-                status: kept.status,
-                body: kept.body.into(),
+                status: stored.status,
+                body: stored.body.into(),
             }));
         }
         if Instant::now() >= give_up {
@@ -136,7 +136,7 @@ async fn stored_answer(
 
 /// Runs the request as the first with its key. `None` if another process was faster and has stored an answer.
 async fn first_answer(
-    flight: InFlight,
+    in_flight: InFlight,
     key: &Key,
     body: &[u8],
     state: &ApiState,
@@ -144,12 +144,12 @@ async fn first_answer(
     let order = match order(key, body, state) {
         Ok(order) => order,
         Err(refused) if refused.status() == StatusCode::BAD_REQUEST => {
-            return store_refusal(flight, key, refused, state).await;
+            return store_refusal(in_flight, key, refused, state).await;
         }
         Err(refused) => return Err(refused),
     };
-    let (facts, request) = (OrderFacts::of(&order), Arc::clone(flight.request()));
-    let dispatched = state.dispatcher.dispatch(order, Some(flight)).await;
+    let (facts, request) = (OrderFacts::of(&order), Arc::clone(in_flight.request()));
+    let dispatched = state.dispatcher.dispatch(order, Some(in_flight)).await;
     let dispatched = dispatched.unwrap_or(Dispatched::Lost);
     if dispatched == Dispatched::KeyTaken || is_same_request(&dispatched, &request, state).await {
         return Ok(None);
@@ -164,36 +164,36 @@ async fn is_same_request(
     request: &IdempotentRequest,
     state: &ApiState,
 ) -> bool {
-    let kept = match dispatched {
+    let stored = match dispatched {
         Dispatched::WindowHeld { .. } => state
             .store
             .deliveries()
             .idempotent_answer(request, clock::unix_ms()),
         _ => return false,
     };
-    matches!(state.read("a stored answer", kept).await, Ok(Some(_)))
+    matches!(state.read("a stored answer", stored).await, Ok(Some(_)))
 }
 
 /// Stores a 400 under the key and answers with it.
 async fn store_refusal(
-    flight: InFlight,
+    in_flight: InFlight,
     key: &Key,
     refused: ApiError,
     state: &ApiState,
 ) -> Result<Option<HttpResponse>, ApiError> {
-    let landed = StoredResponse {
+    let response = StoredResponse {
         status: refused.status().as_u16(),
         body: refused.body().into(),
     };
     let keep = IdempotencyWrite::Refused {
-        request: Arc::clone(flight.request()),
-        status: landed.status,
-        body: landed.body.to_string(),
+        request: Arc::clone(in_flight.request()),
+        status: response.status,
+        body: response.body.to_string(),
         at_ms: clock::unix_ms(),
     };
     match state.dispatcher.store_response(key.account_id, keep).await {
         Some(true) => {
-            flight.complete(landed);
+            in_flight.complete(response);
             Ok(Some(refused.response()))
         }
         Some(false) => Ok(None),
@@ -202,11 +202,11 @@ async fn store_refusal(
 }
 
 /// The stored answer again: the same status, type and body bytes.
-fn replayed(landed: &StoredResponse, state: &ApiState) -> Result<HttpResponse, ApiError> {
-    let status = StatusCode::from_u16(landed.status)
+fn replayed(response: &StoredResponse, state: &ApiState) -> Result<HttpResponse, ApiError> {
+    let status = StatusCode::from_u16(response.status)
         .map_err(|_| state.internal("a stored answer has no valid HTTP status"))?;
     state.replays.increment(1);
-    let mut answer = json_text(status, landed.body.to_string());
+    let mut answer = json_text(status, response.body.to_string());
     answer
         .headers_mut()
         .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

@@ -16,7 +16,7 @@ use crate::api::auth::keyring::Key;
 use crate::api::error::ApiError;
 use crate::api::state::ApiState;
 
-/// An OTP to be called out.
+/// A request to send an OTP.
 ///
 /// The values are raw JSON, so that each gets its own error and a code leaves no copy in the parser.
 #[derive(Deserialize, ToSchema)]
@@ -31,7 +31,7 @@ pub(in crate::api) struct SendOtp<'a> {
     code: Option<&'a RawValue>,
 }
 
-/// Checks the body in the contract's order and makes the order for the dispatcher.
+/// Checks the body in the documented order and makes the order for the dispatcher.
 ///
 /// # Errors
 /// The first check that fails. Nothing has been claimed or spent.

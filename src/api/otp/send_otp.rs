@@ -1,4 +1,4 @@
-//! `POST /send-otp`: one OTP, checked in the contract's order.
+//! `POST /send-otp`: one OTP, checked in the documented order.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -15,7 +15,7 @@ use crate::api::state::ApiState;
 /// Handles the request.
 ///
 /// # Errors
-/// Every refusal; actix-web turns it into the answer.
+/// The first check that fails.
 #[utoipa::path(
     post,
     path = "/api/v1/send-otp",

@@ -102,12 +102,12 @@ fn dong() -> String {
     params(("X-NEXO-Bank-Signature" = String, Header, description = "`sha256=` and the HMAC-SHA256 of the body in hex, under the notification secret.")),
     request_body(content = BankNotification, description = "At most 16 KiB."),
     responses(
-        (status = 200, description = "Taken, now or before.", body = BankNotificationTaken),
+        (status = 200, description = "Accepted, now or earlier.", body = BankNotificationTaken),
         (status = 400, description = "`invalid_request`.", body = Error),
         (status = 401, description = "`invalid_signature`.", body = Error),
         (status = 404, description = "`not_found`: notifications are not configured.", body = Error),
         (status = 413, description = "`payload_too_large`.", body = Error),
-        (status = 503, description = "`overloaded`: nothing was taken; send it again.", body = Error),
+        (status = 503, description = "`overloaded`: nothing was stored; send it again.", body = Error),
     )
 )]
 pub async fn notify(
