@@ -1,139 +1,13 @@
 //! Trunk behaviour besides calls: registration, probes, the circuit breaker, and what operators see of
 //! them. The far end is a script over a real socket.
 
-use harness::nexo_binary;
-use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use harness::{Backend, Gateway, answer, client, phone};
+use harness::scripted_gateway::{ReceivedRequest, ScriptedGateway, busy};
+use harness::{Backend, Gateway, answer, client, nexo_binary, phone, until};
 
 /// The time limit of every wait here.
 const SOON: Duration = Duration::from_secs(20);
-
-/// A received request.
-#[derive(Clone, Debug)]
-struct ReceivedRequest {
-    method: String,
-    text: String,
-    at: Instant,
-}
-
-impl ReceivedRequest {
-    fn field(&self, name: &str) -> Option<&str> {
-        let mut lines = self.text.lines();
-        lines.find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
-    }
-}
-
-/// A gateway of the carrier. Answers as its script says and records the requests.
-struct FarEnd {
-    address: SocketAddr,
-    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
-    is_silent: Arc<AtomicBool>,
-    stop: Arc<AtomicBool>,
-}
-
-/// The status code and additional header fields of each answer to a request.
-type Script = fn(&ReceivedRequest) -> Vec<(u16, String)>;
-
-impl FarEnd {
-    fn start(script: Script) -> FarEnd {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .unwrap();
-        let far_end = FarEnd {
-            address: socket.local_addr().unwrap(),
-            requests: Arc::default(),
-            is_silent: Arc::default(),
-            stop: Arc::default(),
-        };
-        let requests = Arc::clone(&far_end.requests);
-        let (is_silent, stop) = (Arc::clone(&far_end.is_silent), Arc::clone(&far_end.stop));
-        std::thread::spawn(move || {
-            let mut buffer = [0; 65_535];
-            while !stop.load(Ordering::Relaxed) {
-                let Ok((length, from)) = socket.recv_from(&mut buffer) else {
-                    continue;
-                };
-                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                let method = text.split(' ').next().unwrap().to_owned();
-                if method.starts_with("SIP/") || is_silent.load(Ordering::Relaxed) {
-                    continue;
-                }
-                let request = ReceivedRequest {
-                    method,
-                    text,
-                    at: Instant::now(),
-                };
-                let answers = script(&request);
-                // Recorded before the answers are sent, so that a test that has an answer sees the request.
-                requests.lock().unwrap().push(request.clone());
-                for (code, fields) in answers {
-                    let answer = answer_to(&request, code, &fields);
-                    socket.send_to(answer.as_bytes(), from).unwrap();
-                }
-            }
-        });
-        far_end
-    }
-
-    fn set_silent(&self, silent: bool) {
-        self.is_silent.store(silent, Ordering::Relaxed);
-    }
-
-    fn requests(&self, method: &str) -> Vec<ReceivedRequest> {
-        let requests = self.requests.lock().unwrap();
-        let requests = requests.iter().filter(|request| request.method == method);
-        requests.cloned().collect()
-    }
-
-    /// Waits until this number of requests was received.
-    async fn wait_for_requests(&self, method: &str, times: usize) -> Vec<ReceivedRequest> {
-        until(&format!("{times} {method}"), async || {
-            let requests = self.requests(method);
-            (requests.len() >= times).then_some(requests)
-        })
-        .await
-    }
-}
-
-impl Drop for FarEnd {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-fn answer_to(request: &ReceivedRequest, code: u16, fields: &str) -> String {
-    let copied = |name: &str| {
-        let value = request.field(name).unwrap();
-        match name == "To" && code > 100 && !value.contains("tag=") {
-            true => format!("{name}: {value};tag=far\r\n"),
-            false => format!("{name}: {value}\r\n"),
-        }
-    };
-    let head: String = ["Via", "From", "To", "Call-ID", "CSeq"]
-        .map(copied)
-        .concat();
-    format!("SIP/2.0 {code} Said\r\n{head}{fields}Content-Length: 0\r\n\r\n")
-}
-
-/// Polls until `look` returns a value; panics after [`SOON`].
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + SOON;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < give_up, "{what}: timed out after {SOON:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 /// Starts a gateway whose only carrier has these trunks.
 fn start(gateways: &[String], settings: &[(&str, &str)]) -> Gateway {
@@ -147,19 +21,6 @@ fn start(gateways: &[String], settings: &[(&str, &str)]) -> Gateway {
     ];
     all.extend_from_slice(settings);
     Gateway::start(Backend::Sqlite, &all)
-}
-
-fn named(name: &str, far_end: &FarEnd, priority: u16, more: &str) -> String {
-    let address = far_end.address;
-    format!(r#"{{name="{name}",uri="sip:{address}",priority={priority},{more}}}"#)
-}
-
-fn busy(request: &ReceivedRequest) -> Vec<(u16, String)> {
-    match request.method.as_str() {
-        "INVITE" => vec![(180, String::new()), (486, String::new())],
-        "ACK" => vec![],
-        _ => vec![(200, String::new())],
-    }
 }
 
 async fn readyz(gateway: &Gateway) -> (u16, String) {
@@ -195,9 +56,9 @@ fn registrar(request: &ReceivedRequest) -> Vec<(u16, String)> {
 
 #[tokio::test]
 async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
-    let far_end = FarEnd::start(registrar);
+    let far_end = ScriptedGateway::start(registrar);
     let more = r#"username="nexo",password="s3cret",register=true,register_expires_seconds=60"#;
-    let mut gateway = start(&[named("hn1", &far_end, 1, more)], &[]);
+    let mut gateway = start(&[far_end.inline_table("hn1", 1, more)], &[]);
     // Unauthorized, too brief, granted, and at least two renewals.
     let requests = far_end.wait_for_requests("REGISTER", 5).await;
     assert!(requests[0].field("Authorization").is_none());
@@ -244,7 +105,7 @@ async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
         renewed_after > Duration::from_millis(1400),
         "{renewed_after:?}"
     );
-    let registered = until("registered", async || {
+    let registered = until("registered", SOON, async || {
         let trunks = trunks(&gateway).await;
         (trunks[0]["registered"] == true).then_some(trunks)
     });
@@ -262,12 +123,12 @@ async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
 
 #[tokio::test]
 async fn a_gateway_that_goes_down_is_skipped_until_a_probe_succeeds() {
-    let (first, second) = (FarEnd::start(busy), FarEnd::start(busy));
+    let (first, second) = (ScriptedGateway::start(busy), ScriptedGateway::start(busy));
     let probed = "options_ping_seconds=1";
     let gateway = start(
         &[
-            named("hn1", &first, 1, probed),
-            named("hn2", &second, 2, "options_ping_seconds=0"),
+            first.inline_table("hn1", 1, probed),
+            second.inline_table("hn2", 2, "options_ping_seconds=0"),
         ],
         &[],
     );
@@ -276,7 +137,7 @@ async fn a_gateway_that_goes_down_is_skipped_until_a_probe_succeeds() {
     assert_eq!(customer.send(&phone(1), "482917").await.status, 202);
     assert_eq!(first.requests("INVITE").len(), 1);
     first.set_silent(true);
-    until("hn1 is down", async || {
+    until("hn1 is down", SOON, async || {
         (trunks(&gateway).await[0]["reachable"] == false).then_some(())
     })
     .await;
@@ -301,7 +162,7 @@ async fn a_gateway_that_goes_down_is_skipped_until_a_probe_succeeds() {
     );
     assert_eq!(first.requests("INVITE").len(), before);
     first.set_silent(false);
-    until("hn1 is back", async || {
+    until("hn1 is back", SOON, async || {
         (trunks(&gateway).await[0]["reachable"] == true).then_some(())
     })
     .await;
@@ -318,10 +179,13 @@ fn carriers_of_the_sandbox() -> f64 {
 
 #[tokio::test]
 async fn a_carrier_without_an_answering_gateway_is_not_ready() {
-    let far_end = FarEnd::start(busy);
+    let far_end = ScriptedGateway::start(busy);
     far_end.set_silent(true);
-    let gateway = start(&[named("hn1", &far_end, 1, "options_ping_seconds=1")], &[]);
-    let (status, text) = until("not ready", async || {
+    let gateway = start(
+        &[far_end.inline_table("hn1", 1, "options_ping_seconds=1")],
+        &[],
+    );
+    let (status, text) = until("not ready", SOON, async || {
         let answer = readyz(&gateway).await;
         (answer.0 == 503).then_some(answer)
     })
@@ -340,9 +204,12 @@ async fn a_carrier_without_an_answering_gateway_is_not_ready() {
 
 #[tokio::test]
 async fn without_probes_silent_calls_open_the_circuit_and_a_trial_closes_it() {
-    let far_end = FarEnd::start(busy);
+    let far_end = ScriptedGateway::start(busy);
     far_end.set_silent(true);
-    let gateway = start(&[named("hn1", &far_end, 1, "options_ping_seconds=0")], &[]);
+    let gateway = start(
+        &[far_end.inline_table("hn1", 1, "options_ping_seconds=0")],
+        &[],
+    );
     let customer = gateway.customer("a@example.com", "10.00");
     for n in 1..=3 {
         let sent = customer.send(&phone(n), "482917").await;
@@ -359,7 +226,7 @@ async fn without_probes_silent_calls_open_the_circuit_and_a_trial_closes_it() {
     assert_eq!(far_end.requests("INVITE").len(), 0);
     let (status, _) = readyz(&gateway).await;
     assert_eq!(status, 503);
-    until("a trial", async || {
+    until("a trial", SOON, async || {
         let sent = customer.send(&phone(5), "482917").await;
         (sent.status == 202).then_some(())
     })
@@ -379,17 +246,17 @@ fn slow(request: &ReceivedRequest) -> Vec<(u16, String)> {
 
 #[tokio::test]
 async fn the_only_gateway_may_use_the_whole_dispatch_timeout() {
-    let (first, second) = (FarEnd::start(slow), FarEnd::start(busy));
+    let (first, second) = (ScriptedGateway::start(slow), ScriptedGateway::start(busy));
     let quiet = "options_ping_seconds=0";
-    let alone = start(&[named("hn1", &first, 1, quiet)], &[]);
+    let alone = start(&[first.inline_table("hn1", 1, quiet)], &[]);
     let customer = alone.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(1), "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     assert_eq!(first.requests("CANCEL").len(), 0);
     let beside = start(
         &[
-            named("hn1", &first, 1, quiet),
-            named("hn2", &second, 2, quiet),
+            first.inline_table("hn1", 1, quiet),
+            second.inline_table("hn2", 2, quiet),
         ],
         &[],
     );
@@ -410,12 +277,15 @@ fn throttle(request: &ReceivedRequest) -> Vec<(u16, String)> {
 
 #[tokio::test]
 async fn a_throttling_gateway_is_skipped_until_its_retry_after_ends() {
-    let (first, second) = (FarEnd::start(throttle), FarEnd::start(busy));
+    let (first, second) = (
+        ScriptedGateway::start(throttle),
+        ScriptedGateway::start(busy),
+    );
     let quiet = "options_ping_seconds=0";
     let gateway = start(
         &[
-            named("hn1", &first, 1, quiet),
-            named("hn2", &second, 2, quiet),
+            first.inline_table("hn1", 1, quiet),
+            second.inline_table("hn2", 2, quiet),
         ],
         &[],
     );
@@ -425,7 +295,7 @@ async fn a_throttling_gateway_is_skipped_until_its_retry_after_ends() {
     assert_eq!(first.requests("INVITE").len(), 1);
     assert_eq!(customer.send(&phone(2), "482917").await.status, 202);
     assert_eq!(first.requests("INVITE").len(), 1, "the Retry-After applies");
-    until("hn1 receives a call again", async || {
+    until("hn1 receives a call again", SOON, async || {
         customer.send(&phone(3), "482917").await;
         (first.requests("INVITE").len() == 2).then_some(())
     })
@@ -436,8 +306,11 @@ async fn a_throttling_gateway_is_skipped_until_its_retry_after_ends() {
 
 #[tokio::test]
 async fn the_only_gateway_is_skipped_after_throttling_twice() {
-    let far_end = FarEnd::start(throttle);
-    let gateway = start(&[named("hn1", &far_end, 1, "options_ping_seconds=0")], &[]);
+    let far_end = ScriptedGateway::start(throttle);
+    let gateway = start(
+        &[far_end.inline_table("hn1", 1, "options_ping_seconds=0")],
+        &[],
+    );
     let customer = gateway.customer("a@example.com", "10.00");
     for n in 1..=3 {
         let sent = customer.send(&phone(n), "482917").await;
@@ -457,13 +330,13 @@ async fn the_only_gateway_is_skipped_after_throttling_twice() {
 
 #[tokio::test]
 async fn the_caller_identity_follows_the_gateways_settings() {
-    let (plain, asserted) = (FarEnd::start(busy), FarEnd::start(busy));
+    let (plain, asserted) = (ScriptedGateway::start(busy), ScriptedGateway::start(busy));
     let quiet = "options_ping_seconds=0";
     let more = format!(
         r#"{quiet},from_user="acme",from_domain="sip.acme.vn",asserted_identity=true,number_format="national""#
     );
     let shown = |request: &ReceivedRequest, name: &str| request.field(name).map(str::to_owned);
-    let gateway = start(&[named("hn1", &plain, 1, quiet)], &[]);
+    let gateway = start(&[plain.inline_table("hn1", 1, quiet)], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
     customer.send("+84981234501", "482917").await;
     let invite = plain.wait_for_requests("INVITE", 1).await.remove(0);
@@ -485,10 +358,10 @@ async fn the_caller_identity_follows_the_gateways_settings() {
             Some("id"),
         ),
     ] {
-        let gateway = start(&[named("hn1", &asserted, 1, settings)], &[]);
+        let gateway = start(&[asserted.inline_table("hn1", 1, settings)], &[]);
         let customer = gateway.customer("a@example.com", "10.00");
         customer.send("+84981234502", "482917").await;
-        until("the call", async || asserted.requests("INVITE").pop()).await;
+        until("the call", SOON, async || asserted.requests("INVITE").pop()).await;
         let invite = asserted.requests("INVITE").pop().unwrap();
         assert!(
             invite.text.starts_with("INVITE sip:0981234502@"),
@@ -508,12 +381,12 @@ async fn the_caller_identity_follows_the_gateways_settings() {
 
 #[test]
 fn the_trunks_command_probes_each_gateway_without_a_running_server() {
-    let (up, down) = (FarEnd::start(busy), FarEnd::start(busy));
+    let (up, down) = (ScriptedGateway::start(busy), ScriptedGateway::start(busy));
     down.set_silent(true);
     let carriers = format!(
         r#"[{{name="viettel",gateways=[{},{}]}}]"#,
-        named("hn1", &up, 1, "options_ping_seconds=0"),
-        named("hn2", &down, 2, "options_ping_seconds=0")
+        up.inline_table("hn1", 1, "options_ping_seconds=0"),
+        down.inline_table("hn2", 2, "options_ping_seconds=0")
     );
     let run = |more: &[&str]| {
         let output = std::process::Command::new(nexo_binary())
@@ -593,7 +466,7 @@ async fn a_required_keypress_delivers_to_a_person_and_not_to_a_voicemail_box() {
         let file = recordings.path().join(format!("{id}-1@nexo.json"));
         async move {
             // The far end writes the record after it has recognised the audio.
-            let record = until("the record of a call", async || {
+            let record = until("the record of a call", SOON, async || {
                 let text = std::fs::read_to_string(&file).ok()?;
                 serde_json::from_str::<serde_json::Value>(&text).ok()
             })

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use harness::busy_gateway::BusyGateway;
+use harness::scripted_gateway::ScriptedGateway;
 use harness::{Backend, Gateway, Receiver, answer, client, number, per_database, phone, until};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ async fn wait_for_reloads(gateway: &Gateway, done: u32, refused: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_applies_carriers_prices_and_limits_without_dropping_calls() {
-    let busy = BusyGateway::start();
+    let busy = ScriptedGateway::busy();
     let first = "[billing]\nprice_usd = \"0.022\"\n";
     let settings = [QUICK, ("RUST_LOG", "info")];
     let gateway = Gateway::configured(Backend::Sqlite, first, &settings);
@@ -50,7 +50,11 @@ async fn sighup_applies_carriers_prices_and_limits_without_dropping_calls() {
     let after = customer.send(&phone(ANSWERED), "4829").await;
     assert_eq!(after.status, 202, "{}", after.text);
     assert_eq!(number(&after.text, "cost"), "0.050");
-    assert_eq!(busy.invites(), 1, "the new gateway was not called");
+    assert_eq!(
+        busy.requests("INVITE").len(),
+        1,
+        "the new gateway was not called"
+    );
     let id = after.json["id"].as_str().unwrap();
     assert_eq!(customer.terminal(id).await.json["error_code"], "busy");
     until("the new limit is shown", TIMEOUT, async || {
@@ -90,7 +94,7 @@ async fn sighup_applies_carriers_prices_and_limits_without_dropping_calls() {
     }
     let still = customer.send(&phone(ANSWERED), "4829").await;
     assert_eq!(number(&still.text, "cost"), "0.050");
-    assert_eq!(busy.invites(), 2);
+    assert_eq!(busy.requests("INVITE").len(), 2);
 
     // Without the gateway, the sandbox serves the carrier again. The first call has ended normally.
     gateway.reload(first);
@@ -102,7 +106,7 @@ async fn sighup_applies_carriers_prices_and_limits_without_dropping_calls() {
     let on_sandbox = customer.send(&phone(90), "4829").await;
     assert_eq!(on_sandbox.status, 202, "{}", on_sandbox.text);
     assert_eq!(number(&on_sandbox.text, "cost"), "0.022");
-    assert_eq!(busy.invites(), 2);
+    assert_eq!(busy.requests("INVITE").len(), 2);
     let page = client().get(&gateway.metrics).send().await.unwrap();
     let page = page.text().await.unwrap();
     let line = page
@@ -116,7 +120,7 @@ async fn sighup_applies_carriers_prices_and_limits_without_dropping_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_keeps_its_registration_and_circuit_breaker_across_a_reload() {
-    let busy = BusyGateway::start();
+    let busy = ScriptedGateway::busy();
     let file = |channels: u32, weight: u32| {
         let more = format!(
             "weight = {weight}\nusername = \"nexo\"\npassword = \"s3cret\"\nregister = true\noptions_ping_seconds = 1"
@@ -131,7 +135,7 @@ async fn a_gateway_keeps_its_registration_and_circuit_breaker_across_a_reload() 
         (gateway.metric("nexo_gateway_registered").await == 1.0).then_some(())
     })
     .await;
-    busy.ignore_requests(true);
+    busy.set_silent(true);
     let trunks = gateway.metrics.replace("/metrics", "/trunks");
     let viettel = async || {
         let page = answer(client().get(&trunks)).await.json;
@@ -147,7 +151,7 @@ async fn a_gateway_keeps_its_registration_and_circuit_breaker_across_a_reload() 
     assert_eq!(now["channels"], 6);
     assert_eq!(now["gateways"][0]["reachable"], false, "{now:#}");
     assert_eq!(now["gateways"][0]["registered"], true, "{now:#}");
-    busy.ignore_requests(false);
+    busy.set_silent(false);
     until("the probes reach hn1 again", TIMEOUT, async || {
         (viettel().await["gateways"][0]["reachable"] == true).then_some(())
     })

@@ -3,7 +3,6 @@
 //! Tests run in separate processes in parallel. Ports and databases must not collide across processes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-pub mod busy_gateway;
 mod customer;
 mod database;
 mod gateway;
@@ -13,6 +12,7 @@ pub mod ports;
 pub mod postgres_server;
 mod receiver;
 pub mod recogniser;
+pub mod scripted_gateway;
 pub mod visitor;
 pub mod waiting;
 

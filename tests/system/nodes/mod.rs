@@ -1,7 +1,6 @@
 //! Several nodes on one PostgreSQL: exclusive phone windows, shared wallets, settlement of a dead node's
 //! deliveries, and the effect of a paused node, a killed node and a crashed database server on OTPs.
 
-mod far_end;
 mod rolling_restart;
 
 use std::collections::{HashMap, HashSet};
@@ -9,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use far_end::FarEnd;
 use futures_util::future::join_all;
 use harness::postgres_server::Server;
+use harness::scripted_gateway::ScriptedGateway;
 use harness::{
-    Answer, Backend, Customer, FreshDatabase, Gateway, Receiver, answer, client, phone, read_answer,
+    Answer, Backend, Customer, FreshDatabase, Gateway, Receiver, answer, client, phone,
+    read_answer, until,
 };
 
 /// Upper bound for settling a dead node's deliveries: the lease (10 s), the time in which a call dialled just
@@ -31,21 +31,6 @@ fn has_postgres() -> bool {
         eprintln!("skipped: NEXO_TEST_POSTGRES_URL names no PostgreSQL, and SQLite has one node");
     }
     has
-}
-
-/// Polls until `look` returns a value; panics after `within`.
-async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + within;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(
-            Instant::now() < give_up,
-            "{what}: timed out after {within:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// The same customer, connected to another node.
@@ -220,13 +205,17 @@ async fn a_paused_node_neither_dials_nor_writes_when_it_resumes() {
     if !has_postgres() {
         return;
     }
-    let (rings, silent, spare) = (FarEnd::ringing(), FarEnd::silent(), FarEnd::ringing());
+    let (rings, silent, spare) = (
+        ScriptedGateway::ringing(),
+        ScriptedGateway::silent(),
+        ScriptedGateway::ringing(),
+    );
     let hooks = Receiver::start();
     let carriers = format!(
         r#"[{{name="viettel",gateways=[{}]}},{{name="mobifone",gateways=[{},{}]}}]"#,
-        rings.gateway("rings", 1),
-        silent.gateway("silent", 1),
-        spare.gateway("spare", 2),
+        rings.inline_table("rings", 1, "options_ping_seconds=0"),
+        silent.inline_table("silent", 1, "options_ping_seconds=0"),
+        spare.inline_table("spare", 2, "options_ping_seconds=0"),
     );
     let webhooks = [
         ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
@@ -249,11 +238,11 @@ async fn a_paused_node_neither_dials_nor_writes_when_it_resumes() {
     let ringing = ringing.json["id"].as_str().unwrap().to_owned();
     let failing_over = post(&on_a, "+84901234511");
     until("the silent gateway receives an INVITE", SOON, async || {
-        (silent.request_count("INVITE") > 0).then_some(())
+        (!silent.requests("INVITE").is_empty()).then_some(())
     })
     .await;
     a.signal("STOP");
-    let dialled = [&rings, &silent, &spare].map(|far_end| far_end.request_count("INVITE"));
+    let dialled = [&rings, &silent, &spare].map(|far_end| far_end.requests("INVITE").len());
     assert_eq!(dialled[2], 0);
     // This request arrives while the process is stopped.
     let late = at(&on_a, &a).otp_request(r#"{"phone": "+84981234511", "code": "482917"}"#);
@@ -305,7 +294,7 @@ async fn a_paused_node_neither_dials_nor_writes_when_it_resumes() {
     })
     .await;
     assert_eq!(
-        [&rings, &silent, &spare].map(|far_end| far_end.request_count("INVITE")),
+        [&rings, &silent, &spare].map(|far_end| far_end.requests("INVITE").len()),
         [dialled[0] + new, dialled[1], dialled[2]]
     );
     // Use a new connection: those from before the pause are being closed as idle.
@@ -324,7 +313,7 @@ async fn a_paused_node_neither_dials_nor_writes_when_it_resumes() {
 
     let retried = on_a.send(&phone(11), "482917").await;
     assert_eq!(retried.status, 202, "{}", retried.text);
-    assert_eq!(rings.request_count("INVITE"), dialled[0] + new + 1);
+    assert_eq!(rings.requests("INVITE").len(), dialled[0] + new + 1);
 }
 
 /// Sends an OTP in the background.
@@ -338,10 +327,10 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     if !has_postgres() {
         return;
     }
-    let rings = FarEnd::ringing();
+    let rings = ScriptedGateway::ringing();
     let carriers = format!(
         r#"[{{name="viettel",gateways=[{}]}}]"#,
-        rings.gateway("rings", 1)
+        rings.inline_table("rings", 1, "options_ping_seconds=0")
     );
     let webhooks = [
         ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
@@ -394,7 +383,7 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     assert_eq!(hooks.next().header("x-nexo-delivery-id"), ringing);
     // The busy calls are charged; the interrupted call is refunded.
     assert_eq!(on_b.balance().await.1, "9.560");
-    assert_eq!(rings.request_count("INVITE"), 1);
+    assert_eq!(rings.requests("INVITE").len(), 1);
     let statuses = |status: &str| {
         b.query(&format!(
             "SELECT count(*) FROM webhook_attempts WHERE status = '{status}'"

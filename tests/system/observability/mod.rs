@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use harness::busy_gateway::BusyGateway;
+use harness::scripted_gateway::ScriptedGateway;
 use harness::{Backend, Customer, Gateway, Receiver, answer, client, until};
 use prometheus::Prometheus;
 use tokio::task::JoinHandle;
@@ -143,7 +143,7 @@ fn normal_operation() -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
-    let busy = BusyGateway::start();
+    let busy = ScriptedGateway::busy();
     let mut gateway = start(&busy);
     let prometheus = Prometheus::start(&root().join("grafana/prometheus"), &gateway).await;
     let (receiver, dead) = (Receiver::start(), "http://127.0.0.1:9/hook");
@@ -174,7 +174,7 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
     assert_eq!(gateway.metric("nexo_actor_restarts_total").await, 0.0);
 
     // A carrier goes down, a webhook endpoint is unreachable, a wallet is empty, an actor panics.
-    busy.ignore_requests(true);
+    busy.set_silent(true);
     gateway.panic("webhooks");
     let failing_load = [
         keep_sending(&unlucky, "+8494", 98, Duration::from_millis(100), &stop),
@@ -305,7 +305,7 @@ async fn check_metric_descriptions(gateway: &Gateway) {
 }
 
 /// A gateway in which MobiFone has a trunk. The other carriers use the sandbox.
-fn start(busy: &BusyGateway) -> Gateway {
+fn start(busy: &ScriptedGateway) -> Gateway {
     let trunk =
         "username = \"nexo\"\npassword = \"s3cret\"\nregister = true\noptions_ping_seconds = 1";
     let file = format!(
