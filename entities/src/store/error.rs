@@ -114,7 +114,7 @@ impl StoreError {
     /// Whether the database is unavailable, contended or out of space, rather than rejecting the
     /// statement. The same call may succeed later.
     pub fn is_outage(&self) -> bool {
-        self.is_retryable() || self.is_unavailable() || self.wrote_nothing()
+        self.is_retryable() || self.is_unavailable() || self.wrote_nothing() || self.is_interrupted()
     }
 
     /// Whether the database cannot be reached or does not serve. Unless this is
@@ -127,6 +127,13 @@ impl StoreError {
             StoreError::Database(error) => is_unavailability(error),
             _ => false,
         }
+    }
+
+    /// Whether the database stopped a query that ran for too long: SQLite's interrupt (9), or
+    /// PostgreSQL's query_canceled.
+    pub(super) fn is_interrupted(&self) -> bool {
+        matches!(self, StoreError::Database(error)
+            if sqlite_result(error) == Some(9) || code(error).as_deref() == Some("57014"))
     }
 
     /// A stored value that this version cannot parse.

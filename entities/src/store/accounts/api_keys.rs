@@ -164,13 +164,13 @@ impl Accounts<'_> {
     pub async fn key_by_hash(self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
         let key = api_key::Entity::find()
             .filter(api_key::Column::Hash.eq(hash.to_vec()))
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?;
         let Some(key) = key else {
             return Ok(None);
         };
         let account = account::Entity::find_by_id(key.account_id)
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?
             .ok_or(StoreError::unreadable("api_keys", "account_id"))?;
         Ok(Some(KeyRecord {
@@ -203,7 +203,7 @@ impl Accounts<'_> {
         let rows = key_allowlist::Entity::find()
             .filter(key_allowlist::Column::KeyId.eq(key))
             .order_by_asc(key_allowlist::Column::Position)
-            .all(&self.store.reader)
+            .all(&self.store.core_reader)
             .await?;
         Ok(rows.into_iter().map(|row| row.cidr).collect())
     }

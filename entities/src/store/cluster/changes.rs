@@ -173,7 +173,7 @@ impl Cluster<'_> {
             .select_only()
             .column_as(change::Column::Seq.max(), "seq")
             .into_tuple()
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?;
         Ok(last.flatten().unwrap_or(0))
     }
@@ -184,7 +184,7 @@ impl Cluster<'_> {
             .filter(change::Column::Seq.gt(seq))
             .order_by_asc(change::Column::Seq)
             .limit(PAGE)
-            .all(&self.store.reader)
+            .all(&self.store.core_reader)
             .await?;
         Ok(Changes {
             is_complete: (rows.len() as u64) < PAGE,

@@ -107,7 +107,7 @@ impl Cluster<'_> {
         let statement = self
             .store
             .sql("SELECT pg_try_advisory_xact_lock(?)", [Value::from(key)]);
-        let is_locked = scalar(&self.store.reader, statement).await?;
+        let is_locked = scalar(&self.store.core_reader, statement).await?;
         Ok(is_locked.unwrap_or(true))
     }
 
@@ -115,7 +115,7 @@ impl Cluster<'_> {
     pub(crate) fn postgres_options(self) -> Option<Arc<PgConnectOptions>> {
         (!self.store.is_sqlite()).then(|| {
             self.store
-                .reader
+                .core_reader
                 .get_postgres_connection_pool()
                 .connect_options()
         })

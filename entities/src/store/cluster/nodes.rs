@@ -135,7 +135,7 @@ impl Cluster<'_> {
             ),
             [Value::from(own)],
         );
-        let rows = self.store.reader.query_all_raw(statement).await?;
+        let rows = self.store.core_reader.query_all_raw(statement).await?;
         let nodes = rows.iter().map(|row| {
             let (name, epoch): (String, i64) = row.try_get_many_by_index()?;
             Ok(NodeEpoch {

@@ -113,12 +113,12 @@ impl Deliveries<'_> {
         let range = [Value::from(min_id_at(from)), Value::from(min_id_at(until))];
         let days = self
             .store
-            .reader
+            .job_reader
             .query_all_raw(self.store.sql(COUNT, range.clone()))
             .await?;
         let answers = self
             .store
-            .reader
+            .job_reader
             .query_all_raw(self.store.sql(COUNT_ANSWERS, range))
             .await?;
         let mut day_rows = ADD_DAYS.rows(days.len());
@@ -276,7 +276,7 @@ impl Deliveries<'_> {
             "SELECT MIN(created_at_ms) FROM deliveries WHERE status = 'sent'",
             [],
         );
-        let oldest: Option<Option<i64>> = scalar(&self.store.reader, statement).await?;
+        let oldest: Option<Option<i64>> = scalar(&self.store.job_reader, statement).await?;
         let oldest = oldest.flatten();
         let newest_settled = now_ms - MIN_AGE_MS;
         Ok(oldest.map_or(newest_settled, |oldest| {

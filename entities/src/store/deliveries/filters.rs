@@ -154,7 +154,7 @@ impl Deliveries<'_> {
                 (length as i64).into(),
             ],
         );
-        let rows = self.store.reader.query_all_raw(statement).await?;
+        let rows = self.store.job_reader.query_all_raw(statement).await?;
         if rows.len() < length {
             return Ok(false);
         }

@@ -108,7 +108,7 @@ impl Deliveries<'_> {
                     .add(later),
             );
         }
-        let rows = find.all(&self.store.reader).await?;
+        let rows = find.all(&self.store.core_reader).await?;
         rows.into_iter().map(Delivery::from_row).collect()
     }
 
@@ -118,7 +118,7 @@ impl Deliveries<'_> {
         let entries = entry::Entity::find()
             .filter(entry::Column::DeliveryId.is_in(ids))
             .filter(entry::Column::Kind.eq(EntryKind::Debit.as_str()))
-            .all(&self.store.reader)
+            .all(&self.store.core_reader)
             .await?;
         let mut paid: HashMap<Uuid, Parts> = HashMap::new();
         for entry in entries {

@@ -27,7 +27,7 @@ pub struct HeldWindow {
 impl PhoneWindows<'_> {
     /// Returns the windows open at `now_ms`, which a carrier actor needs after a restart.
     pub async fn held_windows(self, now_ms: i64) -> Result<Vec<HeldWindow>, StoreError> {
-        self.held_windows_on(&self.store.reader, now_ms).await
+        self.held_windows_on(&self.store.core_reader, now_ms).await
     }
 
     /// Like [`PhoneWindows::held_windows`], on a given connection.

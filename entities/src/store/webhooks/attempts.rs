@@ -159,7 +159,7 @@ impl Webhooks<'_> {
         ]);
         let rows = self
             .store
-            .reader
+            .core_reader
             .query_all_raw(self.store.sql(&sql, values))
             .await?;
         let mut attempts = candidates(&rows, now_ms)?;
@@ -189,7 +189,7 @@ impl Webhooks<'_> {
     ) -> Result<Option<ClaimedAttempt>, StoreError> {
         let sql = format!("{CANDIDATES} AND a.id = ?) AS c");
         let statement = self.store.sql(&sql, [Value::from(id.0)]);
-        let rows = self.store.reader.query_all_raw(statement).await?;
+        let rows = self.store.core_reader.query_all_raw(statement).await?;
         let attempts = candidates(&rows, now_ms)?;
         let claimed = self
             .mark_sending(&CLAIM, &[], node, attempts, now_ms)
@@ -317,7 +317,7 @@ impl Webhooks<'_> {
     pub async fn backlog(self) -> Result<u64, StoreError> {
         Ok(Entity::find()
             .filter(Expr::cust("status = 'pending'"))
-            .count(&self.store.reader)
+            .count(&self.store.job_reader)
             .await?)
     }
 
@@ -337,7 +337,7 @@ impl Webhooks<'_> {
     /// Returns when the oldest waiting webhook attempt was created; `None` if none waits.
     pub async fn oldest_pending_ms(self) -> Result<Option<i64>, StoreError> {
         let oldest = self.store.sql(OLDEST, []);
-        let at_ms: Option<Option<i64>> = scalar(&self.store.reader, oldest).await?;
+        let at_ms: Option<Option<i64>> = scalar(&self.store.job_reader, oldest).await?;
         Ok(at_ms.flatten())
     }
 }
