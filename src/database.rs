@@ -16,7 +16,9 @@ const ANOTHER: &str = "or set database.url to another database";
 /// # Errors
 /// In one line, with the remedy.
 pub async fn connect(config: &DatabaseConfig, lanes: u32) -> anyhow::Result<Store> {
-    Store::connect(&config.url, lanes).await.map_err(explain)
+    Store::connect_with(&config.url, lanes, config.list_connections)
+        .await
+        .map_err(explain)
 }
 
 /// The lock of the process that serves an SQLite file. The system releases it when the process ends.

@@ -36,6 +36,7 @@ use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
+use crate::read_limits::{Bounds, ReadLimits};
 use crate::telemetry::{self, Sampled};
 use crate::terms::Terms;
 use crate::trunks;
@@ -122,6 +123,7 @@ impl App {
 
         let draining = Arc::new(AtomicBool::new(false));
         let terms = Terms::of(config);
+        let read_limits = ReadLimits::new(Bounds::of(&config.server));
         let api = web::Data::new(ApiState {
             store: store.clone(),
             keys: Arc::clone(&caches.keys),
@@ -131,6 +133,7 @@ impl App {
             trusted_proxies: config.server.trusted_proxies.clone(),
             deposit_url: deposit_url(config),
             terms: Arc::clone(&terms),
+            read_limits: Arc::clone(&read_limits),
             draining: Arc::clone(&draining),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
@@ -142,6 +145,7 @@ impl App {
             webhooks: engine.webhooks.clone(),
             live_deliveries: Arc::clone(&engine.live),
             dispatcher: Arc::clone(&engine.dispatcher),
+            read_limits: Arc::clone(&read_limits),
         };
         let site = web::Data::new(SiteState::new(config, services)?);
         let (http, metrics) = (ports.http.local_addr()?, ports.metrics.local_addr()?);
@@ -162,6 +166,7 @@ impl App {
         let reloader = Arc::new(Reloader {
             dispatcher: Arc::clone(&engine.dispatcher),
             terms,
+            read_limits,
             watch: Mutex::new(Some(telephony.watch)),
             locator: telephony.locator,
             sandbox: sandbox.as_ref().map(Sandbox::local_addr),

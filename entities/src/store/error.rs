@@ -114,7 +114,10 @@ impl StoreError {
     /// Whether the database is unavailable, contended or out of space, rather than rejecting the
     /// statement. The same call may succeed later.
     pub fn is_outage(&self) -> bool {
-        self.is_retryable() || self.is_unavailable() || self.wrote_nothing() || self.is_interrupted()
+        self.is_retryable()
+            || self.is_unavailable()
+            || self.wrote_nothing()
+            || self.is_interrupted()
     }
 
     /// Whether the database cannot be reached or does not serve. Unless this is
