@@ -62,16 +62,17 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const POSTGRES_WRITERS: u32 = 8;
 const WALLET_LANES_POSTGRES: usize = 4;
 
-/// Opens the configured database and migrates its schema.
+/// Opens the configured database, locks it for this process and migrates its schema.
 ///
 /// # Errors
-/// Those of the store.
-pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let store = crate::database::connect(&config.database, POSTGRES_WRITERS).await?;
+/// Those of the store, or if another process serves the same SQLite file.
+pub async fn open_store(config: &Config) -> anyhow::Result<(Store, Serving)> {
+    let (store, serving) =
+        crate::database::connect_to_serve(&config.database, POSTGRES_WRITERS).await?;
     nexo_migration::up(store.connection())
         .await
         .context("migrating the database schema failed")?;
-    Ok(store)
+    Ok((store, serving))
 }
 
 /// A running gateway.
@@ -98,19 +99,18 @@ pub struct App {
 pub type WrapLine = Box<dyn FnOnce(Arc<dyn Line>) -> Arc<dyn Line>>;
 
 impl App {
-    /// Starts everything. `recorder` is the process's metrics recorder.
+    /// Starts everything on a database that [`open_store`] opened. `recorder` is the process's metrics recorder.
     ///
     /// # Errors
     /// What keeps the gateway from working, in one line.
     pub async fn start(
         config: &Config,
         ports: Ports,
-        store: Store,
+        (store, serving): (Store, Serving),
         recorder: PrometheusHandle,
         wrap_line: Option<WrapLine>,
     ) -> anyhow::Result<App> {
         let prompts = crate::voice::prompts(config)?;
-        let serving = crate::database::serve_alone(&config.database)?;
         let live = Arc::new(LiveDeliveries::default());
         let lease = start_node(config, &store, Arc::clone(&live)).await?;
         let sandbox = start_sandbox(config).await?;

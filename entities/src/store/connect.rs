@@ -167,6 +167,15 @@ impl Store {
     }
 }
 
+/// Returns the file of an `sqlite:` URL, as SQLite opens it; `None` for any other URL.
+pub fn sqlite_path(url: &str) -> Option<PathBuf> {
+    if !url.starts_with("sqlite:") {
+        return None;
+    }
+    let file = SqliteConnectOptions::from_str(url).ok()?;
+    Some(file.get_filename().to_path_buf())
+}
+
 fn sqlite_options(
     url: &str,
     connections: u32,

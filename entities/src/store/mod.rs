@@ -19,7 +19,7 @@ mod connect;
 mod database;
 mod views;
 
-pub use connect::DEFAULT_LIST_CONNECTIONS;
+pub use connect::{DEFAULT_LIST_CONNECTIONS, sqlite_path};
 pub use database::Store;
 pub use error::{Conflict, StoreError};
 pub use views::{
