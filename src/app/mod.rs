@@ -261,10 +261,7 @@ async fn start_node(
     live: Arc<LiveDeliveries>,
 ) -> anyhow::Result<LeaseHolder> {
     let name = config.cluster.node_name();
-    // A call dialled at the end of the lease may be accepted this much later.
-    let dispatch = Duration::from_millis(config.calls.dispatch_timeout_ms);
-    let max_call = test_hooks::duration("NEXO_TEST_LONGEST_CALL_MS", dispatch + CALL_END_TIMEOUT);
-    let holder = LeaseHolder::start(store, name, max_call, move || live.expect_lost())
+    let holder = LeaseHolder::start(store, name, max_call(config), move || live.expect_lost())
         .await
         .map_err(|error| match error {
             StoreError::NodeInUse { name, .. } => anyhow::anyhow!(
@@ -276,6 +273,13 @@ async fn start_node(
     let settled = reaper::recover(store, &node, config.billing.refund).await?;
     tracing::info!(node = name, epoch = node.epoch, settled, "recovered");
     Ok(holder)
+}
+
+/// How long after the end of its lease a node's call may still last: a call dialled at the end of the lease may be
+/// accepted by the dispatch timeout later.
+fn max_call(config: &Config) -> Duration {
+    let dispatch = Duration::from_millis(config.calls.dispatch_timeout_ms);
+    test_hooks::duration("NEXO_TEST_LONGEST_CALL_MS", dispatch + CALL_END_TIMEOUT)
 }
 
 async fn start_engine(
@@ -300,6 +304,7 @@ async fn start_engine(
         trunks,
         line,
         settings: settings::dispatch_settings(config),
+        max_call: max_call(config),
         webhooks: settings::webhook_client(config)?,
         escalate: Box::new(exit_after_crash_loop),
         on_change: Box::new(move |change| changed.on_change(change)),

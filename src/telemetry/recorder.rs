@@ -236,6 +236,11 @@ const GAUGES: &[(&str, &str)] = &[
         "Mailbox capacity of an actor; beyond it customers get 503.",
     ),
     (
+        "nexo_database_disk_full",
+        "Whether the disk under the database is full, so that OTPs are refused.",
+    ),
+    ("nexo_exports_in_progress", "CSV exports in progress."),
+    (
         "nexo_ready",
         "Whether /readyz answers 200: this node accepts OTPs.",
     ),

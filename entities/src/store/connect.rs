@@ -282,3 +282,32 @@ fn refusal(server: &PgConnectOptions, error: SqlxError) -> Result<StoreError, Sq
         _ => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ConnectionTrait;
+
+    use super::*;
+
+    const ENDLESS: &str =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n";
+
+    #[tokio::test]
+    async fn a_list_query_that_takes_too_long_is_stopped_and_its_connection_stays_usable() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/slow.db", folder.path().display());
+        let store = Store::connect_with(&url, 1, 1).await.unwrap();
+        for _ in 0..2 {
+            let error = store.reader.query_one_raw(store.sql(ENDLESS, [])).await;
+            let error = StoreError::from(error.unwrap_err());
+            assert!(error.is_interrupted() && error.is_outage(), "{error}");
+        }
+        // The client gave up first. Its query ends by itself and frees the only connection.
+        let abandoned = store.reader.query_one_raw(store.sql(ENDLESS, []));
+        let abandoned = timeout(Duration::from_millis(50), abandoned).await;
+        assert!(abandoned.is_err());
+        let next = store.reader.query_one_raw(store.sql("SELECT 1", []));
+        assert!(next.await.unwrap().is_some());
+        store.close().await.unwrap();
+    }
+}

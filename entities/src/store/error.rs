@@ -158,15 +158,14 @@ impl StoreError {
 
     /// Whether it is certain that nothing was written: the store was stopped or the disk is full.
     pub fn wrote_nothing(&self) -> bool {
-        match self {
-            StoreError::Stopped => true,
-            // PostgreSQL's disk_full. If its write-ahead log runs out of space, the server stops
-            // instead.
-            StoreError::Database(error) => {
-                sqlite_result(error) == Some(13) || code(error).as_deref() == Some("53100")
-            }
-            _ => false,
-        }
+        matches!(self, StoreError::Stopped) || self.is_disk_full()
+    }
+
+    /// Whether the disk is full: SQLite's FULL (13), or PostgreSQL's disk_full. If PostgreSQL's
+    /// write-ahead log runs out of space, the server stops instead.
+    pub(super) fn is_disk_full(&self) -> bool {
+        matches!(self, StoreError::Database(error)
+            if sqlite_result(error) == Some(13) || code(error).as_deref() == Some("53100"))
     }
 
     /// Whether the state of the SQLite file is unknown: I/O error (10), malformed file (11) or not

@@ -109,6 +109,7 @@ impl Phones {
                 .context("a mobile number has a carrier")?,
             cost: COST,
             created_at_ms: now_ms,
+            window_from_ms: now_ms,
             window_until_ms: window_until_ms(now_ms),
             idempotent: None,
         })

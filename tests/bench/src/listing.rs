@@ -157,6 +157,7 @@ impl Filling {
             let debit = Debit {
                 delivery_id: DeliveryId(Uuid::new_v7(time)),
                 created_at_ms,
+                window_from_ms: created_at_ms,
                 window_until_ms: created_at_ms,
                 ..self.phones.debit(account)?
             };
