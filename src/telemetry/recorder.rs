@@ -71,6 +71,14 @@ pub fn install_recorder() -> anyhow::Result<PrometheusHandle> {
 
 const COUNTERS: &[(&str, &str)] = &[
     (
+        "nexo_reads_refused_total",
+        "Lists, pages and exports refused because too much was read at the same time, by limit.",
+    ),
+    (
+        "nexo_exports_stalled_total",
+        "CSV exports ended because the client took nothing and another export needed the place.",
+    ),
+    (
         "nexo_http_requests_total",
         "HTTP requests by route and status.",
     ),
