@@ -1,7 +1,7 @@
 //! Settles deliveries that lost their saga: those of this node that are `sent` and that no saga works on.
 //! At the start of a process these are all deliveries that its last run left behind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ pub async fn reap(
     let mut scan_due = clock::interval(SCAN_INTERVAL);
     let (mut ticks, mut scan_until) = (0u64, 0);
     let mut cleanup_due = clock::interval(CLEANUP_INTERVAL);
-    let mut posting = HashMap::new();
+    let mut memory = CleanUpMemory::default();
     while store.stop_reason().is_none() {
         tokio::select! {
             _ = scan_due.tick() => {
@@ -157,7 +157,7 @@ pub async fn reap(
             }
             _ = cleanup_due.tick() => {
                 live.forget_old_doubts();
-                if let Err(error) = clean_up(&store, &lease, &mut posting).await {
+                if let Err(error) = clean_up(&store, &lease, &mut memory).await {
                     tracing::warn!(%error, "expired windows, changes and stored responses could not be deleted");
                 }
             }
@@ -165,32 +165,49 @@ pub async fn reap(
     }
 }
 
-/// `posting`: the webhook attempts that the previous clean-ups found `sending`, with the boot time of the first one.
+/// What earlier clean-ups saw, and when by the boot clock. Ages are measured by it, not by the times of records, which
+/// follow the wall clock.
+#[derive(Default)]
+struct CleanUpMemory {
+    /// The webhook attempts that are `sending`, since the clean-up that found them first.
+    posting: HashMap<WebhookAttemptId, i64>,
+    /// The last change at each clean-up, oldest first.
+    changes: VecDeque<(i64, i64)>,
+}
+
 async fn clean_up(
     store: &Store,
     lease: &Lease,
-    posting: &mut HashMap<WebhookAttemptId, i64>,
+    memory: &mut CleanUpMemory,
 ) -> Result<(), StoreError> {
     let now_ms = clock::unix_ms();
     let ended_ms = lease.window_clock().now_ms();
     store.phone_windows().delete_ended(ended_ms).await?;
-    store
-        .cluster()
-        .trim_changes(now_ms - CHANGE_RETENTION_MS)
-        .await?;
+    let last_change = store.cluster().last_change().await?;
+    memory.changes.push_back((clock::boot_ms(), last_change));
+    while let Some((at_ms, seq)) = memory.changes.front().copied()
+        && clock::boot_ms() - at_ms > CHANGE_RETENTION_MS
+    {
+        store.cluster().trim_changes(seq).await?;
+        memory.changes.pop_front();
+    }
     while store
         .deliveries()
         .delete_expired_answers(now_ms, RESPONSES_PER_BATCH)
         .await?
         == u64::from(RESPONSES_PER_BATCH)
     {}
-    let sending = store.webhooks().sending().await?;
-    posting.retain(|attempt, _| sending.contains(attempt));
+    let sending: HashSet<WebhookAttemptId> =
+        store.webhooks().sending().await?.into_iter().collect();
+    memory
+        .posting
+        .retain(|attempt, _| sending.contains(attempt));
     let boot_ms = clock::boot_ms();
     for attempt in sending {
-        posting.entry(attempt).or_insert(boot_ms);
+        memory.posting.entry(attempt).or_insert(boot_ms);
     }
-    let stuck = posting
+    let stuck = memory
+        .posting
         .iter()
         .filter(|(_, since_ms)| boot_ms - **since_ms > MAX_POST_MS);
     let stuck: Vec<WebhookAttemptId> = stuck.map(|(attempt, _)| *attempt).collect();

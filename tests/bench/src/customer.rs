@@ -26,7 +26,12 @@ pub struct Customer {
 
 impl Customer {
     pub async fn create(store: &Store) -> anyhow::Result<Customer> {
-        let account_id = rich_account(store, "bench@example.com").await?;
+        Customer::named(store, "bench@example.com").await
+    }
+
+    /// A customer with this e-mail address.
+    pub async fn named(store: &Store, email: &str) -> anyhow::Result<Customer> {
+        let account_id = rich_account(store, email).await?;
         let random: Vec<u8> = std::iter::repeat_with(Uuid::new_v4)
             .take(8)
             .flat_map(Uuid::into_bytes)
@@ -85,6 +90,13 @@ impl Phones {
         Phones {
             plan: CarrierPlan::vietnam(),
             next: 0,
+        }
+    }
+
+    /// Leaves out this many phones.
+    pub fn skip(&mut self, count: u32) {
+        for _ in 0..count {
+            self.take();
         }
     }
 
