@@ -19,7 +19,7 @@ use crate::store::views::Deliveries;
 
 pub const DAY_MS: i64 = 86_400_000;
 /// A younger delivery may not be written yet.
-const MIN_AGE_MS: i64 = 90_000;
+pub(super) const MIN_AGE_MS: i64 = 90_000;
 /// The time span summed at once.
 const SPAN_MS: i64 = DAY_MS;
 /// If the statistics lag behind by more, a page does not count the rest itself.
@@ -262,7 +262,7 @@ impl Deliveries<'_> {
         Ok(())
     }
 
-    async fn summed_until(self) -> Result<i64, StoreError> {
+    pub(super) async fn summed_until(self) -> Result<i64, StoreError> {
         let statement = self
             .store
             .sql("SELECT until_ms FROM figures_until WHERE id = 1", []);

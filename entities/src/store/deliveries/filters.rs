@@ -293,7 +293,7 @@ impl Deliveries<'_> {
         Ok(self.store.reader.query_all_raw(statement).await?)
     }
 
-    async fn filters_until(self) -> Result<Option<Uuid>, StoreError> {
+    pub(super) async fn filters_until(self) -> Result<Option<Uuid>, StoreError> {
         let statement = self.store.sql(
             "SELECT until_id FROM delivery_filters_until WHERE id = 1",
             [],

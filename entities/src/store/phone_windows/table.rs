@@ -13,7 +13,8 @@ use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
 use crate::store::sql::record;
 use crate::store::views::PhoneWindows;
 
-/// How far two nodes' readings of the database clock may differ. `CLAIM_WINDOWS` has the same number.
+/// How far two nodes' readings of the database clock may differ, and how much later than a delivery another one that
+/// was accepted before it may be written. `CLAIM_WINDOWS` has the same number.
 const MAX_CLOCK_DIFFERENCE_MS: i64 = 2_000;
 
 /// A window that is held.
@@ -32,7 +33,7 @@ impl PhoneWindows<'_> {
     /// windows are those of the deliveries, so `now_ms` is the time of records. On PostgreSQL it is the
     /// time of the windows' clock, like [`Debit::window_from_ms`](crate::store::ledger::posting::Debit).
     ///
-    /// A window that ends more than 30 s after `now_ms` is over: the clock was set back since.
+    /// A window that ends more than 30 s after `now_ms`, and a little, is over: the clock was set back since.
     pub async fn held_windows(self, now_ms: i64) -> Result<Vec<HeldWindow>, StoreError> {
         self.held_windows_on(&self.store.core_reader, now_ms).await
     }
@@ -77,7 +78,7 @@ impl PhoneWindows<'_> {
                 min_id_at(since_ms - ID_CLOCK_SKEW_MS).into(),
                 min_id_at(now_ms + ID_CLOCK_SKEW_MS).into(),
                 since_ms.into(),
-                now_ms.into(),
+                (now_ms + MAX_CLOCK_DIFFERENCE_MS).into(),
                 NO_ROUTE.into(),
             ],
         )

@@ -22,6 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use nexo_domain::ids::{AccountId, EndpointId};
+use nexo_domain::phone::window::WINDOW_MS;
 use sea_orm::DatabaseTransaction;
 
 mod batch;
@@ -220,7 +221,7 @@ impl<'s> Ledger<'s> {
                 window: (open.test, open.phone),
                 delivery_id: open.delivery_id,
                 from_ms,
-                until_ms: from_ms + (open.until_ms - now_ms),
+                until_ms: from_ms + (open.until_ms - now_ms).min(WINDOW_MS),
             }));
         }
         Ok(Some(windows))
