@@ -28,7 +28,7 @@ pub(super) struct Paid {
     /// The epoch in which it was debited.
     pub node: Arc<NodeEpoch>,
     /// Held until the call is over.
-    #[expect(dead_code, reason = "its drop releases_key the channel")]
+    #[expect(dead_code, reason = "its drop frees the channel")]
     pub channel: Channel,
     pub live: LiveDelivery,
 }
