@@ -1,9 +1,11 @@
 //! Opens the configured database. Errors say in one line what to do.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use nexo_entities::store::{Store, StoreError};
+use nexo_entities::store::{Store, StoreError, sqlite_path};
 
 use crate::config::database::DatabaseConfig;
 
@@ -16,32 +18,68 @@ const ANOTHER: &str = "or set database.url to another database";
 /// # Errors
 /// In one line, with the remedy.
 pub async fn connect(config: &DatabaseConfig, lanes: u32) -> anyhow::Result<Store> {
-    Store::connect(&config.url, lanes).await.map_err(explain)
+    Store::connect_with(&config.url, lanes, config.list_connections)
+        .await
+        .map_err(explain)
 }
 
 /// The lock of the process that serves an SQLite file. The system releases it when the process ends.
+///
+/// The lock is on the file itself (`flock`), not on a name, so that a symbolic or hard link to the file leads to the
+/// same lock. SQLite's own locks are of another kind (`fcntl`): commands can write meanwhile. This must be dropped
+/// after the store is closed, because closing any descriptor of the file releases all of the process's `fcntl` locks
+/// on it.
 pub struct Serving(#[expect(dead_code, reason = "held, never read")] Option<File>);
 
-/// Locks the configured database for this process, if it is an SQLite file. Phone windows and wallets are cached in
-/// memory, and a second server would settle the calls of the first. Commands may still write to the file.
+/// Opens the database and locks it for this process, if it is an SQLite file. Phone windows and wallets are cached in
+/// memory, and a second server would settle the calls of the first. A file that another process serves is not touched.
 ///
 /// # Errors
-/// If another process serves it.
-pub fn serve_alone(config: &DatabaseConfig) -> anyhow::Result<Serving> {
-    let Some(database) = config.sqlite_file() else {
-        return Ok(Serving(None));
+/// Those of [`connect`], or if another process serves the file.
+pub async fn connect_to_serve(
+    config: &DatabaseConfig,
+    lanes: u32,
+) -> anyhow::Result<(Store, Serving)> {
+    let Some(path) = sqlite_path(&config.url) else {
+        return Ok((connect(config, lanes).await?, Serving(None)));
     };
-    let path = format!("{database}.lock");
-    let file = File::create(&path).with_context(|| format!("cannot write {path}"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Serving(Some(file))),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another nexo serves {database}: stop it first, {ANOTHER}; several nodes can share one PostgreSQL"
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {path}: put it on a local file system"))
+    // If the file cannot be opened, the store's error says why.
+    let early = match File::open(&path) {
+        Ok(file) => Some(lock(file, &path)?),
+        Err(_) => None,
+    };
+    let store = connect(config, lanes).await?;
+    let lock = match early {
+        Some(lock) if is_at(&lock, &path) => lock,
+        // The file was created or replaced meanwhile.
+        _ => {
+            let file = File::open(&path);
+            let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+            lock(file, &path)?
         }
+    };
+    Ok((store, Serving(Some(lock))))
+}
+
+/// Locks the file for this process.
+fn lock(file: File, path: &Path) -> anyhow::Result<File> {
+    let shown = path.display();
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another nexo serves {shown}: stop it first, {ANOTHER}; several nodes can share one PostgreSQL"
+        ),
+        Err(TryLockError::Error(error)) => Err(error)
+            .with_context(|| format!("cannot lock {shown}: put it on a local file system")),
     }
+}
+
+/// Whether `path` leads to this file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(own), Ok(there)) = (file.metadata(), path.metadata()) else {
+        return false;
+    };
+    (own.dev(), own.ino()) == (there.dev(), there.ino())
 }
 
 /// The store's error with a remedy. Drivers repeat themselves along the chain of causes, so only the root cause is

@@ -1,6 +1,7 @@
 //! Starts the actors and background tasks of one node, in the order that a restart needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::dispatch::live_deliveries::LiveDeliveries;
 use crate::dispatch::{CarrierRoute, DispatchSettings, Dispatcher};
-use crate::jobs::{daily_stats, privacy};
+use crate::jobs::{daily_stats, disk_space, privacy};
 use crate::node::changes;
 use crate::node::changes::{Follower, Freshness};
 use crate::node::lease::Lease;
@@ -21,13 +22,13 @@ use crate::supervision::supervisor::{Health, Supervisor};
 use crate::task_set::TaskSet;
 use crate::trunk::admission::Admission;
 use crate::trunk::carrier;
-use crate::trunk::carrier::{CarrierActor, Line, Trunk, load_held_windows};
+use crate::trunk::carrier::{CarrierActor, Line, Trunk, load_held_windows, read_held_windows};
 use crate::trunk::live_trunk::LiveTrunk;
 use crate::trunk::meters::CarrierMeters;
 use crate::wallet::{ForgetAll, ForgetWallet, Wallet, Wallets};
 use crate::webhook::client::WebhookClient;
 use crate::webhook::{Wake, WebhookActor, WebhookState};
-use crate::{clock, wallet, webhook};
+use crate::{wallet, webhook};
 
 /// What a node is made of.
 pub struct EngineParts {
@@ -39,6 +40,8 @@ pub struct EngineParts {
     pub trunks: Vec<Trunk>,
     pub line: Arc<dyn Line>,
     pub settings: DispatchSettings,
+    /// How long after the end of its lease a node's call may still last.
+    pub max_call: Duration,
     pub webhooks: WebhookClient,
     /// The number of wallet actors. SQLite allows one writer, so one is best there.
     pub wallet_lanes: usize,
@@ -134,12 +137,16 @@ fn spawn_recovery(tasks: &mut TaskSet, parts: &EngineParts) {
     let is_alone = lease.remaining().is_none();
     if !is_alone {
         let (store, lease) = (store.clone(), Arc::clone(lease));
-        tasks.spawn(takeover::take_over_dead_nodes(store, lease, refund));
+        let max_call = parts.max_call;
+        tasks.spawn(takeover::take_over_dead_nodes(
+            store, lease, max_call, refund,
+        ));
     }
 }
 
 fn spawn_jobs(tasks: &mut TaskSet, parts: &EngineParts) {
     tasks.spawn(daily_stats::update_daily_stats(parts.store.clone()));
+    tasks.spawn(disk_space::watch_disk_space(parts.store.clone()));
     let after_days = parts.mask_phones_after_days;
     if after_days > 0 {
         tasks.spawn(privacy::mask_phones(parts.store.clone(), after_days));
@@ -220,11 +227,7 @@ async fn spawn_carriers(
     thread: &ArbiterHandle,
 ) -> Result<Vec<CarrierRoute>, StoreError> {
     // The windows must be known before the first request, not only before the actors' first messages.
-    let windows = parts
-        .store
-        .phone_windows()
-        .held_windows(clock::unix_ms())
-        .await?;
+    let windows = read_held_windows(&parts.store, parts.lease.window_clock()).await?;
     let mut routes = Vec::new();
     for (carrier, trunk) in Carrier::all().zip(&parts.trunks) {
         let admission = Admission::new(trunk.channels, trunk.calls_per_second);

@@ -5,6 +5,8 @@
 //! | variable | what it does |
 //! |---|---|
 //! | `NEXO_TEST_PANICS` | a Unix datagram socket to open; a datagram names the actors that panic: `carriers`, `wallets` or `webhooks` |
+//! | `NEXO_TEST_CLOCK_OFFSET_MS` | how far the wall clock is off at the start; the datagram `clock MS` to `NEXO_TEST_PANICS` sets it later |
+//! | `NEXO_TEST_EXPORT_STALL_MS` | after which silence of its client an export may lose its place |
 //! | `NEXO_TEST_LONGEST_CALL_MS` | how long after the end of a lease a call of that node may still be up |
 
 use std::time::Duration;
@@ -21,6 +23,36 @@ pub fn duration(variable: &str, shipped: Duration) -> Duration {
     #[cfg(not(debug_assertions))]
     let _ = variable;
     shipped
+}
+
+/// How far a test has set the wall clock, in milliseconds. 0 in a release build.
+pub(crate) fn wall_clock_offset_ms() -> i64 {
+    #[cfg(debug_assertions)]
+    return wall_clock::offset_ms();
+    #[cfg(not(debug_assertions))]
+    0
+}
+
+#[cfg(debug_assertions)]
+mod wall_clock {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    static OFFSET_MS: LazyLock<AtomicI64> = LazyLock::new(|| {
+        let offset = std::env::var("NEXO_TEST_CLOCK_OFFSET_MS").ok();
+        AtomicI64::new(offset.and_then(|text| text.parse().ok()).unwrap_or(0))
+    });
+
+    pub fn offset_ms() -> i64 {
+        OFFSET_MS.load(Ordering::Relaxed)
+    }
+
+    pub fn set(text: &[u8]) {
+        let offset = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+        if let Some(offset) = offset {
+            OFFSET_MS.store(offset, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Makes actors panic when a datagram to `NEXO_TEST_PANICS` names them. Ends with the process.
@@ -41,10 +73,11 @@ pub(crate) fn listen_for_panics(
     let _ = std::fs::remove_file(&path);
     let socket = tokio::net::UnixDatagram::bind(&path).expect("the socket in NEXO_TEST_PANICS");
     actix_rt::spawn(async move {
-        let mut name = [0; 16];
+        let mut name = [0; 32];
         while let Ok(length) = socket.recv(&mut name).await {
             // An actor whose mailbox is full panics with the next datagram.
             match &name[..length] {
+                [b'c', b'l', b'o', b'c', b'k', b' ', offset @ ..] => wall_clock::set(offset),
                 b"carriers" => dispatcher.carriers.iter().for_each(|route| {
                     let _ = route.actor.try_send(Supervise::Panic);
                 }),

@@ -167,6 +167,7 @@ impl Bench {
                 .expect("a parsed number has a carrier"),
             cost: Micros::new(22_000),
             created_at_ms: now_ms,
+            window_from_ms: now_ms,
             window_until_ms: now_ms + 30_000,
             idempotent: None,
         }

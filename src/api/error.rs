@@ -12,6 +12,8 @@ use nexo_domain::phone::PhoneError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::read_limits::TooManyReads;
+
 /// `Retry-After` when a queue is full.
 pub const OVERLOADED_RETRY_SECONDS: u32 = 1;
 
@@ -54,6 +56,8 @@ pub enum ApiError {
         id: DeliveryId,
     },
     Overloaded,
+    /// The account has too much in progress; nothing was read.
+    TooManyRequests(TooManyReads),
     /// The request's idempotency key was used with another body.
     IdempotencyConflict,
     NotFound,
@@ -78,9 +82,9 @@ impl ApiError {
             | ApiError::InvalidCode => StatusCode::BAD_REQUEST,
             ApiError::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::InsufficientBalance { .. } => StatusCode::PAYMENT_REQUIRED,
-            ApiError::RateLimited { .. } | ApiError::Throttled { .. } => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            ApiError::RateLimited { .. }
+            | ApiError::Throttled { .. }
+            | ApiError::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             ApiError::NoCarrier | ApiError::NoRoute { .. } => StatusCode::BAD_GATEWAY,
             ApiError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::IdempotencyConflict => StatusCode::CONFLICT,
@@ -108,6 +112,7 @@ impl ApiError {
                 "no_route"
             }
             ApiError::Overloaded => "overloaded",
+            ApiError::TooManyRequests(_) => "too_many_requests",
             ApiError::IdempotencyConflict => "idempotency_conflict",
             ApiError::NotFound => "not_found",
             ApiError::NotAcceptable => "not_acceptable",
@@ -165,6 +170,7 @@ impl ApiError {
             ApiError::Overloaded => {
                 "The gateway is at its limit; nothing was charged, try again in a moment.".into()
             }
+            ApiError::TooManyRequests(refused) => refused.to_string(),
             ApiError::IdempotencyConflict => {
                 "This Idempotency-Key was used with another body within the last 24 hours; use a new key for each OTP.".into()
             }
@@ -191,6 +197,7 @@ impl ApiError {
                 retry_after_seconds,
                 ..
             } => Some(*retry_after_seconds),
+            ApiError::TooManyRequests(refused) => Some(refused.retry_after_seconds()),
             ApiError::Overloaded => Some(OVERLOADED_RETRY_SECONDS),
             _ => None,
         }
@@ -218,6 +225,9 @@ impl ApiError {
             ApiError::RateLimited {
                 retry_after_seconds,
             } => body.retry_after_seconds = Some(*retry_after_seconds),
+            ApiError::TooManyRequests(refused) => {
+                body.retry_after_seconds = Some(refused.retry_after_seconds());
+            }
             ApiError::Throttled {
                 id,
                 retry_after_seconds,
@@ -252,6 +262,12 @@ impl ApiError {
             _ => {}
         }
         answer.body(self.body())
+    }
+}
+
+impl From<TooManyReads> for ApiError {
+    fn from(refused: TooManyReads) -> ApiError {
+        ApiError::TooManyRequests(refused)
     }
 }
 
@@ -299,7 +315,7 @@ pub(super) struct Error<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>)]
     id: Option<DeliveryId>,
-    /// With `rate_limited`, and with `no_route` when the carrier throttles.
+    /// With `rate_limited` and `too_many_requests`, and with `no_route` when the carrier throttles.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u32>,
     /// With `invalid_request` for a query parameter: its name.
@@ -354,6 +370,11 @@ mod tests {
                 r#""parameter":"a\"b""#,
             ),
             (ApiError::NotAcceptable, 406, ""),
+            (
+                ApiError::TooManyRequests(TooManyReads::Exports),
+                429,
+                r#""retry_after_seconds":5"#,
+            ),
             (ApiError::Overloaded, 503, ""),
             (ApiError::IdempotencyConflict, 409, ""),
         ] {

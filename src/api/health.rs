@@ -23,6 +23,9 @@ const METRIC_INTERVAL: Duration = Duration::from_secs(2);
 
 const NO_LEASE: &str = "this node's lease has ended: the database did not answer in time, or the process was suspended";
 
+const DISK_FULL: &str =
+    "the disk under the database is full; OTPs are refused until there is space";
+
 /// The process is alive.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Alive {
@@ -110,6 +113,9 @@ async fn problems(state: &ApiState) -> Vec<String> {
         problems.push(format!(
             "the disk failed under the database; nothing is accepted until a restart: {reason}"
         ));
+    }
+    if state.store.is_disk_full() {
+        problems.push(DISK_FULL.to_owned());
     }
     if state.is_draining() {
         problems.push("shutting down".to_owned());

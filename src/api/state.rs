@@ -9,11 +9,13 @@ use metrics::Counter;
 use nexo_actors::dispatch::Dispatcher;
 use nexo_actors::supervision::handle::Handle;
 use nexo_actors::webhook::WebhookActor;
+use nexo_domain::ids::AccountId;
 use nexo_entities::store::{Store, StoreError};
 
 use super::auth::keyring::KeyRing;
 use super::error::ApiError;
 use super::otp::routing::Routing;
+use crate::read_limits::ReadLimits;
 use crate::terms::Terms;
 
 /// How long the database may take to answer a query of a request.
@@ -30,6 +32,7 @@ pub struct ApiState {
     /// The page on which a customer tops up.
     pub deposit_url: String,
     pub terms: Arc<Terms>,
+    pub read_limits: Arc<ReadLimits>,
     pub draining: Arc<AtomicBool>,
     pub internal_errors: Counter,
     /// Counts answers replayed for an idempotency key.
@@ -54,6 +57,20 @@ impl ApiState {
         self.internal_errors.increment(1);
         tracing::error!("{what}");
         ApiError::Internal
+    }
+
+    /// Runs a query that reads an account's data, in the account's turn. `what` names the data in the log.
+    ///
+    /// # Errors
+    /// [`ApiError::TooManyRequests`], and those of [`ApiState::read`].
+    pub(super) async fn read_of<T>(
+        &self,
+        account: AccountId,
+        what: &'static str,
+        query: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ApiError> {
+        let _turn = self.read_limits.read(account).await?;
+        self.read(what, query).await
     }
 
     /// Runs a query with a time limit. `what` names the data in the log.

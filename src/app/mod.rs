@@ -36,6 +36,7 @@ use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
+use crate::read_limits::{Bounds, ReadLimits};
 use crate::telemetry::{self, Sampled};
 use crate::terms::Terms;
 use crate::trunks;
@@ -61,16 +62,17 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const POSTGRES_WRITERS: u32 = 8;
 const WALLET_LANES_POSTGRES: usize = 4;
 
-/// Opens the configured database and migrates its schema.
+/// Opens the configured database, locks it for this process and migrates its schema.
 ///
 /// # Errors
-/// Those of the store.
-pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let store = crate::database::connect(&config.database, POSTGRES_WRITERS).await?;
+/// Those of the store, or if another process serves the same SQLite file.
+pub async fn open_store(config: &Config) -> anyhow::Result<(Store, Serving)> {
+    let (store, serving) =
+        crate::database::connect_to_serve(&config.database, POSTGRES_WRITERS).await?;
     nexo_migration::up(store.connection())
         .await
         .context("migrating the database schema failed")?;
-    Ok(store)
+    Ok((store, serving))
 }
 
 /// A running gateway.
@@ -97,19 +99,18 @@ pub struct App {
 pub type WrapLine = Box<dyn FnOnce(Arc<dyn Line>) -> Arc<dyn Line>>;
 
 impl App {
-    /// Starts everything. `recorder` is the process's metrics recorder.
+    /// Starts everything on a database that [`open_store`] opened. `recorder` is the process's metrics recorder.
     ///
     /// # Errors
     /// What keeps the gateway from working, in one line.
     pub async fn start(
         config: &Config,
         ports: Ports,
-        store: Store,
+        (store, serving): (Store, Serving),
         recorder: PrometheusHandle,
         wrap_line: Option<WrapLine>,
     ) -> anyhow::Result<App> {
         let prompts = crate::voice::prompts(config)?;
-        let serving = crate::database::serve_alone(&config.database)?;
         let live = Arc::new(LiveDeliveries::default());
         let lease = start_node(config, &store, Arc::clone(&live)).await?;
         let sandbox = start_sandbox(config).await?;
@@ -122,6 +123,7 @@ impl App {
 
         let draining = Arc::new(AtomicBool::new(false));
         let terms = Terms::of(config);
+        let read_limits = ReadLimits::new(Bounds::of(&config.server));
         let api = web::Data::new(ApiState {
             store: store.clone(),
             keys: Arc::clone(&caches.keys),
@@ -131,6 +133,7 @@ impl App {
             trusted_proxies: config.server.trusted_proxies.clone(),
             deposit_url: deposit_url(config),
             terms: Arc::clone(&terms),
+            read_limits: Arc::clone(&read_limits),
             draining: Arc::clone(&draining),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
@@ -142,6 +145,7 @@ impl App {
             webhooks: engine.webhooks.clone(),
             live_deliveries: Arc::clone(&engine.live),
             dispatcher: Arc::clone(&engine.dispatcher),
+            read_limits: Arc::clone(&read_limits),
         };
         let site = web::Data::new(SiteState::new(config, services)?);
         let (http, metrics) = (ports.http.local_addr()?, ports.metrics.local_addr()?);
@@ -162,6 +166,7 @@ impl App {
         let reloader = Arc::new(Reloader {
             dispatcher: Arc::clone(&engine.dispatcher),
             terms,
+            read_limits,
             watch: Mutex::new(Some(telephony.watch)),
             locator: telephony.locator,
             sandbox: sandbox.as_ref().map(Sandbox::local_addr),
@@ -256,10 +261,7 @@ async fn start_node(
     live: Arc<LiveDeliveries>,
 ) -> anyhow::Result<LeaseHolder> {
     let name = config.cluster.node_name();
-    // A call dialled at the end of the lease may be accepted this much later.
-    let dispatch = Duration::from_millis(config.calls.dispatch_timeout_ms);
-    let max_call = test_hooks::duration("NEXO_TEST_LONGEST_CALL_MS", dispatch + CALL_END_TIMEOUT);
-    let holder = LeaseHolder::start(store, name, max_call, move || live.expect_lost())
+    let holder = LeaseHolder::start(store, name, max_call(config), move || live.expect_lost())
         .await
         .map_err(|error| match error {
             StoreError::NodeInUse { name, .. } => anyhow::anyhow!(
@@ -271,6 +273,13 @@ async fn start_node(
     let settled = reaper::recover(store, &node, config.billing.refund).await?;
     tracing::info!(node = name, epoch = node.epoch, settled, "recovered");
     Ok(holder)
+}
+
+/// How long after the end of its lease a node's call may still last: a call dialled at the end of the lease may be
+/// accepted by the dispatch timeout later.
+fn max_call(config: &Config) -> Duration {
+    let dispatch = Duration::from_millis(config.calls.dispatch_timeout_ms);
+    test_hooks::duration("NEXO_TEST_LONGEST_CALL_MS", dispatch + CALL_END_TIMEOUT)
 }
 
 async fn start_engine(
@@ -295,6 +304,7 @@ async fn start_engine(
         trunks,
         line,
         settings: settings::dispatch_settings(config),
+        max_call: max_call(config),
         webhooks: settings::webhook_client(config)?,
         escalate: Box::new(exit_after_crash_loop),
         on_change: Box::new(move |change| changed.on_change(change)),

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 
 use super::settings::dispatch_settings;
 use crate::config::{Config, Loaded};
+use crate::read_limits::{Bounds, ReadLimits};
 use crate::terms::Terms;
 use crate::trunks;
 
@@ -27,6 +28,15 @@ type CopyKey = fn(&mut Config, &Config);
 /// The keys that a running gateway reloads, besides all of `carriers`: each with its copy into the configuration in
 /// force. A key that is not listed takes effect at the next start.
 const RELOADED: &[(&str, CopyKey)] = &[
+    ("server.reads_per_account", |to, from| {
+        to.server.reads_per_account = from.server.reads_per_account;
+    }),
+    ("server.exports_per_account", |to, from| {
+        to.server.exports_per_account = from.server.exports_per_account;
+    }),
+    ("server.exports", |to, from| {
+        to.server.exports = from.server.exports;
+    }),
     ("billing.price_usd", |to, from| {
         to.billing.price_usd = from.billing.price_usd;
     }),
@@ -100,6 +110,7 @@ impl ReloadMeters {
 pub struct Reloader {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) terms: Arc<Terms>,
+    pub(crate) read_limits: Arc<ReadLimits>,
     /// `None` once the gateway shuts down.
     pub(crate) watch: Mutex<Option<TrunkMonitor>>,
     pub(crate) locator: Arc<dyn Locate>,
@@ -122,6 +133,12 @@ impl Reloader {
         };
         let in_force = self.config.load_full();
         let config = Self::merge_reloadable(&in_force, &wanted.config);
+        if config.server.reads_per_account >= config.database.list_connections {
+            bail!(
+                "server.reads_per_account: less than database.list_connections in force, {}; restart nexo to change that",
+                config.database.list_connections
+            );
+        }
         if config.uses_tcp_or_tls() && !in_force.uses_tcp_or_tls() {
             bail!(
                 "carriers: the first gateway over TCP or TLS needs a restart of nexo, which then listens on TCP {}",
@@ -136,6 +153,7 @@ impl Reloader {
         self.dispatcher
             .reconfigure(trunks, dispatch_settings(&config));
         self.terms.replace(&config);
+        self.read_limits.set_bounds(Bounds::of(&config.server));
         self.config.store(Arc::new(config));
         Ok(differences(before, wanted))
     }

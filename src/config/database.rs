@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use nexo_entities::store::DEFAULT_LIST_CONNECTIONS;
+
 use super::read::error::ConfigError;
 use super::read::section::{MASK, Reader};
 
@@ -11,6 +13,8 @@ pub struct DatabaseConfig {
     /// `sqlite://FILE`, relative to the working directory, for one node; `postgres://…` for many.
     /// May hold a password: show [`DatabaseConfig::masked_url`].
     pub url: String,
+    /// Read connections for lists and pages. One account uses at most `server.reads_per_account` of them.
+    pub list_connections: u32,
 }
 
 /// `[cluster]`.
@@ -32,6 +36,11 @@ impl DatabaseConfig {
                 parse_url,
                 masked,
             )?,
+            list_connections: section.integer(
+                "list_connections",
+                i64::from(DEFAULT_LIST_CONNECTIONS),
+                2..=64,
+            )?,
         })
     }
 
@@ -50,6 +59,7 @@ impl fmt::Debug for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatabaseConfig")
             .field("url", &self.masked_url())
+            .field("list_connections", &self.list_connections)
             .finish()
     }
 }
@@ -155,7 +165,10 @@ mod tests {
             ),
             ("nexo:s3cret@db", "********"),
         ] {
-            let database = DatabaseConfig { url: url.into() };
+            let database = DatabaseConfig {
+                url: url.into(),
+                list_connections: 4,
+            };
             assert_eq!(database.masked_url(), shown);
             assert!(!format!("{database:?}").contains("s3"));
         }

@@ -136,6 +136,12 @@ impl Config {
             sandbox: SandboxSettings::read(&mut reader)?,
             carriers: telephony::carriers::read(&mut reader)?,
         };
+        if config.server.reads_per_account >= config.database.list_connections {
+            return Err(reader.invalid(
+                "server.reads_per_account",
+                "less than database.list_connections, so that other accounts can read meanwhile",
+            ));
+        }
         let settings = reader.finish()?;
         Ok(Loaded {
             config,

@@ -24,6 +24,12 @@ pub struct ServerConfig {
     /// Behind a load balancer: the minimum time during which a node that shuts down still responds, with 503 and a
     /// failing `/readyz`, even without active calls. Two check intervals are enough.
     pub drain_at_least_ms: u64,
+    /// How many lists, look-ups and pages of one account read the database at the same time. Others wait in turn.
+    pub reads_per_account: u32,
+    /// How many CSV exports one account may have in progress.
+    pub exports_per_account: u32,
+    /// How many CSV exports all accounts together may have in progress.
+    pub exports: u32,
 }
 
 /// `[metrics]`: the Prometheus endpoint.
@@ -51,6 +57,9 @@ impl ServerConfig {
                 |t| parse_entry(t).ok(),
             )?,
             drain_at_least_ms: section.integer("drain_at_least_ms", 0, 0..=60_000)?,
+            reads_per_account: section.integer("reads_per_account", 2, 1..=63)?,
+            exports_per_account: section.integer("exports_per_account", 2, 1..=100)?,
+            exports: section.integer("exports", 16, 1..=1_000)?,
         })
     }
 }

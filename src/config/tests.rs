@@ -33,10 +33,14 @@ listen = "127.0.0.1:8080"
 public_url = "http://127.0.0.1:8080"
 trusted_proxies = ["127.0.0.0/8", "::1/128"]
 drain_at_least_ms = 0
+reads_per_account = 2
+exports_per_account = 2
+exports = 16
 [metrics]
 listen = "127.0.0.1:9464"
 [database]
 url = "sqlite://data/nexo.db"
+list_connections = 4
 [cluster]
 node = ""
 [billing]

@@ -71,6 +71,14 @@ pub fn install_recorder() -> anyhow::Result<PrometheusHandle> {
 
 const COUNTERS: &[(&str, &str)] = &[
     (
+        "nexo_reads_refused_total",
+        "Lists, pages and exports refused because too much was read at the same time, by limit.",
+    ),
+    (
+        "nexo_exports_stalled_total",
+        "CSV exports ended because the client took nothing and another export needed the place.",
+    ),
+    (
         "nexo_http_requests_total",
         "HTTP requests by route and status.",
     ),
@@ -235,6 +243,11 @@ const GAUGES: &[(&str, &str)] = &[
         "nexo_actor_mailbox_limit",
         "Mailbox capacity of an actor; beyond it customers get 503.",
     ),
+    (
+        "nexo_database_disk_full",
+        "Whether the disk under the database is full, so that OTPs are refused.",
+    ),
+    ("nexo_exports_in_progress", "CSV exports in progress."),
     (
         "nexo_ready",
         "Whether /readyz answers 200: this node accepts OTPs.",

@@ -10,7 +10,7 @@ use nexo_voice::endpoint::{CallEvent, CallReport, Quality};
 use tracing::Span;
 use uuid::Uuid;
 
-use crate::clock;
+use crate::clock::RecordClock;
 use crate::dispatch::live_deliveries::{LiveDelivery, Progress};
 use crate::trunk::carrier::Placed;
 
@@ -22,6 +22,7 @@ pub(crate) struct AcceptedCall {
     /// The span of the call, until its end.
     pub span: Span,
     pub placed: Placed,
+    pub clock: RecordClock,
     pub number: usize,
     pub started_at_ms: i64,
     pub accepted_at_ms: i64,
@@ -33,13 +34,14 @@ pub(crate) struct AcceptedCall {
 /// call that was not accepted.
 pub(crate) async fn first_answer(
     placed: &mut Placed,
+    clock: RecordClock,
 ) -> Result<Option<i64>, Option<Box<CallReport>>> {
     let mut ringing_at_ms = None;
     while let Some(news) = placed.events.next().await {
         match news {
             CallEvent::Accepted { .. } => return Ok(ringing_at_ms),
             CallEvent::Ended(report) => return Err(Some(report)),
-            CallEvent::Ringing => ringing_at_ms = Some(clock::unix_ms()),
+            CallEvent::Ringing => ringing_at_ms = Some(clock.now_ms()),
             CallEvent::Dialled
             | CallEvent::KeyPressed
             | CallEvent::Answered { .. }
@@ -70,7 +72,7 @@ pub(crate) async fn follow(
             if let CallEvent::Ended(report) = news {
                 return Some(report);
             }
-            if advance(&mut progress, &news) {
+            if advance(&mut progress, &news, accepted.clock.now_ms()) {
                 live.show(&progress);
             }
         }
@@ -87,8 +89,7 @@ pub(crate) async fn follow(
 }
 
 /// Updates the progress. Returns whether it has changed.
-fn advance(progress: &mut Progress, news: &CallEvent) -> bool {
-    let now = clock::unix_ms();
+fn advance(progress: &mut Progress, news: &CallEvent, now: i64) -> bool {
     match news {
         CallEvent::Ringing => progress.ringing_at_ms = Some(now),
         CallEvent::Answered { .. } => progress.answered_at_ms = Some(now),
@@ -132,7 +133,7 @@ pub(crate) fn refusal_of(report: &Option<Box<CallReport>>) -> Refusal {
 pub(crate) fn refused_attempt(
     placed: &Placed,
     number: usize,
-    started_at_ms: i64,
+    (started_at_ms, ended_at_ms): (i64, i64),
     refusal: &Refusal,
 ) -> CallAttempt {
     let (sip_code, end_reason) = match refusal {
@@ -150,7 +151,7 @@ pub(crate) fn refused_attempt(
         accepted_at_ms: None,
         ringing_at_ms: None,
         answered_at_ms: None,
-        ended_at_ms: clock::unix_ms(),
+        ended_at_ms,
         sip_code,
         end_reason: end_reason.into(),
         codec: None,
@@ -166,6 +167,11 @@ fn accepted_attempt(
     report: Option<&CallReport>,
     steps: Vec<CallStep>,
 ) -> CallAttempt {
+    // The endpoint has a clock of its own for each call. Only its durations count.
+    let at_ms = |reported: fn(&CallReport) -> Option<i64>| {
+        let report = report?;
+        Some(accepted.started_at_ms + (reported(report)? - report.started_at_ms))
+    };
     CallAttempt {
         id: AttemptId(Uuid::now_v7()),
         number: accepted.number as u16,
@@ -173,9 +179,9 @@ fn accepted_attempt(
         call_id: accepted.placed.call_id.clone(),
         started_at_ms: accepted.started_at_ms,
         accepted_at_ms: Some(accepted.accepted_at_ms),
-        ringing_at_ms: report.and_then(|r| r.ringing_at_ms),
-        answered_at_ms: report.and_then(|r| r.answered_at_ms),
-        ended_at_ms: clock::unix_ms(),
+        ringing_at_ms: at_ms(|report| report.ringing_at_ms),
+        answered_at_ms: at_ms(|report| report.answered_at_ms),
+        ended_at_ms: accepted.clock.now_ms(),
         sip_code: report.and_then(|r| r.sip_code),
         end_reason: report.map_or("lost", |r| end_reason(&r.end)).into(),
         codec: report

@@ -2,7 +2,6 @@
 //!
 //! A delivery that is `sent` in the database and missing here has lost its saga. The reaper settles it.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -103,11 +102,6 @@ impl LiveDeliveries {
     /// The progress of the delivery's call, if this process makes the call and a gateway has accepted it.
     pub fn progress(&self, delivery_id: DeliveryId) -> Option<Progress> {
         self.progress.get(&delivery_id).map(|known| known.clone())
-    }
-
-    /// A copy of the set.
-    pub fn snapshot(&self) -> HashSet<DeliveryId> {
-        self.deliveries.iter().map(|id| *id).collect()
     }
 
     pub fn len(&self) -> usize {

@@ -26,4 +26,4 @@ mod start_permit;
 
 pub use answer::Dispatched;
 pub use dispatcher::{CarrierRoute, DispatchSettings, Dispatcher};
-pub use order::OtpOrder;
+pub use order::{OtpOrder, new_delivery};

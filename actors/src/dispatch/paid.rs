@@ -10,7 +10,6 @@ use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::ledger::posting::{CallAttempt, NodeEpoch, Settlement};
 
-use crate::clock;
 use crate::dispatch::live_deliveries::LiveDelivery;
 use crate::dispatch::order::OtpOrder;
 use crate::trunk::admission::{Channel, Realm};
@@ -23,14 +22,13 @@ pub(super) struct Paid {
     pub realm: Realm,
     pub parts: Parts,
     pub after: Buckets,
-    pub created_at_ms: i64,
     pub idempotent: Option<Arc<IdempotentRequest>>,
     /// The parent span of its webhooks.
     pub trace: Option<TraceParent>,
     /// The epoch in which it was debited.
     pub node: Arc<NodeEpoch>,
     /// Held until the call is over.
-    #[expect(dead_code, reason = "its drop releases_key the channel")]
+    #[expect(dead_code, reason = "its drop frees the channel")]
     pub channel: Channel,
     pub live: LiveDelivery,
 }
@@ -51,7 +49,7 @@ impl Paid {
         attempts: Vec<CallAttempt>,
         settled: Settled,
     ) -> Settlement {
-        let completed_at_ms = clock::unix_ms();
+        let completed_at_ms = self.order.clock.now_ms();
         let event = Event {
             delivery_id: self.order.delivery_id,
             phone: self.order.phone,
@@ -59,7 +57,7 @@ impl Paid {
             status: outcome.status,
             cost: self.order.cost,
             error_code: outcome.error_code,
-            created_at_ms: self.created_at_ms,
+            created_at_ms: self.order.clock.start_ms(),
             completed_at_ms,
         };
         Settlement {

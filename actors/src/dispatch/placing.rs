@@ -8,7 +8,6 @@ use nexo_entities::store::ledger::posting::CallAttempt;
 use nexo_voice::sip::message::hop::Hop;
 use tracing::Span;
 
-use crate::clock;
 use crate::dispatch::answer::throttled_refusal;
 use crate::dispatch::attempts::{AcceptedCall, first_answer, refusal_of, refused_attempt};
 use crate::dispatch::dispatcher::Dispatcher;
@@ -42,8 +41,9 @@ impl Dispatcher {
             };
             tried.push((placed.gateway, placed.target));
             let span = call_span(&placed);
-            let started_at_ms = clock::unix_ms();
-            let within = tokio::time::timeout_at(give_up.into(), first_answer(&mut placed));
+            let clock = paid.order.clock;
+            let started_at_ms = clock.now_ms();
+            let within = tokio::time::timeout_at(give_up.into(), first_answer(&mut placed, clock));
             let refusal = match within.await {
                 Ok(Ok(ringing_at_ms)) => {
                     placed.state.call_accepted();
@@ -52,7 +52,8 @@ impl Dispatcher {
                         span,
                         number: tried.len(),
                         placed,
-                        accepted_at_ms: clock::unix_ms(),
+                        clock,
+                        accepted_at_ms: clock.now_ms(),
                         ringing_at_ms,
                         started_at_ms,
                     });
@@ -64,7 +65,7 @@ impl Dispatcher {
             attempts.push(refused_attempt(
                 &placed,
                 tried.len(),
-                started_at_ms,
+                (started_at_ms, clock.now_ms()),
                 &refusal,
             ));
             span.record("end", tracing::field::debug(&refusal));

@@ -88,7 +88,7 @@ impl Dispatcher {
         let Some(node) = self.lease.current() else {
             return replier.send(Dispatched::Overloaded);
         };
-        let now_ms = clock::unix_ms();
+        let now_ms = clock::boot_ms();
         let until_ms = window_until_ms(now_ms);
         let claimed =
             route
@@ -106,7 +106,7 @@ impl Dispatcher {
         let live = self.live.begin(order.delivery_id);
         let idempotent = replier.request();
         match self
-            .debit(&order, &node, &idempotent, now_ms, until_ms)
+            .debit(&order, &node, &idempotent, now_ms)
             .instrument(tracing::debug_span!("debit"))
             .await
         {
@@ -117,7 +117,6 @@ impl Dispatcher {
                     realm,
                     parts,
                     after,
-                    created_at_ms: now_ms,
                     idempotent,
                     trace: traces::parent_of(&Span::current()),
                     node,
@@ -160,9 +159,11 @@ impl Dispatcher {
         order: &OtpOrder,
         node: &Arc<NodeEpoch>,
         idempotent: &Option<Arc<IdempotentRequest>>,
-        created_at_ms: i64,
-        window_until_ms: i64,
+        claimed_at_boot_ms: i64,
     ) -> Result<(Parts, Buckets), DebitFailure> {
+        let windows = self.lease.window_clock();
+        let waited_ms = clock::boot_ms() - claimed_at_boot_ms;
+        let window_from_ms = windows.now_ms() - waited_ms;
         let debit = Debit {
             delivery_id: order.delivery_id,
             account_id: order.account_id,
@@ -171,8 +172,9 @@ impl Dispatcher {
             phone: order.phone,
             carrier: order.carrier,
             cost: order.cost,
-            created_at_ms,
-            window_until_ms,
+            created_at_ms: order.clock.start_ms(),
+            window_from_ms,
+            window_until_ms: window_until_ms(window_from_ms),
             idempotent: idempotent.clone(),
         };
         let (reply, outcome) = oneshot::channel();
@@ -192,7 +194,7 @@ impl Dispatcher {
                 refused(Dispatched::FundsShort { total })
             }
             Ok(Ok(Ok(DebitOutcome::WindowHeld { until_ms }))) => refused(Dispatched::WindowHeld {
-                retry_after_seconds: retry_after_seconds(until_ms, clock::unix_ms()).unwrap_or(1),
+                retry_after_seconds: retry_after_seconds(until_ms, windows.now_ms()).unwrap_or(1),
             }),
             Ok(Ok(Ok(DebitOutcome::AccountClosed))) => refused(Dispatched::AccountClosed),
             Ok(Ok(Ok(DebitOutcome::KeyTaken))) => refused(Dispatched::KeyTaken),

@@ -16,6 +16,9 @@ pub async fn update_daily_stats(store: Store) {
     let mut due = clock::interval(INTERVAL);
     loop {
         due.tick().await;
+        if let Err(error) = store.deliveries().rewind_to(clock::unix_ms()).await {
+            tracing::warn!(%error, "the daily statistics could not be rewound");
+        }
         let stats = drain_backlog(|| store.deliveries().update_daily_stats(clock::unix_ms())).await;
         if let Err(error) = stats {
             tracing::warn!(%error, "the daily statistics could not be updated");

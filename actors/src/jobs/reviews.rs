@@ -54,9 +54,16 @@ pub async fn review_traffic(store: Store, settings: ReviewSettings) {
     let mut next_end = latest();
     loop {
         let wait_ms = next_end + settle_ms - clock::unix_ms();
-        tokio::time::sleep(Duration::from_millis(wait_ms.max(0).unsigned_abs())).await;
+        let wait_ms = wait_ms.clamp(0, window_ms);
+        tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())).await;
+        let latest = latest();
+        if latest < next_end {
+            // If the clock was set back, windows that were checked before follow. No window is checked twice.
+            next_end = next_end.min(latest + window_ms);
+            continue;
+        }
         // A machine that was suspended has missed windows. Only the last one is worth a check.
-        next_end = next_end.max(latest());
+        next_end = latest;
         match check_window(&store, &settings.limits, (next_end - window_ms, next_end)).await {
             Ok(opened) => meters.count(&opened),
             Err(error) => {

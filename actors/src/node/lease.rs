@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_rt::Arbiter;
 use arc_swap::ArcSwap;
@@ -29,6 +29,7 @@ use nexo_voice::endpoint::Permit;
 use tokio::sync::oneshot;
 
 use crate::clock;
+use crate::clock::WindowClock;
 
 /// How often the lease is renewed.
 pub const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
@@ -47,15 +48,26 @@ pub struct Lease {
     node: ArcSwap<NodeEpoch>,
     /// Milliseconds of the boot clock; `i64::MAX` for a node that is alone.
     ends_at_ms: AtomicI64,
+    window_clock: WindowClock,
 }
 
 impl Lease {
     /// The lease of the only process that serves a database. It never expires.
     pub fn alone(node: NodeEpoch) -> Arc<Lease> {
+        Lease::new(node, WindowClock::of_process())
+    }
+
+    fn new(node: NodeEpoch, window_clock: WindowClock) -> Arc<Lease> {
         Arc::new(Lease {
             node: ArcSwap::from_pointee(node),
             ends_at_ms: AtomicI64::new(i64::MAX),
+            window_clock,
         })
+    }
+
+    /// The clock of the phone windows in the database.
+    pub fn window_clock(&self) -> &WindowClock {
+        &self.window_clock
     }
 
     /// The current epoch of this node, whether or not its lease is valid.
@@ -184,8 +196,11 @@ struct Meters {
 impl Renewer {
     async fn begin(store: &Store, name: &str, max_call: Duration) -> Result<Renewer, StoreError> {
         let mut seen_lease_ms = None;
+        let seen_since = Instant::now();
         loop {
-            match Renewer::try_begin(store, name, max_call).await {
+            // A lease that is not renewed has ended after its duration, also if the database clock was set back.
+            let is_silent = seen_since.elapsed() > DURATION + SAFETY_MARGIN;
+            match Renewer::try_begin(store, name, max_call, is_silent).await {
                 Err(StoreError::NodeInUse { lease_until_ms, .. })
                     if seen_lease_ms.is_none_or(|seen| seen == lease_until_ms) =>
                 {
@@ -201,13 +216,27 @@ impl Renewer {
         store: &Store,
         name: &str,
         max_call: Duration,
+        is_silent: bool,
     ) -> Result<Renewer, StoreError> {
         let session = store.cluster().node_session(name).await?;
-        let (requested_ms, node) = start(store, name, max_call, session.as_ref()).await?;
-        let lease = Lease::alone(node);
-        if session.is_some() {
-            lease.renewed(requested_ms);
-        }
+        let predecessor = match is_silent {
+            true => Predecessor::Dead,
+            false => predecessor(session.as_ref()),
+        };
+        let begun = start(store, name, max_call, session.as_ref(), predecessor).await;
+        let (requested_ms, node) = begun?;
+        let lease = match session {
+            None => Lease::alone(node),
+            Some(_) => {
+                let clock = WindowClock::of_database();
+                let asked_ms = clock::boot_ms();
+                let database_ms = store.cluster().database_time_ms().await?;
+                clock.synchronise(database_ms, asked_ms);
+                let lease = Lease::new(node, clock);
+                lease.renewed(requested_ms);
+                lease
+            }
+        };
         Ok(Renewer {
             store: store.clone(),
             lease,
@@ -262,11 +291,13 @@ impl Renewer {
         let node = self.lease.node();
         let requested_ms = clock::boot_ms();
         match tokio::time::timeout(RENEWAL_TIMEOUT, self.renew_session(&node)).await {
-            Ok(Ok(true)) => {
+            Ok(Ok(Some(database_ms))) => {
                 self.lease.renewed(requested_ms);
+                let clock = self.lease.window_clock();
+                clock.synchronise(database_ms, requested_ms);
                 true
             }
-            Ok(Ok(false)) => {
+            Ok(Ok(None)) => {
                 self.lease.lost(&node);
                 self.meters.lost.increment(1);
                 self.begin_next_epoch(&node, on_new_epoch).await
@@ -284,14 +315,14 @@ impl Renewer {
         }
     }
 
-    async fn renew_session(&mut self, node: &NodeEpoch) -> Result<bool, StoreError> {
+    async fn renew_session(&mut self, node: &NodeEpoch) -> Result<Option<i64>, StoreError> {
         // Our own last connection may have held the node's lock a moment longer. Try to take the lock again.
         if self.session.as_ref().is_none_or(NodeSession::is_taken) {
             self.session = self.store.cluster().node_session(&node.node).await?;
         }
         match &mut self.session {
             Some(session) => session.renew(node, millis(DURATION)).await,
-            None => Ok(false),
+            None => Ok(None),
         }
     }
 
@@ -303,7 +334,8 @@ impl Renewer {
         on_new_epoch: &(dyn Fn() + Sync),
     ) -> bool {
         let session = self.session.as_ref();
-        let begun = start(&self.store, &old.node, self.max_call, session);
+        let predecessor = predecessor(session);
+        let begun = start(&self.store, &old.node, self.max_call, session, predecessor);
         match tokio::time::timeout(DURATION, begun).await {
             Ok(Ok((requested_ms, node))) => {
                 tracing::warn!(
@@ -337,6 +369,7 @@ async fn start(
     name: &str,
     max_call: Duration,
     session: Option<&NodeSession>,
+    predecessor: Predecessor,
 ) -> Result<(i64, NodeEpoch), StoreError> {
     let requested_ms = clock::boot_ms();
     let node = store
@@ -346,15 +379,20 @@ async fn start(
             at_ms: clock::unix_ms(),
             lease_ms: millis(DURATION),
             longest_call_ms: millis(max_call),
-            predecessor: match session {
-                None => Predecessor::Dead,
-                Some(session) if session.is_taken() => Predecessor::MayBeAlive,
-                Some(_) => Predecessor::Unlocked,
-            },
+            predecessor,
             is_locked: session.is_some_and(NodeSession::is_locked),
         })
         .await?;
     Ok((requested_ms, node))
+}
+
+/// What the lock of the node's name says about the previous process with this name.
+fn predecessor(session: Option<&NodeSession>) -> Predecessor {
+    match session {
+        None => Predecessor::Dead,
+        Some(session) if session.is_taken() => Predecessor::MayBeAlive,
+        Some(_) => Predecessor::Unlocked,
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Settles deliveries that lost their saga: those of this node that are `sent` and that no saga works on.
 //! At the start of a process these are all deliveries that its last run left behind.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome, RefundPolicy, Status};
 use nexo_domain::idempotency::IdempotentRequest;
+use nexo_domain::ids::WebhookAttemptId;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::deliveries::recovery::UnfinishedDelivery;
 use nexo_entities::store::ledger::posting::{NodeEpoch, Settlement, WalletCache};
@@ -20,10 +22,8 @@ pub const SCAN_INTERVAL: Duration = Duration::from_secs(2);
 /// Without a known loss, one wake-up in this number scans: reading all `sent` deliveries takes long while many
 /// calls are in progress.
 const TICKS_PER_IDLE_SCAN: u64 = 15;
-/// The number of wake-ups that scan after a loss: enough for the lost delivery to reach [`MIN_AGE_MS`], plus one.
-const SCANS_AFTER_LOSS: u64 = 2 + (MIN_AGE_MS as u64).div_ceil(SCAN_INTERVAL.as_millis() as u64);
-/// The minimum age of a delivery that is settled. A younger one may be missing from the scan's set of live deliveries.
-const MIN_AGE_MS: i64 = 3_000;
+/// The number of wake-ups that scan after a loss: a debit in doubt may become visible a little later.
+const SCANS_AFTER_LOSS: u64 = 4;
 /// How often expired windows and stored responses, and old changes, are deleted.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 /// How many stored responses one transaction deletes. The transaction is short because other writers wait.
@@ -37,7 +37,8 @@ const MAX_POST_MS: i64 = 600_000;
 pub(crate) fn interrupted(unfinished: &UnfinishedDelivery, policy: RefundPolicy) -> Settlement {
     let delivery = &unfinished.delivery;
     let outcome = Outcome::of(&Ending::Interrupted, policy);
-    let completed_at_ms = clock::unix_ms();
+    // The clock may have been set back since the delivery was accepted.
+    let completed_at_ms = clock::unix_ms().max(delivery.created_at_ms);
     let event = Event {
         delivery_id: delivery.id,
         phone: unfinished.phone,
@@ -96,25 +97,22 @@ pub async fn recover(
     node: &NodeEpoch,
     policy: RefundPolicy,
 ) -> Result<usize, StoreError> {
-    settle(store, node, i64::MAX, &LiveDeliveries::default(), policy).await
+    settle(store, node, &LiveDeliveries::default(), policy).await
 }
 
 async fn settle(
     store: &Store,
     node: &NodeEpoch,
-    before_ms: i64,
     live: &LiveDeliveries,
     policy: RefundPolicy,
 ) -> Result<usize, StoreError> {
     let mut cache = WalletCache::default();
-    let in_progress = live.snapshot();
     store
         .deliveries()
         .settle_unfinished(
             &mut cache,
             node,
-            before_ms,
-            &in_progress,
+            |delivery| live.contains(delivery),
             |unfinished| match live.doubt(&unfinished.delivery.id) {
                 Some(request) => never_dialled(unfinished, request),
                 None => interrupted(unfinished, policy),
@@ -134,6 +132,7 @@ pub async fn reap(
     let mut scan_due = clock::interval(SCAN_INTERVAL);
     let (mut ticks, mut scan_until) = (0u64, 0);
     let mut cleanup_due = clock::interval(CLEANUP_INTERVAL);
+    let mut memory = CleanUpMemory::default();
     while store.stop_reason().is_none() {
         tokio::select! {
             _ = scan_due.tick() => {
@@ -144,8 +143,7 @@ pub async fn reap(
                 if ticks > scan_until && ticks % TICKS_PER_IDLE_SCAN != 0 {
                     continue;
                 }
-                let before_ms = clock::unix_ms() - MIN_AGE_MS;
-                match settle(&store, &lease.node(), before_ms, &live, policy).await {
+                match settle(&store, &lease.node(), &live, policy).await {
                     Ok(0) => {}
                     Ok(count) => {
                         tracing::warn!(count, "deliveries without a saga were settled");
@@ -159,7 +157,7 @@ pub async fn reap(
             }
             _ = cleanup_due.tick() => {
                 live.forget_old_doubts();
-                if let Err(error) = clean_up(&store).await {
+                if let Err(error) = clean_up(&store, &lease, &mut memory).await {
                     tracing::warn!(%error, "expired windows, changes and stored responses could not be deleted");
                 }
             }
@@ -167,23 +165,53 @@ pub async fn reap(
     }
 }
 
-async fn clean_up(store: &Store) -> Result<(), StoreError> {
+/// What earlier clean-ups saw, and when by the boot clock. Ages are measured by it, not by the times of records, which
+/// follow the wall clock.
+#[derive(Default)]
+struct CleanUpMemory {
+    /// The webhook attempts that are `sending`, since the clean-up that found them first.
+    posting: HashMap<WebhookAttemptId, i64>,
+    /// The last change at each clean-up, oldest first.
+    changes: VecDeque<(i64, i64)>,
+}
+
+async fn clean_up(
+    store: &Store,
+    lease: &Lease,
+    memory: &mut CleanUpMemory,
+) -> Result<(), StoreError> {
     let now_ms = clock::unix_ms();
-    store.phone_windows().delete_ended(now_ms).await?;
-    store
-        .cluster()
-        .trim_changes(now_ms - CHANGE_RETENTION_MS)
-        .await?;
+    let ended_ms = lease.window_clock().now_ms();
+    store.phone_windows().delete_ended(ended_ms).await?;
+    let last_change = store.cluster().last_change().await?;
+    memory.changes.push_back((clock::boot_ms(), last_change));
+    while let Some((at_ms, seq)) = memory.changes.front().copied()
+        && clock::boot_ms() - at_ms > CHANGE_RETENTION_MS
+    {
+        store.cluster().trim_changes(seq).await?;
+        memory.changes.pop_front();
+    }
     while store
         .deliveries()
         .delete_expired_answers(now_ms, RESPONSES_PER_BATCH)
         .await?
         == u64::from(RESPONSES_PER_BATCH)
     {}
-    let given_up = store
-        .webhooks()
-        .expire_stuck(now_ms - MAX_POST_MS, now_ms)
-        .await?;
+    let sending: HashSet<WebhookAttemptId> =
+        store.webhooks().sending().await?.into_iter().collect();
+    memory
+        .posting
+        .retain(|attempt, _| sending.contains(attempt));
+    let boot_ms = clock::boot_ms();
+    for attempt in sending {
+        memory.posting.entry(attempt).or_insert(boot_ms);
+    }
+    let stuck = memory
+        .posting
+        .iter()
+        .filter(|(_, since_ms)| boot_ms - **since_ms > MAX_POST_MS);
+    let stuck: Vec<WebhookAttemptId> = stuck.map(|(attempt, _)| *attempt).collect();
+    let given_up = store.webhooks().expire_stuck(&stuck, now_ms).await?;
     if given_up > 0 {
         tracing::warn!(
             given_up,

@@ -1,7 +1,8 @@
 //! Admission to a carrier: its phone windows, channels and call rate.
 //!
 //! The carrier's actor fills these tables from the database and sweeps them. Sagas claim in them without a message
-//! to the actor.
+//! to the actor. All times are milliseconds of the boot clock, so that setting the wall clock neither prolongs nor ends
+//! a claim.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ pub struct Admission {
 pub enum Admitted {
     /// The window and a channel are claimed.
     Granted(Channel),
-    /// The phone's window is held until this time, in Unix milliseconds.
+    /// The phone's window is held until this time.
     WindowHeld { until_ms: i64 },
     /// No channel is free, or the call rate is too high.
     Full,
@@ -96,7 +97,7 @@ impl Admission {
             .store(calls_per_second.map(|rate| Arc::new(limiter(rate))));
     }
 
-    /// Claims the phone's window and a channel, or neither. Times are Unix milliseconds.
+    /// Claims the phone's window and a channel, or neither.
     pub fn claim(
         self: &Arc<Self>,
         realm: Realm,

@@ -10,13 +10,16 @@ use nexo_domain::ids::DeliveryId;
 use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
+use nexo_domain::phone::window::WINDOW_MS;
 use nexo_entities::store::Store;
+use nexo_entities::store::StoreError;
 use nexo_entities::store::phone_windows::table::HeldWindow;
 use nexo_voice::endpoint::{CallEvents, CallLabels, CallOrder, CallerId, Permit};
 use nexo_voice::sip::message::hop::Hop;
 use rand::RngExt;
 
 use crate::clock;
+use crate::clock::WindowClock;
 use crate::node::lease::Lease;
 use crate::supervised;
 use crate::supervision::supervisor::ActorGuard;
@@ -156,10 +159,13 @@ impl Actor for CarrierActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         let (store, admission) = (self.store.clone(), Arc::clone(&self.admission));
         let carrier = self.carrier;
-        let reload = async move { load_windows(&store, &admission, carrier).await };
+        let lease = Arc::clone(&self.lease);
+        let reload = async move {
+            load_windows(&store, lease.window_clock(), &admission, carrier).await;
+        };
         ctx.wait(actix::fut::wrap_future(reload));
         ctx.run_interval(SWEEP_INTERVAL, |actor, _| {
-            actor.admission.sweep(clock::unix_ms())
+            actor.admission.sweep(clock::boot_ms())
         });
     }
 }
@@ -167,15 +173,28 @@ impl Actor for CarrierActor {
 supervised!(CarrierActor);
 
 /// Fills `admission` with the windows that the database holds for `carrier`'s phones.
-async fn load_windows(store: &Store, admission: &Admission, carrier: Carrier) {
-    match store.phone_windows().held_windows(clock::unix_ms()).await {
+async fn load_windows(store: &Store, clock: &WindowClock, admission: &Admission, carrier: Carrier) {
+    match read_held_windows(store, clock).await {
         Ok(windows) => load_held_windows(&windows, admission, carrier),
         // The tables outlive the actor, and the database checks each claim again.
         Err(error) => tracing::error!(%carrier, %error, "the phone windows could not be reloaded"),
     }
 }
 
-/// Adds those of `windows` that belong to `carrier`'s phones.
+/// The windows that the database holds, with their ends by the boot clock.
+pub async fn read_held_windows(
+    store: &Store,
+    clock: &WindowClock,
+) -> Result<Vec<HeldWindow>, StoreError> {
+    let (now_ms, boot_ms) = (clock.stored_now_ms(), clock::boot_ms());
+    let mut windows = store.phone_windows().held_windows(now_ms).await?;
+    for window in &mut windows {
+        window.until_ms = boot_ms + (window.until_ms - now_ms).min(WINDOW_MS);
+    }
+    Ok(windows)
+}
+
+/// Adds those of `windows` that belong to `carrier`'s phones. Their ends are those of the boot clock.
 pub fn load_held_windows(windows: &[HeldWindow], admission: &Admission, carrier: Carrier) {
     for window in windows.iter().filter(|window| window.carrier == carrier) {
         let realm = Realm::of(window.test);

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
 use sea_orm::sqlx::{self, ConnectOptions as _, Connection};
 use sea_orm::{ConnectOptions, Database, DbErr, SqlxError};
 use tokio::time::timeout;
@@ -34,8 +36,17 @@ const SERVER_SETTINGS: [(&str, &str); 5] = [
 ];
 /// How long connecting to the database server may take.
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Number of read-only connections.
-const READ_CONNECTIONS: u32 = 4;
+/// Read connections for what keeps the gateway running.
+const CORE_CONNECTIONS: u32 = 4;
+/// Read connections for background jobs.
+const JOB_CONNECTIONS: u32 = 2;
+/// Read connections for lists and pages, unless configured.
+pub const DEFAULT_LIST_CONNECTIONS: u32 = 4;
+/// How long a query of a list or page may run. A client that gave up earlier does not stop its query, so
+/// this bounds how long an abandoned query occupies its connection.
+const LIST_QUERY_TIMEOUT: Duration = Duration::from_secs(3);
+/// How many instructions SQLite executes between two checks of the time limit. About 0.1 ms.
+const STEPS_PER_CHECK: i32 = 4_096;
 /// Enough for every size of every bulk statement.
 const PREPARED_STATEMENTS: usize = 512;
 /// A connection that was idle for longer is pinged before it is used.
@@ -52,16 +63,29 @@ impl Store {
     /// # Errors
     /// Each cause that an operator can fix has its own [`StoreError`].
     pub async fn connect(url: &str, lanes: u32) -> Result<Store, StoreError> {
+        Self::connect_with(url, lanes, DEFAULT_LIST_CONNECTIONS).await
+    }
+
+    /// Like [`Store::connect`], with this number of read connections for lists and pages.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub async fn connect_with(
+        url: &str,
+        lanes: u32,
+        list_connections: u32,
+    ) -> Result<Store, StoreError> {
+        let lists = list_connections.max(1);
         if url.starts_with("sqlite:") {
-            Self::open_sqlite(url).await
+            Self::open_sqlite(url, lists).await
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Self::connect_postgres(url, lanes.max(1)).await
+            Self::connect_postgres(url, lanes.max(1), lists).await
         } else {
             Err(StoreError::BadUrl)
         }
     }
 
-    async fn open_sqlite(url: &str) -> Result<Store, StoreError> {
+    async fn open_sqlite(url: &str, lists: u32) -> Result<Store, StoreError> {
         if url.contains(":memory:") || url.contains("mode=memory") {
             return Err(StoreError::InMemory);
         }
@@ -82,22 +106,38 @@ impl Store {
         let writer = Database::connect(options)
             .await
             .map_err(|error| sqlite_error(path.clone(), error))?;
-        let reader = Database::connect(sqlite_options(url, READ_CONNECTIONS, sqlite_reader))
+        let readers = async |connections| {
+            Database::connect(sqlite_options(url, connections, sqlite_reader))
+                .await
+                .map_err(|error| sqlite_error(path.clone(), error))
+        };
+        let core_reader = readers(CORE_CONNECTIONS).await?;
+        let job_reader = readers(JOB_CONNECTIONS).await?;
+        let mut options = sqlite_options(url, lists, sqlite_reader);
+        options.map_sqlx_sqlite_pool_opts(|pool| {
+            pool.after_connect(|connection, _| Box::pin(limit_queries(connection)))
+                .before_acquire(|connection, _| {
+                    Box::pin(async move { limit_queries(connection).await.map(|()| true) })
+                })
+        });
+        let reader = Database::connect(options)
             .await
             .map_err(|error| sqlite_error(path.clone(), error))?;
         let windows = Some(PhoneWindowCache::of(&path));
         Ok(Store {
             writer,
+            core_reader,
+            job_reader,
             reader,
             windows,
             fail_stop,
         })
     }
 
-    async fn connect_postgres(url: &str, lanes: u32) -> Result<Store, StoreError> {
+    async fn connect_postgres(url: &str, lanes: u32, lists: u32) -> Result<Store, StoreError> {
         let server = PgConnectOptions::from_str(url).map_err(|_| StoreError::BadUrl)?;
         reach(&server).await?;
-        let pool = |connections: u32| {
+        let pool = |connections: u32, settings: Vec<(&'static str, String)>| {
             let mut options = ConnectOptions::new(url);
             options
                 .min_connections(connections)
@@ -105,20 +145,35 @@ impl Store {
                 .acquire_timeout(ACQUIRE_SERVER_TIMEOUT)
                 .idle_timeout(None::<Duration>)
                 .max_lifetime(None::<Duration>)
-                .map_sqlx_postgres_opts(|server| server.options(SERVER_SETTINGS))
+                .map_sqlx_postgres_opts(move |server| {
+                    server.options(SERVER_SETTINGS).options(settings.clone())
+                })
                 .test_before_acquire(false)
                 .test_before_acquire_if_idle_for(IDLE_BEFORE_PING)
                 .set_application_name("nexo")
                 .sqlx_logging(false);
             options
         };
+        let limit = LIST_QUERY_TIMEOUT.as_millis().to_string();
+        let limit = vec![("statement_timeout", limit)];
         Ok(Store {
-            writer: Database::connect(pool(lanes)).await?,
-            reader: Database::connect(pool(READ_CONNECTIONS)).await?,
+            writer: Database::connect(pool(lanes, Vec::new())).await?,
+            core_reader: Database::connect(pool(CORE_CONNECTIONS, Vec::new())).await?,
+            job_reader: Database::connect(pool(JOB_CONNECTIONS, Vec::new())).await?,
+            reader: Database::connect(pool(lists, limit)).await?,
             windows: None,
             fail_stop: Arc::default(),
         })
     }
+}
+
+/// Returns the file of an `sqlite:` URL, as SQLite opens it; `None` for any other URL.
+pub fn sqlite_path(url: &str) -> Option<PathBuf> {
+    if !url.starts_with("sqlite:") {
+        return None;
+    }
+    let file = SqliteConnectOptions::from_str(url).ok()?;
+    Some(file.get_filename().to_path_buf())
 }
 
 fn sqlite_options(
@@ -157,6 +212,14 @@ fn sqlite_writer(file: SqliteConnectOptions) -> SqliteConnectOptions {
 
 fn sqlite_reader(file: SqliteConnectOptions) -> SqliteConnectOptions {
     file.busy_timeout(BUSY_TIMEOUT).pragma("query_only", "ON")
+}
+
+/// Interrupts a query that this connection still runs [`LIST_QUERY_TIMEOUT`] from now.
+async fn limit_queries(connection: &mut SqliteConnection) -> Result<(), SqlxError> {
+    let deadline = Instant::now() + LIST_QUERY_TIMEOUT;
+    let mut handle = connection.lock_handle().await?;
+    handle.set_progress_handler(STEPS_PER_CHECK, move || Instant::now() < deadline);
+    Ok(())
 }
 
 fn create_folder(file: &Path) -> Result<(), StoreError> {
@@ -217,5 +280,34 @@ fn refusal(server: &PgConnectOptions, error: SqlxError) -> Result<StoreError, Sq
             user: server.get_username().to_owned(),
         }),
         _ => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ConnectionTrait;
+
+    use super::*;
+
+    const ENDLESS: &str =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n";
+
+    #[tokio::test]
+    async fn a_list_query_that_takes_too_long_is_stopped_and_its_connection_stays_usable() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/slow.db", folder.path().display());
+        let store = Store::connect_with(&url, 1, 1).await.unwrap();
+        for _ in 0..2 {
+            let error = store.reader.query_one_raw(store.sql(ENDLESS, [])).await;
+            let error = StoreError::from(error.unwrap_err());
+            assert!(error.is_interrupted() && error.is_outage(), "{error}");
+        }
+        // The client gave up first. Its query ends by itself and frees the only connection.
+        let abandoned = store.reader.query_one_raw(store.sql(ENDLESS, []));
+        let abandoned = timeout(Duration::from_millis(50), abandoned).await;
+        assert!(abandoned.is_err());
+        let next = store.reader.query_one_raw(store.sql("SELECT 1", []));
+        assert!(next.await.unwrap().is_some());
+        store.close().await.unwrap();
     }
 }

@@ -24,6 +24,14 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Store {
     /// SQLite: one connection, since it has one writer. PostgreSQL: one connection per lane.
     pub(super) writer: DatabaseConnection,
+    /// Read connections for what keeps the gateway running: sign-in, API keys, idempotency, phone
+    /// windows, the change feed, nodes, recovery, the outbox and readiness. Nothing that an account can
+    /// repeat at will and that reads more than a few rows may use them.
+    pub(super) core_reader: DatabaseConnection,
+    /// Read connections for background jobs and audits, whose queries may take long.
+    pub(super) job_reader: DatabaseConnection,
+    /// Read connections for everything else: lists, exports and pages. A query that takes too long is
+    /// interrupted.
     pub(super) reader: DatabaseConnection,
     /// The phone windows of an SQLite file. PostgreSQL keeps them in a table shared by all nodes.
     pub(super) windows: Option<Arc<PhoneWindowCache>>,
@@ -44,6 +52,8 @@ impl Store {
     /// Waits for running queries and closes the connections.
     pub async fn close(self) -> Result<(), StoreError> {
         self.reader.close().await?;
+        self.job_reader.close().await?;
+        self.core_reader.close().await?;
         self.writer.close().await?;
         Ok(())
     }

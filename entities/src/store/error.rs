@@ -114,7 +114,10 @@ impl StoreError {
     /// Whether the database is unavailable, contended or out of space, rather than rejecting the
     /// statement. The same call may succeed later.
     pub fn is_outage(&self) -> bool {
-        self.is_retryable() || self.is_unavailable() || self.wrote_nothing()
+        self.is_retryable()
+            || self.is_unavailable()
+            || self.wrote_nothing()
+            || self.is_interrupted()
     }
 
     /// Whether the database cannot be reached or does not serve. Unless this is
@@ -127,6 +130,13 @@ impl StoreError {
             StoreError::Database(error) => is_unavailability(error),
             _ => false,
         }
+    }
+
+    /// Whether the database stopped a query that ran for too long: SQLite's interrupt (9), or
+    /// PostgreSQL's query_canceled.
+    pub(super) fn is_interrupted(&self) -> bool {
+        matches!(self, StoreError::Database(error)
+            if sqlite_result(error) == Some(9) || code(error).as_deref() == Some("57014"))
     }
 
     /// A stored value that this version cannot parse.
@@ -148,15 +158,14 @@ impl StoreError {
 
     /// Whether it is certain that nothing was written: the store was stopped or the disk is full.
     pub fn wrote_nothing(&self) -> bool {
-        match self {
-            StoreError::Stopped => true,
-            // PostgreSQL's disk_full. If its write-ahead log runs out of space, the server stops
-            // instead.
-            StoreError::Database(error) => {
-                sqlite_result(error) == Some(13) || code(error).as_deref() == Some("53100")
-            }
-            _ => false,
-        }
+        matches!(self, StoreError::Stopped) || self.is_disk_full()
+    }
+
+    /// Whether the disk is full: SQLite's FULL (13), or PostgreSQL's disk_full. If PostgreSQL's
+    /// write-ahead log runs out of space, the server stops instead.
+    pub(super) fn is_disk_full(&self) -> bool {
+        matches!(self, StoreError::Database(error)
+            if sqlite_result(error) == Some(13) || code(error).as_deref() == Some("53100"))
     }
 
     /// Whether the state of the SQLite file is unknown: I/O error (10), malformed file (11) or not

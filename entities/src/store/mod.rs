@@ -19,6 +19,7 @@ mod connect;
 mod database;
 mod views;
 
+pub use connect::{DEFAULT_LIST_CONNECTIONS, sqlite_path};
 pub use database::Store;
 pub use error::{Conflict, StoreError};
 pub use views::{

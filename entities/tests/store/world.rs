@@ -1,6 +1,5 @@
 //! A gateway's view of the store: an account with money, a node and a wallet actor's cache.
 
-use std::collections::HashSet;
 use std::task::Poll;
 
 use nexo_domain::billing::ledger::{Bucket, Buckets, Parts};
@@ -110,13 +109,7 @@ impl World {
         *self = World::of(database.open().await, &node, self.account).await;
         self.store
             .deliveries()
-            .settle_unfinished(
-                &mut self.cache,
-                &self.node,
-                i64::MAX,
-                &HashSet::new(),
-                interrupted,
-            )
+            .settle_unfinished(&mut self.cache, &self.node, |_| false, interrupted)
             .await
             .unwrap();
     }
@@ -192,6 +185,7 @@ pub fn otp(account: AccountId, number: u32) -> Debit {
         carrier: phone.carrier(&CarrierPlan::vietnam()).unwrap(),
         cost: Micros::new(COST),
         created_at_ms: NOW,
+        window_from_ms: NOW,
         window_until_ms: NOW + 30_000,
         idempotent: None,
     }
@@ -204,6 +198,7 @@ pub fn otp_at(account: AccountId, number: u32, at_ms: i64) -> Debit {
     Debit {
         delivery_id: DeliveryId(Uuid::new_v7(time)),
         created_at_ms: at_ms,
+        window_from_ms: at_ms,
         window_until_ms: at_ms + 30_000,
         ..otp(account, number)
     }

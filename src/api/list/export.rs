@@ -1,7 +1,7 @@
 //! A list as CSV (RFC 4180), streamed in chunks.
 //!
 //! Each chunk is read by its own query after the client has taken the one before: a million rows need no more memory
-//! than a thousand, and a slow client holds no transaction open.
+//! than a thousand, and a slow client holds no transaction open and no connection to the database.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderValue};
@@ -9,6 +9,7 @@ use actix_web::web::Bytes;
 use futures_util::stream::try_unfold;
 
 use crate::api::error::ApiError;
+use crate::read_limits::ExportSlot;
 
 /// How many rows are read by one query and sent as one chunk.
 pub const ROWS_PER_CHUNK: u32 = 1_000;
@@ -22,8 +23,14 @@ pub struct Chunk<P> {
 
 /// An answer that starts with `first` and continues with what `read` returns for each next place.
 ///
-/// If `read` fails, the connection is broken, so that the client does not take a part for the whole.
-pub fn stream<P, F, R>(file_name: &str, first: Chunk<P>, read: F) -> HttpResponse
+/// Each chunk after the first is read in a turn of `slot`, which is kept until the end of the stream. If `read` fails,
+/// the connection is broken, so that the client does not take a part for the whole.
+pub fn stream<P, F, R>(
+    file_name: &str,
+    first: Chunk<P>,
+    slot: Option<ExportSlot>,
+    read: F,
+) -> HttpResponse
 where
     P: 'static,
     F: Fn(P) -> R + 'static,
@@ -33,14 +40,22 @@ where
         Text(Chunk<P>),
         Read(P),
     }
-    let body = try_unfold((Some(Due::Text(first)), read), async |(due, read)| {
+    let start = (Some(Due::Text(first)), slot, read);
+    let body = try_unfold(start, async |(due, slot, read)| {
         let chunk = match due {
             None => return Ok(None),
             Some(Due::Text(chunk)) => chunk,
-            Some(Due::Read(place)) => read(place).await.map_err(|_| ReadFailed)?,
+            Some(Due::Read(place)) => {
+                let slot = slot.as_ref().ok_or(ReadFailed)?;
+                let _turn = slot.next_page().await.ok_or(ReadFailed)?;
+                read(place).await.map_err(|_| ReadFailed)?
+            }
         };
+        if let Some(slot) = &slot {
+            slot.page_ready();
+        }
         let text = Bytes::from(chunk.text);
-        Ok(Some((text, (chunk.next.map(Due::Read), read))))
+        Ok(Some((text, (chunk.next.map(Due::Read), slot, read))))
     });
     HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8; header=present")

@@ -14,6 +14,7 @@ use super::auth::caller::authorize;
 use super::body;
 use super::error::ApiError;
 use super::state::ApiState;
+use crate::read_limits::ExportSlot;
 
 pub(super) mod accept;
 pub(crate) mod cursor;
@@ -86,14 +87,22 @@ pub(super) async fn answer<L: List>(
         Format::Json => DEFAULT_LIMIT,
         Format::Csv => export::ROWS_PER_CHUNK,
     });
-    let page = L::page(&state, &query, rows).await?;
+    let limits = &state.read_limits;
+    let is_export = format == Format::Csv && query.limit.is_none();
+    let export = is_export
+        .then(|| limits.export(query.account))
+        .transpose()?;
+    let page = {
+        let _turn = limits.read(query.account).await?;
+        L::page(&state, &query, rows).await?
+    };
     let next = page.next.map(L::cursor);
     let link = parameters.next_page(request.path(), next.as_deref());
     // A CSV stream without a limit contains all rows, so it has no next page.
     let link = link.filter(|_| format == Format::Json || query.limit.is_some());
     let mut answer = match format {
         Format::Json => body::ok(&L::shape(&page.rows, next)),
-        Format::Csv => csv(state, query, page),
+        Format::Csv => csv(state, query, page, export),
     };
     let headers = answer.headers_mut();
     headers.insert(header::VARY, header::HeaderValue::from_static("Accept"));
@@ -103,10 +112,11 @@ pub(super) async fn answer<L: List>(
     Ok(answer)
 }
 
-/// All rows of an account that match `filter` as one CSV stream, for the account's own pages.
+/// All rows of an account that match `filter` as one CSV stream, for the account's own pages. The caller has the
+/// account's turn to read.
 ///
 /// # Errors
-/// Those of reading the first rows.
+/// [`ApiError::TooManyRequests`], and those of reading the first rows.
 pub(super) async fn whole_csv<L: List>(
     state: web::Data<ApiState>,
     account: AccountId,
@@ -118,18 +128,25 @@ pub(super) async fn whole_csv<L: List>(
         after: None,
         limit: None,
     };
+    let export = state.read_limits.export(account)?;
     let page = L::page(&state, &query, export::ROWS_PER_CHUNK).await?;
-    Ok(csv(state, query, page))
+    Ok(csv(state, query, page, Some(export)))
 }
 
-fn csv<L: List>(state: web::Data<ApiState>, query: Query<L>, first: Page<L>) -> HttpResponse {
+/// The rows as CSV. Without an `export` there is only the `first` page.
+fn csv<L: List>(
+    state: web::Data<ApiState>,
+    query: Query<L>,
+    first: Page<L>,
+    export: Option<ExportSlot>,
+) -> HttpResponse {
     let header = L::COLUMNS.iter().map(|name| (*name).to_owned()).collect();
     let first_rows = first.rows.iter().map(L::cells);
     let first = Chunk {
         text: export::csv(std::iter::once(header).chain(first_rows)),
-        next: first.next.filter(|_| query.limit.is_none()),
+        next: first.next.filter(|_| export.is_some()),
     };
-    export::stream(L::FILE_NAME, first, move |after| {
+    export::stream(L::FILE_NAME, first, export, move |after| {
         let state = state.clone();
         let query = Query::<L> {
             after: Some(after),

@@ -1,6 +1,6 @@
 //! From a request body to an order for the dispatcher, and from its outcome to an answer.
 
-use nexo_actors::dispatch::{Dispatched, OtpOrder};
+use nexo_actors::dispatch::{Dispatched, OtpOrder, new_delivery};
 use nexo_domain::call::acceptance::Accepted;
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::money::Micros;
@@ -9,7 +9,6 @@ use nexo_domain::phone::Phone;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::api::auth::keyring::Key;
@@ -42,8 +41,10 @@ pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder
         return Err(ApiError::Overloaded);
     }
     let terms = state.terms.current();
+    let (delivery_id, clock) = new_delivery();
     Ok(OtpOrder {
-        delivery_id: DeliveryId(Uuid::now_v7()),
+        delivery_id,
+        clock,
         account_id: key.account_id,
         key_id: key.key_id,
         test: key.test,

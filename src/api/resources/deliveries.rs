@@ -64,6 +64,7 @@ pub(in crate::api) struct DeliveryList {
         ),
         (status = 400, description = "`invalid_request`: `parameter` is unknown, repeated or invalid; the message lists the allowed values.", body = Error),
         (status = 406, description = "`not_acceptable`: `Accept` allows neither JSON nor CSV.", body = Error),
+        (status = 429, description = "`too_many_requests`: too many CSV exports, or too many requests of the account at the same time.", body = Error),
     ),
     security(("api_key" = []))
 )]
@@ -74,7 +75,8 @@ pub async fn list(
     list::answer::<Deliveries>(request, state).await
 }
 
-/// All deliveries that match `filter` as one CSV stream, for the account's own pages.
+/// All deliveries that match `filter` as one CSV stream, for the account's own pages. The caller has the account's turn
+/// to read.
 ///
 /// # Errors
 /// Those of reading the first rows.

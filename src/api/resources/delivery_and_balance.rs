@@ -95,6 +95,7 @@ pub(in crate::api) struct Balance {
     responses(
         (status = 200, description = "The delivery.", body = Delivery),
         (status = 404, description = "`not_found`: unknown, foreign or malformed.", body = Error),
+        (status = 429, description = "`too_many_requests`: too many requests of the account at the same time.", body = Error),
     ),
     security(("api_key" = []))
 )]
@@ -106,7 +107,8 @@ pub async fn delivery(
     let key = authorize(&request, &state).await?;
     let id: DeliveryId = id.parse().map_err(|_| ApiError::NotFound)?;
     let delivery = state
-        .read(
+        .read_of(
+            key.account_id,
             "a delivery",
             state.store.deliveries().get(key.account_id, id),
         )
@@ -127,7 +129,10 @@ pub async fn delivery(
     path = "/api/v1/balance",
     operation_id = "getBalance",
     summary = "The wallet",
-    responses((status = 200, description = "The wallet.", body = Balance)),
+    responses(
+        (status = 200, description = "The wallet.", body = Balance),
+        (status = 429, description = "`too_many_requests`: too many requests of the account at the same time.", body = Error),
+    ),
     security(("api_key" = []))
 )]
 pub async fn balance(
@@ -136,7 +141,11 @@ pub async fn balance(
 ) -> Result<HttpResponse, ApiError> {
     let key = authorize(&request, &state).await?;
     let wallet = state
-        .read("a wallet", state.store.ledger().wallet(key.account_id))
+        .read_of(
+            key.account_id,
+            "a wallet",
+            state.store.ledger().wallet(key.account_id),
+        )
         .await?
         .ok_or(ApiError::NotFound)?;
     Ok(body::ok(&Balance {

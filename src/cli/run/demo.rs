@@ -72,9 +72,9 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<C
     let (webhooks, receiver_url) = start_receiver()?;
     let recorder = telemetry::install_recorder()?;
     let ports = Ports::bind(&config)?;
-    let store = open_store(&config).await?;
+    let (store, serving) = open_store(&config).await?;
     let (key, secret) = set_up_customer(&store, &receiver_url).await?;
-    let app = App::start(&config, ports, store, recorder, None).await?;
+    let app = App::start(&config, ports, (store, serving), recorder, None).await?;
     let Some(sandbox) = &app.sandbox else {
         bail!("the sandbox carrier is disabled; set sandbox.enabled = true");
     };

@@ -54,11 +54,11 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
     let ports = Ports::bind(config)?;
     // Checked before the database changes, because the demo account's key is shown only after a successful start.
     voice::prompts(config)?;
-    let store = open_store(config).await?;
+    let (store, serving) = open_store(config).await?;
     let demo_key = demo_account(config, &store).await?;
     let mut terminated = signal(SignalKind::terminate())?;
     let mut hung_up = signal(SignalKind::hangup())?;
-    let app = App::start(config, ports, store, recorder, None).await?;
+    let app = App::start(config, ports, (store, serving), recorder, None).await?;
     match as_json {
         true => print_json(&app, demo_key.as_ref()),
         false => print_text(config, &app, demo_key.as_ref()),

@@ -191,7 +191,7 @@ async fn csv(
         return Err(PageError::not_found(member.language()));
     };
     let response = api::resources::deliveries::whole_csv(edge, member.id(), filter).await;
-    response.map_err(|_| PageError::new(ErrorKind::Overloaded, member.language()))
+    response.map_err(|error| PageError::of_list(error, member.language()))
 }
 
 async fn show_one(member: Member, id: Id, site: Site) -> PageResult {

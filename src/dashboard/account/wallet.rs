@@ -1,7 +1,7 @@
 //! The wallet: its buckets, its ledger, and the low-balance notice.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use maud::{Markup, html};
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::money::Micros;
@@ -187,9 +187,7 @@ async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageR
     })
 }
 
-async fn csv(member: Member, edge: web::Data<ApiState>) -> HttpResponse {
-    match ledger::whole_csv(edge, member.id()).await {
-        Ok(answer) => answer,
-        Err(refused) => refused.response(),
-    }
+async fn csv(member: Member, edge: web::Data<ApiState>) -> PageResult {
+    let response = ledger::whole_csv(edge, member.id()).await;
+    response.map_err(|error| PageError::of_list(error, member.language()))
 }

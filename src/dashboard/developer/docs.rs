@@ -21,7 +21,11 @@ pub fn member_routes(config: &mut web::ServiceConfig) {
 
 async fn show(visitor: Visitor, site: Site) -> PageResult {
     let key = match &visitor.signed_in {
-        Some((_, account)) => masked_key(&site, account.id).await?,
+        Some((_, account)) => {
+            let refused = |error| PageError::new(ErrorKind::TooManyReads(error), visitor.language);
+            let _turn = site.read_limits.read(account.id).await.map_err(refused)?;
+            masked_key(&site, account.id).await?
+        }
         None => None,
     };
     let body = reference(visitor.language, &site, key.as_deref());
@@ -58,7 +62,7 @@ const SECTIONS: [(&str, Text); 12] = [
     ("examples", texts::EXAMPLES),
 ];
 
-const ERRORS: [(&str, &str, Text); 15] = [
+const ERRORS: [(&str, &str, Text); 16] = [
     ("400", "invalid_request", texts::E_BODY),
     ("400", "invalid_phone", texts::E_PHONE),
     ("400", "invalid_code", texts::E_CODE),
@@ -71,6 +75,7 @@ const ERRORS: [(&str, &str, Text); 15] = [
     ("413", "payload_too_large", texts::E_LARGE),
     ("429", "rate_limited", texts::E_WINDOW),
     ("429", "no_route", texts::E_THROTTLED),
+    ("429", "too_many_requests", texts::E_TOO_MANY),
     ("500", "internal", texts::E_INTERNAL),
     ("502", "no_route", texts::E_ROUTE),
     ("503", "overloaded", texts::E_OVERLOADED),

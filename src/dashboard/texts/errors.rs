@@ -12,6 +12,10 @@ texts! {
     BAD_FORM = "The form is too large or malformed. Nothing was changed.", "Biểu mẫu quá lớn hoặc sai định dạng. Chưa có gì thay đổi.";
     TOO_OFTEN_TITLE = "Too many attempts", "Thử quá nhiều lần";
     TOO_OFTEN = "Try again in {seconds} seconds.", "Vui lòng thử lại sau {seconds} giây.";
+    TOO_MANY_TITLE = "Too many requests at the same time", "Quá nhiều yêu cầu cùng lúc";
+    TOO_MANY_READS = "Your account is loading too many pages at the same time. Try again in {seconds} seconds.", "Tài khoản của bạn đang tải quá nhiều trang cùng lúc. Vui lòng thử lại sau {seconds} giây.";
+    TOO_MANY_EXPORTS = "Your account already has as many downloads in progress as it can. Wait until one has finished, or stop it, then try again.", "Tài khoản của bạn đã có số lượt tải xuống tối đa. Hãy chờ một lượt hoàn tất hoặc dừng bớt rồi thử lại.";
+    EXPORTS_BUSY = "Too many downloads are in progress right now. Try again in {seconds} seconds.", "Hiện có quá nhiều lượt tải xuống. Vui lòng thử lại sau {seconds} giây.";
     OVERLOADED_TITLE = "Temporarily unavailable", "Tạm thời gián đoạn";
     OVERLOADED = "The service is busy or its database is unavailable. Try again in a moment.", "Hệ thống đang bận hoặc cơ sở dữ liệu tạm gián đoạn. Vui lòng thử lại sau giây lát.";
     INTERNAL_TITLE = "Internal error", "Lỗi hệ thống";

@@ -12,8 +12,10 @@ use nexo_entities::store::StoreError;
 use url::form_urlencoded;
 
 use super::document::document;
+use crate::api::error::ApiError;
 use crate::dashboard::auth::hashing::Busy;
 use crate::dashboard::texts::{Text, Translate, errors};
+use crate::read_limits::TooManyReads;
 
 /// The result of a handler.
 pub type PageResult = Result<HttpResponse, PageError>;
@@ -31,6 +33,8 @@ pub enum ErrorKind {
     BadForm,
     /// Too many attempts.
     TooOften { retry_after_seconds: u64 },
+    /// The account reads too much at the same time.
+    TooManyReads(TooManyReads),
     /// The database is unavailable or slow, or too many passwords are being checked.
     Overloaded,
     /// A defect or an unexpected failure.
@@ -63,6 +67,16 @@ impl PageError {
         PageError::new(ErrorKind::Internal, language)
     }
 
+    /// The page for an error of a list that the API and the site share.
+    pub fn of_list(error: ApiError, language: Language) -> PageError {
+        let kind = match error {
+            ApiError::TooManyRequests(refused) => ErrorKind::TooManyReads(refused),
+            ApiError::Overloaded => ErrorKind::Overloaded,
+            _ => ErrorKind::Internal,
+        };
+        PageError::new(kind, language)
+    }
+
     fn parts(&self) -> (StatusCode, Text, Text) {
         let (status, title, text) = match self.kind {
             ErrorKind::NotSignedIn { .. } => (303, errors::SIGN_IN_TITLE, errors::SIGN_IN),
@@ -70,6 +84,15 @@ impl PageError {
             ErrorKind::ForeignForm => (403, errors::FOREIGN_FORM_TITLE, errors::FOREIGN_FORM),
             ErrorKind::BadForm => (400, errors::BAD_FORM_TITLE, errors::BAD_FORM),
             ErrorKind::TooOften { .. } => (429, errors::TOO_OFTEN_TITLE, errors::TOO_OFTEN),
+            ErrorKind::TooManyReads(TooManyReads::Reads) => {
+                (429, errors::TOO_MANY_TITLE, errors::TOO_MANY_READS)
+            }
+            ErrorKind::TooManyReads(TooManyReads::AccountExports { .. }) => {
+                (429, errors::TOO_MANY_TITLE, errors::TOO_MANY_EXPORTS)
+            }
+            ErrorKind::TooManyReads(TooManyReads::Exports) => {
+                (429, errors::TOO_MANY_TITLE, errors::EXPORTS_BUSY)
+            }
             ErrorKind::Overloaded => (503, errors::OVERLOADED_TITLE, errors::OVERLOADED),
             ErrorKind::Internal => (500, errors::INTERNAL_TITLE, errors::INTERNAL),
         };
@@ -100,6 +123,10 @@ impl ResponseError for PageError {
                 retry_after_seconds,
             } => {
                 seconds = *retry_after_seconds;
+                response.insert_header((RETRY_AFTER, seconds.to_string()));
+            }
+            ErrorKind::TooManyReads(refused) => {
+                seconds = u64::from(refused.retry_after_seconds());
                 response.insert_header((RETRY_AFTER, seconds.to_string()));
             }
             ErrorKind::Overloaded => {

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::cookie::Cookie;
 use actix_web::dev::Payload;
@@ -24,6 +25,7 @@ use super::state::SiteState;
 use crate::api;
 use crate::dashboard::auth::tokens;
 use crate::dashboard::auth::tokens::Token;
+use crate::read_limits::{ReadLimits, ReadTurn};
 
 /// The least time between two updates of a session's last use.
 const SESSION_UPDATE_INTERVAL_MS: i64 = 5 * 60_000;
@@ -51,6 +53,8 @@ pub struct Member {
     pub visitor: Visitor,
     pub account: Account,
     pub session: Session,
+    /// The account's turn to read. A page reads the database until its response is complete.
+    _turn: ReadTurn,
 }
 
 /// A member who may make operators' decisions.
@@ -134,18 +138,19 @@ impl Visitor {
         })
     }
 
-    fn into_member(self) -> Result<Member, PageError> {
-        match self.signed_in.clone() {
-            Some((session, account)) => Ok(Member {
-                visitor: self,
-                account,
-                session,
-            }),
-            None => Err(PageError::new(
-                ErrorKind::NotSignedIn { next: self.path },
-                self.language,
-            )),
-        }
+    async fn into_member(self, limits: &Arc<ReadLimits>) -> Result<Member, PageError> {
+        let Some((session, account)) = self.signed_in.clone() else {
+            let kind = ErrorKind::NotSignedIn { next: self.path };
+            return Err(PageError::new(kind, self.language));
+        };
+        let turn = limits.read(account.id).await;
+        let refused = |error| PageError::new(ErrorKind::TooManyReads(error), self.language);
+        Ok(Member {
+            _turn: turn.map_err(refused)?,
+            visitor: self,
+            account,
+            session,
+        })
     }
 }
 
@@ -292,7 +297,8 @@ impl FromRequest for Member {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let visitor = Visitor::of(request.clone());
-        Box::pin(async { visitor.await?.into_member() })
+        let limits = Arc::clone(&SiteState::of(request).read_limits);
+        Box::pin(async move { visitor.await?.into_member(&limits).await })
     }
 }
 

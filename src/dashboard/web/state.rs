@@ -20,6 +20,7 @@ use crate::dashboard::auth::hashing::PasswordHasher;
 use crate::dashboard::auth::throttle::Throttle;
 use crate::dashboard::mail::Mailer;
 use crate::deposits::TopUps;
+use crate::read_limits::ReadLimits;
 use crate::terms::Terms;
 
 /// How often expired sessions and idle throttle entries are removed.
@@ -50,6 +51,7 @@ pub struct SiteState {
     pub top_ups: TopUps,
     pub hasher: PasswordHasher,
     pub throttle: Throttle,
+    pub read_limits: Arc<ReadLimits>,
 }
 
 /// The parts of the running gateway that the pages use.
@@ -60,6 +62,7 @@ pub struct SiteServices {
     pub webhooks: Handle<WebhookActor>,
     pub live_deliveries: Arc<LiveDeliveries>,
     pub dispatcher: Arc<Dispatcher>,
+    pub read_limits: Arc<ReadLimits>,
 }
 
 impl SiteState {
@@ -85,6 +88,7 @@ impl SiteState {
             top_ups: TopUps::of(&config.deposits),
             hasher: PasswordHasher::new(),
             throttle: Throttle::new(),
+            read_limits: services.read_limits,
         })
     }
 

@@ -47,6 +47,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         key: nexo.key.clone(),
         rate: args.rate,
         seconds: args.seconds,
+        skip: 0,
     }
     .run()
     .await?;

@@ -26,7 +26,12 @@ pub struct Customer {
 
 impl Customer {
     pub async fn create(store: &Store) -> anyhow::Result<Customer> {
-        let account_id = rich_account(store, "bench@example.com").await?;
+        Customer::named(store, "bench@example.com").await
+    }
+
+    /// A customer with this e-mail address.
+    pub async fn named(store: &Store, email: &str) -> anyhow::Result<Customer> {
+        let account_id = rich_account(store, email).await?;
         let random: Vec<u8> = std::iter::repeat_with(Uuid::new_v4)
             .take(8)
             .flat_map(Uuid::into_bytes)
@@ -88,6 +93,13 @@ impl Phones {
         }
     }
 
+    /// Leaves out this many phones.
+    pub fn skip(&mut self, count: u32) {
+        for _ in 0..count {
+            self.take();
+        }
+    }
+
     pub fn take(&mut self) -> Phone {
         self.next = (self.next + 7_368_787) % 10_000_000;
         Phone::parse(&format!("+8498{:07}", self.next), &self.plan)
@@ -109,6 +121,7 @@ impl Phones {
                 .context("a mobile number has a carrier")?,
             cost: COST,
             created_at_ms: now_ms,
+            window_from_ms: now_ms,
             window_until_ms: window_until_ms(now_ms),
             idempotent: None,
         })

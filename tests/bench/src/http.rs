@@ -193,11 +193,18 @@ pub async fn serve_accepting_gateway(args: GatewayArgs) -> anyhow::Result<()> {
     let recorder = telemetry::install_recorder()?;
     let mut terminated = signal(SignalKind::terminate())?;
     let ports = Ports::bind(&config)?;
-    let store = nexo_route::app::open_store(&config).await?;
+    let (store, serving) = nexo_route::app::open_store(&config).await?;
     let customer = Customer::create(&store).await?;
     let line = AcceptingLine::start(Duration::from_millis(args.call_ms));
     let wrap: WrapLine = Box::new(move |_| Arc::new(line));
-    let app = App::start(&config, ports, store.clone(), recorder, Some(wrap)).await?;
+    let app = App::start(
+        &config,
+        ports,
+        (store.clone(), serving),
+        recorder,
+        Some(wrap),
+    )
+    .await?;
     let url = format!("http://{}/api/v1/send-otp", app.http);
     println!("{}", json!({ "url": url, "key": customer.key.reveal() }));
     terminated.recv().await;

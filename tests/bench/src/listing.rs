@@ -7,31 +7,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::call::outcome::Status;
-use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
-use nexo_domain::phone::Phone;
+use nexo_domain::ids::{AccountId, EndpointId};
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::accounts::sessions::NewSession;
-use nexo_entities::store::cluster::nodes::NodeStart;
-use nexo_entities::store::ledger::posting::{
-    Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
-};
 use nexo_entities::store::webhooks::endpoints::NewEndpoint;
 use sha2::{Digest, Sha256};
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::Uuid;
 
-use crate::customer::{Customer, Phones};
+use crate::customer::Customer;
+use crate::filling::{Filling, RATE};
 use crate::process::Running;
 
-/// OTPs per transaction while the database is filled.
-const MAX_BATCH: usize = 500;
-/// The rate at which they were sent, per second.
-const RATE: i64 = 100;
-/// One delivery in this many failed.
-const FAILURE_INTERVAL: usize = 10;
 /// How many times each page is requested.
 const SAMPLES: usize = 15;
 /// The longest allowed time of a page.
@@ -77,27 +66,17 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         secret: HashedSecret::of("whsec_bench"),
         created_at_ms: unix_ms(),
     };
-    let mut filling = Filling {
+    let site = Site {
         operator: store.accounts().create(operator).await?,
         endpoint: store.webhooks().add_endpoint(endpoint).await?,
-        customer,
-        node: store
-            .cluster()
-            .start_node(NodeStart::exclusive("past", unix_ms()))
-            .await?,
-        cache: WalletCache::new(),
-        phones: Phones::new(),
-        since_ms: unix_ms() - args.deliveries as i64 * 1_000 / RATE,
-        filled: 0,
-        sample: None,
-        store,
     };
+    let mut filling = Filling::start(store, customer, args.deliveries).await?;
     let mut columns = Vec::new();
     for deliveries in [args.deliveries / 10, args.deliveries] {
         let began = Instant::now();
         filling.to(deliveries).await?;
         eprintln!("filled to {deliveries} in {:.0?}", began.elapsed());
-        columns.push(measure(&args.nexo, folder.path(), &url, &filling).await?);
+        columns.push(measure(&args.nexo, folder.path(), &url, &filling, &site).await?);
     }
     report(name, &args, &columns);
     let slow: Vec<&str> = columns
@@ -113,101 +92,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes deliveries into the database, with times in the past.
-struct Filling {
-    store: Store,
-    customer: Customer,
-    node: NodeEpoch,
-    cache: WalletCache,
-    phones: Phones,
-    since_ms: i64,
-    filled: usize,
-    /// The first phone, and its delivery.
-    sample: Option<(Phone, DeliveryId)>,
+/// What the pages need besides deliveries.
+struct Site {
     /// The account that may see the operators' pages.
     operator: AccountId,
     endpoint: EndpointId,
-}
-
-impl Filling {
-    async fn to(&mut self, deliveries: usize) -> anyhow::Result<()> {
-        while self.filled < deliveries {
-            let count = MAX_BATCH.min(deliveries - self.filled);
-            let debits = self.debits(count)?;
-            let committed = self.commit(&debits, &[]).await?;
-            let ends: Vec<Settlement> = debits
-                .iter()
-                .zip(committed)
-                .enumerate()
-                .map(|(n, (debit, outcome))| ended(debit, outcome, n % FAILURE_INTERVAL == 0))
-                .collect::<anyhow::Result<_>>()?;
-            self.commit(&[], &ends).await?;
-            self.filled += count;
-        }
-        Ok(())
-    }
-
-    fn debits(&mut self, count: usize) -> anyhow::Result<Vec<Debit>> {
-        let account: AccountId = self.customer.account_id;
-        let mut debits = Vec::with_capacity(count);
-        for n in self.filled..self.filled + count {
-            let created_at_ms = self.since_ms + n as i64 * 1_000 / RATE;
-            let (seconds, ms) = (created_at_ms / 1_000, created_at_ms % 1_000);
-            let time = Timestamp::from_unix(NoContext, seconds as u64, ms as u32 * 1_000_000);
-            let debit = Debit {
-                delivery_id: DeliveryId(Uuid::new_v7(time)),
-                created_at_ms,
-                window_until_ms: created_at_ms,
-                ..self.phones.debit(account)?
-            };
-            self.sample.get_or_insert((debit.phone, debit.delivery_id));
-            debits.push(debit);
-        }
-        Ok(debits)
-    }
-
-    async fn commit(
-        &mut self,
-        debits: &[Debit],
-        ends: &[Settlement],
-    ) -> anyhow::Result<Vec<DebitOutcome>> {
-        let done = self
-            .store
-            .ledger()
-            .commit(&mut self.cache, &self.node, debits, ends)
-            .await?;
-        ensure!(
-            done.settled.iter().all(|settled| *settled),
-            "a delivery was not settled"
-        );
-        Ok(done.debits)
-    }
-}
-
-fn ended(debit: &Debit, outcome: DebitOutcome, failed: bool) -> anyhow::Result<Settlement> {
-    let DebitOutcome::Posted { parts, .. } = outcome else {
-        anyhow::bail!("a debit was refused: {outcome:?}");
-    };
-    Ok(Settlement {
-        delivery_id: debit.delivery_id,
-        account_id: debit.account_id,
-        test: false,
-        phone: debit.phone,
-        status: match failed {
-            true => Status::Failed,
-            false => Status::Delivered,
-        },
-        error_code: failed.then_some("carrier_error"),
-        carrier_status: Some(if failed { "503" } else { "success" }.into()),
-        completed_at_ms: debit.created_at_ms + 20_000,
-        parts,
-        refund: failed,
-        release_window: false,
-        attempts: Vec::new(),
-        event: None,
-        trace: None,
-        releases_key: None,
-    })
 }
 
 /// A list or page, and its measurement.
@@ -222,6 +111,7 @@ async fn measure(
     folder: &Path,
     database: &str,
     filling: &Filling,
+    site: &Site,
 ) -> anyhow::Result<Vec<Line>> {
     let mut environment = crate::http::bench_variables(database);
     environment.push(("RUST_LOG".into(), "warn".into()));
@@ -301,7 +191,7 @@ async fn measure(
     let operator = Member {
         http: crate::load::client()?,
         url: url.clone(),
-        cookie: sign_in(&filling.store, filling.operator).await?,
+        cookie: sign_in(&filling.store, site.operator).await?,
     };
     let member_pages = [
         ("the overview", "/dashboard".to_owned()),
@@ -330,7 +220,7 @@ async fn measure(
         ("the webhooks", "/dashboard/webhooks".to_owned()),
         (
             "one endpoint",
-            format!("/dashboard/webhooks/{}", filling.endpoint),
+            format!("/dashboard/webhooks/{}", site.endpoint),
         ),
         ("the settings", "/dashboard/settings".to_owned()),
         (

@@ -12,6 +12,8 @@ pub struct Load {
     /// Requests per second.
     pub rate: u32,
     pub seconds: u32,
+    /// How many phones are left out, because earlier requests called them.
+    pub skip: u32,
 }
 
 /// The results of the requests.
@@ -48,6 +50,7 @@ impl Load {
     pub async fn run(&self) -> anyhow::Result<Sent> {
         let client = client()?;
         let mut phones = Phones::new();
+        phones.skip(self.skip);
         let every = Duration::from_secs(1) / self.rate;
         let started = Instant::now();
         let mut requests = JoinSet::new();

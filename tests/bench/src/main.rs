@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand};
 mod accepting_line;
 mod calls;
 mod customer;
+mod fairness;
+mod filling;
 mod http;
 mod ledger;
 mod listing;
@@ -35,6 +37,8 @@ enum Bench {
     Calls(calls::Args),
     /// Pages and CSV of a customer with many OTPs, and how their times grow
     Listing(listing::Args),
+    /// p99 of POST /send-otp while another account reads as much as it can, compared with p99 without it
+    Fairness(fairness::Args),
     /// A call's signalling compared with SIPp's caller, its audio compared with a bare sender, and its memory
     Voice(voice::Args),
     /// The bare route that is the baseline of `http`
@@ -53,6 +57,7 @@ fn main() -> anyhow::Result<()> {
             Bench::Ledger(args) => ledger::run(args).await,
             Bench::Calls(args) => calls::run(args).await,
             Bench::Listing(args) => listing::run(args).await,
+            Bench::Fairness(args) => fairness::run(args).await,
             Bench::Voice(args) => voice::run(args).await,
             Bench::BareRoute => http::serve_bare_route().await,
             Bench::AcceptingGateway(args) => http::serve_accepting_gateway(args).await,

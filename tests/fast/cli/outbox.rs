@@ -44,6 +44,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
         carrier: phone.carrier(&plan).unwrap(),
         cost: Micros::ZERO,
         created_at_ms: 1,
+        window_from_ms: 1,
         window_until_ms: 2,
         idempotent: None,
     };

@@ -157,7 +157,15 @@ impl Gateway {
     /// Starts another `nexo serve` on the same database and waits for its exit. Returns its exit code and
     /// standard error.
     pub fn second_server(&self) -> (Option<i32>, String) {
-        let output = self.run(&["serve"]);
+        self.second_server_with(&[])
+    }
+
+    /// Like [`Gateway::second_server`], with these additional settings.
+    pub fn second_server_with(&self, settings: &[(&str, &str)]) -> (Option<i32>, String) {
+        let mut command = Command::new(nexo_binary());
+        command.arg("serve").current_dir(self.dir.path());
+        command.envs(self.env.iter().cloned());
+        let output = command.envs(settings.iter().copied()).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), error)
     }
@@ -228,6 +236,13 @@ impl Gateway {
             assert!(Instant::now() < deadline, "nexo serve does not exit");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Sets its wall clock this many milliseconds off the machine's, also for the next start.
+    pub fn set_clock(&mut self, offset_ms: i64) {
+        self.panic(&format!("clock {offset_ms}"));
+        let variable = "NEXO_TEST_CLOCK_OFFSET_MS".to_owned();
+        self.env.push((variable, offset_ms.to_string()));
     }
 
     /// The value of a metric, summed over all labels.

@@ -42,7 +42,8 @@ impl Past {
             node: store
                 .cluster()
                 .start_node(NodeStart {
-                    lease_ms: 3_600_000,
+                    lease_ms: 50_000,
+                    longest_call_ms: 3_600_000,
                     ..NodeStart::exclusive("past", now_ms())
                 })
                 .await
@@ -98,6 +99,7 @@ impl Past {
             carrier: phone.carrier(plan).unwrap(),
             cost: Micros::new(22_000),
             created_at_ms: at,
+            window_from_ms: at,
             window_until_ms: at,
             idempotent: None,
         }

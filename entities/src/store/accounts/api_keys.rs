@@ -6,8 +6,8 @@ use nexo_domain::ids::{AccountId, KeyId};
 use nexo_domain::otp::Language;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait,
+    PaginatorTrait, QueryFilter, QueryOrder,
 };
 use uuid::Uuid;
 
@@ -126,7 +126,7 @@ impl Accounts<'_> {
                 name: row.name,
                 hint: row.hint,
                 test: row.test,
-                allowlist: self.allowlist(row.id).await?,
+                allowlist: allowlist(&self.store.reader, row.id).await?,
                 created_at_ms: row.created_at_ms,
                 last_used_at_ms: row.last_used_at_ms,
                 revoked_at_ms: row.revoked_at_ms,
@@ -164,20 +164,20 @@ impl Accounts<'_> {
     pub async fn key_by_hash(self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
         let key = api_key::Entity::find()
             .filter(api_key::Column::Hash.eq(hash.to_vec()))
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?;
         let Some(key) = key else {
             return Ok(None);
         };
         let account = account::Entity::find_by_id(key.account_id)
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?
             .ok_or(StoreError::unreadable("api_keys", "account_id"))?;
         Ok(Some(KeyRecord {
             key_id: KeyId(key.id),
             account_id: AccountId(key.account_id),
             test: key.test,
-            allowlist: self.allowlist(key.id).await?,
+            allowlist: allowlist(&self.store.core_reader, key.id).await?,
             language: record::language(account.language.as_deref())?,
             revoked: key.revoked_at_ms.is_some()
                 || account.closed_at_ms.is_some()
@@ -198,15 +198,18 @@ impl Accounts<'_> {
         )?;
         Ok(())
     }
+}
 
-    async fn allowlist(self, key: Uuid) -> Result<Vec<String>, StoreError> {
-        let rows = key_allowlist::Entity::find()
-            .filter(key_allowlist::Column::KeyId.eq(key))
-            .order_by_asc(key_allowlist::Column::Position)
-            .all(&self.store.reader)
-            .await?;
-        Ok(rows.into_iter().map(|row| row.cidr).collect())
-    }
+async fn allowlist(
+    connection: &impl ConnectionTrait,
+    key: Uuid,
+) -> Result<Vec<String>, StoreError> {
+    let rows = key_allowlist::Entity::find()
+        .filter(key_allowlist::Column::KeyId.eq(key))
+        .order_by_asc(key_allowlist::Column::Position)
+        .all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.cidr).collect())
 }
 
 /// Inserts the allowlist of a key that has none.

@@ -119,7 +119,7 @@ impl Accounts<'_> {
     /// Returns the account, closed or not.
     pub async fn get(self, id: AccountId) -> Result<Option<Account>, StoreError> {
         let row = account::Entity::find_by_id(id.0)
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?;
         row.map(Account::from_row).transpose()
     }
@@ -128,7 +128,7 @@ impl Accounts<'_> {
     pub async fn by_email(self, email: &str) -> Result<Option<Account>, StoreError> {
         let row = account::Entity::find()
             .filter(account::Column::Email.eq(email.to_lowercase()))
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?;
         row.map(Account::from_row).transpose()
     }

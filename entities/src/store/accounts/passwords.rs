@@ -79,7 +79,7 @@ impl Accounts<'_> {
     ) -> Result<Option<AccountId>, StoreError> {
         let row = password_reset::Entity::find_by_id(token_hash.to_vec())
             .filter(password_reset::Column::ExpiresAtMs.gt(now_ms))
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?;
         Ok(row.map(|row| AccountId(row.account_id)))
     }

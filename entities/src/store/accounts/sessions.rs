@@ -95,14 +95,14 @@ impl Accounts<'_> {
     ) -> Result<Option<(Session, Account)>, StoreError> {
         let Some(session) = Entity::find_by_id(token_hash.to_vec())
             .filter(Column::ExpiresAtMs.gt(now_ms))
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?
         else {
             return Ok(None);
         };
         let account = account::Entity::find_by_id(session.account_id)
             .filter(account::Column::ClosedAtMs.is_null())
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?;
         let Some(account) = account else {
             return Ok(None);

@@ -92,7 +92,7 @@ impl Accounts<'_> {
     ) -> Result<Option<String>, StoreError> {
         let row = Entity::find_by_id(token_hash.to_vec())
             .filter(Column::ExpiresAtMs.gt(now_ms))
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?;
         Ok(row.map(|row| row.email))
     }

@@ -173,7 +173,7 @@ impl Cluster<'_> {
             .select_only()
             .column_as(change::Column::Seq.max(), "seq")
             .into_tuple()
-            .one(&self.store.reader)
+            .one(&self.store.core_reader)
             .await?;
         Ok(last.flatten().unwrap_or(0))
     }
@@ -184,7 +184,7 @@ impl Cluster<'_> {
             .filter(change::Column::Seq.gt(seq))
             .order_by_asc(change::Column::Seq)
             .limit(PAGE)
-            .all(&self.store.reader)
+            .all(&self.store.core_reader)
             .await?;
         Ok(Changes {
             is_complete: (rows.len() as u64) < PAGE,
@@ -196,10 +196,11 @@ impl Cluster<'_> {
         })
     }
 
-    /// Deletes changes older than `before_ms`, which every running node has read.
-    pub async fn trim_changes(self, before_ms: i64) -> Result<u64, StoreError> {
+    /// Deletes the changes up to `seq`, which every running node has read. Not by their times: the clock of
+    /// the node that wrote one may have been wrong.
+    pub async fn trim_changes(self, seq: i64) -> Result<u64, StoreError> {
         let trimmed = change::Entity::delete_many()
-            .filter(change::Column::AtMs.lt(before_ms))
+            .filter(change::Column::Seq.lte(seq))
             .exec(self.store.write_connection()?)
             .await;
         Ok(self.store.check_write(trimmed)?.rows_affected)

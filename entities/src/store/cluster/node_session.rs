@@ -38,24 +38,33 @@ impl NodeSession {
         self.is_taken
     }
 
-    /// Extends the lease to `lease_ms` from now. Returns `false` if this epoch has ended.
+    /// Extends the lease to `lease_ms` from now. Returns the database's time in Unix milliseconds, or
+    /// `None` if this epoch has ended.
     ///
     /// # Errors
     /// After an error the session is unusable.
-    pub async fn renew(&mut self, node: &NodeEpoch, lease_ms: i64) -> Result<bool, StoreError> {
+    pub async fn renew(
+        &mut self,
+        node: &NodeEpoch,
+        lease_ms: i64,
+    ) -> Result<Option<i64>, StoreError> {
         let sql = format!(
-            "UPDATE nodes SET lease_until_ms = {} + $1, is_locked = $2 WHERE name = $3 AND epoch = $4",
-            now_ms(DatabaseBackend::Postgres)
+            "UPDATE nodes SET lease_until_ms = {now} + $1, is_locked = $2 WHERE name = $3 AND epoch = $4 \
+             RETURNING {now}",
+            now = now_ms(DatabaseBackend::Postgres)
         );
         let renewed = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(lease_ms)
             .bind(self.is_locked)
             .bind(node.node.as_ref())
             .bind(node.epoch)
-            .execute(&mut self.connection)
+            .fetch_optional(&mut self.connection)
             .await
             .map_err(connection_error)?;
-        Ok(renewed.rows_affected() == 1)
+        renewed
+            .map(|row| row.try_get(0))
+            .transpose()
+            .map_err(connection_error)
     }
 
     /// Gives up the lease, so that a successor does not have to wait for its end.
@@ -107,7 +116,7 @@ impl Cluster<'_> {
         let statement = self
             .store
             .sql("SELECT pg_try_advisory_xact_lock(?)", [Value::from(key)]);
-        let is_locked = scalar(&self.store.reader, statement).await?;
+        let is_locked = scalar(&self.store.core_reader, statement).await?;
         Ok(is_locked.unwrap_or(true))
     }
 
@@ -115,7 +124,7 @@ impl Cluster<'_> {
     pub(crate) fn postgres_options(self) -> Option<Arc<PgConnectOptions>> {
         (!self.store.is_sqlite()).then(|| {
             self.store
-                .reader
+                .core_reader
                 .get_postgres_connection_pool()
                 .connect_options()
         })

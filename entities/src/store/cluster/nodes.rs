@@ -22,6 +22,7 @@ use crate::store::StoreError;
 use crate::store::ledger::posting::NodeEpoch;
 use crate::store::sql::rows::scalar;
 use crate::store::views::Cluster;
+use crate::store::webhooks::attempts::finished_at;
 use crate::tables::deliveries::delivery;
 use crate::tables::webhooks::attempt;
 
@@ -122,20 +123,53 @@ impl Cluster<'_> {
         })
     }
 
+    /// Returns the database's time in Unix milliseconds.
+    pub async fn database_time_ms(self) -> Result<i64, StoreError> {
+        let now_ms = now_ms(self.store.backend());
+        let statement = self.store.sql(&format!("SELECT {now_ms}"), []);
+        let now_ms: Option<i64> = scalar(&self.store.core_reader, statement).await?;
+        Ok(now_ms.unwrap_or_default())
+    }
+
+    /// Returns the leases of the nodes other than `own`: name, and end by the database clock. A running
+    /// node's lease changes with each renewal.
+    pub async fn other_leases(self, own: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        let statement = self.store.sql(
+            "SELECT name, lease_until_ms FROM nodes WHERE name <> ?",
+            [Value::from(own)],
+        );
+        let rows = self.store.core_reader.query_all_raw(statement).await?;
+        let leases = rows.iter().map(|row| row.try_get_many_by_index());
+        Ok(leases.collect::<Result<_, DbErr>>()?)
+    }
+
     /// Returns the nodes other than `own` whose lease and longest possible call have ended and that
     /// left unsettled work.
     pub async fn dead_nodes(self, own: &str) -> Result<Vec<NodeEpoch>, StoreError> {
+        let condition = is_over(self.store.backend());
+        self.idle_nodes(own, &condition).await
+    }
+
+    /// Returns the nodes other than `own` whose lease is from before the database clock was set back, and
+    /// that left unsettled work. A running node renews such a lease within seconds.
+    pub async fn nodes_of_another_time(self, own: &str) -> Result<Vec<NodeEpoch>, StoreError> {
+        let condition = is_of_another_time(self.store.backend());
+        self.idle_nodes(own, &condition).await
+    }
+
+    async fn idle_nodes(self, own: &str, condition: &str) -> Result<Vec<NodeEpoch>, StoreError> {
+        let is_free = is_free(self.store.backend());
         let statement = self.store.sql(
             &format!(
-                "SELECT n.name, n.epoch FROM nodes AS n WHERE n.name <> ? AND {} AND (EXISTS \
+                "SELECT n.name, n.epoch FROM nodes AS n WHERE n.name <> ? AND {condition} \
+                 AND {is_free} AND (EXISTS \
                  (SELECT 1 FROM deliveries AS d WHERE d.node = n.name AND d.status = 'sent') \
                  OR EXISTS (SELECT 1 FROM webhook_attempts AS a WHERE a.status = 'sending' \
-                 AND a.node = n.name))",
-                is_dead(self.store.backend())
+                 AND a.node = n.name))"
             ),
             [Value::from(own)],
         );
-        let rows = self.store.reader.query_all_raw(statement).await?;
+        let rows = self.store.core_reader.query_all_raw(statement).await?;
         let nodes = rows.iter().map(|row| {
             let (name, epoch): (String, i64) = row.try_get_many_by_index()?;
             Ok(NodeEpoch {
@@ -161,8 +195,10 @@ impl Cluster<'_> {
         let statement = self.store.sql(
             &format!(
                 "UPDATE nodes AS n SET epoch = n.epoch + 1, taken_until_ms = {now_ms} + ? \
-                 WHERE n.name = ? AND n.epoch = ? AND {} RETURNING epoch",
-                is_dead(self.store.backend())
+                 WHERE n.name = ? AND n.epoch = ? AND ({} OR {}) AND {} RETURNING epoch",
+                is_over(self.store.backend()),
+                is_of_another_time(self.store.backend()),
+                is_free(self.store.backend())
             ),
             [
                 for_ms.into(),
@@ -203,10 +239,25 @@ impl Cluster<'_> {
     }
 }
 
-/// Returns the condition that row `n` of `nodes` is dead and not taken over.
-fn is_dead(backend: DatabaseBackend) -> String {
+/// A lease or takeover that ends later than this from now was written before the database clock was set back.
+const MAX_LEASE_MS: i64 = 60_000;
+
+/// Returns the condition that the lease and the longest call of row `n` of `nodes` have ended.
+fn is_over(backend: DatabaseBackend) -> String {
     let now_ms = now_ms(backend);
-    format!("n.lease_until_ms + n.longest_call_ms < {now_ms} AND n.taken_until_ms < {now_ms}")
+    format!("n.lease_until_ms + n.longest_call_ms < {now_ms}")
+}
+
+/// Returns the condition that the lease of row `n` ends too far ahead.
+fn is_of_another_time(backend: DatabaseBackend) -> String {
+    let now_ms = now_ms(backend);
+    format!("n.lease_until_ms > {now_ms} + {MAX_LEASE_MS}")
+}
+
+/// Returns the condition that no node is taking over row `n`.
+fn is_free(backend: DatabaseBackend) -> String {
+    let now_ms = now_ms(backend);
+    format!("(n.taken_until_ms < {now_ms} OR n.taken_until_ms > {now_ms} + {MAX_LEASE_MS})")
 }
 
 /// Moves the node's `sent` deliveries to `epoch` and marks its `sending` attempts as `unknown`.
@@ -224,7 +275,7 @@ async fn inherit(
         .await?;
     attempt::Entity::update_many()
         .col_expr(attempt::Column::Status, Expr::value("unknown"))
-        .col_expr(attempt::Column::FinishedAtMs, Expr::value(at_ms))
+        .col_expr(attempt::Column::FinishedAtMs, finished_at(at_ms))
         .filter(Expr::cust("status = 'sending'"))
         .filter(attempt::Column::Node.eq(name))
         .exec(transaction)

@@ -22,6 +22,8 @@ pub(crate) struct FailStop {
     /// Set when a COMMIT failed. SQLite rolled the transaction back, but sqlx still counts it and would
     /// nest the next one, so the connection must be discarded.
     is_suspect: AtomicBool,
+    /// Whether the last write for which space mattered found none.
+    is_disk_full: AtomicBool,
 }
 
 impl FailStop {
@@ -38,13 +40,30 @@ impl FailStop {
         }
     }
 
-    /// Stops all writes if `error` says that the disk failed.
+    /// Stops all writes if `error` says that the disk failed. Notes it if the disk is full.
     pub fn observe(&self, error: &StoreError) {
+        if error.is_disk_full() && !self.is_disk_full.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                %error,
+                "the disk under the database is full: OTPs are refused until there is space"
+            );
+        }
         if error.is_disk_failure() && self.reason.set(error.to_string()).is_ok() {
             tracing::error!(
                 %error,
                 "the disk under the database failed: nothing is written until this process restarts"
             );
+        }
+    }
+
+    pub fn is_disk_full(&self) -> bool {
+        self.is_disk_full.load(Ordering::Acquire)
+    }
+
+    /// Records that a probe was written.
+    pub fn disk_has_space(&self) {
+        if self.is_disk_full.swap(false, Ordering::AcqRel) {
+            tracing::info!("the disk under the database has space again");
         }
     }
 

@@ -1,5 +1,6 @@
-//! Connection-level concerns: disk failures, backups and the schema version.
+//! Connection-level concerns: disk failures, disk space, backups and the schema version.
 
 pub mod backup;
+mod disk_space;
 pub(super) mod fail_stop;
 pub(super) mod schema;

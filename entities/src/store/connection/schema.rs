@@ -7,7 +7,9 @@ use crate::store::{Store, StoreError};
 impl Store {
     /// Checks that the database responds.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.reader.query_one_raw(self.sql("SELECT 1", [])).await?;
+        self.core_reader
+            .query_one_raw(self.sql("SELECT 1", []))
+            .await?;
         Ok(())
     }
 
@@ -37,12 +39,12 @@ impl Store {
                  WHERE table_schema = current_schema() AND table_name = 'seaql_migrations'"
             }
         };
-        let exists = self.reader.query_one_raw(self.sql(table, [])).await?;
+        let exists = self.core_reader.query_one_raw(self.sql(table, [])).await?;
         if exists.is_none() {
             return Ok(Vec::new());
         }
         let statement = self.sql("SELECT version FROM seaql_migrations", []);
-        let rows = self.reader.query_all_raw(statement).await?;
+        let rows = self.core_reader.query_all_raw(statement).await?;
         let names: Result<_, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
         Ok(names?)
     }

@@ -19,7 +19,7 @@ use crate::store::views::Deliveries;
 
 pub const DAY_MS: i64 = 86_400_000;
 /// A younger delivery may not be written yet.
-const MIN_AGE_MS: i64 = 90_000;
+pub(super) const MIN_AGE_MS: i64 = 90_000;
 /// The time span summed at once.
 const SPAN_MS: i64 = DAY_MS;
 /// If the statistics lag behind by more, a page does not count the rest itself.
@@ -113,12 +113,12 @@ impl Deliveries<'_> {
         let range = [Value::from(min_id_at(from)), Value::from(min_id_at(until))];
         let days = self
             .store
-            .reader
+            .job_reader
             .query_all_raw(self.store.sql(COUNT, range.clone()))
             .await?;
         let answers = self
             .store
-            .reader
+            .job_reader
             .query_all_raw(self.store.sql(COUNT_ANSWERS, range))
             .await?;
         let mut day_rows = ADD_DAYS.rows(days.len());
@@ -262,7 +262,7 @@ impl Deliveries<'_> {
         Ok(())
     }
 
-    async fn summed_until(self) -> Result<i64, StoreError> {
+    pub(super) async fn summed_until(self) -> Result<i64, StoreError> {
         let statement = self
             .store
             .sql("SELECT until_ms FROM figures_until WHERE id = 1", []);
@@ -276,7 +276,7 @@ impl Deliveries<'_> {
             "SELECT MIN(created_at_ms) FROM deliveries WHERE status = 'sent'",
             [],
         );
-        let oldest: Option<Option<i64>> = scalar(&self.store.reader, statement).await?;
+        let oldest: Option<Option<i64>> = scalar(&self.store.job_reader, statement).await?;
         let oldest = oldest.flatten();
         let newest_settled = now_ms - MIN_AGE_MS;
         Ok(oldest.map_or(newest_settled, |oldest| {

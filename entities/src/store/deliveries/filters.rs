@@ -154,7 +154,7 @@ impl Deliveries<'_> {
                 (length as i64).into(),
             ],
         );
-        let rows = self.store.reader.query_all_raw(statement).await?;
+        let rows = self.store.job_reader.query_all_raw(statement).await?;
         if rows.len() < length {
             return Ok(false);
         }
@@ -293,7 +293,7 @@ impl Deliveries<'_> {
         Ok(self.store.reader.query_all_raw(statement).await?)
     }
 
-    async fn filters_until(self) -> Result<Option<Uuid>, StoreError> {
+    pub(super) async fn filters_until(self) -> Result<Option<Uuid>, StoreError> {
         let statement = self.store.sql(
             "SELECT until_id FROM delivery_filters_until WHERE id = 1",
             [],

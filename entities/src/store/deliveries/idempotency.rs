@@ -44,7 +44,7 @@ impl Deliveries<'_> {
                 (now_ms - RETENTION_MS).into(),
             ],
         );
-        let row = self.store.reader.query_one_raw(statement).await?;
+        let row = self.store.core_reader.query_one_raw(statement).await?;
         row.as_ref().map(answer).transpose()
     }
 

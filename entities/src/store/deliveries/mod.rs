@@ -16,6 +16,7 @@ use crate::store::sql::record;
 use crate::store::views::Deliveries;
 use crate::tables::deliveries::{call_attempt, delivery};
 
+mod clock_set_back;
 pub mod daily_stats;
 pub mod filters;
 pub mod idempotency;

@@ -65,7 +65,7 @@ impl Deliveries<'_> {
                 i64::from(limit).into(),
             ],
         );
-        let found = self.store.reader.query_all_raw(statement).await?;
+        let found = self.store.job_reader.query_all_raw(statement).await?;
         let mut deliveries = MASK_DELIVERIES.rows(found.len());
         let mut webhooks = MASK_WEBHOOKS.rows(found.len());
         let mut last = None;

@@ -1,6 +1,6 @@
 //! Settles deliveries that a terminated process or a panic left unfinished.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use nexo_domain::billing::ledger::{Bucket, EntryKind, Parts};
 use nexo_domain::ids::DeliveryId;
@@ -29,12 +29,12 @@ pub struct UnfinishedDelivery {
 }
 
 impl Deliveries<'_> {
-    /// Settles the node's `sent` deliveries that were accepted before `before_ms` and are not in
-    /// `live`, with the result of `settlement`. Deliveries of other epochs are skipped. Returns the
-    /// number settled.
+    /// Settles the node's `sent` deliveries for which `is_live` is false, with the result of
+    /// `settlement`. Deliveries of other epochs are skipped. Returns the number settled.
     ///
-    /// With an empty `live` and no time limit this is the recovery at start; later it settles what
-    /// a panic left behind.
+    /// `is_live` is called after a delivery was read. A delivery becomes live before it is written, so one
+    /// that was read and is not live has ended: either it is settled, and settling it again has no effect,
+    /// or it was lost. This needs no clock.
     ///
     /// # Errors
     /// As [`Ledger::commit`]; earlier pages stay settled.
@@ -42,21 +42,20 @@ impl Deliveries<'_> {
         self,
         cache: &mut WalletCache,
         node: &NodeEpoch,
-        before_ms: i64,
-        live: &HashSet<DeliveryId>,
+        is_live: impl Fn(DeliveryId) -> bool,
         settlement: impl Fn(&UnfinishedDelivery) -> Settlement,
     ) -> Result<usize, StoreError> {
         let mut settled = 0;
         let mut after = None;
         loop {
-            let page = self.sent_deliveries(node, before_ms, after).await?;
+            let page = self.sent_deliveries(node, after).await?;
             let Some(last) = page.last() else {
                 return Ok(settled);
             };
             after = Some((last.created_at_ms, last.id));
             let dead: Vec<Delivery> = page
                 .into_iter()
-                .filter(|delivery| !live.contains(&delivery.id))
+                .filter(|delivery| !is_live(delivery.id))
                 .collect();
             let mut paid = self.paid(&dead).await?;
             let settlements: Vec<Settlement> = dead
@@ -87,14 +86,12 @@ impl Deliveries<'_> {
     async fn sent_deliveries(
         self,
         node: &NodeEpoch,
-        before_ms: i64,
         after: Option<(i64, DeliveryId)>,
     ) -> Result<Vec<Delivery>, StoreError> {
         let mut find = delivery::Entity::find()
             // As text, so that the index of sent deliveries is used.
             .filter(Expr::cust("status = 'sent'"))
             .filter(delivery::Column::Node.eq(node.node.as_ref()))
-            .filter(delivery::Column::CreatedAtMs.lt(before_ms))
             .order_by_asc(delivery::Column::CreatedAtMs)
             .order_by_asc(delivery::Column::Id)
             .limit(PAGE);
@@ -108,7 +105,7 @@ impl Deliveries<'_> {
                     .add(later),
             );
         }
-        let rows = find.all(&self.store.reader).await?;
+        let rows = find.all(&self.store.core_reader).await?;
         rows.into_iter().map(Delivery::from_row).collect()
     }
 
@@ -118,7 +115,7 @@ impl Deliveries<'_> {
         let entries = entry::Entity::find()
             .filter(entry::Column::DeliveryId.is_in(ids))
             .filter(entry::Column::Kind.eq(EntryKind::Debit.as_str()))
-            .all(&self.store.reader)
+            .all(&self.store.core_reader)
             .await?;
         let mut paid: HashMap<Uuid, Parts> = HashMap::new();
         for entry in entries {

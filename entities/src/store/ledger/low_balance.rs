@@ -86,7 +86,7 @@ impl Ledger<'_> {
         let mut notified = Vec::new();
         for row in self
             .store
-            .reader
+            .job_reader
             .query_all_raw(self.store.sql(&sql, []))
             .await?
         {
@@ -107,7 +107,7 @@ impl Ledger<'_> {
         );
         for row in self
             .store
-            .reader
+            .job_reader
             .query_all_raw(self.store.sql(&sql, []))
             .await?
         {

@@ -38,7 +38,7 @@ impl Ledger<'_> {
     pub async fn totals(self, price: Micros) -> Result<WalletTotals, StoreError> {
         let price = price.get();
         let statement = self.store.sql(TOTALS, [price.into(), price.into()]);
-        let Some(row) = self.store.reader.query_one_raw(statement).await? else {
+        let Some(row) = self.store.job_reader.query_one_raw(statement).await? else {
             return Ok(WalletTotals::default());
         };
         let mut row = Columns::of(&row);

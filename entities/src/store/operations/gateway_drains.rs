@@ -56,7 +56,7 @@ impl Operations<'_> {
         let sql = "SELECT carrier, gateway FROM drained_gateways";
         let rows = self
             .store
-            .reader
+            .core_reader
             .query_all_raw(self.store.sql(sql, []))
             .await?;
         rows.iter()

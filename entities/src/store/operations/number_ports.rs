@@ -94,7 +94,7 @@ impl Operations<'_> {
              LEFT JOIN port_pieces AS p ON p.set_id = s.id WHERE s.in_force = ? ORDER BY p.place",
             [true.into()],
         );
-        let rows = self.store.reader.query_all_raw(statement).await?;
+        let rows = self.store.job_reader.query_all_raw(statement).await?;
         let Some(first) = rows.first() else {
             return Ok(PortTable::default());
         };

@@ -112,7 +112,7 @@ impl Operations<'_> {
         ];
         let rows = self
             .store
-            .reader
+            .job_reader
             .query_all_raw(self.store.sql(TRAFFIC, values))
             .await?;
         rows.iter()
@@ -212,7 +212,7 @@ impl Operations<'_> {
     /// Returns the number of open reviews.
     pub async fn open_review_count(self) -> Result<i64, StoreError> {
         let sql = "SELECT COUNT(*) FROM reviews WHERE closed_at_ms IS NULL";
-        let count = scalar(&self.store.reader, self.store.sql(sql, [])).await?;
+        let count = scalar(&self.store.job_reader, self.store.sql(sql, [])).await?;
         Ok(count.unwrap_or(0))
     }
 

@@ -8,6 +8,7 @@
 //! Write transactions are serial, so only the holder of the file's write lock changes a cache.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Weak};
 
@@ -41,20 +42,39 @@ struct State {
 }
 
 /// The caches of this process: two stores on one file share one.
-static CACHES: LazyLock<Mutex<HashMap<PathBuf, Weak<PhoneWindowCache>>>> =
+static CACHES: LazyLock<Mutex<HashMap<FileId, Weak<PhoneWindowCache>>>> =
     LazyLock::new(Mutex::default);
+
+/// Identifies a file by device and inode, so that links to it lead to the same cache.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum FileId {
+    Inode { device: u64, inode: u64 },
+    Path(PathBuf),
+}
+
+impl FileId {
+    fn of(path: &Path) -> FileId {
+        match path.metadata() {
+            Ok(file) => FileId::Inode {
+                device: file.dev(),
+                inode: file.ino(),
+            },
+            Err(_) => FileId::Path(path.to_owned()),
+        }
+    }
+}
 
 impl PhoneWindowCache {
     /// Returns the cache of the file at `path`, which must exist.
     pub fn of(path: &Path) -> Arc<PhoneWindowCache> {
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let file = FileId::of(path);
         let mut caches = CACHES.lock();
         caches.retain(|_, cache| cache.strong_count() > 0);
-        match caches.get(&path).and_then(Weak::upgrade) {
+        match caches.get(&file).and_then(Weak::upgrade) {
             Some(cache) => cache,
             None => {
                 let cache = Arc::default();
-                caches.insert(path, Arc::downgrade(&cache));
+                caches.insert(file, Arc::downgrade(&cache));
                 cache
             }
         }

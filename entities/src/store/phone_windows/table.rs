@@ -13,6 +13,10 @@ use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
 use crate::store::sql::record;
 use crate::store::views::PhoneWindows;
 
+/// How far two nodes' readings of the database clock may differ, and how much later than a delivery another one that
+/// was accepted before it may be written. `CLAIM_WINDOWS` has the same number.
+const MAX_CLOCK_DIFFERENCE_MS: i64 = 2_000;
+
 /// A window that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldWindow {
@@ -25,9 +29,13 @@ pub struct HeldWindow {
 }
 
 impl PhoneWindows<'_> {
-    /// Returns the windows open at `now_ms`, which a carrier actor needs after a restart.
+    /// Returns the windows open at `now_ms`, which a carrier actor needs after a restart. On SQLite the
+    /// windows are those of the deliveries, so `now_ms` is the time of records. On PostgreSQL it is the
+    /// time of the windows' clock, like [`Debit::window_from_ms`](crate::store::ledger::posting::Debit).
+    ///
+    /// A window that ends more than 30 s after `now_ms`, and a little, is over: the clock was set back since.
     pub async fn held_windows(self, now_ms: i64) -> Result<Vec<HeldWindow>, StoreError> {
-        self.held_windows_on(&self.store.reader, now_ms).await
+        self.held_windows_on(&self.store.core_reader, now_ms).await
     }
 
     /// Like [`PhoneWindows::held_windows`], on a given connection.
@@ -50,22 +58,27 @@ impl PhoneWindows<'_> {
         self.store.sql(
             "SELECT w.realm, w.phone, w.until_ms, w.delivery_id, d.carrier \
              FROM phone_windows AS w JOIN deliveries AS d ON d.id = w.delivery_id \
-             WHERE w.until_ms > ?",
-            [Value::from(now_ms)],
+             WHERE w.until_ms > ? AND w.until_ms <= ?",
+            [
+                now_ms.into(),
+                (now_ms + WINDOW_MS + MAX_CLOCK_DIFFERENCE_MS).into(),
+            ],
         )
     }
 
     /// A delivery holds its phone's window unless no gateway accepted the call. Ids are in time
-    /// order, so only the end of the table is read.
+    /// order, so only a few seconds of the table are read.
     fn by_deliveries(self, now_ms: i64) -> Statement {
         let since_ms = now_ms - WINDOW_MS;
         self.store.sql(
             "SELECT test, phone, created_at_ms, id, carrier FROM deliveries \
-             WHERE id >= ? AND created_at_ms > ? \
+             WHERE id >= ? AND id < ? AND created_at_ms > ? AND created_at_ms <= ? \
              AND NOT (status = 'failed' AND error_code = ?) ORDER BY created_at_ms",
             [
                 min_id_at(since_ms - ID_CLOCK_SKEW_MS).into(),
+                min_id_at(now_ms + ID_CLOCK_SKEW_MS).into(),
                 since_ms.into(),
+                (now_ms + MAX_CLOCK_DIFFERENCE_MS).into(),
                 NO_ROUTE.into(),
             ],
         )

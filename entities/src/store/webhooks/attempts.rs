@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId, WebhookAttemptId};
 use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::HashedSecret;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait,
     QueryFilter, QueryOrder, QueryResult, Value,
@@ -90,6 +90,11 @@ pub struct ClaimLimits {
     pub per_endpoint: u32,
 }
 
+/// How many attempts in `sending` are checked for being stuck. The nodes together send far fewer at once.
+const MAX_SENDING: i64 = 10_000;
+/// How many stuck attempts one statement marks.
+const MAX_EXPIRED_AT_ONCE: usize = 500;
+
 /// A replay also reaches a paused endpoint, because it was requested.
 const CANDIDATES: &str = "\
     SELECT id, endpoint_id, account_id, delivery_id, event_type, body, url, secret_hash, \
@@ -108,8 +113,10 @@ const OLDEST: &str = "\
     WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
     AND (e.paused_at_ms IS NULL OR a.replay_of IS NOT NULL)";
 
+/// The clock may have been set back since the attempt was queued: it never starts before that.
 static CLAIM: Bulk = Bulk::new(
-    "UPDATE webhook_attempts SET status = 'sending', node = v.column2, started_at_ms = v.column3",
+    "UPDATE webhook_attempts SET status = 'sending', node = v.column2, started_at_ms = \
+     CASE WHEN v.column3 < created_at_ms THEN created_at_ms ELSE v.column3 END",
     &[Id, Text, Int],
     "WHERE webhook_attempts.id = v.column1 AND webhook_attempts.status = 'pending' \
      RETURNING webhook_attempts.id",
@@ -118,7 +125,8 @@ static CLAIM: Bulk = Bulk::new(
 /// [`CLAIM`] if other nodes may end our epoch: then nothing is claimed.
 static CLAIM_FENCED: Bulk = Bulk::new(
     "WITH fence AS (SELECT name FROM nodes WHERE name = ? AND epoch = ? FOR KEY SHARE) \
-     UPDATE webhook_attempts SET status = 'sending', node = v.column2, started_at_ms = v.column3",
+     UPDATE webhook_attempts SET status = 'sending', node = v.column2, started_at_ms = \
+     CASE WHEN v.column3 < created_at_ms THEN created_at_ms ELSE v.column3 END",
     &[Id, Text, Int],
     "CROSS JOIN fence WHERE webhook_attempts.id = v.column1 \
      AND webhook_attempts.status = 'pending' RETURNING webhook_attempts.id",
@@ -127,7 +135,8 @@ static CLAIM_FENCED: Bulk = Bulk::new(
 static FINISH: Bulk = Bulk::new(
     "UPDATE webhook_attempts SET status = v.column2, status_code = NULLIF(v.column3, -1), \
      duration_ms = v.column4, response_head = NULLIF(v.column5, ''), \
-     error = NULLIF(v.column6, ''), finished_at_ms = v.column7",
+     error = NULLIF(v.column6, ''), finished_at_ms = \
+     CASE WHEN v.column7 < started_at_ms THEN started_at_ms ELSE v.column7 END",
     &[Id, Text, Int, Int, Text, Text, Int],
     "WHERE webhook_attempts.id = v.column1 AND webhook_attempts.status = 'sending'",
 );
@@ -159,7 +168,7 @@ impl Webhooks<'_> {
         ]);
         let rows = self
             .store
-            .reader
+            .core_reader
             .query_all_raw(self.store.sql(&sql, values))
             .await?;
         let mut attempts = candidates(&rows, now_ms)?;
@@ -189,7 +198,7 @@ impl Webhooks<'_> {
     ) -> Result<Option<ClaimedAttempt>, StoreError> {
         let sql = format!("{CANDIDATES} AND a.id = ?) AS c");
         let statement = self.store.sql(&sql, [Value::from(id.0)]);
-        let rows = self.store.reader.query_all_raw(statement).await?;
+        let rows = self.store.core_reader.query_all_raw(statement).await?;
         let attempts = candidates(&rows, now_ms)?;
         let claimed = self
             .mark_sending(&CLAIM, &[], node, attempts, now_ms)
@@ -317,29 +326,55 @@ impl Webhooks<'_> {
     pub async fn backlog(self) -> Result<u64, StoreError> {
         Ok(Entity::find()
             .filter(Expr::cust("status = 'pending'"))
-            .count(&self.store.reader)
+            .count(&self.store.job_reader)
             .await?)
     }
 
-    /// Marks attempts as `unknown` that have been `sending` since before `before_ms`. A POST takes
-    /// seconds, so the process that sent them has exited.
-    pub async fn expire_stuck(self, before_ms: i64, at_ms: i64) -> Result<u64, StoreError> {
-        let expired = Entity::update_many()
-            .col_expr(Column::Status, Expr::value("unknown"))
-            .col_expr(Column::FinishedAtMs, Expr::value(at_ms))
-            .filter(Expr::cust("status = 'sending'"))
-            .filter(Column::StartedAtMs.lt(before_ms))
-            .exec(&self.store.writer)
-            .await?;
-        Ok(expired.rows_affected)
+    /// Returns the attempts that are being sent, at most [`MAX_SENDING`].
+    pub async fn sending(self) -> Result<Vec<WebhookAttemptId>, StoreError> {
+        let statement = self.store.sql(
+            "SELECT id FROM webhook_attempts WHERE status = 'sending' ORDER BY id LIMIT ?",
+            [MAX_SENDING.into()],
+        );
+        let rows = self.store.core_reader.query_all_raw(statement).await?;
+        rows.iter()
+            .map(|row| Ok(WebhookAttemptId(row.try_get_by_index(0)?)))
+            .collect()
+    }
+
+    /// Marks those of the attempts as `unknown` that are still `sending`: their senders have exited.
+    pub async fn expire_stuck(
+        self,
+        attempts: &[WebhookAttemptId],
+        at_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let mut expired = 0;
+        for attempts in attempts.chunks(MAX_EXPIRED_AT_ONCE) {
+            let update = Entity::update_many()
+                .col_expr(Column::Status, Expr::value("unknown"))
+                .col_expr(Column::FinishedAtMs, finished_at(at_ms))
+                .filter(Expr::cust("status = 'sending'"))
+                .filter(Column::Id.is_in(attempts.iter().map(|attempt| attempt.0)));
+            let done = update.exec(self.store.write_connection()?).await;
+            expired += self.store.check_write(done)?.rows_affected;
+        }
+        Ok(expired)
     }
 
     /// Returns when the oldest waiting webhook attempt was created; `None` if none waits.
     pub async fn oldest_pending_ms(self) -> Result<Option<i64>, StoreError> {
         let oldest = self.store.sql(OLDEST, []);
-        let at_ms: Option<Option<i64>> = scalar(&self.store.reader, oldest).await?;
+        let at_ms: Option<Option<i64>> = scalar(&self.store.job_reader, oldest).await?;
         Ok(at_ms.flatten())
     }
+}
+
+/// When an attempt finished that ended at `at_ms`: not before it started, also if the clock was set back.
+pub(crate) fn finished_at(at_ms: i64) -> SimpleExpr {
+    Expr::cust_with_values(
+        "CASE WHEN ? < started_at_ms THEN started_at_ms ELSE ? END",
+        [at_ms, at_ms],
+    )
 }
 
 /// PostgreSQL rejects NUL in text; a response may contain one.

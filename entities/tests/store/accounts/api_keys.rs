@@ -208,11 +208,13 @@ async fn a_key_expires_after_a_day_and_its_row_is_deleted(database: Arc<Database
     assert_eq!(kept(&world, "k0", a_day_later).await, None);
     let new = Debit {
         created_at_ms: a_day_later,
+        window_from_ms: a_day_later,
         window_until_ms: a_day_later + 30_000,
         ..keyed(&world, 7, "k0")
     };
     let early = Debit {
         created_at_ms: a_day_later - 1,
+        window_from_ms: a_day_later - 1,
         window_until_ms: a_day_later + 29_999,
         ..keyed(&world, 8, "k1")
     };

@@ -265,6 +265,7 @@ fn debits(
         Debit {
             cost: Micros::new(cost),
             created_at_ms: now_ms,
+            window_from_ms: now_ms,
             window_until_ms: now_ms + 30_000,
             ..otp(friends[friend], *number)
         }

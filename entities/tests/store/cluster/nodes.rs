@@ -1,6 +1,6 @@
 //! Node epochs, leases and takeovers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ async fn settle_for(store: &Store, node: &NodeEpoch) -> usize {
     let mut cache = WalletCache::new();
     store
         .deliveries()
-        .settle_unfinished(&mut cache, node, i64::MAX, &HashSet::new(), interrupted)
+        .settle_unfinished(&mut cache, node, |_| false, interrupted)
         .await
         .unwrap()
 }
@@ -352,12 +352,12 @@ async fn a_session_holds_its_name_and_renews_only_its_own_epoch(database: Arc<Da
     assert!(second.is_taken() && !second.is_locked());
     let other_name = store.cluster().node_session("n2").await.unwrap().unwrap();
     assert!(other_name.is_locked());
-    assert!(session.renew(&node, 10_000).await.unwrap());
+    assert!(session.renew(&node, 10_000).await.unwrap().is_some());
     let later = NodeEpoch {
         epoch: node.epoch + 1,
         ..node.clone()
     };
-    assert!(!session.renew(&later, 10_000).await.unwrap());
+    assert!(session.renew(&later, 10_000).await.unwrap().is_none());
     // The session registered its lock, so a free lock now proves that the holder is gone.
     drop(session);
     let unlocked = NodeStart {

@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::call::outcome::Status;
+use nexo_domain::ids::DeliveryId;
 use nexo_domain::money::Micros;
 use nexo_entities::store::cluster::nodes::NodeStart;
 use nexo_entities::store::ledger::posting::{Debit, Settlement, WalletCache};
@@ -14,15 +16,21 @@ use crate::world::{COST, NOW, World, credit, delivered, endpoint, interrupted, o
 
 on_both!(
     a_restarted_node_refunds_and_announces_unfinished_deliveries,
-    the_reaper_ignores_live_and_recent_deliveries,
+    the_reaper_ignores_live_deliveries_whatever_their_time,
+    a_delivery_that_becomes_live_while_the_reaper_reads_is_ignored,
     another_nodes_deliveries_are_not_touched,
 );
 
-async fn settle_all(world: &mut World, live: &HashSet<nexo_domain::ids::DeliveryId>) -> usize {
+async fn settle_all(world: &mut World, live: &HashSet<DeliveryId>) -> usize {
     world
         .store
         .deliveries()
-        .settle_unfinished(&mut world.cache, &world.node, NOW + 1, live, interrupted)
+        .settle_unfinished(
+            &mut world.cache,
+            &world.node,
+            |delivery| live.contains(&delivery),
+            interrupted,
+        )
         .await
         .unwrap()
 }
@@ -79,22 +87,23 @@ async fn a_restarted_node_refunds_and_announces_unfinished_deliveries(database: 
     world.assert_sound().await;
 }
 
-async fn the_reaper_ignores_live_and_recent_deliveries(database: Arc<Database>) {
+async fn the_reaper_ignores_live_deliveries_whatever_their_time(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let (lost, live) = (otp(world.account, 1), otp(world.account, 2));
-    let young = Debit {
-        created_at_ms: NOW + 1,
+    // Accepted before the clock was set back by an hour.
+    let ahead = Debit {
+        created_at_ms: NOW + 3_600_000,
         ..otp(world.account, 3)
     };
     world
-        .debit(&[lost.clone(), live.clone(), young.clone()])
+        .debit(&[lost.clone(), live.clone(), ahead.clone()])
         .await;
     let calls = HashSet::from([live.delivery_id]);
-    assert_eq!(settle_all(&mut world, &calls).await, 1);
+    assert_eq!(settle_all(&mut world, &calls).await, 2);
     for (debit, status) in [
         (lost, Status::Failed),
         (live, Status::Sent),
-        (young, Status::Sent),
+        (ahead, Status::Failed),
     ] {
         let delivery = world
             .store
@@ -104,6 +113,29 @@ async fn the_reaper_ignores_live_and_recent_deliveries(database: Arc<Database>) 
         assert_eq!(delivery.unwrap().unwrap().status, status);
     }
     world.assert_sound().await;
+}
+
+async fn a_delivery_that_becomes_live_while_the_reaper_reads_is_ignored(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let debit = otp(world.account, 1);
+    world.debit(std::slice::from_ref(&debit)).await;
+    // The reaper asks only after it has read the delivery.
+    let asked = AtomicU32::new(0);
+    let settled = world
+        .store
+        .deliveries()
+        .settle_unfinished(
+            &mut world.cache,
+            &world.node,
+            |delivery| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                delivery == debit.delivery_id
+            },
+            interrupted,
+        )
+        .await
+        .unwrap();
+    assert_eq!((settled, asked.into_inner()), (0, 1));
 }
 
 async fn another_nodes_deliveries_are_not_touched(database: Arc<Database>) {

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use nexo_entities::store::deliveries::daily_stats::DAY_MS;
 
+use nexo_entities::store::deliveries::pages::DeliveryFilter;
+
 use crate::database::Database;
-use crate::world::{NOW, World, account, delivered, otp_at, paid, refunded};
+use crate::world::{NOW, World, account, delivered, otp_at, paid, phone, refunded};
 
 on_both!(
     days_are_summed_once_and_only_up_to_a_call_in_progress,
     the_last_minutes_are_counted_before_they_are_summed,
+    deliveries_that_repeat_a_time_are_counted_and_found,
 );
 
 async fn ended(world: &mut World, number: u32, at_ms: i64) {
@@ -108,4 +111,51 @@ async fn the_last_minutes_are_counted_before_they_are_summed(database: Arc<Datab
     // Once they are summed, the counts stay the same.
     sum_up(&world, now + 120_000).await;
     assert_eq!(day(&world, today, now + 120_000).await, (6, 3));
+}
+
+/// The clock is set back by an hour after the statistics and the filters have passed that hour.
+async fn deliveries_that_repeat_a_time_are_counted_and_found(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10_000_000).await;
+    let noon = (NOW / DAY_MS) * DAY_MS + DAY_MS / 2;
+    let (today, hour_ms) = (noon / DAY_MS, 3_600_000);
+    let build = async |world: &World, now_ms: i64| {
+        let deliveries = world.store.deliveries();
+        while deliveries.build_filter_of(3, now_ms).await.unwrap() {}
+    };
+    for number in 0..12 {
+        let at_ms = noon - hour_ms + i64::from(number) * 240_000;
+        ended(&mut world, number, at_ms).await;
+    }
+    sum_up(&world, noon).await;
+    build(&world, noon).await;
+    let deliveries = world.store.deliveries();
+    assert!(!deliveries.rewind_to(noon).await.unwrap());
+    // A node whose clock is a little behind rewinds nothing.
+    assert!(!deliveries.rewind_to(noon - 5_000).await.unwrap());
+
+    let set_back = noon - hour_ms;
+    for number in 12..18 {
+        ended(&mut world, number, set_back + i64::from(number) * 1_000).await;
+    }
+    let deliveries = world.store.deliveries();
+    assert!(deliveries.rewind_to(set_back + 20_000).await.unwrap());
+    for passed_ms in [20_000, 400_000, hour_ms, 3 * hour_ms] {
+        let now_ms = set_back + passed_ms;
+        let deliveries = world.store.deliveries();
+        assert!(!deliveries.rewind_to(now_ms).await.unwrap() || passed_ms == 20_000);
+        sum_up(&world, now_ms).await;
+        build(&world, now_ms).await;
+        for number in [0, 11, 12, 17] {
+            let phone = phone(number);
+            let filter = DeliveryFilter {
+                phone: Some(phone),
+                ..DeliveryFilter::default()
+            };
+            let page = world.store.deliveries();
+            let page = page.page(world.account, &filter, None, 10).await.unwrap();
+            assert_eq!(page.deliveries.len(), 1, "{phone} after {passed_ms} ms");
+        }
+    }
+    let later = set_back + 3 * hour_ms;
+    assert_eq!(day(&world, today, later).await, (12, 6));
 }

@@ -31,6 +31,7 @@ fn otp_at(account: AccountId, number: u32, at: i64) -> Debit {
     let debit = otp(account, number);
     Debit {
         created_at_ms: NOW + at,
+        window_from_ms: NOW + at,
         window_until_ms: NOW + at,
         ..debit
     }
@@ -196,6 +197,7 @@ fn old(account: AccountId, number: u32, at_ms: i64) -> Debit {
     Debit {
         delivery_id: DeliveryId(Uuid::new_v7(time)),
         created_at_ms: at_ms,
+        window_from_ms: at_ms,
         window_until_ms: at_ms,
         ..otp(account, number)
     }

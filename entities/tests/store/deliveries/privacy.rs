@@ -29,6 +29,7 @@ fn old(world: &World, number: u32, days: i64) -> Debit {
     Debit {
         delivery_id: DeliveryId(id),
         created_at_ms: at,
+        window_from_ms: at,
         window_until_ms: at + 30_000,
         ..otp(world.account, number)
     }

@@ -202,6 +202,7 @@ fn debits(costs: &[(i64, u32)], case: u32, now_ms: i64) -> Vec<Debit> {
         delivery_id: DeliveryId(Uuid::now_v7()),
         cost: Micros::new(*cost),
         created_at_ms: now_ms,
+        window_from_ms: now_ms,
         window_until_ms: now_ms + 30_000,
         ..otp(placeholder, case * 40 + phone)
     };

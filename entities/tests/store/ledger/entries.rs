@@ -142,6 +142,7 @@ async fn check(
                     .map(|(phone, cost)| Debit {
                         cost: Micros::new(*cost),
                         created_at_ms: now_ms,
+                        window_from_ms: now_ms,
                         window_until_ms: now_ms + 1,
                         ..otp(world.account, case * 10 + phone)
                     })

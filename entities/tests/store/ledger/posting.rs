@@ -190,6 +190,7 @@ async fn a_second_debit_for_a_phone_waits_until_its_window_is_over(database: Arc
     let closed = DebitOutcome::WindowHeld { until_ms };
     let at = |ms: i64| Debit {
         created_at_ms: NOW + ms,
+        window_from_ms: NOW + ms,
         window_until_ms: NOW + ms + 30_000,
         ..otp(world.account, 1)
     };

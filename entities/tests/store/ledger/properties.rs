@@ -148,6 +148,7 @@ fn debits(world: &World, case: u32, costs: &[(i64, u32)], now_ms: i64) -> Vec<De
     let debit = |(cost, phone): &(i64, u32)| Debit {
         cost: Micros::new(*cost),
         created_at_ms: now_ms,
+        window_from_ms: now_ms,
         window_until_ms: now_ms + 30_000,
         ..otp(world.account, case * 40 + phone)
     };

@@ -44,6 +44,7 @@ texts! {
     E_CONFLICT = "The Idempotency-Key was already used with a different body.", "Idempotency-Key đã được dùng với nội dung khác.";
     E_LARGE = "The body is larger than 16 KiB.", "Nội dung lớn hơn 16 KiB.";
     E_WINDOW = "This phone was called less than 30 seconds ago. retry_after_seconds says when to retry.", "Số này vừa được gọi chưa đầy 30 giây. retry_after_seconds cho biết khi nào có thể thử lại.";
+    E_TOO_MANY = "The account reads too much at the same time, or has too many CSV downloads in progress.", "Tài khoản đang đọc quá nhiều dữ liệu cùng lúc hoặc có quá nhiều lượt tải CSV.";
     E_THROTTLED = "The carrier is throttling calls; the OTP was refunded.", "Nhà mạng đang giới hạn cuộc gọi; OTP đã được hoàn tiền.";
     E_ROUTE = "No gateway of the carrier accepted the call; the OTP was refunded.", "Không cổng nào của nhà mạng tiếp nhận cuộc gọi; OTP đã được hoàn tiền.";
     E_OVERLOADED = "The gateway is overloaded; nothing was charged.", "Cổng đang quá tải; chưa trừ tiền.";

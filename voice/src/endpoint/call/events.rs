@@ -5,14 +5,14 @@ use std::sync::Arc;
 use nexo_domain::call::CallEnd;
 use tokio::sync::mpsc;
 
-use super::report::{CallEvent, CallReport, unix_ms};
+use super::report::{CallClock, CallEvent, CallReport};
 use crate::endpoint::inbox::{Command, Inbox};
 
 /// Receives the events of one call. Dropping it ends the call.
 pub struct CallEvents {
     events: mpsc::UnboundedReceiver<CallEvent>,
     /// The report in case the endpoint fails. `None` after the end.
-    so_far: Option<CallReport>,
+    so_far: Option<(CallReport, CallClock)>,
     call: u64,
     inbox: Option<Arc<Inbox>>,
 }
@@ -24,7 +24,7 @@ impl CallEvents {
         let (sender, events) = mpsc::unbounded_channel();
         let events = CallEvents {
             events,
-            so_far: Some(CallReport::start()),
+            so_far: Some(start()),
             call: 0,
             inbox: None,
         };
@@ -39,7 +39,7 @@ impl CallEvents {
     ) -> CallEvents {
         CallEvents {
             events,
-            so_far: Some(CallReport::start()),
+            so_far: Some(start()),
             call,
             inbox: Some(inbox),
         }
@@ -51,10 +51,11 @@ impl CallEvents {
         let Some(so_far) = &mut self.so_far else {
             return event;
         };
-        let now = unix_ms();
+        let (so_far, clock) = so_far;
+        let now = clock.now_ms();
         match &event {
             None => {
-                let mut report = self.so_far.take()?;
+                let (mut report, _) = self.so_far.take()?;
                 report.ended_at_ms = now;
                 self.inbox = None;
                 return Some(CallEvent::Ended(Box::new(report)));
@@ -78,6 +79,13 @@ impl CallEvents {
         }
         event
     }
+}
+
+/// The report of a call that starts now, and the clock of its times.
+fn start() -> (CallReport, CallClock) {
+    let report = CallReport::start();
+    let clock = CallClock::of(&report);
+    (report, clock)
 }
 
 impl Drop for CallEvents {

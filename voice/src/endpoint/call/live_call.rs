@@ -6,7 +6,7 @@ use nexo_domain::call::{Call, CallEnd, CallState};
 use tokio::sync::mpsc;
 
 use super::order::CallOrder;
-use super::report::{CallEvent, CallReport, Quality, unix_ms};
+use super::report::{CallClock, CallEvent, CallReport, Quality};
 use crate::endpoint::meters::CallMetersId;
 use crate::rtp::send::clock::{ReservedStream, StreamHandle, StreamUpdate};
 use crate::sip::sdp::{self, Agreed, Audio};
@@ -25,6 +25,7 @@ pub(crate) struct LiveCall {
     /// The audio stream, once it has started.
     pub playing: Option<StreamHandle>,
     pub report: CallReport,
+    pub clock: CallClock,
     /// The deadline that the event loop has scheduled.
     pub scheduled: Option<Instant>,
     pub meters_id: CallMetersId,
@@ -41,7 +42,10 @@ impl LiveCall {
         events: mpsc::UnboundedSender<CallEvent>,
         meters_id: CallMetersId,
     ) -> LiveCall {
+        let report = CallReport::start();
         LiveCall {
+            clock: CallClock::of(&report),
+            report,
             number,
             machine,
             order,
@@ -49,7 +53,6 @@ impl LiveCall {
             offer,
             agreed: None,
             playing: None,
-            report: CallReport::start(),
             scheduled: None,
             meters_id,
             events,
@@ -66,7 +69,7 @@ impl LiveCall {
 
     /// Notes that the call was accepted by the last response.
     pub fn accepted(&mut self) {
-        self.report.accepted_at_ms = Some(unix_ms());
+        self.report.accepted_at_ms = Some(self.clock.now_ms());
         let sip_code = self.report.sip_code.unwrap_or_default();
         self.emit(CallEvent::Accepted { sip_code });
     }
@@ -74,14 +77,14 @@ impl LiveCall {
     /// Notes the first ringing.
     pub fn check_ringing(&mut self) {
         if self.machine.state() == CallState::Ringing && self.report.ringing_at_ms.is_none() {
-            self.report.ringing_at_ms = Some(unix_ms());
+            self.report.ringing_at_ms = Some(self.clock.now_ms());
             self.emit(CallEvent::Ringing);
         }
     }
 
     /// Takes the answer. Returns whether its audio can be used.
     pub fn handle_answer(&mut self, description: &[u8]) -> bool {
-        self.report.answered_at_ms = Some(unix_ms());
+        self.report.answered_at_ms = Some(self.clock.now_ms());
         let agreed = sdp::agree(description, &self.offer);
         if let Err(error) = &agreed {
             tracing::debug!(call_id = self.order.call_id, %error, "the SDP answer cannot be used");
@@ -132,7 +135,7 @@ impl LiveCall {
             fraction_lost: figures.fraction_lost,
             jitter: figures.jitter,
             quality: Quality::from_figures(&figures),
-            ended_at_ms: unix_ms(),
+            ended_at_ms: self.clock.now_ms(),
             ..self.report.clone()
         };
         self.emit(CallEvent::Ended(Box::new(report.clone())));

@@ -1,6 +1,6 @@
 //! The events of a call, and the report of its end.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nexo_domain::call::{CallEnd, Refusal};
 
@@ -122,6 +122,30 @@ impl CallReport {
             answered_at_ms: None,
             ended_at_ms: 0,
         }
+    }
+}
+
+/// The times of one call: the wall time at its start, and from then on the monotonic clock. Setting the wall clock
+/// neither reverses nor stretches them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallClock {
+    start_ms: i64,
+    started: Instant,
+}
+
+impl CallClock {
+    /// The clock of a call whose report starts now.
+    pub fn of(report: &CallReport) -> CallClock {
+        CallClock {
+            start_ms: report.started_at_ms,
+            started: Instant::now(),
+        }
+    }
+
+    /// Unix time in milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        let passed = self.started.elapsed().as_millis();
+        self.start_ms + i64::try_from(passed).unwrap_or(i64::MAX / 2)
     }
 }
 

@@ -3,7 +3,7 @@
 use nexo_domain::call::CallInput;
 
 use super::EventLoop;
-use crate::endpoint::call::report::{CallEvent, unix_ms};
+use crate::endpoint::call::report::CallEvent;
 use crate::rtp::send::clock::{MediaEvent, SrtpKeys, StreamConfig};
 use crate::rtp::srtp::{MasterKey, Suite};
 use crate::sip::sdp::CryptoLines;
@@ -53,7 +53,7 @@ impl EventLoop<'_> {
                     && let Some(answered) = call.report.answered_at_ms
                 {
                     self.meters
-                        .first_digit(call.meters_id, unix_ms() - answered);
+                        .first_digit(call.meters_id, call.clock.now_ms() - answered);
                 }
                 call.emit(CallEvent::DigitSpoken { reading, position });
             }

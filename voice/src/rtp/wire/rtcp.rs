@@ -1,6 +1,7 @@
 //! RTCP (RFC 3550 §6): writes sender and receiver reports, and parses the far end's.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
@@ -73,6 +74,15 @@ pub fn ntp(at: SystemTime) -> u64 {
     let seconds = since.as_secs() + NTP_OFFSET_SECONDS;
     let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
     seconds << 32 | fraction
+}
+
+/// Returns the NTP time now. Round trips are differences of this clock, so it starts with the wall clock and then follows
+/// the monotonic one (RFC 3550, section 4).
+pub fn ntp_now() -> u64 {
+    static START: LazyLock<(SystemTime, Instant)> =
+        LazyLock::new(|| (SystemTime::now(), Instant::now()));
+    let (wall, monotonic) = *START;
+    ntp(wall + monotonic.elapsed())
 }
 
 /// Appends a compound packet: a sender report with at most one report block, the CNAME, and a BYE if

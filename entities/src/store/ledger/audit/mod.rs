@@ -154,11 +154,11 @@ impl Ledger<'_> {
     /// Begins a transaction in which every read sees the same snapshot.
     async fn snapshot(self) -> Result<DatabaseTransaction, StoreError> {
         Ok(match self.store.backend() {
-            DatabaseBackend::Sqlite => self.store.reader.begin().await?,
+            DatabaseBackend::Sqlite => self.store.job_reader.begin().await?,
             _ => {
                 let level = Some(IsolationLevel::RepeatableRead);
                 let mode = Some(AccessMode::ReadOnly);
-                self.store.reader.begin_with_config(level, mode).await?
+                self.store.job_reader.begin_with_config(level, mode).await?
             }
         })
     }

@@ -170,7 +170,7 @@ impl<'a> BatchDecision<'a> {
             if working.wallet.is_closed {
                 self.outcomes[index] = Some(DebitOutcome::AccountClosed);
             } else if let Some(until_ms) = self.taken.get(&window)
-                && *until_ms > debit.created_at_ms
+                && *until_ms > debit.window_from_ms
             {
                 let until_ms = *until_ms;
                 self.outcomes[index] = Some(DebitOutcome::WindowHeld { until_ms });
@@ -285,6 +285,7 @@ mod tests {
             carrier: phone.carrier(&plan).unwrap(),
             cost: Micros::new(cost),
             created_at_ms: 1_000,
+            window_from_ms: 1_000,
             window_until_ms: 31_000,
             idempotent: None,
         }

@@ -22,6 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use nexo_domain::ids::{AccountId, EndpointId};
+use nexo_domain::phone::window::WINDOW_MS;
 use sea_orm::DatabaseTransaction;
 
 mod batch;
@@ -210,15 +211,17 @@ impl<'s> Ledger<'s> {
         let Some(windows) = self.store.windows.as_deref() else {
             return Ok(None);
         };
-        let earliest_ms = debits.iter().map(|debit| debit.created_at_ms).min();
-        if let (false, Some(now_ms)) = (windows.is_loaded(), earliest_ms) {
+        let earliest = debits.iter().min_by_key(|debit| debit.created_at_ms);
+        if let (false, Some(earliest)) = (windows.is_loaded(), earliest) {
             let view = self.store.phone_windows();
+            // Deliveries have wall times. The cache has the times of the windows' clock.
+            let (now_ms, from_ms) = (earliest.created_at_ms, earliest.window_from_ms);
             let open = view.held_windows_on(transaction, now_ms).await?;
             windows.load(open.iter().map(|open| Claim {
                 window: (open.test, open.phone),
                 delivery_id: open.delivery_id,
-                from_ms: now_ms,
-                until_ms: open.until_ms,
+                from_ms,
+                until_ms: from_ms + (open.until_ms - now_ms).min(WINDOW_MS),
             }));
         }
         Ok(Some(windows))

@@ -35,6 +35,9 @@ pub struct Debit {
     /// Zero writes no entries.
     pub cost: Micros,
     pub created_at_ms: i64,
+    /// When the phone's window begins and ends. Unlike other times these are read from a clock that all
+    /// nodes of the database share and that does not follow changes of a node's wall clock.
+    pub window_from_ms: i64,
     pub window_until_ms: i64,
     /// The idempotent request that caused it; its answer is stored with the debit.
     pub idempotent: Option<Arc<IdempotentRequest>>,
@@ -47,7 +50,7 @@ pub enum DebitOutcome {
     Posted { parts: Parts, after: Buckets },
     /// The wallet holds `total`, less than the cost.
     FundsShort { total: Micros },
-    /// Another OTP holds the phone's window until `until_ms`.
+    /// Another OTP holds the phone's window until `until_ms`, by the clock of the windows.
     WindowHeld { until_ms: i64 },
     /// The account is closed, suspended or unknown.
     AccountClosed,

@@ -59,6 +59,8 @@ pub(super) static RELEASE_WINDOWS: Bulk = Bulk::new(
      AND phone_windows.delivery_id = v.column3",
 );
 
+/// A window that ends more than 30 s after now, plus 2 s for the difference between the nodes' readings
+/// of the database clock, was claimed before that clock was set back, and is over.
 pub(super) static CLAIM_WINDOWS: Bulk = Bulk::new(
     "INSERT INTO phone_windows (realm, phone, since_ms, until_ms, delivery_id) \
      SELECT v.column1, v.column2, v.column3, v.column4, v.column5",
@@ -66,7 +68,8 @@ pub(super) static CLAIM_WINDOWS: Bulk = Bulk::new(
     "WHERE v.column1 IS NOT NULL \
      ON CONFLICT (realm, phone) DO UPDATE SET since_ms = excluded.since_ms, \
      until_ms = excluded.until_ms, delivery_id = excluded.delivery_id \
-     WHERE phone_windows.until_ms <= excluded.since_ms",
+     WHERE phone_windows.until_ms <= excluded.since_ms \
+     OR phone_windows.until_ms > excluded.since_ms + 32000",
 );
 
 pub(super) static READ_WINDOWS: Bulk = Bulk::new(

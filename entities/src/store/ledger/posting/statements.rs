@@ -145,7 +145,7 @@ pub(super) fn push_windows(script: &mut Script, debits: &[Debit], claims: &[usiz
         rows.push([
             realm(debit.test).into(),
             debit.phone.to_string().into(),
-            debit.created_at_ms.into(),
+            debit.window_from_ms.into(),
             debit.window_until_ms.into(),
             debit.delivery_id.0.into(),
         ]);

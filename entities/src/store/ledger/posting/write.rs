@@ -264,7 +264,7 @@ pub(super) fn claim(debit: &Debit) -> Claim {
     Claim {
         window: (debit.test, debit.phone),
         delivery_id: debit.delivery_id,
-        from_ms: debit.created_at_ms,
+        from_ms: debit.window_from_ms,
         until_ms: debit.window_until_ms,
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use nix::sys::socket::SockaddrStorage;
 
@@ -270,7 +270,7 @@ impl Stream {
         let received = self.receiver.report_block(Instant::now());
         let sender = SenderInfo {
             ssrc: self.header.ssrc,
-            ntp: rtcp::ntp(SystemTime::now()),
+            ntp: rtcp::ntp_now(),
             rtp_timestamp: self.header.timestamp,
             packets: self.packets,
             octets: self.octets,
@@ -285,7 +285,7 @@ impl Stream {
     /// Handles the far end's report about this stream.
     pub fn handle_report(&mut self, block: ReportBlock) {
         self.last_received = self.last_received.map(|_| self.ticks);
-        let round_trip = block.round_trip(rtcp::ntp(SystemTime::now()));
+        let round_trip = block.round_trip(rtcp::ntp_now());
         self.shared.set_report(block, round_trip);
     }
 }
