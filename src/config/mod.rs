@@ -16,6 +16,7 @@ pub mod read;
 pub mod reviews;
 pub mod server;
 pub mod telephony;
+mod warnings;
 pub mod webhooks;
 
 #[cfg(test)]

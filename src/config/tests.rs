@@ -138,6 +138,7 @@ caller_ids = ["+842471234567"]
   username = ""
   password = ""
   realm = ""
+  digest = "md5"
   register = false
   priority = 1
   weight = 10
@@ -454,6 +455,11 @@ fn an_invalid_carrier_or_gateway_is_reported_with_its_line() {
             "  uri",
             "  number_format = \"local\"\n  uri",
             "nexo.toml:7: carriers[0].gateways[0].number_format is \"local\"; expected",
+        ),
+        (
+            "  uri",
+            "  digest = \"sha256\"\n  uri",
+            "nexo.toml:7: carriers[0].gateways[0].digest is \"sha256\"; expected \"md5\" or \"sha-256\" or \"sha-512-256\"",
         ),
         (
             "  uri",

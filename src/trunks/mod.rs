@@ -114,7 +114,8 @@ fn sandbox_gateway(address: SocketAddr, timeout: Duration) -> Gateway {
 /// The digest credentials for a gateway, if configured.
 fn credentials(gateway: &GatewayConfig) -> Option<Arc<Credentials>> {
     let realm = Some(gateway.realm.as_str()).filter(|realm| !realm.is_empty());
-    let credentials = Credentials::new(&gateway.username, gateway.password.reveal(), realm);
+    let credentials = Credentials::new(&gateway.username, gateway.password.reveal(), realm)
+        .with_minimum(gateway.digest);
     (!gateway.username.is_empty()).then(|| Arc::new(credentials))
 }
 

@@ -1,8 +1,12 @@
 //! Trunk behaviour besides calls: registration, probes, the circuit breaker, and what operators see of
 //! them. The far end is a script over a real socket.
 
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use harness::ports::free_ports;
 use harness::scripted_gateway::{ReceivedRequest, ScriptedGateway, busy};
 use harness::{Backend, Gateway, answer, client, nexo_binary, phone, until};
 
@@ -119,6 +123,54 @@ async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
         "{}",
         unregister.text
     );
+}
+
+/// Challenges every request with MD5, at the top and after a stronger challenge of another realm.
+fn md5_only(request: &ReceivedRequest) -> Vec<(u16, String)> {
+    let challenge = "WWW-Authenticate: Digest realm=\"other\", nonce=\"n1\", algorithm=SHA-256, Digest \
+                     realm=\"sbc\", nonce=\"n1\", qop=\"auth\"\r\n";
+    match request.method.as_str() {
+        "ACK" => vec![],
+        _ => vec![(401, challenge.to_owned())],
+    }
+}
+
+#[tokio::test]
+async fn a_call_fails_over_from_a_gateway_whose_digest_is_too_weak() {
+    let (weak, other) = (
+        ScriptedGateway::start(md5_only),
+        ScriptedGateway::start(busy),
+    );
+    let more =
+        r#"username="nexo",password="s3cret",realm="sbc",digest="sha-256",options_ping_seconds=1"#;
+    let gateway = start(
+        &[
+            weak.inline_table("hn1", 1, more),
+            other.inline_table("hn2", 2, "options_ping_seconds=0"),
+        ],
+        &[],
+    );
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(1), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    assert_eq!(weak.requests("INVITE").len(), 1);
+    assert_eq!(other.requests("INVITE").len(), 1);
+    weak.wait_for_requests("OPTIONS", 2).await;
+    let why = "challenged (401) with the digest algorithm md5, but `digest` requires sha-256";
+    until("the reason", SOON, async || {
+        let trunk = &trunks(&gateway).await[0];
+        let what = trunk["last_failure"]["what"].as_str()?;
+        (what.ends_with(why) && trunk["reachable"] == true).then_some(())
+    })
+    .await;
+    for method in ["INVITE", "OPTIONS"] {
+        for request in weak.requests(method) {
+            assert_eq!(request.field("Authorization"), None, "{}", request.text);
+        }
+    }
+    let id = sent.json["id"].as_str().unwrap();
+    customer.terminal(id).await;
+    gateway.audit();
 }
 
 #[tokio::test]
@@ -441,15 +493,27 @@ fn the_trunks_command_probes_each_gateway_without_a_running_server() {
 async fn a_required_keypress_delivers_to_a_person_and_not_to_a_voicemail_box() {
     let recordings = tempfile::tempdir().unwrap();
     let folder = recordings.path().to_str().unwrap();
+    let rtp = free_ports(4);
+    let range = format!("{rtp}-{}", rtp + 3);
     let settings = [
         ("NEXO_CALLS__REQUIRE_KEYPRESS", "true"),
         ("NEXO_CALLS__REPEAT", "1"),
         ("NEXO_SANDBOX__RECORD_DIR", folder),
+        ("NEXO_SIP__RTP_PORTS", &range),
     ];
     let gateway = Gateway::start(Backend::Sqlite, &settings);
     let customer = gateway.customer("a@example.com", "10.00");
+    let voicemail = {
+        // A neighbour of the far end presses keys at every port of ours, before the call and during it.
+        let _injector = KeyInjector::start(vec![rtp, rtp + 2]);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let voicemail = customer.send(&phone(99), "482917").await;
+        customer
+            .terminal(voicemail.json["id"].as_str().unwrap())
+            .await;
+        voicemail
+    };
     let person = customer.send(&phone(1), "482917").await;
-    let voicemail = customer.send(&phone(99), "482917").await;
     let ended = customer.terminal(person.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
     let ended = customer
@@ -477,4 +541,44 @@ async fn a_required_keypress_delivers_to_a_person_and_not_to_a_voicemail_box() {
     assert_eq!(digits_heard(&person).await, "482917");
     assert_eq!(digits_heard(&voicemail).await, "");
     gateway.audit();
+}
+
+/// Sends telephone-events from another port of the sandbox carrier's address until it is dropped.
+struct KeyInjector {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl KeyInjector {
+    fn start(ports: Vec<u16>) -> KeyInjector {
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let mut sequence = 0_u16;
+            while !is_over.load(Ordering::Relaxed) {
+                for port in &ports {
+                    let mut packet = vec![0x80, 101];
+                    packet.extend(sequence.to_be_bytes());
+                    // A press of its own each.
+                    packet.extend((u32::from(sequence) * 8000).to_be_bytes());
+                    packet.extend([7, 7, 7, 7, 5, 10, 0, 160]);
+                    let _ = socket.send_to(&packet, ("127.0.0.1", *port));
+                }
+                sequence = sequence.wrapping_add(1);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        KeyInjector {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for KeyInjector {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use nexo_domain::call::Refusal;
 use nexo_domain::call::acceptance::{ACCEPTED_STATUS, Accepted};
+use nexo_domain::call::{Refusal, WeakChallenge};
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::money::Micros;
 use tokio::sync::oneshot;
@@ -133,7 +133,9 @@ pub(super) fn throttled_refusal(why: NotPlaced) -> Option<Refusal> {
 
 pub(super) fn carrier_status_of(refusals: &[Refusal]) -> std::borrow::Cow<'static, str> {
     match refusals.last() {
-        Some(Refusal::Rejected { code, .. }) => code.to_string().into(),
+        Some(
+            Refusal::Rejected { code, .. } | Refusal::WeakChallenge(WeakChallenge { code, .. }),
+        ) => code.to_string().into(),
         Some(Refusal::Silent) => "silent".into(),
         Some(Refusal::TransportLost) => "transport_lost".into(),
         Some(Refusal::Abandoned) | None => "not_placed".into(),

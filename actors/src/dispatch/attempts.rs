@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nexo_domain::call::steps::{CallStep, StepKind};
-use nexo_domain::call::{CallEnd, Refusal};
+use nexo_domain::call::{CallEnd, Refusal, WeakChallenge};
 use nexo_domain::ids::AttemptId;
 use nexo_entities::store::ledger::posting::{CallAttempt, CallQuality};
 use nexo_voice::endpoint::{CallEvent, CallReport, Quality};
@@ -137,7 +137,9 @@ pub(crate) fn refused_attempt(
     refusal: &Refusal,
 ) -> CallAttempt {
     let (sip_code, end_reason) = match refusal {
-        Refusal::Rejected { code, .. } => (Some(*code), "rejected"),
+        Refusal::Rejected { code, .. } | Refusal::WeakChallenge(WeakChallenge { code, .. }) => {
+            (Some(*code), "rejected")
+        }
         Refusal::Silent => (None, "silent"),
         Refusal::TransportLost => (None, "transport_lost"),
         Refusal::Abandoned => (None, "abandoned"),

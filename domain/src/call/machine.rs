@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::call::end::{CallEnd, Refusal};
+use crate::call::end::{CallEnd, Refusal, WeakChallenge};
 
 /// The state of a call.
 ///
@@ -55,6 +55,8 @@ pub enum CallInput {
         code: u16,
         retry_after_seconds: Option<u32>,
     },
+    /// A challenge that is not answered.
+    WeakChallenge(WeakChallenge),
     /// No response within the gateway's timeout.
     Silent,
     /// The socket or connection to the gateway failed.
@@ -208,6 +210,10 @@ impl Call {
                 };
                 self.end(CallEnd::NotAccepted(refusal), None)
             }
+            CallInput::WeakChallenge(challenge) => {
+                let refusal = Refusal::WeakChallenge(challenge);
+                self.end(CallEnd::NotAccepted(refusal), None)
+            }
             CallInput::Silent => self.end(CallEnd::NotAccepted(Refusal::Silent), None),
             CallInput::TransportLost => {
                 self.end(CallEnd::NotAccepted(Refusal::TransportLost), None)
@@ -233,7 +239,8 @@ impl Call {
                 self.accept(now);
                 vec![self.answered()]
             }
-            CallInput::Rejected { code, .. } => {
+            CallInput::Rejected { code, .. }
+            | CallInput::WeakChallenge(WeakChallenge { code, .. }) => {
                 let after_ringing = self.has_rung;
                 self.end(
                     CallEnd::Rejected {
@@ -303,6 +310,7 @@ impl Call {
             CallInput::Provisional { .. }
             | CallInput::Answered
             | CallInput::Rejected { .. }
+            | CallInput::WeakChallenge(_)
             | CallInput::Silent => Vec::new(),
         }
     }

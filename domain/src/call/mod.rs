@@ -9,5 +9,5 @@ pub mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use end::{CallEnd, Refusal};
+pub use end::{CallEnd, Refusal, WeakChallenge};
 pub use machine::{Call, CallEffect, CallInput, CallLimits, CallState, MAX_REPEATS};

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{Call, CallEffect, CallEnd, CallInput, CallLimits, CallState, Refusal};
+use super::{Call, CallEffect, CallEnd, CallInput, CallLimits, CallState, Refusal, WeakChallenge};
 
 const LIMITS: CallLimits = CallLimits {
     ring_timeout: Duration::from_secs(30),
@@ -185,6 +185,20 @@ fn only_technical_refusals_move_on_to_another_gateway() {
         assert!(!rejected(code).may_fail_over(), "{code}");
     }
     assert!(Refusal::Silent.may_fail_over());
+    let weak = WeakChallenge {
+        code: 401,
+        offered: "md5",
+        required: "sha-256",
+    };
+    assert!(Refusal::WeakChallenge(weak).may_fail_over());
+    let now = Instant::now();
+    let mut call = Call::dial(LIMITS, now);
+    assert_eq!(
+        call.step(CallInput::WeakChallenge(weak), now),
+        [CallEffect::Ended(CallEnd::NotAccepted(
+            Refusal::WeakChallenge(weak)
+        ))]
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::voice;
 pub enum Command {
     /// Show every setting and its source, with secrets masked
     Print,
-    /// Check the configuration and the recordings it names
+    /// Check the configuration and the recordings it names, and warn of unsafe settings
     Check,
 }
 
@@ -27,6 +27,9 @@ pub fn run(loaded: &Loaded, command: &Command) -> anyhow::Result<CommandOutput> 
         }
         Command::Check => {
             voice::prompts(&loaded.config)?;
+            for warning in loaded.config.warnings() {
+                eprintln!("warning: {warning}");
+            }
             CommandOutput::new("ok", json!({ "ok": true }))
         }
     })

@@ -11,7 +11,7 @@ use nexo_actors::trunk::carrier::{CallParams, Trunk};
 use nexo_actors::trunk::gateway::Gateway;
 use nexo_actors::trunk::monitor::tls_profiles;
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome};
-use nexo_domain::call::{CallEnd, CallLimits, Refusal};
+use nexo_domain::call::{CallEnd, CallLimits, Refusal, WeakChallenge};
 use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
@@ -344,7 +344,9 @@ impl Ladder {
 fn result(end: &CallEnd) -> (&'static str, Option<&'static str>, String) {
     if let CallEnd::NotAccepted(refusal) = end {
         let carrier_status = match refusal {
-            Refusal::Rejected { code, .. } => code.to_string(),
+            Refusal::Rejected { code, .. } | Refusal::WeakChallenge(WeakChallenge { code, .. }) => {
+                code.to_string()
+            }
             Refusal::Silent => "silent".to_owned(),
             Refusal::TransportLost => "transport_lost".to_owned(),
             Refusal::Abandoned => "abandoned".to_owned(),

@@ -54,6 +54,7 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
     let ports = Ports::bind(config)?;
     // Checked before the database changes, because the demo account's key is shown only after a successful start.
     voice::prompts(config)?;
+    log_warnings(config);
     let (store, serving) = open_store(config).await?;
     let demo_key = demo_account(config, &store).await?;
     let mut terminated = signal(SignalKind::terminate())?;
@@ -89,6 +90,13 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
     Ok(())
 }
 
+/// Logs the settings that are valid but unsafe.
+fn log_warnings(config: &Config) {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// Applies reloads one after the other.
 struct Reloads {
     /// The configuration loaded last, including settings that take effect at the next start.
@@ -107,6 +115,7 @@ impl Reloads {
             Ok((new, reloaded)) => {
                 self.loaded = new;
                 reloader.meters.done();
+                log_warnings(&self.loaded.config);
                 tracing::info!(changed = ?reloaded.changed, "configuration reloaded");
                 if !reloaded.at_next_start.is_empty() {
                     let keys = reloaded.at_next_start;

@@ -8,6 +8,7 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_voice::audio::g711::Codec;
 use nexo_voice::net::streams::tls::TlsFiles;
 use nexo_voice::sip::message::gateway_uri::GatewayUri;
+use nexo_voice::sip::user_agent::digest::DigestAlgorithm;
 use zeroize::Zeroize;
 
 use crate::config::read::error::ConfigError;
@@ -40,6 +41,8 @@ pub struct GatewayConfig {
     pub password: GatewayPassword,
     /// The only realm whose challenges are answered. Empty: any realm.
     pub realm: String,
+    /// The weakest algorithm with which we authenticate.
+    pub digest: DigestAlgorithm,
     /// Whether to register with the gateway.
     pub register: bool,
     /// The requested registration lifetime; the gateway may demand a longer one.
@@ -74,7 +77,8 @@ impl GatewayConfig {
             (
                 (&gateway.name, &gateway.uri, gateway.options_ping_seconds),
                 (&gateway.username, &gateway.password, &gateway.realm),
-                (gateway.register, gateway.register_expires_seconds),
+                (gateway.digest, gateway.register),
+                gateway.register_expires_seconds,
                 (&gateway.tls.authority, &gateway.tls.certificate),
                 (&gateway.tls.key, &gateway.tls_name),
             )
@@ -187,6 +191,16 @@ impl GatewayConfig {
                 mask_all,
             )?,
             realm: table.string("realm", "a string")?,
+            digest: table.choice(
+                "digest",
+                DigestAlgorithm::Md5.name(),
+                &[
+                    DigestAlgorithm::Md5,
+                    DigestAlgorithm::Sha256,
+                    DigestAlgorithm::Sha512_256,
+                ]
+                .map(|algorithm| (algorithm.name(), algorithm)),
+            )?,
             register: table.flag("register", false)?,
             register_expires_seconds: table.integer(
                 "register_expires_seconds",

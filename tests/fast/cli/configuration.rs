@@ -42,6 +42,39 @@ fn a_valid_configuration_passes_the_check() {
 }
 
 #[test]
+fn unsafe_settings_are_warned_about_on_standard_error() {
+    let mut nexo = Nexo::without_database();
+    nexo.write(
+        "nexo.toml",
+        "[server]\npublic_url = \"http://otp.example.com\"\n[[carriers]]\nname = \"viettel\"\n\
+         [[carriers.gateways]]\nname = \"hn1\"\nuri = \"sip:203.0.113.10\"\nsrtp = true\n",
+    );
+    for (arguments, stdout) in [
+        (&["config", "check"][..], "ok\n"),
+        (&["config", "check", "--json"], "{\"ok\":true}\n"),
+    ] {
+        let finished = nexo.run(arguments);
+        assert_eq!((finished.code, finished.stdout.as_str()), (0, stdout));
+        let warnings: Vec<&str> = finished.stderr.lines().collect();
+        assert_eq!(warnings.len(), 2, "{finished:?}");
+        let [url, keys] = [warnings[0], warnings[1]];
+        assert!(
+            url.starts_with("warning: server.public_url uses http "),
+            "{url}"
+        );
+        assert!(
+            keys.starts_with("warning: gateway hn1 of carrier viettel "),
+            "{keys}"
+        );
+    }
+    nexo.set("NEXO_SERVER__PUBLIC_URL", "https://otp.example.com");
+    let tls = r#"[{name="viettel",gateways=[{name="hn1",uri="sip:sbc.example.com;transport=tls",srtp=true}]}]"#;
+    nexo.set("NEXO_CARRIERS", tls);
+    nexo.write("nexo.toml", "");
+    assert_eq!(nexo.succeed(&["config", "check"]), "ok\n");
+}
+
+#[test]
 fn every_command_refuses_a_bad_configuration_in_one_line() {
     let nexo = Nexo::without_database();
     nexo.write("nexo.toml", "[calls]\nrepeat = 2\nrepeats = 3\n");

@@ -45,6 +45,37 @@ async fn a_sha_256_challenge_is_answered_with_sha_256() {
     assert_eq!(phone.recognised_codes(), ["482917"]);
 }
 
+/// Kamailio offers MD5 first, and accepts only SHA-256.
+#[tokio::test]
+async fn the_strongest_of_several_challenges_is_answered() {
+    let phone = Phone::start("");
+    let sbc = Sbc::with_defines(phone.port, &["WITH_SHA256", "WITH_MD5_FIRST"]);
+    let gateway = start(&sbc.gateway("udp", r#",digest="sha-256""#));
+    is_registered(&gateway).await;
+    let customer = gateway.customer("a@example.com", "10.00");
+    deliver(&customer, "482917").await;
+    let trunk = trunk(&gateway).await;
+    assert_eq!(trunk["last_failure"], serde_json::Value::Null);
+    assert_eq!(phone.recognised_codes(), ["482917"]);
+    assert!(sbc.log_count("REGISTER granted") > 0, "{}", sbc.log());
+}
+
+#[tokio::test]
+async fn a_challenge_weaker_than_required_is_reported_to_the_operator() {
+    let sbc = Sbc::start(9);
+    let gateway = start(&sbc.gateway("udp", r#",digest="sha-256""#));
+    let what = "the registration was answered 401: challenged (401) with the digest algorithm md5, but `digest` \
+                requires sha-256";
+    soon("the reason", async || {
+        let trunk = trunk(&gateway).await;
+        (trunk["last_failure"]["what"] == what && trunk["registered"] == false).then_some(())
+    })
+    .await;
+    let customer = gateway.customer("a@example.com", "10.00");
+    assert_refused(&customer).await;
+    assert_eq!(sbc.log_count("granted"), 0, "{}", sbc.log());
+}
+
 #[tokio::test]
 async fn a_stale_nonce_is_replaced_without_failures() {
     let phone = Phone::start("");

@@ -239,6 +239,9 @@ impl GatewayState {
                 };
                 (observation, format!("a call was answered {code}"))
             }
+            Refusal::WeakChallenge(challenge) => {
+                (Observation::Failed, format!("a call was {challenge}"))
+            }
         };
         if observation == Observation::SilentCall {
             self.demote(target);
@@ -297,14 +300,16 @@ impl GatewayState {
         self.inner.lock().probe_ladder.clone()
     }
 
-    /// Records the state of our registration. `error`: why the connection failed, if it did.
+    /// Records the state of our registration. `error`: why the connection failed or the challenge was not answered,
+    /// if that is why there is none.
     pub fn set_registration(&self, state: RegistrationState, error: Option<&str>) {
         let mut inner = self.inner.lock();
         if let RegistrationState::Failed { code } = state {
-            inner.record_failure(match code {
+            let what = match code {
                 Some(code) => format!("the registration was answered {code}"),
-                None => with_error("no answer to the registration", error),
-            });
+                None => "no answer to the registration".to_owned(),
+            };
+            inner.record_failure(with_error(&what, error));
         }
         inner.registration = Some(state);
         self.publish(&inner);

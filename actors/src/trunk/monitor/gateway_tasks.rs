@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nexo_domain::phone::carrier_plan::Carrier;
-use nexo_voice::endpoint::{Endpoint, RequestKind};
+use nexo_voice::endpoint::{Endpoint, RequestKind, RequestOutcome};
 use nexo_voice::net::locate::Located;
 use nexo_voice::sip::message::gateway_uri::GatewayUri;
 use nexo_voice::sip::user_agent::registration::{Registration, RegistrationState};
@@ -160,9 +160,16 @@ impl GatewayTask {
             let now = Instant::now();
             registration.handle_outcome(&answer, now, rand::rng().random());
             let after = registration.state(now);
-            let error = connection_error(endpoint, gateway);
+            let error = match &answer {
+                RequestOutcome::Answered { weak_challenge, .. } => {
+                    weak_challenge.map(|challenge| challenge.to_string().into())
+                }
+                RequestOutcome::TimedOut { .. } | RequestOutcome::TransportFailed { .. } => {
+                    connection_error(endpoint, gateway)
+                }
+            };
             gateway.state.set_registration(after, error.as_deref());
-            log_registration(carrier, &gateway.name, before, after);
+            log_registration(carrier, &gateway.name, before, after, error.as_deref());
         }
         if let RegistrationState::Registered { .. } = registration.state(Instant::now()) {
             let request = register(0);
@@ -176,6 +183,7 @@ fn log_registration(
     gateway: &str,
     before: RegistrationState,
     after: RegistrationState,
+    error: Option<&str>,
 ) {
     match (before, after) {
         (RegistrationState::Registered { .. }, RegistrationState::Registered { .. }) => {}
@@ -185,7 +193,7 @@ fn log_registration(
         (RegistrationState::Failed { code: before }, RegistrationState::Failed { code })
             if before == code => {}
         (_, RegistrationState::Failed { code }) => {
-            tracing::warn!(%carrier, gateway, code, "the registration failed");
+            tracing::warn!(%carrier, gateway, code, error, "the registration failed");
         }
         (_, RegistrationState::Registering) => {}
     }

@@ -79,6 +79,15 @@ pub async fn probe(endpoint: &Endpoint, gateway: &Gateway, cseq: &mut u32) -> Op
     let answer = answer.await;
     let ladder = std::iter::from_fn(|| messages.try_recv().ok());
     gateway.state.set_probe_ladder(ladder.collect());
+    if let RequestOutcome::Answered {
+        weak_challenge: Some(challenge),
+        ..
+    } = &answer
+    {
+        gateway
+            .state
+            .record_failure(format!("a probe was {challenge}"));
+    }
     match answer {
         // A gateway that is up but cannot work answers 408 or 503. Any other answer proves that it is up: many
         // gateways refuse OPTIONS from callers.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use nexo_domain::call::{Call, CallEffect, CallEnd, CallInput};
+use nexo_domain::call::{Call, CallEffect, CallEnd, CallInput, WeakChallenge};
 use tokio::sync::mpsc;
 
 use super::EventLoop;
@@ -79,7 +79,8 @@ impl EventLoop<'_> {
         };
         if let SipEvent::Provisional { code }
         | SipEvent::Answered { code, .. }
-        | SipEvent::Rejected { code, .. } = event
+        | SipEvent::Rejected { code, .. }
+        | SipEvent::WeakChallenge(WeakChallenge { code, .. }) = event
         {
             self.meters.response(call.meters_id, code);
             call.report.sip_code = Some(code);
@@ -106,6 +107,11 @@ impl EventLoop<'_> {
                 code,
                 retry_after_seconds,
             },
+            SipEvent::WeakChallenge(challenge) => {
+                let (call_id, gateway) = (&call.order.call_id, &call.order.gateway_host);
+                tracing::warn!(call_id, gateway, "the gateway {challenge}");
+                CallInput::WeakChallenge(challenge)
+            }
             SipEvent::TimedOut => CallInput::Silent,
             SipEvent::RemoteHungUp => CallInput::RemoteHungUp,
             SipEvent::TransportFailed => CallInput::TransportLost,

@@ -13,6 +13,7 @@ use crate::sip::message::{Message, Method, Request};
 use crate::sip::sdp::{self, Audio};
 
 mod calls;
+mod injection;
 mod lifecycle;
 mod media;
 

@@ -1,5 +1,6 @@
-//! Receives RTP: demultiplexing, DTMF detection and quality measurement.
+//! Receives RTP: demultiplexing, the sources that count, DTMF detection and quality measurement.
 
-pub(super) mod demultiplexer;
+pub(crate) mod demultiplexer;
 pub mod quality;
 pub(super) mod receiver;
+pub(crate) mod source;

@@ -13,6 +13,9 @@ use crate::rtp::wire::telephone_event::{DtmfKey, TelephoneEventReader};
 /// the tone through before it recognises it and sends an event.
 const SAME_KEY_WITHIN: Duration = Duration::from_millis(300);
 
+/// Its static payload type (RFC 3551 §6).
+const COMFORT_NOISE: u8 = 13;
+
 /// 60 ms. The rest of a longer packet is ignored.
 const MAX_SAMPLES: usize = 480;
 
@@ -45,6 +48,14 @@ impl StreamReceiver {
     /// Applies what a mid-call offer and answer changed.
     pub fn update(&mut self, codec: Codec, telephone_event: Option<u8>) {
         (self.codec, self.telephone_event) = (codec, telephone_event);
+    }
+
+    /// Whether a far end may send this payload type: a codec of ours, telephone-events or comfort
+    /// noise (RFC 3389).
+    pub fn accepts(&self, payload_type: u8) -> bool {
+        Codec::from_payload_type(payload_type).is_some()
+            || self.telephone_event == Some(payload_type)
+            || payload_type == COMFORT_NOISE
     }
 
     /// Handles a packet and returns the key that it completes. `epoch` is any fixed time.

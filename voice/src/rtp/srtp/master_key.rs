@@ -91,7 +91,7 @@ pub enum InlineError {
 
 /// The key and salt from which the session keys of one direction are derived. Its memory is wiped
 /// on drop.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MasterKey {
     suite: Suite,
     /// A shorter key is followed by zeros.

@@ -15,6 +15,7 @@ pub struct SrtpKeys {
 pub(in crate::rtp) struct SrtpSession {
     sender: Sender,
     receiver: Receiver,
+    their_key: MasterKey,
     /// The received packet that is being decrypted.
     buffer: Vec<u8>,
 }
@@ -24,13 +25,18 @@ impl SrtpSession {
         SrtpSession {
             sender: Sender::new(&keys.ours),
             receiver: Receiver::new(&keys.theirs),
+            their_key: keys.theirs.clone(),
             buffer: Vec::with_capacity(256),
         }
     }
 
-    /// Replaces the key of the far end.
+    /// Replaces the key of the far end. The same key keeps its state: without it, old packets could
+    /// be replayed.
     pub fn replace_their_key(&mut self, their_key: &MasterKey) {
-        self.receiver = Receiver::new(their_key);
+        if self.their_key != *their_key {
+            self.receiver = Receiver::new(their_key);
+            self.their_key = their_key.clone();
+        }
     }
 
     /// Writes the protected packet to `protected`. `None`: the key is used up.

@@ -27,19 +27,27 @@ impl Header {
     }
 }
 
-/// Parses a packet into its header and its payload without padding. `None` if it is not RTP.
-pub fn parse(datagram: &[u8]) -> Option<(Header, &[u8])> {
-    let (fixed, rest) = datagram.split_first_chunk::<HEADER_BYTES>()?;
-    if fixed[0] >> 6 != 2 {
+/// Parses the fixed header alone, which is readable in a protected packet too. `None` if it is not
+/// RTP: RTCP on the same port is recognised by its packet types (RFC 5761 §4).
+pub fn parse_header(datagram: &[u8]) -> Option<Header> {
+    let fixed = datagram.first_chunk::<HEADER_BYTES>()?;
+    let is_rtcp = (192..=223).contains(&fixed[1]);
+    if fixed[0] >> 6 != 2 || is_rtcp {
         return None;
     }
-    let header = Header {
+    Some(Header {
         marker: fixed[1] & 0x80 != 0,
         payload_type: fixed[1] & 0x7f,
         sequence: u16::from_be_bytes([fixed[2], fixed[3]]),
         timestamp: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
         ssrc: u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
-    };
+    })
+}
+
+/// Parses a packet into its header and its payload without padding. `None` if it is not RTP.
+pub fn parse(datagram: &[u8]) -> Option<(Header, &[u8])> {
+    let header = parse_header(datagram)?;
+    let (fixed, rest) = datagram.split_first_chunk::<HEADER_BYTES>()?;
     let mut payload = rest.get(usize::from(fixed[0] & 0x0f) * 4..)?;
     if fixed[0] & 0x10 != 0 {
         let (extension, after) = payload.split_first_chunk::<4>()?;
@@ -62,7 +70,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_encoded_packet_is_parsed_back(
-            marker: bool, payload_type in 0u8..128, sequence: u16, timestamp: u32, ssrc: u32,
+            marker: bool, payload_type in 0u8..64, sequence: u16, timestamp: u32, ssrc: u32,
             payload in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
             let header = Header { marker, payload_type, sequence, timestamp, ssrc };
@@ -85,6 +93,24 @@ mod tests {
         bytes.extend([1, 2, 3, 0, 0, 3]);
         let (header, payload) = parse(&bytes).unwrap();
         assert_eq!((header.sequence, payload), (1, &[1, 2, 3][..]));
+    }
+
+    #[test]
+    fn rtcp_on_the_rtp_port_is_not_rtp() {
+        for packet_type in [192, 200, 201, 203, 207, 223] {
+            let report = [0x80, packet_type, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+            assert_eq!(parse(&report), None, "{packet_type}");
+        }
+        let event = [0x80, 0x80 | 101, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+        assert!(parse(&event).is_some());
+    }
+
+    #[test]
+    fn the_header_of_a_protected_packet_is_read_whatever_its_padding_bytes_are() {
+        let mut bytes = vec![0x80 | 0x20, 8, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+        bytes.extend([200; 20]);
+        assert_eq!(parse(&bytes), None);
+        assert_eq!(parse_header(&bytes).map(|header| header.ssrc), Some(3));
     }
 
     #[test]

@@ -142,6 +142,13 @@ fn write_block(block: &ReportBlock, bytes: &mut Vec<u8>) {
     }
 }
 
+/// Returns the SSRC of the sender of a compound packet, which is readable in a protected one too.
+/// `None` if it is not RTCP.
+pub fn sender_ssrc(datagram: &[u8]) -> Option<u32> {
+    let header = datagram.first_chunk::<8>()?;
+    (header[0] >> 6 == 2).then(|| word(header, 4))
+}
+
 /// Parses the items of a compound packet. Returns none for a datagram that is not RTCP.
 pub fn parse(datagram: &[u8]) -> Vec<RtcpItem> {
     let mut news = Vec::new();

@@ -115,9 +115,10 @@ impl Leg {
             .map(|listening| listening.call_id.clone())
     }
 
-    /// Whether anything was received from the caller.
-    pub fn has_received(&self) -> bool {
-        self.received.is_some()
+    /// Whether the caller may send this payload type.
+    pub fn accepts(&self, payload_type: u8) -> bool {
+        Codec::from_payload_type(payload_type).is_some()
+            || self.telephone_event == Some(payload_type)
     }
 
     /// Handles a datagram from the caller. Packets that the path loses are not counted as received.

@@ -27,6 +27,8 @@ pub(crate) struct MediaSocket {
     pub rtp: UdpSocket,
     pub rtcp: UdpSocket,
     pub port: u16,
+    /// Whether IPv4 addresses must be mapped.
+    pub is_v6: bool,
 }
 
 impl MediaSocket {
@@ -154,6 +156,7 @@ fn open_pair(ip: IpAddr, index: usize) -> io::Result<MediaSocket> {
                     rtp,
                     rtcp,
                     port,
+                    is_v6: ip.is_ipv6(),
                 });
             }
             Err(error) => last = error,

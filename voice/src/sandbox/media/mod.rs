@@ -14,6 +14,10 @@ use listener::{Listener, ListenerInput};
 use media_ports::{MediaLease, MediaSocket};
 
 use super::events::{CallNumber, EndedCall};
+use crate::net::udp::{mapped, unmapped};
+use crate::rtp::receive::demultiplexer::Demultiplexer;
+use crate::rtp::receive::source::{ExpectedSource, SourceRule, Verdict};
+use crate::rtp::wire::packet;
 
 mod greeting;
 pub(super) mod impairment;
@@ -42,8 +46,8 @@ pub(super) enum MediaCommand {
     Open {
         call: CallNumber,
         lease: MediaLease,
-        /// The address for receiver reports.
-        rtcp: SocketAddr,
+        /// Where the caller's audio comes from, and the address for receiver reports.
+        expected: ExpectedSource,
         leg: Box<Leg>,
     },
     /// An opened call has ended. The listener gets its remaining audio, then this.
@@ -81,7 +85,7 @@ struct Media {
 struct OpenLeg {
     leg: Box<Leg>,
     lease: MediaLease,
-    rtcp: SocketAddr,
+    source: SourceRule,
 }
 
 /// A packet from an address of no call. The command that opens its call may still be queued, so the
@@ -92,10 +96,10 @@ struct UnmatchedPacket {
     bytes: Vec<u8>,
 }
 
-/// A socket and its calls by the address of the far end.
+/// A socket and its calls.
 struct SharedSocket {
     socket: Arc<MediaSocket>,
-    calls: HashMap<SocketAddr, CallNumber>,
+    calls: Demultiplexer<CallNumber>,
 }
 
 impl Media {
@@ -146,14 +150,14 @@ impl Media {
             MediaCommand::Open {
                 call,
                 lease,
-                rtcp,
+                expected,
                 leg,
             } => {
                 if let Some(call_id) = leg.listened_call_id() {
                     self.listener.send(ListenerInput::Listen { call, call_id });
                 }
-                let open = OpenLeg { leg, lease, rtcp };
-                self.open(call, open);
+                let source = SourceRule::new(expected);
+                self.open(call, OpenLeg { leg, lease, source });
             }
             MediaCommand::Close(ended) => self.closing.push(ended),
         }
@@ -165,49 +169,34 @@ impl Media {
             .entry(open.lease.socket.index)
             .or_insert_with(|| SharedSocket {
                 socket: Arc::clone(&open.lease.socket),
-                calls: HashMap::new(),
+                calls: Demultiplexer::default(),
             });
-        shared.calls.insert(open.lease.remote, call);
+        shared.calls.add(call, open.source.expected());
         self.legs.insert(call, open);
     }
 
     fn receive(&mut self, now: Instant) {
         for packet in std::mem::take(&mut self.unmatched) {
-            self.retry(&packet, now);
+            if let Some(shared) = self.sockets.get_mut(&packet.index) {
+                shared.receive(&mut self.legs, &packet.bytes, packet.source, now);
+            }
         }
         let mut datagram = [0; DATAGRAM_BYTES];
-        for (index, shared) in &self.sockets {
-            while let Ok((length, source)) = shared.socket.rtp.recv_from(&mut datagram) {
-                let bytes = &datagram[..length];
-                let call = shared.calls.get(&source);
-                match call.and_then(|call| self.legs.get_mut(call)) {
-                    Some(open) => open.leg.receive(bytes, now),
-                    None if self.unmatched.len() < MAX_UNMATCHED_PACKETS => {
-                        self.unmatched.push(UnmatchedPacket {
-                            index: *index,
-                            source,
-                            bytes: bytes.to_vec(),
-                        });
-                    }
-                    None => {}
+        for (index, shared) in &mut self.sockets {
+            let socket = Arc::clone(&shared.socket);
+            while let Ok((length, source)) = socket.rtp.recv_from(&mut datagram) {
+                let (bytes, source) = (&datagram[..length], unmapped(source));
+                let is_matched = shared.receive(&mut self.legs, bytes, source, now);
+                if !is_matched && self.unmatched.len() < MAX_UNMATCHED_PACKETS {
+                    self.unmatched.push(UnmatchedPacket {
+                        index: *index,
+                        source,
+                        bytes: bytes.to_vec(),
+                    });
                 }
             }
             // The caller's reports are not used, but must not fill the socket buffer.
-            while shared.socket.rtcp.recv_from(&mut datagram).is_ok() {}
-        }
-    }
-
-    /// Retries a packet whose call was unknown at the previous tick.
-    fn retry(&mut self, packet: &UnmatchedPacket, now: Instant) {
-        let Some(shared) = self.sockets.get_mut(&packet.index) else {
-            return;
-        };
-        let call = match shared.calls.get(&packet.source) {
-            Some(call) => Some(*call),
-            None => latch(shared, &self.legs, packet.source),
-        };
-        if let Some(open) = call.and_then(|call| self.legs.get_mut(&call)) {
-            open.leg.receive(&packet.bytes, now);
+            while socket.rtcp.recv_from(&mut datagram).is_ok() {}
         }
     }
 
@@ -215,11 +204,11 @@ impl Media {
         for (call, open) in &mut self.legs {
             let socket = &open.lease.socket;
             // A packet that cannot be sent counts as lost.
-            let _ = socket
-                .rtp
-                .send_to(open.leg.next_packet(), open.lease.remote);
+            let to = mapped(open.source.rtp_destination(), socket.is_v6);
+            let _ = socket.rtp.send_to(open.leg.next_packet(), to);
             if let Some(report) = open.leg.report(now) {
-                let _ = socket.rtcp.send_to(&report, open.rtcp);
+                let to = mapped(open.source.rtcp_destination(), socket.is_v6);
+                let _ = socket.rtcp.send_to(&report, to);
             }
             if let Some(samples) = open.leg.pull_audio(now) {
                 let call = *call;
@@ -235,37 +224,52 @@ impl Media {
                 if let Some(samples) = open.leg.drain_audio() {
                     self.listener.send(ListenerInput::Audio { call, samples });
                 }
-                self.release(call, open.lease.socket.index);
+                self.release(call, &open);
             }
             self.listener.send(ListenerInput::Ended(ended));
         }
     }
 
-    fn release(&mut self, call: CallNumber, index: usize) {
+    fn release(&mut self, call: CallNumber, open: &OpenLeg) {
+        let index = open.lease.socket.index;
         let Some(shared) = self.sockets.get_mut(&index) else {
             return;
         };
-        shared.calls.retain(|_, other| *other != call);
+        shared.calls.remove(call, &open.source);
         if shared.calls.is_empty() {
             self.sockets.remove(&index);
         }
     }
 }
 
-/// Finds the call of packets from an address that no offer named: the only call of the socket, if
-/// it has not received anything yet (symmetric RTP through a NAT, RFC 4961).
-fn latch(
-    shared: &mut SharedSocket,
-    legs: &HashMap<CallNumber, OpenLeg>,
-    source: SocketAddr,
-) -> Option<CallNumber> {
-    let mut calls = shared.calls.values().copied();
-    let (Some(call), None) = (calls.next(), calls.next()) else {
-        return None;
-    };
-    if legs.get(&call)?.leg.has_received() {
-        return None;
+impl SharedSocket {
+    /// Gives a packet to its call, if its source counts. Returns whether a call may have sent it.
+    fn receive(
+        &mut self,
+        legs: &mut HashMap<CallNumber, OpenLeg>,
+        bytes: &[u8],
+        source: SocketAddr,
+        now: Instant,
+    ) -> bool {
+        let Some((header, payload)) = packet::parse(bytes) else {
+            return true;
+        };
+        let Some(call) = self.calls.find(source, header.ssrc, 0) else {
+            return false;
+        };
+        let Some(open) = legs.get_mut(&call) else {
+            return false;
+        };
+        let is_media = open.leg.accepts(header.payload_type) && !payload.is_empty();
+        match open.source.judge(source, &header, is_media, now) {
+            Verdict::Ignored => return true,
+            Verdict::Counts => {}
+            Verdict::CountsFromNowOn => self.calls.set_source(call, &open.source),
+        }
+        open.leg.receive(bytes, now);
+        true
     }
-    shared.calls.insert(source, call);
-    Some(call)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The input and output of the callee.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::audio::g711::Codec;
 use crate::sandbox::behaviour::Playback;
@@ -26,6 +26,8 @@ pub(crate) enum Action {
     OpenMedia {
         call: CallNumber,
         call_id: CallId,
+        /// The address that the signalling comes from.
+        caller: IpAddr,
         /// The audio that the caller offers.
         offer: Audio,
         codec: Codec,

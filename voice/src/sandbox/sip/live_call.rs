@@ -60,6 +60,7 @@ impl LiveCall {
                 actions.push_back(Action::OpenMedia {
                     call: self.number,
                     call_id,
+                    caller: self.leg.reply_to().ip(),
                     offer: offer.clone(),
                     codec,
                     playback,

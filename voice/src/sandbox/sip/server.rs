@@ -16,6 +16,7 @@ use tokio::time::sleep_until;
 
 use super::action::{Action, Datagram};
 use super::callee::Callee;
+use crate::rtp::receive::source::ExpectedSource;
 use crate::rtp::send::ports::bind;
 use crate::sandbox::events::{CallNumber, SandboxEvent};
 use crate::sandbox::media;
@@ -254,6 +255,7 @@ impl Server {
                 Action::OpenMedia {
                     call,
                     call_id,
+                    caller,
                     offer,
                     codec,
                     playback,
@@ -271,7 +273,7 @@ impl Server {
                         rand::random(),
                         listened.map(|id| (id, path)),
                     );
-                    let address = self.open_media(call, &offer, leg);
+                    let address = self.open_media(call, caller, &offer, leg);
                     self.callee.media_opened(call, address, Instant::now());
                 }
                 Action::Report(event) => {
@@ -296,7 +298,13 @@ impl Server {
     }
 
     /// Returns the local address for the audio of the call.
-    fn open_media(&mut self, call: CallNumber, offer: &Audio, leg: Leg) -> Option<SocketAddr> {
+    fn open_media(
+        &mut self,
+        call: CallNumber,
+        caller: IpAddr,
+        offer: &Audio,
+        leg: Leg,
+    ) -> Option<SocketAddr> {
         let lease = match self.ports.lease(offer.rtp) {
             Ok(lease) => lease,
             Err(error) => {
@@ -308,7 +316,7 @@ impl Server {
         let opened = self.media.send(MediaCommand::Open {
             call,
             lease,
-            rtcp: offer.rtcp,
+            expected: ExpectedSource::new(offer.rtp, offer.rtcp, caller),
             leg: Box::new(leg),
         });
         opened.is_ok().then_some(address)

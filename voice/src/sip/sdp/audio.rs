@@ -69,7 +69,7 @@ impl CryptoLines {
     }
 
     /// The attributes that are supported.
-    pub(super) fn supported(&self) -> impl Iterator<Item = Crypto> {
+    pub(crate) fn supported(&self) -> impl Iterator<Item = Crypto> {
         self.0.iter().filter_map(|value| sdes::read(value).ok())
     }
 

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nexo_domain::call::WeakChallenge;
+
 use super::digest::Credentials;
 use crate::sip::message::Method;
 use crate::sip::message::hop::Hop;
@@ -45,7 +47,7 @@ pub struct Invite {
     pub gateway_timeout: Duration,
 }
 
-/// An event of a call. At most one of `Rejected`, `TimedOut`, `RemoteHungUp` and `TransportFailed` occurs,
+/// An event of a call. At most one of `Rejected`, `WeakChallenge`, `TimedOut`, `RemoteHungUp` and `TransportFailed` occurs,
 /// and none after [`UserAgent::hang_up`](super::UserAgent::hang_up).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SipEvent {
@@ -59,6 +61,8 @@ pub enum SipEvent {
         code: u16,
         retry_after_seconds: Option<u32>,
     },
+    /// A 401 or 407 that is not answered, because it is weaker than the configuration requires.
+    WeakChallenge(WeakChallenge),
     /// No response within the gateway timeout. A late provisional response is answered with CANCEL, a late
     /// 2xx with ACK and BYE.
     TimedOut,
@@ -83,6 +87,8 @@ pub enum RequestOutcome {
         /// The shortest registration that the registrar accepts (423).
         min_expires_seconds: Option<u32>,
         retry_after_seconds: Option<u32>,
+        /// Why a 401 or 407 was not answered, if the challenge is too weak.
+        weak_challenge: Option<WeakChallenge>,
     },
     /// No final response within the timeout.
     TimedOut { cseq: u32 },

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use nexo_domain::call::WeakChallenge;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::call::{CallHandle, MessageKind, RequestOutcome, SipEvent, Transmit};
 use super::dialog::Identity;
-use super::digest::{AuthField, Authorizer};
+use super::digest::{AuthField, Authorizer, DigestError};
 use super::transaction::Timers;
 use crate::sip::message::hop::Hop;
 use crate::sip::message::{Method, Response};
@@ -132,9 +133,26 @@ impl Context<'_> {
 
     /// Takes a 401 or 407 of the gateway. Returns whether the challenge says that only the nonce was stale;
     /// `None` if the challenge cannot be answered.
-    pub fn handle_challenge(&mut self, identity: &Identity, response: &Response) -> Option<bool> {
-        let authorizer = authorizer(self.authorizers, identity)?;
-        authorizer.handle_challenge(response, self.random).ok()
+    ///
+    /// # Errors
+    /// If the challenge is weaker than the configuration requires.
+    pub fn handle_challenge(
+        &mut self,
+        identity: &Identity,
+        response: &Response,
+    ) -> Result<Option<bool>, WeakChallenge> {
+        let Some(authorizer) = authorizer(self.authorizers, identity) else {
+            return Ok(None);
+        };
+        match authorizer.handle_challenge(response, self.random) {
+            Ok(is_stale) => Ok(Some(is_stale)),
+            Err(DigestError::TooWeak { offered, required }) => Err(WeakChallenge {
+                code: response.code(),
+                offered: offered.name(),
+                required: required.name(),
+            }),
+            Err(DigestError::OtherRealm | DigestError::Unsupported) => Ok(None),
+        }
     }
 
     /// A new branch, with the cookie of RFC 3261 §8.1.1.7.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nexo_domain::call::WeakChallenge;
+
 use super::call::RequestOutcome;
 use super::context::Context;
 use super::dialog::{self, Identity};
@@ -110,8 +112,13 @@ impl PendingRequest {
         if !self.transaction.handle_response(code, cx.now, cx.timers) {
             return true;
         }
-        if matches!(code, 401 | 407) && self.answer_challenge(response, cx) {
-            return true;
+        let mut weak_challenge = None;
+        if matches!(code, 401 | 407) {
+            match self.answer_challenge(response, cx) {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(weak) => weak_challenge = Some(weak),
+            }
         }
         self.is_over = true;
         cx.emit_outcome(RequestOutcome::Answered {
@@ -121,24 +128,29 @@ impl PendingRequest {
             expires_seconds: self.granted_seconds(response),
             min_expires_seconds: seconds(response.named("Min-Expires")),
             retry_after_seconds: response.retry_after_seconds(),
+            weak_challenge,
         });
         true
     }
 
     /// Sends the request with credentials, if the challenge may be answered. Returns whether it did.
-    fn answer_challenge(&mut self, response: &Response, cx: &mut Context<'_>) -> bool {
-        let Some(is_stale) = cx.handle_challenge(&self.identity, response) else {
-            return false;
+    fn answer_challenge(
+        &mut self,
+        response: &Response,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, WeakChallenge> {
+        let Some(is_stale) = cx.handle_challenge(&self.identity, response)? else {
+            return Ok(false);
         };
         if self.challenges > u8::from(is_stale) {
-            return false;
+            return Ok(false);
         }
         self.challenges += 1;
         self.cseq += 1;
         let (identity, uri) = (&self.identity, &self.request_uri);
         self.transaction = send(identity, &self.kind, uri, self.cseq, cx);
         self.sent_at = cx.now;
-        true
+        Ok(true)
     }
 
     /// How long the registration is valid (RFC 3261 §10.2.4): according to our Contact, else to Expires.

@@ -140,6 +140,7 @@ mod tests {
             expires_seconds: Some(300),
             min_expires_seconds: None,
             retry_after_seconds: None,
+            weak_challenge: None,
         }
     }
 
@@ -171,6 +172,7 @@ mod tests {
             expires_seconds: None,
             min_expires_seconds: Some(minimum),
             retry_after_seconds: None,
+            weak_challenge: None,
         };
         registration.handle_outcome(&interval_too_brief(1800), now, 0);
         assert_eq!(registration.expires_seconds(), 1800);
@@ -212,6 +214,7 @@ mod tests {
             expires_seconds: None,
             min_expires_seconds: None,
             retry_after_seconds: Some(40),
+            weak_challenge: None,
         };
         registration.handle_outcome(&throttled, now, 0);
         assert_eq!(

@@ -11,10 +11,10 @@ use super::script_cursor::ScriptCursor;
 use super::stats::SharedState;
 use super::stream_config::{StreamConfig, StreamId, StreamUpdate};
 use crate::net::udp;
-use crate::rtp::receive::demultiplexer::ExpectedSource;
 use crate::rtp::receive::receiver::StreamReceiver;
+use crate::rtp::receive::source::{ExpectedSource, SourceRule, Verdict};
 use crate::rtp::srtp::session::SrtpSession;
-use crate::rtp::wire::packet::{HEADER_BYTES, Header};
+use crate::rtp::wire::packet::{self, HEADER_BYTES, Header};
 use crate::rtp::wire::rtcp;
 use crate::rtp::wire::rtcp::{ReportBlock, SenderInfo};
 use crate::rtp::wire::telephone_event::DtmfKey;
@@ -55,13 +55,27 @@ pub(super) enum StreamTick {
     Finished,
 }
 
+/// What a received packet did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reception {
+    /// It counts, and may complete a DTMF key.
+    Counted(Option<DtmfKey>),
+    /// It counts, as the first one of its source.
+    CountedFromNewSource(Option<DtmfKey>),
+    /// It is authentic, but its source does not count.
+    Ignored,
+    /// It is not of the stream, or forged. Nothing has changed.
+    Invalid,
+}
+
 /// A stream that is being sent.
 pub(super) struct Stream {
     pub id: StreamId,
     pub shared: Arc<SharedState>,
     /// Index among the thread's sockets.
     pub socket: usize,
-    pub expected: ExpectedSource,
+    /// Decides which of the packets that arrive are the far end's.
+    pub source: SourceRule,
     /// The destination of its packets, in the socket's address family.
     pub destination: SockaddrStorage,
     pub rtcp_destination: SocketAddr,
@@ -97,14 +111,12 @@ impl Stream {
         socket_is_v6: bool,
     ) -> Stream {
         let srtp_keys = config.srtp_keys.as_ref();
+        let expected = ExpectedSource::new(config.remote, config.remote_rtcp, config.gateway);
         Stream {
             id: config.stream,
             shared,
             socket,
-            expected: ExpectedSource {
-                announced: config.remote,
-                gateway: config.gateway,
-            },
+            source: SourceRule::new(expected),
             destination: udp::mapped(config.remote, socket_is_v6).into(),
             rtcp_destination: udp::mapped(config.remote_rtcp, socket_is_v6),
             receiver: StreamReceiver::new(config.codec, config.telephone_event, config.wants_dtmf),
@@ -181,16 +193,31 @@ impl Stream {
         self.script = ScriptCursor::new(script);
     }
 
-    /// Applies what a mid-call offer and answer changed.
+    /// Applies what a mid-call offer and answer changed. A new address of the far end starts a new
+    /// source rule.
     pub fn update(&mut self, update: &StreamUpdate, socket_is_v6: bool) {
-        self.expected.announced = update.remote;
-        self.destination = udp::mapped(update.remote, socket_is_v6).into();
-        self.rtcp_destination = udp::mapped(update.remote_rtcp, socket_is_v6);
+        if let Some(expected) = self.moved(update) {
+            self.source = SourceRule::new(expected);
+            self.set_destinations(socket_is_v6);
+        }
         self.header.payload_type = update.codec.payload_type();
         self.receiver.update(update.codec, update.telephone_event);
         if let (Some(srtp), Some(their_key)) = (&mut self.srtp, &update.their_key) {
             srtp.replace_their_key(their_key);
         }
+    }
+
+    /// Where packets are expected from after the update, if it moves the far end.
+    pub fn moved(&self, update: &StreamUpdate) -> Option<ExpectedSource> {
+        let before = self.source.expected();
+        let after = ExpectedSource::new(update.remote, update.remote_rtcp, before.gateway);
+        (after != before).then_some(after)
+    }
+
+    /// Sends where the source rule says from now on.
+    pub fn set_destinations(&mut self, socket_is_v6: bool) {
+        self.destination = udp::mapped(self.source.rtp_destination(), socket_is_v6).into();
+        self.rtcp_destination = udp::mapped(self.source.rtcp_destination(), socket_is_v6);
     }
 
     /// Skips the time of `frames` frames, as a pause does. The audio continues at the same position.
@@ -214,40 +241,60 @@ impl Stream {
         self.consecutive_failures == FAILURES_UNTIL_LOST
     }
 
-    /// Handles a packet from the far end. Returns the DTMF key that it completes. `epoch` is any fixed
-    /// time.
+    /// Handles a packet that may be the far end's: authenticates it first, then asks the source rule,
+    /// then reads it. `epoch` is any fixed time.
     pub fn receive(
+        &mut self,
+        datagram: &[u8],
+        from: SocketAddr,
+        now: Instant,
+        epoch: Instant,
+    ) -> Reception {
+        if !self.source.may_count(from) {
+            return Reception::Ignored;
+        }
+        let mut srtp = self.srtp.take();
+        let plain = match &mut srtp {
+            Some(srtp) => srtp.unprotect_rtp(datagram),
+            None => Some(datagram),
+        };
+        let reception = match plain.and_then(packet::parse) {
+            Some((header, payload)) => self.receive_authentic(&header, payload, from, now, epoch),
+            None => Reception::Invalid,
+        };
+        self.srtp = srtp;
+        reception
+    }
+
+    fn receive_authentic(
         &mut self,
         header: &Header,
         payload: &[u8],
+        from: SocketAddr,
         now: Instant,
         epoch: Instant,
-    ) -> Option<DtmfKey> {
+    ) -> Reception {
+        let is_media = self.receiver.accepts(header.payload_type) && !payload.is_empty();
+        let is_new_source = match self.source.judge(from, header, is_media, now) {
+            Verdict::Ignored => return Reception::Ignored,
+            Verdict::Counts => false,
+            Verdict::CountsFromNowOn => true,
+        };
         self.last_received = Some(self.ticks);
         self.received = self.received.saturating_add(1);
         let key = self.receiver.receive(header, payload, now, epoch);
         let (missed, jitter) = self.receiver.loss_and_jitter();
         self.shared.set_received(self.received, missed, jitter);
-        key
+        match is_new_source {
+            true => Reception::CountedFromNewSource(key),
+            false => Reception::Counted(key),
+        }
     }
 
     /// Whether the far end has been silent for longer than the limit.
     pub fn has_timed_out(&self) -> bool {
         let silent = self.last_received.map(|at| self.ticks.wrapping_sub(at));
         self.max_silent_ticks > 0 && silent.is_some_and(|ticks| ticks > self.max_silent_ticks)
-    }
-
-    /// Sends packets to `to` from now on, and reports to the port above it.
-    pub fn redirect(&mut self, to: SocketAddr, socket_is_v6: bool) {
-        let to = udp::mapped(to, socket_is_v6);
-        self.destination = to.into();
-        self.rtcp_destination = SocketAddr::new(to.ip(), to.port().wrapping_add(1));
-    }
-
-    /// Whether the far end's reports come from this address.
-    pub fn is_rtcp_source(&self, from: SocketAddr) -> bool {
-        let ip = self.rtcp_destination.ip().to_canonical();
-        SocketAddr::new(ip, self.rtcp_destination.port()) == from
     }
 
     /// Whether a report is due. `random` is uniform over `u32`.

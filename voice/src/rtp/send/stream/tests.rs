@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use super::*;
 use crate::audio::g711::Codec;
+use crate::rtp::srtp::session::SrtpKeys;
 use crate::rtp::wire::packet;
 use crate::speech::prompts::Piece;
 
@@ -19,7 +22,7 @@ fn stream() -> Stream {
     };
     let config = StreamConfig {
         stream: StreamId::default(),
-        remote: ([127, 0, 0, 1], 4000).into(),
+        remote: ANNOUNCED.into(),
         remote_rtcp: ([127, 0, 0, 1], 4001).into(),
         gateway: [127, 0, 0, 1].into(),
         codec: Codec::Pcmu,
@@ -43,6 +46,21 @@ fn stream() -> Stream {
         timestamp: u32::MAX - 159,
     };
     Stream::new(config, Arc::default(), initial, 0, false)
+}
+
+const ANNOUNCED: ([u8; 4], u16) = ([127, 0, 0, 1], 4000);
+const OTHER_PORT: ([u8; 4], u16) = ([127, 0, 0, 1], 5000);
+
+/// A packet of the far end.
+fn far_packet(sequence: u16, payload_type: u8) -> Vec<u8> {
+    let received = packet::Header {
+        marker: false,
+        payload_type,
+        sequence,
+        timestamp: u32::from(sequence) * 160,
+        ssrc: 9,
+    };
+    [&received.bytes()[..], &AUDIO[..FRAME]].concat()
 }
 
 fn header(next: &OutgoingPacket) -> packet::Header {
@@ -160,17 +178,17 @@ fn a_new_script_plays_from_its_beginning() {
 fn a_far_end_that_falls_silent_times_out_and_one_that_never_sent_does_not() {
     let mut stream = stream();
     stream.max_silent_ticks = 3;
-    let received = packet::Header {
-        marker: false,
-        payload_type: 0,
-        sequence: 1,
-        timestamp: 1,
-        ssrc: 9,
-    };
     stream.skip(100);
     assert!(!stream.has_timed_out());
     let now = Instant::now();
-    stream.receive(&received, &AUDIO[..FRAME], now, now);
+    assert_eq!(
+        stream.receive(&far_packet(1, 0), OTHER_PORT.into(), now, now),
+        Reception::Ignored
+    );
+    stream.skip(100);
+    assert!(!stream.has_timed_out(), "its source does not count");
+    let reception = stream.receive(&far_packet(1, 0), ANNOUNCED.into(), now, now);
+    assert_eq!(reception, Reception::CountedFromNewSource(None));
     stream.skip(3);
     assert!(!stream.has_timed_out());
     stream.skip(1);
@@ -243,4 +261,126 @@ fn a_stream_that_sent_nothing_sends_no_bye() {
     next(&mut stream);
     assert!(stream.write_report("x", true, &mut bytes).is_some());
     assert!(!bytes.is_empty());
+}
+
+#[test]
+fn a_forged_packet_changes_nothing() {
+    use crate::rtp::srtp::{MasterKey, Sender, Suite};
+    use crate::rtp::wire::rtcp;
+
+    let key = || MasterKey::random(Suite::AesCm128HmacSha1_80, &mut rand::rng());
+    let (theirs, forger) = (key(), key());
+    let mut stream = stream();
+    stream.srtp = Some(Box::new(SrtpSession::new(&SrtpKeys {
+        ours: key(),
+        theirs: theirs.clone(),
+    })));
+    let (mut far_end, mut forger) = (Sender::new(&theirs), Sender::new(&forger));
+    let (start, mut now) = (Instant::now(), Instant::now());
+    let mut receive = |stream: &mut Stream, from: ([u8; 4], u16), packet: &[u8]| {
+        now += Duration::from_millis(20);
+        stream.receive(packet, from.into(), now, start)
+    };
+    let forged = |forger: &mut Sender, sequence| {
+        let mut packet = far_packet(sequence, 0);
+        forger.protect_rtp(&mut packet).unwrap();
+        packet
+    };
+    // With the SSRC of the far end, from both addresses, far ahead in the sequence.
+    for n in 0..40 {
+        let (packet, from) = (forged(&mut forger, 20_000 + n), [ANNOUNCED, OTHER_PORT]);
+        for from in from {
+            assert_eq!(receive(&mut stream, from, &packet), Reception::Invalid);
+        }
+        let plain = far_packet(20_000 + n, 0);
+        assert_eq!(
+            receive(&mut stream, OTHER_PORT, &plain),
+            Reception::Invalid,
+            "it is not protected"
+        );
+    }
+    assert_eq!(stream.source.current(), None);
+    assert_eq!(stream.last_received, None);
+    assert_eq!(stream.receiver.report_block(now_plus(start, 5)), None);
+    assert_eq!(stream.shared.stats().packets_received, 0);
+    // The rollover counter and the replay window are those of a new stream.
+    let mut packet = far_packet(1, 0);
+    far_end.protect_rtp(&mut packet).unwrap();
+    assert_eq!(
+        receive(&mut stream, ANNOUNCED, &packet),
+        Reception::CountedFromNewSource(None)
+    );
+    assert_eq!(
+        receive(&mut stream, ANNOUNCED, &packet),
+        Reception::Invalid,
+        "it is replayed"
+    );
+    let block = stream.receiver.report_block(now_plus(start, 5)).unwrap();
+    assert_eq!((block.highest_sequence, block.lost), (1, 0));
+    let mut report = rtcp::receiver_report(9, &block);
+    forger.protect_rtcp(&mut report).unwrap();
+    let session = stream.srtp.as_mut().unwrap();
+    assert_eq!(session.unprotect_rtcp(&report), None);
+}
+
+fn now_plus(start: Instant, seconds: u64) -> Instant {
+    start + Duration::from_secs(seconds)
+}
+
+#[test]
+fn a_repeated_key_does_not_allow_replays() {
+    use crate::rtp::srtp::{MasterKey, Sender, Suite};
+
+    let key = || MasterKey::random(Suite::AesCm128HmacSha1_80, &mut rand::rng());
+    let (theirs, next) = (key(), key());
+    let mut stream = stream();
+    stream.srtp = Some(Box::new(SrtpSession::new(&SrtpKeys {
+        ours: key(),
+        theirs: theirs.clone(),
+    })));
+    let mut packet = far_packet(1, 0);
+    Sender::new(&theirs).protect_rtp(&mut packet).unwrap();
+    let now = Instant::now();
+    let first = stream.receive(&packet, ANNOUNCED.into(), now, now);
+    assert_eq!(first, Reception::CountedFromNewSource(None));
+    let mut update = StreamUpdate {
+        remote: ANNOUNCED.into(),
+        remote_rtcp: ([127, 0, 0, 1], 4001).into(),
+        codec: Codec::Pcmu,
+        telephone_event: None,
+        their_key: Some(theirs),
+    };
+    stream.update(&update, false);
+    let replayed = stream.receive(&packet, ANNOUNCED.into(), now, now);
+    assert_eq!(replayed, Reception::Invalid);
+    update.their_key = Some(next.clone());
+    stream.update(&update, false);
+    let mut packet = far_packet(2, 0);
+    Sender::new(&next).protect_rtp(&mut packet).unwrap();
+    let after = stream.receive(&packet, ANNOUNCED.into(), now, now);
+    assert_eq!(after, Reception::Counted(None));
+}
+
+#[test]
+fn an_update_starts_a_new_source_rule_only_if_the_address_changes() {
+    let mut stream = stream();
+    let now = Instant::now();
+    stream.receive(&far_packet(1, 0), ANNOUNCED.into(), now, now);
+    let mut update = StreamUpdate {
+        remote: ANNOUNCED.into(),
+        remote_rtcp: ([127, 0, 0, 1], 4001).into(),
+        codec: Codec::Pcmu,
+        telephone_event: None,
+        their_key: None,
+    };
+    assert_eq!(stream.moved(&update), None);
+    stream.update(&update, false);
+    assert!(stream.source.current().is_some());
+    update.remote = OTHER_PORT.into();
+    stream.update(&update, false);
+    assert_eq!(stream.source.current(), None);
+    let late = stream.receive(&far_packet(2, 0), ANNOUNCED.into(), now, now);
+    assert_eq!(late, Reception::Ignored);
+    let moved = stream.receive(&far_packet(3, 0), OTHER_PORT.into(), now, now);
+    assert_eq!(moved, Reception::CountedFromNewSource(None));
 }

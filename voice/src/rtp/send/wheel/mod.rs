@@ -35,6 +35,8 @@ const SLOT_TIME: Duration = Duration::from_millis(1);
 const LATE_AFTER: Duration = Duration::from_millis(5);
 const MAX_LAG: Duration = Duration::from_millis(100);
 const FRAME_TIME: Duration = Duration::from_millis(20);
+/// The most batches read in one tick, so that reading never delays sending.
+const MAX_READS_PER_TICK: usize = 4;
 /// Bytes read of a datagram: more than any frame of G.711 or compound report.
 const READ_BYTES: usize = 1500;
 
@@ -167,19 +169,30 @@ impl<'a> Wheel<'a> {
         let Some(index) = self.by_id.get(&stream).copied() else {
             return;
         };
+        let Some((socket, moved)) = self.streams[index as usize]
+            .as_ref()
+            .map(|stream| (stream.socket, stream.moved(update)))
+        else {
+            return;
+        };
+        if moved.is_some() {
+            // What the new address sent before it was announced does not count.
+            self.read_queued(socket);
+        }
         let Some(stream) = &mut self.streams[index as usize] else {
             return;
         };
-        let (socket, before) = (stream.socket, stream.expected);
-        stream.update(update, self.sockets[socket].is_v6);
         let demultiplexer = &mut self.demultiplexers[socket];
-        if before.announced != stream.expected.announced {
-            demultiplexer.remove(index, before);
-            demultiplexer.expect(index, stream.expected);
+        if let Some(expected) = moved {
+            demultiplexer.remove(index, &stream.source);
+            demultiplexer.add(index, expected);
         }
+        stream.update(update, self.sockets[socket].is_v6);
     }
 
     fn start(&mut self, socket: usize, config: StreamConfig, shared: Arc<SharedState>) {
+        // What arrived before the stream began does not count for it.
+        self.read_queued(socket);
         let initial = InitialValues {
             ssrc: self.unused_ssrc(),
             // Below 2^15, so that a receiver that misses the first protected packets still counts the
@@ -192,7 +205,7 @@ impl<'a> Wheel<'a> {
             self.streams.push(None);
             self.streams.len() as StreamIndex - 1
         });
-        self.demultiplexers[socket].expect(index, stream.expected);
+        self.demultiplexers[socket].add(index, stream.source.expected());
         self.by_ssrc.insert(initial.ssrc, index);
         self.by_id.insert(stream.id, index);
         self.streams[index as usize] = Some(stream);
@@ -274,8 +287,8 @@ impl<'a> Wheel<'a> {
             }
             self.ended = ended;
         }
-        self.read_rtp(socket);
-        self.read_rtcp(socket);
+        self.read_rtp(socket, MAX_READS_PER_TICK);
+        self.read_rtcp(socket, 1);
     }
 
     fn serve_stream(&mut self, socket: usize, index: StreamIndex) {
@@ -349,7 +362,7 @@ impl<'a> Wheel<'a> {
             true,
             &mut self.report,
         );
-        self.demultiplexers[socket].remove(index, stream.expected);
+        self.demultiplexers[socket].remove(index, &stream.source);
         self.by_ssrc.remove(&stream.ssrc());
         self.by_id.remove(&stream.id);
         self.free.push(index);

@@ -1,103 +1,176 @@
 //! The receiving side of the wheel: reads the RTP and RTCP of a socket and hands it to the streams.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Wheel;
 use crate::net::udp::MAX_BATCH;
+use crate::rtp::receive::demultiplexer::{Demultiplexer, StreamIndex};
 use crate::rtp::send::media_event::MediaEvent;
+use crate::rtp::send::stream::{Reception, Stream};
 use crate::rtp::wire::packet;
 use crate::rtp::wire::rtcp;
 use crate::rtp::wire::rtcp::RtcpItem;
 
-/// The most batches read in one tick, so that reading never delays sending.
-const MAX_READS_PER_TICK: usize = 4;
+/// More batches than a socket's buffer holds.
+const MAX_QUEUED_BATCHES: usize = 256;
+/// How many streams with one far-end address a protected packet is tried for.
+const MAX_STREAMS_TRIED: usize = 4;
 
 impl Wheel<'_> {
-    pub(super) fn read_rtp(&mut self, socket: usize) {
-        for _ in 0..MAX_READS_PER_TICK {
+    /// Reads all that a socket has received so far, for its present streams.
+    pub(super) fn read_queued(&mut self, socket: usize) {
+        self.read_rtp(socket, MAX_QUEUED_BATCHES);
+        self.read_rtcp(socket, MAX_QUEUED_BATCHES);
+    }
+
+    pub(super) fn read_rtp(&mut self, socket: usize, max_batches: usize) {
+        for _ in 0..max_batches {
             let taken = self.receiver.receive(&self.sockets[socket].rtp);
-            let now = Instant::now();
-            let mut known = 0;
+            let mut incoming = Incoming {
+                streams: &mut self.streams,
+                demultiplexer: &mut self.demultiplexers[socket],
+                by_ssrc: &self.by_ssrc,
+                events: &mut self.events,
+                socket_is_v6: self.sockets[socket].is_v6,
+                epoch: self.epoch,
+                now: Instant::now(),
+            };
+            let mut counted = 0;
             for (datagram, from) in self.receiver.datagrams() {
-                let route = packet::parse(datagram)
-                    .and_then(|(header, _)| self.demultiplexers[socket].route(from, header.ssrc));
-                let Some(route) = route else { continue };
-                let Some(stream) = &mut self.streams[route.stream as usize] else {
-                    continue;
-                };
-                let mut srtp = stream.srtp.take();
-                let plain = match &mut srtp {
-                    Some(srtp) => srtp.unprotect_rtp(datagram),
-                    None => Some(datagram),
-                };
-                let key = plain.and_then(packet::parse).map(|(header, payload)| {
-                    known += 1;
-                    stream.receive(&header, payload, now, self.epoch)
-                });
-                stream.srtp = srtp;
-                if let Some(to) = route.redirect.filter(|_| key.is_some()) {
-                    stream.redirect(to, self.sockets[socket].is_v6);
-                }
-                if let Some(key) = key.flatten() {
-                    let stream = stream.id;
-                    self.events.push(MediaEvent::DtmfReceived { stream, key });
-                }
+                counted += u64::from(incoming.handle_rtp(datagram, from));
             }
-            self.meters.received.increment(known);
-            self.meters.dropped.increment(taken as u64 - known);
+            self.meters.received.increment(counted);
+            self.meters.dropped.increment(taken as u64 - counted);
             if taken < MAX_BATCH {
                 break;
             }
         }
     }
 
-    pub(super) fn read_rtcp(&mut self, socket: usize) {
-        self.receiver.receive(&self.sockets[socket].rtcp);
-        for (datagram, from) in self.receiver.datagrams() {
-            // A protected report does not show which stream it is about: that is known by its source.
-            let protected = self.slots.iter().flatten().find(|index| {
-                let stream = self.streams[**index as usize].as_ref();
-                stream.is_some_and(|stream| {
-                    stream.socket == socket && stream.srtp.is_some() && stream.is_rtcp_source(from)
-                })
+    pub(super) fn read_rtcp(&mut self, socket: usize, max_batches: usize) {
+        for _ in 0..max_batches {
+            let taken = self.receiver.receive(&self.sockets[socket].rtcp);
+            let mut incoming = Incoming {
+                streams: &mut self.streams,
+                demultiplexer: &mut self.demultiplexers[socket],
+                by_ssrc: &self.by_ssrc,
+                events: &mut self.events,
+                socket_is_v6: self.sockets[socket].is_v6,
+                epoch: self.epoch,
+                now: Instant::now(),
+            };
+            for (datagram, from) in self.receiver.datagrams() {
+                incoming.handle_rtcp(datagram, from);
+            }
+            if taken < MAX_BATCH {
+                break;
+            }
+        }
+    }
+}
+
+/// What is needed to handle the packets of one socket.
+struct Incoming<'w> {
+    streams: &'w mut [Option<Stream>],
+    demultiplexer: &'w mut Demultiplexer,
+    by_ssrc: &'w HashMap<u32, StreamIndex>,
+    events: &'w mut Vec<MediaEvent>,
+    socket_is_v6: bool,
+    epoch: Instant,
+    now: Instant,
+}
+
+impl Incoming<'_> {
+    /// Handles a datagram of the RTP port. Returns whether it counts.
+    fn handle_rtp(&mut self, datagram: &[u8], from: SocketAddr) -> bool {
+        let Some(header) = packet::parse_header(datagram) else {
+            return false;
+        };
+        for nth in 0..MAX_STREAMS_TRIED {
+            let Some(index) = self.demultiplexer.find(from, header.ssrc, nth) else {
+                return false;
+            };
+            let Some(stream) = &mut self.streams[index as usize] else {
+                return false;
+            };
+            let key = match stream.receive(datagram, from, self.now, self.epoch) {
+                Reception::Invalid => continue,
+                Reception::Ignored => return false,
+                Reception::Counted(key) => key,
+                Reception::CountedFromNewSource(key) => {
+                    stream.set_destinations(self.socket_is_v6);
+                    self.demultiplexer.set_source(index, &stream.source);
+                    key
+                }
+            };
+            if let Some(key) = key {
+                let stream = stream.id;
+                self.events.push(MediaEvent::DtmfReceived { stream, key });
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Handles a datagram of the RTCP port.
+    fn handle_rtcp(&mut self, datagram: &[u8], from: SocketAddr) {
+        let Some(sender_ssrc) = rtcp::sender_ssrc(datagram) else {
+            return;
+        };
+        for nth in 0..MAX_STREAMS_TRIED {
+            let Some(index) = self.demultiplexer.find_rtcp(from, sender_ssrc, nth) else {
+                break;
+            };
+            let Some(stream) = &mut self.streams[index as usize] else {
+                break;
+            };
+            if !stream.source.counts_rtcp(from, sender_ssrc) {
+                continue;
+            }
+            let mut srtp = stream.srtp.take();
+            let is_authentic = srtp.as_mut().is_some_and(|srtp| {
+                let plain = srtp.unprotect_rtcp(datagram);
+                plain
+                    .map(|plain| handle_items(stream, plain, self.now))
+                    .is_some()
             });
-            let mut decrypted = None;
-            if let Some(index) = protected.copied()
-                && let Some(stream) = &mut self.streams[index as usize]
-                && let Some(srtp) = &mut stream.srtp
+            stream.srtp = srtp;
+            if is_authentic {
+                return;
+            }
+        }
+        self.handle_plain_rtcp(datagram, from, sender_ssrc);
+    }
+
+    /// Handles reports about unprotected streams. They name the stream by our SSRC.
+    fn handle_plain_rtcp(&mut self, datagram: &[u8], from: SocketAddr, sender_ssrc: u32) {
+        for item in rtcp::parse(datagram) {
+            let RtcpItem::Block(block) = item else {
+                continue;
+            };
+            let index = self.by_ssrc.get(&block.ssrc).copied();
+            let stream = index.and_then(|index| self.streams[index as usize].as_mut());
+            if let Some(stream) = stream
+                && stream.srtp.is_none()
+                && stream.source.counts_rtcp(from, sender_ssrc)
             {
-                // A forged or replayed report is dropped.
-                let Some(plain) = srtp.unprotect_rtcp(datagram) else {
-                    continue;
-                };
-                decrypted = Some(plain.to_vec());
+                return handle_items(stream, datagram, self.now);
             }
-            let was_protected = decrypted.is_some();
-            let items = rtcp::parse(decrypted.as_deref().unwrap_or(datagram));
-            let mut reported = None;
-            for item in &items {
-                let RtcpItem::Block(block) = item else {
-                    continue;
-                };
-                let Some(index) = self.by_ssrc.get(&block.ssrc).copied() else {
-                    continue;
-                };
-                if let Some(stream) = self.streams[index as usize].as_mut()
-                    && (was_protected || stream.srtp.is_none())
-                    && stream.expected.allows(from.ip())
-                {
-                    stream.handle_report(*block);
-                    reported = Some(index);
-                }
-            }
-            let stream = reported.and_then(|index| self.streams[index as usize].as_mut());
-            if let Some(stream) = stream {
-                let now = Instant::now();
-                for item in items {
-                    if let RtcpItem::SenderTime { ssrc, ntp_middle } = item {
-                        stream.receiver.record_sender_time(ssrc, ntp_middle, now);
-                    }
-                }
+        }
+    }
+}
+
+/// Handles a report of the stream's far end.
+fn handle_items(stream: &mut Stream, report: &[u8], now: Instant) {
+    for item in rtcp::parse(report) {
+        match item {
+            RtcpItem::Block(block) if block.ssrc == stream.ssrc() => stream.handle_report(block),
+            // The report is about a stream of another call.
+            RtcpItem::Block(_) => {}
+            RtcpItem::SenderTime { ssrc, ntp_middle } => {
+                stream.receiver.record_sender_time(ssrc, ntp_middle, now);
             }
         }
     }

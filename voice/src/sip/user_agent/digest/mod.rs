@@ -22,6 +22,8 @@ pub struct Credentials {
     password: Zeroizing<String>,
     /// The only realm to authenticate to. `None`: any.
     realm: Option<String>,
+    /// The weakest algorithm to authenticate with.
+    minimum: DigestAlgorithm,
 }
 
 impl Credentials {
@@ -30,7 +32,13 @@ impl Credentials {
             username: username.into(),
             password: Zeroizing::new(password.to_owned()),
             realm: realm.map(str::to_owned),
+            minimum: DigestAlgorithm::Md5,
         }
+    }
+
+    /// Answers only challenges with this algorithm or a stronger one.
+    pub fn with_minimum(self, minimum: DigestAlgorithm) -> Credentials {
+        Credentials { minimum, ..self }
     }
 }
 
@@ -47,29 +55,35 @@ pub enum DigestError {
     OtherRealm,
     #[error("no challenge has a supported scheme, algorithm and qop")]
     Unsupported,
+    #[error("the strongest offered algorithm is {}, but {} is required", .offered.name(), .required.name())]
+    TooWeak {
+        offered: DigestAlgorithm,
+        required: DigestAlgorithm,
+    },
 }
 
 /// A hash, and whether the key depends on the nonces (`-sess`, RFC 7616 §3.4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Algorithm {
-    hash: Hash,
+    hash: DigestAlgorithm,
     is_session: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Hash {
+/// The hash algorithms, the weakest one first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DigestAlgorithm {
     Md5,
     Sha256,
     Sha512_256,
 }
 
-const ALGORITHMS: [(&str, Hash, bool); 6] = [
-    ("MD5", Hash::Md5, false),
-    ("MD5-sess", Hash::Md5, true),
-    ("SHA-256", Hash::Sha256, false),
-    ("SHA-256-sess", Hash::Sha256, true),
-    ("SHA-512-256", Hash::Sha512_256, false),
-    ("SHA-512-256-sess", Hash::Sha512_256, true),
+const ALGORITHMS: [(&str, DigestAlgorithm, bool); 6] = [
+    ("MD5", DigestAlgorithm::Md5, false),
+    ("MD5-sess", DigestAlgorithm::Md5, true),
+    ("SHA-256", DigestAlgorithm::Sha256, false),
+    ("SHA-256-sess", DigestAlgorithm::Sha256, true),
+    ("SHA-512-256", DigestAlgorithm::Sha512_256, false),
+    ("SHA-512-256-sess", DigestAlgorithm::Sha512_256, true),
 ];
 
 impl Algorithm {
@@ -91,14 +105,23 @@ impl Algorithm {
     }
 }
 
-impl Hash {
+impl DigestAlgorithm {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            DigestAlgorithm::Md5 => "md5",
+            DigestAlgorithm::Sha256 => "sha-256",
+            DigestAlgorithm::Sha512_256 => "sha-512-256",
+        }
+    }
+
     /// The hash of the parts joined by colons, in lower-case hexadecimal.
     fn digest(self, parts: &[&[u8]]) -> String {
         let joined = Zeroizing::new(parts.join(&b':'));
         match self {
-            Hash::Md5 => hex::encode(Md5::digest(joined.as_slice())),
-            Hash::Sha256 => hex::encode(Sha256::digest(joined.as_slice())),
-            Hash::Sha512_256 => hex::encode(Sha512_256::digest(joined.as_slice())),
+            DigestAlgorithm::Md5 => hex::encode(Md5::digest(joined.as_slice())),
+            DigestAlgorithm::Sha256 => hex::encode(Sha256::digest(joined.as_slice())),
+            DigestAlgorithm::Sha512_256 => hex::encode(Sha512_256::digest(joined.as_slice())),
         }
     }
 }
@@ -137,13 +160,31 @@ struct Challenge {
 }
 
 impl Challenge {
-    fn parse(value: &str) -> Option<Challenge> {
-        let (scheme, parameters) = value.trim().split_once(char::is_whitespace)?;
+    /// The Digest challenges of a header field with one or more challenges (RFC 9110 §11.6.1) that can
+    /// be answered.
+    fn parse_all(value: &str) -> impl Iterator<Item = Challenge> {
+        let mut challenges: Vec<Vec<&str>> = Vec::new();
+        for part in split_outside_quotes(value, b',') {
+            match challenges.last_mut() {
+                Some(parts) if !starts_challenge(part) => parts.push(part),
+                _ => challenges.push(vec![part]),
+            }
+        }
+        challenges
+            .into_iter()
+            .filter_map(|parts| Challenge::parse(&parts))
+    }
+
+    /// Parses a scheme with its first parameter, and the other parameters.
+    fn parse(parts: &[&str]) -> Option<Challenge> {
+        let (first, parameters) = parts.split_first()?;
+        let (scheme, first) = first.split_once(char::is_whitespace)?;
         if !scheme.eq_ignore_ascii_case("Digest") {
             return None;
         }
         let find = |name: &str| {
-            split_outside_quotes(parameters, b',').find_map(|parameter| {
+            let mut parameters = std::iter::once(&first).chain(parameters);
+            parameters.find_map(|parameter| {
                 let (key, value) = parameter.split_once('=')?;
                 key.trim()
                     .eq_ignore_ascii_case(name)
@@ -171,6 +212,16 @@ impl Challenge {
             qop,
             is_stale: find("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
         })
+    }
+}
+
+/// Whether a part between commas starts with a scheme, and not with the name of a parameter.
+fn starts_challenge(part: &str) -> bool {
+    let part = part.trim();
+    match part.find(|c: char| c.is_whitespace() || c == '=') {
+        // A scheme alone.
+        None => !part.is_empty(),
+        Some(end) => !part[end..].trim_start().starts_with('='),
     }
 }
 
@@ -342,6 +393,10 @@ impl Authorizer {
     /// Takes a 401 or 407, whose nonce is used from now on. Returns whether the gateway says that only the
     /// previous nonce was stale.
     ///
+    /// Of several challenges the strongest algorithm is answered, whatever their order: RFC 8760 §2.4
+    /// lets the server order them, but a host on the path could reorder them. Of equally strong ones the
+    /// topmost is answered.
+    ///
     /// # Errors
     /// If none of the challenges can be answered. The previous nonce is dropped.
     pub fn handle_challenge(
@@ -354,19 +409,32 @@ impl Authorizer {
             _ => (&mut self.server, Name::WwwAuthenticate),
         };
         *slot = None;
+        let Credentials { realm, minimum, .. } = &*self.credentials;
         let mut error = DigestError::Unsupported;
-        // RFC 8760 §2.4: the topmost supported challenge counts.
-        for challenge in response.lines(name).filter_map(Challenge::parse) {
-            let realm = self.credentials.realm.as_ref();
-            if realm.is_some_and(|realm| *realm != challenge.realm) {
+        let mut strongest: Option<Challenge> = None;
+        for challenge in response.lines(name).flat_map(Challenge::parse_all) {
+            if realm
+                .as_ref()
+                .is_some_and(|realm| *realm != challenge.realm)
+            {
                 error = DigestError::OtherRealm;
                 continue;
             }
-            let is_stale = challenge.is_stale;
-            *slot = Some(NonceState::new(challenge, &self.credentials, random));
-            return Ok(is_stale);
+            let is_stronger = strongest
+                .as_ref()
+                .is_none_or(|best| challenge.algorithm.hash > best.algorithm.hash);
+            if is_stronger {
+                strongest = Some(challenge);
+            }
         }
-        Err(error)
+        let challenge = strongest.ok_or(error)?;
+        let (offered, required) = (challenge.algorithm.hash, *minimum);
+        if offered < required {
+            return Err(DigestError::TooWeak { offered, required });
+        }
+        let is_stale = challenge.is_stale;
+        *slot = Some(NonceState::new(challenge, &self.credentials, random));
+        Ok(is_stale)
     }
 
     /// The header fields that authorize a request; none before the first challenge.

@@ -10,6 +10,10 @@ use crate::sip::message::Message;
 const NONCE: &str = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
 const CLIENT_NONCE: &str = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
 
+fn parse(value: &str) -> Option<Challenge> {
+    Challenge::parse_all(value).next()
+}
+
 fn parameter(value: &str, name: &str) -> Option<String> {
     let (_, parameters) = value.split_once(' ')?;
     split_outside_quotes(parameters, b',').find_map(|parameter| {
@@ -25,7 +29,7 @@ fn response_of(algorithm: &str, qop: Option<&str>) -> String {
         "Digest realm=\"http-auth@example.org\", algorithm={algorithm}, nonce=\"{NONCE}\"{qop}"
     );
     let credentials = Credentials::new("Mufasa", "Circle of Life", None);
-    let challenge = Challenge::parse(&challenge).unwrap();
+    let challenge = parse(&challenge).unwrap();
     let nonce = NonceState::with_client_nonce(challenge, &credentials, CLIENT_NONCE.into());
     let hash = nonce.challenge.algorithm.hash;
     // H(A2) is computed here because GET is not a SIP method.
@@ -84,10 +88,10 @@ fn sha_512_256_matches_another_implementation() {
          nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", \
          opaque=\"HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDssOS\"";
     let credentials = Credentials::new("Jäsøn Doe", "Secret, or not?", None);
-    let challenge = Challenge::parse(challenge).unwrap();
+    let challenge = parse(challenge).unwrap();
     let cnonce = "NTg6RKcb9boFIAS3KrFK9BGeh+niz/sm".to_owned();
     let nonce = NonceState::with_client_nonce(challenge, &credentials, cnonce);
-    let a2 = Hash::Sha512_256.digest(&[b"GET", b"/doe.json"]);
+    let a2 = DigestAlgorithm::Sha512_256.digest(&[b"GET", b"/doe.json"]);
     assert_eq!(
         nonce.response(&a2, "00000001"),
         "7a4e1192babbba02e91182d2895bfdbf7adafc6e48d4e517ca301974843d840c"
@@ -145,7 +149,7 @@ fn assert_curl_agrees(curl: Command, algorithm: &str, qop: Option<&str>) {
     let text =
         format!("Digest realm=\"a, \\\"b\\\"\", nonce=\"{NONCE}\", algorithm={algorithm}{qop}");
     let theirs = authorization_of(curl, &text);
-    let challenge = Challenge::parse(&text).unwrap();
+    let challenge = parse(&text).unwrap();
     let hash = challenge.algorithm.hash;
     let cnonce = parameter(&theirs, "cnonce").unwrap_or_default();
     let credentials = Credentials::new("Mufasa", "Circle of Life", None);
@@ -268,21 +272,108 @@ fn challenges_of_a_proxy_and_the_server_are_both_answered() {
     assert_eq!(parameter(&fields[1].1, "realm").as_deref(), Some("p"));
 }
 
-#[test]
-fn the_topmost_supported_challenge_is_answered() {
+/// The algorithm and nonce with which a 401 with these header fields is answered.
+fn chosen(authorizer: &mut Authorizer, fields: &str) -> Result<(String, String), DigestError> {
     let mut random = StdRng::seed_from_u64(1);
-    let fields = "WWW-Authenticate: Basic realm=\"r\"\r\n\
-         WWW-Authenticate: Digest realm=\"r\", nonce=\"a\", algorithm=SHA3-512\r\n\
-         WWW-Authenticate: Digest realm=\"r\", nonce=\"b\", algorithm=SHA-256, qop=\"auth\"\r\n\
-         WWW-Authenticate: Digest realm=\"r\", nonce=\"c\", algorithm=MD5\r\n";
-    let mut authorizer = authorizer(None);
-    assert_eq!(
-        authorizer.handle_challenge(&challenge_with(401, fields), &mut random),
-        Ok(false)
-    );
+    authorizer.handle_challenge(&challenge_with(401, fields), &mut random)?;
     let value = &authorizer.authorize(Method::Register, "sip:h", b"")[0].1;
-    assert_eq!(parameter(value, "nonce").as_deref(), Some("b"));
-    assert_eq!(parameter(value, "algorithm").as_deref(), Some("SHA-256"));
+    let algorithm = parameter(value, "algorithm").unwrap_or_else(|| "none".into());
+    Ok((algorithm, parameter(value, "nonce").unwrap()))
+}
+
+#[test]
+fn the_strongest_supported_challenge_is_answered_whatever_the_order() {
+    let challenges = [
+        "Basic realm=\"r\"",
+        "Digest realm=\"r, Digest realm=\", nonce=\"a\", algorithm=SHA3-512",
+        "Digest realm=\"r\", nonce=\"b\", algorithm=SHA-256, qop=\"auth,auth-int\"",
+        "Digest realm=\"r\", nonce=\"c\", algorithm=MD5",
+        "Negotiate",
+        "Digest realm = \"r\" , nonce = \"d\", qop=\"auth\"",
+        "digest algorithm=SHA-512-256, nonce=\"e\", realm=\"r\", qop=auth",
+    ];
+    let mut order: Vec<&str> = challenges.to_vec();
+    for _ in 0..challenges.len() {
+        order.rotate_left(1);
+        for order in [order.clone(), order.iter().rev().copied().collect()] {
+            let lines: String = order
+                .iter()
+                .map(|challenge| format!("WWW-Authenticate: {challenge}\r\n"))
+                .collect();
+            let joined = format!("WWW-Authenticate: {}\r\n", order.join(", "));
+            for fields in [lines, joined] {
+                assert_eq!(
+                    chosen(&mut authorizer(None), &fields).unwrap(),
+                    ("SHA-512-256".to_owned(), "e".to_owned()),
+                    "{fields}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn of_equally_strong_challenges_the_topmost_is_answered() {
+    let fields = "WWW-Authenticate: Digest realm=\"r\", nonce=\"a\", algorithm=MD5\r\n\
+         WWW-Authenticate: Digest realm=\"r\", nonce=\"b\", algorithm=SHA-256-sess, qop=\"auth\", \
+         Digest realm=\"r\", nonce=\"c\", algorithm=SHA-256, qop=\"auth\"\r\n";
+    let answered = ("SHA-256-sess".to_owned(), "b".to_owned());
+    assert_eq!(chosen(&mut authorizer(None), fields).unwrap(), answered);
+}
+
+#[test]
+fn the_strongest_challenge_of_the_configured_realm_is_answered() {
+    let fields = "Proxy-Authenticate: Digest realm=\"r\", nonce=\"x\", algorithm=SHA-256\r\n\
+         WWW-Authenticate: Digest realm=\"other\", nonce=\"a\", algorithm=SHA-256, \
+         Digest realm=\"r\", nonce=\"b\"\r\n";
+    let answered = ("none".to_owned(), "b".to_owned());
+    assert_eq!(
+        chosen(&mut authorizer(Some("r")), fields).unwrap(),
+        answered
+    );
+}
+
+#[test]
+fn a_challenge_below_the_minimum_is_not_answered() {
+    use DigestAlgorithm::{Md5, Sha256, Sha512_256};
+
+    let field = |algorithm: &str| {
+        format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"{algorithm}, qop=\"auth\"\r\n")
+    };
+    let fields = [
+        (Md5, field("")),
+        (Md5, field(", algorithm=MD5-sess")),
+        (Sha256, field(", algorithm=SHA-256")),
+        (Sha512_256, field(", algorithm=SHA-512-256-sess")),
+    ];
+    for required in [Md5, Sha256, Sha512_256] {
+        let credentials = Credentials::new("nexo", "s3cret", None).with_minimum(required);
+        let mut authorizer = Authorizer::new(credentials.into());
+        for (offered, fields) in &fields {
+            let answered = chosen(&mut authorizer, fields).map(drop);
+            let expected = match *offered < required {
+                true => Err(DigestError::TooWeak {
+                    offered: *offered,
+                    required,
+                }),
+                false => Ok(()),
+            };
+            assert_eq!(answered, expected, "{fields}");
+            let is_authorized = !authorizer
+                .authorize(Method::Invite, "sip:h", b"")
+                .is_empty();
+            assert_eq!(
+                is_authorized,
+                expected.is_ok(),
+                "a weak challenge drops the nonce of an earlier one"
+            );
+        }
+    }
+    let md5 = Credentials::new("nexo", "s3cret", None);
+    assert!(
+        !Authorizer::new(md5.clone().into()).is_for(&md5.with_minimum(Sha256)),
+        "a nonce is not kept when the minimum is raised"
+    );
 }
 
 #[test]
@@ -312,7 +403,7 @@ fn an_unsupported_challenge_is_rejected() {
 
 #[test]
 fn quotes_and_commas_are_parsed_and_written() {
-    let challenge = Challenge::parse(
+    let challenge = parse(
         "digest Realm=\"a \\\"b\\\", c\" , NONCE = \"x=y,z\",opaque=\"\",qop=\"auth-int,auth\"",
     )
     .unwrap();

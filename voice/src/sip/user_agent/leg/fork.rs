@@ -128,7 +128,7 @@ impl Fork {
             let dialog = bye.dialog.take().filter(|_| !bye.is_retry);
             let is_challenge = matches!(code, 401 | 407);
             if let Some(dialog) = dialog.filter(|_| is_challenge)
-                && cx.handle_challenge(identity, response).is_some()
+                && let Ok(Some(_)) = cx.handle_challenge(identity, response)
             {
                 self.send_bye(dialog, identity, true, cx);
             }

@@ -13,6 +13,8 @@
 
 use std::sync::Arc;
 
+use nexo_domain::call::WeakChallenge;
+
 use super::fork::Fork;
 use super::{Leg, SESSION_SECONDS, SupersededInvite};
 use crate::sip::message::header::Name;
@@ -139,31 +141,38 @@ impl Leg {
                 self.failure_ack = Some(ack);
             }
         }
-        if is_wanted && (self.answer_challenge(response, cx) || self.lengthen_session(response, cx))
-        {
-            return;
+        if !is_wanted {
+            return self.release();
         }
-        self.release();
-        if is_wanted {
-            cx.emit(SipEvent::Rejected {
+        let event = match self.answer_challenge(response, cx) {
+            Ok(true) => return,
+            Ok(false) if self.lengthen_session(response, cx) => return,
+            Ok(false) => SipEvent::Rejected {
                 code,
                 retry_after_seconds: response.retry_after_seconds(),
-            });
-        }
+            },
+            Err(weak) => SipEvent::WeakChallenge(weak),
+        };
+        self.release();
+        cx.emit(event);
     }
 
     /// Sends a new INVITE with credentials, if the response is a challenge that may be answered. Returns
     /// whether it did.
-    fn answer_challenge(&mut self, response: &Response, cx: &mut Context<'_>) -> bool {
+    fn answer_challenge(
+        &mut self,
+        response: &Response,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, WeakChallenge> {
         let code = response.code();
         if !matches!(code, 401 | 407) {
-            return false;
+            return Ok(false);
         }
-        let Some(is_stale) = cx.handle_challenge(&self.identity, response) else {
-            return false;
+        let Some(is_stale) = cx.handle_challenge(&self.identity, response)? else {
+            return Ok(false);
         };
         let before = self.superseded.iter().filter(|i| i.code == code).count();
-        before <= usize::from(is_stale) && self.supersede_invite(code, cx)
+        Ok(before <= usize::from(is_stale) && self.supersede_invite(code, cx))
     }
 
     /// Sends a new INVITE with the session interval that a 422 requires (RFC 4028 §7.3), once. Returns whether it

@@ -1,5 +1,6 @@
 use super::*;
-use crate::sip::user_agent::digest::Credentials;
+use crate::sip::user_agent::digest::{Credentials, DigestAlgorithm};
+use nexo_domain::call::WeakChallenge;
 
 const CHALLENGE: &str = "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\"";
 
@@ -174,6 +175,26 @@ fn without_credentials_for_the_realm_a_challenge_is_a_rejection() {
             scene.events()[..],
             [SipEvent::Rejected { code: 401, .. }]
         ));
+    }
+}
+
+#[test]
+fn a_challenge_weaker_than_required_is_not_answered() {
+    for code in [401, 407] {
+        let credentials = Credentials::new("nexo", "s3cret", None);
+        let mut scene = Scene::with_invite(Invite {
+            credentials: Some(credentials.with_minimum(DigestAlgorithm::Sha256).into()),
+            ..invite()
+        });
+        let first = scene.invite.clone();
+        scene.challenge(&first, code, CHALLENGE);
+        assert_eq!(scene.sent_methods(), [Method::Ack]);
+        let weak = WeakChallenge {
+            code,
+            offered: "md5",
+            required: "sha-256",
+        };
+        assert_eq!(scene.events(), [SipEvent::WeakChallenge(weak)]);
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sip::user_agent::digest::Credentials;
+use crate::sip::user_agent::digest::{Credentials, DigestAlgorithm};
 
 const CHALLENGE: &str = "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\"";
 
@@ -12,6 +12,10 @@ struct Exchange {
 
 impl Exchange {
     fn start(kind: RequestKind) -> Exchange {
+        Exchange::start_as(kind, Credentials::new("nexo", "s3cret", None))
+    }
+
+    fn start_as(kind: RequestKind, credentials: Credentials) -> Exchange {
         let mut ua = UserAgent::new("test", Timers::default(), 1);
         ua.set_peers([GATEWAY.into()].into());
         let now = Instant::now();
@@ -22,7 +26,7 @@ impl Exchange {
                 call_id: "gateway@nexo".into(),
                 cseq: 7,
                 gateway: GATEWAY.into(),
-                credentials: Some(Credentials::new("nexo", "s3cret", None).into()),
+                credentials: Some(credentials.into()),
                 local: LOCAL,
                 request_uri: "sip:192.0.2.9:5060".into(),
                 from_uri: "sip:nexo@192.0.2.9:5060".into(),
@@ -135,6 +139,31 @@ fn a_challenged_registration_is_authorized_once() {
         panic!("no answer");
     };
     assert_eq!((code, cseq), (401, 8), "a wrong password is not retried");
+}
+
+#[test]
+fn no_request_is_authorized_with_a_weaker_algorithm_than_required() {
+    let register = RequestKind::Register {
+        user: "nexo".into(),
+        expires_seconds: 300,
+    };
+    for kind in [register, RequestKind::Options] {
+        let credentials = Credentials::new("nexo", "s3cret", None);
+        let credentials = credentials.with_minimum(DigestAlgorithm::Sha512_256);
+        let mut exchange = Exchange::start_as(kind, credentials);
+        let challenge = "Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"";
+        exchange.answer(401, &[("WWW-Authenticate", challenge)]);
+        assert_eq!(exchange.sent.cseq(), 7, "nothing was sent");
+        let Some(RequestOutcome::Answered {
+            code: 401,
+            weak_challenge: Some(weak),
+            ..
+        }) = exchange.outcome()
+        else {
+            panic!("no answer");
+        };
+        assert_eq!((weak.offered, weak.required), ("sha-256", "sha-512-256"));
+    }
 }
 
 #[test]

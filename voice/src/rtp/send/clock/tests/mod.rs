@@ -160,6 +160,16 @@ fn far_packet(payload_type: u8, sequence: u16, payload: &[u8]) -> Vec<u8> {
     [&header.bytes()[..], payload].concat()
 }
 
+/// Sends packets of silence, one each 20 ms, with this SSRC.
+fn send_run(socket: &UdpSocket, to: (IpAddr, u16), ssrc: u32, sequences: std::ops::Range<u16>) {
+    for sequence in sequences {
+        let mut packet = far_packet(8, sequence, &[0xd5; 160]);
+        packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        socket.send_to(&packet, to).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn event_of(fixture: &Fixture, wanted: impl Fn(&MediaEvent) -> bool) -> MediaEvent {
     loop {
         let event = fixture.events.recv_timeout(TIMEOUT).unwrap();

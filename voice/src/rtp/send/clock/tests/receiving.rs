@@ -29,32 +29,166 @@ fn the_far_ends_report_is_in_the_stats() {
 fn a_far_end_that_sends_from_another_port_is_accepted_and_still_sent_to_where_it_listens() {
     let fixture = Fixture::new();
     let (reserved, playing) = fixture.play(500);
-    let (first, _) = fixture.packet();
+    fixture.packet();
     let other = far_end();
-    let rtp = SocketAddr::from((LOOPBACK, reserved.rtp_port));
-    other.send_to(&first.bytes(), rtp).unwrap();
-    receive_until(&fixture, || playing.stats().packets_received == 1);
+    let rtp = (LOOPBACK, reserved.rtp_port);
+    send_run(&other, rtp, 99, 0..4);
+    assert_eq!(playing.stats().packets_received, 0);
+    send_run(&other, rtp, 99, 4..20);
+    receive_until(&fixture, || playing.stats().packets_received > 5);
     fixture.packet();
     other.set_nonblocking(true).unwrap();
     assert!(other.recv(&mut [0; 10]).is_err());
 }
 
 #[test]
+fn the_announced_address_ends_the_reception_from_another_port() {
+    let fixture = Fixture::new();
+    let (reserved, playing) = fixture.play_as(address(&fixture.far), 500, |config| {
+        config.telephone_event = Some(101);
+    });
+    fixture.packet();
+    let other = far_end();
+    let rtp = (LOOPBACK, reserved.rtp_port);
+    send_run(&other, rtp, 7, 0..20);
+    receive_until(&fixture, || playing.stats().packets_received > 0);
+    fixture
+        .far
+        .send_to(&far_packet(101, 1, &[5, 0, 0, 160]), rtp)
+        .unwrap();
+    let stream = reserved.stream;
+    let pressed = |key| MediaEvent::DtmfReceived {
+        stream,
+        key: DtmfKey::from_char(key).unwrap(),
+    };
+    assert_eq!(event_of(&fixture, is_key), pressed('5'));
+    let before = playing.stats().packets_received;
+    for n in 0..20 {
+        let press = far_packet(101, 100 + n, &[6, 0, 0, 160]);
+        other.send_to(&press, rtp).unwrap();
+    }
+    send_run(&other, rtp, 7, 20..40);
+    fixture
+        .far
+        .send_to(&far_packet(101, 9000, &[8, 0, 0, 160]), rtp)
+        .unwrap();
+    assert_eq!(event_of(&fixture, is_key), pressed('8'));
+    assert_eq!(playing.stats().packets_received, before + 1);
+}
+
+fn is_key(event: &MediaEvent) -> bool {
+    matches!(event, MediaEvent::DtmfReceived { .. })
+}
+
+#[test]
+fn packets_received_before_a_stream_begins_do_not_count() {
+    let fixture = Fixture::new();
+    let sockets = crate::rtp::send::ports::MAX_PAIRS;
+    for reserved in (0..sockets).map(|_| fixture.clock.reserve()) {
+        for sequence in 0..100 {
+            let press = far_packet(101, sequence * 50, &[3, 0, 0, 160]);
+            let to = (LOOPBACK, reserved.rtp_port);
+            fixture.far.send_to(&press, to).unwrap();
+        }
+    }
+    let (reserved, playing) = fixture.play_as(address(&fixture.far), 500, |config| {
+        config.telephone_event = Some(101);
+    });
+    fixture.packet();
+    let press = far_packet(101, 9000, &[4, 0, 0, 160]);
+    let rtp = (LOOPBACK, reserved.rtp_port);
+    fixture.far.send_to(&press, rtp).unwrap();
+    let key = DtmfKey::from_char('4').unwrap();
+    let stream = reserved.stream;
+    assert_eq!(
+        event_of(&fixture, is_key),
+        MediaEvent::DtmfReceived { stream, key }
+    );
+    assert_eq!(playing.stats().packets_received, 1);
+}
+
+#[test]
+fn packets_received_before_a_stream_begins_do_not_count_on_a_socket_in_use() {
+    let fixture = Fixture::new();
+    let (first, _first_playing) = fixture.play(2000);
+    fixture.packet();
+    for round in 0..20_u16 {
+        let far = far_end();
+        // Sockets are assigned in turn: the next stream gets the first one's.
+        let sockets = crate::rtp::send::ports::MAX_PAIRS;
+        for _ in 1..sockets {
+            fixture.clock.reserve();
+        }
+        let press = far_packet(101, round * 50, &[3, 0, 0, 160]);
+        far.send_to(&press, (LOOPBACK, first.rtp_port)).unwrap();
+        let (reserved, playing) = fixture.play_as(address(&far), 500, |config| {
+            config.telephone_event = Some(101);
+        });
+        assert_eq!(reserved.rtp_port, first.rtp_port);
+        packet_at(&far);
+        packet_at(&far);
+        assert_eq!(playing.stats().packets_received, 0, "round {round}");
+    }
+}
+
+#[test]
+fn reports_from_elsewhere_do_not_count() {
+    let fixture = Fixture::new();
+    let (reserved, playing) = fixture.play(500);
+    let (first, _) = fixture.packet();
+    let rtp = (LOOPBACK, reserved.rtp_port);
+    let rtcp = (LOOPBACK, reserved.rtcp_port);
+    fixture
+        .far
+        .send_to(&far_packet(8, 1, &[0xd5; 160]), rtp)
+        .unwrap();
+    receive_until(&fixture, || playing.stats().packets_received == 1);
+    let report = |lost: u8| {
+        let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 99];
+        report.extend(first.ssrc.to_be_bytes());
+        report.extend([
+            lost, 0, 0, 9, 0, 0, 1, 0, 0, 0, 0, 33, 0, 0, 0, 0, 0, 0, 0, 0,
+        ]);
+        report
+    };
+    let elsewhere = UdpSocket::bind("127.0.0.2:0").unwrap();
+    for from in [&far_end(), &fixture.far, &elsewhere] {
+        from.send_to(&report(200), rtcp).unwrap();
+    }
+    fixture.far_rtcp.send_to(&report(64), rtcp).unwrap();
+    receive_until(&fixture, || playing.stats().fraction_lost.is_some());
+    for from in [&far_end(), &fixture.far, &elsewhere] {
+        from.send_to(&report(200), rtcp).unwrap();
+    }
+    for _ in 0..5 {
+        fixture.packet();
+    }
+    assert_eq!(playing.stats().fraction_lost, Some(64));
+}
+
+#[test]
 fn behind_a_nat_the_audio_goes_to_the_source_of_the_gateways_packets() {
     let fixture = Fixture::new();
     let unreachable = SocketAddr::from(([169, 254, 77, 77], 4000));
-    let (reserved, _playing) = fixture.play_to(unreachable, 500);
-    let rtp = SocketAddr::from((LOOPBACK, reserved.rtp_port));
-    let header = packet::Header {
-        marker: true,
-        payload_type: 8,
-        sequence: 1,
-        timestamp: 1,
-        ssrc: 1,
-    };
-    fixture.far.send_to(&header.bytes(), rtp).unwrap();
+    let (reserved, playing) = fixture.play_to(unreachable, 500);
+    let rtp = (LOOPBACK, reserved.rtp_port);
+    let sender = fixture.far.try_clone().unwrap();
+    send_run(&sender, rtp, 1, 0..10);
     let (header, _) = fixture.packet();
     assert_eq!(header.payload_type, 8);
+    // Its reports come from any port of the NAT, with its SSRC.
+    let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 1];
+    report.extend(header.ssrc.to_be_bytes());
+    report.extend([64, 0, 0, 9, 0, 0, 1, 0, 0, 0, 0, 33, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let mut of_another = report.clone();
+    (of_another[7], of_another[12]) = (2, 200);
+    for report in [&report, &of_another] {
+        let rtcp = (LOOPBACK, reserved.rtcp_port);
+        far_end().send_to(report, rtcp).unwrap();
+    }
+    receive_until(&fixture, || playing.stats().fraction_lost.is_some());
+    fixture.packet();
+    assert_eq!(playing.stats().fraction_lost, Some(64));
 }
 
 #[test]
@@ -86,6 +220,15 @@ fn protected_audio_is_read_with_the_key_and_protected_dtmf_is_received() {
         }
         let to = (LOOPBACK, reserved.rtp_port);
         let press = [7, 0, 0, 160];
+        // A forger at another port is first, with an SSRC of its own and that of the far end.
+        let (forger, mut forged) = (far_end(), Sender::new(&key()));
+        for n in 0..12 {
+            let mut packet = far_packet(101, n, &press);
+            packet[11] = 7 + n as u8 % 2 * 92;
+            forged.protect_rtp(&mut packet).unwrap();
+            forger.send_to(&packet, to).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
         // An unprotected packet is dropped.
         fixture
             .far

@@ -292,6 +292,7 @@ impl Storm {
                 code: *code,
                 retry_after_seconds: *retry_after_seconds,
             },
+            SipEvent::WeakChallenge(challenge) => CallInput::WeakChallenge(*challenge),
             SipEvent::TimedOut => CallInput::Silent,
             SipEvent::RemoteHungUp => CallInput::RemoteHungUp,
             SipEvent::TransportFailed => CallInput::TransportLost,
