@@ -27,7 +27,19 @@ pub fn run(loaded: &Loaded, command: &Command) -> anyhow::Result<CommandOutput> 
         }
         Command::Check => {
             voice::prompts(&loaded.config)?;
-            CommandOutput::new("ok", json!({ "ok": true }))
+            let without_route = loaded.config.carriers_without_route();
+            let text = match without_route.is_empty() {
+                true => "ok".to_owned(),
+                false => {
+                    let names: Vec<&str> = without_route.iter().map(|c| c.name()).collect();
+                    format!(
+                        "ok\nno route: {} (OTPs to their numbers get 502 no_route)",
+                        names.join(", ")
+                    )
+                }
+            };
+            let json = json!({ "ok": true, "carriers_without_route": without_route });
+            CommandOutput::new(text, json)
         }
     })
 }

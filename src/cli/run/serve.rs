@@ -60,9 +60,10 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
     let mut hung_up = signal(SignalKind::hangup())?;
     let app = App::start(config, ports, store, recorder, None).await?;
     match as_json {
-        true => print_json(&app, demo_key.as_ref()),
+        true => print_json(config, &app, demo_key.as_ref()),
         false => print_text(config, &app, demo_key.as_ref()),
     }
+    warn_of_missing_routes(config);
     systemd::ready();
     let watchdog = actix_web::rt::spawn(systemd::watchdog(app.is_alive()));
     let mut reloads = Reloads { loaded };
@@ -89,6 +90,22 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
     Ok(())
 }
 
+/// Logs which carriers' numbers live keys cannot call.
+fn warn_of_missing_routes(config: &Config) {
+    let carriers = config.carriers_without_route();
+    if !carriers.is_empty() {
+        let carriers = carriers
+            .iter()
+            .map(|c| c.name())
+            .collect::<Vec<_>>()
+            .join(", ");
+        tracing::warn!(
+            carriers,
+            "no gateway is configured for these carriers; OTPs to their numbers get 502 no_route"
+        );
+    }
+}
+
 /// Applies reloads one after the other.
 struct Reloads {
     /// The configuration loaded last, including settings that take effect at the next start.
@@ -105,6 +122,7 @@ impl Reloads {
         };
         match result.await {
             Ok((new, reloaded)) => {
+                warn_of_missing_routes(&new.config);
                 self.loaded = new;
                 reloader.meters.done();
                 tracing::info!(changed = ?reloaded.changed, "configuration reloaded");
@@ -125,9 +143,10 @@ impl Reloads {
     }
 }
 
-/// Creates a demo account with free credit if the database has no accounts. Returns its key, which is shown once.
+/// Creates a demo account with free credit if the database has no accounts and no carrier has a gateway. Returns its
+/// key, which is shown once.
 async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<ApiKey>> {
-    if !store.accounts().all().await?.is_empty() {
+    if config.has_gateways() || !store.accounts().all().await?.is_empty() {
         return Ok(None);
     }
     let account_id = match create_account(store).await {
@@ -190,7 +209,7 @@ pub async fn create_key(
     Ok(key)
 }
 
-fn print_json(app: &App, demo_key: Option<&ApiKey>) {
+fn print_json(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
     let sandbox = app.sandbox.as_ref().map(|s| s.local_addr().to_string());
     println!(
         "{}",
@@ -198,6 +217,7 @@ fn print_json(app: &App, demo_key: Option<&ApiKey>) {
             "http": format!("http://{}", app.http),
             "metrics": format!("http://{}/metrics", app.metrics),
             "sandbox": sandbox,
+            "carriers_without_route": config.carriers_without_route(),
             "demo_key": demo_key.map(ApiKey::reveal),
         })
     );

@@ -5,5 +5,6 @@ mod leaks;
 mod lifecycle;
 mod overload;
 mod packaging;
+mod routing;
 mod supervision;
 mod traces;
