@@ -161,6 +161,7 @@ impl Bench {
             account_id: self.account_id,
             key_id: KeyId(self.account_id.0),
             test: false,
+            sandbox: false,
             phone,
             carrier: phone
                 .carrier(&self.plan)

@@ -90,12 +90,18 @@ pub async fn export_readiness(state: web::Data<ApiState>) {
 async fn problems(state: &ApiState) -> Vec<String> {
     let mut problems = database(&state.store, &state.health.migrations).await;
     problems.extend(actors(&state.dispatcher, &state.health.webhooks).await);
-    for route in &state.dispatcher.carriers {
-        let trunk = route.trunk.current();
+    let trunks = state
+        .dispatcher
+        .carriers
+        .iter()
+        .map(|route| route.trunk.current());
+    let trunks: Vec<_> = trunks.filter(|trunk| !trunk.gateways.is_empty()).collect();
+    if trunks.is_empty() {
+        problems.push("no carrier has a gateway, and the sandbox is disabled".to_owned());
+    }
+    for trunk in trunks {
         let (carrier, gateways) = (trunk.carrier, &trunk.gateways);
-        if gateways.is_empty() {
-            problems.push(format!("carrier {carrier} has no gateway"));
-        } else if !gateways.iter().any(|gateway| gateway.state.is_up()) {
+        if !gateways.iter().any(|gateway| gateway.state.is_up()) {
             let names: Vec<&str> = gateways.iter().map(|g| g.name.as_str()).collect();
             let names = names.join(", ");
             problems.push(format!(

@@ -27,6 +27,7 @@ use database::{ClusterConfig, DatabaseConfig};
 use deposits::DepositsConfig;
 use logging::{LogsConfig, TracesConfig};
 use mail::MailConfig;
+use nexo_domain::phone::carrier_plan::Carrier;
 use privacy::PrivacyConfig;
 use read::effective::EffectiveConfig;
 pub use read::error::ConfigError;
@@ -148,5 +149,29 @@ impl Config {
             config,
             effective: EffectiveConfig::new(settings),
         })
+    }
+}
+
+impl Config {
+    /// Whether any carrier has a gateway. If none has, the sandbox takes the calls of live keys.
+    pub fn has_gateways(&self) -> bool {
+        self.carriers
+            .iter()
+            .any(|carrier| !carrier.gateways.is_empty())
+    }
+
+    /// The carriers whose numbers live keys cannot call, in the order of the numbering plan.
+    pub fn carriers_without_route(&self) -> Vec<Carrier> {
+        if self.sandbox.enabled && !self.has_gateways() {
+            return Vec::new();
+        }
+        let configured = self
+            .carriers
+            .iter()
+            .filter(|carrier| !carrier.gateways.is_empty());
+        let is_routed = |carrier: &Carrier| configured.clone().any(|c| c.name == carrier.name());
+        Carrier::all()
+            .filter(|carrier| !is_routed(carrier))
+            .collect()
     }
 }

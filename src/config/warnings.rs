@@ -28,6 +28,14 @@ impl Config {
                 }
             }
         }
+        let unrouted = self.carriers_without_route();
+        if !unrouted.is_empty() {
+            let names: Vec<&str> = unrouted.iter().map(|carrier| carrier.name()).collect();
+            warnings.push(format!(
+                "no gateway is configured for {}: OTPs to their numbers get 502 no_route",
+                names.join(", ")
+            ));
+        }
         warnings
     }
 }
@@ -82,7 +90,9 @@ mod tests {
 
     fn warnings(file: &str) -> Vec<String> {
         let loaded = Config::from_texts(Some(("nexo.toml", file)), []).unwrap();
-        loaded.config.warnings()
+        let mut warnings = loaded.config.warnings();
+        warnings.retain(|warning| !warning.starts_with("no gateway is configured"));
+        warnings
     }
 
     #[test]

@@ -48,8 +48,8 @@ pub async fn apply_drains<'t>(trunks: impl IntoIterator<Item = &'t Trunk>, store
     }
 }
 
-/// One trunk for each carrier of the numbering plan, in its order. A carrier without a gateway uses the sandbox if
-/// there is one, else it has no route.
+/// One trunk for each carrier of the numbering plan, in its order. As long as no carrier has a gateway, the sandbox
+/// takes the calls of all. Otherwise a carrier without a gateway has no route for live keys.
 ///
 /// # Errors
 /// If a gateway's host name does not resolve.
@@ -71,17 +71,18 @@ pub async fn from_config(
         for gateway in configured.map_or(&[][..], |c| &c.gateways) {
             gateways.push(located(carrier, gateway, timeout, locator).await?);
         }
-        let on_sandbox = gateways.is_empty();
+        let live_on_sandbox = sandbox.is_some() && !config.has_gateways();
         trunks.push(Trunk {
             carrier,
             channels: configured.map_or(SANDBOX_CHANNELS, |c| c.channels),
             calls_per_second: configured.and_then(|c| NonZeroU32::new(c.calls_per_second)),
             caller_ids: configured.map_or(Vec::new(), |c: &CarrierConfig| c.caller_ids.clone()),
-            gateways: match on_sandbox {
+            gateways: match live_on_sandbox {
                 true => built_in.clone(),
                 false => gateways,
             },
             test_gateways: built_in.clone(),
+            live_on_sandbox,
         });
     }
     Ok(trunks)

@@ -212,6 +212,7 @@ fn end_reason(end: &CallEnd) -> &'static str {
         CallEnd::NotAccepted(_) => "not_accepted",
         CallEnd::Delivered => "delivered",
         CallEnd::PartialPlayback => "partial_playback",
+        CallEnd::TimeLimit => "time_limit",
         CallEnd::Rejected { .. } => "rejected",
         CallEnd::NoAnswer => "no_answer",
         CallEnd::MediaLost => "media_lost",

@@ -103,10 +103,11 @@ impl Dispatcher {
                 });
             }
         };
+        let sandbox = trunk.is_sandbox(realm);
         let live = self.live.begin(order.delivery_id);
         let idempotent = replier.request();
         match self
-            .debit(&order, &node, &idempotent, now_ms)
+            .debit(&order, sandbox, &node, &idempotent, now_ms)
             .instrument(tracing::debug_span!("debit"))
             .await
         {
@@ -157,6 +158,7 @@ impl Dispatcher {
     async fn debit(
         &self,
         order: &OtpOrder,
+        sandbox: bool,
         node: &Arc<NodeEpoch>,
         idempotent: &Option<Arc<IdempotentRequest>>,
         claimed_at_boot_ms: i64,
@@ -169,6 +171,7 @@ impl Dispatcher {
             account_id: order.account_id,
             key_id: order.key_id,
             test: order.test,
+            sandbox,
             phone: order.phone,
             carrier: order.carrier,
             cost: order.cost,

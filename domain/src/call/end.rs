@@ -11,6 +11,8 @@ pub enum CallEnd {
     Delivered,
     /// Answered, and ended before the last digit of the first reading.
     PartialPlayback,
+    /// Cut before the last digit of the first reading, because the call reached its longest duration.
+    TimeLimit,
     /// Rejected after acceptance.
     Rejected { code: u16, after_ringing: bool },
     /// Rang until the ring timeout.

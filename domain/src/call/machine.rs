@@ -14,17 +14,19 @@ use crate::call::end::{CallEnd, Refusal, WeakChallenge};
 /// | Dialling | 1xx | Proceeding, or Ringing for 18x | `Accepted` |
 /// | Dialling | rejection, silence, transport lost | Ended | `Ended(NotAccepted)` |
 /// | Dialling, Proceeding, Ringing | 2xx | Speaking, or AwaitingKey if a key is required | `Accepted` (the first time), `Speak` or `AskForKey` |
+/// | Proceeding, Ringing | 2xx, a key is required, and less than a reading's time is left | Ended | `HangUp`, `Ended(TimeLimit)` |
 /// | AwaitingKey | a key | Speaking | `Speak` |
-/// | AwaitingKey | all played, far end hangs up, call deadline | Ended | `HangUp`, `Ended(PartialPlayback)` |
+/// | AwaitingKey | all played, far end hangs up | Ended | `HangUp`, `Ended(PartialPlayback)` |
+/// | AwaitingKey | less than a reading's time is left | Ended | `HangUp`, `Ended(TimeLimit)` |
 /// | Proceeding, Ringing | rejection | Ended | `Ended` by the code |
 /// | Proceeding, Ringing | ring deadline | Ended | `Cancel`, `Ended(NoAnswer)` |
 /// | Proceeding, Ringing | transport lost | Ended | `Ended(TransportLost)` |
-/// | Speaking | a key, the first three times | Speaking | `Repeat` |
+/// | Speaking | a key, the first three times, if a reading's time is left | Speaking | `Repeat` |
 /// | Speaking | last digit of a reading | Speaking | none: records that the code was read |
 /// | Speaking | all played | Ended | `HangUp`, `Ended(Delivered)` |
 /// | Speaking | far end hangs up | Ended | `Ended(Delivered)` if the code was read, else `Ended(PartialPlayback)` |
 /// | AwaitingKey, Speaking | no media path, transport lost | Ended | `HangUp`, `Ended(MediaLost)` or `Ended(TransportLost)`; `Delivered` if the code was read |
-/// | Speaking | call deadline | Ended | `HangUp`, as if the far end hung up |
+/// | Speaking | call deadline | Ended | `HangUp`, `Ended(Delivered)` if the code was read, else `Ended(TimeLimit)` |
 /// | any except Ended | abandoned | Ended | `Cancel` or `HangUp`, `Ended(Abandoned)`; `Delivered` if the code was read |
 /// | Ended | any | Ended | none: late and repeated inputs have no effect |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,6 +107,14 @@ pub struct CallLimits {
     pub require_keypress: bool,
 }
 
+/// How long the readings of a code take, from the answer or the key press to the last digit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReadingTimes {
+    pub first: Duration,
+    /// Of a repetition, which is slower.
+    pub repeated: Duration,
+}
+
 /// How many times a key press repeats the code.
 pub const MAX_REPEATS: u8 = 3;
 
@@ -113,6 +123,7 @@ pub const MAX_REPEATS: u8 = 3;
 pub struct Call {
     state: CallState,
     limits: CallLimits,
+    reading_times: ReadingTimes,
     dialled_at: Instant,
     accepted_at: Option<Instant>,
     has_rung: bool,
@@ -122,10 +133,11 @@ pub struct Call {
 
 impl Call {
     /// A call whose INVITE is sent at `now`.
-    pub fn dial(limits: CallLimits, now: Instant) -> Self {
+    pub fn dial(limits: CallLimits, reading_times: ReadingTimes, now: Instant) -> Self {
         Self {
             state: CallState::Dialling,
             limits,
+            reading_times,
             dialled_at: now,
             accepted_at: None,
             has_rung: false,
@@ -147,9 +159,16 @@ impl Call {
             CallState::Proceeding | CallState::Ringing => {
                 Some(end.map_or(ring, |end| ring.min(end)))
             }
-            CallState::AwaitingKey | CallState::Speaking => end,
+            CallState::AwaitingKey => end.and_then(|end| end.checked_sub(self.reading_times.first)),
+            CallState::Speaking => end,
             CallState::Ended => None,
         }
+    }
+
+    /// Whether this much time is left before the call has to end.
+    fn has_time(&self, needed: Duration, now: Instant) -> bool {
+        let end = self.accepted_at.map(|at| at + self.limits.max_call);
+        end.is_none_or(|end| now + needed <= end)
     }
 
     /// Ends a call whose deadline has passed: an unanswered call, or one that lasts too long.
@@ -166,7 +185,7 @@ impl Call {
                 self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel))
             }
             CallState::AwaitingKey | CallState::Speaking => {
-                let end = self.end_of_speech(CallEnd::PartialPlayback);
+                let end = self.end_of_speech(CallEnd::TimeLimit);
                 self.end(end, Some(CallEffect::HangUp))
             }
             CallState::Ended => Vec::new(),
@@ -178,7 +197,7 @@ impl Call {
         match self.state {
             CallState::Dialling => self.step_dialling(input, now),
             CallState::Proceeding | CallState::Ringing => self.step_accepted(input, now),
-            CallState::AwaitingKey | CallState::Speaking => self.step_answered(input),
+            CallState::AwaitingKey | CallState::Speaking => self.step_answered(input, now),
             CallState::Ended => Vec::new(),
         }
     }
@@ -192,7 +211,9 @@ impl Call {
             }
             CallInput::Answered => {
                 self.accept(now);
-                vec![CallEffect::Accepted, self.answered()]
+                let mut effects = vec![CallEffect::Accepted];
+                effects.extend(self.answered(now));
+                effects
             }
             CallInput::MediaLost => {
                 self.accept(now);
@@ -237,7 +258,7 @@ impl Call {
             }
             CallInput::Answered => {
                 self.accept(now);
-                vec![self.answered()]
+                self.answered(now)
             }
             CallInput::Rejected { code, .. }
             | CallInput::WeakChallenge(WeakChallenge { code, .. }) => {
@@ -259,30 +280,37 @@ impl Call {
         }
     }
 
-    fn answered(&mut self) -> CallEffect {
-        let (state, effect) = match self.limits.require_keypress {
-            true => (CallState::AwaitingKey, CallEffect::AskForKey),
-            false => (CallState::Speaking, CallEffect::Speak),
-        };
-        self.state = state;
-        effect
-    }
-
-    fn key_pressed(&mut self) -> Vec<CallEffect> {
-        if self.state == CallState::AwaitingKey {
+    fn answered(&mut self, now: Instant) -> Vec<CallEffect> {
+        if !self.limits.require_keypress {
             self.state = CallState::Speaking;
             return vec![CallEffect::Speak];
         }
-        if self.repeats == MAX_REPEATS {
+        if !self.has_time(self.reading_times.first, now) {
+            return self.end(CallEnd::TimeLimit, Some(CallEffect::HangUp));
+        }
+        self.state = CallState::AwaitingKey;
+        vec![CallEffect::AskForKey]
+    }
+
+    fn key_pressed(&mut self, now: Instant) -> Vec<CallEffect> {
+        if self.state == CallState::AwaitingKey {
+            if !self.has_time(self.reading_times.first, now) {
+                return self.end(CallEnd::TimeLimit, Some(CallEffect::HangUp));
+            }
+            self.state = CallState::Speaking;
+            return vec![CallEffect::Speak];
+        }
+        // The reading in progress goes on.
+        if self.repeats == MAX_REPEATS || !self.has_time(self.reading_times.repeated, now) {
             return Vec::new();
         }
         self.repeats += 1;
         vec![CallEffect::Repeat(self.repeats)]
     }
 
-    fn step_answered(&mut self, input: CallInput) -> Vec<CallEffect> {
+    fn step_answered(&mut self, input: CallInput, now: Instant) -> Vec<CallEffect> {
         match input {
-            CallInput::KeyPressed => self.key_pressed(),
+            CallInput::KeyPressed => self.key_pressed(now),
             CallInput::CodeRead => {
                 self.is_code_read = true;
                 Vec::new()

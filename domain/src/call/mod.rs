@@ -10,4 +10,4 @@ pub mod steps;
 mod tests;
 
 pub use end::{CallEnd, Refusal, WeakChallenge};
-pub use machine::{Call, CallEffect, CallInput, CallLimits, CallState, MAX_REPEATS};
+pub use machine::{Call, CallEffect, CallInput, CallLimits, CallState, MAX_REPEATS, ReadingTimes};

@@ -85,10 +85,10 @@ impl Outcome {
     /// | 480 without ringing, 410 | unreachable | unreachable | yes |
     /// | 404, 484, 604 | invalid_number | invalid_number | yes |
     /// | any other rejection, media or transport lost | carrier_error | the SIP code, or `media_lost`, `transport_lost` | yes |
-    /// | the process died | interrupted | interrupted | yes |
+    /// | the process died, or the call's time was over before the first reading's end | interrupted | interrupted | yes |
     pub fn of(ending: &Ending, policy: RefundPolicy) -> Outcome {
         let (error_code, carrier_status, fault) = match ending {
-            Ending::Interrupted | Ending::Call(CallEnd::Abandoned) => {
+            Ending::Interrupted | Ending::Call(CallEnd::Abandoned | CallEnd::TimeLimit) => {
                 named("interrupted", Fault::Carrier)
             }
             Ending::Call(CallEnd::Delivered) => return Outcome::delivered(),
@@ -213,6 +213,12 @@ mod tests {
                 refunded,
             ),
             (Ending::Interrupted, "interrupted", "interrupted", refunded),
+            (
+                Ending::Call(CallEnd::TimeLimit),
+                "interrupted",
+                "interrupted",
+                refunded,
+            ),
         ] {
             let outcome = Outcome::of(&ending, RefundPolicy::Carrier);
             assert_eq!(outcome.status, Status::Failed, "{ending:?}");

@@ -1,6 +1,9 @@
 use std::time::{Duration, Instant};
 
-use super::{Call, CallEffect, CallEnd, CallInput, CallLimits, CallState, Refusal, WeakChallenge};
+use super::{
+    Call, CallEffect, CallEnd, CallInput, CallLimits, CallState, ReadingTimes, Refusal,
+    WeakChallenge,
+};
 
 const LIMITS: CallLimits = CallLimits {
     ring_timeout: Duration::from_secs(30),
@@ -8,9 +11,14 @@ const LIMITS: CallLimits = CallLimits {
     require_keypress: false,
 };
 
+const READING: ReadingTimes = ReadingTimes {
+    first: Duration::from_secs(10),
+    repeated: Duration::from_secs(13),
+};
+
 fn call_after(inputs: &[CallInput]) -> (Call, Instant) {
     let now = Instant::now();
-    let mut call = Call::dial(LIMITS, now);
+    let mut call = Call::dial(LIMITS, READING, now);
     for input in inputs {
         call.step(input.clone(), now);
     }
@@ -23,7 +31,7 @@ const RINGING: CallInput = CallInput::Provisional { code: 180 };
 #[test]
 fn a_whole_call_is_accepted_once_and_delivered_once() {
     let now = Instant::now();
-    let mut call = Call::dial(LIMITS, now);
+    let mut call = Call::dial(LIMITS, READING, now);
     let inputs = [
         (TRYING, vec![CallEffect::Accepted]),
         (RINGING, vec![]),
@@ -73,10 +81,11 @@ fn if_a_key_is_required_the_code_is_read_only_after_a_key_press() {
     };
     let answered = || {
         let now = Instant::now();
-        let mut call = Call::dial(limits, now);
+        let mut call = Call::dial(limits, READING, now);
         let effects = call.step(CallInput::Answered, now);
         assert_eq!(effects, [CallEffect::Accepted, CallEffect::AskForKey]);
-        assert_eq!(call.deadline(), Some(now + limits.max_call));
+        let last_start = now + limits.max_call - READING.first;
+        assert_eq!(call.deadline(), Some(last_start));
         (call, now)
     };
     let (mut call, now) = answered();
@@ -101,8 +110,44 @@ fn if_a_key_is_required_the_code_is_read_only_after_a_key_press() {
     let effects = call.step(CallInput::RemoteHungUp, now);
     assert_eq!(effects, vec![partial.clone()]);
     let (mut call, now) = answered();
-    let late = now + limits.max_call;
-    assert_eq!(call.tick(late), [CallEffect::HangUp, partial]);
+    let late = now + limits.max_call - READING.first;
+    let cut = [CallEffect::HangUp, CallEffect::Ended(CallEnd::TimeLimit)];
+    assert_eq!(call.tick(late), cut, "too late for a reading");
+    let (mut call, _) = answered();
+    assert_eq!(call.step(CallInput::KeyPressed, late), [CallEffect::Speak]);
+    let (mut call, _) = answered();
+    let too_late = late + Duration::from_millis(1);
+    assert_eq!(call.step(CallInput::KeyPressed, too_late), cut);
+}
+
+#[test]
+fn without_time_for_a_reading_no_key_is_asked_for() {
+    let limits = CallLimits {
+        require_keypress: true,
+        ..LIMITS
+    };
+    let now = Instant::now();
+    let mut call = Call::dial(limits, READING, now);
+    call.step(TRYING, now);
+    let late = now + limits.max_call - READING.first + Duration::from_millis(1);
+    assert_eq!(
+        call.step(CallInput::Answered, late),
+        [CallEffect::HangUp, CallEffect::Ended(CallEnd::TimeLimit)]
+    );
+}
+
+#[test]
+fn a_key_that_leaves_no_time_for_a_repetition_does_not_stop_the_reading() {
+    let (mut call, now) = call_after(&[TRYING, CallInput::Answered]);
+    let late = now + LIMITS.max_call - READING.repeated;
+    assert_eq!(
+        call.step(CallInput::KeyPressed, late + Duration::from_millis(1)),
+        []
+    );
+    assert_eq!(
+        call.step(CallInput::KeyPressed, late),
+        [CallEffect::Repeat(1)]
+    );
 }
 
 #[test]
@@ -226,7 +271,7 @@ fn every_sequence_of_three_inputs_ends_exactly_once() {
         for b in &inputs {
             for c in &inputs {
                 let now = Instant::now();
-                let mut call = Call::dial(LIMITS, now);
+                let mut call = Call::dial(LIMITS, READING, now);
                 let mut effects = Vec::new();
                 for input in [a, b, c] {
                     effects.extend(call.step(input.clone(), now));

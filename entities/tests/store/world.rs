@@ -181,6 +181,7 @@ pub fn otp(account: AccountId, number: u32) -> Debit {
         account_id: account,
         key_id: KeyId(Uuid::from_u128(7)),
         test: false,
+        sandbox: false,
         phone,
         carrier: phone.carrier(&CarrierPlan::vietnam()).unwrap(),
         cost: Micros::new(COST),

@@ -104,6 +104,7 @@ impl List for Deliveries {
         "carrier_status",
         "created_at",
         "completed_at",
+        "refunded",
     ];
     const FILE_NAME: &'static str = "deliveries.csv";
     type Filter = DeliveryFilter;
@@ -162,6 +163,7 @@ impl List for Deliveries {
             foreign(&delivery.carrier_status).unwrap_or_default(),
             rfc3339(delivery.created_at_ms),
             delivery.completed_at_ms.map(rfc3339).unwrap_or_default(),
+            delivery.refunded.to_string(),
         ]
     }
 

@@ -48,6 +48,8 @@ pub(in crate::api) struct ListedDelivery {
     /// Null while `sent`.
     #[schema(required = true, format = DateTime, example = "2026-05-25T10:00:25Z")]
     completed_at: Option<String>,
+    /// Whether the cost was refunded.
+    refunded: bool,
 }
 
 impl ListedDelivery {
@@ -62,6 +64,7 @@ impl ListedDelivery {
             carrier_status: delivery.carrier_status.clone(),
             created_at: rfc3339(delivery.created_at_ms),
             completed_at: delivery.completed_at_ms.map(rfc3339),
+            refunded: delivery.refunded,
         }
     }
 }

@@ -30,7 +30,12 @@ pub fn run(loaded: &Loaded, command: &Command) -> anyhow::Result<CommandOutput> 
             for warning in loaded.config.warnings() {
                 eprintln!("warning: {warning}");
             }
-            CommandOutput::new("ok", json!({ "ok": true }))
+            let without_route = loaded.config.carriers_without_route();
+            let json = match without_route.is_empty() {
+                true => json!({ "ok": true }),
+                false => json!({ "ok": true, "carriers_without_route": without_route }),
+            };
+            CommandOutput::new("ok", json)
         }
     })
 }

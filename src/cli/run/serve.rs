@@ -61,7 +61,7 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
     let mut hung_up = signal(SignalKind::hangup())?;
     let app = App::start(config, ports, (store, serving), recorder, None).await?;
     match as_json {
-        true => print_json(&app, demo_key.as_ref()),
+        true => print_json(config, &app, demo_key.as_ref()),
         false => print_text(config, &app, demo_key.as_ref()),
     }
     systemd::ready();
@@ -134,9 +134,10 @@ impl Reloads {
     }
 }
 
-/// Creates a demo account with free credit if the database has no accounts. Returns its key, which is shown once.
+/// Creates a demo account with free credit if the database has no accounts and no carrier has a gateway. Returns its
+/// key, which is shown once.
 async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<ApiKey>> {
-    if !store.accounts().all().await?.is_empty() {
+    if config.has_gateways() || !store.accounts().all().await?.is_empty() {
         return Ok(None);
     }
     let account_id = match create_account(store).await {
@@ -199,7 +200,7 @@ pub async fn create_key(
     Ok(key)
 }
 
-fn print_json(app: &App, demo_key: Option<&ApiKey>) {
+fn print_json(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
     let sandbox = app.sandbox.as_ref().map(|s| s.local_addr().to_string());
     println!(
         "{}",
@@ -207,6 +208,7 @@ fn print_json(app: &App, demo_key: Option<&ApiKey>) {
             "http": format!("http://{}", app.http),
             "metrics": format!("http://{}/metrics", app.metrics),
             "sandbox": sandbox,
+            "carriers_without_route": config.carriers_without_route(),
             "demo_key": demo_key.map(ApiKey::reveal),
         })
     );

@@ -111,7 +111,7 @@ fn table(status: &Status) -> String {
     for carrier in &status.carriers {
         if carrier.gateways.is_empty() {
             let mut row = COLUMNS.map(|_| "-".to_owned());
-            (row[0], row[1]) = (carrier.carrier.clone(), "no gateway".to_owned());
+            (row[0], row[1]) = (carrier.carrier.clone(), "no route".to_owned());
             rows.push(row);
         }
         rows.extend(carrier.gateways.iter().map(|gateway| row(carrier, gateway)));

@@ -25,7 +25,7 @@ pub struct CarrierConfig {
     pub calls_per_second: u32,
     /// The calling numbers, used in turn. Empty: anonymous, which many carriers reject.
     pub caller_ids: Vec<String>,
-    /// The carrier's gateways. Empty: the sandbox takes the calls, if it is enabled.
+    /// The carrier's gateways. Empty: it has no route, unless no carrier has a gateway and the sandbox takes all calls.
     pub gateways: Vec<GatewayConfig>,
 }
 

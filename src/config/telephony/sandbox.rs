@@ -6,7 +6,7 @@ use crate::config::read::section::Reader;
 /// `[sandbox]`.
 #[derive(Debug, Clone)]
 pub struct SandboxSettings {
-    /// Whether it runs. It serves all test keys, and every carrier without a gateway.
+    /// Whether it runs. It serves test keys, and live keys as long as no carrier has a gateway.
     pub enabled: bool,
     /// The percentage of audio packets that it drops, to test a bad audio path.
     pub loss_percent: u8,

@@ -212,8 +212,9 @@ async fn show_one(member: Member, id: Id, site: Site) -> PageResult {
     let body = html! {
         div #delivery data-live=[source] {
             (page_head(l.t(texts::ONE_TITLE), Some(&delivery.phone.to_string()), html! {
-                @if delivery.test { (pill(Tone::Plain, l.t(texts::TEST))) }
                 (status_pill(l, delivery.status))
+                (refund_pill(l, &delivery))
+                (sandbox_pill(l, &delivery))
             }))
             div.grid {
                 (facts(l, &delivery))
@@ -248,7 +249,13 @@ fn facts(l: Language, delivery: &Delivery) -> Markup {
                 @if let Some(code) = &delivery.error_code {
                     dt { (l.t(texts::ERROR_CODE)) } dd { code { (code) } }
                 }
-                dt { (l.t(texts::COST)) } dd { (usd(delivery.cost)) }
+                dt { (l.t(texts::COST)) }
+                dd {
+                    (usd(net_cost(delivery)))
+                    @if delivery.refunded {
+                        " " span.faint { (l.t_with(texts::COST_REFUNDED, &[("cost", &delivery.cost.to_string())])) }
+                    }
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use nexo_domain::call::outcome::Status;
+use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::store::deliveries::Delivery;
 
@@ -27,6 +28,28 @@ pub fn status_pill(l: Language, status: Status) -> Markup {
     pill(tone, l.t(status_name(status)))
 }
 
+/// Marks a delivery that only the sandbox took: by a test key, or because no carrier has a gateway.
+pub fn sandbox_pill(l: Language, delivery: &Delivery) -> Markup {
+    let text = match (delivery.test, delivery.sandbox) {
+        (true, _) => texts::TEST,
+        (false, true) => texts::SANDBOX,
+        (false, false) => return html! {},
+    };
+    html! { " " (pill(Tone::Plain, l.t(text))) }
+}
+
+pub fn refund_pill(l: Language, delivery: &Delivery) -> Markup {
+    html! { @if delivery.refunded { " " (pill(Tone::Plain, l.t(texts::REFUNDED))) } }
+}
+
+/// What the delivery has cost the account after a refund.
+pub fn net_cost(delivery: &Delivery) -> Micros {
+    match delivery.refunded {
+        true => Micros::ZERO,
+        false => delivery.cost,
+    }
+}
+
 pub fn delivery_table(l: Language, deliveries: &[Delivery]) -> Markup {
     html! {
         (table(l, texts::TITLE, &[
@@ -36,14 +59,17 @@ pub fn delivery_table(l: Language, deliveries: &[Delivery]) -> Markup {
             @for delivery in deliveries {
                 tr {
                     td { a href={ "/dashboard/deliveries/" (delivery.id) } { (time(delivery.created_at_ms)) } }
-                    td { (status_pill(l, delivery.status)) }
+                    td {
+                        (status_pill(l, delivery.status))
+                        (refund_pill(l, delivery))
+                    }
                     td.nowrap.number {
                         (delivery.phone)
-                        @if delivery.test { " " (pill(Tone::Plain, l.t(texts::TEST))) }
+                        (sandbox_pill(l, delivery))
                     }
                     td { (delivery.carrier) }
                     td { (delivery.error_code.as_deref().unwrap_or("–")) }
-                    td.right { (usd(delivery.cost)) }
+                    td.right { (usd(net_cost(delivery))) }
                 }
             }
         }))

@@ -23,6 +23,9 @@ texts! {
     DELIVERED = "delivered", "thành công";
     FAILED = "failed", "thất bại";
     TEST = "test", "thử nghiệm";
+    SANDBOX = "sandbox", "sandbox";
+    REFUNDED = "refunded", "đã hoàn tiền";
+    COST_REFUNDED = "(${cost} refunded)", "(đã hoàn ${cost})";
     ONE_TITLE = "Delivery", "Cuộc gọi OTP";
     LIVE = "Call in progress", "Cuộc gọi đang diễn ra";
     ID = "ID", "ID";

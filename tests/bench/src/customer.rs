@@ -115,6 +115,7 @@ impl Phones {
             account_id,
             key_id: KeyId(account_id.0),
             test: false,
+            sandbox: false,
             phone,
             carrier: phone
                 .carrier(&self.plan)

@@ -467,7 +467,7 @@ async fn a_number_without_a_carrier_is_refused_and_not_debited() {
     let ready = answer(client().get(format!("{}/readyz", gateway.url))).await;
     assert_eq!(ready.status, 503);
     assert!(
-        ready.json["problems"].as_array().unwrap().len() >= 7,
+        ready.text.contains("no carrier has a gateway"),
         "{}",
         ready.text
     );

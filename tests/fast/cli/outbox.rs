@@ -40,6 +40,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
         account_id: account,
         key_id: KeyId(Uuid::now_v7()),
         test: false,
+        sandbox: false,
         phone,
         carrier: phone.carrier(&plan).unwrap(),
         cost: Micros::ZERO,

@@ -10,5 +10,6 @@ mod lifecycle;
 mod one_server;
 mod overload;
 mod packaging;
+mod routing;
 mod supervision;
 mod traces;

@@ -95,6 +95,7 @@ impl Past {
             account_id: self.account,
             key_id: self.key,
             test: false,
+            sandbox: false,
             phone,
             carrier: phone.carrier(plan).unwrap(),
             cost: Micros::new(22_000),

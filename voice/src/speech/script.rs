@@ -45,6 +45,17 @@ impl Script {
     pub fn duration(&self) -> Duration {
         Duration::from_millis(u64::from(self.frames() * FRAME_MS))
     }
+
+    /// The time from the start until `mark` is reached, or the whole duration without it.
+    pub fn time_until(&self, mark: Mark) -> Duration {
+        let reached = self
+            .pieces
+            .iter()
+            .position(|piece| piece.mark == Some(mark));
+        let pieces = &self.pieces[..reached.map_or(self.pieces.len(), |last| last + 1)];
+        let frames: u32 = pieces.iter().map(Piece::frames).sum();
+        Duration::from_millis(u64::from(frames * FRAME_MS))
+    }
 }
 
 /// Builds a script piece by piece.

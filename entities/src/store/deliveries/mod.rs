@@ -31,6 +31,8 @@ pub struct Delivery {
     pub account_id: AccountId,
     pub key_id: KeyId,
     pub test: bool,
+    /// Whether the built-in sandbox takes the call, so that no phone rings.
+    pub sandbox: bool,
     /// Masked after the retention time.
     pub phone: RecordedPhone,
     pub carrier: Carrier,
@@ -40,6 +42,8 @@ pub struct Delivery {
     pub carrier_status: Option<String>,
     pub created_at_ms: i64,
     pub completed_at_ms: Option<i64>,
+    /// Whether the cost was refunded.
+    pub refunded: bool,
 }
 
 impl Delivery {
@@ -49,6 +53,7 @@ impl Delivery {
             account_id: AccountId(row.account_id),
             key_id: KeyId(row.key_id),
             test: row.test,
+            sandbox: row.sandbox,
             phone: record::recorded_phone("deliveries", &row.phone)?,
             carrier: record::carrier("deliveries", &row.carrier)?,
             status: record::status(&row.status)?,
@@ -57,6 +62,7 @@ impl Delivery {
             carrier_status: row.carrier_status,
             created_at_ms: row.created_at_ms,
             completed_at_ms: row.completed_at_ms,
+            refunded: row.refunded,
         })
     }
 }

@@ -23,6 +23,10 @@ pub struct Model {
     pub epoch: i64,
     pub created_at_ms: i64,
     pub completed_at_ms: Option<i64>,
+    /// Whether the built-in sandbox takes the call.
+    pub sandbox: bool,
+    /// Whether its end refunded the cost.
+    pub refunded: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

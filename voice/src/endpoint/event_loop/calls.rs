@@ -53,7 +53,11 @@ impl EventLoop<'_> {
         let invite = invite(&order, local, &offer);
         let trace = order.trace.clone();
         let meters_id = self.meters.for_labels(order.labels);
-        let machine = Call::dial(order.limits, now);
+        let reading_times = self
+            .resources
+            .prompts
+            .reading_times(&order.code, order.reading);
+        let machine = Call::dial(order.limits, reading_times, now);
         let call = LiveCall::new(number, machine, order, stream, offer, events, meters_id);
         call.emit(CallEvent::Dialled);
         let handle = self.agent.invite(now, invite);

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use nexo_domain::call::ReadingTimes;
 use nexo_domain::otp::{Code, Language, Reading};
 
 use super::language_prompts::LanguagePrompts;
@@ -131,6 +132,21 @@ impl PromptSet {
         }
         script.say(self.prompts(reading.language, codec).goodbye, None);
         script.build()
+    }
+
+    /// How long the first reading of [`script`](Self::script) and that of [`repeat_script`](Self::repeat_script) take.
+    pub fn reading_times(&self, code: &Code, reading: Reading) -> ReadingTimes {
+        let once = Reading {
+            repeat: 1,
+            ..reading
+        };
+        // Both codecs have the same frames.
+        let first = self.script(code, once, Codec::Pcma);
+        let repeated = self.repeat_script(code, reading, Codec::Pcma, 1);
+        ReadingTimes {
+            first: first.time_until(Mark::ReadingDone { reading: 0 }),
+            repeated: repeated.time_until(Mark::ReadingDone { reading: 1 }),
+        }
     }
 
     /// The script until a key is pressed: asks for a key three times, waits after each, and says

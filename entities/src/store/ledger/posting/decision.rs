@@ -281,6 +281,7 @@ mod tests {
             account_id: ACCOUNT,
             key_id: KeyId(Uuid::from_u128(2)),
             test: false,
+            sandbox: false,
             phone,
             carrier: phone.carrier(&plan).unwrap(),
             cost: Micros::new(cost),

@@ -30,6 +30,8 @@ pub struct Debit {
     pub key_id: KeyId,
     /// Whether its key is a test key. Test windows are separate from live ones.
     pub test: bool,
+    /// Whether the built-in sandbox takes the call, so that no phone rings.
+    pub sandbox: bool,
     pub phone: Phone,
     pub carrier: Carrier,
     /// Zero writes no entries.

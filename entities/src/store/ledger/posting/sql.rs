@@ -36,8 +36,8 @@ pub(super) static LOAD_ENDPOINTS: Bulk = Bulk::new(
 /// status SQLite would scan the index of sent deliveries instead of searching by id.
 pub(super) static SETTLE: Bulk = Bulk::new(
     "UPDATE deliveries SET status = v.column2, error_code = NULLIF(v.column3, ''), \
-     carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5",
-    &[Id, Text, Text, Text, Int, Text, Int],
+     carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5, refunded = v.column8",
+    &[Id, Text, Text, Text, Int, Text, Int, Bool],
     "WHERE deliveries.id = v.column1 AND deliveries.completed_at_ms IS NULL \
      AND deliveries.node = v.column6 AND deliveries.epoch = v.column7",
 );
@@ -45,8 +45,8 @@ pub(super) static SETTLE: Bulk = Bulk::new(
 /// [`SETTLE`], returning the deliveries it found.
 pub(super) static SETTLE_RETURNING: Bulk = Bulk::new(
     "UPDATE deliveries SET status = v.column2, error_code = NULLIF(v.column3, ''), \
-     carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5",
-    &[Id, Text, Text, Text, Int, Text, Int],
+     carrier_status = NULLIF(v.column4, ''), completed_at_ms = v.column5, refunded = v.column8",
+    &[Id, Text, Text, Text, Int, Text, Int, Bool],
     "WHERE deliveries.id = v.column1 AND deliveries.completed_at_ms IS NULL \
      AND deliveries.node = v.column6 AND deliveries.epoch = v.column7 \
      RETURNING deliveries.id",
@@ -89,10 +89,10 @@ pub(super) static WRITE_WALLETS: Bulk = Bulk::new(
 
 pub(super) static INSERT_DELIVERIES: Bulk = Bulk::new(
     "INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
-     cost_micros, created_at_ms) \
+     cost_micros, created_at_ms, sandbox) \
      SELECT ?, ?, 'sent', v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, \
-     v.column7, v.column8",
-    &[Id, Id, Id, Bool, Text, Text, Int, Int],
+     v.column7, v.column8, v.column9",
+    &[Id, Id, Id, Bool, Text, Text, Int, Int, Bool],
     "WHERE v.column1 IS NOT NULL",
 );
 
@@ -102,10 +102,10 @@ pub(super) static INSERT_DELIVERIES: Bulk = Bulk::new(
 pub(super) static INSERT_DELIVERIES_FENCED: Bulk = Bulk::new(
     "WITH fence AS (SELECT name, epoch FROM nodes WHERE name = ? AND epoch = ? FOR KEY SHARE) \
      INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
-     cost_micros, created_at_ms) \
+     cost_micros, created_at_ms, sandbox) \
      SELECT fence.name, fence.epoch, 'sent', v.column1, v.column2, v.column3, v.column4, v.column5, \
-     v.column6, v.column7, v.column8",
-    &[Id, Id, Id, Bool, Text, Text, Int, Int],
+     v.column6, v.column7, v.column8, v.column9",
+    &[Id, Id, Id, Bool, Text, Text, Int, Int, Bool],
     "CROSS JOIN fence",
 );
 

@@ -118,6 +118,7 @@ fn settlement_rows(bulk: &'static Bulk, node: &NodeEpoch, settlements: &[&Settle
             s.completed_at_ms.into(),
             node.node.as_ref().into(),
             node.epoch.into(),
+            s.refund.into(),
         ]);
     }
     rows
@@ -243,6 +244,7 @@ pub(super) fn push_deliveries(
             debit.carrier.name().into(),
             debit.cost.get().into(),
             debit.created_at_ms.into(),
+            debit.sandbox.into(),
         ]);
     }
     let scalars = vec![node.node.as_ref().into(), node.epoch.into()];

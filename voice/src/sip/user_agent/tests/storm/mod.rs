@@ -5,7 +5,7 @@
 use super::*;
 use std::cmp::Reverse;
 
-use nexo_domain::call::{Call, CallEffect, CallEnd, CallInput, CallLimits};
+use nexo_domain::call::{Call, CallEffect, CallEnd, CallInput, CallLimits, ReadingTimes};
 
 mod far_end;
 mod network;
@@ -76,7 +76,7 @@ struct OurSide {
 impl OurSide {
     fn new(delivery: usize, call_id: String, now: Instant) -> OurSide {
         OurSide {
-            call: Call::dial(LIMITS, now),
+            call: Call::dial(LIMITS, ReadingTimes::default(), now),
             call_id,
             delivery,
             next: None,
