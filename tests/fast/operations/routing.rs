@@ -82,10 +82,7 @@ async fn carriers_without_a_route_are_named_by_check_and_trunks() {
 
     let without_trunks = Gateway::start(Backend::Sqlite, &[]);
     let checked = without_trunks.nexo(&["config", "check"]);
-    assert_eq!(
-        checked["carriers_without_route"].as_array().unwrap().len(),
-        0
-    );
+    assert_eq!(checked, serde_json::json!({ "ok": true }));
     assert!(without_trunks.demo_key.is_some());
 }
 
