@@ -191,14 +191,13 @@ async fn forged_srtp_neither_counts_nor_keeps_the_phone_from_counting() {
         source(&other_port, to, 1),
         source(&phone.rtp, to, 77),
     ];
-    let mut forged = Sender::new(&key());
+    let forged_key = key();
+    let mut senders = [(); 3].map(|()| Sender::new(&forged_key));
     for _ in 0..15 {
-        for forger in &mut forgers {
+        for (forger, sender) in forgers.iter_mut().zip(&mut senders) {
             forger.press(3).await;
             let mut packet = forger.packet(EVENTS, &[4, 10, 0, 160]);
-            // The index may repeat: another SSRC for each packet.
-            packet[8] = forger.sequence as u8;
-            forged.protect_rtp(&mut packet).unwrap();
+            sender.protect_rtp(&mut packet).unwrap();
             forger.send(&packet).await;
         }
         tokio::time::sleep(FRAME).await;
