@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `NEXO_TEST_PANICS` | a Unix datagram socket to open; a datagram names the actors that panic: `carriers`, `wallets` or `webhooks` |
 //! | `NEXO_TEST_LONGEST_CALL_MS` | how long after the end of a lease a call of that node may still be up |
+//! | `NEXO_TEST_RETENTION_MS` | how often old test records are deleted |
 
 use std::time::Duration;
 

@@ -3,4 +3,5 @@
 pub mod daily_stats;
 pub mod low_balance;
 pub mod privacy;
+pub mod retention;
 pub mod reviews;
