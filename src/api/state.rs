@@ -14,6 +14,7 @@ use nexo_entities::store::{Store, StoreError};
 use super::auth::keyring::KeyRing;
 use super::error::ApiError;
 use super::otp::routing::Routing;
+use crate::quotas::Quotas;
 use crate::terms::Terms;
 
 /// How long the database may take to answer a query of a request.
@@ -30,6 +31,7 @@ pub struct ApiState {
     /// The page on which a customer tops up.
     pub deposit_url: String,
     pub terms: Arc<Terms>,
+    pub quotas: Arc<Quotas>,
     pub draining: Arc<AtomicBool>,
     pub internal_errors: Counter,
     /// Counts answers replayed for an idempotency key.

@@ -36,6 +36,7 @@ use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
+use crate::quotas::{self, Quotas};
 use crate::telemetry::{self, Sampled};
 use crate::terms::Terms;
 use crate::trunks;
@@ -86,6 +87,7 @@ pub struct App {
     endpoint: Endpoint,
     jobs: TaskSet,
     keys: Arc<KeyRing>,
+    quotas: Arc<Quotas>,
     min_drain: Duration,
     draining: Arc<AtomicBool>,
     servers: Vec<ServerHandle>,
@@ -114,7 +116,8 @@ impl App {
         let lease = start_node(config, &store, Arc::clone(&live)).await?;
         let sandbox = start_sandbox(config).await?;
         let telephony = Telephony::start(config, prompts, sandbox.as_ref(), &store).await?;
-        let caches = Caches::load(&store).await?;
+        let quotas = Quotas::load(&store, &config.quotas).await?;
+        let caches = Caches::load(&store, Arc::clone(&quotas)).await?;
         let line: Arc<dyn Line> = Arc::new(telephony.endpoint.clone());
         let line = wrap_line.map_or(Arc::clone(&line), |wrap| wrap(line));
         let trunks = telephony.trunks.clone();
@@ -131,6 +134,7 @@ impl App {
             trusted_proxies: config.server.trusted_proxies.clone(),
             deposit_url: deposit_url(config),
             terms: Arc::clone(&terms),
+            quotas: Arc::clone(&quotas),
             draining: Arc::clone(&draining),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
@@ -138,6 +142,7 @@ impl App {
         let services = SiteServices {
             store: store.clone(),
             terms: Arc::clone(&terms),
+            quotas: Arc::clone(&quotas),
             routing: Arc::clone(&caches.routing),
             webhooks: engine.webhooks.clone(),
             live_deliveries: Arc::clone(&engine.live),
@@ -162,6 +167,7 @@ impl App {
         let reloader = Arc::new(Reloader {
             dispatcher: Arc::clone(&engine.dispatcher),
             terms,
+            quotas: Arc::clone(&quotas),
             watch: Mutex::new(Some(telephony.watch)),
             locator: telephony.locator,
             sandbox: sandbox.as_ref().map(Sandbox::local_addr),
@@ -179,6 +185,7 @@ impl App {
             endpoint: telephony.endpoint,
             jobs,
             keys: Arc::clone(&caches.keys),
+            quotas,
             min_drain: Duration::from_millis(config.server.drain_at_least_ms),
             draining,
             servers,
@@ -289,6 +296,7 @@ async fn start_engine(
             false => WALLET_LANES_POSTGRES,
         },
         mask_phones_after_days: config.privacy.mask_phones_after_days,
+        test_deliveries_days: config.privacy.test_deliveries_days,
         store: store.clone(),
         lease: Arc::clone(&lease.lease),
         live,
@@ -371,5 +379,6 @@ fn start_jobs(config: &Config, api: &web::Data<ApiState>, site: &web::Data<SiteS
         Arc::clone(&api.keys),
         store.clone(),
     ));
+    jobs.spawn(quotas::write_periodically(Arc::clone(&api.quotas)));
     jobs
 }

@@ -12,6 +12,7 @@ pub mod deposits;
 pub mod logging;
 pub mod mail;
 pub mod privacy;
+pub mod quotas;
 pub mod read;
 pub mod reviews;
 pub mod server;
@@ -27,6 +28,7 @@ use deposits::DepositsConfig;
 use logging::{LogsConfig, TracesConfig};
 use mail::MailConfig;
 use privacy::PrivacyConfig;
+use quotas::QuotasConfig;
 use read::effective::EffectiveConfig;
 pub use read::error::ConfigError;
 use read::raw::RawSettings;
@@ -57,6 +59,7 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     pub mail: MailConfig,
     pub privacy: PrivacyConfig,
+    pub quotas: QuotasConfig,
     pub logs: LogsConfig,
     pub traces: TracesConfig,
     pub sandbox: SandboxSettings,
@@ -131,6 +134,7 @@ impl Config {
             webhooks: WebhooksConfig::read(&mut reader)?,
             mail: MailConfig::read(&mut reader)?,
             privacy: PrivacyConfig::read(&mut reader)?,
+            quotas: QuotasConfig::read(&mut reader)?,
             logs: LogsConfig::read(&mut reader)?,
             traces: TracesConfig::read(&mut reader)?,
             sandbox: SandboxSettings::read(&mut reader)?,

@@ -4,6 +4,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::ids::AccountId;
 use serde::Serialize;
 
@@ -82,6 +83,9 @@ pub(super) async fn answer<L: List>(
         })?,
         limit: parameters.limit()?,
     };
+    if format == Format::Csv {
+        take_export(&state, key.account_id)?;
+    }
     let rows = query.limit.unwrap_or(match format {
         Format::Json => DEFAULT_LIMIT,
         Format::Csv => export::ROWS_PER_CHUNK,
@@ -106,12 +110,13 @@ pub(super) async fn answer<L: List>(
 /// All rows of an account that match `filter` as one CSV stream, for the account's own pages.
 ///
 /// # Errors
-/// Those of reading the first rows.
+/// If the account's exports of this day are used up, and those of reading the first rows.
 pub(super) async fn whole_csv<L: List>(
     state: web::Data<ApiState>,
     account: AccountId,
     filter: L::Filter,
 ) -> Result<HttpResponse, ApiError> {
+    take_export(&state, account)?;
     let query = Query::<L> {
         account,
         filter,
@@ -120,6 +125,12 @@ pub(super) async fn whole_csv<L: List>(
     };
     let page = L::page(&state, &query, export::ROWS_PER_CHUNK).await?;
     Ok(csv(state, query, page))
+}
+
+/// Counts an export of the account.
+fn take_export(state: &ApiState, account: AccountId) -> Result<(), ApiError> {
+    let taken = state.quotas.take_in_memory(QuotaKind::Exports, account);
+    taken.map_err(ApiError::QuotaExceeded)
 }
 
 fn csv<L: List>(state: web::Data<ApiState>, query: Query<L>, first: Page<L>) -> HttpResponse {
