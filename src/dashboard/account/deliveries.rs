@@ -190,8 +190,7 @@ async fn csv(
     let Ok(filter) = SearchForm::of(&request).filter(&site) else {
         return Err(PageError::not_found(member.language()));
     };
-    let response = api::resources::deliveries::whole_csv(edge, member.id(), filter).await;
-    response.map_err(|_| PageError::new(ErrorKind::Overloaded, member.language()))
+    Ok(api::resources::deliveries::whole_csv(edge, member.id(), filter).await?)
 }
 
 async fn show_one(member: Member, id: Id, site: Site) -> PageResult {

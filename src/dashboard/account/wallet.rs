@@ -1,8 +1,9 @@
 //! The wallet: its buckets, its ledger, and the low-balance notice.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use maud::{Markup, html};
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
@@ -177,6 +178,9 @@ async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageR
             }
         },
     };
+    site.quotas
+        .take(QuotaKind::LowBalanceChanges, member.id())
+        .await?;
     site.store
         .ledger()
         .set_low_balance_threshold(member.id(), threshold)
@@ -187,9 +191,6 @@ async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageR
     })
 }
 
-async fn csv(member: Member, edge: web::Data<ApiState>) -> HttpResponse {
-    match ledger::whole_csv(edge, member.id()).await {
-        Ok(answer) => answer,
-        Err(refused) => refused.response(),
-    }
+async fn csv(member: Member, edge: web::Data<ApiState>) -> PageResult {
+    Ok(ledger::whole_csv(edge, member.id()).await?)
 }

@@ -12,6 +12,10 @@ texts! {
     BAD_FORM = "The form is too large or malformed. Nothing was changed.", "Biểu mẫu quá lớn hoặc sai định dạng. Chưa có gì thay đổi.";
     TOO_OFTEN_TITLE = "Too many attempts", "Thử quá nhiều lần";
     TOO_OFTEN = "Try again in {seconds} seconds.", "Vui lòng thử lại sau {seconds} giây.";
+    QUOTA_TITLE = "Limit reached", "Đã đạt giới hạn";
+    QUOTA = "The limit {quota} of {limit} is used up. Try again after {time} (UTC). The page Limits shows all of them.", "Đã dùng hết giới hạn {quota} ({limit}). Vui lòng thử lại sau {time} (UTC). Trang Giới hạn hiển thị tất cả các giới hạn.";
+    SUSPENDED_TITLE = "This account is suspended", "Tài khoản này đang bị tạm khóa";
+    SUSPENDED = "A suspended account cannot send, create or change anything. Contact the operator of this gateway.", "Tài khoản bị tạm khóa không thể gửi, tạo hay thay đổi gì. Vui lòng liên hệ đơn vị vận hành cổng này.";
     OVERLOADED_TITLE = "Temporarily unavailable", "Tạm thời gián đoạn";
     OVERLOADED = "The service is busy or its database is unavailable. Try again in a moment.", "Hệ thống đang bận hoặc cơ sở dữ liệu tạm gián đoạn. Vui lòng thử lại sau giây lát.";
     INTERNAL_TITLE = "Internal error", "Lỗi hệ thống";

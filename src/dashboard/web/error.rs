@@ -7,11 +7,14 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use maud::html;
+use nexo_domain::account::quota::QuotaExceeded;
 use nexo_domain::otp::Language;
-use nexo_entities::store::StoreError;
+use nexo_domain::timestamp::rfc3339;
+use nexo_entities::store::{Conflict, StoreError};
 use url::form_urlencoded;
 
 use super::document::document;
+use crate::api::ApiError;
 use crate::dashboard::auth::hashing::Busy;
 use crate::dashboard::texts::{Text, Translate, errors};
 
@@ -31,6 +34,10 @@ pub enum ErrorKind {
     BadForm,
     /// Too many attempts.
     TooOften { retry_after_seconds: u64 },
+    /// A quota of free actions is used up.
+    Quota(QuotaExceeded),
+    /// The account is suspended and may not do this.
+    Suspended,
     /// The database is unavailable or slow, or too many passwords are being checked.
     Overloaded,
     /// A defect or an unexpected failure.
@@ -70,6 +77,8 @@ impl PageError {
             ErrorKind::ForeignForm => (403, errors::FOREIGN_FORM_TITLE, errors::FOREIGN_FORM),
             ErrorKind::BadForm => (400, errors::BAD_FORM_TITLE, errors::BAD_FORM),
             ErrorKind::TooOften { .. } => (429, errors::TOO_OFTEN_TITLE, errors::TOO_OFTEN),
+            ErrorKind::Quota(_) => (429, errors::QUOTA_TITLE, errors::QUOTA),
+            ErrorKind::Suspended => (403, errors::SUSPENDED_TITLE, errors::SUSPENDED),
             ErrorKind::Overloaded => (503, errors::OVERLOADED_TITLE, errors::OVERLOADED),
             ErrorKind::Internal => (500, errors::INTERNAL_TITLE, errors::INTERNAL),
         };
@@ -102,12 +111,17 @@ impl ResponseError for PageError {
                 seconds = *retry_after_seconds;
                 response.insert_header((RETRY_AFTER, seconds.to_string()));
             }
+            ErrorKind::Quota(exceeded) => {
+                let seconds = exceeded.retry_after_seconds.to_string();
+                response.insert_header((RETRY_AFTER, seconds));
+            }
             ErrorKind::Overloaded => {
                 response.insert_header((RETRY_AFTER, "1"));
             }
             ErrorKind::NotFound
             | ErrorKind::ForeignForm
             | ErrorKind::BadForm
+            | ErrorKind::Suspended
             | ErrorKind::Internal => {}
         }
         let languages = match self.language {
@@ -115,12 +129,23 @@ impl ResponseError for PageError {
             None => vec![Language::En, Language::Vi],
         };
         let (_, title, text) = self.parts();
+        let (quota, limit, resets_at_ms) = match &self.kind {
+            ErrorKind::Quota(exceeded) => (exceeded.quota, exceeded.limit, exceeded.resets_at_ms),
+            _ => ("", 0, 0),
+        };
+        let resets_at = rfc3339(resets_at_ms);
+        let values: [(&str, &dyn fmt::Display); 4] = [
+            ("seconds", &seconds),
+            ("quota", &quota),
+            ("limit", &limit),
+            ("time", &resets_at),
+        ];
         let main = html! {
             main #content.alone { div.card {
                 @for language in &languages {
                     section lang=(language.code()) {
                         h1 { (language.t(title)) }
-                        p { (language.t_with(text, &[("seconds", &seconds)])) }
+                        p { (language.t_with(text, &values)) }
                         p { a.button href="/dashboard" { (language.t(errors::HOME)) } }
                     }
                 }
@@ -157,6 +182,15 @@ impl From<ErrorKind> for PageError {
 
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> PageError {
+        match error {
+            StoreError::Conflict(Conflict::QuotaExceeded(exceeded)) => {
+                return ErrorKind::Quota(exceeded).into();
+            }
+            StoreError::Conflict(Conflict::AccountSuspended) => {
+                return ErrorKind::Suspended.into();
+            }
+            _ => {}
+        }
         if error.is_outage() {
             tracing::error!(%error, "the database is unavailable for a page");
             return ErrorKind::Overloaded.into();
@@ -164,6 +198,17 @@ impl From<StoreError> for PageError {
         metrics::counter!("nexo_internal_errors_total").increment(1);
         tracing::error!(%error, "a page failed");
         ErrorKind::Internal.into()
+    }
+}
+
+/// The page for a download that the API refused.
+impl From<ApiError> for PageError {
+    fn from(error: ApiError) -> PageError {
+        match error {
+            ApiError::QuotaExceeded(exceeded) => ErrorKind::Quota(exceeded).into(),
+            ApiError::Internal => ErrorKind::Internal.into(),
+            _ => ErrorKind::Overloaded.into(),
+        }
     }
 }
 
