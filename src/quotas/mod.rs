@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use metrics::Counter;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::quota::{
     QuotaExceeded, QuotaKind, QuotaLimits, client_network, day_of, limit,
@@ -78,6 +79,7 @@ impl Quotas {
             counters,
         };
         quotas.reload_own_limits().await?;
+        register_meters();
         Ok(Arc::new(quotas))
     }
 
@@ -317,21 +319,47 @@ impl Quotas {
     }
 }
 
+fn refusals(quota: &'static str) -> Counter {
+    metrics::counter!("nexo_quota_refusals_total", "quota" => quota)
+}
+
+fn free_credits(outcome: &'static str) -> Counter {
+    metrics::counter!("nexo_free_credits_total", "outcome" => outcome)
+}
+
+/// Registers the counters, so that the first refusal is an increase.
+fn register_meters() {
+    let kinds = QuotaKind::ALL.map(QuotaKind::name);
+    for quota in kinds.into_iter().chain(rates::NAMES) {
+        refusals(quota).increment(0);
+    }
+    for credit in [
+        FreeCredit::Granted,
+        FreeCredit::MailboxHadOne,
+        FreeCredit::DailyLimitReached,
+    ] {
+        free_credits(outcome(credit)).increment(0);
+    }
+}
+
 /// Counts a refusal for the metrics.
 fn refused(exceeded: QuotaExceeded) -> QuotaExceeded {
-    metrics::counter!("nexo_quota_refusals_total", "quota" => exceeded.quota).increment(1);
+    refusals(exceeded.quota).increment(1);
     exceeded
+}
+
+fn outcome(credit: FreeCredit) -> &'static str {
+    match credit {
+        FreeCredit::Granted => "granted",
+        FreeCredit::NotOffered => "not_offered",
+        FreeCredit::MailboxHadOne => "mailbox_had_one",
+        FreeCredit::DailyLimitReached => "daily_limit",
+    }
 }
 
 /// Counts the free credit of a new account for the metrics.
 pub fn count_free_credit(credit: FreeCredit) {
-    let outcome = match credit {
-        FreeCredit::Granted => "granted",
-        FreeCredit::MailboxHadOne => "mailbox_had_one",
-        FreeCredit::DailyLimitReached => "daily_limit",
-        FreeCredit::NotOffered => return,
-    };
-    metrics::counter!("nexo_free_credits_total", "outcome" => outcome).increment(1);
+    free_credits(outcome(credit)).increment(1);
 }
 
 /// Writes the counts in memory periodically and deletes those of past days, until it is dropped.

@@ -10,6 +10,12 @@ use uuid::Uuid;
 
 use crate::config::quotas::QuotasConfig;
 
+const TEST_OTPS: &str = "test_otps_per_minute";
+const TEST_EVENTS: &str = "test_events_per_minute";
+
+/// The names of all rates.
+pub const NAMES: [&str; 2] = [TEST_OTPS, TEST_EVENTS];
+
 /// A rate per minute, by subject. 0: unlimited.
 pub struct Rate {
     name: &'static str,
@@ -61,8 +67,8 @@ pub struct Rates {
 impl Rates {
     pub fn of(config: &QuotasConfig) -> Rates {
         Rates {
-            test_otps: Rate::new("test_otps_per_minute", config.test_otps_per_minute),
-            test_events: Rate::new("test_events_per_minute", config.test_events_per_minute),
+            test_otps: Rate::new(TEST_OTPS, config.test_otps_per_minute),
+            test_events: Rate::new(TEST_EVENTS, config.test_events_per_minute),
         }
     }
 
