@@ -1,6 +1,7 @@
 //! Checks of text that people type: names, notes, references and amounts. The command line and the dashboard use
 //! the same ones.
 
+use nexo_domain::account::quota::MAX_LIMIT;
 use nexo_domain::money::Micros;
 
 /// An amount in US dollars, more than zero.
@@ -35,6 +36,16 @@ pub fn note(text: &str) -> Result<String, String> {
     line(text, "note", 200)
 }
 
+/// A limit per day: a whole number; 0 is unlimited.
+///
+/// # Errors
+/// What is wrong with the text, in one line.
+pub fn quota(text: &str) -> Result<u32, String> {
+    let number = text.parse::<u32>().ok();
+    let number = number.filter(|number| *number <= MAX_LIMIT);
+    number.ok_or_else(|| format!("a limit is a whole number from 0 to {MAX_LIMIT}"))
+}
+
 /// A name: 1 to 64 characters on one line.
 ///
 /// # Errors
@@ -63,6 +74,15 @@ mod tests {
         assert_eq!(amount("10.00").unwrap().get(), 10_000_000);
         for text in ["0", "0.000", "-1", "1e3", "ten", "", "0.0000001"] {
             assert!(amount(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_a_whole_number() {
+        assert_eq!(quota("0"), Ok(0));
+        assert_eq!(quota("1000000000"), Ok(MAX_LIMIT));
+        for text in ["", "-1", "1.5", "1000000001", "many"] {
+            assert!(quota(text).is_err(), "{text:?}");
         }
     }
 

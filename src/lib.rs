@@ -10,6 +10,7 @@ pub mod deposits;
 pub mod input;
 pub mod password;
 pub mod qr;
+pub mod quotas;
 pub mod read_limits;
 pub mod secrets;
 pub mod telemetry;

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::dispatch::live_deliveries::LiveDeliveries;
 use crate::dispatch::{CarrierRoute, DispatchSettings, Dispatcher};
-use crate::jobs::{daily_stats, disk_space, privacy};
+use crate::jobs::{daily_stats, disk_space, privacy, retention};
 use crate::node::changes;
 use crate::node::changes::{Follower, Freshness};
 use crate::node::lease::Lease;
@@ -47,6 +47,8 @@ pub struct EngineParts {
     pub wallet_lanes: usize,
     /// After how many days phones are masked. 0: never.
     pub mask_phones_after_days: u32,
+    /// After how many days records of test keys are deleted. 0: never.
+    pub test_deliveries_days: u32,
     /// Called with the name of a role that restarts so often that another restart does not help.
     pub escalate: Box<dyn Fn(&str)>,
     /// Called for each change that a command or another node made.
@@ -150,6 +152,11 @@ fn spawn_jobs(tasks: &mut TaskSet, parts: &EngineParts) {
     let after_days = parts.mask_phones_after_days;
     if after_days > 0 {
         tasks.spawn(privacy::mask_phones(parts.store.clone(), after_days));
+    }
+    let test_days = parts.test_deliveries_days;
+    if test_days > 0 {
+        let store = parts.store.clone();
+        tasks.spawn(retention::delete_test_records(store, test_days));
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `NEXO_TEST_CLOCK_OFFSET_MS` | how far the wall clock is off at the start; the datagram `clock MS` to `NEXO_TEST_PANICS` sets it later |
 //! | `NEXO_TEST_EXPORT_STALL_MS` | after which silence of its client an export may lose its place |
 //! | `NEXO_TEST_LONGEST_CALL_MS` | how long after the end of a lease a call of that node may still be up |
+//! | `NEXO_TEST_RETENTION_MS` | how often old test records are deleted |
 
 use std::time::Duration;
 

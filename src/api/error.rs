@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
+use nexo_domain::account::quota::QuotaExceeded;
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::PhoneError;
+use nexo_domain::timestamp::rfc3339;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,6 +26,8 @@ pub enum ApiError {
     InvalidKey,
     /// A bank notification without a valid signature.
     InvalidSignature,
+    /// The key's account is suspended.
+    AccountSuspended,
     IpNotAllowed {
         detected_ip: IpAddr,
     },
@@ -49,6 +53,8 @@ pub enum ApiError {
         id: DeliveryId,
         retry_after_seconds: u32,
     },
+    /// A quota of free actions is used up, or a rate beside it.
+    QuotaExceeded(QuotaExceeded),
     /// No carrier is configured for the number; nothing was debited.
     NoCarrier,
     /// Every gateway rejected the call or did not answer; refunded.
@@ -74,7 +80,7 @@ impl ApiError {
             ApiError::MissingAuth | ApiError::InvalidKey | ApiError::InvalidSignature => {
                 StatusCode::UNAUTHORIZED
             }
-            ApiError::IpNotAllowed { .. } => StatusCode::FORBIDDEN,
+            ApiError::AccountSuspended | ApiError::IpNotAllowed { .. } => StatusCode::FORBIDDEN,
             ApiError::InvalidRequest(_)
             | ApiError::InvalidParameter { .. }
             | ApiError::PhoneMissing
@@ -84,7 +90,8 @@ impl ApiError {
             ApiError::InsufficientBalance { .. } => StatusCode::PAYMENT_REQUIRED,
             ApiError::RateLimited { .. }
             | ApiError::Throttled { .. }
-            | ApiError::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            | ApiError::TooManyRequests(_)
+            | ApiError::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
             ApiError::NoCarrier | ApiError::NoRoute { .. } => StatusCode::BAD_GATEWAY,
             ApiError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::IdempotencyConflict => StatusCode::CONFLICT,
@@ -101,6 +108,7 @@ impl ApiError {
             ApiError::MissingAuth => "missing_auth",
             ApiError::InvalidKey => "invalid_key",
             ApiError::InvalidSignature => "invalid_signature",
+            ApiError::AccountSuspended => "account_suspended",
             ApiError::IpNotAllowed { .. } => "ip_not_allowed",
             ApiError::InvalidRequest(_) | ApiError::InvalidParameter { .. } => "invalid_request",
             ApiError::PayloadTooLarge => "payload_too_large",
@@ -108,6 +116,7 @@ impl ApiError {
             ApiError::InvalidCode => "invalid_code",
             ApiError::InsufficientBalance { .. } => "insufficient_balance",
             ApiError::RateLimited { .. } => "rate_limited",
+            ApiError::QuotaExceeded(_) => "quota_exceeded",
             ApiError::Throttled { .. } | ApiError::NoCarrier | ApiError::NoRoute { .. } => {
                 "no_route"
             }
@@ -131,6 +140,9 @@ impl ApiError {
             }
             ApiError::InvalidSignature => {
                 "Sign the body with the notification secret: X-NEXO-Bank-Signature: sha256=<hex HMAC-SHA256>.".into()
+            }
+            ApiError::AccountSuspended => {
+                "This account is suspended; contact the operator of this gateway.".into()
             }
             ApiError::IpNotAllowed { detected_ip } => format!(
                 "{detected_ip} is not on this key's IP allowlist; add it, or call from an address on the list."
@@ -160,6 +172,12 @@ impl ApiError {
                 ..
             } => format!(
                 "The carrier is throttling calls; the OTP was refunded, try again in {retry_after_seconds} s."
+            ),
+            ApiError::QuotaExceeded(exceeded) => format!(
+                "The quota {} allows {}; it is free again at {}.",
+                exceeded.quota,
+                exceeded.limit,
+                rfc3339(exceeded.resets_at_ms)
             ),
             ApiError::NoCarrier => {
                 "No carrier is configured for this number; nothing was charged.".into()
@@ -198,6 +216,7 @@ impl ApiError {
                 ..
             } => Some(*retry_after_seconds),
             ApiError::TooManyRequests(refused) => Some(refused.retry_after_seconds()),
+            ApiError::QuotaExceeded(exceeded) => Some(exceeded.retry_after_seconds),
             ApiError::Overloaded => Some(OVERLOADED_RETRY_SECONDS),
             _ => None,
         }
@@ -234,6 +253,12 @@ impl ApiError {
             } => {
                 body.id = Some(*id);
                 body.retry_after_seconds = Some(*retry_after_seconds);
+            }
+            ApiError::QuotaExceeded(exceeded) => {
+                body.quota = Some(exceeded.quota);
+                body.limit = Some(exceeded.limit);
+                body.resets_at = Some(rfc3339(exceeded.resets_at_ms));
+                body.retry_after_seconds = Some(exceeded.retry_after_seconds);
             }
             ApiError::NoRoute { id } => body.id = Some(*id),
             ApiError::InvalidParameter { parameter, .. } => body.parameter = Some(parameter),
@@ -315,7 +340,18 @@ pub(super) struct Error<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>)]
     id: Option<DeliveryId>,
-    /// With `rate_limited` and `too_many_requests`, and with `no_route` when the carrier throttles.
+    /// With `quota_exceeded`: the quota, such as `test_otps`, or the rate, such as `test_otps_per_minute`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "test_otps")]
+    quota: Option<&'static str>,
+    /// With `quota_exceeded`: how much the quota allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
+    /// With `quota_exceeded`: when the next action is possible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    resets_at: Option<String>,
+    /// With `rate_limited`, `quota_exceeded` and `too_many_requests`, and with `no_route` when the carrier throttles.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u32>,
     /// With `invalid_request` for a query parameter: its name.
@@ -368,6 +404,17 @@ mod tests {
                 },
                 400,
                 r#""parameter":"a\"b""#,
+            ),
+            (ApiError::AccountSuspended, 403, ""),
+            (
+                ApiError::QuotaExceeded(QuotaExceeded {
+                    quota: "test_otps",
+                    limit: 1_000,
+                    resets_at_ms: 1_779_753_600_000,
+                    retry_after_seconds: 60,
+                }),
+                429,
+                r#""quota":"test_otps","limit":1000,"resets_at":"2026-05-26T00:00:00Z","retry_after_seconds":60"#,
             ),
             (ApiError::NotAcceptable, 406, ""),
             (

@@ -18,9 +18,9 @@ pub mod state;
 
 pub use auth::caller::client_address;
 pub use body::MAX_BODY_BYTES;
+pub use error::ApiError;
 pub use state::ApiState;
 
-use error::ApiError;
 use middleware::meters::HttpMeters;
 
 /// Adds every route to an actix-web application.

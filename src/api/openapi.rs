@@ -114,7 +114,7 @@ fn complete(operation: &mut Operation, is_api: bool) {
     let mut common = vec![("405", "`method_not_allowed`.")];
     if authenticated {
         common.push(("401", "`missing_auth` or `invalid_key`."));
-        common.push(("403", "`ip_not_allowed`."));
+        common.push(("403", "`account_suspended` or `ip_not_allowed`."));
     }
     if is_api {
         common.push(("500", "`internal`."));

@@ -15,6 +15,7 @@ use nexo_entities::store::{Store, StoreError};
 use super::auth::keyring::KeyRing;
 use super::error::ApiError;
 use super::otp::routing::Routing;
+use crate::quotas::Quotas;
 use crate::read_limits::ReadLimits;
 use crate::terms::Terms;
 
@@ -33,6 +34,7 @@ pub struct ApiState {
     pub deposit_url: String,
     pub terms: Arc<Terms>,
     pub read_limits: Arc<ReadLimits>,
+    pub quotas: Arc<Quotas>,
     pub draining: Arc<AtomicBool>,
     pub internal_errors: Counter,
     /// Counts answers replayed for an idempotency key.

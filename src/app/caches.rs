@@ -9,6 +9,7 @@ use nexo_entities::store::{Store, StoreError};
 
 use crate::api::auth::keyring::KeyRing;
 use crate::api::otp::routing::Routing;
+use crate::quotas::Quotas;
 use crate::trunks;
 
 /// The caches, and the dispatcher whose gateways may be drained.
@@ -16,6 +17,7 @@ pub(super) struct Caches {
     pub keys: Arc<KeyRing>,
     pub routing: Arc<Routing>,
     pub freshness: Arc<Freshness>,
+    quotas: Arc<Quotas>,
     store: Store,
     /// Set once the engine runs; changes before that are part of what it loads.
     dispatcher: OnceLock<Arc<Dispatcher>>,
@@ -26,12 +28,13 @@ impl Caches {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn load(store: &Store) -> Result<Arc<Caches>, StoreError> {
+    pub async fn load(store: &Store, quotas: Arc<Quotas>) -> Result<Arc<Caches>, StoreError> {
         let freshness = Arc::new(Freshness::default());
         Ok(Arc::new(Caches {
             keys: Arc::new(KeyRing::new(Arc::clone(&freshness))),
             routing: Arc::new(Routing::load(store).await?),
             freshness,
+            quotas,
             store: store.clone(),
             dispatcher: OnceLock::new(),
         }))
@@ -45,7 +48,10 @@ impl Caches {
     /// Handles a change that a command or another node made.
     pub fn on_change(self: &Arc<Self>, change: &Change) {
         match change {
-            Change::Account(account) => self.keys.forget_account(*account),
+            Change::Account(account) => {
+                self.keys.forget_account(*account);
+                self.reload_own_limits();
+            }
             Change::Key(key) => self.keys.forget_key(*key),
             Change::Ports(_) => self.reload_ports(),
             Change::Gateways(_) => self.reload_drains(),
@@ -56,7 +62,17 @@ impl Caches {
     /// Handles a gap in the change feed: any change may have been missed.
     pub fn forget_all(self: &Arc<Self>) {
         self.keys.forget_all();
+        self.reload_own_limits();
         self.reload_ports();
+    }
+
+    fn reload_own_limits(self: &Arc<Self>) {
+        let quotas = Arc::clone(&self.quotas);
+        actix_web::rt::spawn(async move {
+            if let Err(error) = quotas.reload_own_limits().await {
+                tracing::warn!(%error, "reading accounts' own limits failed; the old ones stay in force");
+            }
+        });
     }
 
     fn reload_ports(self: &Arc<Self>) {

@@ -36,6 +36,7 @@ use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
+use crate::quotas::{self, Quotas};
 use crate::read_limits::{Bounds, ReadLimits};
 use crate::telemetry::{self, Sampled};
 use crate::terms::Terms;
@@ -88,6 +89,7 @@ pub struct App {
     endpoint: Endpoint,
     jobs: TaskSet,
     keys: Arc<KeyRing>,
+    quotas: Arc<Quotas>,
     min_drain: Duration,
     draining: Arc<AtomicBool>,
     servers: Vec<ServerHandle>,
@@ -115,7 +117,8 @@ impl App {
         let lease = start_node(config, &store, Arc::clone(&live)).await?;
         let sandbox = start_sandbox(config).await?;
         let telephony = Telephony::start(config, prompts, sandbox.as_ref(), &store).await?;
-        let caches = Caches::load(&store).await?;
+        let quotas = Quotas::load(&store, &config.quotas).await?;
+        let caches = Caches::load(&store, Arc::clone(&quotas)).await?;
         let line: Arc<dyn Line> = Arc::new(telephony.endpoint.clone());
         let line = wrap_line.map_or(Arc::clone(&line), |wrap| wrap(line));
         let trunks = telephony.trunks.clone();
@@ -134,6 +137,7 @@ impl App {
             deposit_url: deposit_url(config),
             terms: Arc::clone(&terms),
             read_limits: Arc::clone(&read_limits),
+            quotas: Arc::clone(&quotas),
             draining: Arc::clone(&draining),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
@@ -141,6 +145,7 @@ impl App {
         let services = SiteServices {
             store: store.clone(),
             terms: Arc::clone(&terms),
+            quotas: Arc::clone(&quotas),
             routing: Arc::clone(&caches.routing),
             webhooks: engine.webhooks.clone(),
             live_deliveries: Arc::clone(&engine.live),
@@ -167,6 +172,7 @@ impl App {
             dispatcher: Arc::clone(&engine.dispatcher),
             terms,
             read_limits,
+            quotas: Arc::clone(&quotas),
             watch: Mutex::new(Some(telephony.watch)),
             locator: telephony.locator,
             sandbox: sandbox.as_ref().map(Sandbox::local_addr),
@@ -184,6 +190,7 @@ impl App {
             endpoint: telephony.endpoint,
             jobs,
             keys: Arc::clone(&caches.keys),
+            quotas,
             min_drain: Duration::from_millis(config.server.drain_at_least_ms),
             draining,
             servers,
@@ -298,6 +305,7 @@ async fn start_engine(
             false => WALLET_LANES_POSTGRES,
         },
         mask_phones_after_days: config.privacy.mask_phones_after_days,
+        test_deliveries_days: config.privacy.test_deliveries_days,
         store: store.clone(),
         lease: Arc::clone(&lease.lease),
         live,
@@ -381,5 +389,6 @@ fn start_jobs(config: &Config, api: &web::Data<ApiState>, site: &web::Data<SiteS
         Arc::clone(&api.keys),
         store.clone(),
     ));
+    jobs.spawn(quotas::write_periodically(Arc::clone(&api.quotas)));
     jobs
 }

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 
 use super::settings::dispatch_settings;
 use crate::config::{Config, Loaded};
+use crate::quotas::Quotas;
 use crate::read_limits::{Bounds, ReadLimits};
 use crate::terms::Terms;
 use crate::trunks;
@@ -25,8 +26,8 @@ use crate::trunks;
 /// Copies the value of one key from one configuration to another.
 type CopyKey = fn(&mut Config, &Config);
 
-/// The keys that a running gateway reloads, besides all of `carriers`: each with its copy into the configuration in
-/// force. A key that is not listed takes effect at the next start.
+/// The keys that a running gateway reloads, besides all of `carriers` and `quotas`: each with its copy into the
+/// configuration in force. A key that is not listed takes effect at the next start.
 const RELOADED: &[(&str, CopyKey)] = &[
     ("server.reads_per_account", |to, from| {
         to.server.reads_per_account = from.server.reads_per_account;
@@ -111,6 +112,7 @@ pub struct Reloader {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) terms: Arc<Terms>,
     pub(crate) read_limits: Arc<ReadLimits>,
+    pub(crate) quotas: Arc<Quotas>,
     /// `None` once the gateway shuts down.
     pub(crate) watch: Mutex<Option<TrunkMonitor>>,
     pub(crate) locator: Arc<dyn Locate>,
@@ -154,6 +156,7 @@ impl Reloader {
             .reconfigure(trunks, dispatch_settings(&config));
         self.terms.replace(&config);
         self.read_limits.set_bounds(Bounds::of(&config.server));
+        self.quotas.replace(&config.quotas);
         self.config.store(Arc::new(config));
         Ok(differences(before, wanted))
     }
@@ -162,6 +165,7 @@ impl Reloader {
     fn merge_reloadable(in_force: &Config, wanted: &Config) -> Config {
         let mut config = in_force.clone();
         config.carriers = wanted.carriers.clone();
+        config.quotas = wanted.quotas;
         for (_, copy) in RELOADED {
             copy(&mut config, wanted);
         }
@@ -206,8 +210,9 @@ fn keep_states(dispatcher: &Dispatcher, before: &Config, after: &Config, trunks:
 fn differences(before: &Loaded, wanted: &Loaded) -> Reloaded {
     let mut reloaded = Reloaded::default();
     for key in before.effective.differences(&wanted.effective) {
-        let takes_effect =
-            key.starts_with("carriers") || RELOADED.iter().any(|(name, _)| *name == key);
+        let takes_effect = key.starts_with("carriers")
+            || key.starts_with("quotas.")
+            || RELOADED.iter().any(|(name, _)| *name == key);
         match takes_effect {
             true => reloaded.changed.push(key),
             false => reloaded.at_next_start.push(key),

@@ -2,13 +2,14 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use nexo_domain::account::email::EmailAddress;
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Language};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::CarrierPlan;
 
-pub use crate::input::{amount, name, note, reference};
+pub use crate::input::{amount, name, note, quota, reference};
 
 /// Parses a code of 4 to 8 digits.
 pub fn code(text: &str) -> Result<Code, String> {
@@ -30,6 +31,12 @@ pub fn language() -> impl TypedValueParser<Value = Language> {
 pub fn bucket() -> impl TypedValueParser<Value = Bucket> {
     PossibleValuesParser::new(["balance", "bonus", "free"])
         .map(|name| Bucket::named(&name).expect("one of the possible values"))
+}
+
+/// Parses the name of a quota of accounts, such as `test_otps`.
+pub fn quota_kind() -> impl TypedValueParser<Value = QuotaKind> {
+    PossibleValuesParser::new(QuotaKind::of_accounts().map(QuotaKind::name))
+        .map(|name| QuotaKind::named(&name).expect("one of the possible values"))
 }
 
 /// Parses US dollars, positive or negative but not zero.

@@ -12,6 +12,7 @@ pub mod deposits;
 pub mod logging;
 pub mod mail;
 pub mod privacy;
+pub mod quotas;
 pub mod read;
 pub mod reviews;
 pub mod server;
@@ -29,6 +30,7 @@ use logging::{LogsConfig, TracesConfig};
 use mail::MailConfig;
 use nexo_domain::phone::carrier_plan::Carrier;
 use privacy::PrivacyConfig;
+use quotas::QuotasConfig;
 use read::effective::EffectiveConfig;
 pub use read::error::ConfigError;
 use read::raw::RawSettings;
@@ -59,6 +61,7 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     pub mail: MailConfig,
     pub privacy: PrivacyConfig,
+    pub quotas: QuotasConfig,
     pub logs: LogsConfig,
     pub traces: TracesConfig,
     pub sandbox: SandboxSettings,
@@ -133,6 +136,7 @@ impl Config {
             webhooks: WebhooksConfig::read(&mut reader)?,
             mail: MailConfig::read(&mut reader)?,
             privacy: PrivacyConfig::read(&mut reader)?,
+            quotas: QuotasConfig::read(&mut reader)?,
             logs: LogsConfig::read(&mut reader)?,
             traces: TracesConfig::read(&mut reader)?,
             sandbox: SandboxSettings::read(&mut reader)?,

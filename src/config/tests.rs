@@ -76,6 +76,25 @@ smtp_url = ""
 from = "NEXO ROUTE <no-reply@localhost>"
 [privacy]
 mask_phones_after_days = 0
+test_deliveries_days = 7
+[quotas]
+test_otps_per_day = 1000
+test_events_per_day = 100
+webhook_replays_per_day = 2000
+exports_per_day = 200
+api_keys_per_day = 50
+webhook_endpoints_per_day = 50
+top_ups_per_day = 50
+low_balance_changes_per_day = 20
+email_changes_per_day = 5
+password_resets_per_day = 10
+stored_refusals_per_day = 10000
+emails_per_day = 50
+network_sign_ups_per_day = 50
+sign_ups_per_day = 1000
+free_credits_per_day = 200
+test_otps_per_minute = 120
+test_events_per_minute = 6
 [deposits]
 bank_account = ""
 bank_bin = ""

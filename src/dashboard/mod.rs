@@ -68,6 +68,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .configure(developer::webhooks::routes)
                 .configure(developer::webhook_attempts::routes)
                 .configure(account::settings::routes)
+                .configure(account::limits::routes)
                 .configure(auth::totp::pages::routes)
                 .configure(developer::docs::member_routes)
                 .default_service(to(not_found)),

@@ -151,6 +151,18 @@ const COUNTERS: &[(&str, &str)] = &[
         "Deliveries whose phone was masked after the retention period.",
     ),
     (
+        "nexo_deleted_test_records_total",
+        "OTPs of test keys and test events deleted after the retention period.",
+    ),
+    (
+        "nexo_quota_refusals_total",
+        "Actions refused because a quota or rate of free actions was used up, by quota.",
+    ),
+    (
+        "nexo_free_credits_total",
+        "New accounts, by whether they received free credit: granted, mailbox_had_one, daily_limit or not_offered.",
+    ),
+    (
         "nexo_actor_restarts_total",
         "Actors restarted after a panic or a freeze.",
     ),
@@ -234,6 +246,10 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "nexo_masking_last_run_timestamp_seconds",
         "Time of the last masking run.",
+    ),
+    (
+        "nexo_retention_last_run_timestamp_seconds",
+        "Time of the last run that deleted old test records.",
     ),
     (
         "nexo_actor_mailbox_depth",

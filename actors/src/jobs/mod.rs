@@ -4,4 +4,5 @@ pub mod daily_stats;
 pub mod disk_space;
 pub mod low_balance;
 pub mod privacy;
+pub mod retention;
 pub mod reviews;

@@ -14,8 +14,28 @@ pub struct EmailAddress(String);
 #[error("not an e-mail address such as ops@example.com")]
 pub struct InvalidEmailAddress;
 
-/// Domains that ignore dots in the mailbox name.
-const DOT_INSENSITIVE_DOMAINS: [&str; 2] = ["gmail.com", "googlemail.com"];
+/// A mail provider whose mailboxes have more addresses than those with a `+tag`.
+struct Provider {
+    /// Its domains, which share all mailboxes. The first stands for all of them.
+    domains: &'static [&'static str],
+    /// Characters of the mailbox name that it ignores.
+    ignored: &'static [char],
+}
+
+const PROVIDERS: [Provider; 3] = [
+    Provider {
+        domains: &["gmail.com", "googlemail.com"],
+        ignored: &['.'],
+    },
+    Provider {
+        domains: &["proton.me", "protonmail.com", "pm.me"],
+        ignored: &['.', '-', '_'],
+    },
+    Provider {
+        domains: &["icloud.com", "me.com", "mac.com"],
+        ignored: &[],
+    },
+];
 
 impl EmailAddress {
     /// The address in lower case, without surrounding blanks.
@@ -23,18 +43,24 @@ impl EmailAddress {
         &self.0
     }
 
-    /// The mailbox of the address: without a `+tag`, and without dots if the provider ignores them.
+    /// The mailbox of the address: without a `+tag`, without characters that the provider ignores, and with the
+    /// ASCII form of the domain (UTS 46), which mail is sent to.
     ///
     /// Two addresses with the same mailbox belong to one person. Use it for comparisons, not as a recipient.
     pub fn mailbox(&self) -> String {
         let (local, domain) = self.0.split_once('@').unwrap_or((&self.0, ""));
+        let domain = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned());
         let untagged = match local.split_once('+') {
             Some((before, _)) if !before.is_empty() => before,
             Some(_) | None => local,
         };
-        match DOT_INSENSITIVE_DOMAINS.contains(&domain) {
-            true => format!("{}@gmail.com", untagged.replace('.', "")),
-            false => format!("{untagged}@{domain}"),
+        let mut providers = PROVIDERS.iter();
+        match providers.find(|provider| provider.domains.contains(&domain.as_str())) {
+            Some(provider) => {
+                let name = untagged.replace(provider.ignored, "");
+                format!("{name}@{}", provider.domains[0])
+            }
+            None => format!("{untagged}@{domain}"),
         }
     }
 }

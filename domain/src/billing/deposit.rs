@@ -128,17 +128,20 @@ pub enum HoldReason {
     ReferenceUsed,
     /// The account is closed.
     AccountClosed,
+    /// The account is suspended.
+    AccountSuspended,
     /// The currency is not the đồng.
     WrongCurrency,
 }
 
 impl HoldReason {
-    pub const ALL: [HoldReason; 6] = [
+    pub const ALL: [HoldReason; 7] = [
         HoldReason::UnknownReference,
         HoldReason::Ambiguous,
         HoldReason::WrongAmount,
         HoldReason::ReferenceUsed,
         HoldReason::AccountClosed,
+        HoldReason::AccountSuspended,
         HoldReason::WrongCurrency,
     ];
 
@@ -149,6 +152,7 @@ impl HoldReason {
             HoldReason::WrongAmount => "wrong_amount",
             HoldReason::ReferenceUsed => "reference_used",
             HoldReason::AccountClosed => "account_closed",
+            HoldReason::AccountSuspended => "account_suspended",
             HoldReason::WrongCurrency => "wrong_currency",
         }
     }

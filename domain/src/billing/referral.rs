@@ -96,8 +96,12 @@ mod tests {
             ("+tag@example.com", "+tag@example.com"),
             (" Ops@Example.COM ", "ops@example.com"),
             ("demo@localhost", "demo@localhost"),
+            ("a.b+x@ｇｍａｉｌ.com", "ab@gmail.com"),
+            ("ops@bücher.example", "ops@xn--bcher-kva.example"),
+            ("a-b_c.d@protonmail.com", "abcd@proton.me"),
+            ("a.b@me.com", "a.b@icloud.com"),
         ] {
-            assert_eq!(person(address), whose);
+            assert_eq!(person(address), whose, "{address}");
         }
         assert_ne!(person("a.b@example.com"), person("ab@example.com"));
     }

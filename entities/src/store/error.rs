@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use nexo_domain::account::quota::QuotaExceeded;
 use nexo_domain::money::Micros;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
@@ -70,6 +71,10 @@ pub enum Conflict {
     EmailTaken,
     #[error("no such account, or it is closed")]
     AccountClosed,
+    #[error("the account is suspended; `nexo account resume` ends the suspension")]
+    AccountSuspended,
+    #[error("{0}")]
+    QuotaExceeded(QuotaExceeded),
     #[error("an account has at most {max} active keys: revoke one first")]
     TooManyKeys { max: usize },
     #[error("a key has at most {max} allowlist entries")]

@@ -14,16 +14,20 @@ use super::keyring::Key;
 use crate::api::error::ApiError;
 use crate::api::state::ApiState;
 
-/// Checks the key and its allowlist, in the documented order.
+/// Checks the key, its account and its allowlist, in the documented order.
 ///
 /// # Errors
-/// [`ApiError::MissingAuth`], [`ApiError::InvalidKey`], [`ApiError::IpNotAllowed`], or a failing database's.
+/// [`ApiError::MissingAuth`], [`ApiError::InvalidKey`], [`ApiError::AccountSuspended`],
+/// [`ApiError::IpNotAllowed`], or a failing database's.
 pub async fn authorize(request: &HttpRequest, state: &ApiState) -> Result<Arc<Key>, ApiError> {
     let key = presented_key(request.headers())?;
     let key = state
         .read("an API key", state.keys.find(&key, &state.store))
         .await?
         .ok_or(ApiError::InvalidKey)?;
+    if key.is_suspended {
+        return Err(ApiError::AccountSuspended);
+    }
     if !key.allowlist.is_empty() {
         let detected_ip = client_address(request, &state.trusted_proxies);
         if !is_allowed(&key.allowlist, detected_ip) {

@@ -27,12 +27,14 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(5);
 /// How many keys one statement updates.
 const MAX_KEYS_PER_UPDATE: usize = 500;
 
-/// An active key of an open account.
+/// An active key of an open account, which may be suspended.
 #[derive(Debug)]
 pub struct Key {
     pub key_id: KeyId,
     pub account_id: AccountId,
     pub test: bool,
+    /// Whether the account is suspended: its keys are refused.
+    pub is_suspended: bool,
     pub allowlist: Vec<IpNet>,
     /// The account's language, if it chose one.
     pub language: Option<Language>,
@@ -106,6 +108,7 @@ impl KeyRing {
             key_id: record.key_id,
             account_id: record.account_id,
             test: record.test,
+            is_suspended: record.suspended,
             allowlist,
             language: record.language,
             unwritten_use_ms: AtomicI64::new(0),

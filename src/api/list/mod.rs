@@ -4,6 +4,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::ids::AccountId;
 use serde::Serialize;
 
@@ -92,6 +93,9 @@ pub(super) async fn answer<L: List>(
     let export = is_export
         .then(|| limits.export(query.account))
         .transpose()?;
+    if format == Format::Csv {
+        take_export(&state, query.account)?;
+    }
     let page = {
         let _turn = limits.read(query.account).await?;
         L::page(&state, &query, rows).await?
@@ -116,7 +120,8 @@ pub(super) async fn answer<L: List>(
 /// account's turn to read.
 ///
 /// # Errors
-/// [`ApiError::TooManyRequests`], and those of reading the first rows.
+/// [`ApiError::TooManyRequests`], [`ApiError::QuotaExceeded`] if the exports of this day are used up, and those of
+/// reading the first rows.
 pub(super) async fn whole_csv<L: List>(
     state: web::Data<ApiState>,
     account: AccountId,
@@ -129,8 +134,15 @@ pub(super) async fn whole_csv<L: List>(
         limit: None,
     };
     let export = state.read_limits.export(account)?;
+    take_export(&state, account)?;
     let page = L::page(&state, &query, export::ROWS_PER_CHUNK).await?;
     Ok(csv(state, query, page, Some(export)))
+}
+
+/// Counts an export of the account.
+fn take_export(state: &ApiState, account: AccountId) -> Result<(), ApiError> {
+    let taken = state.quotas.take_in_memory(QuotaKind::Exports, account);
+    taken.map_err(ApiError::QuotaExceeded)
 }
 
 /// The rows as CSV. Without an `export` there is only the `first` page.

@@ -19,6 +19,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use nexo_actors::clock;
 use nexo_actors::dispatch::Dispatched;
 use nexo_actors::dispatch::inflight::{Entered, InFlight, StoredResponse};
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest};
 use nexo_entities::store::ledger::posting::IdempotencyWrite;
 
@@ -154,7 +155,7 @@ async fn first_answer(
     if dispatched == Dispatched::KeyTaken || is_same_request(&dispatched, &request, state).await {
         return Ok(None);
     }
-    let accepted = facts.answer(dispatched, state)?;
+    let accepted = facts.answer(dispatched, state).await?;
     Ok(Some(json_text(StatusCode::ACCEPTED, accepted.body())))
 }
 
@@ -181,6 +182,10 @@ async fn store_refusal(
     refused: ApiError,
     state: &ApiState,
 ) -> Result<Option<HttpResponse>, ApiError> {
+    let taken = state
+        .quotas
+        .take_in_memory(QuotaKind::StoredRefusals, key.account_id);
+    taken.map_err(ApiError::QuotaExceeded)?;
     let response = StoredResponse {
         status: refused.status().as_u16(),
         body: refused.body().into(),

@@ -1,8 +1,9 @@
 //! From a request body to an order for the dispatcher, and from its outcome to an answer.
 
 use nexo_actors::dispatch::{Dispatched, OtpOrder, new_delivery};
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::call::acceptance::Accepted;
-use nexo_domain::ids::DeliveryId;
+use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
@@ -40,6 +41,11 @@ pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder
     if state.is_draining() || state.store.stop_reason().is_some() {
         return Err(ApiError::Overloaded);
     }
+    // Only test OTPs are counted: a live one is paid for.
+    if key.test {
+        let taken = state.quotas.take_test_otp(key.account_id);
+        taken.map_err(ApiError::QuotaExceeded)?;
+    }
     let terms = state.terms.current();
     let (delivery_id, clock) = new_delivery();
     Ok(OtpOrder {
@@ -62,6 +68,8 @@ pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder
 /// What an error needs to know of an order that the dispatcher has consumed.
 pub(super) struct OrderFacts {
     id: DeliveryId,
+    account_id: AccountId,
+    test: bool,
     cost: Micros,
 }
 
@@ -69,16 +77,22 @@ impl OrderFacts {
     pub(super) fn of(order: &OtpOrder) -> OrderFacts {
         OrderFacts {
             id: order.delivery_id,
+            account_id: order.account_id,
+            test: order.test,
             cost: order.cost,
         }
     }
 
     /// The outcome of the order as an answer or an error of the API.
-    pub(super) fn answer(
+    pub(super) async fn answer(
         &self,
         outcome: Dispatched,
         state: &ApiState,
     ) -> Result<Accepted, ApiError> {
+        if self.test && has_written_nothing(&outcome) {
+            let quotas = &state.quotas;
+            quotas.give_back_in_memory(QuotaKind::TestOtps, self.account_id);
+        }
         match outcome {
             Dispatched::Accepted(accepted) => Ok(accepted),
             Dispatched::FundsShort { total } => Err(ApiError::InsufficientBalance {
@@ -102,10 +116,34 @@ impl OrderFacts {
             Dispatched::Overloaded | Dispatched::InDoubt | Dispatched::KeyTaken => {
                 Err(ApiError::Overloaded)
             }
-            Dispatched::AccountClosed => Err(ApiError::InvalidKey),
+            Dispatched::AccountClosed => Err(refused_account(self.account_id, state).await),
             Dispatched::Lost => Err(state.internal("the saga of an OTP was lost")),
         }
     }
+}
+
+/// Why the debit found the account closed to new OTPs: closed, or suspended since the key was checked.
+async fn refused_account(id: AccountId, state: &ApiState) -> ApiError {
+    let account = state
+        .read("an account", state.store.accounts().get(id))
+        .await;
+    match account {
+        Ok(Some(account)) if account.closed_at_ms.is_none() => match account.suspended_at_ms {
+            Some(_) => ApiError::AccountSuspended,
+            // Resumed in the meantime.
+            None => ApiError::Overloaded,
+        },
+        Ok(_) => ApiError::InvalidKey,
+        Err(error) => error,
+    }
+}
+
+/// Whether an order left no record, so that it does not count as an OTP.
+fn has_written_nothing(outcome: &Dispatched) -> bool {
+    matches!(
+        outcome,
+        Dispatched::WindowHeld { .. } | Dispatched::NoGateway | Dispatched::Overloaded
+    )
 }
 
 fn read_otp(body: &[u8], state: &ApiState) -> Result<(Phone, Code), ApiError> {

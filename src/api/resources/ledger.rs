@@ -98,7 +98,7 @@ pub(in crate::api) struct LedgerEntry {
         ),
         (status = 400, description = "`invalid_request`: `parameter` is unknown, repeated or invalid; the message lists the allowed values.", body = Error),
         (status = 406, description = "`not_acceptable`: `Accept` allows neither JSON nor CSV.", body = Error),
-        (status = 429, description = "`too_many_requests`: too many CSV exports, or too many requests of the account at the same time.", body = Error),
+        (status = 429, description = "`too_many_requests`: too many CSV exports, or too many requests of the account at the same time. `quota_exceeded`: the account's CSV exports of this day are used up.", body = Error),
     ),
     security(("api_key" = []))
 )]

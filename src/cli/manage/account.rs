@@ -1,10 +1,11 @@
-//! `nexo account`: creates, lists, suspends, resumes and closes customer accounts.
+//! `nexo account`: creates, lists, suspends, limits and closes customer accounts.
 
 use std::io::BufRead;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
+use nexo_domain::account::quota::{QuotaKind, QuotaLimits};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
@@ -41,7 +42,7 @@ pub enum Command {
     },
     /// List all accounts
     List,
-    /// Suspend an account: its keys stop working within a second; nothing is deleted
+    /// Suspend an account: within a second it sends, makes and receives nothing; nothing is deleted
     Suspend {
         /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
@@ -55,6 +56,21 @@ pub enum Command {
         /// The account's e-mail address
         #[arg(long, value_name = "EMAIL", value_parser = args::email)]
         account: String,
+    },
+    /// Show an account's daily limits and their use, or set a limit of its own
+    Quota {
+        /// The account's e-mail address
+        #[arg(long, value_name = "EMAIL", value_parser = args::email)]
+        account: String,
+        /// The quota to set
+        #[arg(long, value_parser = args::quota_kind(), requires = "change")]
+        kind: Option<QuotaKind>,
+        /// The account's own limit per day; 0 is unlimited
+        #[arg(long, value_parser = args::quota, group = "change", requires = "kind")]
+        limit: Option<u32>,
+        /// Remove the account's own limit, so that the configured one applies
+        #[arg(long, group = "change", requires = "kind")]
+        default: bool,
     },
     /// Close an account permanently: its keys stop working and its balance is due for payout
     ///
@@ -82,6 +98,12 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
         Command::List => list(&store).await,
         Command::Suspend { account, reason } => suspend(&store, &account, &reason).await,
         Command::Resume { account } => resume(&store, &account).await,
+        Command::Quota {
+            account,
+            kind,
+            limit,
+            ..
+        } => quota(&store, &config.quotas.limits, &account, kind, limit).await,
         Command::Close { account } => close(&store, &account).await,
     }
 }
@@ -191,7 +213,7 @@ async fn suspend(store: &Store, email: &str, reason: &str) -> anyhow::Result<Com
     let text = match new {
         true => {
             format!(
-                "Suspended {email}. Its keys no longer work. Undo with: nexo account resume --account {email}"
+                "Suspended {email}. Its keys are refused and its webhooks wait. Undo with: nexo account resume --account {email}"
             )
         }
         false => format!("{email} is already suspended."),
@@ -217,6 +239,74 @@ async fn resume(store: &Store, email: &str) -> anyhow::Result<CommandOutput> {
         text,
         json!({ "id": account.id, "email": email, "suspended": false }),
     ))
+}
+
+async fn quota(
+    store: &Store,
+    configured: &QuotaLimits,
+    email: &str,
+    kind: Option<QuotaKind>,
+    per_day: Option<u32>,
+) -> anyhow::Result<CommandOutput> {
+    let account = database::open_account(store, email).await?;
+    let now = unix_ms();
+    if let Some(kind) = kind {
+        let by = Operator::COMMAND_LINE;
+        store
+            .accounts()
+            .set_account_quota(by, account.id, kind, per_day, now)
+            .await?;
+    }
+    let own = store.accounts().account_quotas(Some(account.id)).await?;
+    let uses = store.accounts().quota_uses(account.id, now).await?;
+    let rows: Vec<QuotaRow> = QuotaKind::of_accounts()
+        .map(|kind| {
+            let used = uses.iter().find(|(of, _)| *of == kind);
+            let own = own.iter().find(|quota| quota.kind == kind);
+            QuotaRow {
+                kind,
+                used: used.map_or(0, |(_, used)| *used),
+                per_day: own.map_or(configured.configured(kind), |quota| quota.per_day),
+                is_own: own.is_some(),
+            }
+        })
+        .collect();
+    Ok(CommandOutput::list(
+        "quotas",
+        &rows,
+        "",
+        ["QUOTA", "USED TODAY", "LIMIT", "SOURCE"],
+        |row| {
+            let limit = match row.per_day {
+                0 => "unlimited".to_owned(),
+                per_day => per_day.to_string(),
+            };
+            let source = if row.is_own { "own" } else { "configured" };
+            [
+                row.kind.name().to_owned(),
+                row.used.to_string(),
+                limit,
+                source.to_owned(),
+            ]
+        },
+        |row| {
+            json!({
+                "quota": row.kind.name(),
+                "used": row.used,
+                "limit": (row.per_day > 0).then_some(row.per_day),
+                "own": row.is_own,
+            })
+        },
+    ))
+}
+
+/// A quota of an account.
+struct QuotaRow {
+    kind: QuotaKind,
+    used: i64,
+    /// 0: unlimited.
+    per_day: u32,
+    is_own: bool,
 }
 
 async fn close(store: &Store, email: &str) -> anyhow::Result<CommandOutput> {

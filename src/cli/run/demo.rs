@@ -145,7 +145,7 @@ impl Drop for TempDir {
 
 /// Creates an account with a key, credit and a webhook endpoint. Returns the key and the webhook's secret.
 async fn set_up_customer(store: &Store, receiver_url: &str) -> anyhow::Result<(String, String)> {
-    let account_id = create_account(store).await?;
+    let account_id = create_account(store, Micros::ZERO).await?;
     store
         .ledger()
         .credit_wallet(Credit {

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::api_key::{ApiKey, KeyMode};
-use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::accounts::api_keys::NewKey;
-use nexo_entities::store::ledger::wallets::Credit;
+use nexo_entities::store::accounts::sign_up::{SignUp, SignUpOffer};
 use nexo_entities::store::{Conflict, Store, StoreError};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -140,33 +139,22 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
     if config.has_gateways() || !store.accounts().all().await?.is_empty() {
         return Ok(None);
     }
-    let account_id = match create_account(store).await {
-        // Another node has just created it.
-        Err(StoreError::Conflict(Conflict::EmailTaken)) => return Ok(None),
-        created => created?,
-    };
     let free = config
         .billing
         .price_usd
         .checked_mul(i64::from(config.billing.signup_free_otps))
         .unwrap_or(Micros::ZERO);
-    if free > Micros::ZERO {
-        store
-            .ledger()
-            .credit_wallet(Credit {
-                account_id,
-                bucket: Bucket::Free,
-                amount: free,
-                reference: "signup",
-                at_ms: unix_ms(),
-            })
-            .await?;
-    }
+    let account_id = match create_account(store, free).await {
+        // Another node has just created it.
+        Err(StoreError::Conflict(Conflict::EmailTaken)) => return Ok(None),
+        created => created?,
+    };
     create_key(store, account_id, "demo").await.map(Some)
 }
 
-/// Creates the demo account without password and credit.
-pub async fn create_account(store: &Store) -> Result<AccountId, StoreError> {
+/// Creates the demo account without password, with `free` as free credit. It is a sign-up, so its mailbox receives
+/// free credit once.
+pub async fn create_account(store: &Store, free: Micros) -> Result<AccountId, StoreError> {
     let account = NewAccount {
         email: DEMO_EMAIL,
         password_hash: None,
@@ -175,7 +163,12 @@ pub async fn create_account(store: &Store) -> Result<AccountId, StoreError> {
         page_language: None,
         created_at_ms: unix_ms(),
     };
-    store.accounts().create(account).await
+    let sign_up = SignUp {
+        account,
+        landing: None,
+        offer: SignUpOffer::unlimited(free),
+    };
+    Ok(store.accounts().sign_up(sign_up).await?.id)
 }
 
 /// Creates a live key without an allowlist.

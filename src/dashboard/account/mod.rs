@@ -1,6 +1,7 @@
-//! An account's pages: overview, deliveries, wallet, referrals, settings.
+//! An account's pages: overview, deliveries, wallet, referrals, settings, limits.
 
 pub(super) mod deliveries;
+pub(super) mod limits;
 pub mod overview;
 pub(super) mod referrals;
 pub(super) mod settings;

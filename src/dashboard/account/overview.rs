@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web;
+use actix_web::{HttpRequest, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::call::outcome::Status;
@@ -26,8 +26,13 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/").get(show));
 }
 
-async fn show(member: Member, site: Site) -> PageResult {
+async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
     let l = member.language();
+    let no_credit = match query(&request, "credit").as_deref() {
+        Some("mailbox") => Some(l.t(texts::NO_CREDIT_MAILBOX)),
+        Some("limit") => Some(l.t(texts::NO_CREDIT_LIMIT)),
+        _ => None,
+    };
     let store = &site.store;
     let id = member.id();
     let now = unix_ms();
@@ -51,6 +56,7 @@ async fn show(member: Member, site: Site) -> PageResult {
         (page_head(l.t(texts::TITLE), None, html! {
             a.button.second href=(NavItem::Wallet.path()) { (l.t(texts::TOP_UP)) }
         }))
+        @if let Some(text) = no_credit { p.notice.busy role="status" { (text) } }
         (wallet_summary(l, &wallet, &site))
         @if !(has_key && has_sent && has_endpoint) {
             (next_steps(l, has_key, has_sent, has_endpoint))

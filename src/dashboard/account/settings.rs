@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::ids::SessionId;
 use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::passwords::NewPassword;
@@ -205,6 +206,9 @@ async fn set_email(Posted(member, fields): Posted<Member>, site: Site) -> PageRe
     if !is_password(&site, &member, &fields, "confirm").await? {
         return rejected(&site, &member, l.t(texts::PASSWORD_WRONG)).await;
     }
+    site.quotas
+        .take(QuotaKind::EmailChanges, member.id())
+        .await?;
     match site
         .store
         .accounts()

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::store::billing::deposits::{Deposit, MAX_OPEN_DEPOSITS};
@@ -111,6 +112,7 @@ async fn open(Posted(member, fields): Posted<Member>, site: Site) -> PageResult 
         let error = l.t(texts::AMOUNT_WRONG).to_owned();
         return draw(&member, &site, typed, Some(error)).await;
     };
+    site.quotas.take(QuotaKind::TopUps, member.id()).await?;
     let provider = fields.get("provider");
     let opened = site
         .top_ups

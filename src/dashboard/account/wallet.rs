@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web;
 use maud::{Markup, html};
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
@@ -177,6 +178,9 @@ async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageR
             }
         },
     };
+    site.quotas
+        .take(QuotaKind::LowBalanceChanges, member.id())
+        .await?;
     site.store
         .ledger()
         .set_low_balance_threshold(member.id(), threshold)

@@ -17,7 +17,7 @@ use nexo_entities::store::{Conflict, StoreError};
 
 use super::credentials::check_limit;
 use super::link_pages::{link_expired, link_sent};
-use super::session::open_session;
+use super::session::enter;
 use super::throttle::Attempt;
 use super::tokens;
 use crate::dashboard::mail::Email;
@@ -92,11 +92,12 @@ async fn send_link(site: &SiteState, request: SignUpRequest) -> Result<(), Store
             (texts::CONFIRM_MAIL_SUBJECT, text)
         }
     };
-    site.mailer.send(Email {
+    let email = Email {
         to: email.to_owned(),
         subject: l.t(subject).to_owned(),
         text,
-    });
+    };
+    site.send_within_quota(email).await;
     Ok(())
 }
 
@@ -148,14 +149,13 @@ async fn confirm(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     if !tokens::is_token(token) {
         return Ok(expired(&visitor));
     }
-    let free = site.terms.current().free_credit;
     let opened = site
         .store
         .accounts()
-        .finish_sign_up(&tokens::hash(token), free, unix_ms())
+        .finish_sign_up(&tokens::hash(token), site.sign_up_offer(), unix_ms())
         .await;
     match opened {
-        Ok(Some(account)) => open_session(&site, &visitor, account, "/dashboard").await,
+        Ok(Some(signed_up)) => enter(&site, &visitor, signed_up).await,
         // Another link for the same address was used first.
         Ok(None) | Err(StoreError::Conflict(Conflict::EmailTaken)) => Ok(expired(&visitor)),
         Err(error) => Err(error.into()),

@@ -1,5 +1,7 @@
 //! Resets a forgotten password by an e-mailed link that works once, for an hour.
 
+use std::net::IpAddr;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::html;
@@ -52,11 +54,11 @@ async fn show(visitor: Visitor) -> HttpResponse {
 async fn request(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageResult {
     let typed = fields.trimmed("email").to_lowercase();
     check_limit(&site, Attempt::SendEmail, &visitor, &typed)?;
-    let l = visitor.language;
+    let (l, address) = (visitor.language, visitor.address);
     if let Ok(email) = typed.parse::<EmailAddress>() {
         actix_web::rt::spawn(async move {
-            if let Err(error) = send_link(&site, &email, l).await {
-                tracing::error!(%error, "a password reset e-mail could not be prepared");
+            if let Err(error) = send_link(&site, &email, address, l).await {
+                tracing::warn!(%error, "a password reset e-mail was not sent");
             }
         });
     }
@@ -67,12 +69,14 @@ async fn request(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
 async fn send_link(
     site: &SiteState,
     email: &EmailAddress,
+    address: IpAddr,
     language: Language,
 ) -> Result<(), StoreError> {
     let account = site.store.accounts().by_email(email.as_str()).await?;
     let Some(account) = account.filter(|account| account.closed_at_ms.is_none()) else {
         return Ok(());
     };
+    site.quotas.take_password_reset(account.id, address).await?;
     let token = tokens::new_token();
     let now = unix_ms();
     site.store
@@ -83,11 +87,12 @@ async fn send_link(
     let link = site
         .public_url
         .link(&format!("/auth/new-password?token={}", token.as_str()));
-    site.mailer.send(Email {
+    let email = Email {
         to: account.email,
         subject: language.t(texts::MAIL_SUBJECT).to_owned(),
         text: language.t_with(texts::MAIL_TEXT, &[("link", &link)]),
-    });
+    };
+    site.send_within_quota(email).await;
     Ok(())
 }
 

@@ -3,11 +3,14 @@
 use actix_web::HttpResponse;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::ids::AccountId;
+use nexo_entities::store::accounts::quotas::FreeCredit;
 use nexo_entities::store::accounts::sessions::NewSession;
+use nexo_entities::store::accounts::sign_up::SignedUp;
 
 use super::tokens;
 use crate::dashboard::web::cookies::{SESSION_TTL_MS, session_cookie, set_cookie};
 use crate::dashboard::web::*;
+use crate::quotas::count_free_credit;
 
 /// Opens a session with a new token and redirects to `path`.
 ///
@@ -35,6 +38,20 @@ pub async fn open_session(
     let mut response = redirect(visitor, path);
     set_cookie(&mut response, &session_cookie(site, Some(&token)));
     Ok(response)
+}
+
+/// Opens a session of a new account and leads to the dashboard, which says if there is no free credit.
+///
+/// # Errors
+/// If the database fails.
+pub async fn enter(site: &SiteState, visitor: &Visitor, signed_up: SignedUp) -> PageResult {
+    count_free_credit(signed_up.credit);
+    let path = match signed_up.credit {
+        FreeCredit::Granted | FreeCredit::NotOffered => "/dashboard",
+        FreeCredit::MailboxHadOne => "/dashboard?credit=mailbox",
+        FreeCredit::DailyLimitReached => "/dashboard?credit=limit",
+    };
+    open_session(site, visitor, signed_up.id, path).await
 }
 
 /// Redirects to sign-in and deletes the session's cookie.

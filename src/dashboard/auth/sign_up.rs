@@ -13,7 +13,7 @@ use super::confirmation::{self, SignUpRequest};
 use super::credentials::{
     check_limit, email_field, form_status, hash_password, password_field, password_hint,
 };
-use super::session::open_session;
+use super::session::enter;
 use super::throttle::Attempt;
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, accounts as texts};
@@ -38,6 +38,7 @@ fn form(visitor: &Visitor, site: &SiteState, email: &str, error: Option<&str>) -
         h1 { (l.t(texts::SIGN_UP_TITLE)) }
         @if free_otps > 0 {
             p.lead { (l.t_with(texts::SIGN_UP_LEAD, &[("count", &free_otps)])) }
+            p.hint { (l.t(texts::SIGN_UP_ONCE)) }
         }
         @if let Some(error) = error { (error_notice(error)) }
         form method="post" action="/auth/sign-up" {
@@ -70,6 +71,7 @@ async fn sign_up(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
         Ok(hash) => hash,
         Err(error) => return Ok(form(&visitor, &site, typed, Some(&error))),
     };
+    site.quotas.take_sign_up(visitor.address).await?;
     let landing = visitor.referral.clone();
     let landing = landing.map(|code| (code, visitor.signed_in.as_ref().map(|(_, a)| a.id)));
     if site.mailer.is_configured() {
@@ -97,12 +99,12 @@ async fn sign_up(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
                 code: code.as_str(),
                 signed_in_as: *account,
             }),
-            free: site.terms.current().free_credit,
+            offer: site.sign_up_offer(),
         })
         .await;
     if let Err(StoreError::Conflict(Conflict::EmailTaken)) = opened {
         let error = l.t(texts::EMAIL_TAKEN);
         return Ok(form(&visitor, &site, typed, Some(error)));
     }
-    open_session(&site, &visitor, opened?, "/dashboard").await
+    enter(&site, &visitor, opened?).await
 }

@@ -7,6 +7,7 @@ mod elements;
 mod examples;
 mod fields;
 pub(super) mod ladder;
+mod limits;
 pub(super) mod receiver_examples;
 mod table;
 mod webhook_attempts;
@@ -22,6 +23,7 @@ pub(super) use elements::{
 };
 pub(super) use examples::send_otp_curl;
 pub(super) use fields::{Field, button_form, confirmation, select};
+pub(super) use limits::{quota_name, quota_table};
 pub(super) use table::Column::{Left, Right, Unnamed};
 pub(super) use table::{cursor_link, offset_pager, pager, plain_table, table};
 pub(super) use webhook_attempts::{

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::api_key::{ApiKey, KeyMode};
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::api_keys::{Key, MAX_ACTIVE_KEYS, NewKey};
 use nexo_entities::store::{Conflict, StoreError};
@@ -160,6 +161,7 @@ async fn create(Posted(member, fields): Posted<Member>, site: Site) -> PageResul
         let error = Some(error_notice(l.t(texts::NAME_WRONG)));
         return list(&site, &member, error, typed, StatusCode::BAD_REQUEST).await;
     };
+    site.quotas.take(QuotaKind::ApiKeys, member.id()).await?;
     let is_test = fields.get("kind") == "test";
     let mode = if is_test {
         KeyMode::Test
@@ -250,6 +252,7 @@ async fn confirm_rotate(member: Member, id: Id, site: Site) -> PageResult {
 
 async fn rotate(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let old = active_key_of(&site, &member, &id).await?;
+    site.quotas.take(QuotaKind::ApiKeys, member.id()).await?;
     let mode = if old.test {
         KeyMode::Test
     } else {

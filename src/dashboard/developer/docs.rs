@@ -62,18 +62,20 @@ const SECTIONS: [(&str, Text); 12] = [
     ("examples", texts::EXAMPLES),
 ];
 
-const ERRORS: [(&str, &str, Text); 16] = [
+const ERRORS: [(&str, &str, Text); 18] = [
     ("400", "invalid_request", texts::E_BODY),
     ("400", "invalid_phone", texts::E_PHONE),
     ("400", "invalid_code", texts::E_CODE),
     ("401", "missing_auth", texts::E_AUTH),
     ("401", "invalid_key", texts::E_KEY),
     ("402", "insufficient_balance", texts::E_FUNDS),
+    ("403", "account_suspended", texts::E_SUSPENDED),
     ("403", "ip_not_allowed", texts::E_IP),
     ("404", "not_found", texts::E_NOT_FOUND),
     ("409", "idempotency_conflict", texts::E_CONFLICT),
     ("413", "payload_too_large", texts::E_LARGE),
     ("429", "rate_limited", texts::E_WINDOW),
+    ("429", "quota_exceeded", texts::E_QUOTA),
     ("429", "no_route", texts::E_THROTTLED),
     ("429", "too_many_requests", texts::E_TOO_MANY),
     ("500", "internal", texts::E_INTERNAL),

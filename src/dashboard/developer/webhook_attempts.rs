@@ -3,6 +3,7 @@
 use actix_web::web;
 use maud::html;
 use nexo_actors::clock::unix_ms;
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::billing::low_balance::LOW_BALANCE_EVENT;
 use nexo_domain::ids::WebhookAttemptId;
 use nexo_domain::webhook::TEST_EVENT;
@@ -106,6 +107,9 @@ fn request_text(attempt: &WebhookAttempt) -> String {
 
 async fn replay(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let attempt = attempt_of(&site, &member, &id).await?;
+    site.quotas
+        .take(QuotaKind::WebhookReplays, member.id())
+        .await?;
     let replayed = site
         .store
         .webhooks()

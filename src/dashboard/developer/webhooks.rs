@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_actors::webhook::client::TargetError;
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::ids::{DeliveryId, EndpointId, WebhookAttemptId};
 use nexo_domain::timestamp::{self, rfc3339};
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS, test_body};
@@ -157,6 +158,9 @@ async fn add(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
             return list(&site, &member, Some(error), typed, StatusCode::BAD_REQUEST).await;
         }
     };
+    site.quotas
+        .take(QuotaKind::WebhookEndpoints, member.id())
+        .await?;
     let secret = new_webhook_secret();
     let added = site
         .store
@@ -376,6 +380,9 @@ async fn test(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResu
             &format!("{}?told=paused", path_of(endpoint.id)),
         ));
     }
+    site.quotas
+        .take_test_event(member.id(), endpoint.id)
+        .await?;
     let delivery = DeliveryId(Uuid::now_v7());
     let now = unix_ms();
     let body = test_body(delivery, now);
@@ -395,11 +402,19 @@ async fn replay_failed(Posted(member, fields): Posted<Member>, id: Id, site: Sit
     let Some(since) = parse_since(fields.trimmed("since")) else {
         return Ok(redirect(&member, &format!("{path}?told=since")));
     };
-    let count = site
+    let kind = QuotaKind::WebhookReplays;
+    let most = site
+        .quotas
+        .take_up_to(kind, member.id(), MAX_REPLAYED)
+        .await?;
+    let replayed = site
         .store
         .webhooks()
-        .replay_failed(member.id(), endpoint.id, since, unix_ms())
-        .await?;
+        .replay_failed(member.id(), endpoint.id, since, most, unix_ms())
+        .await;
+    let unused = most - replayed.as_ref().copied().unwrap_or(0);
+    site.quotas.give_back(kind, member.id(), unused).await?;
+    let count = replayed?;
     Ok(redirect(&member, &format!("{path}?told={count}")))
 }
 

@@ -26,7 +26,7 @@ impl LowBalanceNotifier for LowBalanceEmails {
         let language = account.language.unwrap_or(Language::En);
         let notice = &account.notice;
         let link = self.site.public_url.link("/dashboard/wallet/top-up");
-        self.site.mailer.send(Email {
+        let email = Email {
             to: account.email.clone(),
             subject: language.t(texts::LOW_SUBJECT).to_owned(),
             text: language.t_with(
@@ -37,6 +37,8 @@ impl LowBalanceNotifier for LowBalanceEmails {
                     ("link", &link),
                 ],
             ),
-        });
+        };
+        let site = Arc::clone(&self.site);
+        actix_web::rt::spawn(async move { site.send_within_quota(email).await });
     }
 }

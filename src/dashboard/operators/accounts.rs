@@ -3,6 +3,7 @@
 use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
@@ -16,7 +17,7 @@ use super::decision::{
     parse_id, reference,
 };
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Translate, frame, operators as texts};
+use crate::dashboard::texts::{Translate, frame, limits, operators as texts};
 use crate::dashboard::web::*;
 use crate::input;
 
@@ -31,6 +32,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/accounts/{id}/suspend").post(suspend))
         .service(web::resource("/accounts/{id}/resume").post(resume))
         .service(web::resource("/accounts/{id}/credit").post(credit))
+        .service(web::resource("/accounts/{id}/quota").post(set_quota))
         .service(web::resource("/accounts/{id}/note").post(add_note));
 }
 
@@ -124,6 +126,7 @@ async fn show_one(operator: Operator, site: Site, id: Id, query: web::Query<Quer
         .operations()
         .operator_actions(Some(account.id), None, LOG_ENTRIES)
         .await?;
+    let quotas = site.quotas.status(account.id).await?;
     let body = html! {
         (page_head(&account.email, None, state(l, &account)))
         (outcome_notice(l, query.came.as_deref()))
@@ -134,6 +137,11 @@ async fn show_one(operator: Operator, site: Site, id: Id, query: web::Query<Quer
                 (suspension_form(&operator, &account))
                 (credit_form(&operator, &account))
             }
+        }
+        section {
+            h2 { (l.t(limits::TITLE)) }
+            (quota_table(l, &quotas))
+            @if account.closed_at_ms.is_none() { (quota_form(&operator, &account)) }
         }
         (note_form(&operator, &account))
         (audit_log(l, &actions))
@@ -216,6 +224,22 @@ fn credit_form(operator: &Operator, account: &AccountSummary) -> Markup {
     }
 }
 
+fn quota_form(operator: &Operator, account: &AccountSummary) -> Markup {
+    let l = operator.language();
+    let kinds = QuotaKind::of_accounts().map(|kind| (kind.name(), l.t(quota_name(kind))));
+    html! {
+        section.card {
+            h2 { (l.t(limits::SET)) }
+            form.row.tight method="post" action={ (path_of(account)) "/quota" } {
+                (form_token(operator))
+                (select("kind", l.t(limits::ACTION), "", kinds))
+                (Field::new("limit", l.t(limits::LIMIT)).hint(l.t(limits::SET_LEAD)).optional())
+                button type="submit" { (l.t(limits::DO_SET)) }
+            }
+        }
+    }
+}
+
 fn note_form(operator: &Operator, account: &AccountSummary) -> Markup {
     let l = operator.language();
     html! {
@@ -270,6 +294,24 @@ async fn credit(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) 
         };
         let credited = site.store.ledger().credit_wallet_as(by, credit).await?;
         Ok::<_, Rejection>(credited.new)
+    };
+    finish(&operator, &path_of(&account), decision.await)
+}
+
+async fn set_quota(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
+    let account = account_of(&operator, &site, &id).await?;
+    let by = decided_by(&operator);
+    let decision = async {
+        let kind = QuotaKind::named(fields.get("kind")).ok_or(Outcome::WrongLimit)?;
+        let per_day = match fields.trimmed("limit") {
+            "" => None,
+            typed => Some(input::quota(typed).map_err(|_| Outcome::WrongLimit)?),
+        };
+        let accounts = site.store.accounts();
+        let set = accounts.set_account_quota(by, account.id, kind, per_day, unix_ms());
+        let is_changed = set.await?;
+        site.quotas.reload_own_limits().await?;
+        Ok::<_, Rejection>(is_changed)
     };
     finish(&operator, &path_of(&account), decision.await)
 }

@@ -7,7 +7,7 @@ use nexo_entities::store::StoreError;
 use nexo_entities::store::operations::operator_log::{LoggedAction, Operator as DecisionMaker};
 
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Text, Translate, operators as texts};
+use crate::dashboard::texts::{Text, Translate, limits, operators as texts};
 use crate::dashboard::web::*;
 use crate::input;
 
@@ -21,11 +21,12 @@ pub enum Outcome {
     WrongNote,
     WrongAccount,
     WrongMonth,
+    WrongLimit,
     Conflict,
 }
 
 impl Outcome {
-    const ALL: [(&'static str, Outcome, Text); 8] = [
+    const ALL: [(&'static str, Outcome, Text); 9] = [
         ("done", Outcome::Done, texts::DONE),
         ("before", Outcome::AlreadyDone, texts::ALREADY_DONE),
         ("amount", Outcome::WrongAmount, texts::WRONG_AMOUNT),
@@ -33,6 +34,7 @@ impl Outcome {
         ("note", Outcome::WrongNote, texts::WRONG_NOTE),
         ("account", Outcome::WrongAccount, texts::WRONG_ACCOUNT),
         ("month", Outcome::WrongMonth, texts::WRONG_MONTH),
+        ("limit", Outcome::WrongLimit, limits::WRONG_LIMIT),
         ("conflict", Outcome::Conflict, texts::CONFLICT),
     ];
 }

@@ -117,6 +117,7 @@ fn reason_name(reason: HoldReason) -> Text {
         HoldReason::WrongAmount => texts::WRONG_SUM,
         HoldReason::ReferenceUsed => texts::REFERENCE_USED,
         HoldReason::AccountClosed => texts::ACCOUNT_CLOSED,
+        HoldReason::AccountSuspended => texts::ACCOUNT_SUSPENDED,
         HoldReason::WrongCurrency => texts::WRONG_CURRENCY,
     }
 }

@@ -5,6 +5,7 @@ texts! {
     SIGN_IN_LEAD = "Welcome back.", "Chào mừng bạn trở lại.";
     SIGN_UP_TITLE = "Create your account", "Tạo tài khoản";
     SIGN_UP_LEAD = "{count} test OTPs are on us. No card needed.", "Tặng {count} OTP dùng thử. Không cần thẻ.";
+    SIGN_UP_ONCE = "Free credit is granted once per mailbox.", "Tín dụng miễn phí chỉ được tặng một lần cho mỗi hộp thư.";
     EMAIL = "E-mail", "E-mail";
     PASSWORD = "Password", "Mật khẩu";
     NEW_PASSWORD = "New password", "Mật khẩu mới";

@@ -12,6 +12,8 @@ texts! {
     REFERRALS = "Referrals", "Giới thiệu";
     SETTINGS = "Settings", "Cài đặt";
     DOCS = "Docs", "Tài liệu";
+    LIMITS = "Limits", "Giới hạn";
+    SUSPENDED = "This account is suspended: it sends, creates and receives nothing. Contact the operator of this gateway.", "Tài khoản này đang bị tạm khóa: không thể gửi, tạo hay nhận gì. Vui lòng liên hệ đơn vị vận hành cổng này.";
     OPERATORS = "Operators", "Vận hành";
     ACCOUNTS = "Accounts", "Tài khoản";
     CARRIERS = "Carriers", "Nhà mạng";

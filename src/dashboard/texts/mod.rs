@@ -91,6 +91,7 @@ pub mod developer;
 pub mod errors;
 pub mod frame;
 pub mod landing;
+pub mod limits;
 pub mod operators;
 pub mod overview;
 pub mod referrals;

@@ -16,7 +16,7 @@ texts! {
     SUSPENDED_SINCE = "Suspended since", "Tạm khóa từ";
     REASON = "Reason", "Lý do";
     SUSPEND = "Suspend", "Tạm khóa";
-    SUSPEND_LEAD = "Its API keys get 401 within a second on every node. No data is lost. Active calls finish normally.", "Khóa API của tài khoản nhận 401 trong vòng một giây trên mọi nút. Không mất dữ liệu. Các cuộc gọi đang diễn ra vẫn kết thúc bình thường.";
+    SUSPEND_LEAD = "Within a second on every node its API keys get 403 account_suspended, its webhooks wait, and it can create or change nothing. Bank payments to it are kept for you. Active calls finish normally, and no data is lost.", "Trong vòng một giây trên mọi nút: khóa API của tài khoản nhận 403 account_suspended, webhook được giữ lại và tài khoản không thể tạo hay thay đổi gì. Khoản chuyển tiền đến được giữ lại chờ bạn xử lý. Các cuộc gọi đang diễn ra vẫn kết thúc bình thường và không mất dữ liệu.";
     RESUME = "End the suspension", "Bỏ tạm khóa";
     CREDIT = "Credit", "Ghi có";
     CREDIT_LEAD = "The same reference credits an account only once.", "Mỗi mã tham chiếu chỉ ghi có một lần cho một tài khoản.";
@@ -80,6 +80,7 @@ texts! {
     WRONG_SUM = "wrong amount", "sai số tiền";
     REFERENCE_USED = "reference already used", "mã đã dùng";
     ACCOUNT_CLOSED = "account closed", "tài khoản đã đóng";
+    ACCOUNT_SUSPENDED = "account suspended", "tài khoản bị tạm khóa";
     WRONG_CURRENCY = "not in VND", "không phải VND";
 
     REVIEWS_LEAD = "Keys with unusual traffic. Nothing is blocked automatically: check the traffic, then suspend the account or close the review.", "Khóa có lưu lượng bất thường. Không có gì bị chặn tự động: hãy kiểm tra, rồi tạm khóa tài khoản hoặc đóng mục xem xét.";

@@ -1,6 +1,8 @@
 //! The overview.
 
 texts! {
+    NO_CREDIT_MAILBOX = "Your account has no free credit: another account of the same mailbox received it. Top up to send live OTPs; test keys are free.", "Tài khoản của bạn không có tín dụng miễn phí vì một tài khoản khác của cùng hộp thư đã nhận. Hãy nạp tiền để gửi OTP thật; khóa thử nghiệm vẫn miễn phí.";
+    NO_CREDIT_LIMIT = "Your account has no free credit: the free credits of today are used up. Top up to send live OTPs; test keys are free.", "Tài khoản của bạn không có tín dụng miễn phí vì số lượt tặng hôm nay đã hết. Hãy nạp tiền để gửi OTP thật; khóa thử nghiệm vẫn miễn phí.";
     TITLE = "Overview", "Tổng quan";
     TOTAL = "In your wallet", "Tổng trong ví";
     FREE = "Free credit", "Tín dụng miễn phí";

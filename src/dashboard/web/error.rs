@@ -7,8 +7,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use maud::html;
+use nexo_domain::account::quota::QuotaExceeded;
 use nexo_domain::otp::Language;
-use nexo_entities::store::StoreError;
+use nexo_domain::timestamp::rfc3339;
+use nexo_entities::store::{Conflict, StoreError};
 use url::form_urlencoded;
 
 use super::document::document;
@@ -35,6 +37,10 @@ pub enum ErrorKind {
     TooOften { retry_after_seconds: u64 },
     /// The account reads too much at the same time.
     TooManyReads(TooManyReads),
+    /// A quota of free actions is used up.
+    Quota(QuotaExceeded),
+    /// The account is suspended and may not do this.
+    Suspended,
     /// The database is unavailable or slow, or too many passwords are being checked.
     Overloaded,
     /// A defect or an unexpected failure.
@@ -71,6 +77,7 @@ impl PageError {
     pub fn of_list(error: ApiError, language: Language) -> PageError {
         let kind = match error {
             ApiError::TooManyRequests(refused) => ErrorKind::TooManyReads(refused),
+            ApiError::QuotaExceeded(exceeded) => ErrorKind::Quota(exceeded),
             ApiError::Overloaded => ErrorKind::Overloaded,
             _ => ErrorKind::Internal,
         };
@@ -93,6 +100,8 @@ impl PageError {
             ErrorKind::TooManyReads(TooManyReads::Exports) => {
                 (429, errors::TOO_MANY_TITLE, errors::EXPORTS_BUSY)
             }
+            ErrorKind::Quota(_) => (429, errors::QUOTA_TITLE, errors::QUOTA),
+            ErrorKind::Suspended => (403, errors::SUSPENDED_TITLE, errors::SUSPENDED),
             ErrorKind::Overloaded => (503, errors::OVERLOADED_TITLE, errors::OVERLOADED),
             ErrorKind::Internal => (500, errors::INTERNAL_TITLE, errors::INTERNAL),
         };
@@ -129,12 +138,17 @@ impl ResponseError for PageError {
                 seconds = u64::from(refused.retry_after_seconds());
                 response.insert_header((RETRY_AFTER, seconds.to_string()));
             }
+            ErrorKind::Quota(exceeded) => {
+                let seconds = exceeded.retry_after_seconds.to_string();
+                response.insert_header((RETRY_AFTER, seconds));
+            }
             ErrorKind::Overloaded => {
                 response.insert_header((RETRY_AFTER, "1"));
             }
             ErrorKind::NotFound
             | ErrorKind::ForeignForm
             | ErrorKind::BadForm
+            | ErrorKind::Suspended
             | ErrorKind::Internal => {}
         }
         let languages = match self.language {
@@ -142,12 +156,23 @@ impl ResponseError for PageError {
             None => vec![Language::En, Language::Vi],
         };
         let (_, title, text) = self.parts();
+        let (quota, limit, resets_at_ms) = match &self.kind {
+            ErrorKind::Quota(exceeded) => (exceeded.quota, exceeded.limit, exceeded.resets_at_ms),
+            _ => ("", 0, 0),
+        };
+        let resets_at = rfc3339(resets_at_ms);
+        let values: [(&str, &dyn fmt::Display); 4] = [
+            ("seconds", &seconds),
+            ("quota", &quota),
+            ("limit", &limit),
+            ("time", &resets_at),
+        ];
         let main = html! {
             main #content.alone { div.card {
                 @for language in &languages {
                     section lang=(language.code()) {
                         h1 { (language.t(title)) }
-                        p { (language.t_with(text, &[("seconds", &seconds)])) }
+                        p { (language.t_with(text, &values)) }
                         p { a.button href="/dashboard" { (language.t(errors::HOME)) } }
                     }
                 }
@@ -184,6 +209,15 @@ impl From<ErrorKind> for PageError {
 
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> PageError {
+        match error {
+            StoreError::Conflict(Conflict::QuotaExceeded(exceeded)) => {
+                return ErrorKind::Quota(exceeded).into();
+            }
+            StoreError::Conflict(Conflict::AccountSuspended) => {
+                return ErrorKind::Suspended.into();
+            }
+            _ => {}
+        }
         if error.is_outage() {
             tracing::error!(%error, "the database is unavailable for a page");
             return ErrorKind::Overloaded.into();
@@ -194,6 +228,7 @@ impl From<StoreError> for PageError {
     }
 }
 
+/// The page for a download that the API refused.
 impl From<Busy> for PageError {
     fn from(_: Busy) -> PageError {
         ErrorKind::Overloaded.into()

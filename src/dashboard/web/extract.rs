@@ -102,6 +102,12 @@ impl Visitor {
         tokens::form_token(&self.token)
     }
 
+    /// Whether the visitor is signed in to a suspended account.
+    pub fn is_suspended(&self) -> bool {
+        let account = self.signed_in.as_ref().map(|(_, account)| account);
+        account.is_some_and(|account| account.suspended_at_ms.is_some())
+    }
+
     /// The cookies to set with the response.
     pub fn cookies(&self) -> &[Cookie<'static>] {
         &self.cookies
@@ -310,7 +316,7 @@ impl FromRequest for Operator {
         let member = Member::from_request(request, payload);
         Box::pin(async {
             let member = member.await?;
-            match member.account.operator {
+            match member.account.operator && !member.visitor.is_suspended() {
                 true => Ok(Operator { member }),
                 false => Err(PageError::not_found(member.language())),
             }

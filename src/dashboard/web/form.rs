@@ -85,9 +85,21 @@ impl<V: Viewer + FromRequest<Error = PageError> + 'static> FromRequest for Poste
             if !bool::from(token.as_bytes().ct_eq(expected.as_bytes())) {
                 return error(ErrorKind::ForeignForm);
             }
+            if viewer.visitor().is_suspended() && !is_open_to_suspended(request.path()) {
+                return error(ErrorKind::Suspended);
+            }
             Ok(Posted(viewer, fields))
         })
     }
+}
+
+/// Whether a suspended account may post to this path: forms that end access or protect the account, and none that
+/// send or create anything.
+fn is_open_to_suspended(path: &str) -> bool {
+    let is_setting =
+        path.starts_with("/dashboard/settings/") && path != "/dashboard/settings/email";
+    let is_revocation = path.starts_with("/dashboard/api-keys/") && path.ends_with("/revoke");
+    path.starts_with("/auth/") || is_setting || is_revocation
 }
 
 async fn read(request: &HttpRequest, mut payload: Payload) -> Option<Zeroizing<Vec<u8>>> {
@@ -159,6 +171,28 @@ mod tests {
         assert!(!check(Some("null"), None));
         assert!(!check(None, Some("cross-site")));
         assert!(!check(None, Some("same-site")));
+    }
+
+    #[test]
+    fn a_suspended_account_may_only_protect_itself() {
+        for path in [
+            "/auth/sign-out",
+            "/dashboard/settings/password",
+            "/dashboard/settings/second-factor",
+            "/dashboard/api-keys/1/revoke",
+        ] {
+            assert!(is_open_to_suspended(path), "{path}");
+        }
+        for path in [
+            "/dashboard/settings/email",
+            "/dashboard/api-keys",
+            "/dashboard/api-keys/1/rotate",
+            "/dashboard/webhooks/1/test",
+            "/dashboard/wallet/top-up",
+            "/dashboard/operators/accounts/1/credit",
+        ] {
+            assert!(!is_open_to_suspended(path), "{path}");
+        }
     }
 
     #[test]

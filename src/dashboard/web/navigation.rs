@@ -12,6 +12,7 @@ pub enum NavItem {
     Wallet,
     Referrals,
     Settings,
+    Limits,
     Docs,
     /// The first of the operators' pages.
     Accounts,
@@ -24,7 +25,7 @@ pub enum NavItem {
 
 impl NavItem {
     /// The pages of every member.
-    pub const MEMBER: [NavItem; 8] = [
+    pub const MEMBER: [NavItem; 9] = [
         NavItem::Overview,
         NavItem::Deliveries,
         NavItem::ApiKeys,
@@ -32,6 +33,7 @@ impl NavItem {
         NavItem::Wallet,
         NavItem::Referrals,
         NavItem::Settings,
+        NavItem::Limits,
         NavItem::Docs,
     ];
 
@@ -56,6 +58,7 @@ impl NavItem {
             NavItem::Wallet => ("/dashboard/wallet", frame::WALLET, "M4 7h14a2 2 0 0 1 2 2v9a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2zM4 7l10-3v3M16 13.5h.01"),
             NavItem::Referrals => ("/dashboard/referrals", frame::REFERRALS, "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20a6 6 0 0 1 12 0M16 5a3 3 0 0 1 0 6M18 14a5 5 0 0 1 3 6"),
             NavItem::Settings => ("/dashboard/settings", frame::SETTINGS, "M4 7h10M18 7h2M4 17h2M10 17h10M14 5v4M6 15v4"),
+            NavItem::Limits => ("/dashboard/limits", frame::LIMITS, "M4 16a8 8 0 1 1 16 0M12 16l4-5M7 20h10"),
             NavItem::Docs => ("/dashboard/docs", frame::DOCS, "M5 4h10l4 4v12H5zM15 4v4h4M8 13h8M8 17h6"),
             NavItem::Accounts => ("/dashboard/operators/accounts", frame::ACCOUNTS, "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 21a8 8 0 0 1 16 0"),
             NavItem::Carriers => ("/dashboard/operators/carriers", frame::CARRIERS, "M12 20v-8M8.5 8.5a5 5 0 0 1 7 0M5.5 5.5a9 9 0 0 1 13 0M12 12h.01"),

@@ -46,7 +46,13 @@ impl<'a> Page<'a> {
         let main = html! {
             div.shell {
                 (navigation(visitor, self.nav_item))
-                main #content.main tabindex="-1" { (self.body) (footer(visitor)) }
+                main #content.main tabindex="-1" {
+                    @if visitor.is_suspended() {
+                        p.notice.bad role="alert" { (visitor.language.t(frame::SUSPENDED)) }
+                    }
+                    (self.body)
+                    (footer(visitor))
+                }
             }
         };
         respond(visitor, self.status, self.title, main)

@@ -12,14 +12,16 @@ use nexo_actors::supervision::handle::Handle;
 use nexo_actors::webhook::WebhookActor;
 use nexo_actors::webhook::client::TargetRules;
 use nexo_entities::store::Store;
+use nexo_entities::store::accounts::sign_up::SignUpOffer;
 
 use super::public_url::PublicUrl;
 use crate::api::otp::routing::Routing;
 use crate::config::Config;
 use crate::dashboard::auth::hashing::PasswordHasher;
 use crate::dashboard::auth::throttle::Throttle;
-use crate::dashboard::mail::Mailer;
+use crate::dashboard::mail::{Email, Mailer};
 use crate::deposits::TopUps;
+use crate::quotas::Quotas;
 use crate::read_limits::ReadLimits;
 use crate::terms::Terms;
 
@@ -39,6 +41,8 @@ pub struct SiteState {
     pub trusted_proxies: Vec<IpNet>,
     /// The price of an OTP, the free credit of a new account, and how a code is read.
     pub terms: Arc<Terms>,
+    /// The limits of free actions.
+    pub quotas: Arc<Quotas>,
     pub routing: Arc<Routing>,
     pub webhook_rules: TargetRules,
     /// Woken after a webhook attempt is queued here.
@@ -58,6 +62,7 @@ pub struct SiteState {
 pub struct SiteServices {
     pub store: Store,
     pub terms: Arc<Terms>,
+    pub quotas: Arc<Quotas>,
     pub routing: Arc<Routing>,
     pub webhooks: Handle<WebhookActor>,
     pub live_deliveries: Arc<LiveDeliveries>,
@@ -76,6 +81,7 @@ impl SiteState {
             public_url: PublicUrl::of(&config.server.public_url),
             trusted_proxies: config.server.trusted_proxies.clone(),
             terms: services.terms,
+            quotas: services.quotas,
             routing: services.routing,
             webhook_rules: TargetRules {
                 allow_private: config.webhooks.allow_private,
@@ -97,6 +103,20 @@ impl SiteState {
         request
             .app_data::<Site>()
             .expect("the application has the site's state")
+    }
+
+    /// What a new account receives now.
+    pub fn sign_up_offer(&self) -> SignUpOffer {
+        self.quotas.sign_up_offer(self.terms.current().free_credit)
+    }
+
+    /// Sends an e-mail, unless its mailbox has received all e-mails that it may receive this day. Not for notices
+    /// about the account's security, which must arrive.
+    pub async fn send_within_quota(&self, email: Email) {
+        match self.quotas.take_email(&email.to).await {
+            Ok(()) => self.mailer.send(email),
+            Err(error) => tracing::warn!(%error, "an e-mail was not sent"),
+        }
     }
 
     /// The number of OTPs that the free credit of a new account pays for.

@@ -1,9 +1,10 @@
-//! Tests of the HTTP API: the contract, idempotency, lists, ported numbers, privacy and webhooks.
+//! Tests of the HTTP API: the contract, idempotency, lists, ported numbers, privacy, quotas and webhooks.
 
 mod contract;
 mod idempotency;
 mod listing;
 mod ports;
 mod privacy;
+mod quotas;
 mod reference;
 mod webhooks;

@@ -1,8 +1,9 @@
-//! Tests of the dashboard: accounts, forms, isolation of accounts, API keys, webhooks and deliveries.
+//! Tests of the dashboard: accounts, forms, isolation of accounts, API keys, limits, webhooks and deliveries.
 
 mod accounts;
 mod api_keys;
 mod forms;
+mod limits;
 mod live_delivery;
 mod routes;
 mod tenants;

@@ -1,6 +1,7 @@
 //! Tests of the operator pages and of the decisions on them.
 
 mod decisions;
+mod suspension;
 
 use harness::visitor;
 use std::time::{Duration, Instant};
@@ -72,7 +73,7 @@ async fn operator_pages_are_404_for_other_accounts(backend: Backend) {
         operator.get(&format!("{page}?lang=en")).await;
         assert_eq!(Visitor::of(&gateway).get(page).await.status, 303, "{page}");
     }
-    let mut forms: Vec<String> = ["suspend", "resume", "credit", "note"]
+    let mut forms: Vec<String> = ["suspend", "resume", "credit", "quota", "note"]
         .iter()
         .map(|form| format!("{ROOT}/accounts/{id}/{form}"))
         .collect();
@@ -156,10 +157,13 @@ async fn suspensions_credits_and_notes_of_an_operator_are_logged(backend: Backen
         .await;
     assert_eq!(seen.status, 303, "{}", seen.text);
     for customer in [Some(&customer), on_second.as_ref()].into_iter().flatten() {
-        let took = wait_for_status(customer, 401).await;
+        let took = wait_for_status(customer, 403).await;
         assert!(took < Duration::from_secs(1), "{took:?}");
         let refused = customer.send(&phone(1), "482917").await;
-        assert_eq!((refused.status, refused.error()), (401, "invalid_key"));
+        assert_eq!(
+            (refused.status, refused.error()),
+            (403, "account_suspended")
+        );
     }
     let shown = operator.get(&page).await;
     shown.must_contain("stolen &lt;b&gt;card&lt;/b&gt;");

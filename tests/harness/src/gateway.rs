@@ -221,6 +221,17 @@ impl Gateway {
         }
     }
 
+    /// Creates another key of an account: the same customer with a test key.
+    pub fn with_test_key(&self, customer: &Customer, email: &str) -> Customer {
+        let create = ["key", "create", "--account", email, "--name", "test"];
+        let key = self.nexo(&[&create[..], &["--test"]].concat());
+        Customer {
+            key: key["key"].as_str().unwrap().to_owned(),
+            key_id: key["id"].as_str().unwrap().to_owned(),
+            ..customer.clone()
+        }
+    }
+
     /// The log so far. It is only kept if the test sets `RUST_LOG`.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join(LOG)).unwrap()

@@ -84,6 +84,23 @@ impl Past {
         }
     }
 
+    /// Writes a delivered OTP of a test key and returns its id.
+    pub async fn test_delivery(&mut self, number: u32) -> DeliveryId {
+        let debit = Debit {
+            test: true,
+            cost: Micros::ZERO,
+            ..self.debit(number, &CarrierPlan::vietnam())
+        };
+        let ledger = self.store.ledger();
+        let debits = std::slice::from_ref(&debit);
+        let committed = ledger.commit(&mut self.cache, &self.node, debits, &[]);
+        let outcome = committed.await.unwrap().debits.remove(0);
+        let ends = [end(&debit, &outcome, false)];
+        let committed = ledger.commit(&mut self.cache, &self.node, &[], &ends);
+        assert_eq!(committed.await.unwrap().settled, [true]);
+        debit.delivery_id
+    }
+
     fn debit(&self, number: u32, plan: &CarrierPlan) -> Debit {
         let prefix = if number.is_multiple_of(10) { 91 } else { 98 };
         let phone = Phone::parse(&format!("+84{prefix}{number:07}"), plan).unwrap();
@@ -130,7 +147,7 @@ fn end(debit: &Debit, outcome: &DebitOutcome, failed: bool) -> Settlement {
     Settlement {
         delivery_id: debit.delivery_id,
         account_id: debit.account_id,
-        test: false,
+        test: debit.test,
         phone: debit.phone,
         status,
         error_code,

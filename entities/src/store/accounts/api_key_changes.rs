@@ -10,7 +10,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::api_keys::write_allowlist;
-use super::lock_open_account;
+use super::lock_active_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::views::Accounts;
 use crate::store::{Conflict, StoreError};
@@ -51,7 +51,7 @@ impl Accounts<'_> {
     /// Returns `None` if the account has no such active key.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`].
+    /// [`Conflict::AccountClosed`], [`Conflict::AccountSuspended`].
     pub async fn rotate_key(
         self,
         account: AccountId,
@@ -61,7 +61,7 @@ impl Accounts<'_> {
         at_ms: i64,
     ) -> Result<Option<KeyId>, StoreError> {
         let transaction = self.store.begin().await?;
-        lock_open_account(&transaction, account).await?;
+        lock_active_account(&transaction, account).await?;
         let revoked = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAtMs, Expr::value(at_ms))
             .filter(api_key::Column::Id.eq(id.0))

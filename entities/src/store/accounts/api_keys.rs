@@ -11,7 +11,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::lock_open_account;
+use super::lock_active_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::bulk::{Bulk, Column};
 use crate::store::sql::record;
@@ -67,22 +67,25 @@ pub struct KeyRecord {
     pub allowlist: Vec<String>,
     /// The account's own language, if set.
     pub language: Option<Language>,
-    /// Whether the key was revoked, or its account closed or suspended.
+    /// Whether the key was revoked, or its account closed.
     pub revoked: bool,
+    /// Whether its account is suspended.
+    pub suspended: bool,
 }
 
 impl Accounts<'_> {
     /// Creates a key.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyKeys`], [`Conflict::AllowlistTooLong`].
+    /// [`Conflict::AccountClosed`], [`Conflict::AccountSuspended`], [`Conflict::TooManyKeys`],
+    /// [`Conflict::AllowlistTooLong`].
     pub async fn create_key(self, new: NewKey<'_>) -> Result<KeyId, StoreError> {
         if new.allowlist.len() > MAX_ALLOWLIST {
             return Err(Conflict::AllowlistTooLong { max: MAX_ALLOWLIST }.into());
         }
         let id = KeyId(Uuid::now_v7());
         let transaction = self.store.begin().await?;
-        lock_open_account(&transaction, new.account_id).await?;
+        lock_active_account(&transaction, new.account_id).await?;
         let active = api_key::Entity::find()
             .filter(api_key::Column::AccountId.eq(new.account_id.0))
             .filter(api_key::Column::RevokedAtMs.is_null())
@@ -179,9 +182,8 @@ impl Accounts<'_> {
             test: key.test,
             allowlist: allowlist(&self.store.core_reader, key.id).await?,
             language: record::language(account.language.as_deref())?,
-            revoked: key.revoked_at_ms.is_some()
-                || account.closed_at_ms.is_some()
-                || account.suspended_at_ms.is_some(),
+            revoked: key.revoked_at_ms.is_some() || account.closed_at_ms.is_some(),
+            suspended: account.suspended_at_ms.is_some(),
         }))
     }
 

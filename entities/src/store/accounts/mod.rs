@@ -21,6 +21,7 @@ use crate::tables::ledger::wallet;
 pub mod api_key_changes;
 pub mod api_keys;
 pub mod passwords;
+pub mod quotas;
 pub mod sessions;
 pub mod sign_up;
 
@@ -111,7 +112,8 @@ impl Accounts<'_> {
         new: NewAccount<'_>,
     ) -> Result<AccountId, StoreError> {
         let transaction = self.store.begin().await?;
-        let id = open_account(&transaction, &new, landing.as_ref(), Micros::ZERO).await?;
+        let id = new_account_id();
+        open_account(&transaction, id, &new, landing.as_ref(), Micros::ZERO).await?;
         self.store.commit(transaction).await?;
         Ok(id)
     }
@@ -163,14 +165,19 @@ async fn referrer_code(
     Ok(Some(code.as_str().to_owned()))
 }
 
+/// Returns the id of an account to be created now.
+pub(crate) fn new_account_id() -> AccountId {
+    AccountId(Uuid::now_v7())
+}
+
 /// Inserts an account whose wallet holds `free` credit. The caller writes the entry of the credit.
 pub(crate) async fn open_account(
     transaction: &DatabaseTransaction,
+    id: AccountId,
     new: &NewAccount<'_>,
     landing: Option<&ReferralVisit<'_>>,
     free: Micros,
-) -> Result<AccountId, StoreError> {
-    let id = AccountId(Uuid::now_v7());
+) -> Result<(), StoreError> {
     let referred_by_code = match landing {
         Some(landing) => referrer_code(transaction, landing).await?,
         None => None,
@@ -208,8 +215,7 @@ pub(crate) async fn open_account(
         version: Set(0),
     };
     wallet::Entity::insert(wallet).exec(transaction).await?;
-    append_change(transaction, Change::Account(id), new.created_at_ms).await?;
-    Ok(id)
+    append_change(transaction, Change::Account(id), new.created_at_ms).await
 }
 
 /// Locks the row of an open account until `transaction` ends, so that counts made in it stay true.
@@ -228,5 +234,35 @@ pub(crate) async fn lock_open_account(
     match held.rows_affected {
         0 => Err(Conflict::AccountClosed.into()),
         _ => Ok(()),
+    }
+}
+
+/// Locks the row of an account that is open and not suspended, as [`lock_open_account`] does.
+///
+/// # Errors
+/// [`Conflict::AccountClosed`], [`Conflict::AccountSuspended`].
+pub(crate) async fn lock_active_account(
+    transaction: &DatabaseTransaction,
+    id: AccountId,
+) -> Result<(), StoreError> {
+    lock_open_account(transaction, id).await?;
+    refuse_if_suspended(transaction, id).await
+}
+
+/// Checks that an account is not suspended.
+///
+/// # Errors
+/// [`Conflict::AccountSuspended`].
+pub(crate) async fn refuse_if_suspended(
+    transaction: &DatabaseTransaction,
+    id: AccountId,
+) -> Result<(), StoreError> {
+    let suspended = account::Entity::find_by_id(id.0)
+        .filter(account::Column::SuspendedAtMs.is_not_null())
+        .one(transaction)
+        .await?;
+    match suspended {
+        Some(_) => Err(Conflict::AccountSuspended.into()),
+        None => Ok(()),
     }
 }

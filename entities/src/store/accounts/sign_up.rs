@@ -1,8 +1,11 @@
 //! Sign-up: account, wallet and free credit in one transaction.
 //!
+//! A mailbox receives free credit once ([`super::quotas`]); a further account of it starts without credit.
 //! If e-mail is configured, a sign-up first waits for its address to be confirmed.
 
+use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
+use nexo_domain::billing::referral::person;
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
@@ -12,8 +15,9 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::quotas::{EVERYONE, FreeCredit, QuotaTake};
 use super::sessions::TokenHash;
-use super::{NewAccount, ReferralVisit, open_account};
+use super::{NewAccount, ReferralVisit, new_account_id, open_account};
 use crate::store::StoreError;
 use crate::store::sql::record;
 use crate::store::views::Accounts;
@@ -29,8 +33,36 @@ pub struct SignUp<'a> {
     pub account: NewAccount<'a>,
     /// The referral link, if any.
     pub landing: Option<ReferralVisit<'a>>,
-    /// Free credit of the new wallet; zero writes no entry.
+    pub offer: SignUpOffer,
+}
+
+/// What a new account receives, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignUpOffer {
+    /// Free credit of the new wallet; zero grants none.
     pub free: Micros,
+    /// Grants a day; `None`: unlimited.
+    pub grants_per_day: Option<u32>,
+    /// Sign-ups a day; `None`: unlimited.
+    pub sign_ups_per_day: Option<u32>,
+}
+
+impl SignUpOffer {
+    /// An offer without daily limits.
+    pub const fn unlimited(free: Micros) -> SignUpOffer {
+        SignUpOffer {
+            free,
+            grants_per_day: None,
+            sign_ups_per_day: None,
+        }
+    }
+}
+
+/// A new account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedUp {
+    pub id: AccountId,
+    pub credit: FreeCredit,
 }
 
 /// A sign-up that waits for its e-mail address to be confirmed.
@@ -50,12 +82,13 @@ impl Accounts<'_> {
     /// Creates an account with its free credit and the grant's entry.
     ///
     /// # Errors
-    /// [`crate::store::Conflict::EmailTaken`].
-    pub async fn sign_up(self, new: SignUp<'_>) -> Result<AccountId, StoreError> {
+    /// [`Conflict::EmailTaken`](crate::store::Conflict::EmailTaken), and
+    /// [`Conflict::QuotaExceeded`](crate::store::Conflict::QuotaExceeded) for too many sign-ups.
+    pub async fn sign_up(self, new: SignUp<'_>) -> Result<SignedUp, StoreError> {
         let transaction = self.store.begin().await?;
-        let id = open(&transaction, &new).await?;
+        let signed_up = self.open(&transaction, &new).await?;
         self.store.commit(transaction).await?;
-        Ok(id)
+        Ok(signed_up)
     }
 
     /// Stores a sign-up until its link is followed.
@@ -97,17 +130,16 @@ impl Accounts<'_> {
         Ok(row.map(|row| row.email))
     }
 
-    /// Consumes a link and creates its account with `free` as free credit. Returns `None` if the
-    /// link was used or has expired.
+    /// Consumes a link and creates its account. Returns `None` if the link was used or has expired.
     ///
     /// # Errors
-    /// [`crate::store::Conflict::EmailTaken`].
+    /// Those of [`Accounts::sign_up`]; the link can be used again then.
     pub async fn finish_sign_up(
         self,
         token_hash: &TokenHash,
-        free: Micros,
+        offer: SignUpOffer,
         now_ms: i64,
-    ) -> Result<Option<AccountId>, StoreError> {
+    ) -> Result<Option<SignedUp>, StoreError> {
         let transaction = self.store.begin().await?;
         let Some(pending) = take_pending(&transaction, token_hash, now_ms).await? else {
             transaction.rollback().await?;
@@ -128,11 +160,45 @@ impl Accounts<'_> {
         let new = SignUp {
             account,
             landing,
-            free,
+            offer,
         };
-        let id = open(&transaction, &new).await?;
+        let signed_up = self.open(&transaction, &new).await?;
         self.store.commit(transaction).await?;
-        Ok(Some(id))
+        Ok(Some(signed_up))
+    }
+
+    async fn open(
+        self,
+        transaction: &DatabaseTransaction,
+        new: &SignUp<'_>,
+    ) -> Result<SignedUp, StoreError> {
+        let id = new_account_id();
+        let (offer, at_ms) = (new.offer, new.account.created_at_ms);
+        let credit = match offer.free > Micros::ZERO {
+            true => {
+                let person = person(new.account.email);
+                self.grant_free_credit(transaction, &person, id, offer.grants_per_day, at_ms)
+                    .await?
+            }
+            false => FreeCredit::NotOffered,
+        };
+        let sign_up = QuotaTake {
+            kind: QuotaKind::SignUps,
+            subject: EVERYONE,
+            count: 1,
+            limit: offer.sign_ups_per_day,
+            at_ms,
+        };
+        self.take(transaction, sign_up).await?;
+        let free = match credit {
+            FreeCredit::Granted => offer.free,
+            _ => Micros::ZERO,
+        };
+        open_account(transaction, id, &new.account, new.landing.as_ref(), free).await?;
+        if free > Micros::ZERO {
+            write_grant(transaction, id, free, at_ms).await?;
+        }
+        Ok(SignedUp { id, credit })
     }
 }
 
@@ -152,25 +218,24 @@ async fn take_pending(
     Ok(pending.filter(|_| taken.rows_affected == 1))
 }
 
-async fn open(
+async fn write_grant(
     transaction: &DatabaseTransaction,
-    new: &SignUp<'_>,
-) -> Result<AccountId, StoreError> {
-    let id = open_account(transaction, &new.account, new.landing.as_ref(), new.free).await?;
-    if new.free > Micros::ZERO {
-        let entry = entry::ActiveModel {
-            id: NotSet,
-            account_id: Set(id.0),
-            posting_id: Set(Uuid::now_v7()),
-            delivery_id: Set(None),
-            kind: Set(EntryKind::Grant.as_str().to_owned()),
-            bucket: Set(Bucket::Free.as_str().to_owned()),
-            amount_micros: Set(new.free.get()),
-            reference: Set(Some(SIGN_UP_REFERENCE.to_owned())),
-            note: Set(None),
-            created_at_ms: Set(new.account.created_at_ms),
-        };
-        entry::Entity::insert(entry).exec(transaction).await?;
-    }
-    Ok(id)
+    account: AccountId,
+    amount: Micros,
+    at_ms: i64,
+) -> Result<(), StoreError> {
+    let entry = entry::ActiveModel {
+        id: NotSet,
+        account_id: Set(account.0),
+        posting_id: Set(Uuid::now_v7()),
+        delivery_id: Set(None),
+        kind: Set(EntryKind::Grant.as_str().to_owned()),
+        bucket: Set(Bucket::Free.as_str().to_owned()),
+        amount_micros: Set(amount.get()),
+        reference: Set(Some(SIGN_UP_REFERENCE.to_owned())),
+        note: Set(None),
+        created_at_ms: Set(at_ms),
+    };
+    entry::Entity::insert(entry).exec(transaction).await?;
+    Ok(())
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | exact amount with the reference of an open deposit | credited once |
 //! | the same notification again, even concurrently | the first decision stands |
-//! | another amount, an unknown or used reference, a closed account, another currency | kept with the reason |
+//! | another amount, an unknown or used reference, a closed or suspended account, another currency | kept with the reason |
 
 use nexo_domain::billing::deposit::{DepositReference, HoldReason, VndRate};
 use nexo_domain::billing::ledger::{Bucket, EntryKind};
@@ -14,7 +14,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
 use super::deposits::{DEPOSIT, Deposit, deposit};
-use crate::store::accounts::lock_open_account;
+use crate::store::accounts::{lock_active_account, lock_open_account};
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
@@ -158,13 +158,21 @@ impl Billing<'_> {
         at_ms: i64,
     ) -> Result<PaymentOutcome, StoreError> {
         let amount = deposit.amount;
-        let credited = self
-            .credit_deposit(transaction, deposit, amount, "bank", at_ms)
-            .await;
+        // An operator decides about money for a suspended account.
+        let credited = match lock_active_account(transaction, deposit.account_id).await {
+            Ok(()) => {
+                self.credit_deposit(transaction, deposit, amount, "bank", at_ms)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
         let kept = match credited {
             Ok(true) => None,
             Ok(false) => Some(HoldReason::ReferenceUsed),
             Err(StoreError::Conflict(Conflict::AccountClosed)) => Some(HoldReason::AccountClosed),
+            Err(StoreError::Conflict(Conflict::AccountSuspended)) => {
+                Some(HoldReason::AccountSuspended)
+            }
             Err(error) => return Err(error),
         };
         if let Some(kept) = kept {

@@ -7,7 +7,7 @@ use nexo_domain::money::Micros;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
-use crate::store::accounts::lock_open_account;
+use crate::store::accounts::{lock_active_account, lock_open_account};
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::wallets::{ManualEntry, post_entry};
 use crate::store::operations::operator_log::{Action, Operator};
@@ -63,11 +63,11 @@ impl Billing<'_> {
     /// Creates a deposit.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyDeposits`].
+    /// [`Conflict::AccountClosed`], [`Conflict::AccountSuspended`], [`Conflict::TooManyDeposits`].
     pub async fn open_deposit(self, new: NewDeposit<'_>) -> Result<Uuid, StoreError> {
         let id = Uuid::now_v7();
         let transaction = self.store.begin().await?;
-        lock_open_account(&transaction, new.account_id).await?;
+        lock_active_account(&transaction, new.account_id).await?;
         let open = "SELECT COUNT(*) FROM deposits WHERE account_id = ? AND status = 'open'";
         let open = self.store.sql(open, [new.account_id.0.into()]);
         let open: i64 = scalar(&transaction, open).await?.unwrap_or(0);

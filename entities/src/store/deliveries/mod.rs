@@ -23,6 +23,7 @@ pub mod idempotency;
 pub mod pages;
 pub mod privacy;
 pub mod recovery;
+pub mod retention;
 
 /// A stored delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]

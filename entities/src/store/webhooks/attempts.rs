@@ -16,6 +16,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::store::accounts::refuse_if_suspended;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::ledger::posting::NodeEpoch;
 use crate::store::sql::bulk::Column::{Int, Text, Uuid as Id};
@@ -95,7 +96,8 @@ const MAX_SENDING: i64 = 10_000;
 /// How many stuck attempts one statement marks.
 const MAX_EXPIRED_AT_ONCE: usize = 500;
 
-/// A replay also reaches a paused endpoint, because it was requested.
+/// A replay also reaches a paused endpoint, because it was requested. Attempts of a suspended account
+/// wait until the suspension ends.
 const CANDIDATES: &str = "\
     SELECT id, endpoint_id, account_id, delivery_id, event_type, body, url, secret_hash, \
     created_at_ms, old_secret_hash, old_secret_until_ms, traceparent FROM ( \
@@ -103,14 +105,16 @@ const CANDIDATES: &str = "\
     e.secret_hash, a.created_at_ms, e.old_secret_hash, e.old_secret_until_ms, a.traceparent, \
     ROW_NUMBER() OVER (PARTITION BY a.endpoint_id ORDER BY a.created_at_ms, a.id) AS place \
     FROM webhook_attempts AS a JOIN webhook_endpoints AS e ON e.id = a.endpoint_id \
-    WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
+    JOIN accounts AS o ON o.id = a.account_id \
+    WHERE a.status = 'pending' AND e.removed_at_ms IS NULL AND o.suspended_at_ms IS NULL \
     AND (e.paused_at_ms IS NULL OR a.replay_of IS NOT NULL) ";
 
-/// Attempts of paused endpoints wait for the customer and do not count.
+/// Attempts of paused endpoints and suspended accounts wait for a decision and do not count.
 const OLDEST: &str = "\
     SELECT MIN(a.created_at_ms) FROM webhook_attempts AS a \
     JOIN webhook_endpoints AS e ON e.id = a.endpoint_id \
-    WHERE a.status = 'pending' AND e.removed_at_ms IS NULL \
+    JOIN accounts AS o ON o.id = a.account_id \
+    WHERE a.status = 'pending' AND e.removed_at_ms IS NULL AND o.suspended_at_ms IS NULL \
     AND (e.paused_at_ms IS NULL OR a.replay_of IS NOT NULL)";
 
 /// The clock may have been set back since the attempt was queued: it never starts before that.
@@ -263,7 +267,7 @@ impl Webhooks<'_> {
     ///
     /// # Errors
     /// [`Conflict::UnknownAttempt`], also if it belongs to another account;
-    /// [`Conflict::EndpointRemoved`].
+    /// [`Conflict::EndpointRemoved`]; [`Conflict::AccountSuspended`].
     pub async fn replay(
         self,
         id: WebhookAttemptId,
@@ -283,6 +287,7 @@ impl Webhooks<'_> {
         if endpoint.is_none() {
             return Err(Conflict::EndpointRemoved.into());
         }
+        refuse_if_suspended(&transaction, AccountId(old.account_id)).await?;
         let replay = WebhookAttemptId(Uuid::now_v7());
         let attempt = ActiveModel {
             id: Set(replay.0),

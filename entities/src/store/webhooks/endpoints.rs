@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::accounts::lock_open_account;
+use crate::store::accounts::lock_active_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::views::Webhooks;
 use crate::store::{Conflict, StoreError};
@@ -67,11 +67,12 @@ impl Webhooks<'_> {
     /// Adds an endpoint.
     ///
     /// # Errors
-    /// [`Conflict::AccountClosed`], [`Conflict::TooManyActiveEndpoints`], [`Conflict::TooManyStoredEndpoints`].
+    /// [`Conflict::AccountClosed`], [`Conflict::AccountSuspended`],
+    /// [`Conflict::TooManyActiveEndpoints`], [`Conflict::TooManyStoredEndpoints`].
     pub async fn add_endpoint(self, new: NewEndpoint<'_>) -> Result<EndpointId, StoreError> {
         let id = EndpointId(Uuid::now_v7());
         let transaction = self.store.begin().await?;
-        lock_open_account(&transaction, new.account_id).await?;
+        lock_active_account(&transaction, new.account_id).await?;
         let kept = Entity::find()
             .filter(Column::AccountId.eq(new.account_id.0))
             .filter(Column::RemovedAtMs.is_null())
@@ -156,7 +157,7 @@ impl Webhooks<'_> {
     ///
     /// # Errors
     /// [`Conflict::TooManyActiveEndpoints`] if resuming would exceed the limit,
-    /// [`Conflict::AccountClosed`].
+    /// [`Conflict::AccountClosed`] and [`Conflict::AccountSuspended`] when resuming.
     pub async fn change_endpoint(
         self,
         account: AccountId,
@@ -179,7 +180,7 @@ impl Webhooks<'_> {
         };
         let transaction = self.store.begin().await?;
         if change == EndpointChange::Resume {
-            lock_open_account(&transaction, account).await?;
+            lock_active_account(&transaction, account).await?;
         }
         let changed = Entity::update_many()
             .col_expr(column, Expr::value(Value::BigInt(value)))

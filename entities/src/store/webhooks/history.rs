@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::attempts::{WebhookAttempt, attempt};
 use crate::store::StoreError;
+use crate::store::accounts::lock_active_account;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::views::Webhooks;
 use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity};
@@ -30,7 +31,7 @@ pub struct AttemptPage {
 }
 
 /// Maximum number of attempts replayed at once.
-pub const MAX_REPLAYED: u64 = 1_000;
+pub const MAX_REPLAYED: u32 = 1_000;
 
 /// The last attempt of each event if it failed or is unknown. Events replayed since are skipped.
 const FAILED_SINCE: &str = "\
@@ -84,6 +85,10 @@ impl Webhooks<'_> {
 
     /// Queues a test event. The caller checks that the endpoint belongs to the account and is
     /// active. `delivery` is not the id of a delivery.
+    ///
+    /// # Errors
+    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed),
+    /// [`Conflict::AccountSuspended`](crate::store::Conflict::AccountSuspended).
     pub async fn queue_test_event(
         self,
         account: AccountId,
@@ -94,6 +99,7 @@ impl Webhooks<'_> {
     ) -> Result<WebhookAttemptId, StoreError> {
         let id = WebhookAttemptId(Uuid::now_v7());
         let transaction = self.store.begin().await?;
+        lock_active_account(&transaction, account).await?;
         let test = ActiveModel {
             id: Set(id.0),
             endpoint_id: Set(endpoint.0),
@@ -112,22 +118,28 @@ impl Webhooks<'_> {
     }
 
     /// Queues again every event of the endpoint since `since_ms` whose last attempt failed or is
-    /// unknown: the oldest [`MAX_REPLAYED`]. Returns their number.
+    /// unknown: the oldest `most`, at most [`MAX_REPLAYED`]. Returns their number.
+    ///
+    /// # Errors
+    /// [`Conflict::AccountClosed`](crate::store::Conflict::AccountClosed),
+    /// [`Conflict::AccountSuspended`](crate::store::Conflict::AccountSuspended).
     pub async fn replay_failed(
         self,
         account: AccountId,
         endpoint: EndpointId,
         since_ms: i64,
+        most: u32,
         at_ms: i64,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u32, StoreError> {
         let transaction = self.store.begin().await?;
+        lock_active_account(&transaction, account).await?;
         let statement = self.store.sql(
             FAILED_SINCE,
             [
                 endpoint.0.into(),
                 account.0.into(),
                 since_ms.into(),
-                (MAX_REPLAYED as i64).into(),
+                i64::from(most.min(MAX_REPLAYED)).into(),
             ],
         );
         let mut ids: Vec<Uuid> = Vec::new();
@@ -155,7 +167,7 @@ impl Webhooks<'_> {
                     ..Default::default()
                 })
                 .collect();
-            count += replays.len() as u64;
+            count += replays.len() as u32;
             if let Some(first) = replays.first().map(|replay| replay.id.clone().unwrap()) {
                 let change = Change::WebhookAttempt(WebhookAttemptId(first));
                 append_change(&transaction, change, at_ms).await?;

@@ -10,7 +10,7 @@ use nexo_entities::Store;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::accounts::passwords::{NewPassword, NewTotp};
 use nexo_entities::store::accounts::sessions::NewSession;
-use nexo_entities::store::accounts::sign_up::SignUp;
+use nexo_entities::store::accounts::sign_up::{SignUp, SignUpOffer};
 use nexo_entities::store::{Conflict, StoreError};
 
 use crate::database::Database;
@@ -35,7 +35,7 @@ fn lan(email: &str) -> SignUp<'_> {
             created_at_ms: NOW,
         },
         landing: None,
-        free: Micros::new(110_000),
+        offer: SignUpOffer::unlimited(Micros::new(110_000)),
     }
 }
 
@@ -45,7 +45,8 @@ async fn a_sign_up_writes_account_credit_and_entry_together(database: Arc<Databa
         .accounts()
         .sign_up(lan("Lan@Example.com"))
         .await
-        .unwrap();
+        .unwrap()
+        .id;
     let account = store.accounts().get(id).await.unwrap().unwrap();
     assert_eq!(account.email, "lan@example.com");
     assert_eq!(account.page_language, Some(Language::Vi));

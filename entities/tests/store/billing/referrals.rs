@@ -9,7 +9,7 @@ use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::Store;
-use nexo_entities::store::accounts::sign_up::PendingSignUp;
+use nexo_entities::store::accounts::sign_up::{PendingSignUp, SignUpOffer};
 use nexo_entities::store::accounts::{NewAccount, ReferralVisit};
 use nexo_entities::store::billing::payouts::PayoutRun;
 use nexo_entities::store::operations::operator_log::Operator;
@@ -214,7 +214,9 @@ async fn a_sign_up_that_is_confirmed_later_is_referred_too(database: Arc<Databas
     let free = Micros::new(5 * COST);
     let finish = |token: u8, at_ms| async move {
         let hash = [token; 32];
-        store.accounts().finish_sign_up(&hash, free, at_ms).await
+        let offer = SignUpOffer::unlimited(free);
+        let signed_up = store.accounts().finish_sign_up(&hash, offer, at_ms).await;
+        signed_up.map(|signed_up| signed_up.map(|signed_up| signed_up.id))
     };
     assert_eq!(finish(1, NOW + 1_000).await.unwrap(), None);
     assert_eq!(finish(9, NOW).await.unwrap(), None);

@@ -7,6 +7,7 @@ use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS};
 use nexo_entities::store::cluster::nodes::NodeStart;
 use nexo_entities::store::deliveries::daily_stats::DAY_MS;
 use nexo_entities::store::ledger::posting::Settlement;
+use nexo_entities::store::operations::operator_log::Operator;
 use nexo_entities::store::webhooks::attempts::{ClaimLimits, ClaimedAttempt, FinishedAttempt};
 use nexo_entities::store::webhooks::endpoints::EndpointChange;
 use nexo_entities::store::{Conflict, StoreError};
@@ -24,6 +25,7 @@ on_both!(
     a_replay_sends_the_same_bytes_once_more,
     an_account_has_at_most_five_endpoints,
     the_old_secret_signs_until_it_expires,
+    the_webhooks_of_a_suspended_account_wait_until_it_is_resumed,
 );
 
 const ALL: ClaimLimits = ClaimLimits {
@@ -535,4 +537,68 @@ async fn the_old_secret_signs_until_it_expires(database: Arc<Database>) {
             "replayed after {after_ms} ms"
         );
     }
+}
+
+async fn the_webhooks_of_a_suspended_account_wait_until_it_is_resumed(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let one = endpoint(&world.store, world.account, "https://one.example.com").await;
+    announce(&mut world, 1).await;
+    let store = world.store.clone();
+    let (operations, webhooks) = (store.operations(), store.webhooks());
+    let by = Operator::COMMAND_LINE;
+    operations
+        .suspend_account(by, world.account, "spam", NOW)
+        .await
+        .unwrap();
+    assert_eq!(claim(&world, &[], ALL).await, []);
+    // They are not an overdue backlog.
+    assert_eq!(webhooks.oldest_pending_ms().await.unwrap(), None);
+    let attempts = webhooks.attempt_page(world.account, one, None, 10).await;
+    let id = attempts.unwrap().attempts[0].id;
+    let test = webhooks.queue_test_event(
+        world.account,
+        one,
+        nexo_domain::ids::DeliveryId(Uuid::now_v7()),
+        "{}".to_owned(),
+        NOW,
+    );
+    let refusals = [
+        webhooks
+            .replay(id, Some(world.account), NOW)
+            .await
+            .map(drop),
+        webhooks.replay(id, None, NOW).await.map(drop),
+        webhooks
+            .replay_failed(world.account, one, 0, 10, NOW)
+            .await
+            .map(drop),
+        test.await.map(drop),
+        webhooks
+            .change_endpoint(world.account, one, EndpointChange::Pause, NOW)
+            .await
+            .map(drop),
+        webhooks
+            .change_endpoint(world.account, one, EndpointChange::Resume, NOW)
+            .await
+            .map(drop),
+    ];
+    let suspended = |result: &Result<(), StoreError>| {
+        matches!(
+            result,
+            Err(StoreError::Conflict(Conflict::AccountSuspended))
+        )
+    };
+    let refused: Vec<bool> = refusals.iter().map(suspended).collect();
+    // Pausing sends nothing, so it stays possible.
+    assert_eq!(refused, [true, true, true, true, false, true]);
+    operations
+        .resume_account(by, world.account, NOW)
+        .await
+        .unwrap();
+    webhooks
+        .change_endpoint(world.account, one, EndpointChange::Resume, NOW)
+        .await
+        .unwrap();
+    let claimed = claim(&world, &[], ALL).await;
+    assert_eq!(claimed.iter().map(|a| a.id).collect::<Vec<_>>(), [id]);
 }

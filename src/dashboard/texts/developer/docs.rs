@@ -39,6 +39,8 @@ texts! {
     E_AUTH = "There is no Authorization header with a Bearer key.", "Không có header Authorization với khóa Bearer.";
     E_KEY = "The key is mistyped, revoked or unknown.", "Khóa bị gõ sai, đã thu hồi hoặc không tồn tại.";
     E_FUNDS = "The wallet balance is too low. deposit_url is the top-up page.", "Ví không đủ tiền. deposit_url là trang nạp tiền.";
+    E_SUSPENDED = "The operator has suspended this account.", "Đơn vị vận hành đã tạm khóa tài khoản này.";
+    E_QUOTA = "A daily limit of test OTPs, exports or stored refusals, or a rate per minute, is used up. quota, limit and resets_at describe it.", "Đã dùng hết giới hạn theo ngày của OTP thử nghiệm, tải CSV hay phản hồi từ chối được lưu, hoặc tốc độ theo phút. Xem quota, limit và resets_at.";
     E_IP = "Your address is not on the key's allowlist. detected_ip contains it.", "Địa chỉ của bạn không có trong danh sách IP của khóa. detected_ip cho biết địa chỉ đó.";
     E_NOT_FOUND = "Not found.", "Không tìm thấy.";
     E_CONFLICT = "The Idempotency-Key was already used with a different body.", "Idempotency-Key đã được dùng với nội dung khác.";

@@ -1,0 +1,60 @@
+//! The table of an account's quotas: use and limit of each.
+
+use maud::{Markup, html};
+use nexo_domain::account::quota::QuotaKind;
+use nexo_domain::otp::Language;
+
+use super::{Left, Right, Tone, pill, table};
+use crate::dashboard::texts::{Text, Translate, limits as texts};
+use crate::quotas::QuotaStatus;
+
+/// The name of a quota of accounts.
+pub fn quota_name(kind: QuotaKind) -> Text {
+    match kind {
+        QuotaKind::TestOtps => texts::TEST_OTPS,
+        QuotaKind::TestEvents => texts::TEST_EVENTS,
+        QuotaKind::WebhookReplays => texts::WEBHOOK_REPLAYS,
+        QuotaKind::Exports => texts::EXPORTS,
+        QuotaKind::ApiKeys => texts::API_KEYS,
+        QuotaKind::WebhookEndpoints => texts::WEBHOOK_ENDPOINTS,
+        QuotaKind::TopUps => texts::TOP_UPS,
+        QuotaKind::LowBalanceChanges => texts::LOW_BALANCE_CHANGES,
+        QuotaKind::EmailChanges => texts::EMAIL_CHANGES,
+        QuotaKind::StoredRefusals => texts::STORED_REFUSALS,
+        QuotaKind::PasswordResets
+        | QuotaKind::Emails
+        | QuotaKind::NetworkSignUps
+        | QuotaKind::SignUps
+        | QuotaKind::FreeCredits => texts::OTHER,
+    }
+}
+
+/// A table of quotas. Used-up ones are marked.
+pub fn quota_table(l: Language, quotas: &[QuotaStatus]) -> Markup {
+    html! {
+        (table(l, texts::TITLE, &[
+            Left(texts::ACTION), Right(texts::USED), Right(texts::LIMIT),
+        ], html! {
+            @for quota in quotas { (row(l, quota)) }
+        }))
+    }
+}
+
+fn row(l: Language, quota: &QuotaStatus) -> Markup {
+    let is_used_up = quota.limit.is_some_and(|limit| quota.used >= limit.into());
+    html! {
+        tr {
+            th scope="row" { (l.t(quota_name(quota.kind))) " " code.faint { (quota.kind) } }
+            td.right.number {
+                @if is_used_up { (pill(Tone::Bad, &quota.used.to_string())) } @else { (quota.used) }
+            }
+            td.right.number {
+                @if quota.own.is_some() { (pill(Tone::Plain, l.t(texts::OWN))) " " }
+                @match quota.limit {
+                    Some(limit) => (limit),
+                    None => (l.t(texts::UNLIMITED)),
+                }
+            }
+        }
+    }
+}

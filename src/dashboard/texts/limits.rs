@@ -1,0 +1,28 @@
+//! The limits of free actions.
+
+texts! {
+    TITLE = "Limits", "Giới hạn";
+    LEAD = "What your account may do for free each day. Live OTPs have no limit here.", "Những gì tài khoản của bạn được làm miễn phí mỗi ngày. OTP thật không bị giới hạn tại đây.";
+    RESETS = "All limits start again at {time} (UTC).", "Mọi giới hạn được tính lại từ {time} (UTC).";
+    RAISE = "Ask the operator of this gateway if you need more.", "Nếu cần thêm, hãy liên hệ đơn vị vận hành cổng này.";
+    ACTION = "Action", "Thao tác";
+    USED = "Used today", "Đã dùng hôm nay";
+    LIMIT = "Limit per day", "Giới hạn mỗi ngày";
+    UNLIMITED = "unlimited", "không giới hạn";
+    OWN = "own limit", "giới hạn riêng";
+    TEST_OTPS = "OTPs of test keys", "OTP của khóa thử nghiệm";
+    TEST_EVENTS = "Test events to webhooks", "Sự kiện thử tới webhook";
+    WEBHOOK_REPLAYS = "Webhook replays", "Gửi lại webhook";
+    EXPORTS = "CSV exports", "Tải CSV";
+    API_KEYS = "API keys created or rotated", "Khóa API được tạo hoặc đổi";
+    WEBHOOK_ENDPOINTS = "Webhook endpoints added", "Endpoint webhook được thêm";
+    TOP_UPS = "Top-ups requested", "Yêu cầu nạp tiền";
+    LOW_BALANCE_CHANGES = "Changes of the low-balance notice", "Thay đổi thông báo số dư thấp";
+    EMAIL_CHANGES = "Changes of the e-mail address", "Thay đổi địa chỉ e-mail";
+    STORED_REFUSALS = "Refusals stored for an Idempotency-Key", "Phản hồi từ chối được lưu cho Idempotency-Key";
+    OTHER = "Other", "Khác";
+    SET = "Set an own limit", "Đặt giới hạn riêng";
+    SET_LEAD = "Empty: the configured limit. 0: unlimited.", "Để trống: theo cấu hình. 0: không giới hạn.";
+    DO_SET = "Set limit", "Đặt giới hạn";
+    WRONG_LIMIT = "Enter a whole number from 0 to 1000000000, or nothing.", "Hãy nhập số nguyên từ 0 đến 1000000000 hoặc để trống.";
+}
