@@ -21,7 +21,7 @@ macro_rules! sql_files {
 }
 
 /// All migrations, in order.
-const FILES: [SqlFile; 7] = sql_files![
+const FILES: [SqlFile; 8] = sql_files![
     "m0001_cluster"
     "m0002_accounts"
     "m0003_ledger"
@@ -29,6 +29,7 @@ const FILES: [SqlFile; 7] = sql_files![
     "m0005_deliveries"
     "m0006_webhooks"
     "m0007_operations"
+    "m0009_account_security"
 ];
 
 /// The table of the applied migrations, as sea-orm-migration creates it.
