@@ -15,6 +15,7 @@ pub mod privacy;
 pub mod read;
 pub mod reviews;
 pub mod server;
+pub mod sign_in;
 pub mod telephony;
 pub mod webhooks;
 
@@ -33,6 +34,7 @@ use read::raw::RawSettings;
 use read::section::Reader;
 use reviews::ReviewsConfig;
 use server::{MetricsConfig, ServerConfig};
+use sign_in::SignInConfig;
 use telephony::calls::CallsConfig;
 use telephony::carriers::CarrierConfig;
 use telephony::sandbox::SandboxSettings;
@@ -56,6 +58,7 @@ pub struct Config {
     pub sip: SipConfig,
     pub webhooks: WebhooksConfig,
     pub mail: MailConfig,
+    pub sign_in: SignInConfig,
     pub privacy: PrivacyConfig,
     pub logs: LogsConfig,
     pub traces: TracesConfig,
@@ -130,6 +133,7 @@ impl Config {
             sip: SipConfig::read(&mut reader)?,
             webhooks: WebhooksConfig::read(&mut reader)?,
             mail: MailConfig::read(&mut reader)?,
+            sign_in: SignInConfig::read(&mut reader)?,
             privacy: PrivacyConfig::read(&mut reader)?,
             logs: LogsConfig::read(&mut reader)?,
             traces: TracesConfig::read(&mut reader)?,

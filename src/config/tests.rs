@@ -70,6 +70,9 @@ record_dir = ""
 [mail]
 smtp_url = ""
 from = "NEXO ROUTE <no-reply@localhost>"
+[sign_in]
+session_max_days = 30
+operators_need_second_factor = false
 [privacy]
 mask_phones_after_days = 0
 [deposits]
