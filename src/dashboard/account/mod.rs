@@ -1,5 +1,6 @@
 //! An account's pages: overview, deliveries, wallet, referrals, settings.
 
+pub(super) mod access_review;
 pub(super) mod deliveries;
 pub mod overview;
 pub(super) mod referrals;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use nexo_domain::account::password::PasswordContext;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -14,7 +15,7 @@ const MAX_WAITING: usize = 128;
 /// The hash of a random password. Checking it for an unknown address takes as long as for a known one.
 static DUMMY_HASH: LazyLock<String> = LazyLock::new(|| {
     let password = super::tokens::new_token();
-    password::hash(&password, "").unwrap_or_default()
+    password::hash(&password, &PasswordContext::default()).unwrap_or_default()
 });
 
 /// Hashes and checks passwords.
@@ -67,7 +68,7 @@ impl PasswordHasher {
         work.await.map_err(|_| Busy)
     }
 
-    /// Hashes a new password of the account with this address.
+    /// Hashes a new password of the account with this address, on the site with this host name.
     ///
     /// # Errors
     /// [`Busy`].
@@ -75,8 +76,16 @@ impl PasswordHasher {
         &self,
         password: Zeroizing<String>,
         email: String,
+        host: String,
     ) -> Result<Result<String, PasswordError>, Busy> {
-        self.run(move || password::hash(&password, &email)).await
+        self.run(move || {
+            let context = PasswordContext {
+                email: &email,
+                host: &host,
+            };
+            password::hash(&password, &context)
+        })
+        .await
     }
 
     /// Checks a password against a hash. Without a hash the answer is false, after the same time.
@@ -120,7 +129,7 @@ mod tests {
     async fn a_missing_hash_matches_no_password_and_a_full_queue_is_busy() {
         let hasher = PasswordHasher::new();
         let password = || Zeroizing::new("correct horse".to_owned());
-        let hash = hasher.hash(password(), String::new()).await;
+        let hash = hasher.hash(password(), String::new(), String::new()).await;
         let hash = hash.unwrap().unwrap();
         assert_eq!(hasher.verify(password(), Some(hash)).await, Ok(true));
         assert_eq!(hasher.verify(password(), None).await, Ok(false));

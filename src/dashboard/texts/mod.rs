@@ -85,12 +85,14 @@ fn check(texts: &[(&str, Text)]) {
     }
 }
 
+pub mod access_review;
 pub mod accounts;
 pub mod deliveries;
 pub mod developer;
 pub mod errors;
 pub mod frame;
 pub mod landing;
+pub mod notices;
 pub mod operators;
 pub mod overview;
 pub mod referrals;
