@@ -30,7 +30,7 @@ pub enum Command {
         /// E-mail address; each address has at most one account
         #[arg(long, value_parser = args::email)]
         email: String,
-        /// Dashboard password, at least 10 characters and not a common one; `-` reads it from standard input
+        /// Dashboard password, 10 characters or more, not a common one; `-` reads standard input
         #[arg(long)]
         password: Option<String>,
         /// Give the account access to the operator pages

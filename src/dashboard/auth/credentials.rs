@@ -6,6 +6,7 @@ use nexo_domain::account::password::{MIN_CHARACTERS, PasswordRefused};
 use nexo_entities::store::accounts::Account;
 use zeroize::Zeroizing;
 
+use super::hashing::Priority;
 use super::limits::{Attempt, Caller, known_browser};
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, accounts as texts};
@@ -79,7 +80,8 @@ pub async fn is_password(
         &member.account.email,
     )?;
     let hash = member.account.password_hash.clone();
-    Ok(site.hasher.verify(fields.secret(name), hash).await?)
+    let password = fields.secret(name);
+    Ok(site.hasher.verify(Priority::Proven, password, hash).await?)
 }
 
 /// Hashes a new password. The inner error is the message to show if the password breaks a rule.
@@ -94,7 +96,15 @@ pub async fn hash_password(
 ) -> Result<Result<String, String>, PageError> {
     let l = viewer.language();
     let host = site.public_url.host_name().to_owned();
-    let text = match site.hasher.hash(password, email.to_owned(), host).await? {
+    let priority = match viewer.visitor().signed_in {
+        Some(_) => Priority::Proven,
+        None => Priority::Stranger,
+    };
+    let hashed = site
+        .hasher
+        .hash(priority, password, email.to_owned(), host)
+        .await?;
+    let text = match hashed {
         Ok(hash) => return Ok(Ok(hash)),
         Err(PasswordError::NotHashed) => return Err(PageError::internal(l)),
         Err(PasswordError::Refused(PasswordRefused::TooShort)) => texts::TOO_SHORT,

@@ -81,7 +81,10 @@ async fn sign_in(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let hash = account
         .as_ref()
         .and_then(|account| account.password_hash.clone());
-    let is_right = site.hasher.verify(fields.secret("password"), hash).await?;
+    let is_right = site
+        .hasher
+        .verify(caller.priority(), fields.secret("password"), hash)
+        .await?;
     let Some(account) = account.filter(|_| is_right) else {
         return Ok(form(&visitor, typed, next, Some(texts::WRONG)));
     };

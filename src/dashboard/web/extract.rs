@@ -183,10 +183,11 @@ async fn session(
     // The maximum may have been lowered since the session's expiry was stored.
     let expires_at = site.session_expiry(session.created_at_ms, now);
     if expires_at <= now {
-        site.store
-            .accounts()
-            .end_session(account.id, session.id)
-            .await?;
+        let ended = site.store.accounts().end_session(account.id, session.id);
+        // It is not accepted any more even if this write fails.
+        if let Err(error) = ended.await {
+            tracing::warn!(%error, "an expired session could not be removed");
+        }
         cookies.push(session_cookie(site, None));
         return Ok((None, None));
     }

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 pub mod known_browser;
 mod store;
 
+use super::hashing::Priority;
 use known_browser::BrowserId;
 use store::{BoundedStore, Key};
 
@@ -53,6 +54,14 @@ impl Caller {
     /// A browser that signed in to the account before.
     pub fn browser(id: BrowserId) -> Caller {
         Caller::Proven(key("browser", &id.0))
+    }
+
+    /// How the queue of hashes treats it.
+    pub fn priority(self) -> Priority {
+        match self {
+            Caller::Proven(_) => Priority::Proven,
+            Caller::Stranger(_) => Priority::Stranger,
+        }
     }
 
     /// The holder of a link that was sent to the account's mailbox.
@@ -123,10 +132,10 @@ impl Throttle {
             },
             code: Limits {
                 proven: Limiter::new(10, 60, FEW),
-                pair: Limiter::new(5, 300, FEW),
+                pair: Limiter::new(10, 300, FEW),
                 network: Limiter::new(60, 2, FEW),
                 // A million codes, three of which are valid: 1,440 guesses a day succeed once in eight months.
-                account: Limiter::new(20, 60, FEW),
+                account: Limiter::new(30, 60, FEW),
             },
             sign_up: Limits {
                 proven: Limiter::new(10, 60, FEW),
@@ -276,7 +285,7 @@ mod tests {
     fn every_kind_of_attempt_is_limited_by_account_and_network() {
         for (attempt, burst) in [
             (Attempt::Password, 10),
-            (Attempt::Code, 5),
+            (Attempt::Code, 10),
             (Attempt::SignUp, 10),
             (Attempt::SendEmail, 3),
         ] {
