@@ -4,7 +4,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use nexo_domain::account::password;
-use nexo_domain::account::password::PasswordRefused;
+use nexo_domain::account::password::{PasswordContext, PasswordRefused};
 use thiserror::Error;
 
 /// OWASP's minimum for Argon2id: 19 MiB, two passes, one lane.
@@ -25,14 +25,14 @@ fn argon2id() -> Result<Argon2<'static>, PasswordError> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-/// Hashes a new password of the account with this e-mail address, with a random salt.
+/// Hashes a new password with a random salt.
 ///
 /// Takes tens of milliseconds of CPU time.
 ///
 /// # Errors
 /// If the password breaks a rule.
-pub fn hash(password: &str, email: &str) -> Result<String, PasswordError> {
-    password::check(password, email)?;
+pub fn hash(password: &str, context: &PasswordContext<'_>) -> Result<String, PasswordError> {
+    password::check(password, context)?;
     let hash = argon2id()?
         .hash_password(password.as_bytes())
         .map_err(|_| PasswordError::NotHashed)?;
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_password_is_stored_as_argon2id_and_verified() {
-        let stored = hash("correct horse", "").unwrap();
+        let stored = hash("correct horse", &PasswordContext::default()).unwrap();
         assert!(
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{stored}"
@@ -81,13 +81,16 @@ mod tests {
         assert!(verify("correct horse", &stored));
         assert!(!verify("correct horsf", &stored));
         assert!(!verify("correct horse", "no hash"));
-        assert_ne!(hash("correct horse", "").unwrap(), stored);
+        assert_ne!(
+            hash("correct horse", &PasswordContext::default()).unwrap(),
+            stored
+        );
     }
 
     #[test]
     fn a_password_that_breaks_a_rule_is_refused() {
         let short = PasswordError::Refused(PasswordRefused::TooShort);
-        assert_eq!(hash("123456789", ""), Err(short));
+        assert_eq!(hash("123456789", &PasswordContext::default()), Err(short));
     }
 
     #[test]

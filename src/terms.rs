@@ -1,4 +1,5 @@
-//! The price of an OTP, and how its code is read unless the account chose otherwise. A reload replaces both.
+//! The price of an OTP, how its code is read unless the account chose otherwise, and the rules for sessions. A reload
+//! replaces them.
 
 use std::sync::Arc;
 
@@ -7,6 +8,8 @@ use nexo_domain::money::Micros;
 use nexo_domain::otp::Reading;
 
 use crate::config::Config;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// The terms in force.
 #[derive(Debug)]
@@ -20,6 +23,10 @@ pub struct CurrentTerms {
     /// The free credit of a new account.
     pub free_credit: Micros,
     pub reading: Reading,
+    /// The longest time in milliseconds from a sign-in to the end of its session.
+    pub session_max_ms: i64,
+    /// Whether an operator without a second factor must set it up before anything else.
+    pub operators_need_second_factor: bool,
 }
 
 impl Terms {
@@ -49,6 +56,8 @@ impl CurrentTerms {
                 repeat: config.calls.repeat,
                 digit_gap_ms: config.calls.digit_gap_ms,
             },
+            session_max_ms: i64::from(config.sign_in.session_max_days) * DAY_MS,
+            operators_need_second_factor: config.sign_in.operators_need_second_factor,
         }
     }
 }

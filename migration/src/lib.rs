@@ -21,7 +21,7 @@ macro_rules! sql_files {
 }
 
 /// All migrations, in order.
-const FILES: [SqlFile; 10] = sql_files![
+const FILES: [SqlFile; 11] = sql_files![
     "m0001_cluster"
     "m0002_accounts"
     "m0003_ledger"
@@ -30,6 +30,7 @@ const FILES: [SqlFile; 10] = sql_files![
     "m0006_webhooks"
     "m0007_operations"
     "m0008_quotas"
+    "m0009_account_security"
     "m0010_disk_probe"
     "m0011_delivery_marks"
 ];

@@ -44,6 +44,12 @@ const RELOADED: &[(&str, CopyKey)] = &[
     ("billing.signup_free_otps", |to, from| {
         to.billing.signup_free_otps = from.billing.signup_free_otps;
     }),
+    ("sign_in.session_max_days", |to, from| {
+        to.sign_in.session_max_days = from.sign_in.session_max_days;
+    }),
+    ("sign_in.operators_need_second_factor", |to, from| {
+        to.sign_in.operators_need_second_factor = from.sign_in.operators_need_second_factor;
+    }),
     ("calls.language", |to, from| {
         to.calls.language = from.calls.language;
     }),

@@ -16,6 +16,7 @@ pub mod quotas;
 pub mod read;
 pub mod reviews;
 pub mod server;
+pub mod sign_in;
 pub mod telephony;
 mod warnings;
 pub mod webhooks;
@@ -37,6 +38,7 @@ use read::raw::RawSettings;
 use read::section::Reader;
 use reviews::ReviewsConfig;
 use server::{MetricsConfig, ServerConfig};
+use sign_in::SignInConfig;
 use telephony::calls::CallsConfig;
 use telephony::carriers::CarrierConfig;
 use telephony::sandbox::SandboxSettings;
@@ -60,6 +62,7 @@ pub struct Config {
     pub sip: SipConfig,
     pub webhooks: WebhooksConfig,
     pub mail: MailConfig,
+    pub sign_in: SignInConfig,
     pub privacy: PrivacyConfig,
     pub quotas: QuotasConfig,
     pub logs: LogsConfig,
@@ -135,6 +138,7 @@ impl Config {
             sip: SipConfig::read(&mut reader)?,
             webhooks: WebhooksConfig::read(&mut reader)?,
             mail: MailConfig::read(&mut reader)?,
+            sign_in: SignInConfig::read(&mut reader)?,
             privacy: PrivacyConfig::read(&mut reader)?,
             quotas: QuotasConfig::read(&mut reader)?,
             logs: LogsConfig::read(&mut reader)?,

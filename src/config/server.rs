@@ -40,6 +40,13 @@ pub struct MetricsConfig {
 }
 
 impl ServerConfig {
+    /// The host name in `public_url`, without the port.
+    pub fn public_host(&self) -> String {
+        let url = Url::parse(&self.public_url).ok();
+        let host = url.as_ref().and_then(Url::host_str);
+        host.unwrap_or_default().to_owned()
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("server")?;
         Ok(Self {

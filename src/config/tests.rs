@@ -74,6 +74,9 @@ record_dir = ""
 [mail]
 smtp_url = ""
 from = "NEXO ROUTE <no-reply@localhost>"
+[sign_in]
+session_max_days = 30
+operators_need_second_factor = false
 [privacy]
 mask_phones_after_days = 0
 test_deliveries_days = 7

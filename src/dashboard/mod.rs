@@ -43,6 +43,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .configure(auth::sign_in::routes)
                 .configure(auth::sign_up::routes)
                 .configure(auth::confirmation::routes)
+                .configure(auth::email_change::routes)
                 .configure(auth::sign_out::routes)
                 .configure(auth::password_reset::routes)
                 .default_service(to(not_found)),
@@ -69,6 +70,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .configure(developer::webhook_attempts::routes)
                 .configure(account::settings::routes)
                 .configure(account::limits::routes)
+                .configure(account::access_review::routes)
                 .configure(auth::totp::pages::routes)
                 .configure(developer::docs::member_routes)
                 .default_service(to(not_found)),

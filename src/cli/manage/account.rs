@@ -5,6 +5,7 @@ use std::io::BufRead;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
+use nexo_domain::account::password::PasswordContext;
 use nexo_domain::account::quota::{QuotaKind, QuotaLimits};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
@@ -30,7 +31,7 @@ pub enum Command {
         /// E-mail address; each address has at most one account
         #[arg(long, value_parser = args::email)]
         email: String,
-        /// Dashboard password, at least 10 characters; `-` reads it from standard input
+        /// Dashboard password, 10 characters or more, not a common one; `-` reads standard input
         #[arg(long)]
         password: Option<String>,
         /// Give the account access to the operator pages
@@ -94,7 +95,14 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
             password,
             operator,
             referred_by,
-        } => create(&store, &email, password, operator, referred_by).await,
+        } => {
+            let host = config.server.public_host();
+            let context = PasswordContext {
+                email: &email,
+                host: &host,
+            };
+            create(&store, context, password, operator, referred_by).await
+        }
         Command::List => list(&store).await,
         Command::Suspend { account, reason } => suspend(&store, &account, &reason).await,
         Command::Resume { account } => resume(&store, &account).await,
@@ -110,11 +118,12 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
 
 async fn create(
     store: &Store,
-    email: &str,
+    context: PasswordContext<'_>,
     password: Option<String>,
     operator: bool,
     referred_by: Option<String>,
 ) -> anyhow::Result<CommandOutput> {
+    let email = context.email;
     let visit = referred_by.as_deref().map(|code| ReferralVisit {
         code,
         signed_in_as: None,
@@ -122,9 +131,9 @@ async fn create(
     let password_hash = match password.map(Zeroizing::new) {
         None => None,
         Some(password) if password.as_str() == "-" => {
-            Some(password::hash(&password_from_stdin()?, email)?)
+            Some(password::hash(&password_from_stdin()?, &context)?)
         }
-        Some(password) => Some(password::hash(&password, email)?),
+        Some(password) => Some(password::hash(&password, &context)?),
     };
     let created = store
         .accounts()

@@ -1,5 +1,6 @@
 //! An account's pages: overview, deliveries, wallet, referrals, settings, limits.
 
+pub(super) mod access_review;
 pub(super) mod deliveries;
 pub(super) mod limits;
 pub mod overview;

@@ -10,9 +10,10 @@ use nexo_entities::store::billing::payouts::Payout;
 use nexo_entities::store::billing::referrals::{CommissionEntry, Earnings, Referral};
 use serde::Deserialize;
 
-use crate::dashboard::auth::credentials::form_status;
+use crate::dashboard::auth::credentials::{form_status, is_password, password_field};
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Text, Translate, frame, referrals as texts};
+use crate::dashboard::mail::notices;
+use crate::dashboard::texts::{Text, Translate, frame, referrals as texts, settings};
 use crate::dashboard::web::*;
 
 /// The number of referrals on a page.
@@ -210,6 +211,7 @@ fn wallet_form(
                 (form_token(member))
                 (select("kind", l.t(texts::KIND), kind, kinds))
                 (Field::new("address", l.t(texts::ADDRESS)).value(address).hint(l.t(texts::ADDRESS_HINT)).optional())
+                (password_field(member, "password", settings::CURRENT_PASSWORD).hint(l.t(texts::PASSWORD_HINT)))
                 button type="submit" { (l.t(frame::SAVE)) }
             }
         }
@@ -218,6 +220,11 @@ fn wallet_form(
 
 async fn set_wallet(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let (kind, address) = (fields.get("kind"), fields.trimmed("address"));
+    let rejected = |error| RejectedWallet {
+        kind,
+        address,
+        error,
+    };
     let wallet = match PayoutWallet::parse(kind, address) {
         Ok(wallet) => wallet,
         Err(error) => {
@@ -228,17 +235,39 @@ async fn set_wallet(Posted(member, fields): Posted<Member>, site: Site) -> PageR
                 PayoutWalletError::UsdtChecksum => texts::USDT_TYPO,
                 PayoutWalletError::BalanceWithAddress => texts::BALANCE_WRONG,
             };
-            let rejected = RejectedWallet {
-                kind,
-                address,
-                error,
-            };
-            return draw(&member, &site, 0, false, Some(rejected)).await;
+            return draw(&member, &site, 0, false, Some(rejected(error))).await;
         }
     };
+    if !is_password(&site, &member, &fields, "password").await? {
+        let rejected = rejected(settings::PASSWORD_WRONG);
+        return draw(&member, &site, 0, false, Some(rejected)).await;
+    }
+    let before = site.store.billing().payout_wallet(member.id()).await?;
     site.store
         .billing()
         .set_payout_wallet(member.id(), Some(&wallet), unix_ms())
         .await?;
+    if before.as_ref() != Some(&wallet) {
+        let l = member.language();
+        let name = l.t(payout_wallet_name(wallet.kind()));
+        let method = [name.to_owned(), masked_account(&wallet)].join(" ");
+        notices::payout_method_changed(&site.mailer, &member.account, l, method.trim());
+    }
     Ok(redirect(&member, "/dashboard/referrals?done=wallet"))
+}
+
+/// The last four characters of the account number or address; empty for the balance.
+fn masked_account(wallet: &PayoutWallet) -> String {
+    let address = wallet.address();
+    let number = match wallet.kind() {
+        // The bank's BIN, the account number, the holder's name.
+        "bank" => address.split(' ').nth(1).unwrap_or_default(),
+        _ => address.as_str(),
+    };
+    let skipped = number.chars().count().saturating_sub(4);
+    let end: String = number.chars().skip(skipped).collect();
+    match end.is_empty() {
+        true => end,
+        false => format!("…{end}"),
+    }
 }

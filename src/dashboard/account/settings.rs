@@ -8,16 +8,19 @@ use nexo_domain::account::email::EmailAddress;
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::ids::SessionId;
 use nexo_domain::otp::Language;
+use nexo_entities::store::accounts::Account;
+use nexo_entities::store::accounts::email_changes::PendingEmailChange;
 use nexo_entities::store::accounts::passwords::NewPassword;
 use nexo_entities::store::accounts::sessions::Session;
-use nexo_entities::store::{Conflict, StoreError};
 
 use crate::dashboard::auth::credentials::{
     email_field, hash_password, is_password, password_field, password_hint,
 };
+use crate::dashboard::auth::email_change::{self, EmailChange};
+use crate::dashboard::auth::session::{ACCESS_REVIEW_PATH, remember_browser};
 use crate::dashboard::auth::totp;
 use crate::dashboard::components::*;
-use crate::dashboard::mail::Email;
+use crate::dashboard::mail::notices;
 use crate::dashboard::texts::{Text, Translate, accounts, frame, settings as texts};
 use crate::dashboard::web::*;
 
@@ -28,13 +31,21 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/settings").get(show))
         .service(web::resource("/settings/languages").post(set_languages))
         .service(web::resource("/settings/email").post(set_email))
+        .service(web::resource("/settings/email/cancel").post(cancel_email))
         .service(web::resource("/settings/password").post(set_password))
         .service(web::resource("/settings/sessions/{id}/end").post(end_session));
 }
 
 async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
-    let notice =
-        query(&request, "saved").map(|_| success_notice(member.language().t(texts::SAVED)));
+    let notices = [
+        ("saved", texts::SAVED),
+        ("sent", texts::EMAIL_SENT),
+        ("reviewed", texts::ACCESS_REVIEWED),
+    ];
+    let notice = notices
+        .into_iter()
+        .find(|(name, _)| query(&request, name).is_some());
+    let notice = notice.map(|(_, text)| success_notice(member.language().t(text)));
     draw(&site, &member, notice, StatusCode::OK).await
 }
 
@@ -59,10 +70,13 @@ async fn draw(
     status: StatusCode,
 ) -> PageResult {
     let l = member.language();
-    let sessions = site
+    let now = unix_ms();
+    let mut sessions = site.store.accounts().sessions(member.id(), now).await?;
+    sessions.retain(|session| site.session_expiry(session.created_at_ms, now) > now);
+    let pending = site
         .store
         .accounts()
-        .sessions(member.id(), unix_ms())
+        .pending_email_change(member.id(), now)
         .await?;
     let has_factor = member.account.totp_sealed.is_some();
     let body = html! {
@@ -78,7 +92,12 @@ async fn draw(
                 }
             }
             (password_form(member))
-            (email_form(member))
+            (email_form(site, member, pending.as_ref()))
+            section.card {
+                h2 { (l.t(texts::ACCESS)) }
+                p { (l.t(texts::ACCESS_LEAD)) }
+                a.button.second href=(ACCESS_REVIEW_PATH) { (l.t(texts::DO_ACCESS)) }
+            }
         }
         (session_table(member, &sessions))
     };
@@ -134,15 +153,24 @@ fn password_form(member: &Member) -> Markup {
     }
 }
 
-fn email_form(member: &Member) -> Markup {
+fn email_form(site: &SiteState, member: &Member, pending: Option<&PendingEmailChange>) -> Markup {
     let l = member.language();
+    let note = match site.mailer.is_configured() {
+        true => texts::EMAIL_NOTE,
+        false => texts::EMAIL_NOTE_AT_ONCE,
+    };
     html! {
         section.card {
             h2 { (l.t(texts::EMAIL)) }
+            @if let Some(pending) = pending {
+                p { (l.t_with(texts::EMAIL_PENDING, &[("email", &pending.email)])) }
+                (button_form(member, &format!("{PATH}/email/cancel"), "second small", l.t(texts::EMAIL_CANCEL)))
+            }
             form method="post" action={ (PATH) "/email" } {
                 (form_token(member))
                 (email_field(member, &member.account.email))
                 (password_field(member, "confirm", texts::CURRENT_PASSWORD))
+                p.hint { (l.t(note)) }
                 button.second type="submit" { (l.t(texts::DO_EMAIL)) }
             }
         }
@@ -206,30 +234,32 @@ async fn set_email(Posted(member, fields): Posted<Member>, site: Site) -> PageRe
     if !is_password(&site, &member, &fields, "confirm").await? {
         return rejected(&site, &member, l.t(texts::PASSWORD_WRONG)).await;
     }
+    if email.as_str() == member.account.email {
+        return Ok(saved(&member));
+    }
     site.quotas
         .take(QuotaKind::EmailChanges, member.id())
         .await?;
-    match site
-        .store
+    match email_change::request(&site, &member, &email).await? {
+        EmailChange::LinkSent => Ok(redirect(&member, &format!("{PATH}?sent=1"))),
+        EmailChange::Taken => rejected(&site, &member, l.t(texts::EMAIL_TAKEN)).await,
+        EmailChange::Done => {
+            let account = Account {
+                email: email.to_string(),
+                ..member.account.clone()
+            };
+            let mut response = saved(&member);
+            remember_browser(&site, &member.visitor, &account, &mut response);
+            Ok(response)
+        }
+    }
+}
+
+async fn cancel_email(Posted(member, _): Posted<Member>, site: Site) -> PageResult {
+    site.store
         .accounts()
-        .set_email(member.id(), email.as_str())
-        .await
-    {
-        Err(StoreError::Conflict(Conflict::EmailTaken)) => {
-            return rejected(&site, &member, l.t(texts::EMAIL_TAKEN)).await;
-        }
-        changed => changed?,
-    }
-    if email.as_str() != member.account.email {
-        // The old address is notified too, in case the account was taken over.
-        for to in [member.account.email.as_str(), email.as_str()] {
-            site.mailer.send(Email {
-                to: to.to_owned(),
-                subject: l.t(texts::EMAIL_SUBJECT).to_owned(),
-                text: l.t_with(texts::EMAIL_TEXT, &[("email", &email)]),
-            });
-        }
-    }
+        .cancel_email_change(member.id())
+        .await?;
     Ok(saved(&member))
 }
 
@@ -251,13 +281,20 @@ async fn set_password(Posted(member, fields): Posted<Member>, site: Site) -> Pag
         .accounts()
         .set_password(NewPassword {
             account_id: member.id(),
-            hash,
+            hash: hash.clone(),
             totp_sealed,
             kept_session: Some(member.session.id),
             at_ms: unix_ms(),
         })
         .await?;
-    Ok(saved(&member))
+    notices::password_changed(&site.mailer, &member.account, l);
+    let account = Account {
+        password_hash: Some(hash),
+        ..member.account.clone()
+    };
+    let mut response = saved(&member);
+    remember_browser(&site, &member.visitor, &account, &mut response);
+    Ok(response)
 }
 
 /// Decrypts the second factor's secret with the current password and encrypts it with the new one.

@@ -16,9 +16,9 @@ use nexo_entities::store::accounts::sign_up::PendingSignUp;
 use nexo_entities::store::{Conflict, StoreError};
 
 use super::credentials::check_limit;
+use super::limits::{Attempt, Caller};
 use super::link_pages::{link_expired, link_sent};
 use super::session::enter;
-use super::throttle::Attempt;
 use super::tokens;
 use crate::dashboard::mail::Email;
 use crate::dashboard::texts::{Translate, accounts as texts};
@@ -45,7 +45,10 @@ pub struct SignUpRequest {
 /// # Errors
 /// If this address was sent too many e-mails recently.
 pub fn request(site: &Site, visitor: &Visitor, request: SignUpRequest) -> PageResult {
-    check_limit(site, Attempt::SendEmail, visitor, request.email.as_str())?;
+    // All addresses of one mailbox share a limit.
+    let caller = Caller::Stranger(visitor.address);
+    let mailbox = request.email.mailbox();
+    check_limit(site, Attempt::SendEmail, visitor, caller, &mailbox)?;
     let l = visitor.language;
     let text = l.t_with(texts::CONFIRM_SENT, &[("email", &request.email.as_str())]);
     let site = site.clone();
@@ -101,20 +104,20 @@ async fn send_link(site: &SiteState, request: SignUpRequest) -> Result<(), Store
     Ok(())
 }
 
+/// The e-mail address of a link's sign-up; `None` if the link does not work any more.
+async fn pending(site: &SiteState, token: &str) -> Result<Option<String>, PageError> {
+    if !tokens::is_token(token) {
+        return Ok(None);
+    }
+    let hash = tokens::hash(token);
+    let pending = site.store.accounts().pending_sign_up(&hash, unix_ms());
+    Ok(pending.await?)
+}
+
 /// A button opens the account. Programs that only fetch the links of e-mails do not open one.
 async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> PageResult {
     let token = query(&request, "token").unwrap_or_default();
-    let email = match tokens::is_token(&token) {
-        true => {
-            let hash = tokens::hash(&token);
-            site.store
-                .accounts()
-                .pending_sign_up(&hash, unix_ms())
-                .await?
-        }
-        false => None,
-    };
-    let Some(email) = email else {
+    let Some(email) = pending(&site, &token).await? else {
         return Ok(expired(&visitor));
     };
     let l = visitor.language;
@@ -145,10 +148,11 @@ fn expired(visitor: &Visitor) -> HttpResponse {
 
 async fn confirm(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageResult {
     let token = fields.trimmed("token");
-    check_limit(&site, Attempt::SignUp, &visitor, token)?;
-    if !tokens::is_token(token) {
+    if pending(&site, token).await?.is_none() {
         return Ok(expired(&visitor));
     }
+    let caller = Caller::link(token);
+    check_limit(&site, Attempt::SignUp, &visitor, caller, token)?;
     let opened = site
         .store
         .accounts()

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use nexo_domain::account::password::PasswordContext;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -10,11 +11,31 @@ use crate::password::{self, PasswordError};
 
 /// The largest number of hashes that wait for a core. Each takes about 30 ms of one core.
 const MAX_WAITING: usize = 128;
+/// The part of it that strangers may use. The rest is for proven callers, so that a flood of sign-ins from many
+/// networks does not turn them away.
+const MAX_WAITING_STRANGERS: usize = 96;
+
+/// Whose hash it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    Stranger,
+    /// Has a session, or a browser that signed in before.
+    Proven,
+}
+
+impl Priority {
+    fn max_waiting(self) -> usize {
+        match self {
+            Priority::Stranger => MAX_WAITING_STRANGERS,
+            Priority::Proven => MAX_WAITING,
+        }
+    }
+}
 
 /// The hash of a random password. Checking it for an unknown address takes as long as for a known one.
 static DUMMY_HASH: LazyLock<String> = LazyLock::new(|| {
     let password = super::tokens::new_token();
-    password::hash(&password, "").unwrap_or_default()
+    password::hash(&password, &PasswordContext::default()).unwrap_or_default()
 });
 
 /// Hashes and checks passwords.
@@ -50,10 +71,11 @@ impl PasswordHasher {
 
     async fn run<T: Send + 'static>(
         &self,
+        priority: Priority,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Busy> {
         let waiting = Waiting(Arc::clone(&self.waiting));
-        if self.waiting.fetch_add(1, Ordering::AcqRel) >= MAX_WAITING {
+        if self.waiting.fetch_add(1, Ordering::AcqRel) >= priority.max_waiting() {
             return Err(Busy);
         }
         let core = Arc::clone(&self.cores).acquire_owned().await;
@@ -67,16 +89,25 @@ impl PasswordHasher {
         work.await.map_err(|_| Busy)
     }
 
-    /// Hashes a new password of the account with this address.
+    /// Hashes a new password of the account with this address, on the site with this host name.
     ///
     /// # Errors
     /// [`Busy`].
     pub async fn hash(
         &self,
+        priority: Priority,
         password: Zeroizing<String>,
         email: String,
+        host: String,
     ) -> Result<Result<String, PasswordError>, Busy> {
-        self.run(move || password::hash(&password, &email)).await
+        self.run(priority, move || {
+            let context = PasswordContext {
+                email: &email,
+                host: &host,
+            };
+            password::hash(&password, &context)
+        })
+        .await
     }
 
     /// Checks a password against a hash. Without a hash the answer is false, after the same time.
@@ -85,10 +116,11 @@ impl PasswordHasher {
     /// [`Busy`].
     pub async fn verify(
         &self,
+        priority: Priority,
         password: Zeroizing<String>,
         hash: Option<String>,
     ) -> Result<bool, Busy> {
-        self.run(move || match hash {
+        self.run(priority, move || match hash {
             Some(hash) => password::verify(&password, &hash),
             None => {
                 password::verify(&password, &DUMMY_HASH);
@@ -107,8 +139,11 @@ impl PasswordHasher {
         password: Zeroizing<String>,
         salt: [u8; 16],
     ) -> Result<Option<Zeroizing<[u8; 32]>>, Busy> {
-        self.run(move || password::derive_key(&password, &salt).ok())
-            .await
+        // The password was found to be right before.
+        self.run(Priority::Proven, move || {
+            password::derive_key(&password, &salt).ok()
+        })
+        .await
     }
 }
 
@@ -117,14 +152,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_missing_hash_matches_no_password_and_a_full_queue_is_busy() {
+    async fn a_missing_hash_matches_no_password_and_a_full_queue_is_busy_for_strangers_first() {
         let hasher = PasswordHasher::new();
         let password = || Zeroizing::new("correct horse".to_owned());
-        let hash = hasher.hash(password(), String::new()).await;
-        let hash = hash.unwrap().unwrap();
-        assert_eq!(hasher.verify(password(), Some(hash)).await, Ok(true));
-        assert_eq!(hasher.verify(password(), None).await, Ok(false));
-        hasher.waiting.store(MAX_WAITING, Ordering::Release);
-        assert_eq!(hasher.verify(password(), None).await, Err(Busy));
+        let (proven, stranger) = (Priority::Proven, Priority::Stranger);
+        let hash = hasher.hash(stranger, password(), String::new(), String::new());
+        let hash = hash.await.unwrap().unwrap();
+        let verify = |priority, hash| hasher.verify(priority, password(), hash);
+        assert_eq!(verify(stranger, Some(hash)).await, Ok(true));
+        assert_eq!(verify(stranger, None).await, Ok(false));
+        let waiting = |count| hasher.waiting.store(count, Ordering::Release);
+        waiting(MAX_WAITING_STRANGERS);
+        assert_eq!(verify(stranger, None).await, Err(Busy));
+        assert_eq!(verify(proven, None).await, Ok(false));
+        waiting(MAX_WAITING);
+        assert_eq!(verify(proven, None).await, Err(Busy));
     }
 }

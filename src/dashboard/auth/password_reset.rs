@@ -13,13 +13,14 @@ use nexo_entities::store::accounts::Account;
 use nexo_entities::store::accounts::passwords::NewPassword;
 
 use super::credentials::{
-    check_limit, email_field, form_status, hash_password, password_field, password_hint,
+    caller_for, check_limit, email_field, form_status, hash_password, password_field, password_hint,
 };
+use super::limits::{Attempt, Caller};
 use super::link_pages::{link_expired, link_sent};
-use super::throttle::Attempt;
+use super::session::remember_browser;
 use super::{tokens, totp};
 use crate::dashboard::components::*;
-use crate::dashboard::mail::Email;
+use crate::dashboard::mail::{Email, notices};
 use crate::dashboard::texts::{Translate, accounts as texts};
 use crate::dashboard::web::*;
 
@@ -53,9 +54,14 @@ async fn show(visitor: Visitor) -> HttpResponse {
 /// Shows the same page for every address. The e-mail is sent after the response.
 async fn request(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageResult {
     let typed = fields.trimmed("email").to_lowercase();
-    check_limit(&site, Attempt::SendEmail, &visitor, &typed)?;
+    let caller = caller_for(&site, &visitor, &typed).await?;
+    let email = typed.parse::<EmailAddress>();
+    let mailbox = email
+        .as_ref()
+        .map_or_else(|_| typed.clone(), EmailAddress::mailbox);
+    check_limit(&site, Attempt::SendEmail, &visitor, caller, &mailbox)?;
     let (l, address) = (visitor.language, visitor.address);
-    if let Ok(email) = typed.parse::<EmailAddress>() {
+    if let Ok(email) = email {
         actix_web::rt::spawn(async move {
             if let Err(error) = send_link(&site, &email, address, l).await {
                 tracing::warn!(%error, "a password reset e-mail was not sent");
@@ -79,10 +85,15 @@ async fn send_link(
     site.quotas.take_password_reset(account.id, address).await?;
     let token = tokens::new_token();
     let now = unix_ms();
-    site.store
-        .accounts()
-        .begin_reset(account.id, tokens::hash(&token), now, now + LINK_TTL_MS)
-        .await?;
+    let (hash, expires_at) = (tokens::hash(&token), now + LINK_TTL_MS);
+    let begun =
+        site.store
+            .accounts()
+            .begin_reset(account.id, &account.email, hash, now, expires_at);
+    if !begun.await? {
+        // The address was changed meanwhile.
+        return Ok(());
+    }
     let language = account.page_language.unwrap_or(language);
     let link = site
         .public_url
@@ -154,7 +165,8 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
     let Some(account) = account_of(&site, token).await? else {
         return Ok(expired(&visitor));
     };
-    check_limit(&site, Attempt::SignIn, &visitor, &account.id.to_string())?;
+    let caller = Caller::link(token);
+    check_limit(&site, Attempt::Password, &visitor, caller, &account.email)?;
     let password = fields.secret("password");
     let hash = match hash_password(&site, &visitor, password, &account.email).await? {
         Ok(hash) => hash,
@@ -174,18 +186,29 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
     }
     let new = NewPassword {
         account_id: account.id,
-        hash,
+        hash: hash.clone(),
         totp_sealed: None,
         kept_session: None,
         at_ms: unix_ms(),
     };
-    match site
+    let finished = site
         .store
         .accounts()
         .finish_reset(&tokens::hash(token), new)
-        .await?
-    {
-        true => Ok(redirect(&visitor, "/auth/sign-in")),
-        false => Ok(expired(&visitor)),
+        .await?;
+    if !finished {
+        return Ok(expired(&visitor));
     }
+    notices::password_changed(&site.mailer, &account, visitor.language);
+    if account.totp_sealed.is_some() {
+        notices::second_factor_changed(&site.mailer, &account, visitor.language, false);
+    }
+    let account = Account {
+        password_hash: Some(hash),
+        ..account
+    };
+    let mut response = redirect(&visitor, "/auth/sign-in");
+    // The owner of the mailbox chose this password here, so strangers do not slow down the sign-in that follows.
+    remember_browser(&site, &visitor, &account, &mut response);
+    Ok(response)
 }

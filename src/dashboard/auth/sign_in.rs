@@ -6,15 +6,19 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use maud::html;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
+use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::Account;
 use url::form_urlencoded;
 
-use super::credentials::{check_limit, email_field, form_status, password_field};
+use super::credentials::{
+    caller_for, caller_of, check_limit, email_field, form_status, password_field,
+};
+use super::limits::{Attempt, Caller};
 use super::session::open_session;
-use super::throttle::Attempt;
 use super::totp;
-use super::totp::SecondStepTicket;
+use super::totp::{SecondStepTicket, TotpSecret};
 use crate::dashboard::components::*;
+use crate::dashboard::mail::notices;
 use crate::dashboard::texts::{Text, Translate, accounts as texts};
 use crate::dashboard::web::cookies::{
     SECOND_STEP_COOKIE, cookie_name, expiring_cookie, set_cookie,
@@ -66,7 +70,9 @@ fn form(visitor: &Visitor, email: &str, next: &str, error: Option<Text>) -> Http
 async fn sign_in(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageResult {
     let typed = fields.trimmed("email");
     let next = safe_next(Some(fields.get("next")));
-    check_limit(&site, Attempt::SignIn, &visitor, &typed.to_lowercase())?;
+    let counted = typed.to_lowercase();
+    let caller = caller_for(&site, &visitor, &counted).await?;
+    check_limit(&site, Attempt::Password, &visitor, caller, &counted)?;
     let email = typed.parse::<EmailAddress>();
     // A malformed address is looked up too, so that it takes as long as any other.
     let email = email.as_ref().map_or("", EmailAddress::as_str);
@@ -75,7 +81,10 @@ async fn sign_in(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let hash = account
         .as_ref()
         .and_then(|account| account.password_hash.clone());
-    let is_right = site.hasher.verify(fields.secret("password"), hash).await?;
+    let is_right = site
+        .hasher
+        .verify(caller.priority(), fields.secret("password"), hash)
+        .await?;
     let Some(account) = account.filter(|_| is_right) else {
         return Ok(form(&visitor, typed, next, Some(texts::WRONG)));
     };
@@ -138,17 +147,26 @@ async fn step(
     let Some(ticket) = ticket(&request, &site) else {
         return Ok(redirect(&visitor, "/auth/sign-in"));
     };
-    check_limit(
-        &site,
-        Attempt::SignIn,
-        &visitor,
-        &ticket.account.to_string(),
-    )?;
     let account = site.store.accounts().get(ticket.account).await?;
     let account = account.filter(|account| account.closed_at_ms.is_none());
-    let is_right = match &account {
-        Some(account) => check_code(&site, account, &ticket, fields.trimmed("code")).await?,
-        None => false,
+    let secret = account.as_ref().and_then(|account| {
+        let sealed = account.totp_sealed.as_ref()?;
+        totp::open(&ticket.key, sealed, account.id)
+    });
+    let id = ticket.account.to_string();
+    let is_right = match (&account, secret) {
+        (Some(account), Some(secret)) => {
+            let caller = caller_of(&visitor, account);
+            check_limit(&site, Attempt::Code, &visitor, caller, &id)?;
+            check_code(&site, account, &secret, fields.trimmed("code")).await?
+        }
+        _ => {
+            // This ticket proves no password, so it must not use up the account's limit.
+            let caller = Caller::Stranger(visitor.address);
+            let unproven = format!("unproven {id}");
+            check_limit(&site, Attempt::Code, &visitor, caller, &unproven)?;
+            false
+        }
     };
     let Some(account) = account.filter(|_| is_right) else {
         return Ok(step_form(&visitor, next, Some(texts::CODE_WRONG)));
@@ -158,29 +176,21 @@ async fn step(
     Ok(response)
 }
 
-/// Accepts the app's code, if it was not used before, or the recovery code. The ticket decrypts the secret: only a
-/// browser that sent the password has one.
+/// Accepts the app's code, if it was not used before, or the recovery code, which turns the second factor off.
 async fn check_code(
     site: &SiteState,
     account: &Account,
-    ticket: &SecondStepTicket,
+    secret: &TotpSecret,
     code: &str,
 ) -> Result<bool, PageError> {
-    let sealed = account.totp_sealed.as_ref();
-    let Some(secret) = sealed.and_then(|sealed| totp::open(&ticket.key, sealed, account.id)) else {
-        return Ok(false);
-    };
+    let accounts = site.store.accounts();
     if let Some(step) = secret.step_of(code, unix_ms()) {
-        return Ok(site
-            .store
-            .accounts()
-            .use_totp_step(account.id, step)
-            .await?);
+        return Ok(accounts.use_totp_step(account.id, step).await?);
     }
     let recovery = totp::recovery_hash(code);
-    Ok(site
-        .store
-        .accounts()
-        .use_recovery_code(account.id, recovery)
-        .await?)
+    let is_right = accounts.use_recovery_code(account.id, recovery).await?;
+    if is_right {
+        notices::second_factor_changed(&site.mailer, account, Language::En, false);
+    }
+    Ok(is_right)
 }

@@ -13,8 +13,8 @@ use super::confirmation::{self, SignUpRequest};
 use super::credentials::{
     check_limit, email_field, form_status, hash_password, password_field, password_hint,
 };
+use super::limits::{Attempt, Caller};
 use super::session::enter;
-use super::throttle::Attempt;
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, accounts as texts};
 use crate::dashboard::web::*;
@@ -60,7 +60,9 @@ fn form(visitor: &Visitor, site: &SiteState, email: &str, error: Option<&str>) -
 async fn sign_up(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageResult {
     let l = visitor.language;
     let typed = fields.trimmed("email");
-    check_limit(&site, Attempt::SignUp, &visitor, &typed.to_lowercase())?;
+    let caller = Caller::Stranger(visitor.address);
+    let counted = typed.to_lowercase();
+    check_limit(&site, Attempt::SignUp, &visitor, caller, &counted)?;
     let Ok(email) = typed.parse::<EmailAddress>() else {
         let error = l.t(texts::EMAIL_WRONG);
         return Ok(form(&visitor, &site, typed, Some(error)));

@@ -9,6 +9,7 @@ use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executo
 use crate::config::mail::MailConfig;
 
 pub mod low_balance;
+pub mod notices;
 
 const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 

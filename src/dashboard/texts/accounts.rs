@@ -21,6 +21,8 @@ texts! {
     TOO_SHORT = "The password needs at least {count} characters.", "Mật khẩu cần ít nhất {count} ký tự.";
     TOO_LONG = "The password is too long.", "Mật khẩu quá dài.";
     GUESSABLE = "This password is too easy to guess. Choose another one.", "Mật khẩu này quá dễ đoán. Hãy chọn mật khẩu khác.";
+    COMMON = "This password is too easy to guess: it is one of the most common passwords, or close to one. Choose another one.", "Mật khẩu này quá dễ đoán: nó nằm trong số những mật khẩu phổ biến nhất hoặc gần giống như vậy. Hãy chọn mật khẩu khác.";
+    NAME_PASSWORD = "This password is too easy to guess: it is little more than the name of this site or your e-mail address. Choose another one.", "Mật khẩu này quá dễ đoán: nó gần như chỉ là tên của trang này hoặc địa chỉ e-mail của bạn. Hãy chọn mật khẩu khác.";
     AGREE = "By creating an account you agree to call only people who requested a code.", "Khi tạo tài khoản, bạn đồng ý chỉ gọi cho người đã yêu cầu mã.";
     STEP_TITLE = "Two-factor authentication", "Xác thực hai lớp";
     STEP_LEAD = "Enter the six-digit code from your authenticator app.", "Nhập mã gồm sáu chữ số trong ứng dụng xác thực.";
@@ -33,7 +35,7 @@ texts! {
     LINK_SENT_TITLE = "Check your e-mail", "Hãy kiểm tra hộp thư";
     RESET_SENT = "If {email} has an account, we sent a link to it. The link works once, for one hour.", "Nếu {email} có tài khoản, chúng tôi đã gửi liên kết đến địa chỉ này. Liên kết dùng được một lần, trong một giờ.";
     LINK_EXPIRED_TITLE = "This link no longer works", "Liên kết không còn hiệu lực";
-    RESET_EXPIRED = "It was already used, replaced by a newer one, or is more than an hour old. Request a new link.", "Liên kết đã được sử dụng, đã có liên kết mới hơn hoặc đã quá một giờ. Hãy yêu cầu liên kết mới.";
+    RESET_EXPIRED = "It was already used, your password or e-mail address has changed since, or it is more than an hour old. Request a new link.", "Liên kết đã được sử dụng, mật khẩu hoặc e-mail của bạn đã thay đổi, hoặc đã quá một giờ. Hãy yêu cầu liên kết mới.";
     RESET_RECOVERY = "Recovery code", "Mã khôi phục";
     RESET_RECOVERY_HINT = "This account uses two-factor authentication, so its recovery code is needed too. Two-factor authentication is then turned off.", "Tài khoản này dùng xác thực hai lớp nên cần thêm mã khôi phục. Sau đó xác thực hai lớp sẽ được tắt.";
     DO_SET_PASSWORD = "Set password", "Đặt mật khẩu";
@@ -47,4 +49,11 @@ texts! {
     CONFIRM_MAIL_TEXT = "Someone signed up for NEXO ROUTE with this address.\n\nCreate your account here within a day:\n{link}\n\nIf this was not you, ignore this e-mail: no account is created.", "Địa chỉ e-mail này vừa được dùng để đăng ký NEXO ROUTE.\n\nHãy tạo tài khoản tại đây trong vòng một ngày:\n{link}\n\nNếu không phải bạn, hãy bỏ qua e-mail này: tài khoản sẽ không được tạo.";
     KNOWN_MAIL_SUBJECT = "You already have a NEXO ROUTE account", "Bạn đã có tài khoản NEXO ROUTE";
     KNOWN_MAIL_TEXT = "Someone tried to sign up for NEXO ROUTE with this address, which already has an account.\n\nSign in or reset your password here:\n{link}\n\nIf this was not you, ignore this e-mail.", "Địa chỉ e-mail này vừa được dùng để đăng ký NEXO ROUTE nhưng đã có tài khoản.\n\nHãy đăng nhập hoặc đặt lại mật khẩu tại đây:\n{link}\n\nNếu không phải bạn, hãy bỏ qua e-mail này.";
+    CHANGE_LEAD = "Sign in as {email} from now on. All other browsers are signed out.", "Từ nay bạn đăng nhập bằng {email}. Mọi trình duyệt khác sẽ bị đăng xuất.";
+    DO_CHANGE = "Use this address", "Dùng địa chỉ này";
+    CHANGE_EXPIRED = "It was already used, replaced by a newer one or cancelled, the password has changed since, or it is more than a day old. You can request the change again in your settings.", "Liên kết đã được sử dụng, đã có liên kết mới hơn hoặc đã bị hủy, mật khẩu đã thay đổi, hoặc đã quá một ngày. Bạn có thể yêu cầu lại trong phần cài đặt.";
+    TO_SETTINGS = "Go to settings", "Đến phần cài đặt";
+    CHANGE_MAIL_SUBJECT = "Confirm the new e-mail address of your NEXO ROUTE account", "Xác nhận địa chỉ e-mail mới của tài khoản NEXO ROUTE";
+    CHANGE_MAIL_TEXT = "The owner of a NEXO ROUTE account wants to use this address.\n\nConfirm it here within a day:\n{link}\n\nIf this was not you, ignore this e-mail: nothing changes.", "Chủ một tài khoản NEXO ROUTE muốn dùng địa chỉ e-mail này.\n\nHãy xác nhận tại đây trong vòng một ngày:\n{link}\n\nNếu không phải bạn, hãy bỏ qua e-mail này: không có gì thay đổi.";
+    CHANGE_KNOWN_MAIL_TEXT = "The owner of another NEXO ROUTE account wants to use this address, which already has an account. Nothing was changed.\n\nIf both accounts are yours, use another address for one of them. If this was not you, ignore this e-mail.", "Chủ một tài khoản NEXO ROUTE khác muốn dùng địa chỉ e-mail này, nhưng địa chỉ đã có tài khoản. Chưa có gì thay đổi.\n\nNếu cả hai tài khoản đều của bạn, hãy dùng địa chỉ khác cho một trong hai. Nếu không phải bạn, hãy bỏ qua e-mail này.";
 }

@@ -4,6 +4,8 @@ texts! {
     HOME = "Go to the dashboard", "Về trang tổng quan";
     SIGN_IN_TITLE = "Sign in first", "Vui lòng đăng nhập";
     SIGN_IN = "You need to sign in to see this page.", "Bạn cần đăng nhập để xem trang này.";
+    FACTOR_TITLE = "Set up two-factor authentication first", "Hãy thiết lập xác thực hai lớp trước";
+    FACTOR = "Operators of this gateway must use two-factor authentication.", "Người vận hành cổng này bắt buộc dùng xác thực hai lớp.";
     NOT_FOUND_TITLE = "Page not found", "Không tìm thấy trang";
     NOT_FOUND = "This page does not exist, or you do not have access to it.", "Trang này không tồn tại hoặc bạn không có quyền truy cập.";
     FOREIGN_FORM_TITLE = "This form has expired", "Biểu mẫu đã hết hạn";

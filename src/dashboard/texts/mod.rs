@@ -85,6 +85,7 @@ fn check(texts: &[(&str, Text)]) {
     }
 }
 
+pub mod access_review;
 pub mod accounts;
 pub mod deliveries;
 pub mod developer;
@@ -92,6 +93,7 @@ pub mod errors;
 pub mod frame;
 pub mod landing;
 pub mod limits;
+pub mod notices;
 pub mod operators;
 pub mod overview;
 pub mod referrals;

@@ -38,6 +38,7 @@ texts! {
     BALANCE = "My balance here", "Số dư tại đây";
     ADDRESS = "Account or address", "Tài khoản hoặc địa chỉ";
     ADDRESS_HINT = "Bank: the bank's 6-digit BIN, the account number and the holder's name. USDT: the address. Balance: leave it empty.", "Ngân hàng: mã BIN 6 số, số tài khoản và tên chủ tài khoản. USDT: địa chỉ ví. Số dư: để trống.";
+    PASSWORD_HINT = "Needed to change where your money goes. We e-mail you about every change.", "Cần để thay đổi nơi nhận tiền. Chúng tôi gửi e-mail cho bạn về mọi thay đổi.";
     WALLET_SAVED = "Payout method saved.", "Đã lưu nơi nhận tiền.";
     BANK_WRONG = "Enter the bank's 6-digit BIN, the account number (6 to 19 letters or digits) and the holder's name.", "Hãy nhập mã BIN 6 số, số tài khoản (6 đến 19 chữ cái hoặc chữ số) và tên chủ tài khoản.";
     USDT_WRONG = "A USDT address on Tron (TRC-20) is the letter T and 33 more characters.", "Địa chỉ USDT trên mạng Tron (TRC-20) gồm chữ T và 33 ký tự.";

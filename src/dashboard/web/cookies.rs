@@ -10,10 +10,9 @@ use nexo_domain::billing::referral::COOKIE_DAYS;
 use nexo_domain::otp::Language;
 
 use super::state::SiteState;
+use crate::dashboard::auth::limits::known_browser;
 use crate::dashboard::auth::tokens::Token;
 
-/// A session expires after this long without a request.
-pub const SESSION_TTL_MS: i64 = 14 * 24 * 3_600_000;
 pub const LANGUAGE_COOKIE: &str = "nexo_language";
 const LANGUAGE_TTL: Duration = Duration::days(365);
 
@@ -24,6 +23,8 @@ pub const SESSION_COOKIE: &str = "nexo_session";
 pub const VISIT_COOKIE: &str = "nexo_visit";
 /// The cookie of the referral link that the browser followed last.
 pub const REFERRAL_COOKIE: &str = "nexo_ref";
+/// The cookie of a browser that signed in before, by which the limits on sign-in recognise it.
+pub const KNOWN_BROWSER_COOKIE: &str = "nexo_browser";
 /// The cookie between the password and the second factor.
 pub const SECOND_STEP_COOKIE: &str = "nexo_step";
 
@@ -59,9 +60,16 @@ pub fn expiring_cookie(
 
 /// The cookie of a session's token; `None` deletes it.
 pub fn session_cookie(site: &SiteState, token: Option<&Token>) -> Cookie<'static> {
-    let ttl = Duration::milliseconds(SESSION_TTL_MS);
+    // The server ends an idle session earlier.
+    let ttl = Duration::milliseconds(site.terms.current().session_max_ms);
     let value = token.map(|token| (token.to_string(), ttl));
     expiring_cookie(site, SESSION_COOKIE, value)
+}
+
+/// The cookie of a browser that has just signed in.
+pub fn known_browser_cookie(site: &SiteState, value: String) -> Cookie<'static> {
+    let value = Some((value, Duration::milliseconds(known_browser::TTL_MS)));
+    expiring_cookie(site, KNOWN_BROWSER_COOKIE, value)
 }
 
 /// The cookie of a chosen language.

@@ -14,6 +14,7 @@ use nexo_entities::store::{Conflict, StoreError};
 use url::form_urlencoded;
 
 use super::document::document;
+use super::navigation::SECOND_FACTOR_PATH;
 use crate::api::error::ApiError;
 use crate::dashboard::auth::hashing::Busy;
 use crate::dashboard::texts::{Text, Translate, errors};
@@ -27,6 +28,8 @@ pub type PageResult = Result<HttpResponse, PageError>;
 pub enum ErrorKind {
     /// The page at the path `next` needs a session.
     NotSignedIn { next: String },
+    /// An operator must set up a second factor before anything else.
+    NeedsSecondFactor,
     /// The page or record does not exist, or belongs to another account.
     NotFound,
     /// The form's token is not this browser's, or the form comes from another site.
@@ -87,6 +90,7 @@ impl PageError {
     fn parts(&self) -> (StatusCode, Text, Text) {
         let (status, title, text) = match self.kind {
             ErrorKind::NotSignedIn { .. } => (303, errors::SIGN_IN_TITLE, errors::SIGN_IN),
+            ErrorKind::NeedsSecondFactor => (303, errors::FACTOR_TITLE, errors::FACTOR),
             ErrorKind::NotFound => (404, errors::NOT_FOUND_TITLE, errors::NOT_FOUND),
             ErrorKind::ForeignForm => (403, errors::FOREIGN_FORM_TITLE, errors::FOREIGN_FORM),
             ErrorKind::BadForm => (400, errors::BAD_FORM_TITLE, errors::BAD_FORM),
@@ -127,6 +131,9 @@ impl ResponseError for PageError {
         match &self.kind {
             ErrorKind::NotSignedIn { next } => {
                 response.insert_header((LOCATION, sign_in_path(next)));
+            }
+            ErrorKind::NeedsSecondFactor => {
+                response.insert_header((LOCATION, SECOND_FACTOR_PATH));
             }
             ErrorKind::TooOften {
                 retry_after_seconds,

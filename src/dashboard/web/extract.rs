@@ -21,6 +21,7 @@ use url::form_urlencoded;
 
 use super::cookies::*;
 use super::error::{ErrorKind, PageError};
+use super::navigation::SECOND_FACTOR_PATH;
 use super::state::SiteState;
 use crate::api;
 use crate::dashboard::auth::tokens;
@@ -41,6 +42,8 @@ pub struct Visitor {
     pub user_agent: String,
     /// The referral link followed now or within the last 90 days.
     pub referral: Option<ReferralCode>,
+    /// The cookie of the accounts that this browser signed in to before; empty without one. It is not verified.
+    pub known_browser: String,
     /// The session, if signed in.
     pub signed_in: Option<(Session, Account)>,
     token: Token,
@@ -129,6 +132,7 @@ impl Visitor {
         let account = signed_in.as_ref().map(|(_, account)| account);
         let language = language(&request, site, account, &mut cookies).await?;
         let referral = referral(&request, site, account, &mut cookies);
+        let known_browser = request.cookie(&cookie_name(site, KNOWN_BROWSER_COOKIE));
         let user_agent = request.headers().get(USER_AGENT);
         let user_agent = user_agent.and_then(|text| text.to_str().ok());
         let path = request.uri().path_and_query();
@@ -138,6 +142,7 @@ impl Visitor {
             path: path.map_or_else(String::new, ToString::to_string),
             user_agent: user_agent.unwrap_or_default().to_owned(),
             referral,
+            known_browser: known_browser.map_or_else(String::new, |c| c.value().to_owned()),
             signed_in,
             token,
             cookies,
@@ -186,8 +191,19 @@ async fn session(
         cookies.push(session_cookie(site, None));
         return Ok((None, None));
     };
+    // The maximum may have been lowered since the session's expiry was stored.
+    let expires_at = site.session_expiry(session.created_at_ms, now);
+    if expires_at <= now {
+        let ended = site.store.accounts().end_session(account.id, session.id);
+        // It is not accepted any more even if this write fails.
+        if let Err(error) = ended.await {
+            tracing::warn!(%error, "an expired session could not be removed");
+        }
+        cookies.push(session_cookie(site, None));
+        return Ok((None, None));
+    }
     if now - session.seen_at_ms > SESSION_UPDATE_INTERVAL_MS {
-        let (address, expires_at) = (address.to_string(), now + SESSION_TTL_MS);
+        let address = address.to_string();
         let updated = site
             .store
             .accounts()
@@ -302,10 +318,36 @@ impl FromRequest for Member {
     type Future = Extraction<Member>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let visitor = Visitor::of(request.clone());
-        let limits = Arc::clone(&SiteState::of(request).read_limits);
-        Box::pin(async move { visitor.await?.into_member(&limits).await })
+        let request = request.clone();
+        let limits = Arc::clone(&SiteState::of(&request).read_limits);
+        Box::pin(async move {
+            let member = Visitor::of(request.clone())
+                .await?
+                .into_member(&limits)
+                .await?;
+            match needs_second_factor(&member, &request) {
+                true => Err(PageError::new(
+                    ErrorKind::NeedsSecondFactor,
+                    member.language(),
+                )),
+                false => Ok(member),
+            }
+        })
     }
+}
+
+/// Whether the member is an operator who must set up a second factor before using the requested page.
+fn needs_second_factor(member: &Member, request: &HttpRequest) -> bool {
+    const ALLOWED: [&str; 3] = [
+        SECOND_FACTOR_PATH,
+        "/auth/sign-out",
+        "/auth/sign-out-everywhere",
+    ];
+    let terms = SiteState::of(request).terms.current();
+    terms.operators_need_second_factor
+        && member.account.operator
+        && member.account.totp_sealed.is_none()
+        && !ALLOWED.contains(&request.path())
 }
 
 impl FromRequest for Operator {

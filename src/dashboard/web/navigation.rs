@@ -2,6 +2,9 @@
 
 use crate::dashboard::texts::{Text, frame};
 
+/// The page that sets up the second factor.
+pub const SECOND_FACTOR_PATH: &str = "/dashboard/settings/second-factor";
+
 /// A page in the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NavItem {

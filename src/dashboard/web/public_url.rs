@@ -7,6 +7,7 @@ use url::Url;
 pub struct PublicUrl {
     base: String,
     host: String,
+    host_name: String,
     is_https: bool,
 }
 
@@ -22,6 +23,11 @@ impl PublicUrl {
         PublicUrl {
             base: text.trim_end_matches('/').to_owned(),
             host,
+            host_name: parsed
+                .as_ref()
+                .and_then(Url::host_str)
+                .unwrap_or_default()
+                .to_owned(),
             is_https: parsed.is_some_and(|url| url.scheme() == "https"),
         }
     }
@@ -34,6 +40,11 @@ impl PublicUrl {
     /// The host, with the port unless it is the scheme's default, as browsers write it.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The host without the port.
+    pub fn host_name(&self) -> &str {
+        &self.host_name
     }
 
     /// Whether browsers use https: cookies are then `Secure`, and browsers never use plain http again.
@@ -52,6 +63,7 @@ mod tests {
         assert_eq!(url.link("/en"), "https://otp.example.com/en");
         assert_eq!((url.host(), url.is_https()), ("otp.example.com", true));
         let url = PublicUrl::of("http://127.0.0.1:8080");
+        assert_eq!(url.host_name(), "127.0.0.1");
         assert_eq!((url.host(), url.is_https()), ("127.0.0.1:8080", false));
     }
 }

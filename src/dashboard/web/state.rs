@@ -18,7 +18,7 @@ use super::public_url::PublicUrl;
 use crate::api::otp::routing::Routing;
 use crate::config::Config;
 use crate::dashboard::auth::hashing::PasswordHasher;
-use crate::dashboard::auth::throttle::Throttle;
+use crate::dashboard::auth::limits::Throttle;
 use crate::dashboard::mail::{Email, Mailer};
 use crate::deposits::TopUps;
 use crate::quotas::Quotas;
@@ -27,6 +27,9 @@ use crate::terms::Terms;
 
 /// How often expired sessions and idle throttle entries are removed.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(300);
+
+/// A session expires after this long without a request.
+const SESSION_IDLE_MS: i64 = 14 * 24 * 3_600_000;
 
 /// The extractor of the site's state.
 pub type Site = web::Data<SiteState>;
@@ -117,6 +120,12 @@ impl SiteState {
             Ok(()) => self.mailer.send(email),
             Err(error) => tracing::warn!(%error, "an e-mail was not sent"),
         }
+    }
+
+    /// When a session of this age ends, if it is not used after `now_ms`.
+    pub fn session_expiry(&self, created_at_ms: i64, now_ms: i64) -> i64 {
+        let last = created_at_ms.saturating_add(self.terms.current().session_max_ms);
+        last.min(now_ms + SESSION_IDLE_MS)
     }
 
     /// The number of OTPs that the free credit of a new account pays for.

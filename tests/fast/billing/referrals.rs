@@ -104,6 +104,7 @@ async fn a_sign_up_by_the_link_earns_the_referrer_a_tenth(backend: Backend) {
     let typo = [
         ("kind", "usdt"),
         ("address", "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s"),
+        ("password", visitor::PASSWORD),
     ];
     let seen = lan.submit(PAGE, wallet, &typo).await;
     assert_eq!(seen.status, 400);
@@ -112,6 +113,7 @@ async fn a_sign_up_by_the_link_earns_the_referrer_a_tenth(backend: Backend) {
     let right = [
         ("kind", "bank"),
         ("address", "970436 0123456789 NGUYEN THI LAN"),
+        ("password", visitor::PASSWORD),
     ];
     let seen = lan.submit(PAGE, wallet, &right).await;
     assert_eq!(seen.status, 303, "{}", seen.text);

@@ -218,6 +218,47 @@ fn a_password_is_stored_hashed_and_may_come_from_standard_input(backend: Backend
 }
 
 #[test]
+fn guessable_passwords_are_refused_on_the_command_line() {
+    let nexo = Nexo::migrated(Backend::Sqlite);
+    for (password, reason) in [
+        ("password123", "one of the most common passwords"),
+        ("QwertyUiop", "one of the most common passwords"),
+        ("nexoroute2026", "more than the name of the product"),
+        ("vietfone2026", "more than the name of the product"),
+    ] {
+        let create = [
+            "account",
+            "create",
+            "--email",
+            "lan.nguyen@vietfone.vn",
+            "--password",
+            password,
+        ];
+        let error = nexo.fail(1, &create);
+        assert!(error.contains(reason), "{password}: {error}");
+        assert!(!error.contains(password), "{error}");
+        let create = [
+            "account",
+            "create",
+            "--email",
+            "lan.nguyen@vietfone.vn",
+            "--password",
+            "-",
+        ];
+        let finished = nexo.run_with_input(&create, &format!("{password}\n"));
+        assert_eq!(finished.code, 1, "{finished:?}");
+    }
+    nexo.succeed(&[
+        "account",
+        "create",
+        "--email",
+        "lan.nguyen@vietfone.vn",
+        "--password",
+        "correct horse",
+    ]);
+}
+
+#[test]
 fn an_invalid_e_mail_address_is_bad_usage() {
     let nexo = Nexo::without_database();
     let error = nexo.fail(2, &["account", "create", "--email", "ops"]);

@@ -1,11 +1,14 @@
 //! Tests of the dashboard: accounts, forms, isolation of accounts, API keys, limits, webhooks and deliveries.
 
+mod account_security;
 mod accounts;
 mod api_keys;
 mod forms;
 mod limits;
 mod live_delivery;
+mod passwords;
 mod routes;
+mod sign_in_limits;
 mod tenants;
 mod totp;
 mod webhooks;

@@ -80,6 +80,25 @@ impl Mailbox {
         self.emails.lock().unwrap().clone()
     }
 
+    /// Waits for an e-mail to this address that contains `text`, and returns the first one.
+    pub async fn wait_for_text(&self, to: &str, text: &str) -> Email {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let emails = self.emails();
+            let found = emails
+                .iter()
+                .find(|email| email.to == to && email.text.contains(text));
+            if let Some(email) = found {
+                return email.clone();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "no e-mail for {to} with {text:?}: {emails:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits for the e-mail number `count` to this address and returns it.
     pub async fn wait_for(&self, to: &str, count: usize) -> Email {
         let deadline = Instant::now() + Duration::from_secs(20);

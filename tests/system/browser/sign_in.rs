@@ -82,9 +82,39 @@ async fn walk(screen: Screen, language: &str, name: &str) {
     b.fill("email", EMAIL).await;
     b.follow("form[action='/auth/reset'] button").await;
     b.check_page("reset-asked").await;
-    let email = mailbox.wait_for(EMAIL, 2).await;
-    b.goto(&link(&email, "/auth/new-password?token=")).await;
+    let path = "/auth/new-password?token=";
+    let email = mailbox.wait_for_text(EMAIL, path).await;
+    b.goto(&link(&email, path)).await;
     b.check_page("new-password").await;
+    b.fill("password", "password2026").await;
+    b.follow("form[action='/auth/new-password'] button").await;
+    b.check_page("common-password").await;
+    b.fill("password", "brand new password").await;
+    b.follow("form[action='/auth/new-password'] button").await;
+    b.fill("email", EMAIL).await;
+    b.fill("password", "brand new password").await;
+    b.follow("form[action='/auth/sign-in'] button").await;
+    assert_eq!(b.path().await, "/dashboard/settings/access");
+    b.check_page("access-review").await;
+    b.click("input[type=checkbox]").await;
+    b.follow("form[action='/dashboard/settings/access'] button")
+        .await;
+    assert_eq!(b.path().await, "/dashboard/settings");
+    b.check_page("access-reviewed").await;
+
+    b.fill("email", "new@example.com").await;
+    b.fill("confirm", "brand new password").await;
+    b.follow("form[action$='/settings/email'] button").await;
+    b.wait_for("new@example.com").await;
+    b.check_page("address-pending").await;
+    let path = "/auth/confirm-email?token=";
+    let email = mailbox.wait_for_text("new@example.com", path).await;
+    b.goto(&link(&email, path)).await;
+    b.check_page("address-confirm").await;
+    b.follow("form[action='/auth/confirm-email'] button").await;
+    assert_eq!(b.path().await, "/dashboard/settings");
+    b.goto("/dashboard/referrals").await;
+    b.check_page("payout-method").await;
     b.client.clone().close().await.unwrap();
 }
 

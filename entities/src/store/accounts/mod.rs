@@ -20,6 +20,7 @@ use crate::tables::ledger::wallet;
 
 pub mod api_key_changes;
 pub mod api_keys;
+pub mod email_changes;
 pub mod passwords;
 pub mod quotas;
 pub mod sessions;
@@ -70,6 +71,8 @@ pub struct Account {
     pub referral_code: String,
     /// The sealed TOTP secret, if the account uses a second factor.
     pub totp_sealed: Option<Vec<u8>>,
+    /// When the password was reset, until the owner has reviewed the account's keys and endpoints.
+    pub access_review_since_ms: Option<i64>,
 }
 
 impl Account {
@@ -87,6 +90,7 @@ impl Account {
             suspended_for: row.suspended_for,
             referral_code: row.referral_code.unwrap_or_default(),
             totp_sealed: row.totp_sealed,
+            access_review_since_ms: row.access_review_since_ms,
         })
     }
 }
@@ -194,6 +198,7 @@ pub(crate) async fn open_account(
         totp_sealed: Set(None),
         totp_last_step: Set(None),
         recovery_hash: Set(None),
+        access_review_since_ms: Set(None),
         suspended_at_ms: Set(None),
         suspended_for: Set(None),
         person: Set(Some(person(new.email))),

@@ -1,18 +1,19 @@
-//! Sign-in settings of an account: password, second factor, e-mail address and languages.
+//! Sign-in settings of an account: password, second factor and languages.
 
 use nexo_domain::ids::{AccountId, SessionId};
 use nexo_domain::otp::Language;
 use sea_orm::sea_query::{Expr, ExprTrait, Value};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, SqlErr,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
 };
 
 use super::sessions::TokenHash;
+use crate::store::StoreError;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::views::Accounts;
-use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::account::{Column, Entity};
-use crate::tables::accounts::{password_reset, session};
+use crate::tables::accounts::{api_key, email_change, password_reset, session};
+use crate::tables::webhooks::endpoint;
 
 /// Parameters of a password change.
 #[derive(Clone)]
@@ -37,8 +38,8 @@ pub struct NewTotp {
 }
 
 impl Accounts<'_> {
-    /// Sets a new password, ends the account's other sessions and revokes its reset links. Returns
-    /// false if the account is closed or unknown.
+    /// Sets a new password, ends the account's other sessions, and revokes its reset links and its
+    /// pending change of address. Returns false if the account is closed or unknown.
     pub async fn set_password(self, new: NewPassword) -> Result<bool, StoreError> {
         let transaction = self.store.begin().await?;
         let is_set = write_password(&transaction, &new).await?;
@@ -49,16 +50,32 @@ impl Accounts<'_> {
         Ok(is_set)
     }
 
-    /// Stores the token of a reset link, replacing earlier ones of the account.
+    /// Stores the token of a reset link that is sent to `email`. Returns false if that is no longer
+    /// the address of the open account.
+    ///
+    /// Earlier links stay valid until one is used. Otherwise anyone who requests links for the address
+    /// could invalidate the one that its owner is about to follow.
     pub async fn begin_reset(
         self,
         account: AccountId,
+        email: &str,
         token_hash: TokenHash,
         at_ms: i64,
         expires_at_ms: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let transaction = self.store.begin().await?;
-        forget_resets(&transaction, account).await?;
+        // Locks the row: a change of the address waits, and then deletes this link.
+        let held = Entity::update_many()
+            .col_expr(Column::Email, Expr::col(Column::Email))
+            .filter(Column::Id.eq(account.0))
+            .filter(Column::Email.eq(email))
+            .filter(Column::ClosedAtMs.is_null())
+            .exec(&transaction)
+            .await?;
+        if held.rows_affected == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
         let reset = password_reset::ActiveModel {
             token_hash: Set(token_hash.to_vec()),
             account_id: Set(account.0),
@@ -68,7 +85,8 @@ impl Accounts<'_> {
         password_reset::Entity::insert(reset)
             .exec_without_returning(&transaction)
             .await?;
-        self.store.commit(transaction).await
+        self.store.commit(transaction).await?;
+        Ok(true)
     }
 
     /// Returns the account of a reset link that is valid at `now_ms`.
@@ -84,8 +102,9 @@ impl Accounts<'_> {
         Ok(row.map(|row| AccountId(row.account_id)))
     }
 
-    /// Consumes a reset link and sets the new password. Returns false if the link was used or has
-    /// expired.
+    /// Consumes a reset link, sets the new password and, if the account has API keys or webhook endpoints,
+    /// requests a review of them.
+    /// Returns false if the link was used or has expired.
     pub async fn finish_reset(
         self,
         token_hash: &TokenHash,
@@ -101,6 +120,13 @@ impl Accounts<'_> {
         if used.rows_affected == 0 || !write_password(&transaction, &new).await? {
             transaction.rollback().await?;
             return Ok(false);
+        }
+        if has_access_to_review(&transaction, new.account_id).await? {
+            Entity::update_many()
+                .col_expr(Column::AccessReviewSinceMs, Expr::value(new.at_ms))
+                .filter(Column::Id.eq(new.account_id.0))
+                .exec(&transaction)
+                .await?;
         }
         self.store.commit(transaction).await?;
         Ok(true)
@@ -159,23 +185,18 @@ impl Accounts<'_> {
         Ok(self.store.check_write(taken)?.rows_affected > 0)
     }
 
-    /// Changes the account's e-mail address.
-    ///
-    /// # Errors
-    /// [`Conflict::EmailTaken`].
-    pub async fn set_email(self, account: AccountId, email: &str) -> Result<(), StoreError> {
+    /// Records that the owner has reviewed the keys and endpoints after a password reset.
+    pub async fn finish_access_review(self, account: AccountId) -> Result<(), StoreError> {
         let written = Entity::update_many()
-            .col_expr(Column::Email, Expr::value(email.to_lowercase()))
+            .col_expr(
+                Column::AccessReviewSinceMs,
+                Expr::value(Value::BigInt(None)),
+            )
             .filter(Column::Id.eq(account.0))
             .exec(self.store.write_connection()?)
             .await;
-        match written.as_ref().map_err(DbErr::sql_err) {
-            Err(Some(SqlErr::UniqueConstraintViolation(_))) => Err(Conflict::EmailTaken.into()),
-            Ok(_) | Err(_) => {
-                self.store.check_write(written)?;
-                Ok(())
-            }
-        }
+        self.store.check_write(written)?;
+        Ok(())
     }
 
     /// Sets the language of the account's calls; `None` selects the configured language.
@@ -212,7 +233,27 @@ impl Accounts<'_> {
     }
 }
 
-async fn forget_resets(
+/// Whether the account has active API keys or webhook endpoints.
+async fn has_access_to_review(
+    transaction: &DatabaseTransaction,
+    account: AccountId,
+) -> Result<bool, StoreError> {
+    let keys = api_key::Entity::find()
+        .filter(api_key::Column::AccountId.eq(account.0))
+        .filter(api_key::Column::RevokedAtMs.is_null())
+        .count(transaction)
+        .await?;
+    let endpoints = endpoint::Entity::find()
+        .filter(endpoint::Column::AccountId.eq(account.0))
+        .filter(endpoint::Column::RemovedAtMs.is_null())
+        .count(transaction)
+        .await?;
+    Ok(keys + endpoints > 0)
+}
+
+/// Deletes the account's reset links and its pending change of address, so that no e-mailed link works
+/// any more.
+pub(super) async fn forget_links(
     transaction: &DatabaseTransaction,
     account: AccountId,
 ) -> Result<(), StoreError> {
@@ -220,6 +261,25 @@ async fn forget_resets(
         .filter(password_reset::Column::AccountId.eq(account.0))
         .exec(transaction)
         .await?;
+    email_change::Entity::delete_many()
+        .filter(email_change::Column::AccountId.eq(account.0))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Ends the account's sessions except `kept`.
+pub(super) async fn end_other_sessions(
+    transaction: &DatabaseTransaction,
+    account: AccountId,
+    kept: Option<SessionId>,
+) -> Result<(), StoreError> {
+    let mut others =
+        session::Entity::delete_many().filter(session::Column::AccountId.eq(account.0));
+    if let Some(kept) = kept {
+        others = others.filter(session::Column::Id.ne(kept.0));
+    }
+    others.exec(transaction).await?;
     Ok(())
 }
 
@@ -241,12 +301,7 @@ async fn write_password(
     if update.exec(transaction).await?.rows_affected == 0 {
         return Ok(false);
     }
-    forget_resets(transaction, new.account_id).await?;
-    let mut others =
-        session::Entity::delete_many().filter(session::Column::AccountId.eq(new.account_id.0));
-    if let Some(kept_session) = new.kept_session {
-        others = others.filter(session::Column::Id.ne(kept_session.0));
-    }
-    others.exec(transaction).await?;
+    forget_links(transaction, new.account_id).await?;
+    end_other_sessions(transaction, new.account_id, new.kept_session).await?;
     Ok(true)
 }

@@ -9,7 +9,7 @@ use super::{Account, lock_open_account};
 use crate::store::StoreError;
 use crate::store::views::Accounts;
 use crate::tables::accounts::session::{ActiveModel, Column, Entity, Model};
-use crate::tables::accounts::{account, password_reset, pending_sign_up};
+use crate::tables::accounts::{account, email_change, password_reset, pending_sign_up};
 
 /// SHA-256 of a token that a browser holds.
 pub type TokenHash = [u8; 32];
@@ -168,14 +168,18 @@ impl Accounts<'_> {
         Ok(self.store.check_write(ended)?.rows_affected)
     }
 
-    /// Deletes the expired sessions, reset links and sign-up links of all accounts. Returns the
-    /// number of sessions.
+    /// Deletes the expired sessions and e-mailed links of all accounts. Returns the number of sessions.
     pub async fn delete_expired(self, now_ms: i64) -> Result<u64, StoreError> {
         let resets = password_reset::Entity::delete_many()
             .filter(password_reset::Column::ExpiresAtMs.lte(now_ms))
             .exec(self.store.write_connection()?)
             .await;
         self.store.check_write(resets)?;
+        let changes = email_change::Entity::delete_many()
+            .filter(email_change::Column::ExpiresAtMs.lte(now_ms))
+            .exec(self.store.write_connection()?)
+            .await;
+        self.store.check_write(changes)?;
         let sign_ups = pending_sign_up::Entity::delete_many()
             .filter(pending_sign_up::Column::ExpiresAtMs.lte(now_ms))
             .exec(self.store.write_connection()?)

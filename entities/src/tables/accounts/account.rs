@@ -35,6 +35,8 @@ pub struct Model {
     pub totp_last_step: Option<i64>,
     /// SHA-256 of the recovery code.
     pub recovery_hash: Option<Vec<u8>>,
+    /// When the password was reset, until the owner has reviewed the account's keys and endpoints.
+    pub access_review_since_ms: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

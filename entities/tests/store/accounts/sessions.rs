@@ -8,13 +8,14 @@ use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
 use nexo_entities::Store;
 use nexo_entities::store::accounts::NewAccount;
+use nexo_entities::store::accounts::email_changes::NewEmailChange;
 use nexo_entities::store::accounts::passwords::{NewPassword, NewTotp};
 use nexo_entities::store::accounts::sessions::NewSession;
 use nexo_entities::store::accounts::sign_up::{SignUp, SignUpOffer};
 use nexo_entities::store::{Conflict, StoreError};
 
 use crate::database::Database;
-use crate::world::{NOW, account};
+use crate::world::{NOW, account, endpoint};
 
 on_both!(
     a_sign_up_writes_account_credit_and_entry_together,
@@ -22,6 +23,9 @@ on_both!(
     a_new_password_ends_other_sessions_and_a_reset_link_works_once,
     a_second_factor_code_is_accepted_once,
     an_email_has_one_account_even_after_a_change,
+    a_confirmed_address_ends_links_and_other_sessions,
+    a_change_of_address_is_replaced_cancelled_and_expires,
+    a_reset_requests_a_review_if_there_is_something_to_review,
 );
 
 fn lan(email: &str) -> SignUp<'_> {
@@ -215,17 +219,26 @@ async fn a_new_password_ends_other_sessions_and_a_reset_link_works_once(database
 
     store
         .accounts()
-        .begin_reset(id, [7; 32], NOW, NOW + 1_000)
+        .begin_reset(id, "lan@example.com", [7; 32], NOW, NOW + 1_000)
         .await
         .unwrap();
     store
         .accounts()
-        .begin_reset(id, [8; 32], NOW, NOW + 1_000)
+        .begin_reset(id, "lan@example.com", [8; 32], NOW, NOW + 1_000)
         .await
         .unwrap();
+    assert!(
+        !store
+            .accounts()
+            .begin_reset(id, "old@example.com", [9; 32], NOW, NOW + 1_000)
+            .await
+            .unwrap(),
+        "a link to an address that is not the account's"
+    );
+    // A later link does not end an earlier one.
     assert_eq!(
         store.accounts().reset_account(&[7; 32], NOW).await.unwrap(),
-        None
+        Some(id)
     );
     assert_eq!(
         store.accounts().reset_account(&[8; 32], NOW).await.unwrap(),
@@ -257,6 +270,11 @@ async fn a_new_password_ends_other_sessions_and_a_reset_link_works_once(database
             .finish_reset(&[8; 32], password(id, "third", None))
             .await
             .unwrap()
+    );
+    assert_eq!(
+        store.accounts().reset_account(&[7; 32], NOW).await.unwrap(),
+        None,
+        "the other link after a reset"
     );
     let kept = store.accounts().get(id).await.unwrap().unwrap();
     assert_eq!(kept.password_hash.as_deref(), Some("second"));
@@ -314,16 +332,131 @@ async fn an_email_has_one_account_even_after_a_change(database: Arc<Database>) {
     let store = database.migrated().await;
     let id = account(&store, "lan@example.com").await;
     account(&store, "eve@example.com").await;
-    let taken = store.accounts().set_email(id, "Eve@example.com").await;
+    let taken = store
+        .accounts()
+        .set_email(id, "Eve@example.com", None)
+        .await;
     assert!(matches!(
         taken,
         Err(StoreError::Conflict(Conflict::EmailTaken))
     ));
     store
         .accounts()
-        .set_email(id, "New@example.com")
+        .set_email(id, "New@example.com", None)
         .await
         .unwrap();
     let found = store.accounts().by_email("new@example.com").await.unwrap();
     assert_eq!(found.map(|account| account.id), Some(id));
+}
+
+fn change(account_id: AccountId, email: &str, token: u8) -> NewEmailChange<'_> {
+    NewEmailChange {
+        account_id,
+        email,
+        token_hash: [token; 32],
+        at_ms: NOW,
+        expires_at_ms: NOW + 1_000,
+    }
+}
+
+async fn a_confirmed_address_ends_links_and_other_sessions(database: Arc<Database>) {
+    let store = database.migrated().await;
+    let accounts = store.accounts();
+    let id = account(&store, "lan@example.com").await;
+    account(&store, "eve@example.com").await;
+    let here = open(&store, id, 1, NOW).await;
+    open(&store, id, 2, NOW).await;
+    let begun = accounts.begin_reset(id, "lan@example.com", [3; 32], NOW, NOW + 1_000);
+    assert!(begun.await.unwrap());
+    accounts
+        .begin_email_change(change(id, "Eve@example.com", 4))
+        .await
+        .unwrap();
+    let taken = accounts.finish_email_change(&[4; 32], None, NOW).await;
+    assert!(matches!(
+        taken,
+        Err(StoreError::Conflict(Conflict::EmailTaken))
+    ));
+    let found = accounts.session(&[2; 32], NOW).await.unwrap();
+    assert!(found.is_some(), "nothing changes with a taken address");
+
+    accounts
+        .begin_email_change(change(id, "New@example.com", 5))
+        .await
+        .unwrap();
+    let before = accounts
+        .finish_email_change(&[5; 32], Some(here), NOW)
+        .await;
+    assert_eq!(before.unwrap().unwrap().email, "lan@example.com");
+    let found = accounts.by_email("new@example.com").await.unwrap();
+    assert_eq!(found.map(|account| account.id), Some(id));
+    assert!(accounts.session(&[1; 32], NOW).await.unwrap().is_some());
+    assert!(accounts.session(&[2; 32], NOW).await.unwrap().is_none());
+    assert_eq!(accounts.reset_account(&[3; 32], NOW).await.unwrap(), None);
+    let again = accounts.finish_email_change(&[5; 32], None, NOW).await;
+    assert!(again.unwrap().is_none());
+    // A link to the old address that is made now is refused.
+    let late = accounts.begin_reset(id, "lan@example.com", [6; 32], NOW, NOW + 1_000);
+    assert!(!late.await.unwrap());
+}
+
+async fn a_change_of_address_is_replaced_cancelled_and_expires(database: Arc<Database>) {
+    let store = database.migrated().await;
+    let accounts = store.accounts();
+    let id = account(&store, "lan@example.com").await;
+    for (token, email) in [(1, "a@example.com"), (2, "B@example.com")] {
+        let change = change(id, email, token);
+        accounts.begin_email_change(change).await.unwrap();
+    }
+    assert_eq!(accounts.email_change(&[1; 32], NOW).await.unwrap(), None);
+    let pending = accounts.pending_email_change(id, NOW).await.unwrap();
+    assert_eq!(
+        pending.map(|change| change.email),
+        Some("b@example.com".to_owned())
+    );
+    let late = NOW + 1_000;
+    assert_eq!(accounts.email_change(&[2; 32], late).await.unwrap(), None);
+    let finished = accounts.finish_email_change(&[2; 32], None, late).await;
+    assert!(finished.unwrap().is_none());
+    assert!(accounts.cancel_email_change(id).await.unwrap());
+    assert!(!accounts.cancel_email_change(id).await.unwrap());
+
+    // A new password cancels a change too.
+    let begun = accounts.begin_email_change(change(id, "c@example.com", 3));
+    begun.await.unwrap();
+    assert!(
+        accounts
+            .set_password(password(id, "new", None))
+            .await
+            .unwrap()
+    );
+    assert_eq!(accounts.email_change(&[3; 32], NOW).await.unwrap(), None);
+    let begun = accounts.begin_email_change(change(id, "d@example.com", 4));
+    begun.await.unwrap();
+    accounts.delete_expired(NOW + 1_000).await.unwrap();
+    assert!(!accounts.cancel_email_change(id).await.unwrap());
+}
+
+async fn a_reset_requests_a_review_if_there_is_something_to_review(database: Arc<Database>) {
+    let store = database.migrated().await;
+    let accounts = store.accounts();
+    for (email, has_access) in [("with@example.com", true), ("without@example.com", false)] {
+        let id = account(&store, email).await;
+        if has_access {
+            endpoint(&store, id, "https://example.com/hook").await;
+        }
+        let begun = accounts.begin_reset(id, email, [1; 32], NOW, NOW + 1_000);
+        assert!(begun.await.unwrap());
+        let reset = accounts.finish_reset(&[1; 32], password(id, "new", None));
+        assert!(reset.await.unwrap());
+        let found = accounts.get(id).await.unwrap().unwrap();
+        assert_eq!(
+            found.access_review_since_ms.is_some(),
+            has_access,
+            "{email}"
+        );
+        accounts.finish_access_review(id).await.unwrap();
+        let found = accounts.get(id).await.unwrap().unwrap();
+        assert_eq!(found.access_review_since_ms, None);
+    }
 }

@@ -10,11 +10,13 @@ use super::TotpSecret;
 use crate::dashboard::auth::credentials::{form_status, is_password, password_field};
 use crate::dashboard::auth::totp;
 use crate::dashboard::components::*;
+use crate::dashboard::mail::notices;
 use crate::dashboard::texts::{Text, Translate, accounts, settings as texts};
+use crate::dashboard::web::navigation::SECOND_FACTOR_PATH;
 use crate::dashboard::web::*;
 use crate::qr;
 
-const PATH: &str = "/dashboard/settings/second-factor";
+const PATH: &str = SECOND_FACTOR_PATH;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -26,15 +28,25 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/settings/second-factor/remove").post(turn_off));
 }
 
-async fn show(member: Member) -> PageResult {
+async fn show(member: Member, site: Site) -> PageResult {
     match member.account.totp_sealed.is_some() {
-        true => Ok(removal_form(&member, None)),
-        false => setup_form(&member, &TotpSecret::new(), None),
+        true => Ok(removal_form(&member, &site, None)),
+        false => setup_form(&member, &site, &TotpSecret::new(), None),
     }
 }
 
+/// Whether the member must have a second factor.
+fn is_required(member: &Member, site: &SiteState) -> bool {
+    member.account.operator && site.terms.current().operators_need_second_factor
+}
+
 /// The form carries the secret until it is confirmed. Nothing is stored before.
-fn setup_form(member: &Member, secret: &TotpSecret, error: Option<Text>) -> PageResult {
+fn setup_form(
+    member: &Member,
+    site: &SiteState,
+    secret: &TotpSecret,
+    error: Option<Text>,
+) -> PageResult {
     let l = member.language();
     let url = secret
         .url(&member.account.email)
@@ -43,6 +55,7 @@ fn setup_form(member: &Member, secret: &TotpSecret, error: Option<Text>) -> Page
     let body = html! {
         section.card {
             h1 { (l.t(texts::FACTOR)) }
+            @if is_required(member, site) { p.notice.busy { (l.t(texts::FACTOR_REQUIRED)) } }
             p.lead { (l.t(texts::FACTOR_SCAN)) }
             @if let Some(error) = error { (error_notice(l.t(error))) }
             (qr::picture(&url, l.t(texts::FACTOR_PICTURE)))
@@ -71,7 +84,7 @@ async fn turn_on(Posted(member, fields): Posted<Member>, site: Site) -> PageResu
     let step = secret.step_of(fields.get("code"), unix_ms());
     let is_right = is_password(&site, &member, &fields, "password").await?;
     let (Some(step), true) = (step, is_right) else {
-        return setup_form(&member, &secret, Some(texts::FACTOR_WRONG));
+        return setup_form(&member, &site, &secret, Some(texts::FACTOR_WRONG));
     };
     let sealed = secret
         .seal(&site.hasher, fields.secret("password"), member.id())
@@ -90,6 +103,7 @@ async fn turn_on(Posted(member, fields): Posted<Member>, site: Site) -> PageResu
         .accounts()
         .use_totp_step(member.id(), step)
         .await?;
+    notices::second_factor_changed(&site.mailer, &member.account, l, true);
     let body = html! {
         (page_head(l.t(texts::FACTOR), None, html! {}))
         (secret_once(l, l.t(texts::FACTOR_DONE), &recovery))
@@ -99,17 +113,21 @@ async fn turn_on(Posted(member, fields): Posted<Member>, site: Site) -> PageResu
     Ok(page.with_status(StatusCode::CREATED).respond(&member))
 }
 
-fn removal_form(member: &Member, error: Option<Text>) -> HttpResponse {
+fn removal_form(member: &Member, site: &SiteState, error: Option<Text>) -> HttpResponse {
     let l = member.language();
     let body = html! {
         section.card {
             h1 { (l.t(texts::FACTOR)) }
             p.lead { (l.t(texts::FACTOR_ON)) }
             @if let Some(error) = error { (error_notice(l.t(error))) }
-            form method="post" action={ (PATH) "/remove" } {
-                (form_token(member))
-                (password_field(member, "password", texts::CURRENT_PASSWORD))
-                button.danger type="submit" { (l.t(texts::DO_FACTOR_OFF)) }
+            @if is_required(member, site) {
+                p { (l.t(texts::FACTOR_REQUIRED)) }
+            } @else {
+                form method="post" action={ (PATH) "/remove" } {
+                    (form_token(member))
+                    (password_field(member, "password", texts::CURRENT_PASSWORD))
+                    button.danger type="submit" { (l.t(texts::DO_FACTOR_OFF)) }
+                }
             }
         }
     };
@@ -118,9 +136,13 @@ fn removal_form(member: &Member, error: Option<Text>) -> HttpResponse {
 }
 
 async fn turn_off(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
+    if is_required(&member, &site) {
+        return Ok(removal_form(&member, &site, Some(texts::FACTOR_REQUIRED)));
+    }
     if !is_password(&site, &member, &fields, "password").await? {
-        return Ok(removal_form(&member, Some(texts::PASSWORD_WRONG)));
+        return Ok(removal_form(&member, &site, Some(texts::PASSWORD_WRONG)));
     }
     site.store.accounts().set_totp(member.id(), None).await?;
+    notices::second_factor_changed(&site.mailer, &member.account, member.language(), false);
     Ok(redirect(&member, "/dashboard/settings?saved=1"))
 }
