@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 
 use super::settings::dispatch_settings;
 use crate::config::{Config, Loaded};
+use crate::http::{ConnectionLimiter, ConnectionLimits};
 use crate::terms::Terms;
 use crate::trunks;
 
@@ -27,6 +28,12 @@ type CopyKey = fn(&mut Config, &Config);
 /// The keys that a running gateway reloads, besides all of `carriers`: each with its copy into the configuration in
 /// force. A key that is not listed takes effect at the next start.
 const RELOADED: &[(&str, CopyKey)] = &[
+    ("server.max_connections", |to, from| {
+        to.server.max_connections = from.server.max_connections;
+    }),
+    ("server.max_connections_per_address", |to, from| {
+        to.server.max_connections_per_address = from.server.max_connections_per_address;
+    }),
     ("billing.price_usd", |to, from| {
         to.billing.price_usd = from.billing.price_usd;
     }),
@@ -100,6 +107,7 @@ impl ReloadMeters {
 pub struct Reloader {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) terms: Arc<Terms>,
+    pub(crate) connections: ConnectionLimiter,
     /// `None` once the gateway shuts down.
     pub(crate) watch: Mutex<Option<TrunkMonitor>>,
     pub(crate) locator: Arc<dyn Locate>,
@@ -136,6 +144,8 @@ impl Reloader {
         self.dispatcher
             .reconfigure(trunks, dispatch_settings(&config));
         self.terms.replace(&config);
+        let limits = ConnectionLimits::of(&config.server);
+        self.connections.set_limits(limits);
         self.config.store(Arc::new(config));
         Ok(differences(before, wanted))
     }
