@@ -8,7 +8,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --profile dist --locked --bin nexo && cp target/dist/nexo /nexo \
-    && mkdir /state
+    && mkdir -m 700 /state
 
 # Contains only the C library, certificates and the binary.
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -348,6 +348,13 @@ ENGINE = [
           (f"sum by (instance) (nexo_process_resident_memory_bytes{{{N}}})", "{{instance}}"), min=0),
     panel("timeseries", "Descriptors", "Open files and sockets ÷ limit.", "percentunit", rising(0.5, 0.8),
           (f"nexo_process_open_fds{{{N}}} / nexo_process_max_fds{{{N}}}", "{{instance}}"), min=0),
+    panel("timeseries", "HTTP connections", "Open connections of the API and the dashboard ÷ their limit.", "percentunit",
+          rising(0.5, 0.8), (f"nexo_http_connections{{{N}}} / nexo_http_connections_limit{{{N}}}", "{{instance}}"), min=0),
+    panel("timeseries", "Refused connections and shortages", "HTTP connections per second over a limit or closed for slowness, "
+          "and operations postponed because the host lacked a resource.", "cps", rising(1, 100),
+          (rate("nexo_http_connections_refused_total", N, "reason"), "refused: {{reason}}"),
+          (rate("nexo_http_connections_closed_total", N, "reason"), "closed: {{reason}}"),
+          (rate("nexo_shortages_total", N, "part, resource"), "{{part}}: {{resource}}")),
     row("Nodes"),
     panel("timeseries", "Lease left", "Remaining time of each node's lease without a renewal; 0 on SQLite, because it never "
           "ends there.", "s", OK, (f"nexo_node_lease_seconds{{{N}}}", "{{instance}}"), min=0),

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod dispatch;
+pub mod dns;
 pub mod engine;
 pub mod jobs;
 pub mod node;

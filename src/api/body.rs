@@ -14,7 +14,7 @@ use super::error::ApiError;
 /// The largest request body that is read.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 /// How long a body may take to arrive: a connection held open is one fewer for other clients.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const TOO_SLOW: ApiError = ApiError::InvalidRequest("The body did not arrive within 10 seconds.");
 
 /// Reads a body of at most [`MAX_BODY_BYTES`]. It is wiped when dropped, because it may hold a code.

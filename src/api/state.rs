@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use metrics::Counter;
 use nexo_actors::dispatch::Dispatcher;
 use nexo_actors::supervision::handle::Handle;
 use nexo_actors::webhook::WebhookActor;
+use nexo_domain::account::client_ip::TrustedSources;
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::{Store, StoreError};
 
@@ -29,7 +29,7 @@ pub struct ApiState {
     pub routing: Arc<Routing>,
     pub dispatcher: Arc<Dispatcher>,
     pub health: Health,
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_sources: TrustedSources,
     /// The page on which a customer tops up.
     pub deposit_url: String,
     pub terms: Arc<Terms>,

@@ -9,11 +9,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::{App as WebApp, HttpServer, web};
+use actix_web::{App as WebApp, web};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nexo_actors::dispatch::live_deliveries::LiveDeliveries;
+use nexo_actors::dns::Resolver;
 use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::jobs::{low_balance, reviews};
 use nexo_actors::node::lease::LeaseHolder;
@@ -22,6 +23,7 @@ use nexo_actors::task_set::TaskSet;
 use nexo_actors::test_hooks;
 use nexo_actors::trunk::carrier::{Line, Trunk};
 use nexo_actors::trunk::monitor::{Locate, TrunkMonitor};
+use nexo_actors::webhook::client::WebhookClient;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::Endpoint;
 use nexo_voice::net::locate::AddressFamilies;
@@ -36,6 +38,7 @@ use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
+use crate::http::{self, ConnectionLimiter};
 use crate::quotas::{self, Quotas};
 use crate::read_limits::{Bounds, ReadLimits};
 use crate::telemetry::{self, Sampled};
@@ -56,9 +59,6 @@ use reload::{ReloadMeters, Reloader};
 
 /// The time from a call's acceptance to its settlement that customers are promised.
 const CALL_END_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long an idle HTTP connection stays open. Longer than the pools of common HTTP clients (5 s in httpx), so that
-/// the server does not close a connection just as the client sends a request on it.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Writing connections to PostgreSQL: one for each wallet actor, and some for the rest.
 const POSTGRES_WRITERS: u32 = 8;
 const WALLET_LANES_POSTGRES: usize = 4;
@@ -113,6 +113,8 @@ impl App {
         wrap_line: Option<WrapLine>,
     ) -> anyhow::Result<App> {
         let prompts = crate::voice::prompts(config)?;
+        let resolver =
+            Resolver::start(&config.dns.servers).context("the DNS thread cannot start")?;
         let live = Arc::new(LiveDeliveries::default());
         let lease = start_node(config, &store, Arc::clone(&live)).await?;
         let sandbox = start_sandbox(config).await?;
@@ -121,8 +123,12 @@ impl App {
         let caches = Caches::load(&store, Arc::clone(&quotas)).await?;
         let line: Arc<dyn Line> = Arc::new(telephony.endpoint.clone());
         let line = wrap_line.map_or(Arc::clone(&line), |wrap| wrap(line));
-        let trunks = telephony.trunks.clone();
-        let engine = start_engine(config, &store, &caches, &lease, trunks, line, live).await?;
+        let outbound = Outbound {
+            trunks: telephony.trunks.clone(),
+            line,
+            webhooks: settings::webhook_client(config, &resolver)?,
+        };
+        let engine = start_engine(config, &store, &caches, &lease, live, outbound).await?;
 
         let draining = Arc::new(AtomicBool::new(false));
         let terms = Terms::of(config);
@@ -133,7 +139,7 @@ impl App {
             routing: Arc::clone(&caches.routing),
             dispatcher: Arc::clone(&engine.dispatcher),
             health: health(&engine, &telephony.endpoint),
-            trusted_proxies: config.server.trusted_proxies.clone(),
+            trusted_sources: config.server.trusted_sources(),
             deposit_url: deposit_url(config),
             terms: Arc::clone(&terms),
             read_limits: Arc::clone(&read_limits),
@@ -151,10 +157,12 @@ impl App {
             live_deliveries: Arc::clone(&engine.live),
             dispatcher: Arc::clone(&engine.dispatcher),
             read_limits: Arc::clone(&read_limits),
+            resolver,
         };
         let site = web::Data::new(SiteState::new(config, services)?);
+        let connections = ConnectionLimiter::of_api(&config.server);
         let (http, metrics) = (ports.http.local_addr()?, ports.metrics.local_addr()?);
-        let api_server = serve_http(config, ports.http, &api, &site)?;
+        let api_server = serve_http(config, ports.http, connections.clone(), &api, &site)?;
         let metrics_server =
             telemetry::serve_metrics(ports.metrics, recorder, Arc::clone(&engine.dispatcher))?;
         let servers = vec![api_server.handle(), metrics_server.handle()];
@@ -173,6 +181,7 @@ impl App {
             terms,
             read_limits,
             quotas: Arc::clone(&quotas),
+            connections,
             watch: Mutex::new(Some(telephony.watch)),
             locator: telephony.locator,
             sandbox: sandbox.as_ref().map(Sandbox::local_addr),
@@ -289,14 +298,20 @@ fn max_call(config: &Config) -> Duration {
     test_hooks::duration("NEXO_TEST_LONGEST_CALL_MS", dispatch + CALL_END_TIMEOUT)
 }
 
+/// What the engine reaches other systems with.
+struct Outbound {
+    trunks: Vec<Trunk>,
+    line: Arc<dyn Line>,
+    webhooks: WebhookClient,
+}
+
 async fn start_engine(
     config: &Config,
     store: &Store,
     caches: &Arc<Caches>,
     lease: &LeaseHolder,
-    trunks: Vec<Trunk>,
-    line: Arc<dyn Line>,
     live: Arc<LiveDeliveries>,
+    outbound: Outbound,
 ) -> anyhow::Result<Engine> {
     let (changed, missed) = (Arc::clone(caches), Arc::clone(caches));
     let engine = Engine::start(EngineParts {
@@ -309,11 +324,11 @@ async fn start_engine(
         store: store.clone(),
         lease: Arc::clone(&lease.lease),
         live,
-        trunks,
-        line,
+        trunks: outbound.trunks,
+        line: outbound.line,
         settings: settings::dispatch_settings(config),
         max_call: max_call(config),
-        webhooks: settings::webhook_client(config)?,
+        webhooks: outbound.webhooks,
         escalate: Box::new(exit_after_crash_loop),
         on_change: Box::new(move |change| changed.on_change(change)),
         on_gap: Box::new(move || missed.forget_all()),
@@ -350,12 +365,13 @@ fn deposit_url(config: &Config) -> String {
 fn serve_http(
     config: &Config,
     listener: std::net::TcpListener,
+    limiter: ConnectionLimiter,
     api: &web::Data<ApiState>,
     site: &web::Data<SiteState>,
 ) -> anyhow::Result<Server> {
     let (api, site) = (api.clone(), site.clone());
     let bank = web::Data::new(BankNotifications::new(&config.deposits, api.store.clone()));
-    let server = HttpServer::new(move || {
+    let server = http::serve(listener, limiter, None, move || {
         WebApp::new()
             .app_data(api.clone())
             .app_data(bank.clone())
@@ -363,12 +379,7 @@ fn serve_http(
             .wrap(api::middleware())
             .configure(dashboard::routes)
             .configure(api::routes)
-    })
-    .disable_signals()
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(5)
-    .listen(listener)?
-    .run();
+    })?;
     Ok(server)
 }
 

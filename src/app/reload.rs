@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 
 use super::settings::dispatch_settings;
 use crate::config::{Config, Loaded};
+use crate::http::{ConnectionLimiter, ConnectionLimits};
 use crate::quotas::Quotas;
 use crate::read_limits::{Bounds, ReadLimits};
 use crate::terms::Terms;
@@ -37,6 +38,12 @@ const RELOADED: &[(&str, CopyKey)] = &[
     }),
     ("server.exports", |to, from| {
         to.server.exports = from.server.exports;
+    }),
+    ("server.max_connections", |to, from| {
+        to.server.max_connections = from.server.max_connections;
+    }),
+    ("server.max_connections_per_address", |to, from| {
+        to.server.max_connections_per_address = from.server.max_connections_per_address;
     }),
     ("billing.price_usd", |to, from| {
         to.billing.price_usd = from.billing.price_usd;
@@ -119,6 +126,7 @@ pub struct Reloader {
     pub(crate) terms: Arc<Terms>,
     pub(crate) read_limits: Arc<ReadLimits>,
     pub(crate) quotas: Arc<Quotas>,
+    pub(crate) connections: ConnectionLimiter,
     /// `None` once the gateway shuts down.
     pub(crate) watch: Mutex<Option<TrunkMonitor>>,
     pub(crate) locator: Arc<dyn Locate>,
@@ -163,6 +171,8 @@ impl Reloader {
         self.terms.replace(&config);
         self.read_limits.set_bounds(Bounds::of(&config.server));
         self.quotas.replace(&config.quotas);
+        let limits = ConnectionLimits::of(&config.server);
+        self.connections.set_limits(limits);
         self.config.store(Arc::new(config));
         Ok(differences(before, wanted))
     }

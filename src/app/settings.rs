@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nexo_actors::dispatch::DispatchSettings;
+use nexo_actors::dns::Resolver;
 use nexo_actors::jobs::reviews::ReviewSettings;
 use nexo_actors::webhook::client::{TargetRules, WebhookClient};
 use nexo_domain::call::CallLimits;
@@ -26,7 +27,10 @@ pub fn endpoint_config(config: &Config) -> EndpointConfig {
     }
 }
 
-pub(super) fn webhook_client(config: &Config) -> anyhow::Result<WebhookClient> {
+pub(super) fn webhook_client(
+    config: &Config,
+    resolver: &Resolver,
+) -> anyhow::Result<WebhookClient> {
     let rules = TargetRules {
         allow_private: config.webhooks.allow_private,
         allow_http: config.webhooks.allow_http,
@@ -39,7 +43,7 @@ pub(super) fn webhook_client(config: &Config) -> anyhow::Result<WebhookClient> {
         );
     }
     let timeout = Duration::from_millis(config.webhooks.timeout_ms);
-    Ok(WebhookClient::new(rules, timeout)?)
+    Ok(WebhookClient::new(rules, timeout, resolver.clone())?)
 }
 
 /// The settings of the dispatcher.

@@ -9,6 +9,7 @@ use std::path::Path;
 pub mod billing;
 pub mod database;
 pub mod deposits;
+pub mod dns;
 pub mod logging;
 pub mod mail;
 pub mod privacy;
@@ -27,6 +28,7 @@ mod tests;
 use billing::BillingConfig;
 use database::{ClusterConfig, DatabaseConfig};
 use deposits::DepositsConfig;
+use dns::DnsConfig;
 use logging::{LogsConfig, TracesConfig};
 use mail::MailConfig;
 use nexo_domain::phone::carrier_plan::Carrier;
@@ -60,6 +62,7 @@ pub struct Config {
     pub reviews: ReviewsConfig,
     pub calls: CallsConfig,
     pub sip: SipConfig,
+    pub dns: DnsConfig,
     pub webhooks: WebhooksConfig,
     pub mail: MailConfig,
     pub sign_in: SignInConfig,
@@ -136,6 +139,7 @@ impl Config {
             reviews: ReviewsConfig::read(&mut reader)?,
             calls: CallsConfig::read(&mut reader)?,
             sip: SipConfig::read(&mut reader)?,
+            dns: DnsConfig::read(&mut reader)?,
             webhooks: WebhooksConfig::read(&mut reader)?,
             mail: MailConfig::read(&mut reader)?,
             sign_in: SignInConfig::read(&mut reader)?,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-use nexo_domain::account::client_ip::parse_entry;
+use nexo_domain::account::client_ip::{CLOUDFLARE_RANGES, TrustedSources, parse_entry};
 use url::Url;
 
 use super::read::error::ConfigError;
@@ -21,6 +21,13 @@ pub struct ServerConfig {
     /// Proxies whose `X-Forwarded-For` is trusted. A listed host can claim any client address and so pass any
     /// key's allowlist.
     pub trusted_proxies: Vec<IpNet>,
+    /// The addresses from which Cloudflare connects. `CF-Connecting-IP` is trusted only in requests that come from
+    /// them, directly or through a trusted proxy. Empty: the header is never used.
+    pub cloudflare_ranges: Vec<IpNet>,
+    /// The most HTTP connections. Fewer if the process may not open enough files.
+    pub max_connections: u32,
+    /// The most HTTP connections from one IPv4 address or IPv6 /64 network that is not a trusted proxy.
+    pub max_connections_per_address: u32,
     /// Behind a load balancer: the minimum time during which a node that shuts down still responds, with 503 and a
     /// failing `/readyz`, even without active calls. Two check intervals are enough.
     pub drain_at_least_ms: u64,
@@ -63,11 +70,33 @@ impl ServerConfig {
                 r#"a list of addresses and CIDR ranges, such as ["10.0.0.0/8"]"#,
                 |t| parse_entry(t).ok(),
             )?,
+            cloudflare_ranges: section.list(
+                "cloudflare_ranges",
+                &CLOUDFLARE_RANGES,
+                r#"a list of addresses and CIDR ranges, such as ["173.245.48.0/20"]; [] never uses CF-Connecting-IP"#,
+                |t| parse_entry(t).ok(),
+            )?,
+            max_connections: section.integer("max_connections", 10_000, 16..=1_000_000)?,
+            max_connections_per_address: section.integer(
+                "max_connections_per_address",
+                500,
+                1..=1_000_000,
+            )?,
             drain_at_least_ms: section.integer("drain_at_least_ms", 0, 0..=60_000)?,
             reads_per_account: section.integer("reads_per_account", 2, 1..=63)?,
             exports_per_account: section.integer("exports_per_account", 2, 1..=100)?,
             exports: section.integer("exports", 16, 1..=1_000)?,
         })
+    }
+}
+
+impl ServerConfig {
+    /// The senders whose statements about the client's address are believed.
+    pub fn trusted_sources(&self) -> TrustedSources {
+        TrustedSources {
+            proxies: self.trusted_proxies.clone(),
+            cloudflare: self.cloudflare_ranges.clone(),
+        }
     }
 }
 

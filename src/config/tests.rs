@@ -32,6 +32,32 @@ fn the_defaults_are_those_of_the_contract() {
 listen = "127.0.0.1:8080"
 public_url = "http://127.0.0.1:8080"
 trusted_proxies = ["127.0.0.0/8", "::1/128"]
+cloudflare_ranges = [
+  "173.245.48.0/20",
+  "103.21.244.0/22",
+  "103.22.200.0/22",
+  "103.31.4.0/22",
+  "141.101.64.0/18",
+  "108.162.192.0/18",
+  "190.93.240.0/20",
+  "188.114.96.0/20",
+  "197.234.240.0/22",
+  "198.41.128.0/17",
+  "162.158.0.0/15",
+  "104.16.0.0/13",
+  "104.24.0.0/14",
+  "172.64.0.0/13",
+  "131.0.72.0/22",
+  "2400:cb00::/32",
+  "2606:4700::/32",
+  "2803:f800::/32",
+  "2405:b500::/32",
+  "2405:8100::/32",
+  "2a06:98c0::/29",
+  "2c0f:f248::/32",
+]
+max_connections = 10000
+max_connections_per_address = 500
 drain_at_least_ms = 0
 reads_per_account = 2
 exports_per_account = 2
@@ -62,6 +88,8 @@ listen_udp = "0.0.0.0:5062"
 rtp_ports = "20000-20063"
 public_ip = ""
 dns_servers = []
+[dns]
+servers = []
 [webhooks]
 timeout_ms = 5000
 allow_private = false
@@ -208,6 +236,8 @@ fn a_variable_is_parsed_by_the_type_of_its_key() {
                 "NEXO_SERVER__TRUSTED_PROXIES",
                 r#"["10.0.0.0/8", "192.0.2.1"]"#,
             ),
+            ("NEXO_SERVER__CLOUDFLARE_RANGES", "[]"),
+            ("NEXO_DNS__SERVERS", r#"["10.0.0.53:53"]"#),
             ("NEXO_BILLING__PRICE_USD", "0.5"),
             ("NEXO_BILLING__REFUND", "\"never\""),
             ("NEXO_CALLS__REPEAT", "3"),
@@ -222,6 +252,8 @@ fn a_variable_is_parsed_by_the_type_of_its_key() {
     let config = &loaded.config;
     assert_eq!(config.server.trusted_proxies.len(), 2);
     assert_eq!(config.server.trusted_proxies[1].to_string(), "192.0.2.1/32");
+    assert!(config.server.cloudflare_ranges.is_empty());
+    assert_eq!(config.dns.servers, ["10.0.0.53:53".parse().unwrap()]);
     assert_eq!(config.billing.price_usd.get(), 500_000);
     assert_eq!(config.calls.repeat, 3);
     assert_eq!(config.calls.language.code(), "en");
@@ -359,6 +391,25 @@ fn an_invalid_value_is_reported_with_the_allowed_ones() {
             "trusted_proxies",
             "[\"10.0.0.0/8\", 5]",
             "a list of addresses",
+        ),
+        (
+            "server",
+            "cloudflare_ranges",
+            "[\"cloudflare\"]",
+            "[] never uses CF-Connecting-IP",
+        ),
+        ("server", "max_connections", "15", "from 16 to 1000000"),
+        (
+            "server",
+            "max_connections_per_address",
+            "0",
+            "from 1 to 1000000",
+        ),
+        (
+            "dns",
+            "servers",
+            "[\"10.0.0.53\"]",
+            "a list of IP addresses and ports",
         ),
         ("metrics", "listen", "\":9464\"", "an IP address and port"),
         ("cluster", "node", "\"a b\"", "empty, or at most 64"),

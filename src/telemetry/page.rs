@@ -5,15 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_process::Collector;
 use nexo_actors::dispatch::Dispatcher;
 
+use crate::http::{self, ConnectionLimiter, ConnectionLimits};
 use crate::trunks::status::{CarrierStatus, Status};
 
 /// How often recorded samples are moved into their buckets.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Prometheus and operators need few connections.
+const CONNECTIONS: ConnectionLimits = ConnectionLimits {
+    total: 64,
+    per_address: 32,
+};
 
 /// The state of `/metrics`.
 struct Page {
@@ -43,18 +50,14 @@ pub fn serve_metrics(
     let process = Collector::new("nexo_");
     process.describe();
     let page = web::Data::new(Page { recorder, process });
-    let server = HttpServer::new(move || {
+    let limiter = ConnectionLimiter::new(CONNECTIONS, Vec::new());
+    http::serve(listener, limiter, Some(1), move || {
         App::new()
             .app_data(page.clone())
             .app_data(dispatcher.clone())
             .route("/metrics", web::get().to(metrics_page))
             .route("/trunks", web::get().to(trunks_page))
     })
-    .workers(1)
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    Ok(server)
 }
 
 async fn metrics_page(page: web::Data<Page>) -> HttpResponse {

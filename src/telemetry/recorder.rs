@@ -101,6 +101,18 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("nexo_mail_total", "E-mails, by whether they were sent."),
     (
+        "nexo_http_connections_refused_total",
+        "HTTP connections refused, by the limit that was reached: total or address.",
+    ),
+    (
+        "nexo_http_connections_closed_total",
+        "HTTP connections closed, by reason: slow_request, slow_reader or idle.",
+    ),
+    (
+        "nexo_shortages_total",
+        "Operations postponed because this host lacked a resource, by part and resource.",
+    ),
+    (
         "nexo_low_balance_notices_total",
         "Low-balance notices sent to accounts.",
     ),
@@ -279,6 +291,14 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "nexo_build_info",
         "Always 1; its labels name the version and the node.",
+    ),
+    (
+        "nexo_http_connections",
+        "Open HTTP connections of the API and the dashboard.",
+    ),
+    (
+        "nexo_http_connections_limit",
+        "Most HTTP connections of the API and the dashboard.",
     ),
     (
         "nexo_sip_connections",

@@ -4,7 +4,7 @@
 
 mod api;
 mod billing;
-mod cli;
+pub(crate) mod cli;
 mod dashboard;
 mod operations;
 mod operators;

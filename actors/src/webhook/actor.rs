@@ -13,7 +13,7 @@ use crate::supervision::supervisor::ActorGuard;
 use crate::webhook::client::WebhookClient;
 use crate::webhook::messages::{ScanFinished, Wake};
 use crate::webhook::meters::Meters;
-use crate::webhook::outbox::{claim, write_finished};
+use crate::webhook::outbox::{claim, release_postponed, write_finished};
 use crate::webhook::sender::{Claim, Sender};
 use crate::webhook::state::{MAX_CLAIM, Scan, WebhookState};
 
@@ -73,6 +73,7 @@ impl WebhookActor {
         let scan = Scan::begin(&sender.state);
         actix_rt::spawn(async move {
             write_finished(&store, &sender.state).await;
+            release_postponed(&store, &sender.state).await;
             let (node, claimed) = claim(&store, &lease, &sender.state).await;
             let may_be_more = claimed.len() == MAX_CLAIM as usize;
             for (webhook, slots) in claimed {

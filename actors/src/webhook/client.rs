@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use nexo_domain::ids::{DeliveryId, WebhookAttemptId};
 use nexo_domain::webhook::HashedSecret;
 use nexo_domain::webhook::target::is_public;
+use nexo_voice::net::shortage::Shortage;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
@@ -16,12 +17,16 @@ use thiserror::Error;
 use url::{Host, Url};
 
 use crate::clock;
+use crate::dns::{DnsError, Resolver};
 
 /// The most bytes of a response body that are read.
 pub const MAX_READ: usize = 64 * 1024;
 /// The most bytes of a response body that are stored with the attempt.
 pub const MAX_STORED: usize = 1024;
 const USER_AGENT: &str = "NEXO-ROUTE/1.0";
+/// Connections kept open for the next webhook to the same host, and for how long.
+const MAX_IDLE_PER_HOST: usize = 4;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Which targets are allowed in addition to `https` on public addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,8 +48,8 @@ pub enum TargetError {
         "the host is not on a public address (webhooks.allow_private allows others for development)"
     )]
     NotPublic,
-    #[error("the host name does not resolve")]
-    Unresolved,
+    #[error(transparent)]
+    Dns(#[from] DnsError),
 }
 
 impl TargetRules {
@@ -72,16 +77,11 @@ impl TargetRules {
     }
 
     /// Checks the URL, and every address that its host name currently resolves to.
-    pub async fn check_resolved(self, url: &str) -> Result<Url, TargetError> {
+    pub async fn check_resolved(self, url: &str, resolver: &Resolver) -> Result<Url, TargetError> {
         let url = self.check(url)?;
         if let Some(Host::Domain(name)) = url.host() {
-            let port = url.port_or_known_default().unwrap_or(443);
-            let mut addresses = tokio::net::lookup_host((name, port))
-                .await
-                .map_err(|_| TargetError::Unresolved)?
-                .peekable();
-            addresses.peek().ok_or(TargetError::Unresolved)?;
-            if !addresses.all(|address| self.allows(address.ip())) {
+            let addresses = resolver.lookup(name).await?;
+            if !addresses.iter().all(|address| self.allows(*address)) {
                 return Err(TargetError::NotPublic);
             }
         }
@@ -95,17 +95,19 @@ impl TargetRules {
 
 /// Resolves a name to the addresses that are allowed. The connection uses exactly these addresses, which prevents
 /// DNS rebinding between the check and the connection.
-struct CheckedResolver(TargetRules);
+struct CheckedResolver {
+    rules: TargetRules,
+    resolver: Resolver,
+}
 
 impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let rules = self.0;
+        let (rules, resolver) = (self.rules, self.resolver.clone());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
-                .await
-                .map_err(|_| TargetError::Unresolved)?
-                .filter(|address| rules.allows(address.ip()))
-                .collect();
+            let found = resolver.lookup(name.as_str()).await?;
+            let allowed = found.iter().filter(|address| rules.allows(**address));
+            // The port is that of the URL.
+            let found: Vec<SocketAddr> = allowed.map(|ip| SocketAddr::new(*ip, 0)).collect();
             if found.is_empty() {
                 return Err(TargetError::NotPublic.into());
             }
@@ -137,6 +139,8 @@ pub struct Sent {
     pub head: Option<String>,
     /// Why there is no response, or no successful one.
     pub error: Option<String>,
+    /// What this host lacked for the connection. Nothing was sent then, and the POST must be repeated later.
+    pub shortage: Option<Shortage>,
 }
 
 impl Sent {
@@ -161,15 +165,21 @@ pub struct ClientError(#[from] reqwest::Error);
 
 impl WebhookClient {
     /// `timeout` covers name resolution, connecting, TLS and the response head.
-    pub fn new(rules: TargetRules, timeout: Duration) -> Result<Self, ClientError> {
+    pub fn new(
+        rules: TargetRules,
+        timeout: Duration,
+        resolver: Resolver,
+    ) -> Result<Self, ClientError> {
         // Another part of the process may have installed the same provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder()
             .user_agent(USER_AGENT)
             .redirect(Policy::none())
             .no_proxy()
-            .dns_resolver(Arc::new(CheckedResolver(rules)))
-            .pool_max_idle_per_host(8)
+            .dns_resolver(Arc::new(CheckedResolver { rules, resolver }))
+            // An idle connection occupies a descriptor.
+            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .build()?;
         Ok(Self {
             http,
@@ -186,6 +196,7 @@ impl WebhookClient {
             duration: started.elapsed(),
             head,
             error,
+            shortage: None,
         };
         let url = match self.rules.check(&outgoing.url) {
             Ok(url) => url,
@@ -195,7 +206,12 @@ impl WebhookClient {
         let request = self.request(url, outgoing);
         let response = match tokio::time::timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return sent(None, None, Some(describe(&error))),
+            Ok(Err(error)) => {
+                // Only a request without a connection has certainly not been sent.
+                let shortage = error.is_connect().then(|| Shortage::of(&error)).flatten();
+                let sent = sent(None, None, Some(describe(&error)));
+                return Sent { shortage, ..sent };
+            }
             Err(_) => {
                 let error = format!("no answer within {} ms", self.timeout.as_millis());
                 return sent(None, None, Some(error));
@@ -325,7 +341,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_resolves_to_loopback_is_not_sent_to() {
-        let client = WebhookClient::new(CLOSED, Duration::from_secs(5)).unwrap();
+        let resolver = Resolver::start(&[]).unwrap();
+        let client = WebhookClient::new(CLOSED, Duration::from_secs(5), resolver).unwrap();
         let outgoing = Outgoing {
             attempt_id: uuid::Uuid::new_v4().into(),
             delivery_id: uuid::Uuid::new_v4().into(),

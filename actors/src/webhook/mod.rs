@@ -14,6 +14,7 @@
 //! attempts for the same endpoint. The limit still holds, because each POST waits for one of the endpoint's slots.
 
 mod actor;
+mod back_off;
 pub mod client;
 mod messages;
 mod meters;

@@ -1,6 +1,7 @@
 //! Claims attempts from the outbox, and writes their results back.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use nexo_entities::store::Store;
 use nexo_entities::store::ledger::posting::NodeEpoch;
@@ -26,6 +27,22 @@ pub(super) async fn write_finished(store: &Store, state: &WebhookState) {
     }
 }
 
+/// Makes attempts `pending` again that were not sent. If the store fails, that is done later.
+pub(super) async fn release_postponed(store: &Store, state: &WebhookState) {
+    let postponed = state.take_postponed();
+    if postponed.is_empty() {
+        return;
+    }
+    let rows: Vec<_> = postponed
+        .iter()
+        .map(|(id, node)| (*id, node.node.as_ref()))
+        .collect();
+    if let Err(error) = store.webhooks().release(&rows).await {
+        tracing::warn!(%error, count = postponed.len(), "webhooks are not pending again yet");
+        state.put_back_postponed(postponed);
+    }
+}
+
 /// Claims the attempts that may be sent now. Records them as in flight at once, so that an endpoint stays within
 /// its limit if the actor dies in between.
 pub(super) async fn claim(
@@ -34,7 +51,7 @@ pub(super) async fn claim(
     state: &WebhookState,
 ) -> (Arc<NodeEpoch>, Vec<Claimed>) {
     let node = lease.node();
-    let (in_flight, room) = state.room();
+    let (in_flight, room) = state.room(Instant::now());
     if room == 0 || !lease.is_valid() {
         return (node, Vec::new());
     }

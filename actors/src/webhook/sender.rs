@@ -1,7 +1,7 @@
 //! Sends claimed attempts, each in a task of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::Recipient;
 use nexo_entities::store::ledger::posting::NodeEpoch;
@@ -19,6 +19,9 @@ use crate::webhook::traces;
 
 /// How often an expired lease is checked again.
 const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The age at which an attempt that this host could not send fails. A webhook that is a day late is of no use.
+const MAX_POSTPONEMENT: Duration = Duration::from_secs(24 * 3600);
 
 /// Starts POSTs and records their results.
 #[derive(Clone)]
@@ -49,16 +52,35 @@ impl Sender {
                 sender.state.cancel(endpoint);
                 return;
             };
+            let created_at_ms = webhook.created_at_ms;
             let outgoing = outgoing(webhook);
             let sent = sender.client.send(&outgoing).await;
-            sender.meters.count(&sent);
             record(&sent);
-            sender.state.finish(endpoint, finished(&outgoing, sent));
+            match sent.shortage {
+                Some(shortage) if may_be_postponed(created_at_ms) => {
+                    shortage.count("webhook");
+                    let node = Arc::clone(&claim.node);
+                    let attempt = (outgoing.attempt_id, node);
+                    sender
+                        .state
+                        .postpone(endpoint, attempt, shortage, Instant::now());
+                }
+                Some(_) | None => {
+                    sender.meters.count(&sent);
+                    sender.state.finish(endpoint, finished(&outgoing, sent));
+                }
+            }
             // If the mailbox is full, the actor is awake. If the actor is dead, its successor scans within a second.
             let _ = actor.try_send(Wake);
         };
         actix_rt::spawn(posting.instrument(span));
     }
+}
+
+/// Whether an attempt of this age waits for this host to have what it lacks.
+fn may_be_postponed(created_at_ms: i64) -> bool {
+    let age_ms = clock::unix_ms().saturating_sub(created_at_ms);
+    u128::from(age_ms.max(0).unsigned_abs()) < MAX_POSTPONEMENT.as_millis()
 }
 
 /// Records the result in the webhook's span.

@@ -3,27 +3,48 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use nexo_domain::ids::EndpointId;
+use nexo_domain::ids::{EndpointId, WebhookAttemptId};
+use nexo_entities::store::ledger::posting::NodeEpoch;
 use nexo_entities::store::webhooks::attempts::FinishedAttempt;
+use nexo_voice::net::shortage::Shortage;
+use nix::sys::resource::{Resource, getrlimit};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::webhook::back_off::BackOff;
+
 /// The most POSTs to one endpoint at a time.
 pub(super) const MAX_PER_ENDPOINT: u32 = 16;
-/// The most POSTs at a time.
+/// The most POSTs at a time, if the process may open enough files.
 const MAX_IN_FLIGHT: u32 = 2_048;
+/// One POST per this many files that the process may open.
+const FILES_PER_POST: u64 = 8;
 /// The most attempts that one scan takes from the outbox.
 pub(super) const MAX_CLAIM: u32 = 256;
+
+/// The most POSTs at a time. Each takes a file descriptor.
+fn max_in_flight() -> u32 {
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let posts = u32::try_from(files / FILES_PER_POST).unwrap_or(MAX_IN_FLIGHT);
+    posts.clamp(MAX_PER_ENDPOINT, MAX_IN_FLIGHT)
+}
 
 /// POSTs in progress and results not yet written.
 #[derive(Default)]
 pub struct WebhookState {
     in_flight: Mutex<HashMap<EndpointId, EndpointSlots>>,
     finished: Mutex<Vec<FinishedAttempt>>,
+    /// Attempts that were not sent because of a shortage, not yet `pending` again.
+    postponed: Mutex<Vec<Claimed>>,
+    back_off: Mutex<BackOff>,
     /// Scans of the outbox in progress.
     scans: AtomicUsize,
 }
+
+/// A claimed attempt, and the epoch that claimed it.
+pub(super) type Claimed = (WebhookAttemptId, Arc<NodeEpoch>);
 
 /// The attempts of one endpoint.
 struct EndpointSlots {
@@ -59,7 +80,8 @@ impl WebhookState {
         // In this order: a scan ends with claimed POSTs, and a POST ends with a result.
         let scans = self.scans.load(Ordering::Acquire);
         let in_flight = self.in_flight();
-        scans == 0 && in_flight == 0 && self.finished.lock().is_empty()
+        let are_written = self.finished.lock().is_empty() && self.postponed.lock().is_empty();
+        scans == 0 && in_flight == 0 && are_written
     }
 
     /// Records a claimed attempt. It may be sent when it has acquired one of the returned slots.
@@ -75,7 +97,21 @@ impl WebhookState {
 
     /// Records the result of a claimed attempt.
     pub(super) fn finish(&self, endpoint: EndpointId, finished: FinishedAttempt) {
+        self.back_off.lock().succeeded(endpoint);
         self.finished.lock().push(finished);
+        self.cancel(endpoint);
+    }
+
+    /// Records that a claimed attempt was not sent because this host lacked something. It is sent later.
+    pub(super) fn postpone(
+        &self,
+        endpoint: EndpointId,
+        attempt: Claimed,
+        shortage: Shortage,
+        now: Instant,
+    ) {
+        self.back_off.lock().failed(endpoint, shortage, now);
+        self.postponed.lock().push(attempt);
         self.cancel(endpoint);
     }
 
@@ -90,23 +126,37 @@ impl WebhookState {
         }
     }
 
-    /// The claimed attempts of each endpoint, and how many more a scan may claim.
-    pub(super) fn room(&self) -> (HashMap<EndpointId, u32>, u32) {
-        let in_flight: HashMap<EndpointId, u32> = self
+    /// The claimed attempts of each endpoint, and how many more a scan may claim. Endpoints that wait after a shortage
+    /// count as full.
+    pub(super) fn room(&self, now: Instant) -> (HashMap<EndpointId, u32>, u32) {
+        let mut in_flight: HashMap<EndpointId, u32> = self
             .in_flight
             .lock()
             .iter()
             .map(|(endpoint, slots)| (*endpoint, slots.claimed))
             .collect();
         let total: u32 = in_flight.values().sum();
-        (
-            in_flight,
-            MAX_IN_FLIGHT.saturating_sub(total).min(MAX_CLAIM),
-        )
+        let back_off = self.back_off.lock();
+        let room = match back_off.may_send(now) {
+            true => max_in_flight().saturating_sub(total).min(MAX_CLAIM),
+            false => 0,
+        };
+        for endpoint in back_off.waiting_endpoints(now) {
+            in_flight.insert(endpoint, MAX_PER_ENDPOINT);
+        }
+        (in_flight, room)
     }
 
     pub(super) fn take_finished(&self) -> Vec<FinishedAttempt> {
         std::mem::take(&mut self.finished.lock())
+    }
+
+    pub(super) fn take_postponed(&self) -> Vec<Claimed> {
+        std::mem::take(&mut self.postponed.lock())
+    }
+
+    pub(super) fn put_back_postponed(&self, postponed: Vec<Claimed>) {
+        self.postponed.lock().extend(postponed);
     }
 
     pub(super) fn put_back(&self, finished: Vec<FinishedAttempt>) {

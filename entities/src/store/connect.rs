@@ -14,6 +14,7 @@ use sea_orm::{ConnectOptions, Database, DbErr, SqlxError};
 use tokio::time::timeout;
 
 use super::connection::fail_stop::FailStop;
+use super::connection::private_files;
 use super::error::code;
 use super::phone_windows::cache::PhoneWindowCache;
 use super::{Store, StoreError};
@@ -92,6 +93,7 @@ impl Store {
         let file = SqliteConnectOptions::from_str(url).map_err(|_| StoreError::BadUrl)?;
         let path = file.get_filename().to_path_buf();
         create_folder(&path)?;
+        private_files::protect(&path);
         // The writer opens first: it creates the file and sets the journal mode to WAL.
         let fail_stop = Arc::new(FailStop::default());
         let mut options = sqlite_options(url, 1, sqlite_writer);

@@ -4,11 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
-use ipnet::IpNet;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::api_key::ApiKey;
-use nexo_domain::account::client_ip::{ClientHeaders, client_ip, is_allowed};
+use nexo_domain::account::client_ip::{ClientHeaders, TrustedSources, client_ip, is_allowed};
 
 use super::keyring::Key;
 use crate::api::error::ApiError;
@@ -29,7 +28,7 @@ pub async fn authorize(request: &HttpRequest, state: &ApiState) -> Result<Arc<Ke
         return Err(ApiError::AccountSuspended);
     }
     if !key.allowlist.is_empty() {
-        let detected_ip = client_address(request, &state.trusted_proxies);
+        let detected_ip = client_address(request, &state.trusted_sources);
         if !is_allowed(&key.allowlist, detected_ip) {
             return Err(ApiError::IpNotAllowed { detected_ip });
         }
@@ -61,33 +60,26 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
-/// The client's address as the trusted proxies report it.
-pub fn client_address(request: &HttpRequest, trusted_proxies: &[IpNet]) -> IpAddr {
+/// The client's address, as far as the headers come from a trusted source.
+pub fn client_address(request: &HttpRequest, trusted: &TrustedSources) -> IpAddr {
     let peer = request
         .peer_addr()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    let headers = request.headers();
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let forwarded: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    let forwarded = forwarded.join(",");
-    let connecting_ip = [text("cf-connecting-ip"), text("cloudflare-connecting-ip")]
-        .into_iter()
-        .flatten()
-        .find(|value| value.trim().parse::<IpAddr>().is_ok());
-    let claims = ClientHeaders {
-        connecting_ip,
-        forwarded_for: (!forwarded.is_empty()).then_some(forwarded.as_str()),
+    let lines = |name: &str| -> Vec<&[u8]> {
+        let values = request.headers().get_all(name);
+        values.map(HeaderValue::as_bytes).collect()
     };
-    client_ip(peer, claims, trusted_proxies)
+    let headers = ClientHeaders {
+        cf_connecting_ip: &lines("cf-connecting-ip"),
+        cloudflare_connecting_ip: &lines("cloudflare-connecting-ip"),
+        forwarded_for: &lines("x-forwarded-for"),
+    };
+    client_ip(peer, headers, trusted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::HeaderValue;
 
     #[test]
     fn only_the_bearer_scheme_carries_a_key() {

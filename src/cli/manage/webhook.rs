@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use nexo_actors::clock::unix_ms;
+use nexo_actors::dns::Resolver;
 use nexo_actors::webhook::client::{TargetRules, WebhookClient};
 use nexo_actors::webhook::{finished, outgoing};
 use nexo_domain::ids::WebhookAttemptId;
@@ -70,8 +71,9 @@ async fn add(
     url: &str,
 ) -> anyhow::Result<CommandOutput> {
     let account = database::open_account(store, email).await?;
+    let resolver = Resolver::start(&config.dns.servers)?;
     let url = rules(config)
-        .check_resolved(url.trim())
+        .check_resolved(url.trim(), &resolver)
         .await
         .with_context(|| format!("{url} is not a valid webhook endpoint"))?;
     let secret = new_webhook_secret();
@@ -187,9 +189,15 @@ async fn send(
         return Ok(None);
     };
     let timeout = Duration::from_millis(config.webhooks.timeout_ms);
-    let client = WebhookClient::new(rules(config), timeout)?;
+    let resolver = Resolver::start(&config.dns.servers)?;
+    let client = WebhookClient::new(rules(config), timeout, resolver)?;
     let outgoing = outgoing(claimed);
     let sent = client.send(&outgoing).await;
+    if let Some(shortage) = sent.shortage {
+        let name = node.node.as_ref();
+        store.webhooks().release(&[(id, name)]).await?;
+        bail!("attempt {id} is not sent yet: {shortage}; the running gateway sends it");
+    }
     let end = finished(&outgoing, sent);
     store.webhooks().finish(std::slice::from_ref(&end)).await?;
     Ok(Some(Replayed {

@@ -19,7 +19,7 @@ use crate::app::systemd;
 use crate::app::{App, Ports, open_store};
 use crate::config::{Config, ConfigError, Loaded};
 use crate::secrets::new_api_key;
-use crate::{telemetry, voice};
+use crate::{process, telemetry, voice};
 
 /// The longest shutdown, including time to close the database.
 const MAX_SHUTDOWN: Duration = DRAIN_TIMEOUT
@@ -49,6 +49,8 @@ pub async fn run(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<(
 
 async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()> {
     let config = &loaded.config;
+    process::warn_of_few_files();
+    process::warn_of_readable_secrets(&loaded);
     let recorder = telemetry::install_recorder()?;
     let ports = Ports::bind(config)?;
     // Checked before the database changes, because the demo account's key is shown only after a successful start.

@@ -1,10 +1,12 @@
 //! The effective configuration as TOML and as JSON, with secrets masked, for `nexo config print` and reloads.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Map, Value as Json};
 
-use super::section::{EffectiveSetting, without_indices};
+use super::section::{EffectiveSetting, MASK, without_indices};
+use super::source::Source;
 
 /// All effective settings with their sources.
 #[derive(Debug, Clone)]
@@ -30,6 +32,15 @@ impl EffectiveConfig {
         paths.dedup();
         paths.retain(|path| value(self, path) != value(other, path));
         paths
+    }
+
+    /// Returns the configuration files that contain a secret.
+    pub fn files_with_secrets(&self) -> BTreeSet<&str> {
+        let files = self.settings.iter().filter_map(|key| match &key.source {
+            Source::File { name, .. } => key.shown.to_string().contains(MASK).then_some(&**name),
+            Source::Default | Source::Variable(_) => None,
+        });
+        files.collect()
     }
 
     /// Returns a `nexo.toml`, valid except for masked secrets, with each key's source as a comment.

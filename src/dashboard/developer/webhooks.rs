@@ -144,14 +144,15 @@ fn reason(error: &TargetError) -> Text {
         TargetError::NotHttps => texts::REASON_NOT_HTTPS,
         TargetError::Credentials => texts::REASON_CREDENTIALS,
         TargetError::NotPublic => texts::REASON_NOT_PUBLIC,
-        TargetError::Unresolved => texts::REASON_UNRESOLVED,
+        TargetError::Dns(_) => texts::REASON_UNRESOLVED,
     }
 }
 
 async fn add(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let l = member.language();
     let typed = fields.trimmed("url");
-    let url = match site.webhook_rules.check_resolved(typed).await {
+    let checked = site.webhook_rules.check_resolved(typed, &site.resolver);
+    let url = match checked.await {
         Ok(url) => url,
         Err(error) => {
             let error = l.t_with(texts::URL_REJECTED, &[("reason", &l.t(reason(&error)))]);

@@ -1,17 +1,19 @@
 //! E-mails to customers: plain text over SMTP, or in the log if no mail server is configured.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Context;
 use lettre::message::Mailbox;
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::{Address, Message};
+use nexo_actors::dns::Resolver;
 
 use crate::config::mail::MailConfig;
 
 pub mod low_balance;
 pub mod notices;
+mod smtp;
 
-const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+use smtp::SmtpServer;
 
 /// A plain-text e-mail.
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ pub struct Email {
 /// Sends e-mails, or logs them if no mail server is configured.
 #[derive(Clone)]
 pub struct Mailer {
-    transport: Option<AsyncSmtpTransport<Tokio1Executor>>,
+    server: Option<Arc<SmtpServer>>,
     from: Mailbox,
 }
 
@@ -33,25 +35,23 @@ impl Mailer {
     ///
     /// # Errors
     /// If the URL is not that of an SMTP server.
-    pub fn new(config: &MailConfig) -> anyhow::Result<Mailer> {
-        let transport = match config.smtp_url.as_str() {
+    pub fn new(config: &MailConfig, resolver: Resolver) -> anyhow::Result<Mailer> {
+        let server = match config.smtp_url.as_str() {
             "" => None,
-            url => Some(
-                AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
-                    .context("mail.smtp_url is not the URL of a mail server")?
-                    .timeout(Some(SEND_TIMEOUT))
-                    .build(),
-            ),
+            url => Some(Arc::new(
+                SmtpServer::new(url, resolver)
+                    .context("mail.smtp_url is not the URL of a mail server")?,
+            )),
         };
         Ok(Mailer {
-            transport,
+            server,
             from: config.from.clone(),
         })
     }
 
     /// Whether a mail server is configured.
     pub fn is_configured(&self) -> bool {
-        self.transport.is_some()
+        self.server.is_some()
     }
 
     /// Sends an e-mail in a separate task and logs a failure. The page does not wait for the mail server, so its
@@ -71,7 +71,7 @@ impl Mailer {
     }
 
     async fn deliver(&self, email: &Email) -> anyhow::Result<()> {
-        let Some(transport) = &self.transport else {
+        let Some(server) = &self.server else {
             // Without a mail server, the operator takes links from the log.
             tracing::warn!(
                 to = email.to,
@@ -87,7 +87,6 @@ impl Mailer {
             .to(Mailbox::new(None, to))
             .subject(&email.subject)
             .body(email.text.clone())?;
-        transport.send(message).await?;
-        Ok(())
+        server.send(&message).await
     }
 }

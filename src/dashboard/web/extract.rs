@@ -118,7 +118,7 @@ impl Visitor {
 
     async fn of(request: HttpRequest) -> Result<Visitor, PageError> {
         let site = SiteState::of(&request);
-        let address = api::client_address(&request, &site.trusted_proxies);
+        let address = api::client_address(&request, &site.trusted_sources);
         let mut cookies = Vec::new();
         let (signed_in, token) = session(&request, site, address, &mut cookies).await?;
         let token = match token.or_else(|| token_cookie(&request, site, VISIT_COOKIE)) {

@@ -10,12 +10,14 @@ use actix_web::http::header::{CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use subtle::ConstantTimeEq;
+use tokio::time::{Instant, timeout_at};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::error::{ErrorKind, PageError};
 use super::extract::Viewer;
 use super::state::SiteState;
+use crate::api::body::BODY_TIMEOUT;
 
 /// The name of the hidden field with the form's token.
 pub const TOKEN_FIELD: &str = "form_token";
@@ -109,7 +111,8 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Option<Zeroizing<V
         return None;
     }
     let mut body = Zeroizing::new(Vec::new());
-    while let Some(chunk) = payload.next().await {
+    let deadline = Instant::now() + BODY_TIMEOUT;
+    while let Some(chunk) = timeout_at(deadline, payload.next()).await.ok()? {
         let chunk = chunk.ok()?;
         if body.len() + chunk.len() > MAX_FORM_BYTES {
             return None;

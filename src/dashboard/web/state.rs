@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, web};
-use ipnet::IpNet;
 use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::Dispatcher;
 use nexo_actors::dispatch::live_deliveries::LiveDeliveries;
+use nexo_actors::dns::Resolver;
 use nexo_actors::supervision::handle::Handle;
 use nexo_actors::webhook::WebhookActor;
 use nexo_actors::webhook::client::TargetRules;
+use nexo_domain::account::client_ip::TrustedSources;
 use nexo_entities::store::Store;
 use nexo_entities::store::accounts::sign_up::SignUpOffer;
 
@@ -41,7 +42,7 @@ pub type Id = web::Path<String>;
 pub struct SiteState {
     pub store: Store,
     pub public_url: PublicUrl,
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_sources: TrustedSources,
     /// The price of an OTP, the free credit of a new account, and how a code is read.
     pub terms: Arc<Terms>,
     /// The limits of free actions.
@@ -54,6 +55,8 @@ pub struct SiteState {
     pub live_deliveries: Arc<LiveDeliveries>,
     /// The carriers, for operators.
     pub dispatcher: Arc<Dispatcher>,
+    /// Resolves the names of webhook receivers.
+    pub resolver: Resolver,
     pub mailer: Mailer,
     pub top_ups: TopUps,
     pub hasher: PasswordHasher,
@@ -71,6 +74,7 @@ pub struct SiteServices {
     pub live_deliveries: Arc<LiveDeliveries>,
     pub dispatcher: Arc<Dispatcher>,
     pub read_limits: Arc<ReadLimits>,
+    pub resolver: Resolver,
 }
 
 impl SiteState {
@@ -82,7 +86,7 @@ impl SiteState {
         Ok(SiteState {
             store: services.store,
             public_url: PublicUrl::of(&config.server.public_url),
-            trusted_proxies: config.server.trusted_proxies.clone(),
+            trusted_sources: config.server.trusted_sources(),
             terms: services.terms,
             quotas: services.quotas,
             routing: services.routing,
@@ -93,7 +97,8 @@ impl SiteState {
             webhooks: services.webhooks,
             live_deliveries: services.live_deliveries,
             dispatcher: services.dispatcher,
-            mailer: Mailer::new(&config.mail)?,
+            mailer: Mailer::new(&config.mail, services.resolver.clone())?,
+            resolver: services.resolver,
             top_ups: TopUps::of(&config.deposits),
             hasher: PasswordHasher::new(),
             throttle: Throttle::new(),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use nexo_actors::clock::unix_ms;
+use nexo_actors::dns::Resolver;
 use nexo_actors::node::lease::Lease;
 use nexo_actors::supervision::supervisor::Supervisor;
 use nexo_actors::wallet::{self, PostDebit, Wallet, Wallets};
@@ -130,7 +131,7 @@ async fn start_wallet(store: &Store) -> anyhow::Result<(Wallets, Arc<NodeEpoch>)
         allow_private: false,
         allow_http: false,
     };
-    let client = WebhookClient::new(rules, Duration::from_secs(5))?;
+    let client = WebhookClient::new(rules, Duration::from_secs(5), Resolver::start(&[])?)?;
     let mut supervisor = Supervisor::default();
     let (webhook_store, webhook_lease) = (store.clone(), Arc::clone(&lease));
     let webhooks = supervisor.spawn("webhook", webhook::MAILBOX_CAPACITY, move |guard| {

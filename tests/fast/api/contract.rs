@@ -353,7 +353,9 @@ async fn free_credit_is_spent_first_and_refunds_go_to_their_bucket(backend: Back
 async fn a_key_obeys_its_allowlist_and_its_revocation_takes_effect_within_a_second(
     backend: Backend,
 ) {
-    let gateway = Gateway::start(backend, &[]);
+    // The proxy is on loopback, and Cloudflare connects to it from this address.
+    let ranges = ("NEXO_SERVER__CLOUDFLARE_RANGES", r#"["192.0.2.0/24"]"#);
+    let gateway = Gateway::start(backend, &[ranges]);
     gateway.customer("a@example.com", "1.00");
     let key = gateway.nexo(&[
         "key",
@@ -379,21 +381,36 @@ async fn a_key_obeys_its_allowlist_and_its_revocation_takes_effect_within_a_seco
     assert_eq!(refused.json["detected_ip"], "198.51.100.9");
     for (header, value) in [
         ("X-Forwarded-For", "198.51.100.9, 203.0.113.7"),
-        ("CF-Connecting-IP", "203.0.113.200"),
-        ("Cloudflare-Connecting-IP", "2001:db8::7"),
         ("X-Forwarded-For", "::ffff:203.0.113.7"),
     ] {
         assert_eq!(from(header, value).await.status, 200, "{header}: {value}");
     }
+    for (header, value) in [
+        ("CF-Connecting-IP", "203.0.113.200"),
+        ("Cloudflare-Connecting-IP", "2001:db8::7"),
+    ] {
+        let refused = from(header, value).await;
+        assert_error(&refused, 403, "ip_not_allowed");
+        assert_eq!(refused.json["detected_ip"], "127.0.0.1");
+        for (forwarded, status) in [
+            ("203.0.114.1, 192.0.2.8", 200),
+            ("192.0.2.8, 203.0.114.1", 403),
+        ] {
+            let request = client().get(format!("{}/api/v1/balance", gateway.url));
+            let request = request.bearer_auth(&secret).header(header, value);
+            let answer = answer(request.header("X-Forwarded-For", forwarded)).await;
+            assert_eq!(answer.status, status, "{header}: {value}, {forwarded}");
+        }
+    }
     gateway.nexo(&["key", "revoke", key["id"].as_str().unwrap()]);
     let revoked = std::time::Instant::now();
-    while from("CF-Connecting-IP", "203.0.113.7").await.status == 200 {
+    while from("X-Forwarded-For", "203.0.113.7").await.status == 200 {
         assert!(
             revoked.elapsed().as_millis() < 1000,
             "still accepted after a second"
         );
     }
-    let refused = from("CF-Connecting-IP", "203.0.113.7").await;
+    let refused = from("X-Forwarded-For", "203.0.113.7").await;
     assert_error(&refused, 401, "invalid_key");
 }
 

@@ -8,6 +8,6 @@ mod keys;
 mod nexo;
 mod outbox;
 mod schema;
-mod voice;
+pub(crate) mod voice;
 mod wallet;
 mod webhooks;

@@ -219,7 +219,7 @@ fn a_test_call_that_cannot_be_placed_reports_the_reason() {
 }
 
 /// Writes a recording at 44.1 kHz: a tone in place of the spoken word.
-fn record(file: &std::path::Path, hertz: f32) {
+pub(crate) fn record(file: &std::path::Path, hertz: f32) {
     const RATE: u32 = 44_100;
     let count = RATE as usize * 300 / 1000;
     let bytes = (count * 2) as u32;
@@ -247,7 +247,7 @@ fn record(file: &std::path::Path, hertz: f32) {
 }
 
 /// The tone that represents a prompt, in Hz.
-fn prompt_tone(name: &str) -> f32 {
+pub(crate) fn prompt_tone(name: &str) -> f32 {
     match name {
         "greeting" => 2_400.0,
         "again" => 2_600.0,
@@ -262,7 +262,7 @@ fn prompt_tone(name: &str) -> f32 {
 
 const PHRASES: [&str; 4] = ["greeting", "again", "goodbye", "press-key"];
 
-fn prompt_names() -> Vec<String> {
+pub(crate) fn prompt_names() -> Vec<String> {
     let digits = (0..10).flat_map(|digit| [digit.to_string(), format!("slow-{digit}")]);
     digits.chain(PHRASES.map(str::to_owned)).collect()
 }

@@ -58,6 +58,13 @@ fn the_systemd_unit_waits_for_readiness_and_for_the_longest_shutdown() {
     ] {
         assert_eq!(setting(&unit, hardening), "yes");
     }
+    for (key, value) in [
+        ("UMask", "0077"),
+        ("StateDirectoryMode", "0700"),
+        ("LimitCORE", "0"),
+    ] {
+        assert_eq!(setting(&unit, key), value);
+    }
     // An exposure level of at most 2.0.
     let arguments = ["security", "--offline=true", "--threshold=20"];
     validate_with("systemd-analyze", &arguments, "packaging/nexo.service");

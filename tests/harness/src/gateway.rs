@@ -140,6 +140,26 @@ impl Gateway {
         Duration::from_nanos(tasks.filter_map(used).sum())
     }
 
+    /// Sets its soft limit of open files. `None`: to the hard limit.
+    pub fn limit_files(&self, soft: Option<u32>) {
+        let (_, hard) = self.limit("Max open files");
+        let limit = soft.map_or(hard, |soft| soft.to_string());
+        let pid = self.child.id().to_string();
+        let status = Command::new("prlimit")
+            .args(["--pid", &pid, &format!("--nofile={limit}:")])
+            .status();
+        assert!(status.unwrap().success(), "prlimit");
+    }
+
+    /// Its limits of open files, soft and hard, or of another resource as `/proc` names it.
+    pub fn limit(&self, resource: &str) -> (String, String) {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
+        let line = limits.lines().find(|line| line.starts_with(resource));
+        let mut values = line.unwrap()[resource.len()..].split_whitespace();
+        let mut next = || values.next().unwrap().to_owned();
+        (next(), next())
+    }
+
     /// Sends SIGTERM, waits for the exit and returns the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
@@ -171,7 +191,7 @@ impl Gateway {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(nexo_binary());
+        let mut command = nexo_command(&self.env);
         command.args(args).current_dir(self.dir.path());
         command.envs(self.env.iter().cloned()).output().unwrap()
     }
@@ -314,6 +334,20 @@ const LOG: &str = "log.txt";
 /// The socket through which a test makes actors panic.
 const PANICS: &str = "panics";
 
+/// A setting with shell commands, such as `ulimit -n 300`, that run before `nexo serve`.
+pub const SHELL: &str = "HARNESS_SHELL";
+
+/// `nexo`, after the commands of [`SHELL`].
+fn nexo_command(env: &[(String, String)]) -> Command {
+    let Some((_, commands)) = env.iter().rfind(|(name, _)| name == SHELL) else {
+        return Command::new(nexo_binary());
+    };
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{commands}; exec \"$0\" \"$@\"")]);
+    command.arg(nexo_binary());
+    command
+}
+
 fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
     let sets_log_level = env.iter().filter(|(name, _)| name == "RUST_LOG").count() > 1;
     let log = || {
@@ -321,7 +355,7 @@ fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
         let file = file.clone().append(true).create(true).open(dir.join(LOG));
         Stdio::from(file.unwrap())
     };
-    Command::new(nexo_binary())
+    nexo_command(env)
         .args(["--json", "serve"])
         .current_dir(dir)
         .env("NEXO_TEST_PANICS", dir.join(PANICS))

@@ -5,6 +5,7 @@
 
 mod customer;
 mod database;
+mod dns_server;
 mod gateway;
 pub mod mailbox;
 pub mod past;
@@ -22,7 +23,8 @@ use std::time::{Duration, Instant};
 
 pub use customer::{Answer, Customer, answer, client, number, read_answer};
 pub use database::{Backend, FreshDatabase};
-pub use gateway::Gateway;
+pub use dns_server::DnsServer;
+pub use gateway::{Gateway, SHELL};
 pub use nexo_test_macros::per_database;
 pub use receiver::{Hook, Receiver};
 

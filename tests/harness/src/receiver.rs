@@ -1,9 +1,9 @@
 //! A receiver of webhooks.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -32,6 +32,7 @@ impl Hook {
 pub struct Receiver {
     pub address: SocketAddr,
     holds_answers: Arc<AtomicBool>,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
     hooks: std::sync::mpsc::Receiver<Hook>,
 }
 
@@ -42,8 +43,11 @@ impl Receiver {
         let (sender, hooks) = std::sync::mpsc::channel();
         let holds_answers = Arc::new(AtomicBool::new(false));
         let thread_holds = Arc::clone(&holds_answers);
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let opened = Arc::clone(&connections);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                opened.lock().unwrap().push(stream.try_clone().unwrap());
                 let (sender, holds_answers) = (sender.clone(), Arc::clone(&thread_holds));
                 std::thread::spawn(move || receive(stream, &sender, &holds_answers));
             }
@@ -51,6 +55,7 @@ impl Receiver {
         Receiver {
             address,
             holds_answers,
+            connections,
             hooks,
         }
     }
@@ -58,6 +63,13 @@ impl Receiver {
     /// Sets whether webhooks from now on get no response.
     pub fn hold_answers(&self, hold: bool) {
         self.holds_answers.store(hold, Ordering::Relaxed);
+    }
+
+    /// Closes all connections.
+    pub fn close_connections(&self) {
+        for connection in self.connections.lock().unwrap().drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
     }
 
     pub fn url(&self) -> String {

@@ -1,6 +1,7 @@
-//! Network transports (UDP, TCP, TLS), location of SIP servers by DNS (RFC 3263), and deadlines.
+//! Network transports (UDP, TCP, TLS), location of SIP servers by DNS (RFC 3263), deadlines, and shortages of this host.
 
 pub(super) mod deadlines;
 pub mod locate;
+pub mod shortage;
 pub mod streams;
 pub(super) mod udp;

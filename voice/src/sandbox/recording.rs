@@ -1,8 +1,10 @@
 //! Saves finished calls: `<Call-ID>.wav` and `<Call-ID>.json`.
 
-use std::fs;
+use std::collections::HashSet;
+use std::fs::{self, Permissions};
 use std::hash::{DefaultHasher, Hasher};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,6 +45,50 @@ pub(super) fn save(dir: &Path, record: &CallRecord) -> io::Result<PathBuf> {
     text.push(b'\n');
     write_atomically(dir, &stem, "json", |path| fs::write(path, &text))?;
     Ok(audio)
+}
+
+/// Removes other users' access to the recordings in `dir`, and to `dir` if it holds nothing else.
+///
+/// # Errors
+/// If the directory cannot be read. A file whose mode cannot be changed is named in the log.
+pub(super) fn make_private(dir: &Path) -> io::Result<()> {
+    let entries = fs::read_dir(dir)?.map(|entry| Ok(entry?.path()));
+    let paths: HashSet<PathBuf> = entries.collect::<io::Result<_>>()?;
+    let own: Vec<&PathBuf> = paths.iter().filter(|path| is_own(path, &paths)).collect();
+    for path in &own {
+        remove_access(path);
+    }
+    if !own.is_empty() && own.len() == paths.len() {
+        remove_access(dir);
+    }
+    Ok(())
+}
+
+/// Whether [`save`] wrote the file: a WAV and a JSON of the same name, or a hidden `.partial`.
+fn is_own(path: &Path, all: &HashSet<PathBuf>) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    match extension {
+        Some("wav") => all.contains(&path.with_extension("json")),
+        Some("json") => all.contains(&path.with_extension("wav")),
+        Some("partial") => {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(b".")
+        }
+        _ => false,
+    }
+}
+
+fn remove_access(path: &Path) {
+    let changed = fs::metadata(path).and_then(|metadata| {
+        let mode = metadata.permissions().mode();
+        match mode & 0o077 {
+            0 => Ok(()),
+            _ => fs::set_permissions(path, Permissions::from_mode(mode & 0o700)),
+        }
+    });
+    if let Err(error) = changed {
+        tracing::warn!(path = %path.display(), %error, "other users may read this recording");
+    }
 }
 
 /// Rounded down to milliseconds.
@@ -110,6 +156,29 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn recordings_become_private_and_other_files_keep_their_modes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let file = |name: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+            path
+        };
+        let own = ["a.wav", "a.json", ".b.wav.partial"].map(file);
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        make_private(dir.path()).unwrap();
+        assert_eq!(own.each_ref().map(|path| mode(path)), [0o600; 3]);
+        assert_eq!(mode(dir.path()), 0o700);
+
+        let others = ["package.json", "music.wav", "x.partial"].map(file);
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        make_private(dir.path()).unwrap();
+        assert_eq!(others.each_ref().map(|path| mode(path)), [0o644; 3]);
+        assert_eq!(mode(dir.path()), 0o755);
     }
 
     #[test]

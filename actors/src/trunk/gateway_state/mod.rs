@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use nexo_domain::call::Refusal;
 use nexo_domain::call::breaker::{Availability, Breaker, Observation};
 use nexo_voice::endpoint::TracedMessage;
+use nexo_voice::net::shortage::had_trunk_shortage;
 use nexo_voice::sip::message::hop::Hop;
 use nexo_voice::sip::user_agent::registration::RegistrationState;
 use parking_lot::Mutex;
@@ -20,6 +21,11 @@ use crate::trunk::meters::GatewayMeters;
 
 /// The shortest time between two registrations that refused calls cause.
 const REREGISTER_INTERVAL: Duration = Duration::from_secs(30);
+
+/// After a trunk connection failed of a shortage of this host, calls and probes that could not be sent do not count
+/// against their gateways for this long.
+const SHORTAGE_MEMORY: Duration = Duration::from_secs(5);
+const OWN_SHORTAGE: &str = "this host had no file descriptor or memory for the connection";
 
 /// What decides whether a gateway is up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -222,6 +228,9 @@ impl GatewayState {
         let now = Instant::now();
         let (observation, failure) = match refusal {
             Refusal::Abandoned => return,
+            Refusal::TransportLost if had_trunk_shortage(SHORTAGE_MEMORY) => {
+                return self.record_failure(OWN_SHORTAGE.to_owned());
+            }
             Refusal::Silent => (Observation::SilentCall, "no answer to a call".to_owned()),
             Refusal::TransportLost => (
                 Observation::SilentCall,
@@ -282,6 +291,9 @@ impl GatewayState {
                 let micros = (round_trip.as_micros() as u64).max(1);
                 inner.round_trip = Some(Duration::from_micros(micros));
                 self.observe(&mut inner, Observation::ProbeAnswered, now);
+            }
+            None if had_trunk_shortage(SHORTAGE_MEMORY) => {
+                inner.record_failure(with_error(OWN_SHORTAGE, error));
             }
             None => {
                 inner.record_failure(with_error("no answer to a probe", error));

@@ -1,6 +1,8 @@
 use super::*;
 use std::net::SocketAddr;
 
+use nexo_voice::net::shortage::{Shortage, record_trunk_shortage};
+
 fn hop(port: u16) -> Hop {
     SocketAddr::from(([127, 0, 0, 1], port)).into()
 }
@@ -75,4 +77,19 @@ fn a_final_answer_for_a_number_proves_that_the_gateway_works() {
     );
     state.call_refused(&rejected(503), hop(1));
     assert_eq!(state.availability(Instant::now()), Availability::LastResort);
+}
+
+#[test]
+fn a_shortage_of_this_host_does_not_count_against_a_gateway() {
+    let state = GatewayState::new(HealthSource::CallsAndProbes, false, vec![hop(1), hop(2)]);
+    record_trunk_shortage(Shortage::Descriptors);
+    for _ in 0..10 {
+        state.call_refused(&Refusal::TransportLost, hop(1));
+        state.probe_finished(None, Some("Too many open files"));
+    }
+    assert_eq!(state.availability(Instant::now()), Availability::Ready);
+    assert!(state.is_up());
+    assert_eq!(*state.targets(), [hop(1), hop(2)]);
+    let failure = state.last_failure().unwrap().what;
+    assert!(failure.starts_with(OWN_SHORTAGE), "{failure}");
 }

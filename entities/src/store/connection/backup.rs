@@ -1,6 +1,7 @@
 //! Online backup of an SQLite database.
 
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr};
@@ -52,11 +53,18 @@ impl Store {
             let path = path.to_owned();
             move |source| BackupError::CannotWrite { path, source }
         };
+        // One that a killed backup left may have another mode.
+        match std::fs::remove_file(partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(cannot_write(partial)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
         // Created here, so that a failure is reported as a file error and not as an SQL error.
         std::fs::File::options()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
+            .mode(0o600)
             .open(partial)
             .map_err(cannot_write(partial))?;
         let name = partial.to_string_lossy().into_owned();

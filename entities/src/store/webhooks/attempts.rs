@@ -136,6 +136,15 @@ static CLAIM_FENCED: Bulk = Bulk::new(
      AND webhook_attempts.status = 'pending' RETURNING webhook_attempts.id",
 );
 
+static RELEASE: Bulk = Bulk::new(
+    "UPDATE webhook_attempts SET status = 'pending', node = NULL, started_at_ms = NULL",
+    &[Id, Text],
+    "WHERE webhook_attempts.id = v.column1 AND webhook_attempts.node = v.column2 \
+     AND webhook_attempts.status = 'sending' \
+     AND EXISTS (SELECT 1 FROM webhook_endpoints AS e \
+     WHERE e.id = webhook_attempts.endpoint_id AND e.removed_at_ms IS NULL)",
+);
+
 static FINISH: Bulk = Bulk::new(
     "UPDATE webhook_attempts SET status = v.column2, status_code = NULLIF(v.column3, -1), \
      duration_ms = v.column4, response_head = NULLIF(v.column5, ''), \
@@ -261,6 +270,17 @@ impl Webhooks<'_> {
                 .execute(self.store.write_connection()?, &[], rows)
                 .await,
         )
+    }
+
+    /// Makes claimed attempts `pending` again that were certainly not sent. `attempts`: each with the node that
+    /// claimed it. Attempts that are no longer `sending` do not change.
+    pub async fn release(self, attempts: &[(WebhookAttemptId, &str)]) -> Result<u64, StoreError> {
+        let mut rows = RELEASE.rows(attempts.len());
+        for (id, node) in attempts {
+            rows.push([id.0.into(), (*node).into()]);
+        }
+        let released = RELEASE.execute(self.store.write_connection()?, &[], rows);
+        self.store.check_write(released.await)
     }
 
     /// Queues the same body for the same endpoint again.

@@ -20,6 +20,7 @@ on_both!(
     a_settlement_queues_one_attempt_for_each_active_endpoint,
     an_endpoint_removed_behind_the_cache_gets_nothing,
     an_attempt_is_claimed_once_and_finished_once,
+    an_attempt_that_was_not_sent_is_pending_again,
     a_busy_endpoint_does_not_delay_others,
     removing_an_endpoint_fails_pending_attempts_and_pausing_keeps_them,
     a_replay_sends_the_same_bytes_once_more,
@@ -226,6 +227,31 @@ async fn an_attempt_is_claimed_once_and_finished_once(database: Arc<Database>) {
         );
     }
     assert_eq!(claim(&world, &[], ALL).await, []);
+}
+
+async fn an_attempt_that_was_not_sent_is_pending_again(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let kept = endpoint(&world.store, world.account, "https://one.example.com").await;
+    let removed = endpoint(&world.store, world.account, "https://two.example.com").await;
+    announce(&mut world, 1).await;
+    let claimed = claim(&world, &[], ALL).await;
+    assert_eq!(claimed.len(), 2);
+    let webhooks = world.store.webhooks();
+    let remove = EndpointChange::Remove;
+    let change = webhooks.change_endpoint(world.account, removed, remove, NOW);
+    assert!(change.await.unwrap());
+    let own: Vec<_> = claimed.iter().map(|attempt| (attempt.id, "n1")).collect();
+    let foreign: Vec<_> = own.iter().map(|(id, _)| (*id, "n2")).collect();
+    assert_eq!(webhooks.release(&foreign).await.unwrap(), 0);
+    // The removed endpoint's attempt does not wait for it.
+    assert_eq!(webhooks.release(&own).await.unwrap(), 1);
+    let again = claim(&world, &[], ALL).await;
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].endpoint_id, kept);
+    let webhooks = world.store.webhooks();
+    let sent = finished(again[0].id, true);
+    assert_eq!(webhooks.finish(&[sent]).await.unwrap(), 1);
+    assert_eq!(webhooks.release(&own).await.unwrap(), 0, "it was sent");
 }
 
 async fn a_busy_endpoint_does_not_delay_others(database: Arc<Database>) {

@@ -63,7 +63,7 @@ impl EventLoop<'_> {
             self.socket.flush(|transmit, error| {
                 meters.send_error();
                 // A full buffer loses a datagram as the network might; it is retransmitted.
-                let is_full = matches!(error, Errno::EAGAIN | Errno::ENOBUFS);
+                let is_full = matches!(error, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM);
                 if let Some(call) = transmit.call.filter(|_| !is_full) {
                     tracing::debug!(to = %transmit.to, %error, "a SIP message could not be sent");
                     agent.transport_failed(Instant::now(), call);

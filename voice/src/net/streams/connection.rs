@@ -16,9 +16,14 @@ use super::framing::{Frame, Framer, FramingError};
 use super::last_errors::LastErrors;
 use super::sockets;
 use super::tls::TlsProfile;
+use crate::net::shortage::{Shortage, record_trunk_shortage};
 use crate::sip::message::hop::{Hop, Transport};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection that this host lacks the means for waits before it is tried again. Doubles each time.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(20);
+/// The retries end this long before [`CONNECT_TIMEOUT`], so that the shortage is reported and not a timeout.
+const RETRY_MARGIN: Duration = Duration::from_millis(200);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
 /// A gateway that does not read for this long is considered gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -82,7 +87,7 @@ impl Connection {
         local: SocketAddr,
         profile: Option<Arc<TlsProfile>>,
     ) -> io::Result<()> {
-        let stream = timeout(CONNECT_TIMEOUT, sockets::connect(local, self.hop.address)).await??;
+        let stream = timeout(CONNECT_TIMEOUT, connect(local, self.hop.address)).await??;
         stream.set_nodelay(true)?;
         let (Transport::Tls, Some(profile)) = (self.hop.transport, profile) else {
             return self.run(stream, true).await;
@@ -182,6 +187,26 @@ impl Connection {
             self.report_failure(&outgoing);
         }
         self.hop
+    }
+}
+
+/// Connects from `local`. Repeats the attempt while this host lacks a descriptor or memory.
+async fn connect(local: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + CONNECT_TIMEOUT - RETRY_MARGIN;
+    let mut delay = MIN_RETRY_DELAY;
+    loop {
+        let result = sockets::connect(local, to).await;
+        // No local address may also mean that this host cannot reach the target at all: the next one is tried.
+        let shortage = result.as_ref().err().and_then(Shortage::of_io);
+        let Some(shortage) = shortage.filter(|shortage| shortage.is_general()) else {
+            return result;
+        };
+        record_trunk_shortage(shortage);
+        if Instant::now() + delay >= deadline {
+            return result;
+        }
+        tokio::time::sleep(delay).await;
+        delay *= 2;
     }
 }
 

@@ -2,12 +2,14 @@ use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::tls::TlsFiles;
 use super::*;
+use crate::net::shortage::had_trunk_shortage;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -104,6 +106,43 @@ fn one_connection_from_our_port_carries_messages_in_both_directions() {
     assert_eq!(scene.received(), (hop, message("back")));
     stream.write_all(b"\r\n\r\n").unwrap();
     assert_eq!(read(&mut stream, 2), b"\r\n", "a pong");
+}
+
+/// Limits the open files of this process. nextest runs each test in a process of its own.
+fn limit_files(soft: u64) -> u64 {
+    let (before, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    before
+}
+
+#[test]
+fn a_message_waits_while_this_host_has_no_descriptor() {
+    let scene = Scene::new();
+    let (listener, hop) = far_end();
+    let before = limit_files(3);
+    scene.send(hop, 1);
+    let deadline = std::time::Instant::now() + TIMEOUT;
+    while !had_trunk_shortage(TIMEOUT) {
+        assert!(std::time::Instant::now() < deadline, "no shortage");
+        thread::sleep(Duration::from_millis(1));
+    }
+    limit_files(before);
+    let mut stream = accept(&listener);
+    let expected = message("1");
+    assert_eq!(read(&mut stream, expected.len()), expected);
+    assert!(scene.events.try_recv().is_err(), "reported as failed");
+}
+
+#[test]
+fn a_lasting_shortage_fails_the_message_and_is_no_fault_of_the_gateway() {
+    let scene = Scene::new();
+    let (listener, hop) = far_end();
+    let before = limit_files(3);
+    scene.send(hop, 7);
+    assert_eq!(scene.failed(), Some(7));
+    assert!(had_trunk_shortage(TIMEOUT));
+    limit_files(before);
+    drop(listener);
 }
 
 #[test]

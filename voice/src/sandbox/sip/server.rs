@@ -25,6 +25,7 @@ use crate::sandbox::media::impairment::Impairment;
 use crate::sandbox::media::leg::Leg;
 use crate::sandbox::media::listener::{Listener, ListenerInput};
 use crate::sandbox::media::media_ports::MediaPorts;
+use crate::sandbox::recording;
 use crate::sip::sdp::Audio;
 use crate::speech::prompts::PromptSet;
 
@@ -179,9 +180,11 @@ impl Sandbox {
     }
 }
 
-/// Creates the directory and checks that files can be created in it.
+/// Creates the directory and checks that files can be created in it. The recordings in it become private, because
+/// they contain codes.
 fn check_writable(dir: &std::path::Path) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
+    recording::make_private(dir)?;
     let probe = dir.join(".nexo-sandbox.probe");
     std::fs::write(&probe, b"")?;
     std::fs::remove_file(&probe)

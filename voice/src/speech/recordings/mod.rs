@@ -122,7 +122,8 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
+        // Unlike `fs::copy`, does not copy the mode.
+        fs::write(to.join(entry.file_name()), fs::read(entry.path())?)?;
     }
     Ok(())
 }
