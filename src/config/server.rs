@@ -24,6 +24,8 @@ pub struct ServerConfig {
     /// Behind a load balancer: the minimum time during which a node that shuts down still responds, with 503 and a
     /// failing `/readyz`, even without active calls. Two check intervals are enough.
     pub drain_at_least_ms: u64,
+    /// Whether Strict-Transport-Security covers the subdomains of the public host too.
+    pub hsts_include_subdomains: bool,
 }
 
 /// `[metrics]`: the Prometheus endpoint.
@@ -51,6 +53,7 @@ impl ServerConfig {
                 |t| parse_entry(t).ok(),
             )?,
             drain_at_least_ms: section.integer("drain_at_least_ms", 0, 0..=60_000)?,
+            hsts_include_subdomains: section.flag("hsts_include_subdomains", false)?,
         })
     }
 }

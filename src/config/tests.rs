@@ -33,6 +33,7 @@ listen = "127.0.0.1:8080"
 public_url = "http://127.0.0.1:8080"
 trusted_proxies = ["127.0.0.0/8", "::1/128"]
 drain_at_least_ms = 0
+hsts_include_subdomains = false
 [metrics]
 listen = "127.0.0.1:9464"
 [database]

@@ -36,6 +36,8 @@ pub struct SiteState {
     pub store: Store,
     pub public_url: PublicUrl,
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether Strict-Transport-Security covers subdomains.
+    pub hsts_include_subdomains: bool,
     /// The price of an OTP, the free credit of a new account, and how a code is read.
     pub terms: Arc<Terms>,
     pub routing: Arc<Routing>,
@@ -72,6 +74,7 @@ impl SiteState {
             store: services.store,
             public_url: PublicUrl::of(&config.server.public_url),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            hsts_include_subdomains: config.server.hsts_include_subdomains,
             terms: services.terms,
             routing: services.routing,
             webhook_rules: TargetRules {
