@@ -7,6 +7,7 @@ pub mod config;
 pub mod dashboard;
 pub mod database;
 pub mod deposits;
+pub mod http;
 pub mod input;
 pub mod password;
 pub mod qr;

@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::{App as WebApp, HttpServer, web};
+use actix_web::middleware::from_fn;
+use actix_web::{App as WebApp, web};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -36,6 +37,8 @@ use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
+use crate::http::methods::derive_methods;
+use crate::http::server::{self, ServerOptions};
 use crate::telemetry::{self, Sampled};
 use crate::terms::Terms;
 use crate::trunks;
@@ -337,20 +340,21 @@ fn serve_http(
 ) -> anyhow::Result<Server> {
     let (api, site) = (api.clone(), site.clone());
     let bank = web::Data::new(BankNotifications::new(&config.deposits, api.store.clone()));
-    let server = HttpServer::new(move || {
+    let options = ServerOptions {
+        keep_alive: KEEP_ALIVE,
+        workers: None,
+        complete: api::complete_refusal,
+    };
+    let server = server::serve(listener, options, move || {
         WebApp::new()
             .app_data(api.clone())
             .app_data(bank.clone())
             .app_data(site.clone())
+            .wrap(from_fn(derive_methods))
             .wrap(api::middleware())
             .configure(dashboard::routes)
             .configure(api::routes)
-    })
-    .disable_signals()
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(5)
-    .listen(listener)?
-    .run();
+    })?;
     Ok(server)
 }
 

@@ -14,6 +14,7 @@ use super::auth::caller::authorize;
 use super::body;
 use super::error::ApiError;
 use super::state::ApiState;
+use crate::http::methods::is_head;
 
 pub(super) mod accept;
 pub(crate) mod cursor;
@@ -86,6 +87,9 @@ pub(super) async fn answer<L: List>(
         Format::Json => DEFAULT_LIMIT,
         Format::Csv => export::ROWS_PER_CHUNK,
     });
+    if format == Format::Csv && is_head(&request) {
+        return Ok(head::<L>());
+    }
     let page = L::page(&state, &query, rows).await?;
     let next = page.next.map(L::cursor);
     let link = parameters.next_page(request.path(), next.as_deref());
@@ -108,10 +112,14 @@ pub(super) async fn answer<L: List>(
 /// # Errors
 /// Those of reading the first rows.
 pub(super) async fn whole_csv<L: List>(
+    request: &HttpRequest,
     state: web::Data<ApiState>,
     account: AccountId,
     filter: L::Filter,
 ) -> Result<HttpResponse, ApiError> {
+    if is_head(request) {
+        return Ok(head::<L>());
+    }
     let query = Query::<L> {
         account,
         filter,
@@ -120,6 +128,14 @@ pub(super) async fn whole_csv<L: List>(
     };
     let page = L::page(&state, &query, export::ROWS_PER_CHUNK).await?;
     Ok(csv(state, query, page))
+}
+
+/// The head of a CSV answer. No row is read for it.
+fn head<L: List>() -> HttpResponse {
+    let mut answer = export::head(L::FILE_NAME);
+    let vary = header::HeaderValue::from_static("Accept");
+    answer.headers_mut().insert(header::VARY, vary);
+    answer
 }
 
 fn csv<L: List>(state: web::Data<ApiState>, query: Query<L>, first: Page<L>) -> HttpResponse {

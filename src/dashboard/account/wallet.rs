@@ -1,7 +1,7 @@
 //! The wallet: its buckets, its ledger, and the low-balance notice.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::money::Micros;
@@ -187,8 +187,8 @@ async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageR
     })
 }
 
-async fn csv(member: Member, edge: web::Data<ApiState>) -> HttpResponse {
-    match ledger::whole_csv(edge, member.id()).await {
+async fn csv(request: HttpRequest, member: Member, edge: web::Data<ApiState>) -> HttpResponse {
+    match ledger::whole_csv(&request, edge, member.id()).await {
         Ok(answer) => answer,
         Err(refused) => refused.response(),
     }
