@@ -1,6 +1,8 @@
-//! Tests of operations: start and stop, supervision, overload, backups, traces, packaging and leaks of codes.
+//! Tests of operations: start and stop, supervision, overload, backups, traces, packaging,
+//! dependencies and leaks of codes.
 
 mod backup;
+mod dependencies;
 mod leaks;
 mod lifecycle;
 mod overload;
