@@ -4,7 +4,7 @@ mod accounts;
 mod api_keys;
 mod forms;
 mod live_delivery;
-mod routes;
+pub mod routes;
 mod tenants;
 mod totp;
 mod webhooks;
