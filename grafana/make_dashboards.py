@@ -341,6 +341,10 @@ ENGINE = [
           (rate("nexo_rtp_packets_dropped_total", N), "dropped"), (rate("nexo_rtp_send_errors_total", N), "not sent")),
     panel("timeseries", "SIP dropped", "Datagrams per second that are not from a gateway (foreign), not SIP (garbage), or of "
           "no call (stray).", "pps", rising(1, 100), (rate("nexo_sip_dropped_total", N, "reason"), "{{reason}}")),
+    panel("timeseries", "Not HTTP", "Requests per second that the HTTP parser refused, by status, and log lines that were not "
+          "written because the same line came too often.", "reqps", OK,
+          (rate("nexo_http_parse_errors_total", N, "status"), "{{status}}"),
+          (rate("nexo_log_lines_suppressed_total", N), "suppressed log lines"), min=0),
     row("Process"),
     panel("timeseries", "CPU", "Cores in use, by node.", "none", OK,
           (f"sum by (instance) (rate(nexo_process_cpu_seconds_total{{{N}}}[$__rate_interval]))", "{{instance}}"), min=0),

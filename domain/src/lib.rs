@@ -10,6 +10,7 @@ pub mod ids;
 pub mod money;
 pub mod otp;
 pub mod phone;
+pub mod schema;
 pub mod timestamp;
 pub mod trace_parent;
 pub mod webhook;

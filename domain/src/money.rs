@@ -7,6 +7,9 @@ use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
+use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
+
+use crate::schema::schema;
 
 /// An amount in millionths of a US dollar. May be negative: a ledger entry has a sign.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -77,6 +80,17 @@ impl fmt::Debug for Micros {
         write!(f, "${self}")
     }
 }
+
+schema!(
+    Micros,
+    "Usd",
+    ObjectBuilder::new()
+        .schema_type(Type::Number)
+        .format(Some(SchemaFormat::Custom("decimal".to_owned())))
+        .description(Some("An exact amount of USD, with three to six decimals."))
+        .build()
+        .into()
+);
 
 /// Serializes as the JSON number that `Display` writes, without rounding or a float in between.
 ///

@@ -4,6 +4,9 @@ use time::format_description::StaticFormatDescription;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
+use utoipa::openapi::KnownFormat;
+
+use crate::schema::{either, schema};
 
 const DATE: StaticFormatDescription = format_description!("[year]-[month]-[day]");
 const UTC_SECONDS: StaticFormatDescription =
@@ -16,6 +19,18 @@ pub fn rfc3339(unix_ms: i64) -> String {
     at.format(UTC_SECONDS)
         .expect("the time has every component")
 }
+
+/// The schema of what [`parse`] reads.
+pub struct TimeOrDate;
+
+schema!(
+    TimeOrDate,
+    "TimeOrDate",
+    either(
+        "An RFC 3339 time, or a date, which stands for its midnight in UTC.",
+        [KnownFormat::DateTime, KnownFormat::Date]
+    )
+);
 
 /// Parses an RFC 3339 time, such as `2026-05-25T17:00:00.5+07:00`, or a date, such as `2026-05-25`, which stands for
 /// its first midnight in UTC. Returns Unix milliseconds, rounded down.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use nexo_domain::account::quota::QuotaExceeded;
 use nexo_domain::ids::DeliveryId;
@@ -69,12 +69,25 @@ pub enum ApiError {
     NotFound,
     NotAcceptable,
     MethodNotAllowed {
-        allow: &'static str,
+        allow: String,
     },
+    /// The head of the request did not arrive in time.
+    RequestTimeout,
+    /// The head of the request is too large.
+    HeadersTooLarge,
     Internal,
 }
 
 impl ApiError {
+    /// The refusal of a method, with the methods that the router's answer lists.
+    pub(super) fn method_not_allowed(headers: &HeaderMap) -> ApiError {
+        let allow = headers.get(header::ALLOW);
+        let allow = allow.and_then(|allow| allow.to_str().ok());
+        ApiError::MethodNotAllowed {
+            allow: allow.unwrap_or_default().to_owned(),
+        }
+    }
+
     pub fn status(&self) -> StatusCode {
         match self {
             ApiError::MissingAuth | ApiError::InvalidKey | ApiError::InvalidSignature => {
@@ -98,6 +111,8 @@ impl ApiError {
             ApiError::NotFound => StatusCode::NOT_FOUND,
             ApiError::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            ApiError::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -126,6 +141,8 @@ impl ApiError {
             ApiError::NotFound => "not_found",
             ApiError::NotAcceptable => "not_acceptable",
             ApiError::MethodNotAllowed { .. } => "method_not_allowed",
+            ApiError::RequestTimeout => "request_timeout",
+            ApiError::HeadersTooLarge => "headers_too_large",
             ApiError::Internal => "internal",
         }
     }
@@ -198,6 +215,12 @@ impl ApiError {
             }
             ApiError::MethodNotAllowed { allow } => {
                 format!("Method not allowed. Use {allow}.")
+            }
+            ApiError::RequestTimeout => {
+                "The head of the request did not arrive within 5 seconds.".into()
+            }
+            ApiError::HeadersTooLarge => {
+                "The head of the request may be at most 128 KiB.".into()
             }
             ApiError::Internal => {
                 "Internal error. We have been notified; quote the X-Request-Id.".into()
@@ -282,7 +305,7 @@ impl ApiError {
                 answer.insert_header((header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#));
             }
             ApiError::MethodNotAllowed { allow } => {
-                answer.insert_header((header::ALLOW, *allow));
+                answer.insert_header((header::ALLOW, allow.as_str()));
             }
             _ => {}
         }
@@ -330,11 +353,9 @@ pub(super) struct Error<'a> {
     deposit_url: Option<&'a str>,
     /// With `insufficient_balance`: the price of this OTP in USD.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<f64>)]
     cost: Option<Micros>,
     /// With `insufficient_balance`: the wallet's total in USD.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<f64>)]
     total: Option<Micros>,
     /// With `no_route` after a debit: the refunded OTP.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,14 +1,18 @@
 //! The HTTP API under `/api/v1`, and the health endpoints.
 
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{HttpResponse, Resource, web};
+use actix_web::web;
 
 pub mod auth;
 pub mod body;
 pub mod error;
 pub mod health;
+mod json;
 pub(crate) mod list;
 pub(crate) mod middleware;
 pub mod openapi;
@@ -21,65 +25,105 @@ pub use body::MAX_BODY_BYTES;
 pub use error::ApiError;
 pub use state::ApiState;
 
+use crate::http::parser_errors::ErrorAnswer;
 use middleware::meters::HttpMeters;
 
-/// Adds every route to an actix-web application.
+/// Adds every route to an actix-web application. Routes declare GET or POST; [`crate::http::methods`] derives the rest.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
+        .service(web::resource("/healthz").get(health::healthz))
+        .service(web::resource("/readyz").get(health::readyz))
         .service(
             web::scope("/api/v1")
-                .service(post_only("/send-otp").post(otp::send_otp::send_otp))
-                .service(get_only("/deliveries").get(resources::deliveries::list))
+                .service(web::resource("/send-otp").post(otp::send_otp::send_otp))
+                .service(web::resource("/deliveries").get(resources::deliveries::list))
                 .service(
-                    get_only("/deliveries/{id}").get(resources::delivery_and_balance::delivery),
+                    web::resource("/deliveries/{id}")
+                        .get(resources::delivery_and_balance::delivery),
                 )
-                .service(get_only("/ledger").get(resources::ledger::list))
+                .service(web::resource("/ledger").get(resources::ledger::list))
                 .service(
-                    post_only("/bank-notifications").post(resources::bank_notifications::notify),
+                    web::resource("/bank-notifications")
+                        .post(resources::bank_notifications::notify),
                 )
-                .service(get_only("/balance").get(resources::delivery_and_balance::balance))
-                .service(get_only("/openapi.json").get(openapi::document)),
+                .service(web::resource("/balance").get(resources::delivery_and_balance::balance))
+                .service(web::resource("/openapi.json").get(openapi::document)),
         )
-        .service(get_only("/healthz").get(health::healthz))
-        .service(get_only("/readyz").get(health::readyz))
         .default_service(web::to(async || ApiError::NotFound.response()));
 }
 
-fn get_only(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| method_not_allowed("GET")))
-}
-
-fn post_only(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| method_not_allowed("POST")))
-}
-
-async fn method_not_allowed(allow: &'static str) -> HttpResponse {
-    ApiError::MethodNotAllowed { allow }.response()
-}
-
-/// Gives every answer its request id, measures it, and runs the handler in a span with that id.
-pub async fn around<B: MessageBody>(
+/// Gives every answer its request id and the headers that all answers have, measures it, and runs the handler in a
+/// span with that id.
+pub async fn around<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, actix_web::Error> {
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     use tracing::Instrument;
 
     let id = middleware::request_id::request_id(request.headers());
     let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
     let timer = HttpMeters::get().start(request.path());
-    let mut response = next.call(request).instrument(span).await?;
-    timer.finish(response.status());
-    response
-        .headers_mut()
-        .insert(middleware::request_id::X_REQUEST_ID, id);
-    Ok(response)
+    let is_api = is_api(request.path());
+    match next.call(request).instrument(span).await {
+        Ok(response) => {
+            let mut response = response.map_into_boxed_body();
+            if is_api && response.status() == StatusCode::METHOD_NOT_ALLOWED {
+                let refusal = ApiError::method_not_allowed(response.headers());
+                response = response.into_response(refusal.response());
+            }
+            timer.finish(response.status());
+            add_headers(response.headers_mut(), id);
+            Ok(response)
+        }
+        Err(error) => {
+            let mut response = error.error_response();
+            timer.finish(response.status());
+            add_headers(response.headers_mut(), id);
+            Err(InternalError::from_response(error, response).into())
+        }
+    }
+}
+
+/// Whether a path belongs to the API or to a health check, not to the site.
+fn is_api(path: &str) -> bool {
+    path.starts_with("/api/") || matches!(path, "/healthz" | "/readyz")
+}
+
+/// Adds the headers of every answer. Only static files may be stored; they say so themselves.
+fn add_headers(headers: &mut HeaderMap, id: HeaderValue) {
+    headers.insert(middleware::request_id::X_REQUEST_ID, id);
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// Completes a refusal by the HTTP parser, as [`crate::http::connection`] needs it.
+pub fn complete_refusal(status: StatusCode) -> Refusal {
+    let error = match status {
+        StatusCode::REQUEST_TIMEOUT => ApiError::RequestTimeout,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ApiError::HeadersTooLarge,
+        _ => ApiError::InvalidRequest("The request is not valid HTTP/1.1."),
+    };
+    let id = middleware::request_id::request_id(&HeaderMap::new());
+    let id = id.to_str().unwrap_or_default();
+    Refusal {
+        headers: format!(
+            "content-type: application/json\r\ncache-control: no-store\r\n\
+             x-content-type-options: nosniff\r\nx-request-id: {id}\r\n"
+        ),
+        body: error.body(),
+    }
 }
 
 /// [`around`] as a middleware.
 pub fn middleware<S, B>() -> impl actix_web::dev::Transform<
     S,
     ServiceRequest,
-    Response = ServiceResponse<B>,
+    Response = ServiceResponse<BoxBody>,
     Error = actix_web::Error,
     InitError = (),
 >

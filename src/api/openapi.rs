@@ -24,6 +24,7 @@ use super::resources::deliveries::{self, DeliveryList};
 use super::resources::delivery_and_balance::{self, Balance, Delivery, ListedDelivery};
 use super::resources::ledger::{self, LedgerEntry, LedgerList};
 use nexo_domain::call::acceptance::AcceptedBody;
+use nexo_domain::timestamp::TimeOrDate;
 
 /// Answers with the document.
 #[utoipa::path(
@@ -41,9 +42,11 @@ pub async fn document() -> HttpResponse {
 pub fn text() -> &'static str {
     static DOCUMENT: OnceLock<String> = OnceLock::new();
     DOCUMENT.get_or_init(|| {
-        Api::openapi()
-            .to_json()
-            .expect("a document built from static types is serializable")
+        let document = Api::openapi().to_json();
+        let document = document.expect("a document built from static types is serializable");
+        // An empty parameter counts as absent; utoipa has no field for it.
+        const IN_QUERY: &str = r#""in":"query","#;
+        document.replace(IN_QUERY, &format!(r#"{IN_QUERY}"allowEmptyValue":true,"#))
     })
 }
 
@@ -77,7 +80,8 @@ pub fn text() -> &'static str {
         BankNotificationTaken,
         Error,
         Readiness,
-        Alive
+        Alive,
+        TimeOrDate
     )),
     modifiers(&ApiKeyScheme, &StandardResponses)
 )]
@@ -111,7 +115,18 @@ impl Modify for StandardResponses {
 
 fn complete(operation: &mut Operation, is_api: bool) {
     let authenticated = operation.security.is_some();
-    let mut common = vec![("405", "`method_not_allowed`.")];
+    let mut common = vec![
+        ("400", "`invalid_request`."),
+        ("405", "`method_not_allowed`."),
+        (
+            "408",
+            "`request_timeout`: the head of the request did not arrive in time.",
+        ),
+        (
+            "431",
+            "`headers_too_large`: the head of the request is too large.",
+        ),
+    ];
     if authenticated {
         common.push(("401", "`missing_auth` or `invalid_key`."));
         common.push(("403", "`account_suspended` or `ip_not_allowed`."));
@@ -139,6 +154,8 @@ fn complete(operation: &mut Operation, is_api: bool) {
             response.headers.insert(name.to_owned(), header.into());
         };
         add("X-Request-Id", "The request's id.", Type::String);
+        add("Cache-Control", "`no-store`", Type::String);
+        add("X-Content-Type-Options", "`nosniff`", Type::String);
         match status.as_str() {
             "401" if authenticated => add("WWW-Authenticate", "`Bearer`", Type::String),
             "405" => add("Allow", "The allowed methods.", Type::String),
@@ -174,6 +191,11 @@ fn request_id_parameter() -> Parameter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexo_domain::billing::deposit::HoldReason;
+    use nexo_domain::billing::ledger::{Bucket, EntryKind};
+    use nexo_domain::call::outcome::{ERROR_CODES, Status};
+    use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
+    use serde_json::{Value, json};
 
     #[test]
     fn the_document_is_openapi_3_1_and_names_every_status_of_send_otp() {
@@ -212,6 +234,124 @@ mod tests {
             assert!(headers["Idempotent-Replayed"].is_object(), "{status}");
         }
         assert!(send_otp["responses"]["409"].is_object());
+    }
+
+    /// The schema behind references and behind "or null".
+    fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let found = document.pointer(reference.trim_start_matches('#'));
+            return resolved(document, found.expect(reference));
+        }
+        let either = schema["oneOf"].as_array().map_or(&[][..], Vec::as_slice);
+        match either {
+            [value, null] | [null, value] if null["type"] == "null" => resolved(document, value),
+            _ => schema,
+        }
+    }
+
+    #[test]
+    fn words_are_described_by_the_tables_of_the_code() {
+        let document: Value = serde_json::from_str(text()).unwrap();
+        let words = |words: &[&str]| json!(words);
+        let carriers: Vec<&str> = Carrier::all().map(Carrier::name).collect();
+        for (field, expected) in [
+            ("Delivery/status", words(&Status::ALL.map(Status::as_str))),
+            ("Delivery/carrier", words(&carriers)),
+            ("Delivery/error_code", words(&ERROR_CODES)),
+            ("Accepted/status", words(&Status::ALL.map(Status::as_str))),
+            ("Accepted/carrier", words(&carriers)),
+            (
+                "LedgerEntry/kind",
+                words(&EntryKind::ALL.map(EntryKind::as_str)),
+            ),
+            (
+                "LedgerEntry/bucket",
+                words(&Bucket::ALL.map(Bucket::as_str)),
+            ),
+            (
+                "BankNotificationTaken/reason",
+                words(&HoldReason::ALL.map(HoldReason::as_str)),
+            ),
+            (
+                "BankNotificationTaken/status",
+                words(&["credited", "kept", "refused"]),
+            ),
+        ] {
+            assert_eq!(property(&document, field)["enum"], expected, "{field}");
+        }
+        for (list, parameter, expected) in [
+            (
+                "deliveries",
+                "status",
+                words(&Status::ALL.map(Status::as_str)),
+            ),
+            ("deliveries", "carrier", words(&carriers)),
+            (
+                "ledger",
+                "kind",
+                words(&EntryKind::ALL.map(EntryKind::as_str)),
+            ),
+            ("ledger", "bucket", words(&Bucket::ALL.map(Bucket::as_str))),
+        ] {
+            let parameter = parameter_of(&document, list, parameter);
+            assert_eq!(parameter["allowEmptyValue"], true);
+            let schema = resolved(&document, &parameter["schema"]);
+            assert_eq!(schema["enum"], expected, "{parameter}");
+        }
+    }
+
+    #[test]
+    fn times_ids_phones_and_amounts_have_formats() {
+        let document: Value = serde_json::from_str(text()).unwrap();
+        for (field, format) in [
+            ("Delivery/id", "uuid"),
+            ("Delivery/cost", "decimal"),
+            ("Delivery/created_at", "date-time"),
+            ("Delivery/completed_at", "date-time"),
+            ("Accepted/id", "uuid"),
+            ("Accepted/total", "decimal"),
+            ("Balance/free_credit", "decimal"),
+            ("LedgerEntry/posting_id", "uuid"),
+            ("LedgerEntry/delivery_id", "uuid"),
+            ("LedgerEntry/amount", "decimal"),
+            ("LedgerEntry/created_at", "date-time"),
+        ] {
+            assert_eq!(property(&document, field)["format"], format, "{field}");
+        }
+        for field in ["SendOtp/phone", "SendOtp/code", "Delivery/phone"] {
+            let pattern = property(&document, field)["pattern"].as_str();
+            assert!(pattern.unwrap().starts_with('^'), "{field}");
+        }
+        let phone = property(&document, "SendOtp/phone")["pattern"].as_str();
+        let ranges = CarrierPlan::vietnam().prefixes().count();
+        assert_eq!(phone.unwrap().matches('|').count() + 1, ranges);
+        for time in ["from", "to"] {
+            let parameter = parameter_of(&document, "ledger", time);
+            let schema = resolved(&document, &parameter["schema"]);
+            let formats = json!([schema["oneOf"][0]["format"], schema["oneOf"][1]["format"]]);
+            assert_eq!(formats, json!(["date-time", "date"]), "{parameter}");
+        }
+    }
+
+    /// The schema of a field, such as `Delivery/status`.
+    fn property<'d>(document: &'d Value, field: &str) -> &'d Value {
+        let (schema, name) = field.split_once('/').unwrap();
+        let schema = &document["components"]["schemas"][schema];
+        let parts = schema["allOf"].as_array().into_iter().flatten();
+        let mut parts = parts.map(|part| resolved(document, part)).chain([schema]);
+        let found = parts.find_map(|part| part["properties"].get(name));
+        let found = found.unwrap_or_else(|| panic!("{field}: {schema:#}"));
+        resolved(document, found)
+    }
+
+    fn parameter_of<'d>(document: &'d Value, list: &str, name: &str) -> &'d Value {
+        let list = &document["paths"][format!("/api/v1/{list}")]["get"]["parameters"];
+        let found = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["name"] == name);
+        found.unwrap_or_else(|| panic!("{name}: {list}"))
     }
 
     #[test]

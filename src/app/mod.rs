@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
 use actix_web::{App as WebApp, web};
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -38,7 +39,8 @@ use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
-use crate::http::{self, ConnectionLimiter};
+use crate::http::methods::derive_methods;
+use crate::http::{self, ConnectionLimiter, ServerOptions};
 use crate::quotas::{self, Quotas};
 use crate::read_limits::{Bounds, ReadLimits};
 use crate::telemetry::{self, Sampled};
@@ -371,11 +373,17 @@ fn serve_http(
 ) -> anyhow::Result<Server> {
     let (api, site) = (api.clone(), site.clone());
     let bank = web::Data::new(BankNotifications::new(&config.deposits, api.store.clone()));
-    let server = http::serve(listener, limiter, None, move || {
+    let options = ServerOptions {
+        limiter,
+        workers: None,
+        complete: api::complete_refusal,
+    };
+    let server = http::serve(listener, options, move || {
         WebApp::new()
             .app_data(api.clone())
             .app_data(bank.clone())
             .app_data(site.clone())
+            .wrap(from_fn(derive_methods))
             .wrap(api::middleware())
             .configure(dashboard::routes)
             .configure(api::routes)

@@ -37,6 +37,8 @@ pub struct ServerConfig {
     pub exports_per_account: u32,
     /// How many CSV exports all accounts together may have in progress.
     pub exports: u32,
+    /// Whether Strict-Transport-Security covers the subdomains of the public host too.
+    pub hsts_include_subdomains: bool,
 }
 
 /// `[metrics]`: the Prometheus endpoint.
@@ -86,6 +88,7 @@ impl ServerConfig {
             reads_per_account: section.integer("reads_per_account", 2, 1..=63)?,
             exports_per_account: section.integer("exports_per_account", 2, 1..=100)?,
             exports: section.integer("exports", 16, 1..=1_000)?,
+            hsts_include_subdomains: section.flag("hsts_include_subdomains", false)?,
         })
     }
 }

@@ -62,6 +62,7 @@ drain_at_least_ms = 0
 reads_per_account = 2
 exports_per_account = 2
 exports = 16
+hsts_include_subdomains = false
 [metrics]
 listen = "127.0.0.1:9464"
 [database]

@@ -19,11 +19,14 @@ use actix_web::rt::net::TcpStream;
 
 mod body;
 pub mod limits;
+pub mod methods;
+pub mod parser_errors;
 mod refusal;
 mod stream;
 
 use body::TrackedBody;
 pub use limits::{ConnectionLimiter, ConnectionLimits};
+use parser_errors::{Complete, ErrorCompleter};
 use stream::{Activity, ClientStream};
 
 /// How long an idle connection stays open. Longer than the pools of common HTTP clients (5 s in httpx), so that the
@@ -32,14 +35,22 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long requests may still take when the server stops, in seconds.
 const SHUTDOWN_TIMEOUT: u64 = 5;
 
-/// Serves an application on a listener. `workers`: the number of threads, by default one per core.
+/// What differs between the servers of the process.
+pub struct ServerOptions {
+    pub limiter: ConnectionLimiter,
+    /// The number of worker threads; `None` for one per core.
+    pub workers: Option<usize>,
+    /// Completes the refusals of the HTTP parser.
+    pub complete: Complete,
+}
+
+/// Serves an application on a listener.
 ///
 /// # Errors
 /// If the listener cannot be used.
 pub fn serve<F, I, S, B>(
     listener: TcpListener,
-    limiter: ConnectionLimiter,
-    workers: Option<usize>,
+    options: ServerOptions,
     application: F,
 ) -> io::Result<Server>
 where
@@ -52,6 +63,11 @@ where
     <S::Service as Service<Request>>::Future: 'static,
     B: MessageBody + 'static,
 {
+    let ServerOptions {
+        limiter,
+        workers,
+        complete,
+    } = options;
     let address = listener.local_addr()?;
     let mut server = Server::build();
     if let Some(workers) = workers {
@@ -88,26 +104,31 @@ where
                 .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
                 .client_disconnect_timeout(Duration::from_secs(1))
                 .local_addr(address)
-                .on_connect_ext(|stream: &ClientStream, extensions| {
-                    extensions.insert(stream.activity());
+                .on_connect_ext(|connection: &ErrorCompleter<ClientStream>, extensions| {
+                    extensions.insert(connection.stream().activity());
                 })
                 .h1(application);
-            fn_service(move |stream: TcpStream| admit(stream, limiter.clone())).and_then(http)
+            fn_service(move |stream: TcpStream| admit(stream, limiter.clone(), complete))
+                .and_then(http)
         })?
         .run();
     Ok(server)
 }
 
-type Admitted = (ClientStream, Option<std::net::SocketAddr>);
+type Admitted = (ErrorCompleter<ClientStream>, Option<std::net::SocketAddr>);
 
 /// Admits a connection, or answers it with an error and closes it.
 async fn admit(
     stream: TcpStream,
     limiter: ConnectionLimiter,
+    complete: Complete,
 ) -> Result<Admitted, actix_http::error::DispatchError> {
     let peer = stream.peer_addr()?;
     match limiter.admit(peer.ip()) {
-        Ok(permit) => Ok((ClientStream::new(stream, permit), Some(peer))),
+        Ok(permit) => {
+            let stream = ClientStream::new(stream, permit);
+            Ok((ErrorCompleter::new(stream, complete), Some(peer)))
+        }
         Err(refusal) => {
             refusal::answer(stream, &refusal).await;
             Err(io::Error::from(io::ErrorKind::QuotaExceeded).into())

@@ -1,10 +1,13 @@
 //! Logs on standard error, and traces if a collector is configured.
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Level;
+use tracing_subscriber::filter::{FilterExt, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use super::line_limit::LineLimit;
 use super::traces;
 use crate::config::Config;
 use crate::config::logging::{LogFormat, LogsConfig};
@@ -56,6 +59,7 @@ impl TelemetryGuard {
 fn logs(config: &LogsConfig) -> Box<dyn Layer<Registry> + Send + Sync> {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let filter = filter.and(LineLimit::new(shows_connections()));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false);
@@ -64,6 +68,14 @@ fn logs(config: &LogsConfig) -> Box<dyn Layer<Registry> + Send + Sync> {
         LogFormat::Pretty => lines.pretty().with_filter(filter).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     }
+}
+
+/// Whether `RUST_LOG` asks for debug lines of the HTTP connections. At other levels they are hidden, also errors: a
+/// client causes them, at any rate.
+fn shows_connections() -> bool {
+    let directives = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let targets: Result<Targets, _> = directives.parse();
+    targets.is_ok_and(|targets| targets.would_enable("actix_http::h1::dispatcher", &Level::DEBUG))
 }
 
 fn install(layers: Vec<Box<dyn Layer<Registry> + Send + Sync>>) {

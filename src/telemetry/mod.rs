@@ -1,5 +1,6 @@
 //! Logs, traces and metrics of the process.
 
+mod line_limit;
 mod logs;
 mod page;
 mod recorder;

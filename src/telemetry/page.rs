@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_process::Collector;
 use nexo_actors::dispatch::Dispatcher;
 
-use crate::http::{self, ConnectionLimiter, ConnectionLimits};
+use crate::http::methods::derive_methods;
+use crate::http::parser_errors::ErrorAnswer;
+use crate::http::{self, ConnectionLimiter, ConnectionLimits, ServerOptions};
 use crate::trunks::status::{CarrierStatus, Status};
 
+/// How long an idle connection stays open; longer than the usual scrape interval.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How often recorded samples are moved into their buckets.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -50,14 +55,28 @@ pub fn serve_metrics(
     let process = Collector::new("nexo_");
     process.describe();
     let page = web::Data::new(Page { recorder, process });
-    let limiter = ConnectionLimiter::new(CONNECTIONS, Vec::new());
-    http::serve(listener, limiter, Some(1), move || {
+    let options = ServerOptions {
+        limiter: ConnectionLimiter::new(CONNECTIONS, Vec::new()),
+        workers: Some(1),
+        complete: |status| ErrorAnswer {
+            headers: "content-type: text/plain; charset=utf-8\r\n".to_owned(),
+            body: format!("{status}\n"),
+        },
+    };
+    http::serve(listener, options, move || {
         App::new()
             .app_data(page.clone())
             .app_data(dispatcher.clone())
-            .route("/metrics", web::get().to(metrics_page))
-            .route("/trunks", web::get().to(trunks_page))
+            .wrap(from_fn(derive_methods))
+            .configure(routes)
     })
+}
+
+/// The routes of the metrics port.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/metrics").get(metrics_page))
+        .service(web::resource("/trunks").get(trunks_page));
 }
 
 async fn metrics_page(page: web::Data<Page>) -> HttpResponse {

@@ -83,6 +83,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "HTTP requests by route and status.",
     ),
     (
+        "nexo_http_parse_errors_total",
+        "Requests that the HTTP parser refused, by status.",
+    ),
+    (
+        "nexo_log_lines_suppressed_total",
+        "Warnings and errors that were not logged because the same line was written too often.",
+    ),
+    (
         "nexo_otp_requests_total",
         "OTP requests, by carrier and answer.",
     ),

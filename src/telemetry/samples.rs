@@ -10,6 +10,8 @@ use nexo_domain::billing::ledger::Bucket;
 use nexo_entities::store::Store;
 use nexo_voice::endpoint::Endpoint;
 
+use super::line_limit::take_suppressed;
+use crate::http::connection::register_counters;
 use crate::terms::Terms;
 
 /// How often in-memory states are sampled.
@@ -17,12 +19,16 @@ const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the totals of all wallets are queried. The query reads every wallet.
 const TOTALS_INTERVAL: Duration = Duration::from_secs(15);
 
+/// How often suppressed log lines are reported.
+const SUPPRESSED_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Counters that rarely change.
-const RARE: [&str; 4] = [
+const RARE: [&str; 5] = [
     "nexo_node_takeovers_total",
     "nexo_node_taken_deliveries_total",
     "nexo_node_lease_lost_total",
     "nexo_node_renewals_failed_total",
+    "nexo_log_lines_suppressed_total",
 ];
 
 /// The sources of the samples.
@@ -43,6 +49,8 @@ pub fn sample(sampled: Sampled) {
     for name in RARE {
         let _ = metrics::counter!(name);
     }
+    register_counters();
+    actix_web::rt::spawn(report_suppressed_lines());
     actix_web::rt::spawn(sample_totals(
         sampled.store.clone(),
         Arc::clone(&sampled.terms),
@@ -121,6 +129,23 @@ async fn sample_totals(store: Store, terms: Arc<Terms>) {
         }
         funded.set(totals.funded as f64);
         out_of_funds.set(totals.out_of_funds as f64);
+    }
+}
+
+/// Logs and counts the lines that the log's limit suppressed.
+async fn report_suppressed_lines() {
+    let suppressed = metrics::counter!("nexo_log_lines_suppressed_total");
+    let mut due = tokio::time::interval(SUPPRESSED_INTERVAL);
+    loop {
+        due.tick().await;
+        let lines = take_suppressed();
+        if lines > 0 {
+            suppressed.increment(lines);
+            tracing::warn!(
+                lines,
+                "log lines suppressed: the same lines were written too often"
+            );
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use metrics::{Counter, Gauge};
-use nexo_domain::call::outcome::{Outcome, Status};
+use nexo_domain::call::outcome::{ERROR_CODES, Outcome, Status};
 
 /// The answer to a request for an OTP, as a metric label.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,19 +27,6 @@ const VERDICTS: [(Verdict, &str); 8] = [
     (Verdict::Overloaded, "overloaded"),
     (Verdict::AccountClosed, "account_closed"),
     (Verdict::Lost, "lost"),
-];
-
-/// The error codes of a failed OTP.
-const ERROR_CODES: [&str; 9] = [
-    "partial_playback",
-    "busy",
-    "declined",
-    "no_answer",
-    "unreachable",
-    "invalid_number",
-    "carrier_error",
-    "interrupted",
-    "no_route",
 ];
 
 /// One carrier's counters.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::money::Micros;
+use crate::schema::{schema, serialize_as_word, words};
 
 /// Without I, L, O and U, which are easily misread.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -133,6 +134,16 @@ pub enum HoldReason {
     /// The currency is not the đồng.
     WrongCurrency,
 }
+
+schema!(
+    HoldReason,
+    "HoldReason",
+    words(
+        "Why a payment waits for an operator.",
+        HoldReason::ALL.map(HoldReason::as_str)
+    )
+);
+serialize_as_word!(HoldReason, HoldReason::as_str);
 
 impl HoldReason {
     pub const ALL: [HoldReason; 7] = [

@@ -11,6 +11,7 @@
 use thiserror::Error;
 
 use crate::money::Micros;
+use crate::schema::{schema, serialize_as_word, words};
 
 /// One of the three buckets of a wallet, in spend order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -40,6 +41,16 @@ impl Bucket {
     }
 }
 
+schema!(
+    Bucket,
+    "Bucket",
+    words(
+        "A bucket of the wallet; spent in this order.",
+        Bucket::ALL.map(Bucket::as_str)
+    )
+);
+serialize_as_word!(Bucket, Bucket::as_str);
+
 /// Why entries were written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EntryKind {
@@ -60,6 +71,16 @@ pub enum EntryKind {
     /// A share of the OTPs of a referred account.
     Commission,
 }
+
+schema!(
+    EntryKind,
+    "EntryKind",
+    words(
+        "Why an entry was written.",
+        EntryKind::ALL.map(EntryKind::as_str)
+    )
+);
+serialize_as_word!(EntryKind, EntryKind::as_str);
 
 impl EntryKind {
     pub const ALL: [EntryKind; 8] = [

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::billing::ledger::Buckets;
+use crate::call::outcome::Status;
 use crate::ids::DeliveryId;
 use crate::money::Micros;
 use crate::phone::carrier_plan::Carrier;
@@ -30,17 +31,17 @@ pub struct AcceptedBody {
     ok: bool,
     #[schema(value_type = Uuid)]
     id: DeliveryId,
-    #[schema(value_type = String, example = "viettel")]
+    #[schema(example = "viettel")]
     carrier: Carrier,
-    #[schema(pattern = "^sent$", example = "sent")]
-    status: &'static str,
-    #[schema(value_type = f64, example = 0.022)]
+    #[schema(example = "sent")]
+    status: Status,
+    #[schema(example = 0.022)]
     cost: Micros,
     /// The cash balance after this OTP.
-    #[schema(value_type = f64, example = 9.978)]
+    #[schema(example = 9.978)]
     balance: Micros,
     /// Cash, bonus and free credit together.
-    #[schema(value_type = f64, example = 12.044)]
+    #[schema(example = 12.044)]
     total: Micros,
 }
 
@@ -53,7 +54,7 @@ impl Accepted {
             ok: true,
             id: self.id,
             carrier: self.carrier,
-            status: "sent",
+            status: Status::Sent,
             cost: self.cost,
             balance: self.after.balance,
             total: self.after.total(),

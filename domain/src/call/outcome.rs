@@ -3,9 +3,32 @@
 use std::borrow::Cow;
 
 use crate::call::end::CallEnd;
+use crate::schema::{schema, serialize_as_word, words};
 
 /// The error code of an OTP that no gateway accepted. Its phone window is released.
 pub const NO_ROUTE: &str = "no_route";
+
+/// Every error code of a delivery.
+pub const ERROR_CODES: [&str; 9] = [
+    "partial_playback",
+    "busy",
+    "declined",
+    "no_answer",
+    "unreachable",
+    "invalid_number",
+    "carrier_error",
+    "interrupted",
+    NO_ROUTE,
+];
+
+/// The schema of a delivery's error code.
+pub struct ErrorCode;
+
+schema!(
+    ErrorCode,
+    "DeliveryErrorCode",
+    words("Why an OTP failed.", ERROR_CODES)
+);
 
 /// The status of a delivery, as in the API.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -34,6 +57,16 @@ impl Status {
         }
     }
 }
+
+schema!(
+    Status,
+    "DeliveryStatus",
+    words(
+        "`sent` while the call is in progress; `delivered` and `failed` are final.",
+        Status::ALL.map(Status::as_str)
+    )
+);
+serialize_as_word!(Status, Status::as_str);
 
 /// When a failed OTP is refunded (`[billing] refund`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -222,6 +255,7 @@ mod tests {
         ] {
             let outcome = Outcome::of(&ending, RefundPolicy::Carrier);
             assert_eq!(outcome.status, Status::Failed, "{ending:?}");
+            assert!(ERROR_CODES.contains(&error_code), "{error_code}");
             assert_eq!(outcome.error_code, Some(error_code), "{ending:?}");
             assert_eq!(outcome.carrier_status, carrier_status, "{ending:?}");
             assert_eq!(outcome.refund, refund, "{ending:?}");

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::schema::{schema, words};
+
 /// The published ranges, `prefix,carrier`, compiled in.
 const PLAN: &str = include_str!("../../data/vn-mobile-prefixes.csv");
 
@@ -57,6 +59,8 @@ impl Serialize for Carrier {
     }
 }
 
+schema!(Carrier, "Carrier", words("The carrier of the call.", NAMES));
+
 impl fmt::Debug for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -85,6 +89,11 @@ impl CarrierPlan {
             by_prefix[prefix] = Some(Carrier::named(name).expect("a carrier of the plan"));
         }
         Self { by_prefix }
+    }
+
+    /// The hosted ranges: the first two digits after `+84`, ascending.
+    pub fn prefixes(&self) -> impl Iterator<Item = u8> {
+        (0..100).filter(|prefix| self.carrier(*prefix).is_some())
     }
 
     /// The carrier that hosts the range of `prefix`, a number's first two digits after `+84`.

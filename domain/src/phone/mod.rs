@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::phone::carrier_plan::{Carrier, CarrierPlan};
+use crate::schema::{pattern, schema};
 
 pub mod carrier_plan;
 pub mod portability;
@@ -102,6 +103,27 @@ impl fmt::Debug for Phone {
         f.write_str(&self.masked())
     }
 }
+
+schema!(Phone, "Phone", {
+    let prefixes: Vec<String> = CarrierPlan::vietnam()
+        .prefixes()
+        .map(|prefix| format!("{prefix:02}"))
+        .collect();
+    pattern(
+        "A Vietnamese mobile number in E.164.",
+        format!(r"^\+84(?:{})[0-9]{{7}}$", prefixes.join("|")),
+    )
+    .into()
+});
+schema!(
+    RecordedPhone,
+    "RecordedPhone",
+    pattern(
+        "The number in E.164; its middle digits are `***` after the retention period of phones.",
+        r"^\+84[0-9]{2}(?:[0-9]{3}|\*\*\*)[0-9]{4}$".to_owned(),
+    )
+    .into()
+);
 
 /// A number in a record: whole, or masked permanently.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,9 +3,9 @@
 //! Each chunk is read by its own query after the client has taken the one before: a million rows need no more memory
 //! than a thousand, and a slow client holds no transaction open and no connection to the database.
 
-use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Bytes;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use futures_util::stream::try_unfold;
 
 use crate::api::error::ApiError;
@@ -57,10 +57,21 @@ where
         let text = Bytes::from(chunk.text);
         Ok(Some((text, (chunk.next.map(Due::Read), slot, read))))
     });
-    HttpResponse::Ok()
+    begin(file_name).streaming::<_, ReadFailed>(body)
+}
+
+/// The head of such an answer without the body. Its length is unknown.
+pub fn head(file_name: &str) -> HttpResponse {
+    let nothing = actix_web::body::None::new();
+    begin(file_name).body(nothing)
+}
+
+fn begin(file_name: &str) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::Ok();
+    answer
         .content_type("text/csv; charset=utf-8; header=present")
-        .insert_header((header::CONTENT_DISPOSITION, attachment(file_name)))
-        .streaming::<_, ReadFailed>(body)
+        .insert_header((header::CONTENT_DISPOSITION, attachment(file_name)));
+    answer
 }
 
 fn attachment(file_name: &str) -> HeaderValue {

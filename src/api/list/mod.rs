@@ -15,6 +15,7 @@ use super::auth::caller::authorize;
 use super::body;
 use super::error::ApiError;
 use super::state::ApiState;
+use crate::http::methods::is_head;
 use crate::read_limits::ExportSlot;
 
 pub(super) mod accept;
@@ -88,6 +89,9 @@ pub(super) async fn answer<L: List>(
         Format::Json => DEFAULT_LIMIT,
         Format::Csv => export::ROWS_PER_CHUNK,
     });
+    if format == Format::Csv && is_head(&request) {
+        return Ok(head::<L>());
+    }
     let limits = &state.read_limits;
     let is_export = format == Format::Csv && query.limit.is_none();
     let export = is_export
@@ -123,10 +127,14 @@ pub(super) async fn answer<L: List>(
 /// [`ApiError::TooManyRequests`], [`ApiError::QuotaExceeded`] if the exports of this day are used up, and those of
 /// reading the first rows.
 pub(super) async fn whole_csv<L: List>(
+    request: &HttpRequest,
     state: web::Data<ApiState>,
     account: AccountId,
     filter: L::Filter,
 ) -> Result<HttpResponse, ApiError> {
+    if is_head(request) {
+        return Ok(head::<L>());
+    }
     let query = Query::<L> {
         account,
         filter,
@@ -137,6 +145,14 @@ pub(super) async fn whole_csv<L: List>(
     take_export(&state, account)?;
     let page = L::page(&state, &query, export::ROWS_PER_CHUNK).await?;
     Ok(csv(state, query, page, Some(export)))
+}
+
+/// The head of a CSV answer. No row is read for it.
+fn head<L: List>() -> HttpResponse {
+    let mut answer = export::head(L::FILE_NAME);
+    let vary = header::HeaderValue::from_static("Accept");
+    answer.headers_mut().insert(header::VARY, vary);
+    answer
 }
 
 /// Counts an export of the account.

@@ -23,8 +23,8 @@ const ROUTES: [&str; 15] = [
     "/vi",
     "other",
 ];
-const STATUSES: [u16; 18] = [
-    200, 202, 303, 304, 400, 401, 402, 403, 404, 405, 406, 409, 413, 429, 500, 502, 503, 0,
+const STATUSES: [u16; 19] = [
+    200, 202, 204, 303, 304, 400, 401, 402, 403, 404, 405, 406, 409, 413, 429, 500, 502, 503, 0,
 ];
 
 /// The counters and the latency of every route and status.

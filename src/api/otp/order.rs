@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::api::auth::keyring::Key;
 use crate::api::error::ApiError;
+use crate::api::json;
 use crate::api::state::ApiState;
 
 /// A request to send an OTP.
@@ -23,7 +24,7 @@ use crate::api::state::ApiState;
 pub(in crate::api) struct SendOtp<'a> {
     /// A Vietnamese mobile in E.164: `+84` and nine digits.
     #[serde(borrow)]
-    #[schema(value_type = String, required = true, pattern = r"^\+84[0-9]{9}$", example = "+84981234567")]
+    #[schema(value_type = Phone, required = true, example = "+84981234567")]
     phone: Option<&'a RawValue>,
     /// The code to be read, 4 to 8 ASCII digits.
     #[serde(borrow)]
@@ -148,14 +149,9 @@ fn has_written_nothing(outcome: &Dispatched) -> bool {
 
 fn read_otp(body: &[u8], state: &ApiState) -> Result<(Phone, Code), ApiError> {
     const NOT_AN_OBJECT: ApiError = ApiError::InvalidRequest(
-        "Send a JSON object with phone and code, such as {\"phone\":\"+84981234567\",\"code\":\"482917\"}.",
+        "Send a JSON object in UTF-8 with phone and code, each once, such as {\"phone\":\"+84981234567\",\"code\":\"482917\"}.",
     );
-    // serde also accepts an array for a struct.
-    let is_object = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
-    if !is_object {
-        return Err(NOT_AN_OBJECT);
-    }
-    let body: SendOtp = serde_json::from_slice(body).map_err(|_| NOT_AN_OBJECT)?;
+    let body: SendOtp = json::object(body).ok_or(NOT_AN_OBJECT)?;
     let phone = string(body.phone).ok_or(ApiError::PhoneMissing)?;
     let phone = Phone::parse(&phone, &state.routing.plan).map_err(ApiError::InvalidPhone)?;
     let code = string(body.code).ok_or(ApiError::InvalidCode)?;

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use crate::api::body::{self, read_body};
 use crate::api::error::{ApiError, Error};
+use crate::api::json;
 use crate::config::deposits::DepositsConfig;
 
 pub(in crate::api) const SIGNATURE: &str = "X-NEXO-Bank-Signature";
@@ -58,29 +59,40 @@ enum TransactionId {
 #[derive(Deserialize, ToSchema)]
 pub(in crate::api) struct BankNotification {
     /// The bank's own id of the payment, 1 to 64 ASCII characters; a whole number is accepted too.
-    #[schema(value_type = String, example = "FT26147000123")]
+    #[schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[!-~]+$", example = "FT26147000123")]
     transaction_id: TransactionId,
     /// In whole units of its currency, positive.
-    #[schema(example = 260_000)]
+    #[schema(minimum = 1, example = 260_000)]
     amount: i64,
     /// ISO 4217; VND if absent.
     #[serde(default = "dong")]
-    #[schema(value_type = Option<String>, example = "VND")]
+    #[schema(pattern = "^[A-Z]{3}$", example = "VND")]
     currency: String,
     /// As the payer wrote it, with additions by the bank.
     #[schema(example = "MBVCB.123.NX1A2B3C4D5.CT tu 0123")]
     memo: String,
 }
 
+/// What happened to a payment.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum NotificationStatus {
+    /// It was credited to the wallet, now or earlier.
+    Credited,
+    /// It waits for an operator.
+    Kept,
+    /// An operator refused it.
+    Refused,
+}
+
 /// The outcome of a notification.
 #[derive(Serialize, ToSchema)]
 pub(in crate::api) struct BankNotificationTaken {
     ok: bool,
-    #[schema(pattern = "^(credited|kept|refused)$", example = "credited")]
-    status: &'static str,
-    /// Why it is kept for an operator: `unknown_reference`, `ambiguous`, `wrong_amount`, `reference_used`, `account_closed` or `wrong_currency`.
+    status: NotificationStatus,
+    /// Why it is kept for an operator; null unless it is.
     #[schema(required = true)]
-    reason: Option<&'static str>,
+    reason: Option<HoldReason>,
     /// False if this payment was reported before.
     new: bool,
 }
@@ -131,11 +143,9 @@ async fn take(
     if !signature.is_some_and(|signature| secret.verify(&body, signature)) {
         return Err(ApiError::InvalidSignature);
     }
-    let notification: BankNotification = serde_json::from_slice(&body).map_err(|_| {
-        ApiError::InvalidRequest(
-            "Send a JSON object with transaction_id, amount in whole units, memo, and currency unless it is VND.",
-        )
-    })?;
+    let notification: BankNotification = json::object(&body).ok_or(ApiError::InvalidRequest(
+        "Send a JSON object with transaction_id, amount in whole units, memo, and currency unless it is VND.",
+    ))?;
     let bank_id = match notification.transaction_id {
         TransactionId::Text(text) => text,
         TransactionId::Number(number) => number.to_string(),
@@ -187,9 +197,9 @@ async fn take(
         }
     }
     let (status, reason) = match &taken {
-        PaymentOutcome::Credited { .. } => ("credited", None),
-        PaymentOutcome::Kept(kept) => ("kept", Some(HoldReason::as_str(*kept))),
-        PaymentOutcome::Refused => ("refused", None),
+        PaymentOutcome::Credited { .. } => (NotificationStatus::Credited, None),
+        PaymentOutcome::Kept(reason) => (NotificationStatus::Kept, Some(*reason)),
+        PaymentOutcome::Refused => (NotificationStatus::Refused, None),
     };
     Ok(body::ok(&BankNotificationTaken {
         ok: true,

@@ -5,7 +5,7 @@ use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
-use nexo_domain::timestamp::rfc3339;
+use nexo_domain::timestamp::{TimeOrDate, rfc3339};
 use nexo_entities::store::deliveries::Delivery;
 use nexo_entities::store::deliveries::pages::{DeliveryCursor, DeliveryFilter};
 use serde::Serialize;
@@ -41,15 +41,15 @@ pub(in crate::api) struct DeliveryList {
     path = "/api/v1/deliveries",
     operation_id = "listDeliveries",
     summary = "The account's OTPs, newest first",
+    description = "As JSON, or as CSV with `Accept: text/csv` (RFC 9110).",
     params(
         ("limit" = Option<u32>, Query, description = "Number of rows, 1 to 200. Default: 50 as JSON, all as CSV.", minimum = 1, maximum = 200),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the previous page; keep the other parameters."),
-        ("status" = Option<String>, Query, description = "`sent`, `delivered` or `failed`."),
-        ("carrier" = Option<String>, Query, description = "`viettel`, `vinaphone`, `mobifone`, `vietnamobile`, `gmobile`, `itel` or `wintel`."),
-        ("phone" = Option<String>, Query, description = "The whole number in E.164.", example = "+84981234567"),
-        ("from" = Option<String>, Query, description = "RFC 3339 time or date (midnight UTC), inclusive.", example = "2026-05-25T00:00:00+07:00"),
-        ("to" = Option<String>, Query, description = "RFC 3339 time or date, exclusive.", example = "2026-05-26"),
-        ("Accept" = Option<String>, Header, description = "`application/json` (the default) or `text/csv`, with quality values (RFC 9110)."),
+        ("status" = Option<Status>, Query, description = "Only OTPs with this status."),
+        ("carrier" = Option<Carrier>, Query, description = "Only OTPs of this carrier."),
+        ("phone" = Option<Phone>, Query, description = "The whole number in E.164.", example = "+84981234567"),
+        ("from" = Option<TimeOrDate>, Query, description = "RFC 3339 time or date (midnight UTC), inclusive.", example = "2026-05-25T00:00:00+07:00"),
+        ("to" = Option<TimeOrDate>, Query, description = "RFC 3339 time or date, exclusive.", example = "2026-05-26"),
     ),
     responses(
         (
@@ -81,11 +81,12 @@ pub async fn list(
 /// # Errors
 /// Those of reading the first rows.
 pub async fn whole_csv(
+    request: &HttpRequest,
     state: web::Data<ApiState>,
     account: AccountId,
     filter: DeliveryFilter,
 ) -> Result<HttpResponse, ApiError> {
-    list::whole_csv::<Deliveries>(state, account, filter).await
+    list::whole_csv::<Deliveries>(request, state, account, filter).await
 }
 
 struct Deliveries;

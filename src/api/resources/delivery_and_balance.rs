@@ -1,8 +1,10 @@
 //! `GET /deliveries/{id}` and `GET /balance`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use nexo_domain::call::outcome::{ErrorCode, Status};
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::money::Micros;
+use nexo_domain::phone::RecordedPhone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::deliveries::Delivery as Record;
@@ -27,18 +29,16 @@ pub(in crate::api) struct Delivery {
 pub(in crate::api) struct ListedDelivery {
     #[schema(value_type = Uuid)]
     id: DeliveryId,
-    /// E.164; `+8498***4567` after the retention period of phones.
-    #[schema(example = "+84981234567")]
+    #[schema(value_type = RecordedPhone, example = "+84981234567")]
     phone: String,
-    #[schema(value_type = String, example = "viettel")]
+    #[schema(example = "viettel")]
     carrier: Carrier,
-    #[schema(pattern = "^(sent|delivered|failed)$", example = "delivered")]
-    status: &'static str,
-    #[schema(value_type = f64, example = 0.022)]
+    #[schema(example = "delivered")]
+    status: Status,
+    #[schema(example = 0.022)]
     cost: Micros,
-    /// `partial_playback`, `busy`, `declined`, `no_answer`, `unreachable`, `invalid_number`,
-    /// `carrier_error`, `interrupted` or `no_route`.
-    #[schema(required = true)]
+    /// Null unless it failed.
+    #[schema(required = true, value_type = Option<ErrorCode>)]
     error_code: Option<String>,
     /// The carrier's outcome; null while `sent`.
     #[schema(required = true, example = "success")]
@@ -58,7 +58,7 @@ impl ListedDelivery {
             id: delivery.id,
             phone: delivery.phone.to_string(),
             carrier: delivery.carrier,
-            status: delivery.status.as_str(),
+            status: delivery.status,
             cost: delivery.cost,
             error_code: delivery.error_code.clone(),
             carrier_status: delivery.carrier_status.clone(),
@@ -73,15 +73,15 @@ impl ListedDelivery {
 #[derive(Serialize, ToSchema)]
 pub(in crate::api) struct Balance {
     ok: bool,
-    #[schema(example = "USD")]
+    #[schema(pattern = "^USD$", example = "USD")]
     currency: &'static str,
-    #[schema(value_type = f64, example = 9.978)]
+    #[schema(example = 9.978)]
     balance: Micros,
-    #[schema(value_type = f64, example = 2.0)]
+    #[schema(example = 2.0)]
     bonus_credit: Micros,
-    #[schema(value_type = f64, example = 0.066)]
+    #[schema(example = 0.066)]
     free_credit: Micros,
-    #[schema(value_type = f64, example = 12.044)]
+    #[schema(example = 12.044)]
     total: Micros,
 }
 
@@ -94,7 +94,7 @@ pub(in crate::api) struct Balance {
     path = "/api/v1/deliveries/{id}",
     operation_id = "getDelivery",
     summary = "One OTP",
-    params(("id" = String, Path, description = "The id from the 202 answer. A malformed or foreign one is 404.")),
+    params(("id" = Uuid, Path, description = "The id from the 202 answer. A malformed or foreign one is 404.")),
     responses(
         (status = 200, description = "The delivery.", body = Delivery),
         (status = 404, description = "`not_found`: unknown, foreign or malformed.", body = Error),

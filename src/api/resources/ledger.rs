@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_domain::billing::ledger::{Bucket, Buckets, EntryKind};
 use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::money::Micros;
-use nexo_domain::timestamp::rfc3339;
+use nexo_domain::timestamp::{TimeOrDate, rfc3339};
 use nexo_entities::store::ledger::entries::{LedgerCursor, LedgerEntry as Record, LedgerFilter};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,7 +25,7 @@ const MAX_BUCKET: Micros = Micros::new(i64::MAX / 4);
 #[derive(Serialize, ToSchema)]
 pub(in crate::api) struct LedgerList {
     ok: bool,
-    #[schema(example = "USD")]
+    #[schema(pattern = "^USD$", example = "USD")]
     currency: &'static str,
     entries: Vec<LedgerEntry>,
     /// The cursor of the next page; null on the last one.
@@ -38,21 +38,18 @@ pub(in crate::api) struct LedgerList {
 pub(in crate::api) struct LedgerEntry {
     /// The same for all entries that were written together.
     posting_id: Uuid,
-    #[schema(
-        pattern = "^(debit|refund|deposit|grant|payout|forfeit|correction|commission)$",
-        example = "debit"
-    )]
-    kind: &'static str,
-    #[schema(pattern = "^(free|bonus|balance)$", example = "balance")]
-    bucket: &'static str,
+    #[schema(example = "debit")]
+    kind: EntryKind,
+    #[schema(example = "balance")]
+    bucket: Bucket,
     /// Negative if it left the bucket.
-    #[schema(value_type = f64, example = -0.022)]
+    #[schema(example = -0.022)]
     amount: Micros,
     /// The bucket after this entry.
-    #[schema(value_type = f64, example = 9.978)]
+    #[schema(example = 9.978)]
     bucket_total: Micros,
     /// The whole wallet after this entry.
-    #[schema(value_type = f64, example = 12.044)]
+    #[schema(example = 12.044)]
     total: Micros,
     /// The OTP of a debit, refund or commission.
     #[schema(required = true, value_type = Option<Uuid>)]
@@ -76,14 +73,14 @@ pub(in crate::api) struct LedgerEntry {
     path = "/api/v1/ledger",
     operation_id = "listLedger",
     summary = "The account's ledger entries, newest first",
+    description = "As JSON, or as CSV with `Accept: text/csv` (RFC 9110).",
     params(
         ("limit" = Option<u32>, Query, description = "Number of rows, 1 to 200. Default: 50 as JSON, all as CSV.", minimum = 1, maximum = 200),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the previous page; keep the other parameters."),
-        ("kind" = Option<String>, Query, description = "`debit`, `refund`, `deposit`, `grant`, `payout`, `forfeit`, `correction` or `commission`."),
-        ("bucket" = Option<String>, Query, description = "`free`, `bonus` or `balance`."),
-        ("from" = Option<String>, Query, description = "RFC 3339 time or date (midnight UTC), inclusive.", example = "2026-05-25T00:00:00+07:00"),
-        ("to" = Option<String>, Query, description = "RFC 3339 time or date, exclusive.", example = "2026-05-26"),
-        ("Accept" = Option<String>, Header, description = "`application/json` (the default) or `text/csv`, with quality values (RFC 9110)."),
+        ("kind" = Option<EntryKind>, Query, description = "Only entries of this kind."),
+        ("bucket" = Option<Bucket>, Query, description = "Only entries of this bucket."),
+        ("from" = Option<TimeOrDate>, Query, description = "RFC 3339 time or date (midnight UTC), inclusive.", example = "2026-05-25T00:00:00+07:00"),
+        ("to" = Option<TimeOrDate>, Query, description = "RFC 3339 time or date, exclusive.", example = "2026-05-26"),
     ),
     responses(
         (
@@ -114,10 +111,11 @@ pub async fn list(
 /// # Errors
 /// Those of reading the first rows.
 pub async fn whole_csv(
+    request: &HttpRequest,
     state: web::Data<ApiState>,
     account: AccountId,
 ) -> Result<HttpResponse, ApiError> {
-    list::whole_csv::<Ledger>(state, account, LedgerFilter::default()).await
+    list::whole_csv::<Ledger>(request, state, account, LedgerFilter::default()).await
 }
 
 struct Ledger;
@@ -170,8 +168,8 @@ impl List for Ledger {
     fn shape(rows: &[Record], next_cursor: Option<String>) -> impl Serialize {
         let entries = rows.iter().map(|entry| LedgerEntry {
             posting_id: entry.posting_id,
-            kind: entry.kind.as_str(),
-            bucket: entry.bucket.as_str(),
+            kind: entry.kind,
+            bucket: entry.bucket,
             amount: entry.amount,
             bucket_total: entry.after.of(entry.bucket),
             total: entry.after.total(),

@@ -190,7 +190,7 @@ async fn csv(
     let Ok(filter) = SearchForm::of(&request).filter(&site) else {
         return Err(PageError::not_found(member.language()));
     };
-    let response = api::resources::deliveries::whole_csv(edge, member.id(), filter).await;
+    let response = api::resources::deliveries::whole_csv(&request, edge, member.id(), filter).await;
     response.map_err(|error| PageError::of_list(error, member.language()))
 }
 

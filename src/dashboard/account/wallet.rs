@@ -1,7 +1,7 @@
 //! The wallet: its buckets, its ledger, and the low-balance notice.
 
 use actix_web::http::StatusCode;
-use actix_web::web;
+use actix_web::{HttpRequest, web};
 use maud::{Markup, html};
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::billing::ledger::EntryKind;
@@ -191,7 +191,7 @@ async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageR
     })
 }
 
-async fn csv(member: Member, edge: web::Data<ApiState>) -> PageResult {
-    let response = ledger::whole_csv(edge, member.id()).await;
+async fn csv(request: HttpRequest, member: Member, edge: web::Data<ApiState>) -> PageResult {
+    let response = ledger::whole_csv(&request, edge, member.id()).await;
     response.map_err(|error| PageError::of_list(error, member.language()))
 }

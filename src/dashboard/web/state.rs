@@ -43,6 +43,8 @@ pub struct SiteState {
     pub store: Store,
     pub public_url: PublicUrl,
     pub trusted_sources: TrustedSources,
+    /// Whether Strict-Transport-Security covers subdomains.
+    pub hsts_include_subdomains: bool,
     /// The price of an OTP, the free credit of a new account, and how a code is read.
     pub terms: Arc<Terms>,
     /// The limits of free actions.
@@ -87,6 +89,7 @@ impl SiteState {
             store: services.store,
             public_url: PublicUrl::of(&config.server.public_url),
             trusted_sources: config.server.trusted_sources(),
+            hsts_include_subdomains: config.server.hsts_include_subdomains,
             terms: services.terms,
             quotas: services.quotas,
             routing: services.routing,

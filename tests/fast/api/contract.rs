@@ -80,11 +80,11 @@ async fn malformed_requests_are_refused_in_the_order_of_the_contract(backend: Ba
     }
     let got = answer(client().get(&url)).await;
     assert_error(&got, 405, "method_not_allowed");
-    assert_eq!(got.header("allow"), Some("POST"));
+    assert_eq!(got.header("allow"), Some("POST, OPTIONS"));
     for probe in ["healthz", "readyz"] {
         let posted = answer(client().post(format!("{}/{probe}", gateway.url))).await;
         assert_error(&posted, 405, "method_not_allowed");
-        assert_eq!(posted.header("allow"), Some("GET"));
+        assert_eq!(posted.header("allow"), Some("GET, HEAD, OPTIONS"));
     }
     let unknown = answer(client().get(format!("{}/nowhere", gateway.url))).await;
     assert_error(&unknown, 404, "not_found");

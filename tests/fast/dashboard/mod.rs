@@ -7,7 +7,7 @@ mod forms;
 mod limits;
 mod live_delivery;
 mod passwords;
-mod routes;
+pub mod routes;
 mod sign_in_limits;
 mod tenants;
 mod totp;

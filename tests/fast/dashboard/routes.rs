@@ -1,5 +1,5 @@
-//! The routes of the site, read from the source of its router. New pages and forms are thus covered by the tests that
-//! visit all of them.
+//! The routes of the site, the API and the metrics port, read from the source of their routers. New ones are thus
+//! covered by the tests that visit all of them.
 
 use std::path::Path;
 
@@ -18,9 +18,23 @@ pub struct Route {
 
 /// All routes of the site.
 pub fn routes() -> Vec<Route> {
+    routes_of("dashboard")
+}
+
+/// All routes of the API, and the health checks.
+pub fn api_routes() -> Vec<Route> {
+    routes_of("api")
+}
+
+/// All routes of the metrics port.
+pub fn metrics_routes() -> Vec<Route> {
+    routes_of("telemetry::page")
+}
+
+fn routes_of(module: &str) -> Vec<Route> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
-    read(&source, "dashboard", "routes", "", &mut found);
+    read(&source, module, "routes", "", &mut found);
     found
 }
 

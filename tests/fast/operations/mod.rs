@@ -1,9 +1,11 @@
 //! Tests of operations: start and stop, supervision, overload, fairness, limits of the host, clocks, disk space, file
-//! modes, proxies, backups, traces, packaging and leaks of codes.
+//! modes, proxies, backups, traces, packaging,
+//! dependencies and leaks of codes.
 
 mod backup;
 mod clocks;
 mod connections;
+mod dependencies;
 mod disk_space;
 mod dns;
 mod fairness;

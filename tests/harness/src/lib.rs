@@ -11,6 +11,7 @@ pub mod mailbox;
 pub mod past;
 pub mod ports;
 pub mod postgres_server;
+pub mod raw_http;
 mod receiver;
 pub mod recogniser;
 pub mod scripted_gateway;

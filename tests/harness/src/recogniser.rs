@@ -1,6 +1,6 @@
 //! An independent speech recogniser, which shares no code with the engine's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::repository;
@@ -24,4 +24,15 @@ pub fn recognised(recording: &Path) -> String {
 /// Python with numpy, as set up by `tests/run`.
 pub fn python() -> String {
     std::env::var("NEXO_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
+}
+
+/// A program of the Python environment that `tests/run` sets up; `None` outside of it, and then the test is skipped.
+pub fn installed(program: &str) -> Option<PathBuf> {
+    let Some(python) = std::env::var_os("NEXO_TEST_PYTHON") else {
+        println!("skipped: tests/run installs {program}");
+        return None;
+    };
+    let path = PathBuf::from(python).with_file_name(program);
+    assert!(path.exists(), "{} is not installed", path.display());
+    Some(path)
 }
