@@ -101,8 +101,8 @@ fn add_headers(headers: &mut HeaderMap, id: HeaderValue) {
     }
 }
 
-/// Completes a refusal by the HTTP parser, as [`crate::http::connection`] needs it.
-pub fn complete_refusal(status: StatusCode) -> Refusal {
+/// Completes a refusal by the HTTP parser, as [`crate::http::parser_errors`] needs it.
+pub fn complete_refusal(status: StatusCode) -> ErrorAnswer {
     let error = match status {
         StatusCode::REQUEST_TIMEOUT => ApiError::RequestTimeout,
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ApiError::HeadersTooLarge,
@@ -110,7 +110,7 @@ pub fn complete_refusal(status: StatusCode) -> Refusal {
     };
     let id = middleware::request_id::request_id(&HeaderMap::new());
     let id = id.to_str().unwrap_or_default();
-    Refusal {
+    ErrorAnswer {
         headers: format!(
             "content-type: application/json\r\ncache-control: no-store\r\n\
              x-content-type-options: nosniff\r\nx-request-id: {id}\r\n"

@@ -16,8 +16,6 @@ use crate::http::parser_errors::ErrorAnswer;
 use crate::http::{self, ConnectionLimiter, ConnectionLimits, ServerOptions};
 use crate::trunks::status::{CarrierStatus, Status};
 
-/// How long an idle connection stays open; longer than the usual scrape interval.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How often recorded samples are moved into their buckets.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 

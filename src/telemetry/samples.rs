@@ -11,7 +11,7 @@ use nexo_entities::store::Store;
 use nexo_voice::endpoint::Endpoint;
 
 use super::line_limit::take_suppressed;
-use crate::http::connection::register_counters;
+use crate::http::parser_errors::register_counters;
 use crate::terms::Terms;
 
 /// How often in-memory states are sampled.

@@ -237,7 +237,7 @@ fn only_technical_refusals_move_on_to_another_gateway() {
     };
     assert!(Refusal::WeakChallenge(weak).may_fail_over());
     let now = Instant::now();
-    let mut call = Call::dial(LIMITS, now);
+    let mut call = Call::dial(LIMITS, READING, now);
     assert_eq!(
         call.step(CallInput::WeakChallenge(weak), now),
         [CallEffect::Ended(CallEnd::NotAccepted(

@@ -16,7 +16,9 @@ pub(super) use billing::{
     bucket_name, grouped, payment_method_name, payout_state, payout_wallet_name, referral_state,
     wallet_summary,
 };
-pub(super) use deliveries::{delivery_table, status_name, status_pill};
+pub(super) use deliveries::{
+    delivery_table, net_cost, refund_pill, sandbox_pill, status_name, status_pill,
+};
 pub(super) use elements::{
     Tone, copy_button, empty_state, error_notice, page_head, pill, secret_once, success_notice,
     time, time_or_never, usd,

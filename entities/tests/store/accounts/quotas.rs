@@ -275,7 +275,7 @@ async fn closing_or_renaming_an_account_does_not_free_its_mailbox(database: Arc<
     assert_eq!(renamed.credit, FreeCredit::Granted);
     let accounts = store.accounts();
     accounts
-        .set_email(renamed.id, "rob@example.com")
+        .set_email(renamed.id, "rob@example.com", None)
         .await
         .unwrap();
     let again = sign_up(&store, "bob@example.com", offer).await.unwrap();
