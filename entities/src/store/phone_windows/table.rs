@@ -67,16 +67,15 @@ impl PhoneWindows<'_> {
     }
 
     /// A delivery holds its phone's window unless no gateway accepted the call. Ids are in time
-    /// order, so only a few seconds of the table are read.
+    /// order, so only the end of the table is read.
     fn by_deliveries(self, now_ms: i64) -> Statement {
         let since_ms = now_ms - WINDOW_MS;
         self.store.sql(
             "SELECT test, phone, created_at_ms, id, carrier FROM deliveries \
-             WHERE id >= ? AND id < ? AND created_at_ms > ? AND created_at_ms <= ? \
+             WHERE id >= ? AND created_at_ms > ? AND created_at_ms <= ? \
              AND NOT (status = 'failed' AND error_code = ?) ORDER BY created_at_ms",
             [
                 min_id_at(since_ms - ID_CLOCK_SKEW_MS).into(),
-                min_id_at(now_ms + ID_CLOCK_SKEW_MS).into(),
                 since_ms.into(),
                 (now_ms + MAX_CLOCK_DIFFERENCE_MS).into(),
                 NO_ROUTE.into(),

@@ -396,10 +396,10 @@ impl Webhooks<'_> {
 
 /// When an attempt finished that ended at `at_ms`: not before it started, also if the clock was set back.
 pub(crate) fn finished_at(at_ms: i64) -> SimpleExpr {
-    Expr::cust_with_values(
-        "CASE WHEN ? < started_at_ms THEN started_at_ms ELSE ? END",
-        [at_ms, at_ms],
-    )
+    let started = Expr::col(Column::StartedAtMs);
+    Expr::case(Column::StartedAtMs.gt(at_ms), started)
+        .finally(Expr::value(at_ms))
+        .into()
 }
 
 /// PostgreSQL rejects NUL in text; a response may contain one.

@@ -182,7 +182,7 @@ async fn webhooks_a_dead_node_was_sending_are_unknown(database: Arc<Database>) {
     let taken = two
         .store
         .cluster()
-        .take_over(&dead, 30_000, NOW + 5)
+        .take_over(&dead, 30_000, NOW + 60_000)
         .await
         .unwrap();
     assert!(taken.is_some());
@@ -195,7 +195,7 @@ async fn webhooks_a_dead_node_was_sending_are_unknown(database: Arc<Database>) {
         .unwrap();
     assert_eq!(
         (attempt.status.as_str(), attempt.finished_at_ms),
-        ("unknown", Some(NOW + 5))
+        ("unknown", Some(NOW + 60_000))
     );
     // The other attempt was never claimed and is sent by a live node.
     let rest = two
