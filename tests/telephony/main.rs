@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod interop;
+mod key_injector;
 mod sipp;
 mod trunks;

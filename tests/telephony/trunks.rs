@@ -1,11 +1,9 @@
 //! Trunk behaviour besides calls: registration, probes, the circuit breaker, and what operators see of
 //! them. The far end is a script over a real socket.
 
-use std::net::UdpSocket;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::key_injector::KeyInjector;
 use harness::ports::free_ports;
 use harness::scripted_gateway::{ReceivedRequest, ScriptedGateway, busy};
 use harness::{Backend, Gateway, answer, client, nexo_binary, phone, until};
@@ -541,44 +539,4 @@ async fn a_required_keypress_delivers_to_a_person_and_not_to_a_voicemail_box() {
     assert_eq!(digits_heard(&person).await, "482917");
     assert_eq!(digits_heard(&voicemail).await, "");
     gateway.audit();
-}
-
-/// Sends telephone-events from another port of the sandbox carrier's address until it is dropped.
-struct KeyInjector {
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl KeyInjector {
-    fn start(ports: Vec<u16>) -> KeyInjector {
-        let stop = Arc::new(AtomicBool::new(false));
-        let is_over = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let mut sequence = 0_u16;
-            while !is_over.load(Ordering::Relaxed) {
-                for port in &ports {
-                    let mut packet = vec![0x80, 101];
-                    packet.extend(sequence.to_be_bytes());
-                    // A press of its own each.
-                    packet.extend((u32::from(sequence) * 8000).to_be_bytes());
-                    packet.extend([7, 7, 7, 7, 5, 10, 0, 160]);
-                    let _ = socket.send_to(&packet, ("127.0.0.1", *port));
-                }
-                sequence = sequence.wrapping_add(1);
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
-        KeyInjector {
-            stop,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for KeyInjector {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().map(std::thread::JoinHandle::join);
-    }
 }

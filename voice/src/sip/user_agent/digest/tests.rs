@@ -4,8 +4,10 @@ use std::process::Command;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use super::challenge::unquote;
 use super::*;
 use crate::sip::message::Message;
+use crate::sip::message::header::split_outside_quotes;
 
 const NONCE: &str = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
 const CLIENT_NONCE: &str = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
