@@ -1,7 +1,7 @@
 //! Which calls the sandbox takes: those of test keys, and those of live keys only while no carrier has a gateway.
 
 use harness::scripted_gateway::ScriptedGateway;
-use harness::{Backend, Customer, Gateway, answer, client, per_database, phone};
+use harness::{Backend, Gateway, answer, client, per_database, phone};
 
 const MOBIFONE_PHONE: &str = "+84901234567";
 
@@ -34,20 +34,7 @@ async fn with_one_trunk_the_other_carriers_have_no_route_for_live_keys(backend: 
     assert_eq!(accepted.status, 202, "{}", accepted.text);
     assert_eq!(far_end.requests("INVITE").len(), 1);
 
-    let key = [
-        "key",
-        "create",
-        "--account",
-        "a@example.com",
-        "--name",
-        "t",
-        "--test",
-    ];
-    let key = gateway.nexo(&key);
-    let test = Customer {
-        key: key["key"].as_str().unwrap().to_owned(),
-        ..customer.clone()
-    };
+    let test = gateway.with_test_key(&customer, "a@example.com");
     let accepted = test.send(MOBIFONE_PHONE, "482917").await;
     assert_eq!(accepted.status, 202, "{}", accepted.text);
     let id = accepted.json["id"].as_str().unwrap();
