@@ -63,7 +63,8 @@ impl Deliveries<'_> {
         for (sql, values) in [
             (
                 "UPDATE delivery_filters_until SET until_id = \
-                 (SELECT MAX(until_id) FROM delivery_filters WHERE until_id < ?) WHERE id = 1",
+                 (SELECT until_id FROM delivery_filters WHERE until_id < ? \
+                 ORDER BY until_id DESC LIMIT 1) WHERE id = 1",
                 [written.clone()],
             ),
             (
