@@ -374,3 +374,19 @@ async fn a_session_ends_after_the_configured_days_however_often_it_is_used(backe
     assert!(!lan.cookies.contains_key("nexo_session"));
     assert_eq!(lan.sign_in(OLD, PASSWORD).await.status, 303);
 }
+
+#[actix_web::test]
+async fn the_rules_for_sign_in_are_reloaded() {
+    let rule = |required| format!("[sign_in]\noperators_need_second_factor = {required}\n");
+    let gateway = Gateway::configured(Backend::Sqlite, &rule(false), &[]);
+    let create = ["account", "create", "--operator", "--email", OLD];
+    gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
+    let mut operator = Visitor::of(&gateway);
+    operator.sign_in(OLD, PASSWORD).await;
+    assert_eq!(operator.get("/dashboard").await.status, 200);
+    gateway.reload(&rule(true));
+    until("the new rule", TIMEOUT, async || {
+        (operator.get("/dashboard").await.location() == FACTOR).then_some(())
+    })
+    .await;
+}
