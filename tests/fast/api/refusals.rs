@@ -104,7 +104,7 @@ async fn a_flood_of_refused_requests_writes_few_log_lines() {
         );
         assert_eq!(
             request(&gateway.url, "POST", "/auth/sign-in", &[]).status,
-            403
+            400
         );
     }
     let unsigned = "POST /api/v1/bank-notifications HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
