@@ -220,7 +220,7 @@ impl ApiError {
                 "The head of the request did not arrive within 5 seconds.".into()
             }
             ApiError::HeadersTooLarge => {
-                "The head of the request may be at most 128 KiB.".into()
+                "The head of a request may have at most 96 headers and 128 KiB.".into()
             }
             ApiError::Internal => {
                 "Internal error. We have been notified; quote the X-Request-Id.".into()

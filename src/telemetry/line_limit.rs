@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use tracing::callsite::Identifier;
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Filter};
 
 /// How many lines a call site may write in one window.
@@ -70,6 +72,19 @@ fn is_connection_noise(line: &Metadata<'_>) -> bool {
 impl<S> Filter<S> for LineLimit {
     fn enabled(&self, line: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         self.shows_connections || !is_connection_noise(line)
+    }
+
+    /// Decided once for each call site, so that requests do not pay for it.
+    fn callsite_enabled(&self, line: &'static Metadata<'static>) -> Interest {
+        match self.shows_connections || !is_connection_noise(line) {
+            true => Interest::always(),
+            false => Interest::never(),
+        }
+    }
+
+    /// Leaves the level to the other filter.
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::TRACE)
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {

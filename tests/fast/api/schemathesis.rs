@@ -35,9 +35,13 @@ async fn schemathesis_finds_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let settings = known_values(&gateway, &key).await;
     std::fs::write(directory.path().join("schemathesis.toml"), settings).unwrap();
+    // Loaded by its URL, the document's own operation would not be tested.
+    let url = format!("{}/api/v1/openapi.json", gateway.url);
+    let document = answer(client().get(url)).await;
+    std::fs::write(directory.path().join("openapi.json"), &document.text).unwrap();
     let output = Command::new(program)
         .current_dir(directory.path())
-        .args(["run", &format!("{}/api/v1/openapi.json", gateway.url)])
+        .args(["run", "openapi.json", "--url", &gateway.url])
         .args(["--header", &format!("Authorization: Bearer {key}")])
         .args([
             "--checks",
@@ -47,13 +51,7 @@ async fn schemathesis_finds_nothing() {
             "--continue-on-failure",
             "--generation-deterministic",
         ])
-        .args([
-            "--generation-database",
-            "none",
-            "--request-timeout",
-            "30",
-            "--no-color",
-        ])
+        .args(["--request-timeout", "30", "--no-color"])
         .output()
         .unwrap();
     let report = String::from_utf8_lossy(&output.stdout);
@@ -62,8 +60,8 @@ async fn schemathesis_finds_nothing() {
         "{report}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    // Every operation was tested.
-    let operations = gateway_operations(&gateway).await;
+    let paths = document.json["paths"].as_object().unwrap().values();
+    let operations: usize = paths.map(|path| path.as_object().unwrap().len()).sum();
     assert!(
         report.contains(&format!("Tested: {operations}")),
         "{report}"
@@ -95,12 +93,4 @@ async fn known_values(gateway: &Gateway, key: &str) -> String {
         )
     })
     .concat()
-}
-
-/// The number of operations in the document.
-async fn gateway_operations(gateway: &Gateway) -> usize {
-    let url = format!("{}/api/v1/openapi.json", gateway.url);
-    let document = answer(client().get(url)).await.json;
-    let paths = document["paths"].as_object().unwrap().values();
-    paths.map(|path| path.as_object().unwrap().len()).sum()
 }
