@@ -27,11 +27,8 @@ mod stream;
 use body::TrackedBody;
 pub use limits::{ConnectionLimiter, ConnectionLimits};
 use parser_errors::{Complete, ErrorCompleter};
-use stream::{Activity, ClientStream};
+use stream::{Activity, ClientStream, KEEP_ALIVE};
 
-/// How long an idle connection stays open. Longer than the pools of common HTTP clients (5 s in httpx), so that the
-/// server does not close a connection just as the client sends a request on it.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long requests may still take when the server stops, in seconds.
 const SHUTDOWN_TIMEOUT: u64 = 5;
 

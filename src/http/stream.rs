@@ -12,9 +12,11 @@ use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::KEEP_ALIVE;
 use super::limits::ConnectionPermit;
 
+/// How long an idle connection stays open. Longer than the pools of common HTTP clients (5 s in httpx), so that the
+/// server does not close a connection just as the client sends a request on it.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long the head of a request may take from its first byte. actix-web answers the first request of a connection
 /// with 408 after 5 s; this also ends later ones.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -66,7 +66,19 @@ pub fn install_recorder() -> anyhow::Result<PrometheusHandle> {
         .install_recorder()
         .context("installing the metrics recorder failed")?;
     describe();
+    register_rare_counters();
     Ok(handle)
+}
+
+/// Publishes zero for counters that most processes never increase, so that rates over them have data.
+fn register_rare_counters() {
+    for part in ["webhook", "mail", "sip"] {
+        let labels = [("part", part), ("resource", "descriptors")];
+        metrics::counter!("nexo_shortages_total", &labels).increment(0);
+    }
+    for reason in ["slow_request", "slow_reader", "idle"] {
+        metrics::counter!("nexo_http_connections_closed_total", "reason" => reason).increment(0);
+    }
 }
 
 const COUNTERS: &[(&str, &str)] = &[

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::{Addresses, DnsError};
+use super::addresses::{Addresses, DnsError};
 
 /// How long a name that no server answered for is not queried again.
 const FAILURE_TTL: Duration = Duration::from_secs(5);

@@ -16,16 +16,16 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 use nexo_voice::net::shortage::Shortage;
-use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
+mod addresses;
 mod history;
 
+use addresses::LOOKUP_TIMEOUT;
+pub use addresses::{Addresses, DnsError};
 use history::History;
 
-/// The time of one lookup, all queries together.
-pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time that a lookup waits for its turn. With [`LOOKUP_TIMEOUT`], less than the 5 s of a webhook.
 const TURN_TIMEOUT: Duration = Duration::from_millis(1_500);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,21 +37,6 @@ const CACHED_NAMES: u64 = 4_096;
 const MAX_TTL: Duration = Duration::from_secs(300);
 /// The most addresses of one name that are used.
 const MAX_ADDRESSES: usize = 16;
-
-/// Why a name has no addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum DnsError {
-    #[error("the host name does not resolve")]
-    Unresolved,
-    #[error("no DNS server answered within {} s", LOOKUP_TIMEOUT.as_secs())]
-    NoAnswer,
-    /// The name may resolve later.
-    #[error("{0}")]
-    Shortage(#[from] Shortage),
-}
-
-/// The addresses of a name, IPv4 first.
-pub type Addresses = Result<Arc<[IpAddr]>, DnsError>;
 
 /// A lookup that waits for its answer.
 struct Request {
