@@ -101,7 +101,7 @@ impl Engine {
             settings: ArcSwap::from_pointee(parts.settings),
         });
         #[cfg(debug_assertions)]
-        crate::test_hooks::listen_for_panics(Arc::clone(&dispatcher), webhooks.clone());
+        crate::test_hooks::panics::listen(Arc::clone(&dispatcher), webhooks.clone());
         let health = Arc::new(Health::default());
         let mut tasks = TaskSet::default();
         spawn_recovery(&mut tasks, &parts);

@@ -22,7 +22,6 @@ use crate::store::StoreError;
 use crate::store::ledger::posting::NodeEpoch;
 use crate::store::sql::rows::scalar;
 use crate::store::views::Cluster;
-use crate::store::webhooks::attempts::finished_at;
 use crate::tables::deliveries::delivery;
 use crate::tables::webhooks::attempt;
 
@@ -275,7 +274,7 @@ async fn inherit(
         .await?;
     attempt::Entity::update_many()
         .col_expr(attempt::Column::Status, Expr::value("unknown"))
-        .col_expr(attempt::Column::FinishedAtMs, finished_at(at_ms))
+        .col_expr(attempt::Column::FinishedAtMs, attempt::finished_at(at_ms))
         .filter(Expr::cust("status = 'sending'"))
         .filter(attempt::Column::Node.eq(name))
         .exec(transaction)

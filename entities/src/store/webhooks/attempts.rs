@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId, WebhookAttemptId};
 use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::HashedSecret;
-use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait,
     QueryFilter, QueryOrder, QueryResult, Value,
@@ -24,7 +24,7 @@ use crate::store::sql::bulk::{Bulk, NULL_INT};
 use crate::store::sql::rows::{Columns, scalar};
 use crate::store::views::Webhooks;
 use crate::store::{Conflict, StoreError};
-use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity, Model};
+use crate::tables::webhooks::attempt::{ActiveModel, Column, Entity, Model, finished_at};
 use crate::tables::webhooks::endpoint;
 
 /// An attempt that this node must send now.
@@ -392,14 +392,6 @@ impl Webhooks<'_> {
         let at_ms: Option<Option<i64>> = scalar(&self.store.job_reader, oldest).await?;
         Ok(at_ms.flatten())
     }
-}
-
-/// When an attempt finished that ended at `at_ms`: not before it started, also if the clock was set back.
-pub(crate) fn finished_at(at_ms: i64) -> SimpleExpr {
-    let started = Expr::col(Column::StartedAtMs);
-    Expr::case(Column::StartedAtMs.gt(at_ms), started)
-        .finally(Expr::value(at_ms))
-        .into()
 }
 
 /// PostgreSQL rejects NUL in text; a response may contain one.

@@ -1,6 +1,7 @@
 //! Webhook attempts, one per POST: the outbox and its history.
 
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::SimpleExpr;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "webhook_attempts")]
@@ -34,3 +35,11 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// When an attempt finished that ended at `at_ms`: not before it started, also if the clock was set back.
+pub(crate) fn finished_at(at_ms: i64) -> SimpleExpr {
+    let started = Expr::col(Column::StartedAtMs);
+    Expr::case(Column::StartedAtMs.gt(at_ms), started)
+        .finally(Expr::value(at_ms))
+        .into()
+}

@@ -12,6 +12,9 @@
 
 use std::time::Duration;
 
+#[cfg(debug_assertions)]
+pub(crate) mod panics;
+
 /// The duration that a debug build finds in this variable, in milliseconds. Otherwise `shipped`.
 pub fn duration(variable: &str, shipped: Duration) -> Duration {
     #[cfg(debug_assertions)]
@@ -48,48 +51,10 @@ mod wall_clock {
         OFFSET_MS.load(Ordering::Relaxed)
     }
 
-    pub fn set(text: &[u8]) {
+    pub(super) fn set(text: &[u8]) {
         let offset = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
         if let Some(offset) = offset {
             OFFSET_MS.store(offset, Ordering::Relaxed);
         }
     }
-}
-
-/// Makes actors panic when a datagram to `NEXO_TEST_PANICS` names them. Ends with the process.
-///
-/// # Panics
-/// When the socket cannot be opened: the test that asked for it would wait for nothing.
-#[cfg(debug_assertions)]
-pub(crate) fn listen_for_panics(
-    dispatcher: std::sync::Arc<crate::dispatch::Dispatcher>,
-    webhooks: crate::supervision::handle::Handle<crate::webhook::WebhookActor>,
-) {
-    use crate::supervision::supervisor::Supervise;
-
-    let Some(path) = std::env::var_os("NEXO_TEST_PANICS") else {
-        return;
-    };
-    // A predecessor that was killed left its socket behind.
-    let _ = std::fs::remove_file(&path);
-    let socket = tokio::net::UnixDatagram::bind(&path).expect("the socket in NEXO_TEST_PANICS");
-    actix_rt::spawn(async move {
-        let mut name = [0; 32];
-        while let Ok(length) = socket.recv(&mut name).await {
-            // An actor whose mailbox is full panics with the next datagram.
-            match &name[..length] {
-                [b'c', b'l', b'o', b'c', b'k', b' ', offset @ ..] => wall_clock::set(offset),
-                b"carriers" => dispatcher.carriers.iter().for_each(|route| {
-                    let _ = route.actor.try_send(Supervise::Panic);
-                }),
-                b"wallets" => dispatcher.wallets.all().iter().for_each(|wallet| {
-                    let _ = wallet.try_send(Supervise::Panic);
-                }),
-                b"webhooks" => {
-                    let _ = webhooks.try_send(Supervise::Panic);
-                }
-                _ => {}
-            }
-        }
-    });
 }
