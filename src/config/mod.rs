@@ -6,46 +6,41 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+pub mod accounts;
 pub mod billing;
 pub mod database;
 pub mod deposits;
-pub mod dns;
 pub mod logging;
-pub mod mail;
-pub mod privacy;
-pub mod quotas;
+pub mod outbound;
 pub mod read;
-pub mod reviews;
 pub mod server;
-pub mod sign_in;
 pub mod telephony;
 mod warnings;
-pub mod webhooks;
 
 #[cfg(test)]
 mod tests;
 
+use accounts::privacy::PrivacyConfig;
+use accounts::quotas::QuotasConfig;
+use accounts::reviews::ReviewsConfig;
+use accounts::sign_in::SignInConfig;
 use billing::BillingConfig;
 use database::{ClusterConfig, DatabaseConfig};
 use deposits::DepositsConfig;
-use dns::DnsConfig;
 use logging::{LogsConfig, TracesConfig};
-use mail::MailConfig;
 use nexo_domain::phone::carrier_plan::Carrier;
-use privacy::PrivacyConfig;
-use quotas::QuotasConfig;
+use outbound::dns::DnsConfig;
+use outbound::mail::MailConfig;
+use outbound::webhooks::WebhooksConfig;
 use read::effective::EffectiveConfig;
 pub use read::error::ConfigError;
 use read::raw::RawSettings;
 use read::section::Reader;
-use reviews::ReviewsConfig;
 use server::{MetricsConfig, ServerConfig};
-use sign_in::SignInConfig;
 use telephony::calls::CallsConfig;
 use telephony::carriers::CarrierConfig;
 use telephony::sandbox::SandboxSettings;
 use telephony::sip::SipConfig;
-use webhooks::WebhooksConfig;
 
 /// The file that is read if none is named and it exists.
 pub const DEFAULT_FILE: &str = "nexo.toml";

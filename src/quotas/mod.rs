@@ -23,7 +23,7 @@ use nexo_entities::store::accounts::sign_up::SignUpOffer;
 use nexo_entities::store::{Conflict, Store, StoreError};
 use sha2::{Digest, Sha256};
 
-use crate::config::quotas::QuotasConfig;
+use crate::config::accounts::quotas::QuotasConfig;
 
 mod counters;
 mod rates;

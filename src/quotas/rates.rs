@@ -8,7 +8,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::account::quota::QuotaExceeded;
 use uuid::Uuid;
 
-use crate::config::quotas::QuotasConfig;
+use crate::config::accounts::quotas::QuotasConfig;
 
 const TEST_OTPS: &str = "test_otps_per_minute";
 const TEST_EVENTS: &str = "test_events_per_minute";

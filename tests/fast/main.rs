@@ -1,10 +1,12 @@
 //! Tests of the shipped binary without telephony peers and browsers: the HTTP API, the commands, the dashboard,
-//! billing, operator pages and operations.
+//! billing, operator pages, operations and the host.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
 mod billing;
 pub(crate) mod cli;
 mod dashboard;
+mod host;
+mod http;
 mod operations;
 mod operators;

@@ -10,7 +10,7 @@ use nexo_entities::store::webhooks::endpoints::{Endpoint, EndpointChange};
 
 use crate::dashboard::auth::session::ACCESS_REVIEW_PATH;
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Translate, access_review as texts};
+use crate::dashboard::texts::{Translate, account::access_review as texts};
 use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {

@@ -7,7 +7,7 @@ use nexo_domain::account::quota::resets_at_ms;
 use nexo_domain::timestamp::rfc3339;
 
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Translate, limits as texts};
+use crate::dashboard::texts::{Translate, account::limits as texts};
 use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {

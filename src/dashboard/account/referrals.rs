@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::dashboard::auth::credentials::{form_status, is_password, password_field};
 use crate::dashboard::components::*;
 use crate::dashboard::mail::notices;
-use crate::dashboard::texts::{Text, Translate, frame, referrals as texts, settings};
+use crate::dashboard::texts::{Text, Translate, account::settings, frame, referrals as texts};
 use crate::dashboard::web::*;
 
 /// The number of referrals on a page.

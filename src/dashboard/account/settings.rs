@@ -21,7 +21,7 @@ use crate::dashboard::auth::session::{ACCESS_REVIEW_PATH, remember_browser};
 use crate::dashboard::auth::totp;
 use crate::dashboard::components::*;
 use crate::dashboard::mail::notices;
-use crate::dashboard::texts::{Text, Translate, accounts, frame, settings as texts};
+use crate::dashboard::texts::{Text, Translate, account::settings as texts, accounts, frame};
 use crate::dashboard::web::*;
 
 const PATH: &str = "/dashboard/settings";

@@ -5,7 +5,7 @@ use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::otp::Language;
 
 use super::{Left, Right, Tone, pill, table};
-use crate::dashboard::texts::{Text, Translate, limits as texts};
+use crate::dashboard::texts::{Text, Translate, account::limits as texts};
 use crate::quotas::QuotaStatus;
 
 /// The name of a quota of accounts.

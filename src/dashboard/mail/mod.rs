@@ -7,7 +7,7 @@ use lettre::message::Mailbox;
 use lettre::{Address, Message};
 use nexo_actors::dns::Resolver;
 
-use crate::config::mail::MailConfig;
+use crate::config::outbound::mail::MailConfig;
 
 pub mod low_balance;
 pub mod notices;

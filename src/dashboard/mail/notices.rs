@@ -4,7 +4,7 @@ use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::Account;
 
 use super::{Email, Mailer};
-use crate::dashboard::texts::{Text, Translate, notices as texts};
+use crate::dashboard::texts::{Text, Translate, account::notices as texts};
 
 /// Sends a notice to an address, in the account's language.
 fn send(mailer: &Mailer, to: &str, l: Language, subject: Text, text: String) {

@@ -17,7 +17,7 @@ use super::decision::{
     parse_id, reference,
 };
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Translate, frame, limits, operators as texts};
+use crate::dashboard::texts::{Translate, account::limits, frame, operators as texts};
 use crate::dashboard::web::*;
 use crate::input;
 

@@ -7,7 +7,7 @@ use nexo_entities::store::StoreError;
 use nexo_entities::store::operations::operator_log::{LoggedAction, Operator as DecisionMaker};
 
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Text, Translate, limits, operators as texts};
+use crate::dashboard::texts::{Text, Translate, account::limits, operators as texts};
 use crate::dashboard::web::*;
 use crate::input;
 

@@ -85,19 +85,16 @@ fn check(texts: &[(&str, Text)]) {
     }
 }
 
-pub mod access_review;
+pub mod account;
 pub mod accounts;
 pub mod deliveries;
 pub mod developer;
 pub mod errors;
 pub mod frame;
 pub mod landing;
-pub mod limits;
-pub mod notices;
 pub mod operators;
 pub mod overview;
 pub mod referrals;
-pub mod settings;
 pub mod wallet;
 
 #[cfg(test)]

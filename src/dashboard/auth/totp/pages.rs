@@ -11,7 +11,7 @@ use crate::dashboard::auth::credentials::{form_status, is_password, password_fie
 use crate::dashboard::auth::totp;
 use crate::dashboard::components::*;
 use crate::dashboard::mail::notices;
-use crate::dashboard::texts::{Text, Translate, accounts, settings as texts};
+use crate::dashboard::texts::{Text, Translate, account::settings as texts, accounts};
 use crate::dashboard::web::navigation::SECOND_FACTOR_PATH;
 use crate::dashboard::web::*;
 use crate::qr;

@@ -6,8 +6,8 @@ use lettre::message::Mailbox;
 use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use url::Url;
 
-use super::read::error::ConfigError;
-use super::read::section::{MASK, Reader};
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::{MASK, Reader};
 
 /// `[mail]`.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub struct MailConfig {
 }
 
 impl MailConfig {
-    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+    pub(in crate::config) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("mail")?;
         Ok(Self {
             smtp_url: section.masked(

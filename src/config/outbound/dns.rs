@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::read::error::ConfigError;
-use super::read::section::Reader;
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::Reader;
 
 /// `[dns]`.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct DnsConfig {
 }
 
 impl DnsConfig {
-    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+    pub(in crate::config) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("dns")?;
         Ok(Self {
             servers: section.list(

@@ -1,7 +1,7 @@
 //! `[privacy]`: how long phone numbers and test records are stored.
 
-use super::read::error::ConfigError;
-use super::read::section::Reader;
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::Reader;
 
 /// `[privacy]`.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct PrivacyConfig {
 }
 
 impl PrivacyConfig {
-    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+    pub(in crate::config) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("privacy")?;
         Ok(Self {
             mask_phones_after_days: section.integer("mask_phones_after_days", 0, 0..=36_500)?,

@@ -2,8 +2,8 @@
 
 use nexo_domain::account::quota::{MAX_LIMIT, QuotaKind, QuotaLimits};
 
-use super::read::error::ConfigError;
-use super::read::section::Reader;
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::Reader;
 
 /// `[quotas]`. 0 means unlimited.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,7 @@ pub struct QuotasConfig {
 }
 
 impl QuotasConfig {
-    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+    pub(in crate::config) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("quotas")?;
         let mut number = |key, default: u32| {
             section.integer::<u32>(key, default.into(), 0..=i64::from(MAX_LIMIT))

@@ -1,7 +1,7 @@
 //! `[webhooks]`: the timeout and the allowed addresses of customers' webhook receivers.
 
-use super::read::error::ConfigError;
-use super::read::section::Reader;
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::Reader;
 
 /// `[webhooks]`.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub struct WebhooksConfig {
 }
 
 impl WebhooksConfig {
-    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+    pub(in crate::config) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("webhooks")?;
         Ok(Self {
             timeout_ms: section.integer("timeout_ms", 5_000, 1..=60_000)?,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use nexo_domain::account::traffic::Limits;
 
-use super::read::error::ConfigError;
-use super::read::section::Reader;
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::Reader;
 
 /// `[reviews]`.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct ReviewsConfig {
 }
 
 impl ReviewsConfig {
-    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+    pub(in crate::config) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("reviews")?;
         let window: u64 = section.integer("window_seconds", 300, 0..=86_400)?;
         let settle: u64 = section.integer("settle_seconds", 90, 0..=600)?;

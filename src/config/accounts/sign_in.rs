@@ -1,7 +1,7 @@
 //! `[sign_in]`: sessions and the second factor.
 
-use super::read::error::ConfigError;
-use super::read::section::Reader;
+use crate::config::read::error::ConfigError;
+use crate::config::read::section::Reader;
 
 /// `[sign_in]`.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct SignInConfig {
 }
 
 impl SignInConfig {
-    pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
+    pub(in crate::config) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("sign_in")?;
         Ok(Self {
             session_max_days: section.integer("session_max_days", 30, 1..=365)?,
