@@ -164,7 +164,9 @@ fn email_form(site: &SiteState, member: &Member, pending: Option<&PendingEmailCh
             h2 { (l.t(texts::EMAIL)) }
             @if let Some(pending) = pending {
                 p { (l.t_with(texts::EMAIL_PENDING, &[("email", &pending.email)])) }
-                (button_form(member, &format!("{PATH}/email/cancel"), "second small", l.t(texts::EMAIL_CANCEL)))
+                div.field {
+                    (button_form(member, &format!("{PATH}/email/cancel"), "second small", l.t(texts::EMAIL_CANCEL)))
+                }
             }
             form method="post" action={ (PATH) "/email" } {
                 (form_token(member))

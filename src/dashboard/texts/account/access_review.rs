@@ -10,7 +10,7 @@ texts! {
     NO_ENDPOINTS = "No webhook endpoints.", "Không có webhook nào.";
     PAYOUT = "Payout method", "Nơi nhận tiền";
     CHANGE_PAYOUT = "Change it on the referrals page", "Thay đổi tại trang giới thiệu";
-    CREATED = "created", "tạo lúc";
-    LAST_USED = "last used", "dùng lần cuối";
+    CREATED = "Created:", "Tạo lúc:";
+    LAST_USED = "Last used:", "Dùng lần cuối:";
     FINISH = "Revoke what is ticked, keep the rest", "Thu hồi mục đã đánh dấu, giữ phần còn lại";
 }
