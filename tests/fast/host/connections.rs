@@ -172,6 +172,9 @@ async fn idle_connections_do_not_block_the_metrics_port_for_long() {
     let gateway = Gateway::start(Backend::Sqlite, &[]);
     let address = &gateway.metrics["http://".len()..gateway.metrics.len() - "/metrics".len()];
     let _idle: Vec<_> = (0..300).map(|_| TcpStream::connect(address)).collect();
+    // The API has limits of its own. This also installs the TLS provider that the client below needs.
+    let request = client().get(format!("{}/healthz", gateway.url));
+    assert_eq!(answer(request).await.status, 200);
     until("the metrics are available", SOON, async || {
         let local = IpAddr::from([127, 0, 0, 77]);
         let http = reqwest::Client::builder().local_address(local).no_proxy();
@@ -179,6 +182,4 @@ async fn idle_connections_do_not_block_the_metrics_port_for_long() {
         page.is_ok_and(|page| page.status() == 200).then_some(())
     })
     .await;
-    let request = client().get(format!("{}/healthz", gateway.url));
-    assert_eq!(answer(request).await.status, 200);
 }
