@@ -2,15 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use harness::past::Past;
 use harness::visitor::Visitor;
 use harness::{
-    Answer, Backend, Customer, Gateway, answer, client, per_database, phone, read_answer, until,
+    Answer, Backend, Customer, Gateway, client, per_database, phone, read_answer, until,
 };
 use socket2::{Domain, Socket, Type};
 
@@ -35,8 +35,11 @@ async fn gateway_with_history(backend: Backend, settings: &[(&str, &str)]) -> (G
 
 async fn csv(customer: &Customer, path: &str) -> Answer {
     let url = format!("{}/{path}", customer.api);
-    let request = client().get(url).bearer_auth(&customer.key);
-    answer(request.header("Accept", "text/csv")).await
+    served(|| {
+        let request = unpooled().get(&url).bearer_auth(&customer.key);
+        request.header("Accept", "text/csv")
+    })
+    .await
 }
 
 /// A download whose client has sent the request and reads nothing.
@@ -83,11 +86,14 @@ fn assert_too_many(answer: &Answer) {
 
 /// A client that opens a connection for each request. A pooled one may be closed by the server while it is idle.
 fn unpooled() -> reqwest::Client {
-    reqwest::Client::builder()
-        .no_proxy()
-        .pool_max_idle_per_host(0)
-        .build()
-        .unwrap()
+    // Building one reads the system's certificates, which takes long.
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        // Installs the TLS provider.
+        let _ = client();
+        let unpooled = reqwest::Client::builder().no_proxy();
+        unpooled.pool_max_idle_per_host(0).build().unwrap()
+    });
+    CLIENT.clone()
 }
 
 /// The answer to a request. It is repeated if the server closed the connection because the client was late.
@@ -241,10 +247,10 @@ async fn hundreds_of_lists_of_one_account_leave_the_others_alone(backend: Backen
     let answers = join_all(flood).await;
     let answers: Vec<Answer> = answers.into_iter().filter_map(Result::unwrap).collect();
     assert!(!answers.is_empty());
-    // Its own requests may wait for too long.
+    // Its own requests may wait for too long, or be late on a busy machine.
     for answer in answers
         .iter()
-        .filter(|answer| ![200, 503].contains(&answer.status))
+        .filter(|answer| ![200, 408, 503].contains(&answer.status))
     {
         assert_too_many(answer);
     }
