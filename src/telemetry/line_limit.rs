@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tracing::callsite::Identifier;
 use tracing::subscriber::Interest;
-use tracing::{Event, Level, Metadata};
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Filter};
 
@@ -69,16 +69,32 @@ fn is_connection_noise(line: &Metadata<'_>) -> bool {
     line.target().starts_with(CONNECTIONS)
 }
 
+/// Whether it is a warning or an error.
+fn is_limited(line: &Metadata<'_>) -> bool {
+    line.is_event() && *line.level() <= Level::WARN
+}
+
 impl<S> Filter<S> for LineLimit {
+    /// Decides here and not in `event_enabled`: after that, the next line of the thread would be filtered wrongly.
     fn enabled(&self, line: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        self.shows_connections || !is_connection_noise(line)
+        if is_connection_noise(line) && !self.shows_connections {
+            return false;
+        }
+        if !is_limited(line) || self.admits(line.callsite(), Instant::now()) {
+            return true;
+        }
+        SUPPRESSED.fetch_add(1, Ordering::Relaxed);
+        false
     }
 
-    /// Decided once for each call site, so that requests do not pay for it.
+    /// Only warnings and errors are decided one by one, so that requests do not pay for it.
     fn callsite_enabled(&self, line: &'static Metadata<'static>) -> Interest {
-        match self.shows_connections || !is_connection_noise(line) {
-            true => Interest::always(),
-            false => Interest::never(),
+        if is_connection_noise(line) && !self.shows_connections {
+            return Interest::never();
+        }
+        match is_limited(line) {
+            true => Interest::sometimes(),
+            false => Interest::always(),
         }
     }
 
@@ -86,20 +102,16 @@ impl<S> Filter<S> for LineLimit {
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(LevelFilter::TRACE)
     }
-
-    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        let line = event.metadata();
-        if *line.level() > Level::WARN || self.admits(line.callsite(), Instant::now()) {
-            return true;
-        }
-        SUPPRESSED.fetch_add(1, Ordering::Relaxed);
-        false
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parking_lot::Mutex;
+    use std::sync::Arc;
+    use tracing_subscriber::filter::FilterExt;
+    use tracing_subscriber::layer::{Layer, SubscriberExt};
+    use tracing_subscriber::registry::Registry;
 
     /// A call site to identify.
     fn site() -> Identifier {
@@ -121,5 +133,45 @@ mod tests {
         assert_eq!(written(start), 50);
         assert_eq!(written(start + WINDOW / 2), 0);
         assert_eq!(written(start + WINDOW), 50);
+    }
+
+    /// Collects what a log layer writes.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn suppressed_lines_leave_the_lines_of_other_places_alone() {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let filter = LevelFilter::INFO.and(LineLimit::new(false));
+        let log = Registry::default().with(lines.with_filter(filter));
+        tracing::subscriber::with_default(log, || {
+            for n in 0..200 {
+                tracing::error!(n, "again");
+                tracing::info!(n, "in between");
+                tracing::debug!(n, "hidden");
+            }
+            tracing::error!(target: "actix_http::h1::dispatcher", "stream error");
+            tracing::warn!("at the end");
+        });
+        let text = String::from_utf8(written.0.lock().clone()).unwrap();
+        let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+        assert_eq!(count("again"), 50);
+        assert_eq!(count("in between"), 200);
+        assert_eq!(count("at the end"), 1);
+        assert_eq!(count("hidden") + count("stream error"), 0);
+        assert!(take_suppressed() >= 150);
     }
 }
