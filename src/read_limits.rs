@@ -2,7 +2,7 @@
 //!
 //! | what | bound | beyond it |
 //! |---|---|---|
-//! | lists, look-ups and pages | [`Bounds::reads_per_account`] at once | wait in turn for up to [`MAX_WAIT`], then 429 |
+//! | lists and pages | [`Bounds::reads_per_account`] at once | wait in turn for up to [`MAX_WAIT`], then 429 |
 //! | exports (CSV streams) | [`Bounds::exports_per_account`], and [`Bounds::exports`] of all accounts | 429 |
 //!
 //! An export takes a turn among its account's reads for each page, and none while the client receives the page. If

@@ -9,7 +9,6 @@ use nexo_actors::dispatch::Dispatcher;
 use nexo_actors::supervision::handle::Handle;
 use nexo_actors::webhook::WebhookActor;
 use nexo_domain::account::client_ip::TrustedSources;
-use nexo_domain::ids::AccountId;
 use nexo_entities::store::{Store, StoreError};
 
 use super::auth::keyring::KeyRing;
@@ -59,20 +58,6 @@ impl ApiState {
         self.internal_errors.increment(1);
         tracing::error!("{what}");
         ApiError::Internal
-    }
-
-    /// Runs a query that reads an account's data, in the account's turn. `what` names the data in the log.
-    ///
-    /// # Errors
-    /// [`ApiError::TooManyRequests`], and those of [`ApiState::read`].
-    pub(super) async fn read_of<T>(
-        &self,
-        account: AccountId,
-        what: &'static str,
-        query: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, ApiError> {
-        let _turn = self.read_limits.read(account).await?;
-        self.read(what, query).await
     }
 
     /// Runs a query with a time limit. `what` names the data in the log.

@@ -31,7 +31,7 @@ pub struct ServerConfig {
     /// Behind a load balancer: the minimum time during which a node that shuts down still responds, with 503 and a
     /// failing `/readyz`, even without active calls. Two check intervals are enough.
     pub drain_at_least_ms: u64,
-    /// How many lists, look-ups and pages of one account read the database at the same time. Others wait in turn.
+    /// How many lists and pages of one account read the database at the same time. Others wait in turn.
     pub reads_per_account: u32,
     /// How many CSV exports one account may have in progress.
     pub exports_per_account: u32,

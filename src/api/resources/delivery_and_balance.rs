@@ -98,7 +98,6 @@ pub(in crate::api) struct Balance {
     responses(
         (status = 200, description = "The delivery.", body = Delivery),
         (status = 404, description = "`not_found`: unknown, foreign or malformed.", body = Error),
-        (status = 429, description = "`too_many_requests`: too many requests of the account at the same time.", body = Error),
     ),
     security(("api_key" = []))
 )]
@@ -110,8 +109,7 @@ pub async fn delivery(
     let key = authorize(&request, &state).await?;
     let id: DeliveryId = id.parse().map_err(|_| ApiError::NotFound)?;
     let delivery = state
-        .read_of(
-            key.account_id,
+        .read(
             "a delivery",
             state.store.deliveries().get(key.account_id, id),
         )
@@ -134,7 +132,6 @@ pub async fn delivery(
     summary = "The wallet",
     responses(
         (status = 200, description = "The wallet.", body = Balance),
-        (status = 429, description = "`too_many_requests`: too many requests of the account at the same time.", body = Error),
     ),
     security(("api_key" = []))
 )]
@@ -144,11 +141,7 @@ pub async fn balance(
 ) -> Result<HttpResponse, ApiError> {
     let key = authorize(&request, &state).await?;
     let wallet = state
-        .read_of(
-            key.account_id,
-            "a wallet",
-            state.store.ledger().wallet(key.account_id),
-        )
+        .read("a wallet", state.store.ledger().wallet(key.account_id))
         .await?
         .ok_or(ApiError::NotFound)?;
     Ok(body::ok(&Balance {

@@ -105,7 +105,8 @@ async fn a_thousand_creations_at_once_leave_ten_keys_and_five_endpoints(backend:
         let mut running: FuturesUnordered<_> = waiting.by_ref().take(64).collect();
         let mut made = 0;
         while let Some(status) = running.next().await {
-            assert!([201, 409].contains(&status), "{status}");
+            // 429: the account's other requests take their turns first.
+            assert!([201, 409, 429].contains(&status), "{status}");
             made += usize::from(status == 201);
             running.extend(waiting.next());
         }

@@ -14,6 +14,7 @@ pub mod postgres_server;
 pub mod raw_http;
 mod receiver;
 pub mod recogniser;
+mod sandbox_carrier;
 pub mod scripted_gateway;
 pub mod visitor;
 pub mod waiting;
@@ -28,6 +29,7 @@ pub use dns_server::DnsServer;
 pub use gateway::{Gateway, SHELL};
 pub use nexo_test_macros::per_database;
 pub use receiver::{Hook, Receiver};
+pub use sandbox_carrier::SandboxCarrier;
 
 /// Makes a test of each case: `cases! { test: first(1, "a"); second(2, "b"); }` calls `test(1, "a")` in a test named
 /// `test::first`. Cases run independently, in parallel.

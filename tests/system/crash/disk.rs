@@ -149,7 +149,9 @@ async fn fail_at_each(numbers: impl IntoIterator<Item = u32>) {
                 wait_until_stopped(&process, &load, n).await;
                 load.end(&mut run.responses).await;
                 let log = run.site.logged()[logged..].to_owned();
-                let count = log.matches("the disk under the database failed").count();
+                let count = log
+                    .matches("ERROR the disk under the database failed")
+                    .count();
                 assert_eq!(count, 1, "{n}: {log}");
                 assert_everything_is_refused(&run, &process).await;
                 process.kill();

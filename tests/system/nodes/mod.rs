@@ -327,10 +327,11 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     if !has_postgres() {
         return;
     }
-    let rings = ScriptedGateway::ringing();
+    let (rings, busy) = (ScriptedGateway::ringing(), ScriptedGateway::busy());
     let carriers = format!(
-        r#"[{{name="viettel",gateways=[{}]}}]"#,
-        rings.inline_table("rings", 1, "options_ping_seconds=0")
+        r#"[{{name="viettel",gateways=[{}]}},{{name="mobifone",gateways=[{}]}}]"#,
+        rings.inline_table("rings", 1, "options_ping_seconds=0"),
+        busy.inline_table("busy", 1, "options_ping_seconds=0")
     );
     let webhooks = [
         ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
@@ -352,7 +353,7 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     let ringing = ringing.json["id"].as_str().unwrap().to_owned();
     let mut ended = Vec::new();
     for n in 0..20 {
-        // The sandbox carrier's busy number ends the call at once.
+        // These calls end at once.
         let answer = on_a.send(&format!("+8490{n:05}90"), "482917").await;
         assert_eq!(answer.status, 202, "{}", answer.text);
         ended.push(answer.json["id"].as_str().unwrap().to_owned());

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use harness::scripted_gateway::ScriptedGateway;
-use harness::{Backend, Customer, Gateway, Receiver, answer, client, until};
+use harness::{Backend, Customer, Gateway, Receiver, SandboxCarrier, answer, client, until};
 use prometheus::Prometheus;
 use tokio::task::JoinHandle;
 
@@ -144,7 +144,8 @@ fn normal_operation() -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
     let busy = ScriptedGateway::busy();
-    let mut gateway = start(&busy);
+    let sandbox = SandboxCarrier::start();
+    let mut gateway = start(&busy, &sandbox);
     let prometheus = Prometheus::start(&root().join("grafana/prometheus"), &gateway).await;
     let (receiver, dead) = (Receiver::start(), "http://127.0.0.1:9/hook");
     let rich = gateway.customer("rich@example.com", "100000.00");
@@ -304,13 +305,16 @@ async fn check_metric_descriptions(gateway: &Gateway) {
     }
 }
 
-/// A gateway in which MobiFone has a trunk. The other carriers use the sandbox.
-fn start(busy: &ScriptedGateway) -> Gateway {
+/// A gateway with trunks to MobiFone, whose phones are busy, and to Viettel and Vinaphone, whose phones are those of the
+/// sandbox.
+fn start(busy: &ScriptedGateway, sandbox: &SandboxCarrier) -> Gateway {
     let trunk =
         "username = \"nexo\"\npassword = \"s3cret\"\nregister = true\noptions_ping_seconds = 1";
+    let others = sandbox.table("sandbox");
     let file = format!(
-        "[[carriers]]\nname = \"mobifone\"\n{}",
-        busy.table("hn1", trunk)
+        "[[carriers]]\nname = \"mobifone\"\n{}[[carriers]]\nname = \"viettel\"\n{others}\
+         [[carriers]]\nname = \"vinaphone\"\n{others}",
+        busy.table("hn1", trunk),
     );
     let settings = [
         ("NEXO_CALLS__REPEAT", "1"),
