@@ -159,7 +159,7 @@ async fn assert_csv_format(customer: &Customer) {
         Some("attachment; filename=\"deliveries.csv\"")
     );
     assert!(whole.text.starts_with(
-        "id,phone,carrier,status,cost,error_code,carrier_status,created_at,completed_at\r\n"
+        "id,phone,carrier,status,cost,error_code,carrier_status,created_at,completed_at,refunded\r\n"
     ));
     assert!(whole.text.ends_with("\r\n"));
     assert_eq!(whole.header("link"), None);
